@@ -1,0 +1,51 @@
+# Every target makes its own environment first: Python 3.11+ with venv is all that has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_OUT ?= demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test check browser docs bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imgprep needs Python 3.11 or newer; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## the whole path on the demo catalogue and a sandbox; leaves an HTML report and the run folder
+	$(BIN)/imgprep demo --out $(DEMO_OUT)
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+check: $(READY)  ## the fast part of the tests: lint, types, unit and property tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 tests/unit tests/property
+
+browser: $(READY)  ## find or install a Chromium for the browser tests
+	$(BIN)/python tests/browser/chromium.py
+
+test: check browser  ## everything CI runs
+	$(BIN)/python -m pytest -n 2 tests/wire
+	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/notebooks
+
+docs: $(READY)  ## build the site into docs/_build; broken links fail
+	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html
+
+bench: $(READY)  ## measure what is fast beside what a user would use instead
+	$(BIN)/python -m bench
+
+lock:  ## choose versions anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.lock
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) $(DEMO_OUT) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

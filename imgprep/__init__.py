@@ -1,0 +1,40 @@
+"""imgprep: prepare and audit product images for Alibaba Cloud Image Search batch operations.
+
+``import imgprep as ip`` gives the names below; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME: dict[str, str] = {
+    "Region": "regions",
+    "RegionState": "regions",
+    "Settings": "settings",
+    "ImgprepError": "errors",
+    "ConfigError": "errors",
+    "CatalogueError": "errors",
+    "MetaError": "errors",
+    "RegionError": "errors",
+    "StorageError": "errors",
+    "ServiceError": "errors",
+    "ReportError": "errors",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names of the table
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

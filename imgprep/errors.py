@@ -1,0 +1,96 @@
+"""What imgprep raises.
+
+::
+
+    ImgprepError
+    ├── ConfigError         settings, project file, credentials: nothing was sent
+    ├── CatalogueError      a catalogue that cannot be read at all
+    ├── MetaError           an increment.meta with bad lines; .findings has every one
+    ├── RegionError         a region that is no region, or not on its image
+    ├── StorageError        OSS refused or was not reached; .key .code .request_id
+    ├── ServiceError        Image Search refused or was not reached; .code .request_id
+    └── ReportError         an error report that cannot be read, or of another batch
+
+Bad *data* is data: checks return findings and do not raise. These are for bad calls, and for the world outside.
+A message says where, what, the rule, and the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ImgprepError(Exception):
+    """Base of everything that imgprep raises on purpose."""
+
+
+class ConfigError(ImgprepError):
+    """Settings, the project file or credentials are missing or wrong; nothing was sent."""
+
+
+class CatalogueError(ImgprepError):
+    """A catalogue cannot be read at all. Single bad rows are findings, not this."""
+
+
+class MetaError(ImgprepError):
+    """An increment.meta has lines that the service would not understand.
+
+    Attributes
+    ----------
+    findings : pandas.DataFrame
+        One row per problem, with ``line``, ``field``, ``value``, ``message`` and ``fix``.
+    """
+
+    def __init__(self, message: str, findings: pd.DataFrame | None = None) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class RegionError(ImgprepError, ValueError):
+    """Four numbers that are no region, or a region that is not on its image."""
+
+
+class StorageError(ImgprepError):
+    """OSS refused a request or could not be reached.
+
+    Attributes
+    ----------
+    key : str or None
+        The object key the request was about.
+    code : str or None
+        The code of the OSS error (``NoSuchBucket``, ``AccessDenied``, …), None where no answer came.
+    request_id : str or None
+        The id to give to the vendor's support.
+    """
+
+    def __init__(
+        self, message: str, *, key: str | None = None, code: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.key = key
+        self.code = code
+        self.request_id = request_id
+
+
+class ServiceError(ImgprepError):
+    """Image Search refused a request, answered nonsense, or could not be reached.
+
+    Attributes
+    ----------
+    code : str or None
+        The service's error code, None where no usable answer came.
+    request_id : str or None
+        The id to give to the vendor's support.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+
+
+class ReportError(ImgprepError):
+    """An error report cannot be read, or belongs to another batch."""

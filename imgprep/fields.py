@@ -1,0 +1,141 @@
+"""The one table of increment.meta fields, from which the codec, the checks and the docs derive.
+
+The order is the order on the wire. ``source`` names the text that a limit comes from: ``guide`` is the vendor's
+"add and delete images in batches" page, ``api`` the reference of AddImage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Operation(StrEnum):
+    """What a line asks for."""
+
+    ADD = "ADD"
+    DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an increment.meta line.
+
+    Attributes
+    ----------
+    name : str
+        As spelled on the wire and in every frame.
+    kind : {"string", "integer", "boolean"}
+        Its JSON type.
+    required : frozenset of Operation
+        The operations whose lines must carry it.
+    max_chars : int or None
+        Limit in characters (Unicode code points), strings only.
+    minimum, maximum : int or None
+        Inclusive bounds, integers only.
+    source : str
+        Where the rule is written.
+    meaning : str
+        One line for the docs.
+    """
+
+    name: str
+    kind: Literal["string", "integer", "boolean"]
+    required: frozenset[Operation]
+    meaning: str
+    source: str
+    max_chars: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def dtype(self) -> str:
+        """The pandas dtype of the column in a batch frame."""
+        return {"string": "str", "integer": "Int64", "boolean": "boolean"}[self.kind]
+
+
+_BOTH = frozenset(Operation)
+_ADD = frozenset({Operation.ADD})
+_NEVER: frozenset[Operation] = frozenset()
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+PRODUCT_ID_MAX = 256
+PIC_NAME_MAX = 256
+CUSTOM_CONTENT_MAX = 4096
+STR_ATTR_MAX = 128
+
+FIELDS: tuple[Field, ...] = (
+    Field("OperationType", "string", _BOTH, "ADD or DELETE", "guide"),
+    Field("ProductId", "string", _BOTH, "the product's id", "guide; length: api", max_chars=PRODUCT_ID_MAX),
+    Field(
+        "PicName",
+        "string",
+        _ADD,
+        "the image's name below the task's path; without it a DELETE removes every image of the product",
+        "guide; length: api",
+        max_chars=PIC_NAME_MAX,
+    ),
+    Field("CategoryId", "integer", _NEVER, "the category, from the category reference", "guide", minimum=0),
+    Field(
+        "IntAttr",
+        "integer",
+        _NEVER,
+        "an integer to filter searches by",
+        "guide; range: api",
+        minimum=INT32_MIN,
+        maximum=INT32_MAX,
+    ),
+    Field("StrAttr", "string", _NEVER, "a text to filter searches by", "guide", max_chars=STR_ATTR_MAX),
+    Field("CustomContent", "string", _ADD, "returned with search results", "guide", max_chars=CUSTOM_CONTENT_MAX),
+    Field("Crop", "boolean", _NEVER, "false: search by the whole image, not by a recognised subject", "guide"),
+    Field("Region", "string", _NEVER, "the subject: x1,x2,y1,y2 in pixels; Crop then has no effect", "guide"),
+)
+
+FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
+BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
+
+#: The category reference of product image search. Source: the vendor's category reference page.
+CATEGORIES: dict[int, str] = {
+    0: "Tops",
+    1: "Dress",
+    2: "Bottoms",
+    3: "Bag",
+    4: "Shoes",
+    5: "Accessories",
+    6: "Snacks",
+    7: "Makeup",
+    8: "Bottle drink",
+    9: "Furniture",
+    20: "Toy",
+    21: "Underwear",
+    22: "Digital device",
+    88888888: "Others",
+}
+
+#: What the service stores for every image of a service type that is not product search. Source: guide.
+FORCED_CATEGORY = 88888888
+
+
+class Service(StrEnum):
+    """The service type of an instance; image limits and the category rule depend on it."""
+
+    PRODUCT = "product"
+    GENERIC = "generic"
+    FURNITURE = "furniture"
+    HARDWARE = "hardware"
+    FABRIC = "fabric"
+    TRADEMARK = "trademark"
+
+
+#: ``ServiceType`` in the answer of Detail. Source: api. 4 (copyright) has no rules that are known.
+SERVICE_TYPES: dict[int, str] = {
+    0: "product",
+    1: "generic",
+    2: "fabric",
+    3: "trademark",
+    4: "copyright",
+    5: "furniture",
+    6: "hardware",
+    7: "trademark",
+}
