@@ -12,7 +12,7 @@ PACKAGE = ROOT / "imgprep"
 
 # A module may import from the layers above its own, and from its own as long as no circle forms.
 LAYERS = [
-    ["errors", "frames"],
+    ["errors", "frames", "findings"],
     ["settings", "fields"],
     ["meta", "regions"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
