@@ -22,6 +22,8 @@ _HOME: dict[str, str] = {
     "StorageError": "errors",
     "ServiceError": "errors",
     "ReportError": "errors",
+    "read_report": "reports",
+    "load_causes": "reports",
 }
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names of the table

@@ -1,0 +1,234 @@
+"""Entries of a report against the lines of the batch → what became of each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from imgprep.errors import ReportError
+from imgprep.frames import attach, to_pandas, to_polars
+from imgprep.reports.causes import CauseTable
+from imgprep.reports.parse import ENTRY_SCHEMA, Parser
+from imgprep.reports.source import open_report, text_chunks
+
+
+class Outcome(StrEnum):
+    """How a line of a batch ended."""
+
+    IMPORTED = "imported"
+    DELETED = "deleted"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
+
+
+def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
+    """Return an outcome frame in which every line ended the same way.
+
+    Parameters
+    ----------
+    batch : pandas.DataFrame
+        The batch as sent.
+    outcome : Outcome, optional
+        ``UNKNOWN`` or ``FAILED`` for every line; by default ADD lines are imported and DELETE lines deleted.
+    message : str, optional
+        Why, for every line.
+    """
+    frame = _lines(to_polars(batch))
+    ended = pl.lit(str(outcome)) if outcome else _success()
+    frame = frame.with_columns(
+        ended.alias("outcome"),
+        *(pl.lit(None, pl.String).alias(name) for name in ("code", "cause", "raw")),
+        pl.lit(message, pl.String).alias("message"),
+    )
+    return to_pandas(frame.select(OUTCOME_COLUMNS))
+
+
+def read_report(
+    source: str | Path | bytes, batch: pd.DataFrame, *, causes: CauseTable | None = None, other_batch: str = "raise"
+) -> pd.DataFrame:
+    """Read the error report of a finished task and tell what became of every line of its batch.
+
+    The vendor documents neither format nor columns of the report. JSON Lines, a JSON array, CSV or TSV with or
+    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. Entries are matched by
+    ProductId and PicName, by line number, by PicName, by ProductId, in that order. Lines that no entry names were
+    imported or deleted; lines that an entry *might* name, among several, are unknown.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The report as downloaded.
+    batch : pandas.DataFrame
+        The batch as sent: ``line, OperationType, ProductId, PicName``; more is ignored.
+    causes : CauseTable, optional
+        Default: the built-in table; see `load_causes` for one's own.
+    other_batch : {"raise", "keep"}
+        What to do when most entries name rows that this batch does not have.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
+        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``);
+        ``.attrs["notes"]``: text that claims nothing.
+
+    Raises
+    ------
+    ReportError
+        Not readable, empty, an error page instead of a report, or another batch's report.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> batch = pd.DataFrame({"line": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"],
+    ...                       "PicName": ["a.jpg", "b.jpg"]})
+    >>> read_report(b'{"PicName": "b.jpg", "Code": "PicNotExist"}', batch)[["line", "outcome", "cause"]].values.tolist()
+    [[1, 'imported', nan], [2, 'failed', 'image_missing']]
+    """
+    table = causes or CauseTable()
+    lines = _lines(to_polars(batch))
+    entries = _entries(source, lines, table)
+    claims = entries.filter(~_is_note())
+    matched = _match(claims, lines)
+    keyed = claims.filter(pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())).height
+    found = matched["entry"].n_unique()
+    if other_batch == "raise" and keyed and found * 2 < keyed:
+        example = claims.filter(~pl.col("entry").is_in(matched["entry"].implode()))["raw"][0]
+        raise ReportError(
+            f"the report seems to be another batch's: {keyed - found} of {keyed} entries name rows that this batch "
+            f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
+        )
+    claims = _classified(claims, table)
+    outcome = to_pandas(_outcome(lines, claims, matched))
+    unmatched = claims.filter(~pl.col("entry").is_in(matched["entry"].implode())).select("raw", "code", "cause")
+    notes = entries.filter(_is_note()).select("raw")
+    return attach(outcome, unmatched=to_pandas(unmatched), notes=to_pandas(notes))
+
+
+def _lines(batch: pl.DataFrame) -> pl.DataFrame:
+    if "line" not in batch.columns:
+        batch = batch.with_row_index("line", offset=1)
+    for name in ("OperationType", "ProductId", "PicName"):
+        if name not in batch.columns:
+            batch = batch.with_columns(pl.lit(None, pl.String).alias(name))
+    kept = pl.col("OperationType", "ProductId", "PicName").cast(pl.String)
+    return batch.select(pl.col("line").cast(pl.Int64), kept).with_columns(pl.col("OperationType").fill_null("ADD"))
+
+
+def _success() -> pl.Expr:
+    deleted = pl.lit(str(Outcome.DELETED))
+    return pl.when(pl.col("OperationType") == "DELETE").then(deleted).otherwise(pl.lit(str(Outcome.IMPORTED)))
+
+
+def _is_note() -> pl.Expr:
+    return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
+
+
+def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
+    parser = Parser(set(lines["ProductId"].drop_nulls()), set(lines["PicName"].drop_nulls()), table)
+    parts: list[pl.DataFrame] = []
+    with open_report(source) as stream:
+        for text in _whole_arrays(text_chunks(stream)):
+            if not parts:
+                _refuse_error_page(text)
+            parts.append(parser.chunk(text))
+    entries = pl.concat(parts) if parts else pl.DataFrame(schema=ENTRY_SCHEMA)
+    if not entries.height:
+        raise ReportError("the report is empty; a task without failures has none, so download it again")
+    empty_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("ProductId", "PicName")]
+    return entries.with_columns(empty_as_null).with_row_index("entry")
+
+
+def _whole_arrays(chunks: Iterator[str]) -> Iterator[str]:
+    """A JSON array makes sense only as a whole: put its chunks together; pass everything else on."""
+    for text in chunks:
+        yield text + "".join(chunks) if text.lstrip().startswith("[") else text
+
+
+def _refuse_error_page(text: str) -> None:
+    head = text.lstrip()[:200].casefold()
+    if head.startswith(("<?xml", "<error", "<!doctype", "<html")):
+        raise ReportError(
+            f"this is an error page, not a report: {text.strip()[:160]!r}; the link lives two hours, follow the run "
+            "again for a fresh one"
+        )
+
+
+def _match(claims: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which."""
+    by_key = _join(claims, lines, ["ProductId", "PicName"])
+    shift = _numbering(claims, by_key, lines)
+    numbered = claims.select("entry", "ProductId", "PicName", (pl.col("at") + shift).alias("line")).drop_nulls("line")
+    by_line = numbered.join(lines, on="line", suffix="_sent").filter(
+        # A number that contradicts the name beside it is not believed.
+        (pl.col("PicName").is_null() | pl.col("PicName").eq_missing(pl.col("PicName_sent")))
+        & (pl.col("ProductId").is_null() | (pl.col("ProductId") == pl.col("ProductId_sent")))
+    )
+    by_pic = _join(claims.filter(pl.col("ProductId").is_null()), lines, ["PicName"])
+    by_id = _join(claims.filter(pl.col("PicName").is_null()), lines, ["ProductId"])
+    whole = by_id.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
+    by_id = pl.concat([whole, by_id.join(whole, on="entry", how="anti")])
+    result = by_line.select("entry", "line")
+    for way in (by_key, by_pic, by_id):
+        result = pl.concat([result, way.join(result, on="entry", how="anti")])
+    return _paired(result).with_columns(pl.len().over("entry").alias("ways"))
+
+
+def _paired(matched: pl.DataFrame) -> pl.DataFrame:
+    """Where as many entries as lines share one key, the first entry means the first line, and so on."""
+    groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
+    if groups["lines"].list.len().max() in (None, 1):
+        return matched
+    keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
+    keys = keys.sort("entry").with_columns(
+        pl.len().over("key").alias("entries"), pl.int_range(pl.len()).over("key").alias("nth")
+    )
+    even = pl.col("entries") == pl.col("lines").list.len()
+    chosen = keys.filter(even).select("entry", pl.col("lines").list.get(pl.col("nth"), null_on_oob=True).alias("line"))
+    return pl.concat([chosen, keys.filter(~even).select("entry", "lines").explode("lines").rename({"lines": "line"})])
+
+
+def _join(claims: pl.DataFrame, lines: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    return (
+        claims.drop_nulls(keys)
+        .select("entry", *keys)
+        .join(lines.select("line", *keys), on=keys)
+        .select("entry", "line")
+    )
+
+
+def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame) -> int:
+    """0 where the report counts lines from 1, 1 where it counts from 0: shown by its names, or by a line 0."""
+    both = claims.drop_nulls("at").join(by_key, on="entry")
+    if both.height:
+        return int(((both["line"] - both["at"]) == 1).sum() > both.height // 2)
+    smallest, largest = claims["at"].min(), claims["at"].max()
+    return int(smallest == 0 and isinstance(largest, int) and largest < lines.height)
+
+
+def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
+    """Add the cause; each distinct code and message is looked up once."""
+    text = pl.coalesce("message", "raw")
+    kinds = claims.select("code", text.alias("text")).unique(maintain_order=True)
+    causes = [table.classify(code, text).id for code, text in kinds.iter_rows()]
+    kinds = kinds.with_columns(pl.Series("cause", causes, dtype=pl.String))
+    return claims.with_columns(text.alias("text")).join(kinds, on=["code", "text"], how="left", nulls_equal=True)
+
+
+def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
+    said = matched.join(claims, on="entry").sort("line", "ways", "entry")
+    per_line = said.group_by("line", maintain_order=True).agg(
+        pl.col("ways", "code", "cause").first(),
+        pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n"),
+    )
+    failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
+    ended = pl.when(pl.col("ways").is_null()).then(_success()).otherwise(failed)
+    result = lines.join(per_line, on="line", how="left", maintain_order="left").with_columns(ended.alias("outcome"))
+    none_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("message", "raw")]
+    return result.with_columns(none_as_null).select(OUTCOME_COLUMNS)

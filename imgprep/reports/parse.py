@@ -1,0 +1,269 @@
+"""The text of a report → entries: what each says of which line, product or image.
+
+The format is not documented, so JSON Lines, a JSON array, CSV or TSV with or without header, plain text, and
+mixtures of them are read. Nothing is dropped: text that says nothing of the batch is kept as a note.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from imgprep.reports.causes import CauseTable
+
+#: Longest raw text kept in a frame, characters; report.raw has all of it.
+RAW_MAX = 4000
+
+ENTRY_SCHEMA: dict[str, Any] = {
+    "raw": pl.String,
+    "at": pl.Int64,
+    "ProductId": pl.String,
+    "PicName": pl.String,
+    "code": pl.String,
+    "message": pl.String,
+}
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "index", "行号", "行", "序号"),
+    "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id"),
+    "PicName": (
+        "picname",
+        "pic",
+        "picturename",
+        "imagename",
+        "image",
+        "filename",
+        "file",
+        "图片名称",
+        "图片",
+        "图片名",
+    ),
+    "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码"),
+    "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
+    + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误"),
+}
+_ROLE = {name: role for role, names in _NAMES.items() for name in names}
+_LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
+_PAIR = re.compile(
+    r"\b(product_?id|item_?id|pic_?name|pic|image)\s*[:=]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))", re.IGNORECASE
+)
+_TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
+
+
+def role_of(name: str) -> str | None:
+    """Return which part of an entry a column or key called `name` holds, or None."""
+    return _ROLE.get(re.sub(r"[\s_\-.]", "", name).casefold())
+
+
+class Parser:
+    """Reads one report; remembers its header and what the batch's own names are.
+
+    Parameters
+    ----------
+    product_ids, pic_names : set of str
+        The batch's, for finding them in text that does not say which word is what.
+    causes : CauseTable
+        For finding codes in text.
+    """
+
+    def __init__(self, product_ids: set[str], pic_names: set[str], causes: CauseTable) -> None:
+        self._ids = product_ids
+        self._pics = pic_names
+        self._causes = causes
+        self._header: list[str | None] | None = None
+        self._delimiter: str | None = None
+        self._started = False
+        self._schema: dict[str, Any] | None = None
+
+    def chunk(self, text: str) -> pl.DataFrame:
+        """Return the entries of a chunk of whole lines; columns of `ENTRY_SCHEMA`."""
+        if not self._started:
+            self._started = True
+            if (array := _json_array(text)) is not None:
+                return _frame(self._json(item, json.dumps(item, ensure_ascii=False)) for item in array)
+            self._sniff_table(text)
+        if self._delimiter is not None:
+            try:
+                return _frame(self._table(text))
+            except csv.Error:  # a cell longer than the csv module takes: this was no table
+                self._delimiter = None
+        quick = self._json_lines(text)
+        return quick if quick is not None else _frame(self._lines(text))
+
+    def _json_lines(self, text: str) -> pl.DataFrame | None:
+        """JSON Lines of one shape, read by polars; None where some line is anything else."""
+        if not text.startswith("{"):
+            return None
+        lines = pl.Series("raw", text.splitlines() if "\r" in text else text.rstrip("\n").split("\n"), dtype=pl.String)
+        if self._schema is None:
+            try:
+                first = json.loads(lines[0])
+            except ValueError:
+                return None
+            self._schema = dict.fromkeys(first, pl.String) if isinstance(first, dict) else None
+        roles = {name: role for name in self._schema or () if (role := role_of(name))}
+        if not roles or len(set(roles.values())) != len(roles):
+            return None
+        try:
+            table = pl.read_ndjson(io.BytesIO(text.encode()), schema=dict.fromkeys(self._schema or (), pl.String))
+        except pl.exceptions.PolarsError:
+            return None
+        # A line that lacks every key we know, or that polars skipped, needs the careful reader.
+        if table.height != len(lines) or table.select(pl.all_horizontal(pl.col(*roles).is_null()).any()).item():
+            return None
+        named = table.select(pl.col(name).alias(role) for name, role in roles.items())
+        missing = [pl.lit(None, pl.String).alias(role) for role in _NAMES if role not in named.columns]
+        named = named.with_columns(*missing).with_columns(pl.col("at").cast(pl.Int64, strict=False))
+        return named.with_columns(lines.str.slice(0, RAW_MAX).alias("raw")).select(list(ENTRY_SCHEMA))
+
+    def _lines(self, text: str) -> Iterator[dict[str, Any]]:
+        for line in text.splitlines():
+            if not line.strip():
+                continue
+            if line.lstrip().startswith("{"):
+                try:
+                    yield self._json(json.loads(line.strip().rstrip(",")), line)
+                    continue
+                except (ValueError, RecursionError):
+                    pass
+            yield self._plain(line)
+
+    def _json(self, item: Any, raw: str) -> dict[str, Any]:
+        if not isinstance(item, Mapping):
+            return self._plain(raw)
+        entry: dict[str, Any] = {"raw": raw}
+        for name, value in item.items():
+            role = role_of(str(name))
+            if role is None or role in entry or value is None or isinstance(value, (dict, list)):
+                continue
+            entry[role] = _integer(value) if role == "at" else str(value)
+        if len(entry) == 1 or (entry.keys() <= {"raw", "message"} and not self._failure(raw)):
+            entry["note"] = True
+        return self._with_code(entry)
+
+    def _sniff_table(self, text: str) -> None:
+        """A header of names that we know, or three lines with the same number of cells, make a table."""
+        lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:50]
+        if not lines or lines[0].startswith("{"):
+            return
+        for delimiter in ("\t", ",", ";", "|"):
+            head = next(csv.reader([lines[0]], delimiter=delimiter), [])
+            roles = [role_of(cell) for cell in head]
+            if len(head) > 1 and sum(role is not None for role in roles) >= 2:
+                self._delimiter, self._header = delimiter, roles
+                return
+        for delimiter in ("\t", ",", ";", "|"):
+            rows = list(csv.reader(lines, delimiter=delimiter))
+            named = sum(any(cell in self._pics or cell in self._ids for cell in row) for row in rows)
+            if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
+                self._delimiter = delimiter
+                return
+
+    def _table(self, text: str) -> Iterator[dict[str, Any]]:
+        delimiter = self._delimiter or ","
+        buffer = io.StringIO(text, newline="")
+        for cells in csv.reader(buffer, delimiter=delimiter):
+            raw = delimiter.join(cells)
+            if not raw.strip():
+                continue
+            if raw.startswith("#"):
+                yield {"raw": raw, "note": True}
+            elif raw.lstrip().startswith("{"):
+                yield from self._lines(raw)
+            elif self._header is None:
+                yield self._cells(cells, raw)
+            elif [role_of(cell) for cell in cells] == self._header:
+                continue
+            elif len(cells) != len(self._header):
+                yield self._cells(cells, raw) if len(cells) > 1 else self._plain(raw)
+            else:
+                entry: dict[str, Any] = {"raw": raw}
+                for role, cell in zip(self._header, cells, strict=True):
+                    if role and cell != "" and role not in entry:
+                        entry[role] = _integer(cell) if role == "at" else cell
+                yield self._with_code(entry)
+
+    def _cells(self, cells: Iterable[str], raw: str) -> dict[str, Any]:
+        """Cells of unknown meaning, told apart by what the batch holds."""
+        entry: dict[str, Any] = {"raw": raw}
+        rest: list[str] = []
+        for cell in cells:
+            word = cell.strip()
+            if "PicName" not in entry and word in self._pics:
+                entry["PicName"] = word
+            elif "ProductId" not in entry and word in self._ids:
+                entry["ProductId"] = word
+            elif "code" not in entry and self._causes.find_code(word) == word:
+                entry["code"] = word
+            elif "at" not in entry and word.isascii() and word.isdigit() and len(word) < 10:
+                entry["at"] = int(word)
+            else:
+                rest.append(word)
+        if rest:
+            entry["message"] = max(rest, key=len)
+        return self._with_code(entry)
+
+    def _plain(self, line: str) -> dict[str, Any]:
+        text = line.strip()
+        if text.startswith("#"):
+            return {"raw": line, "note": True}
+        entry: dict[str, Any] = {"raw": line, "message": text}
+        if number := _LINE.search(text):
+            entry["at"] = int(number.group(1) or number.group(2))
+        for key, *values in _PAIR.findall(text):
+            role = role_of(key)
+            value = next((value for value in values if value), "").rstrip(".:：。")
+            if role and value and role not in entry:
+                entry[role] = value
+        for token in _TOKEN.findall(text):
+            word = token.rstrip(".:：。")
+            if "PicName" not in entry and (token in self._pics or word in self._pics):
+                entry["PicName"] = token if token in self._pics else word
+            elif "ProductId" not in entry and (token in self._ids or word in self._ids):
+                entry["ProductId"] = token if token in self._ids else word
+        if entry.keys() == {"raw", "message"} and not self._failure(text):
+            entry["note"] = True
+        return self._with_code(entry)
+
+    def _failure(self, text: str) -> bool:
+        return self._causes.classify(self._causes.find_code(text), text).id != "unrecognised"
+
+    def _with_code(self, entry: dict[str, Any]) -> dict[str, Any]:
+        if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
+            entry["code"] = code
+        return entry
+
+
+def _json_array(text: str) -> list[Any] | None:
+    """The items of a JSON array that stands alone in `text`; None where it is anything else."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return items if isinstance(items, list) else None
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        return None
+
+
+def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    rows = [
+        (entry["raw"][:RAW_MAX], *(entry.get(name) for name in list(ENTRY_SCHEMA)[1:]), bool(entry.get("note")))
+        for entry in entries
+    ]
+    frame = pl.DataFrame(rows, schema={**ENTRY_SCHEMA, "note": pl.Boolean}, orient="row")
+    # A note is an entry that names nothing and claims nothing.
+    said = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
+    return frame.with_columns(said).drop("note")

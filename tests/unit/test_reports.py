@@ -1,0 +1,163 @@
+"""What is read out of an error report, whatever form it comes in."""
+
+import gzip
+import io
+import json
+import zipfile
+
+import pandas as pd
+import pytest
+
+from imgprep.errors import ConfigError, ReportError
+from imgprep.reports import CauseTable, Outcome, load_causes, read_report, settle
+
+
+@pytest.fixture
+def batch():
+    return pd.DataFrame(
+        {
+            "line": pd.array([1, 2, 3, 4, 5], dtype="Int64"),
+            "OperationType": ["ADD", "ADD", "ADD", "DELETE", "DELETE"],
+            "ProductId": ["1000", "1000", "1001", "1004", "1005"],
+            "PicName": ["a 1.jpg", "b.jpg", "c.jpg", "d.jpg", None],
+        }
+    )
+
+
+def outcomes(frame):
+    return dict(zip(frame["line"].tolist(), frame["outcome"].tolist(), strict=True))
+
+
+FAILED_2_3 = {1: "imported", 2: "failed", 3: "failed", 4: "deleted", 5: "deleted"}
+
+JSON_LINES = (
+    '{"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist", "Message": "gone"}\n'
+    '{"ProductId": "1001", "PicName": "c.jpg", "Code": "IncorrectOrientation", "Message": "turned"}\n'
+)
+FORMS = {
+    "json lines": JSON_LINES,
+    "json lines, crlf": JSON_LINES.replace("\n", "\r\n"),
+    "json array": json.dumps([json.loads(line) for line in JSON_LINES.splitlines()], indent=2),
+    "csv with header": "ProductId,PicName,ErrorCode,Msg\n1000,b.jpg,PicNotExist,gone\n1001,c.jpg,IncorrectOrientation,x\n",
+    "tsv with other names": "item_id\tpic_name\treason\n1000\tb.jpg\tPicNotExist\n1001\tc.jpg\tIncorrectOrientation",
+    "chinese csv": "商品ID,图片名称,失败原因\n1000,b.jpg,图片不存在\n1001,c.jpg,图片旋转\n",
+    "csv without header": "1000,b.jpg,PicNotExist,gone\n1001,c.jpg,IncorrectOrientation,turned\n",
+    "csv, cell with newline": 'PicName,Code,Message\nb.jpg,PicNotExist,"gone\nforever"\nc.jpg,IncorrectOrientation,x\n',
+    "plain, named": "ProductId=1000 PicName=b.jpg: PicNotExist\nProductId=1001 PicName=c.jpg: IncorrectOrientation\n",
+    "plain, loose": "b.jpg does not exist, picture not exist\nimage c.jpg has a wrong EXIF orientation\n",
+    "plain, by line": "line 2: PicNotExist\nline 3: IncorrectOrientation\n",
+    "plain chinese by line": "第2行 图片不存在\n第3行 图片旋转\n",
+    "json by line from 1": '{"line": 2, "Code": "PicNotExist"}\n{"line": 3, "Code": "IncorrectOrientation"}\n',
+    "mixed": '# synthetic\n{"PicName": "b.jpg", "Code": "PicNotExist"}\nline 3: IncorrectOrientation\n\n',
+    "no newline at the end": JSON_LINES.rstrip(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_names_the_same_two_failures(form, batch):
+    found = read_report(FORMS[form].encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
+    assert found["cause"].isna().tolist() == [True, False, False, True, True]
+    assert found.attrs["unmatched"].empty
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_encodings(encoding, batch):
+    assert outcomes(read_report(FORMS["chinese csv"].encode(encoding), batch)) == FAILED_2_3
+
+
+def test_archives_are_opened(batch, tmp_path):
+    assert outcomes(read_report(gzip.compress(JSON_LINES.encode()), batch)) == FAILED_2_3
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("report.json", JSON_LINES)
+    file = tmp_path / "report.zip"
+    file.write_bytes(buffer.getvalue())
+    assert outcomes(read_report(file, batch)) == FAILED_2_3
+    with pytest.raises(ReportError, match="broken archive"):
+        read_report(gzip.compress(JSON_LINES.encode())[:-20], batch)
+
+
+def test_line_numbers_from_zero_are_recognised_by_line_zero(batch):
+    text = '{"line": 0, "Code": "PicNotExist"}\n{"line": 3, "Code": "IncorrectOrientation"}\n'
+    found = outcomes(read_report(text.encode(), batch))
+    assert [line for line, outcome in found.items() if outcome == "failed"] == [1, 4]
+
+
+def test_line_numbers_from_zero_are_recognised_by_the_names_beside_them(batch):
+    text = '{"line": 1, "PicName": "b.jpg", "Code": "X"}\n{"line": 2, "PicName": "c.jpg", "Code": "Y"}\n{"line": 2}\n'
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+
+
+def test_a_picture_that_two_products_share_is_unknown_where_only_the_picture_is_named():
+    batch = pd.DataFrame({"line": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"], "PicName": "same.jpg"})
+    found = read_report(b'{"PicName": "same.jpg", "Code": "PicNotExist"}', batch)
+    assert outcomes(found) == {1: "unknown", 2: "unknown"}
+    both = read_report(b'{"PicName": "same.jpg", "Code": "PicNotExist"}\n' * 2, batch)
+    assert outcomes(both) == {1: "failed", 2: "failed"}
+
+
+def test_what_names_no_line_is_kept_and_counted(batch):
+    text = (
+        JSON_LINES
+        + '{"ProductId": "9", "PicName": "zz.jpg", "Code": "PicNotExist"}\nPicture error somewhere: PictureError\n'
+    )
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found.attrs["unmatched"]["cause"].tolist() == ["image_missing", "download_failed"]
+
+
+def test_another_batchs_report_is_refused(batch):
+    with pytest.raises(ReportError, match="another batch"):
+        read_report(b'{"ProductId": "77", "PicName": "zz.jpg", "Code": "PicNotExist"}', batch)
+    kept = read_report(b'{"ProductId": "77", "PicName": "zz.jpg", "Code": "PicNotExist"}', batch, other_batch="keep")
+    assert len(kept.attrs["unmatched"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "empty"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "error page"),
+    ],
+)
+def test_what_is_no_report_is_refused(content, words, batch):
+    with pytest.raises(ReportError, match=words):
+        read_report(content, batch)
+
+
+def test_what_the_table_does_not_know_is_unrecognised(batch):
+    found = read_report(b'{"PicName": "b.jpg", "Code": "E-9041", "Message": "qq"}', batch)
+    assert (found["cause"][1], found["code"][1]) == ("unrecognised", "E-9041")
+    assert "E-9041" in found["raw"][1]
+
+
+def test_a_user_can_teach_a_cause(tmp_path, batch):
+    file = tmp_path / "causes.toml"
+    file.write_text('[[cause]]\nid = "watermark"\nphrases = ["E-90\\\\d+"]\nremedy = "Remove it."\n', encoding="utf-8")
+    found = read_report(b'{"PicName": "b.jpg", "Message": "E-9041"}', batch, causes=load_causes(file))
+    assert found["cause"][1] == "watermark"
+    file.write_text('[[cause]]\nid = "x"\nphrases = ["("]\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="regular expression"):
+        load_causes(file)
+
+
+def test_every_code_has_one_cause():
+    table = CauseTable()
+    codes = [code.casefold() for cause in table.causes for code in cause.codes]
+    assert len(codes) == len(set(codes))
+    assert table.classify("InvalidRegion", "").id == "bad_region"
+    assert table.classify(None, "Img Download Failed").id == "download_failed"
+
+
+def test_settle_ends_every_line_alike(batch):
+    assert outcomes(settle(batch)) == {1: "imported", 2: "imported", 3: "imported", 4: "deleted", 5: "deleted"}
+    unknown = settle(batch, Outcome.UNKNOWN, message="the task failed")
+    assert set(unknown["outcome"]) == {"unknown"} and set(unknown["message"]) == {"the task failed"}
+
+
+def test_a_damaged_byte_costs_no_line(batch):
+    assert outcomes(read_report(b"\xfa\xff junk\n" + JSON_LINES.encode(), batch))[2] == "failed"
