@@ -131,7 +131,7 @@ def _is_note() -> pl.Expr:
 
 
 def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
-    parser = Parser(set(lines["ProductId"].drop_nulls()), set(lines["PicName"].drop_nulls()), table)
+    parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
     parts: list[pl.DataFrame] = []
     with open_report(source) as stream:
         for text in _whole_arrays(text_chunks(stream)):
@@ -182,9 +182,9 @@ def _match(claims: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 def _paired(matched: pl.DataFrame) -> pl.DataFrame:
     """Where as many entries as lines share one key, the first entry means the first line, and so on."""
-    groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
-    if groups["lines"].list.len().max() in (None, 1):
+    if matched["entry"].n_unique() == matched.height:
         return matched
+    groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
     keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
     keys = keys.sort("entry").with_columns(
         pl.len().over("key").alias("entries"), pl.int_range(pl.len()).over("key").alias("nth")
@@ -222,11 +222,17 @@ def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
-    said = matched.join(claims, on="entry").sort("line", "ways", "entry")
-    per_line = said.group_by("line", maintain_order=True).agg(
-        pl.col("ways", "code", "cause").first(),
-        pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n"),
-    )
+    said = matched.join(claims, on="entry").select("line", "ways", "entry", "code", "cause", "message", "raw")
+    per_line = said.drop("entry")
+    if said["line"].n_unique() != said.height:
+        per_line = (
+            said.sort("line", "ways", "entry")
+            .group_by("line", maintain_order=True)
+            .agg(
+                pl.col("ways", "code", "cause").first(),
+                pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n"),
+            )
+        )
     failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
     ended = pl.when(pl.col("ways").is_null()).then(_success()).otherwise(failed)
     result = lines.join(per_line, on="line", how="left", maintain_order="left").with_columns(ended.alias("outcome"))

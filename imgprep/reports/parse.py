@@ -10,7 +10,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -66,20 +67,28 @@ class Parser:
 
     Parameters
     ----------
-    product_ids, pic_names : set of str
-        The batch's, for finding them in text that does not say which word is what.
+    names : callable
+        Gives the batch's values of a column as a set, for finding them in text that does not say which word is
+        what; asked only where a report needs it.
     causes : CauseTable
         For finding codes in text.
     """
 
-    def __init__(self, product_ids: set[str], pic_names: set[str], causes: CauseTable) -> None:
-        self._ids = product_ids
-        self._pics = pic_names
+    def __init__(self, names: Callable[[str], set[str]], causes: CauseTable) -> None:
+        self._names = names
         self._causes = causes
         self._header: list[str | None] | None = None
         self._delimiter: str | None = None
         self._started = False
         self._schema: dict[str, Any] | None = None
+
+    @cached_property
+    def _ids(self) -> set[str]:
+        return self._names("ProductId")
+
+    @cached_property
+    def _pics(self) -> set[str]:
+        return self._names("PicName")
 
     def chunk(self, text: str) -> pl.DataFrame:
         """Return the entries of a chunk of whole lines; columns of `ENTRY_SCHEMA`."""
