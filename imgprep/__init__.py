@@ -23,6 +23,11 @@ _HOME: dict[str, str] = {
     "ServiceError": "errors",
     "ReportError": "errors",
     "read_report": "reports",
+    "tally_causes": "tallies",
+    "tally_outcomes": "tallies",
+    "plot_causes": "charts",
+    "plot_outcomes": "charts",
+    "plot_findings": "charts",
     "load_causes": "reports",
 }
 

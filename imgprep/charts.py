@@ -1,0 +1,194 @@
+"""Frames of counts → matplotlib Axes. Nothing is counted here, nothing is shown or saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imgprep.reports import CAUSES, UNRECOGNISED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, told apart by the colour-blind; hatching doubles it and survives grey printing.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+_HATCHES = ("", "///", "...", "xxx")
+OUTCOME_COLOURS = {"imported": "#009E73", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#999999"}
+SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
+_CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
+
+
+def cause_style(cause: str) -> dict[str, Any]:
+    """Return the face colour and hatch of a cause: the same in every chart."""
+    if cause == UNRECOGNISED:
+        return {"facecolor": "#222222", "hatch": ""}
+    ids = [item.id for item in CAUSES]
+    # A cause that a user taught gets its place by its name, so that it keeps it too.
+    number = ids.index(cause) if cause in ids else len(ids) + sum(map(ord, cause)) % 8
+    return {"facecolor": _COLOURS[number % 8], "hatch": _HATCHES[(number + number // 8) % 4]}
+
+
+def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
+    """Draw why lines failed: one run as a Pareto chart, several as stacked bars.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_causes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    share : bool
+        Several runs: percent of the lines sent instead of counts.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    runs = list(dict.fromkeys(tally["run"]))
+    if len(runs) <= 1:
+        return _plot_pareto(tally, ax if ax is not None else _axes(9, 0.9 + 0.42 * max(3, len(tally))))
+    ax = ax if ax is not None else _axes(max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
+    order = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+    value = "share" if share else "count"
+    table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0).reindex(runs)
+    labels = dict(zip(tally["cause"], tally["label"], strict=True))
+    bottom = pd.Series(0.0, index=runs)
+    for cause in order:
+        heights = table[cause] * (100 if share else 1)
+        style = cause_style(cause)
+        ax.bar(range(len(runs)), heights, bottom=bottom, label=labels[cause], edgecolor="white", linewidth=0.5, **style)
+        bottom += heights
+    lines = tally.groupby("run", sort=False)["lines"].first()
+    ax.set_title(f"Causes of failure, {len(runs)} runs, {int(lines.sum()):,} lines sent", **_text())
+    ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
+    _run_ticks(ax, runs)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), prop=_font(8))
+    return _clean(ax)
+
+
+def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
+    tally = tally.sort_values("count", ascending=False, kind="stable")
+    failed = int(tally["failed"].iloc[0]) if len(tally) else 0
+    lines = int(tally["lines"].iloc[0]) if len(tally) else 0
+    positions = range(len(tally))
+    for at, (cause, count) in enumerate(zip(tally["cause"], tally["count"], strict=True)):
+        ax.barh(at, count, edgecolor="white", **cause_style(cause))
+        together = tally["count"].iloc[: at + 1].sum() / failed
+        ax.annotate(
+            f"{count:,}  ({together:.0%} so far)",
+            (count, at),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    labels = [f"{label}\n{family}" for label, family in zip(tally["label"], tally["family"], strict=True)]
+    ax.set_yticks(list(positions), labels, fontsize=8, **_text())
+    ax.invert_yaxis()
+    ax.margins(x=0.18)
+    ax.set_xlabel("failed lines")
+    ax.set_title(f"Why lines failed: {failed:,} of {lines:,} lines sent" if lines else "No line failed")
+    if not len(tally):
+        ax.set_yticks([])
+        ax.set_xticks([])
+    return _clean(ax, grid="x")
+
+
+def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how the lines of each run ended, stacked, with the share of success above each bar.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_outcomes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(max(6, min(14, 3 + 0.5 * len(tally))), 4)
+    bottom = pd.Series(0, index=tally.index)
+    for outcome, colour in OUTCOME_COLOURS.items():
+        if not tally[outcome].any():
+            continue
+        hatch = {"failed": "///", "unknown": "..."}.get(outcome, "")
+        style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        ax.bar(tally.index, tally[outcome], bottom=bottom, label=outcome, width=0.7, **style)
+        bottom += tally[outcome]
+    for at, (total, success) in enumerate(zip(bottom, tally["success"], strict=True)):
+        ax.annotate(f"{success:.1%}", (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+    ax.margins(y=0.12)
+    ax.set_ylabel("lines sent")
+    ax.set_title("How lines ended, and the share imported or deleted")
+    _run_ticks(ax, list(tally["run"]))
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return _clean(ax)
+
+
+def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw findings by rule.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        From `imgprep.summary`: ``rule, severity, count``.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(8, 0.9 + 0.32 * max(3, len(summary)))
+    hatches = {"error": "", "warning": "///", "info": "..."}
+    for at, (severity, count) in enumerate(zip(summary["severity"], summary["count"], strict=True)):
+        ax.barh(at, count, color=SEVERITY_COLOURS[severity], hatch=hatches[severity], edgecolor="white")
+        _value(ax, f"{count:,}", count, at)
+    ax.set_yticks(
+        range(len(summary)), [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
+    )
+    ax.tick_params(axis="y", labelsize=8)
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    ax.set_xlabel("findings")
+    ax.set_title(f"Findings by rule, {int(summary['count'].sum()):,} in all")
+    return _clean(ax, grid="x")
+
+
+def _axes(width: float, height: float) -> Axes:
+    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only where a figure is made
+
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
+
+def _value(ax: Axes, text: str, x: float, y: float) -> None:
+    ax.annotate(text, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
+
+
+def _clean(ax: Axes, grid: str = "y") -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
+    ax.set_axisbelow(True)
+    return ax
+
+
+def _run_ticks(ax: Axes, runs: list[str]) -> None:
+    """Dates under bars, at most about 15 of them."""
+    step = -(-len(runs) // 15)
+    shown = range(0, len(runs), step)
+    ax.set_xticks(list(shown), [_run_date(runs[at]) for at in shown], rotation=45, ha="right", fontsize=8)
+
+
+def _run_date(run: str) -> str:
+    stamp = run.partition("-")[0]
+    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" if stamp[:8].isdigit() and len(stamp) > 8 else run[:16]
+
+
+def _font(size: float) -> Any:
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
+
+    return FontProperties(family=_text()["family"], size=size)
+
+
+def _text() -> dict[str, Any]:
+    """Font families for text that may be Chinese: matplotlib's own, then whichever of the usual ones is there."""
+    from matplotlib import font_manager, rcParams  # noqa: PLC0415
+
+    there = set(font_manager.get_font_names())
+    return {"family": [*rcParams["font.family"], *(name for name in _CJK_FONTS if name in there)]}

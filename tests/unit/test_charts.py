@@ -1,0 +1,85 @@
+"""Counts over runs, and the charts of them."""
+
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from imgprep.charts import cause_style, plot_causes, plot_findings, plot_outcomes
+from imgprep.reports import CAUSES
+from imgprep.tallies import tally_causes, tally_outcomes
+
+
+def a_run(day, **ended):
+    rows = [(*name.split("__"), None)[:2] for name, count in ended.items() for _ in range(count)]
+    return SimpleNamespace(id=f"202610{day:02d}T101010Z-demo", outcome=pd.DataFrame(rows, columns=["outcome", "cause"]))
+
+
+@pytest.fixture
+def runs():
+    return [
+        a_run(1, imported=6, failed__rotated=3, failed__unrecognised=1),
+        a_run(2, imported=5, deleted=2, unknown=1, failed__rotated=1, failed__image_missing=1),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_outcomes_sum_to_the_lines_sent(runs):
+    tally = tally_outcomes(runs)
+    assert (tally[["imported", "deleted", "failed", "unknown"]].sum(axis=1) == tally["lines"]).all()
+    assert tally["success"].tolist() == [0.6, 0.7]
+
+
+def test_causes_are_counted_per_run_with_what_is_not_recognised_first(runs):
+    tally = tally_causes(runs)
+    assert tally[["cause", "count", "failed", "lines"]].values.tolist() == [
+        ["unrecognised", 1, 4, 10],
+        ["rotated", 3, 4, 10],
+        ["image_missing", 1, 2, 10],
+        ["rotated", 1, 2, 10],
+    ]
+    assert tally["share"].tolist() == [0.1, 0.3, 0.1, 0.1]
+    assert tally_causes(runs[0])["run"].unique().tolist() == [runs[0].id]
+
+
+def test_a_run_without_failures_has_a_chart_that_says_so():
+    ax = plot_causes(tally_causes(a_run(1, imported=3)))
+    assert ax.get_title() == "No line failed"
+    assert tally_causes([]).empty
+
+
+def test_pareto_shows_every_cause_and_out_of_how_many(runs):
+    ax = plot_causes(tally_causes(runs[0]))
+    assert sorted(bar.get_width() for bar in ax.patches) == [1, 3]
+    assert ax.get_title() == "Why lines failed: 4 of 10 lines sent"
+
+
+def test_stacked_bars_hold_the_counts_or_the_shares(runs):
+    tally = tally_causes(runs)
+    assert sum(bar.get_height() for bar in plot_causes(tally).patches) == 6
+    assert sum(bar.get_height() for bar in plot_causes(tally, share=True).patches) == pytest.approx(60)
+
+
+def test_one_cause_keeps_one_look_and_no_two_share_one():
+    looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
+    assert len(set(looks)) == len(CAUSES)
+    assert cause_style("taught_by_a_user") == cause_style("taught_by_a_user")
+
+
+def test_charts_draw_where_they_are_told(runs):
+    _, (first, second) = plt.subplots(2)
+    assert plot_outcomes(tally_outcomes(runs), ax=first) is first
+    summary = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
+    assert plot_findings(summary, ax=second) is second
+    assert second.get_title() == "Findings by rule, 7 in all"
+    assert len(plt.get_fignums()) == 1
