@@ -160,12 +160,12 @@ class Settings:
         return cls(**{**_environment(), **arguments})
 
     @classmethod
-    def load(cls, path: str | Path = PROJECT_FILE, **arguments: Any) -> Settings:
+    def load(cls, project_file: str | Path = PROJECT_FILE, /, **arguments: Any) -> Settings:
         """Settings from a project file. `arguments` win over the environment, which wins over the file.
 
         Parameters
         ----------
-        path : path
+        project_file : path
             The file, or the project's folder.
 
         Raises
@@ -173,7 +173,7 @@ class Settings:
         ConfigError
             The file is missing, is no TOML, has a name it should not have, or holds a secret.
         """
-        file = Path(path)
+        file = Path(project_file)
         if file.is_dir():
             file = file / PROJECT_FILE
         try:

@@ -38,7 +38,7 @@ FORMS = {
     "json lines": JSON_LINES,
     "json lines, crlf": JSON_LINES.replace("\n", "\r\n"),
     "json array": json.dumps([json.loads(line) for line in JSON_LINES.splitlines()], indent=2),
-    "csv with header": "ProductId,PicName,ErrorCode,Msg\n1000,b.jpg,PicNotExist,gone\n1001,c.jpg,IncorrectOrientation,\n",
+    "csv with header": "ProductId,PicName,ErrorCode,Msg\n1000,b.jpg,PicNotExist,x\n1001,c.jpg,IncorrectOrientation,\n",
     "tsv with other names": "item_id\tpic_name\treason\n1000\tb.jpg\tPicNotExist\n1001\tc.jpg\tIncorrectOrientation",
     "chinese csv": "商品ID,图片名称,失败原因\n1000,b.jpg,图片不存在\n1001,c.jpg,图片旋转\n",
     "csv without header": "1000,b.jpg,PicNotExist,gone\n1001,c.jpg,IncorrectOrientation,turned\n",

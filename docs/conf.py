@@ -1,0 +1,26 @@
+"""Sphinx settings: the site is built from the docstrings and the package's own tables."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "imgprep"
+copyright = "2026, the imgprep authors"  # noqa: A001
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "myst_parser",
+    "tables",
+]
+html_theme = "furo"
+html_title = "imgprep"
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "_ext"]
+autosummary_generate = True
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+myst_enable_extensions = ["colon_fence"]
+nitpick_ignore_regex = [(r"py:.*", r".*")]  # types in docstrings are prose for readers
