@@ -1,0 +1,110 @@
+"""The files that the sandbox offers for download: error reports and exports.
+
+The vendor documents neither format. Both can be written in several, so that a reader is tried on all of them, and
+every one says that it is synthetic: a field ``Synthetic`` in JSON Lines and CSV, a first line in CSV and text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from imgprep.sandbox.imagesearch.codes import Failure
+from imgprep.sandbox.imagesearch.state import FailedLine
+
+MARK = "# synthetic: written by imgprep's sandbox; the vendor does not document this format"
+MARK_CHINESE = "# synthetic：由 imgprep 沙箱生成，厂商未公开此格式"
+
+#: Format → content type.
+REPORT_FORMATS = {
+    "jsonl": "application/x-ndjson; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "text": "text/plain; charset=utf-8",
+    "text-zh": "text/plain; charset=utf-8",
+}
+DUMP_FORMATS = {name: REPORT_FORMATS[name] for name in ("jsonl", "csv")}
+
+
+def write_report(failures: Iterable[FailedLine], form: str) -> bytes:
+    """Return an error report.
+
+    Parameters
+    ----------
+    failures : iterable of FailedLine
+        In the order of the file.
+    form : {"jsonl", "csv", "text", "text-zh"}
+        What it looks like.
+    """
+    if form in ("jsonl", "csv"):
+        records = (
+            {
+                "Line": bad.line,
+                "OperationType": bad.operation,
+                "ProductId": bad.product_id,
+                "PicName": bad.pic_name,
+                "Code": bad.code,
+                "Message": Failure(bad.code, bad.detail).message,
+                "Synthetic": True,
+            }
+            for bad in failures
+        )
+        return _table(records, form)
+    sentence: Callable[[FailedLine], str] = _english if form == "text" else _chinese
+    mark = MARK if form == "text" else MARK_CHINESE
+    return "".join(f"{line}\n" for line in [mark, *map(sentence, failures)]).encode()
+
+
+def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
+    """Return an export of a gallery, one image a line, in the service's field names.
+
+    Parameters
+    ----------
+    images : iterable of mapping
+        As the gallery keeps them.
+    form : {"jsonl", "csv"}
+        What it looks like.
+    """
+    # What the sandbox measured itself is not the service's to export.
+    own = ("ETag", "Width", "Height", "Time")
+    records = ({**{name: image[name] for name in image if name not in own}, "Synthetic": True} for image in images)
+    return _table((_wire(record) for record in records), form)
+
+
+def _wire(record: dict[str, Any]) -> dict[str, Any]:
+    region = record.pop("Region", None)
+    if region:
+        record["Region"] = "{x1},{x2},{y1},{y2}".format(**region)
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _table(records: Iterable[dict[str, Any]], form: str) -> bytes:
+    if form == "jsonl":
+        return "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records).encode()
+    rows = list(records)
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "Synthetic"))
+    out = io.StringIO()
+    out.write(f"{MARK}\n")
+    writer = csv.DictWriter(out, [*names, "Synthetic"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def _names(bad: FailedLine) -> Iterator[tuple[str, str]]:
+    for name, value in (("ProductId", bad.product_id), ("PicName", bad.pic_name)):
+        if value:
+            yield name, json.dumps(value, ensure_ascii=False)
+
+
+def _english(bad: FailedLine) -> str:
+    names = "".join(f" {name}={value}" for name, value in _names(bad))
+    return f"line {bad.line}:{names} {bad.code}: {Failure(bad.code, bad.detail).message}"
+
+
+def _chinese(bad: FailedLine) -> str:
+    words = {"ProductId": "商品ID", "PicName": "图片名称"}
+    names = "".join(f" {words[name]}:{value}" for name, value in _names(bad))
+    return f"第{bad.line}行{names} 导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"

@@ -1,0 +1,91 @@
+"""What is sent back, and how it goes wrong on purpose."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imgprep.sandbox.imagesearch.refusals import Refusal, request_id, throttled
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the server is to send.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status.
+    body : bytes
+        The whole body.
+    content_type : str
+        Its type.
+    ending : {"", "lost", "cut", "endless"}
+        ``lost``: break the connection before anything is sent; ``cut``: after half of the body; ``endless``: send the
+        body again and again until the client goes.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = "application/json;charset=utf-8"
+    ending: str = ""
+
+
+class Faults:
+    """The faults of the API, each time or used up one by one. Safe from several threads.
+
+    Parameters
+    ----------
+    planned : mapping of str to str or sequence of str
+        Action, or ``*``, → a fault each time, or faults in the order of use.
+    """
+
+    def __init__(self, planned: Mapping[str, str | Sequence[str]]) -> None:
+        self._lock = threading.Lock()
+        self._planned: dict[str, str | list[str]] = {
+            action: faults if isinstance(faults, str) else list(faults) for action, faults in planned.items()
+        }
+
+    def next(self, action: str) -> str:
+        """Return the fault that `action` meets now; empty for none."""
+        with self._lock:
+            for name in (action, "*"):
+                faults = self._planned.get(name)
+                if isinstance(faults, str):
+                    return faults
+                if faults:
+                    return faults.pop(0)
+        return ""
+
+
+def answer(fault: str, act: Callable[[], dict[str, Any]]) -> Reply:
+    """Return the reply to a call that meets `fault`; `act` does the work and is not called where the fault stops it.
+
+    Raises
+    ------
+    Refusal
+        The fault is one.
+    """
+    if fault == "throttled":
+        raise throttled()
+    if fault == "server_error":
+        raise Refusal(500, "InternalError", "The request has failed due to an unknown error.")
+    if fault == "unavailable":
+        raise Refusal(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
+    if fault == "unsuccessful":
+        return Reply(200, json.dumps({"RequestId": request_id(), "Success": False}).encode())
+    if fault == "reset":
+        return Reply(200, b"", ending="lost")
+    body = json.dumps(act(), ensure_ascii=False).encode()
+    if fault == "server_error_after":
+        raise Refusal(500, "InternalError", "The request has failed due to an unknown error.")
+    if fault == "answer_lost":
+        return Reply(200, body, ending="lost")
+    if fault == "empty":
+        return Reply(200, b"{}")
+    if fault == "not_json":
+        return Reply(200, b"<html><body>Bad gateway</body></html>", "text/html")
+    return Reply(200, body)

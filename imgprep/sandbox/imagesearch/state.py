@@ -1,0 +1,218 @@
+"""What the sandbox's Image Search remembers: tasks, their failures, and the gallery of each instance.
+
+One SQLite file, so that a killed sandbox comes back with all that it had answered for, and no half-applied task.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["increase", "dump"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, instance TEXT NOT NULL, bucket TEXT NOT NULL,
+    path TEXT NOT NULL, callback TEXT NOT NULL, created REAL NOT NULL, due REAL NOT NULL, modified REAL NOT NULL,
+    status TEXT NOT NULL, code TEXT NOT NULL, msg TEXT NOT NULL, lines INTEGER NOT NULL, imported INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, failed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS tasks_of ON tasks (instance, kind, status);
+CREATE TABLE IF NOT EXISTS failures (
+    task INTEGER NOT NULL, line INTEGER NOT NULL, operation TEXT NOT NULL, product_id TEXT NOT NULL,
+    pic_name TEXT NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (task, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gallery (
+    instance TEXT NOT NULL, product_id TEXT NOT NULL, pic_name TEXT NOT NULL, image TEXT NOT NULL,
+    PRIMARY KEY (instance, product_id, pic_name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A batch task or an export. Times are seconds since 1970; `due` is when it may end at the earliest."""
+
+    id: int
+    kind: Kind
+    instance: str
+    bucket: str
+    path: str
+    callback: str
+    created: float
+    due: float
+    modified: float
+    status: Literal["PROCESSING", "SUCCESS", "FAIL"] = "PROCESSING"
+    code: str = "0"
+    msg: str = ""
+    lines: int = 0
+    imported: int = 0
+    deleted: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An image that enters the gallery, with what it carries."""
+
+    product_id: str
+    pic_name: str
+    image: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An image that leaves the gallery, or with an empty pic name every image of its product."""
+
+    product_id: str
+    pic_name: str
+
+
+Change = Put | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLine:
+    """One line of a batch that was refused."""
+
+    line: int
+    operation: str
+    product_id: str
+    pic_name: str
+    code: str
+    detail: str
+
+
+_COLUMNS = tuple(column.name for column in fields(Task))
+
+
+class State:
+    """The file and its questions. Safe from several threads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist; holds ``state.sqlite``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._database = sqlite3.connect(folder / "state.sqlite", check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        # The log survives a killed process; only a power cut may lose the last answers.
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def _rows(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.execute(question, values).fetchall()
+
+    def fact(self, name: str, value: str) -> str:
+        """Return what is remembered as `name`; `value` is remembered where nothing was."""
+        with self._transaction() as database:
+            database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
+            return str(database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0])
+
+    def add_task(self, task: Task) -> Task | None:
+        """Remember a new task and return it with its id; None where one of its kind still runs on the instance."""
+        with self._transaction() as database:
+            running = "SELECT 1 FROM tasks WHERE instance = ? AND kind = ? AND status = 'PROCESSING'"
+            if database.execute(running, (task.instance, task.kind)).fetchone():
+                return None
+            names = _COLUMNS[1:]
+            cursor = database.execute(
+                f"INSERT INTO tasks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",  # noqa: S608  constants
+                [getattr(task, name) for name in names],
+            )
+            return replace(task, id=int(cursor.lastrowid or 0))
+
+    def task(self, number: int) -> Task | None:
+        """Return one task, or None."""
+        found = self.tasks(number=number)
+        return found[0] if found else None
+
+    def tasks(
+        self, instance: str | None = None, kind: Kind | None = None, number: int | None = None, running: bool = False
+    ) -> list[Task]:
+        """Return the tasks that fit, newest first."""
+        wanted = {"instance": instance, "kind": kind, "id": number, "status": "PROCESSING" if running else None}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        where = "".join(f" AND {name} = ?" for name in wanted)
+        question = f"SELECT {', '.join(_COLUMNS)} FROM tasks WHERE 1{where} ORDER BY id DESC"  # noqa: S608  constants
+        return [Task(*row) for row in self._rows(question, list(wanted.values()))]
+
+    def end_task(self, task: Task, changes: Iterable[Change] = (), failures: Iterable[FailedLine] = ()) -> None:
+        """Write a task's end, all of it or nothing: status, gallery, failures."""
+        with self._transaction() as database:
+            for change in changes:
+                key = (task.instance, change.product_id, change.pic_name)
+                if isinstance(change, Put):
+                    image = json.dumps(change.image, ensure_ascii=False)
+                    database.execute("INSERT OR REPLACE INTO gallery VALUES (?, ?, ?, ?)", (*key, image))
+                elif change.pic_name:
+                    database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?", key)
+                else:
+                    database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ?", key[:2])
+            database.executemany(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (task.id, bad.line, bad.operation, bad.product_id, bad.pic_name, bad.code, bad.detail)
+                    for bad in failures
+                ),
+            )
+            names = ("modified", "status", "code", "msg", "lines", "imported", "deleted", "failed")
+            database.execute(
+                f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",  # noqa: S608  constants
+                [*(getattr(task, name) for name in names), task.id],
+            )
+
+    def failures(self, number: int) -> list[FailedLine]:
+        """Return the failed lines of a task, in the order of its file."""
+        question = (
+            "SELECT line, operation, product_id, pic_name, code, detail FROM failures WHERE task = ? ORDER BY line"
+        )
+        return [FailedLine(*row) for row in self._rows(question, (number,))]
+
+    def count(self, instance: str, product_id: str | None = None, pic_name: str | None = None) -> int:
+        """Return how many images an instance holds: all, of one product, or of one name in it (0 or 1)."""
+        where, values = "instance = ?", [instance]
+        for name, value in (("product_id", product_id), ("pic_name", pic_name)):
+            if value is not None:
+                where += f" AND {name} = ?"
+                values.append(value)
+        return int(self._rows(f"SELECT count(*) FROM gallery WHERE {where}", values)[0][0])  # noqa: S608  constants
+
+    def image(self, instance: str, product_id: str, pic_name: str) -> dict[str, Any] | None:
+        """Return what the gallery holds of one image, or None."""
+        question = "SELECT image FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?"
+        rows = self._rows(question, (instance, product_id, pic_name))
+        return json.loads(rows[0][0]) if rows else None
+
+    def gallery(self, instance: str) -> list[dict[str, Any]]:
+        """Return every image that an instance holds, by product and name."""
+        question = "SELECT product_id, pic_name, image FROM gallery WHERE instance = ? ORDER BY product_id, pic_name"
+        return [
+            {"ProductId": product_id, "PicName": pic_name, **json.loads(image)}
+            for product_id, pic_name, image in self._rows(question, (instance,))
+        ]
