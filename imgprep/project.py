@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from imgprep.errors import ConfigError
-from imgprep.settings import PROJECT_FILE, WORK_FOLDER
+from imgprep.settings import PROJECT_FILE, WORK_FOLDER, Settings
 
 _TEMPLATE = """\
 # The project file of imgprep. Every key may be left out; paths are relative to this file.
@@ -59,6 +61,33 @@ def shipped(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise ConfigError(f"{name}: does not come with this installation of imgprep; install the wheel or use a checkout")
+
+
+def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings:
+    """Return the settings of the shop that a notebook is about.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
+        where there is none, the demo shop, whose work goes to a temporary folder.
+    **arguments
+        Win over the project file, see `Settings.load`.
+
+    Raises
+    ------
+    ConfigError
+        `folder` has no project file, or it is wrong.
+    """
+    if folder:
+        return Settings.load(folder, **arguments)
+    here = Path.cwd()
+    for candidate in (here, *here.parents):
+        if (candidate / PROJECT_FILE).is_file():
+            return Settings.load(candidate, **arguments)
+    data = shipped("data")
+    demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
+    return Settings(**{"project": Path(tempfile.mkdtemp(prefix="imgprep-demo-")), **demo, **arguments})
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:

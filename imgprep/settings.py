@@ -125,8 +125,8 @@ class Settings:
         The export and the folder of its photographs.
     preset : str
         How to read the export, see `load_catalogue`.
-    columns : Mapping or None
-        The column map, see `load_catalogue`.
+    columns : Mapping, Path or None
+        The column map, or a TOML file of one; see `load_catalogue`.
     severity : Mapping of str to str
         Rule id → severity, where the shop wants another than the rule's own.
     limits : Mapping of str to float
@@ -148,7 +148,7 @@ class Settings:
     catalogue: Path | None = None
     images: Path | None = None
     preset: str = "auto"
-    columns: Mapping[str, Any] | None = None
+    columns: Mapping[str, Any] | Path | None = None
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from imgprep.errors import ConfigError
-from imgprep.project import init_project, shipped
+from imgprep.project import init_project, open_project, shipped
 from imgprep.settings import Settings
 
 
@@ -27,3 +27,15 @@ def test_where_no_folder_can_be_made_it_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="cannot be made here"):
         init_project(tmp_path / "file" / "shop")
+
+
+def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, monkeypatch):
+    init_project(tmp_path / "shop")
+    monkeypatch.chdir(tmp_path / "shop" / "notebooks")
+    assert open_project().project == tmp_path / "shop"
+    monkeypatch.chdir(tmp_path)
+    demo = open_project(service="generic")
+    assert demo.catalogue == shipped("data") / "catalogue.csv" and demo.service == "generic"
+    assert demo.project.is_dir() and not any(demo.project.iterdir())
+    with pytest.raises(ConfigError, match="imgprep init"):
+        open_project(tmp_path)
