@@ -1,0 +1,235 @@
+"""Rules across rows: what two rows of one batch do to each other."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from imgprep.checks.rules import Rule
+from imgprep.checks.sheet import Sheet
+from imgprep.fields import Operation
+from imgprep.findings import Basis, Severity
+
+#: What an ADD carries beside its key.
+PAYLOAD = ("CategoryId", "IntAttr", "StrAttr", "CustomContent", "Crop", "Region")
+#: Below this many rows that settle the order of their numbers, nothing is said of the others.
+MIN_DECIDED = 3
+_NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
+_IS_ADD = pl.col("op") == Operation.ADD.value
+_IS_DELETE = pl.col("op") == Operation.DELETE.value
+
+
+def _keyed(sheet: Sheet) -> pl.DataFrame:
+    """Rows that share ProductId and the name sent with another row."""
+    rows = sheet.rows
+    key = pl.col("ProductId").hash(seed=1) * 31 ^ pl.col("name").hash(seed=2)
+    named = pl.col("ProductId").is_not_null() & pl.col("name").is_not_null()
+    # Hashes only suspect; the names themselves decide.
+    return rows.filter(key.is_duplicated() & named).filter(pl.len().over("ProductId", "name") > 1)
+
+
+def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
+    """Name another row of the same key and operation: the first, or for the first the last."""
+    label = pl.coalesce(pl.format("line {}", pl.col("line")), pl.format("row {}", pl.col("row")))
+    first, last = (end.over("ProductId", "name", "op") for end in (label.first(), label.last()))
+    return rows.select("_i", pl.when(label == first).then(last).otherwise(first).alias("other"))
+
+
+def _payload_kinds() -> pl.Expr:
+    return pl.struct(*PAYLOAD).n_unique().over("ProductId", "name", "op")
+
+
+def _twice(sheet: Sheet) -> pl.DataFrame:
+    rows = _keyed(sheet)
+    rows = rows.filter(pl.len().over("ProductId", "name", "op") > 1)
+    if not rows.height:
+        return _NONE
+    # A DELETE has no payload that counts.
+    return rows.with_columns(pl.when(_IS_ADD).then(_payload_kinds()).otherwise(1).alias("_kinds"))
+
+
+def _duplicates(sheet: Sheet) -> pl.DataFrame:
+    rows = _twice(sheet)
+    if not rows.height:
+        return _NONE
+    same = rows.filter(pl.col("_kinds") == 1)
+    later = same.filter(pl.int_range(pl.len()).over("ProductId", "name", "op") > 0)
+    return _with_other(same).filter(pl.col("_i").is_in(later["_i"].implode()))
+
+
+def _conflicts(sheet: Sheet) -> pl.DataFrame:
+    rows = _twice(sheet)
+    return _with_other(rows.filter(pl.col("_kinds") > 1)) if rows.height else _NONE
+
+
+def _add_and_delete(sheet: Sheet) -> pl.DataFrame:
+    if not sheet.counts["delete"]:
+        return _NONE
+    rows = _keyed(sheet)
+    both = rows.filter(_IS_ADD.any().over("ProductId", "name") & _IS_DELETE.any().over("ProductId", "name"))
+    return both.select("_i", pl.lit(None, pl.String).alias("other"))
+
+
+def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
+    if not sheet.counts["delete"]:
+        return _NONE
+    rows = sheet.rows
+    whole = rows.filter(_IS_DELETE & pl.col("PicName").is_null() & pl.col("ProductId").is_not_null())
+    if not whole.height:
+        return _NONE
+    adds = rows.filter(_IS_ADD).join(whole.select("ProductId").unique(), on="ProductId", how="semi")
+    whole = whole.join(adds.select("ProductId").unique(), on="ProductId", how="semi")
+    return pl.concat([adds.select("_i"), whole.select("_i")]).sort("_i").with_columns(pl.lit("").alias("other"))
+
+
+def _twins(sheet: Sheet) -> pl.DataFrame:
+    """Names that differ only in case or Unicode form."""
+    names = (
+        sheet.rows.select("_i", "name", pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded"))
+        if _has_wide(sheet)
+        else sheet.rows.select("_i", "name", pl.col("name").str.to_lowercase().alias("_folded"))
+    )
+    counts = (
+        names.lazy()
+        .select(pl.col("name").hash().n_unique().alias("a"), pl.col("_folded").hash().n_unique().alias("b"))
+        .collect()
+        .row(0)
+    )
+    if counts[0] == counts[1]:
+        return _NONE
+    names = names.filter(pl.col("name").is_not_null())
+    kinds = names.select("name", "_folded").unique(maintain_order=True)
+    kinds = kinds.filter(pl.len().over("_folded") > 1)
+    first, last = pl.col("name").first().over("_folded"), pl.col("name").last().over("_folded")
+    kinds = kinds.with_columns(pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
+    return names.join(kinds.select("name", "other"), on="name", how="inner", maintain_order="left").select(
+        "_i", "other"
+    )
+
+
+def _has_wide(sheet: Sheet) -> bool:
+    wide = sheet.rows.select((pl.col("name").str.len_bytes() != pl.col("name").str.len_chars()).any()).item()
+    return bool(wide)
+
+
+def _swapped(sheet: Sheet) -> pl.DataFrame:
+    """Regions legal under both orders, in a batch whose other regions are only legal as x1,y1,x2,y2."""
+    known = sheet.rows.filter(
+        _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null() & pl.col("width").is_not_null()
+    ).with_columns(
+        wire=(pl.col("x1") >= 0)
+        & (pl.col("x1") < pl.col("x2"))
+        & (pl.col("y1") >= 0)
+        & (pl.col("y1") < pl.col("y2"))
+        & (pl.col("x2") <= pl.col("width"))
+        & (pl.col("y2") <= pl.col("height")),
+        # As x1,y1,x2,y2 the second number of the wire is y1, the third x2.
+        other_order=(pl.col("x1") >= 0)
+        & (pl.col("x1") < pl.col("y1"))
+        & (pl.col("x2") >= 0)
+        & (pl.col("x2") < pl.col("y2"))
+        & (pl.col("y1") <= pl.col("width"))
+        & (pl.col("y2") <= pl.col("height")),
+    )
+    only_other = known.filter(~pl.col("wire") & pl.col("other_order")).height
+    only_wire = known.filter(pl.col("wire") & ~pl.col("other_order")).height
+    if only_other < MIN_DECIDED or only_other <= only_wire:
+        return _NONE
+    both = known.filter(pl.col("wire") & pl.col("other_order"))
+    return both.select("_i", pl.format("{} of {}", pl.lit(only_other), pl.lit(only_other + only_wire)).alias("other"))
+
+
+def _placeholders(sheet: Sheet) -> pl.DataFrame:
+    rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+    digests = rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"))
+    many = digests.filter(pl.col("products") >= sheet.limits["placeholder_products"])
+    if not many.height:
+        return _NONE
+    found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
+    return found.select("_i", pl.col("products").cast(pl.String).alias("other"))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="duplicate-key",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the same line comes twice",
+        message='{ProductId} with "{name}" is there before, the same in every field: {other}',
+        remedy="keep one",
+        find=_duplicates,
+    ),
+    Rule(
+        id="duplicate-conflict",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="two ADDs of the same key differ: which one wins is not documented",
+        message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is not documented',
+        remedy="keep the right one",
+        scope="add",
+        find=_conflicts,
+    ),
+    Rule(
+        id="add-and-delete",
+        field="OperationType",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the same key is added and deleted: the order is not documented",
+        message='{ProductId} with "{name}" is added and deleted in one batch; the order is not documented',
+        remedy="decide for one, or send two batches",
+        find=_add_and_delete,
+    ),
+    Rule(
+        id="add-and-product-delete",
+        field="OperationType",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="images of a product are added while the whole product is deleted: the order is not documented",
+        message="images of {ProductId} are added while the whole product is deleted; the order is not documented",
+        remedy="send the DELETE first, alone, or name the images that go",
+        find=_add_and_product_delete,
+    ),
+    Rule(
+        id="pic-name-case-twins",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="two names differ only in case or Unicode form: one file on many disks, two objects in OSS",
+        message='"{name}" and "{other}" differ only in case or Unicode form: on many disks they are one file',
+        remedy="rename one, or use the same name",
+        find=_twins,
+    ),
+    Rule(
+        id="region-order-suspect",
+        field="Region",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the other regions of this batch are only legal as x1,y1,x2,y2, so this one is probably swapped too",
+        message='Region "{region}": {other} regions that settle the order are x1,y1,x2,y2; the wire wants x1,x2,y1,y2',
+        remedy="write them all as x1,x2,y1,y2",
+        scope="add",
+        needs="facts",
+        find=_swapped,
+        value="region",
+    ),
+    Rule(
+        id="image-placeholder",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="many products have the same picture, which is probably a placeholder",
+        message='{other} products have the same picture as "{name}", which is probably a placeholder',
+        remedy="leave these products out until they have photographs",
+        scope="picture",
+        needs="facts",
+        find=_placeholders,
+    ),
+)

@@ -1,0 +1,205 @@
+"""Rules about PicName: what may be the name of an object below the task's folder."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from imgprep.checks.limits import EXTENSIONS
+from imgprep.checks.rows import control, spaces, too_long
+from imgprep.checks.rules import Rule
+from imgprep.findings import Basis, Severity
+
+_NAMED = "|".join(EXTENSIONS)
+_SEVERAL = rf"(?i)\.(?:{_NAMED})\s*[,;|]\s*\S.*\.(?:{_NAMED})\s*$"
+
+
+def _base() -> pl.Expr:
+    return pl.col("name").str.extract(r"([^/\\]*)$", 1)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="pic-name-missing",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="an ADD has no PicName",
+        message="there is no PicName; an ADD needs one",
+        remedy="find the product's photograph, or leave the product out",
+        scope="add",
+        test=lambda sheet: pl.col("PicName").fill_null("") == "",
+        refuses=True,
+    ),
+    Rule(
+        id="delete-empty-pic-name",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="a DELETE has an empty PicName: it may delete every image of the product",
+        message="PicName is an empty text on a DELETE; taken as absent, it deletes every image of {ProductId}",
+        remedy="name the image, or leave PicName out to delete the whole product",
+        scope="delete",
+        test=lambda sheet: pl.col("PicName").str.strip_chars() == "",
+    ),
+    Rule(
+        id="delete-whole-product",
+        field="PicName",
+        severity=Severity.INFO,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="a DELETE without PicName: it deletes every image of the product",
+        message="no PicName: every image of {ProductId} goes",
+        remedy="name the image where only one shall go",
+        scope="delete",
+        test=lambda sheet: pl.col("PicName").is_null(),
+    ),
+    too_long("PicName", "pic_name_chars", "api"),
+    spaces("PicName"),
+    control("PicName"),
+    Rule(
+        id="pic-name-slash",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="PicName starts or ends with a slash",
+        message='PicName "{PicName}" starts or ends with a slash; names are relative to the task\'s folder',
+        remedy="take the slash away",
+        test=lambda sheet: pl.col("name").str.contains(r"^[/\\]|[/\\]$"),
+        mend=lambda text: text.str.strip_chars("/\\"),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-backslash",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="PicName contains a backslash, which is a letter like any other in OSS",
+        message='PicName "{PicName}" contains a backslash; in OSS it is a letter, not a folder',
+        remedy="write / between folders",
+        test=lambda sheet: pl.col("name").str.contains("\\", literal=True),
+        mend=lambda text: text.str.replace_all("\\", "/", literal=True),
+    ),
+    Rule(
+        id="pic-name-dotdot",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="oss",
+        what="PicName has a part that is . or ..",
+        message='PicName "{PicName}" has a part that is . or ..; it names nothing below the task\'s folder',
+        remedy="write the name below the folder of images",
+        test=lambda sheet: pl.col("name").str.contains("./", literal=True) | pl.col("name").str.ends_with("."),
+        confirm=lambda sheet: pl.col("name").str.contains(r"(?:^|[/\\])\.\.?(?:[/\\]|$)"),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-double-slash",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="PicName has two slashes in a row, which is a folder without a name",
+        message='PicName "{PicName}" has two slashes in a row, which is a folder without a name',
+        remedy="write one slash",
+        test=lambda sheet: (
+            pl.col("name").str.contains("//", literal=True) & ~pl.col("name").str.contains("://", literal=True)
+        ),
+        mend=lambda text: text.str.replace_all(r"/{2,}", "/"),
+    ),
+    Rule(
+        id="pic-name-url",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="PicName is a URL, not the name of an object",
+        message='PicName "{PicName}" is a URL; the service takes names of objects in the bucket',
+        remedy="fetch the images first (imgprep fetch), and use the names of the files",
+        test=lambda sheet: pl.col("name").str.contains("://", literal=True),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-several",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="PicName holds several names",
+        message='PicName "{PicName}" holds several names; a line takes one',
+        remedy="make one row of each",
+        test=lambda sheet: pl.col("name").str.contains_any([",", ";", "|"]),
+        confirm=lambda sheet: pl.col("name").str.contains(_SEVERAL),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-no-extension",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="api",
+        what="PicName has no extension",
+        message='PicName "{PicName}" has no extension; the service wants one',
+        remedy="name the file with its extension, such as .jpg",
+        test=lambda sheet: (pl.col("name") != "") & ~pl.col("name").str.contains(r"[^./\\ ][^/\\]*\.[^./\\ ]+ *$"),
+        # A name that is a folder, or nothing but dots, has a finding of its own.
+        confirm=lambda sheet: ~pl.col("name").str.contains(r"(?:^|[/\\])\.*$"),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-extension",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.WEAK,
+        source="limits",
+        what="the extension of PicName is none of the formats that the service takes",
+        message='PicName "{PicName}" has an extension that is none of ' + ", ".join(EXTENSIONS),
+        remedy="convert the image (imgprep prepare)",
+        scope="add",
+        test=lambda sheet: (
+            pl.col("name").str.contains(r"\.[^./\\]+$") & ~pl.col("name").str.contains(rf"(?i)\.(?:{_NAMED})\s*$")
+        ),
+    ),
+    Rule(
+        id="pic-name-is-meta",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="guide",
+        what="PicName is increment.meta itself",
+        message='PicName "{PicName}" is the name of the batch file itself; uploading it would destroy the batch',
+        remedy="name the image otherwise",
+        test=lambda sheet: pl.col("name") == "increment.meta",
+    ),
+    Rule(
+        id="key-too-long",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.DOCUMENTED,
+        source="oss",
+        what="folder and PicName together are longer than an object key may be",
+        message="folder and PicName have {bytes} bytes together; a key takes {limit:key_bytes}",
+        remedy="shorten the folder or the name",
+        test=lambda sheet: (
+            pl.col("name").str.len_bytes() + int(sheet.limits["folder_bytes"]) > sheet.limits["key_bytes"]
+        ),
+        refuses=True,
+    ),
+    Rule(
+        id="pic-name-folder",
+        field="PicName",
+        severity=Severity.INFO,
+        basis=Basis.WEAK,
+        source="api",
+        what="PicName has a folder: newer pages allow it, the guide wants images beside increment.meta",
+        message='PicName "{PicName}" has a folder; newer pages of the vendor allow it, the guide does not speak of it',
+        remedy="keep images beside increment.meta where rows fail for it",
+        scope="add",
+        test=lambda sheet: (
+            pl.col("name").str.contains(r"[^/]/[^/]") & ~pl.col("name").str.contains("://", literal=True)
+        ),
+    ),
+)

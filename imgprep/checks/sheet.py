@@ -1,0 +1,239 @@
+"""The sheet that rules look at: a catalogue or a batch, typed, with the facts of each row's image beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from imgprep.checks.subject import add_subject, region_rows
+from imgprep.errors import CatalogueError
+from imgprep.fields import FIELD_NAMES, FIELDS, Operation, Service
+from imgprep.frames import to_polars
+from imgprep.regions import Region
+
+#: Facts that rules and plans look at → name on the sheet.
+_FACTS: dict[str, str] = {
+    "exists": "i_exists",
+    "bytes": "i_bytes",
+    "format": "i_format",
+    "width": "i_width",
+    "height": "i_height",
+    "mode": "i_mode",
+    "frames": "i_frames",
+    "orientation": "i_orientation",
+    "digest": "i_digest",
+    "decodes": "i_decodes",
+    "problem": "i_problem",
+    "detail": "i_detail",
+}
+_FACT_TYPES: dict[str, type[pl.DataType]] = {
+    "exists": pl.Boolean,
+    "bytes": pl.Int64,
+    "format": pl.String,
+    "width": pl.Int64,
+    "height": pl.Int64,
+    "mode": pl.String,
+    "frames": pl.Int64,
+    "orientation": pl.Int64,
+    "digest": pl.String,
+    "decodes": pl.Boolean,
+    "problem": pl.String,
+    "detail": pl.String,
+}
+_INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Rows as rules see them.
+
+    Attributes
+    ----------
+    rows : polars.DataFrame
+        ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD where the row says
+        nothing); ``name`` (the picture's name as sent); ``category``, ``int_attr``, ``crop`` (typed, null where the
+        text cannot be read); the subject (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``,
+        ``height`` (upright, of the image sent).
+    service : Service
+        The service type of the instance.
+    limits : mapping
+        Every threshold.
+    given : frozenset of str
+        ``"facts"``, ``"regions"``: what was given beside the rows.
+    scopes : mapping
+        Scope of a rule → mask, None for all rows.
+    counts : mapping
+        Scope of a rule → number of rows.
+    """
+
+    rows: pl.DataFrame
+    service: Service
+    limits: Mapping[str, float]
+    given: frozenset[str]
+    scopes: Mapping[str, pl.Expr | None]
+    counts: Mapping[str, int]
+
+    def has(self, need: str) -> bool:
+        """Tell whether `need` was given (the empty need always is)."""
+        return not need or need in self.given
+
+
+def make_sheet(
+    catalogue: pd.DataFrame,
+    facts: pd.DataFrame | None,
+    *,
+    regions: Any,
+    prepared: pd.DataFrame | None,
+    service: Service,
+    limits: Mapping[str, float],
+) -> Sheet:
+    """Return the sheet of `catalogue`; see `check` for the parameters."""
+    rows = _typed(read_fields(catalogue))
+    log = None if prepared is None else _log(prepared)
+    if log is None:
+        rows = rows.with_columns(pl.col("PicName").alias("name"))
+    else:
+        rows = rows.join(log, on="PicName", how="left", maintain_order="left").with_columns(
+            pl.coalesce("p_name", "PicName").alias("name")
+        )
+    if facts is not None:
+        rows = rows.join(_facts(facts), on="name", how="left", maintain_order="left")
+        turned = pl.col("i_orientation").fill_null(1) >= 5
+        rows = rows.with_columns(
+            pl.when(turned).then("i_height").otherwise("i_width").alias("width"),
+            pl.when(turned).then("i_width").otherwise("i_height").alias("height"),
+        )
+    else:
+        missing = [name for name in ("width", "height") if name not in rows.columns]
+        rows = rows.with_columns(pl.lit(None, pl.Int64).alias(name) for name in missing)
+    known = None if regions is None else region_rows(regions)
+    rows = add_subject(rows, known, facts=facts is not None, prepared=log is not None)
+
+    given = {name for name, value in (("facts", facts), ("regions", regions)) if value is not None}
+    add = pl.col("op") == Operation.ADD.value
+    scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
+    if facts is not None:
+        scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
+    counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
+    counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
+    return Sheet(rows, service, limits, frozenset(given), scopes, counts)
+
+
+def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
+    """Return ``row``, ``line`` and the fields of increment.meta as text, absent as null.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        A catalogue (text as found) or a batch (native types). Whole floats, which pandas makes of integers with gaps,
+        are integers again.
+
+    Raises
+    ------
+    CatalogueError
+        A field is there twice.
+    """
+    keys = [name for name in ("row", "line") if name in catalogue.columns]
+    present = [name for name in FIELD_NAMES if name in catalogue.columns]
+    part = catalogue[[*keys, *present]]
+    if not part.columns.is_unique:
+        twice = part.columns[part.columns.duplicated()][0]
+        raise CatalogueError(f"catalogue: there are two columns {twice}; keep one")
+    objects = {name: _texts(part[name]) for name in present if part[name].dtype == object}
+    rows = to_polars(part.assign(**objects) if objects else part)
+    columns: list[pl.Expr] = []
+    for name in FIELD_NAMES:
+        if name not in present:
+            columns.append(pl.lit(None, pl.String).alias(name))
+        elif rows.schema[name].is_float():
+            number = pl.col(name).fill_nan(None)
+            whole = number.cast(pl.Int64, strict=False)
+            as_int = pl.when(whole == number).then(whole.cast(pl.String)).otherwise(number.cast(pl.String))
+            columns.append(as_int.alias(name))
+        elif rows.schema[name] != pl.String:
+            columns.append(pl.col(name).cast(pl.String))
+    for name in ("row", "line"):
+        if name not in keys:
+            columns.append(pl.lit(None, pl.Int64).alias(name))
+        else:
+            columns.append(pl.col(name).cast(pl.Int64, strict=False))
+    rows = rows.with_columns(columns)
+    if not keys:
+        rows = rows.with_columns((pl.int_range(pl.len(), dtype=pl.Int64) + 1).alias("row"))
+    return rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("_i"), "row", "line", *FIELD_NAMES)
+
+
+def _texts(column: pd.Series[Any]) -> pd.Series[str]:
+    """Values of any kind as text: what a cell of mixed types would look like in a file."""
+
+    def text(value: Any) -> str | None:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, Region):
+            return value.wire()
+        if isinstance(value, float) and math.isfinite(value) and value == int(value):
+            return str(int(value))
+        if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+            return None
+        return str(value)
+
+    return pd.Series([text(value) for value in column], index=column.index, dtype="str")
+
+
+def _typed(rows: pl.DataFrame) -> pl.DataFrame:
+    typed = [pl.col(name).cast(pl.Int64, strict=False).alias(short) for name, short in _INTEGERS.items()]
+    crop = pl.col("Crop").str.to_lowercase()
+    return rows.with_columns(
+        pl.col("OperationType").fill_null(Operation.ADD.value).alias("op"),
+        pl.when(crop == "true").then(statement=True).when(crop == "false").then(statement=False).alias("crop"),
+        *typed,
+    )
+
+
+def _facts(facts: pd.DataFrame) -> pl.DataFrame:
+    present = [name for name in _FACTS if name in facts.columns]
+    table = to_polars(facts, ["PicName", *present]).unique("PicName", keep="first", maintain_order=True)
+    columns = [
+        pl.col(name).cast(kind, strict=False).alias(_FACTS[name])
+        if name in present
+        else pl.lit(None, kind).alias(_FACTS[name])
+        for name, kind in _FACT_TYPES.items()
+    ]
+    # Facts without `exists` come from callers who list only what is there.
+    result = table.select(pl.col("PicName").cast(pl.String).alias("name"), *columns)
+    return result if "exists" in present else result.with_columns(pl.lit(value=True).alias("i_exists"))
+
+
+def _log(prepared: pd.DataFrame) -> pl.DataFrame:
+    table = to_polars(prepared).unique("PicName", keep="first", maintain_order=True)
+    wanted: dict[str, tuple[str, type[pl.DataType]]] = {
+        "new_name": ("p_name", pl.String),
+        "source_digest": ("p_source", pl.String),
+        "digest": ("p_digest", pl.String),
+        "scale_x": ("p_scale_x", pl.Float64),
+        "scale_y": ("p_scale_y", pl.Float64),
+        "action": ("p_action", pl.String),
+        "reason": ("p_reason", pl.String),
+        "width": ("width", pl.Int64),
+        "height": ("height", pl.Int64),
+    }
+    return table.select(
+        "PicName",
+        *(
+            pl.col(name).cast(kind, strict=False).alias(short)
+            if name in table.columns
+            else pl.lit(None, kind).alias(short)
+            for name, (short, kind) in wanted.items()
+        ),
+    )
+
+
+#: For the docs: field → its kind, as the sheet types it.
+KINDS: dict[str, str] = {field.name: field.kind for field in FIELDS}
