@@ -7,7 +7,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 project = "imgprep"
-copyright = "2026, the imgprep authors"  # noqa: A001
+copyright = "2026, the imgprep authors"
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Protocol
 
 import pandas as pd
@@ -21,6 +22,21 @@ class Reconciled(Protocol):
     @property
     def outcome(self) -> pd.DataFrame:
         """The outcome frame, one row per line sent."""
+        ...
+
+    @property
+    def batch(self) -> pd.DataFrame:
+        """The batch as sent."""
+        ...
+
+    @property
+    def catalogue(self) -> pd.DataFrame:
+        """The catalogue rows behind it."""
+        ...
+
+    @property
+    def facts(self) -> pd.DataFrame:
+        """Facts of the images sent."""
         ...
 
 
@@ -88,3 +104,152 @@ def tally_causes(
         ["run", "_first", "count", "cause"], ascending=[True, True, False, True], ignore_index=True
     )
     return order[columns]
+
+
+def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int = 12) -> pd.DataFrame:
+    """Count causes of failure against a column of the catalogue or of the image facts.
+
+    A run keeps its catalogue rows and facts, so this works a year later.
+
+    Parameters
+    ----------
+    runs : Run or iterable of Run
+        What to count.
+    column : str
+        A column of the catalogue (``brand``, ``CategoryId``, …), or of the facts (``format``, …); ``side`` counts
+        by the shorter side of the image in pixels.
+    top : int
+        Values kept apart, the commonest; the others are counted as ``(other)``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines).
+
+    Raises
+    ------
+    KeyError
+        Neither has the column.
+    """
+    parts = []
+    for run in _each(runs):
+        values = _values(run, column)
+        parts.append(run.outcome[["line", "outcome", "cause"]].merge(values, on="line", how="left"))
+    lines = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["outcome", "cause", "value"])
+    lines["value"] = lines["value"].astype("str").fillna("(none)")
+    kept = lines["value"].value_counts().index[:top]
+    lines["value"] = lines["value"].where(lines["value"].isin(kept), "(other)")
+    sent = lines.groupby("value").size().rename("lines")
+    failed = lines[lines["outcome"] == Outcome.FAILED]
+    counts = failed.groupby(["value", "cause"], dropna=False).size().rename("count").reset_index()
+    counts = counts.merge(sent, left_on="value", right_index=True)
+    counts["share"] = counts["count"] / counts["lines"]
+    return counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
+
+
+_SIDES = [0, 100, 200, 448, 800, 1600, 4096]
+
+
+def _values(run: Reconciled, column: str) -> pd.DataFrame:
+    """(line, value) of a column that the catalogue or the facts of a run have."""
+    facts = run.facts
+    if column == "side":
+        shorter = facts[["width", "height"]].min(axis=1).astype("float64")
+        sides = pd.cut(shorter, [*_SIDES, float("inf")], labels=_side_labels(), right=False)
+        facts = facts.assign(side=sides.astype("str"))
+    if column in run.catalogue.columns:
+        source, key = run.catalogue[["row", column]], "row"
+    elif column in facts.columns:
+        source, key = facts[["PicName", column]], "PicName"
+    else:
+        known = ", ".join([*run.catalogue.columns, *facts.columns, "side"])
+        raise KeyError(f"{column!r}: neither the catalogue nor the facts of run {run.id} have it; they have {known}")
+    source = source.drop_duplicates(key)
+    return (
+        run.batch[["line", key]].merge(source, on=key, how="left")[["line", column]].set_axis(["line", "value"], axis=1)
+    )
+
+
+def _side_labels() -> list[str]:
+    return [f"{low}…{high - 1} px" for low, high in pairwise(_SIDES)] + [f"≥ {_SIDES[-1]} px"]
+
+
+def tally_changes(before: Reconciled, after: Reconciled) -> pd.DataFrame:
+    """Tell what became of failures between two runs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per product and picture that failed in either: ``ProductId, PicName, change`` (``new``,
+        ``persisting``, ``fixed`` or ``not sent again``), ``cause_before, cause_after``.
+    """
+    keys = ["ProductId", "PicName"]
+    columns = [*keys, "outcome", "cause"]
+    one = before.outcome[columns].drop_duplicates(keys, keep="last")
+    two = after.outcome[columns].drop_duplicates(keys, keep="last")
+    both = one.merge(two, on=keys, how="outer", suffixes=("_before", "_after"))
+    failed_one, failed_two = (both[f"outcome_{when}"].eq(Outcome.FAILED) for when in ("before", "after"))
+    both = both[failed_one | failed_two].assign(change="fixed")
+    both.loc[failed_two, "change"] = "new"
+    both.loc[failed_one & failed_two, "change"] = "persisting"
+    both.loc[failed_one & both["outcome_after"].isna(), "change"] = "not sent again"
+    return both[[*keys, "change", "cause_before", "cause_after"]].sort_values(["change", *keys], ignore_index=True)
+
+
+def tally_flow(runs: Iterable[Reconciled]) -> pd.DataFrame:
+    """Count the ways that products' pictures took over runs, oldest run first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``way`` (such as ``failed → imported``), ``count`` (products' pictures), ``example``. Commonest first.
+    """
+    frames = [run.outcome[["ProductId", "PicName", "outcome"]] for run in sorted(_each(runs), key=lambda run: run.id)]
+    if not frames:
+        return pd.DataFrame(columns=["way", "count", "example"])
+    lines = pd.concat(frames, ignore_index=True)
+    lines["PicName"] = lines["PicName"].fillna("(whole product)")
+    ways = lines.groupby(["ProductId", "PicName"], sort=False)["outcome"].agg(" → ".join).rename("way").reset_index()
+    ways["example"] = ways["ProductId"] + " " + ways["PicName"]
+    counted = ways.groupby("way").agg(count=("way", "size"), example=("example", "first")).reset_index()
+    return counted.sort_values(["count", "way"], ascending=[False, True], ignore_index=True)
+
+
+def tally_predictions(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
+    """Hold what `check` predicted against what came back.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``verdict`` (``predicted and failed``, ``predicted and passed``, ``missed``, ``passed``, ``unknown``),
+        ``rule`` (that predicted refusal), ``cause``, ``count``.
+    """
+    parts = [predictions(run) for run in _each(runs)]
+    if not parts:
+        return pd.DataFrame(columns=["verdict", "rule", "cause", "count"])
+    both = pd.concat(parts, ignore_index=True)
+    counts = both.groupby(["verdict", "rule", "cause"], dropna=False).size().rename("count").reset_index()
+    return counts.sort_values(["verdict", "count", "rule"], ascending=[True, False, True], ignore_index=True)
+
+
+def predictions(run: Reconciled) -> pd.DataFrame:
+    """Return one row per line of a run: what was expected, what came, and the image's facts beside it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``line, ProductId, PicName, verdict`` (see `tally_predictions`), ``rule, outcome, cause, code, raw`` and the
+        facts ``format, bytes, width, height, orientation``.
+    """
+    both = run.outcome.merge(run.batch[["line", "expected"]], on="line")
+    refusal = ~both["expected"].isin(["imported", "deleted"])
+    failed = both["outcome"].eq(Outcome.FAILED)
+    both["verdict"] = "passed"
+    both.loc[failed & ~refusal, "verdict"] = "missed"
+    both.loc[failed & refusal, "verdict"] = "predicted and failed"
+    both.loc[~failed & refusal, "verdict"] = "predicted and passed"
+    both.loc[both["outcome"].eq(Outcome.UNKNOWN), "verdict"] = "unknown"
+    both["rule"] = both["expected"].where(refusal)
+    told = ["format", "bytes", "width", "height", "orientation"]
+    both = both.merge(run.facts[["PicName", *told]].drop_duplicates("PicName"), on="PicName", how="left")
+    return both[["line", "ProductId", "PicName", "verdict", "rule", "outcome", "cause", "code", "raw", *told]]
