@@ -1,0 +1,53 @@
+"""The notebooks tell the story and the package does the work; their outputs are there to be compared."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+MACHINES = ("/home/", "/tmp/", "/root/", "/Users/", "C:\\\\", "127.0.0.1")
+SECRETS = ("ACCESS_KEY", "SECRET", "TOKEN")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda file: file.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_every_code_cell_was_executed_in_order_and_none_failed(notebook):
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert outputs and not any(output.output_type == "error" for output in outputs)
+    assert not [output for output in outputs if output.get("name") == "stderr"], "warnings are noise to a reader"
+
+
+def test_size_and_style(notebook):
+    assert 10 <= len(notebook.cells) <= 25
+    for cell in code_cells(notebook):
+        assert len(cell.source.splitlines()) <= 10, cell.source
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)), cell.source
+
+
+def test_the_first_code_cell_has_the_parameters(notebook):
+    first = code_cells(notebook)[0]
+    assert "parameters" in first.metadata.get("tags", [])
+    for statement in ast.parse(first.source).body:
+        assert isinstance(statement, (ast.AnnAssign, ast.Import, ast.ImportFrom)), "typed parameters only"
+    assert not any(word in first.source.upper() for word in SECRETS)
+
+
+def test_outputs_hold_no_path_of_a_machine(notebook):
+    for cell in code_cells(notebook):
+        text = str(cell.outputs)
+        assert not any(mark in text for mark in MACHINES), text[:500]
