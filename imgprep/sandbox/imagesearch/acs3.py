@@ -67,7 +67,7 @@ def verify(
     path: str,
     query: Iterable[tuple[str, str]],
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | bytearray,
     *,
     find: Callable[[str], Credentials | None],
     nonces: Nonces,

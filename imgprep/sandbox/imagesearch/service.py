@@ -48,7 +48,7 @@ class Request(Protocol):
         ...
 
     @property
-    def body(self) -> bytes:
+    def body(self) -> bytes | bytearray:
         """The whole body."""
         ...
 
@@ -155,7 +155,7 @@ class ImageSearch:
                 request.body,
                 find=self._find,
                 nonces=self._nonces,
-                now=self._world.now(),
+                now=(self._world.wall or self._world.now)(),
             )
         if (version := headers.get("x-acs-version")) != VERSION:
             raise Refusal(400, "InvalidVersion", f"The version {version} is not served; use {VERSION}.")

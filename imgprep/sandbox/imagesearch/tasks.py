@@ -28,11 +28,13 @@ class World:
     storage : Bucket
         Where objects lie.
     now : callable
-        The sandbox's time, seconds since 1970.
+        The time of things that age (tasks, links), seconds since 1970.
     base : callable
         The URL that links start with, without a slash at its end.
     region, account : str
         Where instances and buckets are, and whose they are.
+    wall : callable or None
+        What the dates of requests are held against; None: `now`.
     """
 
     storage: batch.Bucket
@@ -40,6 +42,7 @@ class World:
     base: Callable[[], str]
     region: str = "cn-shanghai"
     account: str = "1234567890123456"
+    wall: Callable[[], float] | None = None
 
 
 class Tasks:
