@@ -22,10 +22,19 @@ SOME_FAILED = "Some of the images cannot be imported. Click Download"
 
 
 class Bucket(Protocol):
+    """What a task needs to know of a bucket."""
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+        ...
+
+
+class Storage(Protocol):
     """What a task needs of object storage."""
 
-    def exists(self, bucket: str) -> bool:
-        """Whether there is such a bucket."""
+    def bucket(self, name: str, /) -> Bucket | None:
+        """Return a bucket; None where there is none of that name."""
         ...
 
     def size(self, bucket: str, key: str) -> int | None:
@@ -43,7 +52,7 @@ class Access:
 
     Attributes
     ----------
-    storage : Bucket
+    storage : Storage
         Where they lie.
     role : Role
         Who asks.
@@ -51,7 +60,7 @@ class Access:
         Where the bucket is, and whose it is: parts of the names that policies use.
     """
 
-    storage: Bucket
+    storage: Storage
     role: Role
     region: str
     account: str
@@ -74,7 +83,9 @@ class Access:
                 if size > MAX_BYTES:
                     return Failure("InvalidPicContent", f"It has {size} bytes.")
                 return self.storage.read(bucket, key)
-            except (OSError, LookupError, ValueError) as error:
+            except KeyError:  # deleted since
+                return Failure("PicNotExist")
+            except (OSError, ValueError) as error:
                 return Failure("InternalOssError", str(error)[:200])
 
         return fetch
@@ -131,8 +142,11 @@ def refusal_to_read(access: Access, bucket: str, key: str) -> tuple[str, str] | 
         return "NoPermission", "The role does not trust Image Search."
     if not access.may_read(bucket, key):
         return "NoPermission", f"The role may not read {bucket}/{key}: no statement of its policy names it."
-    if not access.storage.exists(bucket):
+    found = access.storage.bucket(bucket)
+    if found is None:
         return "NoSuchBucket", f"The bucket {bucket} does not exist."
+    if found.region != access.region:
+        return "InternalOssError", f"The bucket is in {found.region}, the instance in {access.region}."
     if access.storage.size(bucket, key) is None:
         return "NoSuchKey", f"{bucket}/{key} does not exist."
     return None

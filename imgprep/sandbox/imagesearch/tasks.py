@@ -25,7 +25,7 @@ class World:
 
     Attributes
     ----------
-    storage : Bucket
+    storage : Storage
         Where objects lie.
     now : callable
         The time of things that age (tasks, links), seconds since 1970.
@@ -37,7 +37,7 @@ class World:
         What the dates of requests are held against; None: `now`.
     """
 
-    storage: batch.Bucket
+    storage: batch.Storage
     now: Callable[[], float]
     base: Callable[[], str]
     region: str = "cn-shanghai"
