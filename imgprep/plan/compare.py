@@ -1,0 +1,186 @@
+"""What is wanted against what is known: lines to send, rows that stay, images that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+import polars as pl
+
+from imgprep.checks.limits import nearest
+from imgprep.errors import ConfigError
+from imgprep.fields import FIELDS, Operation
+from imgprep.frames import to_polars
+
+_KEY = ["ProductId", "PicName"]
+_KINDS: dict[str, type[pl.DataType]] = {"string": pl.String, "integer": pl.Int64, "boolean": pl.Boolean}
+_KNOWN: dict[str, type[pl.DataType]] = {
+    **{field.name: _KINDS[field.kind] for field in FIELDS if field.name != "OperationType"},
+    "digest": pl.String,
+    "state": pl.String,
+}
+#: What is compared, in the order in which a reason names it → how the reason calls it.
+_COMPARED: dict[str, str] = {
+    "digest": "image",
+    "Region": "region",
+    **{
+        field.name: field.name
+        for field in FIELDS
+        if field.name not in ("OperationType", "ProductId", "PicName", "Region")
+    },
+}
+_ADD, _DELETE = Operation.ADD.value, Operation.DELETE.value
+
+
+def compared(ignore: Collection[str]) -> dict[str, str]:
+    """Return what is compared: column → its name in a reason, without what is ignored.
+
+    Raises
+    ------
+    ConfigError
+        A name in `ignore` that is not compared anyway.
+    """
+    if isinstance(ignore, str):
+        ignore = [ignore]
+    known = {**{name: name for name in _COMPARED}, **{said: name for name, said in _COMPARED.items()}}
+    for name in ignore:
+        if name not in known:
+            raise ConfigError(f"ignore={name!r}: {nearest(name, tuple(dict.fromkeys(_COMPARED.values())))}")
+    left_out = {known[name] for name in ignore}
+    return {name: said for name, said in _COMPARED.items() if name not in left_out}
+
+
+def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
+    """Return a gallery state, typed, one row per key; what is not ``held`` or ``unknown`` is not there."""
+    if known is None or not len(known.columns):
+        return pl.DataFrame(schema=_KNOWN)
+    lacking = [name for name in _KEY if name not in known.columns]
+    if lacking:
+        raise ConfigError(f"known: the frame has no column {', '.join(lacking)}; it must be a gallery state")
+    present = [name for name in _KNOWN if name in known.columns]
+    table = to_polars(known, present).select(
+        (pl.col(name) if name in present else pl.lit(None)).cast(kind, strict=False).alias(name)
+        for name, kind in _KNOWN.items()
+    )
+    table = table.with_columns(pl.col("state").fill_null("held"))
+    return table.filter(pl.col("state").is_in(["held", "unknown"])).unique(_KEY, keep="last", maintain_order=True)
+
+
+def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection[str] = ()) -> pl.DataFrame:
+    """Return `wanted` with ``verdict`` (send, same, excluded) and ``reason``.
+
+    Parameters
+    ----------
+    wanted : polars.DataFrame
+        From `wanted_rows`.
+    known : polars.DataFrame or None
+        From `known_rows`; None: nothing is known, so that DELETEs that were asked for are sent.
+    ignore : collection of str
+        Fields, or ``image``, ``region``, in which a difference is no reason to send.
+    """
+    chosen = compared(ignore)
+    held = known_rows(None) if known is None else known
+    rows = wanted.join(
+        held.rename({name: f"k_{name}" for name in held.columns if name not in _KEY}),
+        on=_KEY,
+        how="left",
+        maintain_order="left",
+    )
+    differs = {name: _differs(name) for name in _COMPARED}
+    changed = pl.concat_str(
+        [pl.when(differs[name]).then(pl.lit(said)) for name, said in chosen.items()] or [pl.lit("")],
+        separator=", ",
+        ignore_nulls=True,
+    )
+    ignored = pl.concat_str(
+        [pl.when(differs[name]).then(pl.lit(said)) for name, said in _COMPARED.items() if name not in chosen]
+        or [pl.lit("")],
+        separator=", ",
+        ignore_nulls=True,
+    )
+    add = pl.col("OperationType") == _ADD
+    whole = pl.col("PicName").is_null()
+    products = held.select("ProductId").unique()["ProductId"]
+    there = (
+        pl.when(whole).then(pl.col("ProductId").is_in(products.implode())).otherwise(pl.col("k_state").is_not_null())
+    )
+    if known is None:
+        there = pl.lit(value=True)
+    reason = (
+        pl.when(pl.col("excluded").is_not_null())
+        .then(pl.col("excluded"))
+        .when(~add & there)
+        .then(pl.lit("asked"))
+        .when(~add)
+        .then(pl.lit("not held"))
+        .when(pl.col("k_state").is_null())
+        .then(pl.lit("new"))
+        .when(pl.col("k_state") == "unknown")
+        .then(pl.lit("unknown"))
+        .when(changed != "")
+        .then(changed)
+        .when(ignored != "")
+        .then(pl.format("ignored: {}", ignored))
+        .otherwise(pl.lit("same"))
+    )
+    rows = rows.with_columns(reason.alias("reason"))
+    stays = pl.col("reason").is_in(["same", "not held"]) | pl.col("reason").str.starts_with("ignored: ")
+    verdict = (
+        pl.when(pl.col("excluded").is_not_null())
+        .then(pl.lit("excluded"))
+        .when(stays)
+        .then(pl.lit("same"))
+        .otherwise(pl.lit("send"))
+    )
+    return rows.with_columns(verdict.alias("verdict"))
+
+
+def _differs(name: str) -> pl.Expr:
+    new, old = pl.col(name), pl.col(f"k_{name}")
+    if name == "digest":
+        # An image of which either side knows no bytes is not known to differ.
+        return (new != old).fill_null(value=False)
+    if name == "Crop":
+        # Absent means true.
+        return new.fill_null(value=True) != old.fill_null(value=True)
+    if name == "StrAttr":
+        return new.fill_null("") != old.fill_null("")
+    return new.ne_missing(old)
+
+
+def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what is known and no longer in the catalogue: what may go, and what waits.
+
+    Parameters
+    ----------
+    judged : polars.DataFrame
+        From `compare`: the full catalogue, excluded rows included.
+    known : polars.DataFrame
+        From `known_rows`.
+
+    Returns
+    -------
+    going : polars.DataFrame
+        Rows of `known`, with ``whole`` where no row of the catalogue speaks of the product any more.
+    waiting : polars.DataFrame
+        Rows of `known` whose product has a wanted image that the gallery does not hold yet, be it on its way or
+        excluded: its old images stay until the new one is reconciled.
+    """
+    asked_whole = judged.filter((pl.col("OperationType") == _DELETE) & pl.col("PicName").is_null())
+    gone = known.join(judged.select(_KEY), on=_KEY, how="anti", maintain_order="left")
+    gone = gone.join(asked_whole.select("ProductId"), on="ProductId", how="anti", maintain_order="left")
+    # A row without ProductId may speak of any product that has an image of this name.
+    nobody = judged.filter(pl.col("ProductId").fill_null("") == "")
+    names = pl.concat([nobody["PicName"], nobody["found_name"]]).drop_nulls().unique()
+    missing = (pl.col("OperationType") != _DELETE) & (
+        (pl.col("excluded").is_not_null() & (pl.col("k_state").is_null() | (pl.col("k_state") != "held")))
+        | pl.col("reason").is_in(["new", "unknown"])
+    )
+    pending = judged.filter(missing)["ProductId"].drop_nulls().unique()
+    waits = pl.col("ProductId").is_in(pending.implode()) | pl.col("PicName").is_in(names.implode())
+    waiting = gone.filter(waits)
+    going = gone.filter(~waits)
+    present = judged["ProductId"].drop_nulls().unique()
+    # A name that waits keeps its product from going as a whole.
+    present = pl.concat([present, waiting["ProductId"]]).unique()
+    return going.with_columns((~pl.col("ProductId").is_in(present.implode())).alias("whole")), waiting

@@ -1,0 +1,209 @@
+"""The plan itself: compare, decide what may go, number the lines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from imgprep.checks import check
+from imgprep.fields import Operation
+from imgprep.frames import to_pandas
+from imgprep.plan.compare import compare, gone_rows, known_rows
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, Plan
+from imgprep.plan.wanted import wanted_rows
+
+_FIELDS = ["OperationType", *HELD_COLUMNS]
+
+
+def plan_batch(
+    catalogue: pd.DataFrame,
+    *,
+    images: pd.DataFrame | None = None,
+    prepared: pd.DataFrame | None = None,
+    regions: Any = None,
+    known: pd.DataFrame | None = None,
+    findings: pd.DataFrame | None = None,
+    delete_missing: bool = False,
+    ignore: Collection[str] = (),
+    keep_refused: bool = False,
+    service: str = "product",
+) -> Plan:
+    """Decide which ADDs and DELETEs take the gallery from what it holds to what the catalogue says.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        The whole catalogue, one row per image; ``OperationType`` absent means ADD.
+    images : pandas.DataFrame, optional
+        Facts of the images as they will be sent (of the copies, where they were prepared).
+    prepared : pandas.DataFrame, optional
+        The prepare log: names under which copies are sent, and how regions scale with them.
+    regions : RegionStore or pandas.DataFrame, optional
+        What was drawn; it wins over ``Region`` and ``Crop`` of the catalogue.
+    known : pandas.DataFrame, optional
+        A gallery state (`gallery_state`); without it everything is new.
+    findings : pandas.DataFrame, optional
+        From `check`; rows with errors are excluded. Without them, `check` is run here.
+    delete_missing : bool
+        DELETE what the gallery holds and the catalogue lacks. Never without this.
+    ignore : collection of str
+        Fields, or ``image``, ``region``, in which a difference is no reason to send a row again.
+    keep_refused : bool
+        Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
+        rule.
+    service : str
+        Service type, where `check` is run here.
+
+    Returns
+    -------
+    Plan
+        Every catalogue row is in exactly one of its ``batch``, ``unchanged`` and ``excluded``.
+
+    Notes
+    -----
+    Source: the vendor's guide (ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName
+    deletes all of a product).
+
+    - *Gone* is judged against the full catalogue, before exclusions: a row left out never causes a DELETE.
+    - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
+      ``Plan.deferred``.
+    - A whole product is deleted in one line only when no row of the catalogue speaks of it any more.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CategoryId": ["0"], "CustomContent": ["k:v"]})
+    >>> plan_batch(shop)
+    Plan(1 ADD, 0 DELETE, 0 unchanged, 0 excluded)
+    """
+    if findings is None:
+        findings = check(catalogue, images, regions=regions, prepared=prepared, service=service)
+    wanted = wanted_rows(
+        catalogue,
+        images=images,
+        prepared=prepared,
+        regions=regions,
+        findings=findings,
+        keep_refused=keep_refused,
+    )
+    held = None if known is None else known_rows(known)
+    judged = compare(wanted, held, ignore)
+    parts = [judged.filter(pl.col("verdict") == "send")]
+    waiting = known_rows(None)
+    if delete_missing and held is not None:
+        going, waiting = gone_rows(judged, held)
+        parts.append(_deletes(going))
+    batch = _numbered(parts)
+    return Plan(
+        batch=_as_batch(batch),
+        unchanged=_rows_of(catalogue, judged.filter(pl.col("verdict") == "same")),
+        excluded=_rows_of(catalogue, judged.filter(pl.col("verdict") == "excluded")),
+        deferred=to_pandas(waiting.select(*HELD_COLUMNS, "digest", "state")),
+        before=_before(batch, held),
+    )
+
+
+def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
+    """Decide what takes the gallery from one state to another, such as back to the one before a run.
+
+    Parameters
+    ----------
+    state_now, state_then : pandas.DataFrame
+        Gallery states.
+
+    Returns
+    -------
+    Plan
+        ``unchanged`` holds the rows of `state_then` that are there; nothing is excluded. Images that must be sent
+        again are named by ``file`` and ``digest``: whether their bytes are still at hand is for the caller to see.
+        Rows whose state then was ``unknown`` are left as they are now.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> then = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "state": ["held"]})
+    >>> plan_between(then.iloc[:0], then)
+    Plan(1 ADD, 0 DELETE, 0 unchanged, 0 excluded)
+    """
+    now, then = known_rows(state_now), known_rows(state_then)
+    open_then = then.filter(pl.col("state") == "unknown")
+    wanted = then.filter(pl.col("state") == "held").with_row_index("_i")
+    wanted = wanted.with_columns(
+        pl.lit(Operation.ADD.value).alias("OperationType"),
+        pl.lit(None, pl.Int64).alias("row"),
+        pl.col("PicName").alias("found_name"),
+        pl.lit(None, pl.String).alias("excluded"),
+        pl.lit("imported").alias("expected"),
+    ).drop("state")
+    judged = compare(wanted, now)
+    key = ["ProductId", "PicName"]
+    gone = now.join(wanted, on=key, how="anti", maintain_order="left")
+    gone = gone.join(open_then, on=key, how="anti", maintain_order="left")
+    stays = pl.concat([wanted["ProductId"], open_then["ProductId"]]).unique()
+    going = gone.with_columns((~pl.col("ProductId").is_in(stays.implode())).alias("whole"))
+    batch = _numbered([judged.filter(pl.col("verdict") == "send"), _deletes(going)])
+    same = judged.filter(pl.col("verdict") == "same")
+    empty = same.clear()
+    rows = [*HELD_COLUMNS, "digest", "reason"]
+    return Plan(
+        batch=_as_batch(batch),
+        unchanged=to_pandas(same.select(rows)),
+        excluded=to_pandas(empty.select(rows)),
+        deferred=to_pandas(known_rows(None).select(*HELD_COLUMNS, "digest", "state")),
+        before=_before(batch, now),
+    )
+
+
+def _deletes(going: pl.DataFrame) -> pl.DataFrame:
+    """DELETE lines of what goes: one per image, or one per product where all of it goes."""
+    lines = going.select("ProductId", pl.when(~pl.col("whole")).then("PicName").alias("PicName"))
+    return (
+        lines.unique()
+        .sort("ProductId", "PicName")
+        .select(
+            pl.lit(Operation.DELETE.value).alias("OperationType"),
+            "ProductId",
+            "PicName",
+            pl.lit("gone").alias("reason"),
+            pl.lit("deleted").alias("expected"),
+        )
+    )
+
+
+def _numbered(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Lines in their order: what the catalogue says, then what is gone."""
+    lines = pl.concat(parts, how="diagonal")
+    return lines.with_columns((pl.int_range(pl.len(), dtype=pl.Int64) + 1).alias("line"))
+
+
+def _as_batch(lines: pl.DataFrame) -> pd.DataFrame:
+    file = pl.when(pl.col("OperationType") == Operation.ADD.value).then("PicName").alias("file")
+    return to_pandas(lines.with_columns(file).select(BATCH_COLUMNS.keys()))
+
+
+def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame) -> pd.DataFrame:
+    rows = catalogue.iloc[judged["_i"].to_numpy()].reset_index(drop=True)
+    rows.attrs = {}
+    return rows.assign(reason=pd.Series(judged["reason"].to_list(), dtype="str"))
+
+
+def _before(batch: pl.DataFrame, held: pl.DataFrame | None) -> pd.DataFrame:
+    """What the gallery held of each line that replaces or deletes."""
+    if held is None:
+        return to_pandas(known_rows(None).select(pl.lit(None, pl.Int64).alias("line"), *HELD_COLUMNS, "digest"))
+    lines = batch.select("line", "OperationType", "ProductId", "PicName")
+    single = lines.filter(pl.col("PicName").is_not_null())
+    found = single.join(held, on=["ProductId", "PicName"], how="inner", maintain_order="left")
+    whole = lines.filter(pl.col("PicName").is_null()).select("line", "ProductId")
+    found = pl.concat(
+        [
+            found.select("line", *HELD_COLUMNS, "digest"),
+            whole.join(held, on="ProductId", how="inner", maintain_order="left").select(
+                "line", *HELD_COLUMNS, "digest"
+            ),
+        ]
+    )
+    return to_pandas(found.sort("line", maintain_order=True))

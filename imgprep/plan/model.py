@@ -1,0 +1,165 @@
+"""A plan: what would be sent, what stays as it is, what is left out, and what waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import polars as pl
+
+from imgprep.fields import CATEGORIES, FIELDS, Operation
+from imgprep.frames import to_pandas, to_polars
+
+#: Column → dtype of a batch frame.
+BATCH_COLUMNS: dict[str, str] = {
+    "line": "Int64",
+    **{field.name: field.dtype for field in FIELDS},
+    "row": "Int64",
+    "digest": "str",
+    "file": "str",
+    "reason": "str",
+    "expected": "str",
+}
+
+#: What the gallery holds of a key; the columns of ``Plan.before`` and ``Plan.deferred``.
+HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.name != "OperationType")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Plan:
+    """The batch that takes the gallery from what it holds to what the catalogue says. Made by `plan_batch`.
+
+    Attributes
+    ----------
+    batch : pandas.DataFrame
+        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (a run before left
+        it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
+    unchanged : pandas.DataFrame
+        Catalogue rows that the gallery holds as they are, with ``reason``: ``same``, ``ignored: …`` (differs only in
+        what is left out of the comparison), ``not held`` (a DELETE with nothing to delete).
+    excluded : pandas.DataFrame
+        Catalogue rows left out, with ``reason``: the ids of the rules that say why.
+    deferred : pandas.DataFrame
+        What the gallery holds and the catalogue lacks, but what stays while other images of its product are not in
+        the gallery yet: ADD first, DELETE once the ADD is reconciled.
+    before : pandas.DataFrame
+        ``line`` and the fields as the gallery held them, for the lines that replace or delete.
+    """
+
+    batch: pd.DataFrame
+    unchanged: pd.DataFrame
+    excluded: pd.DataFrame
+    deferred: pd.DataFrame
+    before: pd.DataFrame
+
+    def __repr__(self) -> str:
+        adds = int((self.batch["OperationType"] == Operation.ADD).sum())
+        parts = [f"{adds:,} ADD", f"{len(self.batch) - adds:,} DELETE", f"{len(self.unchanged):,} unchanged"]
+        parts.append(f"{len(self.excluded):,} excluded")
+        if len(self.deferred):
+            parts.append(f"{len(self.deferred):,} deferred")
+        return f"Plan({', '.join(parts)})"
+
+    def summary(self) -> pd.DataFrame:
+        """Count what would happen.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``what`` (add, replace, delete, unchanged, excluded, deferred), ``reason``, ``rows``, ``products``.
+        """
+        columns = ["ProductId", "reason"]
+        parts = [
+            _acted(self.batch).select("what", *columns),
+            to_polars(self.unchanged, columns).select(pl.lit("unchanged").alias("what"), *columns),
+            to_polars(self.excluded, columns).select(pl.lit("excluded").alias("what"), *columns),
+            to_polars(self.deferred, ["ProductId"]).select(
+                pl.lit("deferred").alias("what"), "ProductId", pl.lit("waits for other images").alias("reason")
+            ),
+        ]
+        order = {what: place for place, what in enumerate(_WHAT)}
+        counted = (
+            pl.concat([part.cast(pl.String) for part in parts])
+            .group_by("what", "reason")
+            .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products"))
+            .sort(pl.col("what").replace_strict(order, return_dtype=pl.Int64), -pl.col("rows"), "reason")
+        )
+        return to_pandas(counted)
+
+    def diff(self) -> pd.DataFrame:
+        """Count what would be added, replaced and deleted, by category and by reason.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``what`` (add, replace, delete), ``category`` (name from the category reference, ``predicted`` where the
+            service chooses), ``reason``, ``images``, ``products``. A line that deletes a whole product counts the
+            images that the gallery is known to hold of it.
+        """
+        lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
+        held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
+        # A DELETE has no category of its own: the gallery's counts. One line may delete several images.
+        lines = lines.join(held, on="line", how="left", maintain_order="left")
+        number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
+        names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)
+        lines = lines.with_columns(
+            pl.coalesce(names, number.cast(pl.String), pl.lit("predicted")).alias("category"),
+        )
+        counted = (
+            lines.group_by("what", "category", "reason")
+            .agg(
+                pl.len().cast(pl.Int64).alias("images"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
+            )
+            .sort(
+                pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64),
+                "category",
+                "reason",
+            )
+        )
+        return to_pandas(counted)
+
+    def changes(self) -> pd.DataFrame:
+        """List every field that a line would change in the gallery.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``line``, ``ProductId``, ``PicName``, ``field``, ``before``, ``after`` (texts, NA where absent).
+        """
+        fields = [name for name in HELD_COLUMNS if name not in ("ProductId", "PicName")]
+        after = to_polars(self.batch, ["line", "OperationType", "ProductId", "PicName", *fields])
+        after = after.filter(pl.col("OperationType") == Operation.ADD.value)
+        before = to_polars(self.before, ["line", *fields])
+        both = after.join(before, on="line", how="inner", suffix="_before", maintain_order="left")
+        parts = []
+        for name in fields:
+            old, new = pl.col(f"{name}_before"), pl.col(name)
+            parts.append(
+                both.filter(old.ne_missing(new)).select(
+                    "line",
+                    "ProductId",
+                    "PicName",
+                    pl.lit(name).alias("field"),
+                    old.cast(pl.String).alias("before"),
+                    new.cast(pl.String).alias("after"),
+                )
+            )
+        return to_pandas(pl.concat(parts).sort("line", maintain_order=True))
+
+
+_WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
+#: Reasons of an ADD of what the gallery does not hold for sure.
+NOT_HELD = ("new", "unknown")
+
+
+def _acted(batch: pd.DataFrame) -> pl.DataFrame:
+    """The batch with ``what``: add, replace or delete."""
+    lines = to_polars(batch, ["line", "OperationType", "ProductId", "CategoryId", "reason"])
+    what = (
+        pl.when(pl.col("OperationType") == Operation.DELETE.value)
+        .then(pl.lit("delete"))
+        .when(pl.col("reason").is_in(NOT_HELD))
+        .then(pl.lit("add"))
+        .otherwise(pl.lit("replace"))
+    )
+    return lines.with_columns(what.alias("what"))

@@ -1,0 +1,179 @@
+"""What a plan would cost, and what it would lose, before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import polars as pl
+
+from imgprep.errors import ConfigError
+from imgprep.fields import Operation
+from imgprep.frames import to_polars
+from imgprep.plan.compare import known_rows
+from imgprep.plan.model import NOT_HELD, Plan
+
+#: Above this share of the gallery's images, a loss is confirmed by name.
+LOSS_THRESHOLD = 0.05
+
+#: Images a second. Source: the vendor's quotas ("adds 5/s (1/s on the smallest), deletes 20/s").
+ADDS_PER_SECOND = 5.0
+ADDS_PER_SECOND_SMALLEST = 1.0
+DELETES_PER_SECOND = 20.0
+#: The smallest capacity step, in images. Source: the vendor's quotas.
+SMALLEST_CAPACITY = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadius:
+    """What a plan takes out of the gallery.
+
+    Attributes
+    ----------
+    images, products : int
+        Images deleted; products that lose their last image.
+    held : int
+        Images that the gallery is known to hold.
+    threshold : float
+        Share above which the loss is confirmed by name.
+    """
+
+    images: int
+    products: int
+    held: int
+    threshold: float = LOSS_THRESHOLD
+
+    @property
+    def share(self) -> float:
+        """Images lost, of those held, 0 … 1; 1 where images go from a gallery that nothing is known of."""
+        if not self.images:
+            return 0.0
+        return min(self.images / self.held, 1.0) if self.held else 1.0
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether the loss is above the threshold."""
+        return self.share > self.threshold
+
+    def require(self, instance: str, confirm: str | None = None) -> None:
+        """Raise unless the loss is small, or `confirm` is the instance's name, typed by hand.
+
+        Raises
+        ------
+        ConfigError
+            The loss is above the threshold and was not confirmed.
+        """
+        if self.needs_confirmation and (not instance or confirm != instance):
+            raise ConfigError(f"{self}; to go on, confirm with the name of the instance: {instance!r}")
+
+    def __str__(self) -> str:
+        return (
+            f"the plan deletes {self.images:,} images ({self.share:.1%} of {self.held:,} held), "
+            f"and {self.products:,} products lose their last one"
+        )
+
+
+def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = LOSS_THRESHOLD) -> BlastRadius:
+    """Count what `plan` takes out of the gallery.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan_batch`.
+    known : pandas.DataFrame or None
+        The gallery state it was planned against.
+    threshold : float
+        Share of the images held, 0 … 1, above which `BlastRadius.require` wants the instance's name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imgprep.plan import plan_batch
+    >>> known = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "state": ["held", "held"]})
+    >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> print(blast_radius(plan_batch(shop, known=known, delete_missing=True), known))
+    the plan deletes 1 images (50.0% of 2 held), and 1 products lose their last one
+    """
+    held = known_rows(known).select("ProductId", "PicName", "state")
+    batch = to_polars(plan.batch, ["OperationType", "ProductId", "PicName"])
+    deletes = batch.filter(pl.col("OperationType") == Operation.DELETE.value)
+    whole = deletes.filter(pl.col("PicName").is_null()).select("ProductId")
+    lost = pl.concat(
+        [
+            held.join(whole, on="ProductId", how="semi"),
+            held.join(deletes, on=["ProductId", "PicName"], how="semi"),
+        ]
+    ).unique()
+    # A DELETE of something that no run and no dump speaks of counts as one image: it may be there.
+    unseen = deletes.join(lost, on="ProductId", how="anti").height
+    left = held.join(lost, on=["ProductId", "PicName"], how="anti").select("ProductId").unique()
+    adds = batch.filter(pl.col("OperationType") == Operation.ADD.value).select("ProductId").unique()
+    gone = (
+        lost.select("ProductId").unique().join(left, on="ProductId", how="anti").join(adds, on="ProductId", how="anti")
+    )
+    return BlastRadius(images=lost.height + unseen, products=gone.height, held=held.height, threshold=threshold)
+
+
+def estimate(
+    plan: Plan,
+    facts: pd.DataFrame | None = None,
+    *,
+    capacity: int | None = None,
+    held: int | None = None,
+    uploads_per_second: float | None = None,
+    adds_per_second: float | None = None,
+    deletes_per_second: float | None = None,
+) -> pd.DataFrame:
+    """Estimate what `plan` costs.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan_batch`.
+    facts : pandas.DataFrame, optional
+        Facts of the images as they will be sent, for their bytes.
+    capacity : int, optional
+        Images the instance takes (`Detail` says it in units of 10,000).
+    held : int, optional
+        Images it holds now.
+    uploads_per_second, adds_per_second, deletes_per_second : float, optional
+        Rates of one's own earlier runs; by default the vendor's for adding and deleting, none for uploading.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``what``, ``value``, ``unit``, ``basis``: images, bytes, requests, seconds. A value that cannot be known is NA.
+    """
+    batch = plan.batch
+    adds = batch[batch["OperationType"] == Operation.ADD]
+    deletes = len(batch) - len(adds)
+    files = adds["file"].drop_duplicates()
+    size: float | None = None
+    if facts is not None and "bytes" in facts.columns:
+        known = facts.drop_duplicates("PicName").set_index("PicName")["bytes"]
+        size = float(known.reindex(files).sum())
+    small = capacity is not None and capacity <= SMALLEST_CAPACITY
+    vendor = ADDS_PER_SECOND_SMALLEST if small else ADDS_PER_SECOND
+    add_rate = adds_per_second or vendor
+    delete_rate = deletes_per_second or DELETES_PER_SECOND
+    new = int(adds["reason"].isin(NOT_HELD).sum())
+    own, theirs, counted = "earlier runs", "vendor's quota", "counted"
+    rows: list[tuple[str, float | None, str, str]] = [
+        ("add", len(adds), "lines", counted),
+        ("delete", deletes, "lines", counted),
+        ("upload", len(files), "images", counted),
+        ("upload", size, "bytes", counted if size is not None else "needs facts"),
+        # One PUT an image and one of increment.meta, one HEAD each to verify.
+        ("requests", 2 * (len(files) + 1), "requests", "a PUT and a HEAD each, increment.meta included"),
+        (
+            "upload",
+            len(files) / uploads_per_second if uploads_per_second else None,
+            "seconds",
+            own if uploads_per_second else "needs a rate",
+        ),
+        ("import", len(adds) / add_rate + deletes / delete_rate, "seconds", own if adds_per_second else theirs),
+    ]
+    if capacity is not None and held is not None:
+        rows.append(("room left", capacity - held - new, "images", counted))
+    table = pd.DataFrame(rows, columns=["what", "value", "unit", "basis"])
+    return table.astype({"what": "str", "value": "Float64", "unit": "str", "basis": "str"})
