@@ -1,0 +1,238 @@
+"""Catalogue and photographs → a batch folder that can be shipped.
+
+Inspect → prepare → inspect the copies → check → plan → write. Everything here is calling others in order; the
+folder that comes out holds ``increment.meta``, the tables behind it, and ``images/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.checks import check
+from imgprep.errors import ConfigError
+from imgprep.frames import detached
+from imgprep.images import inspect_images, prepare_images
+from imgprep.meta import write_meta
+from imgprep.plan import Plan, plan_batch
+
+META_NAME = "increment.meta"
+IMAGES = "images"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Built:
+    """A batch folder and what led to it.
+
+    Attributes
+    ----------
+    folder : Path
+        The batch folder.
+    plan : Plan
+        What is sent, what is not, and why.
+    findings : pandas.DataFrame
+        From `check`, on the rows and on the images as they would be sent.
+    facts, source_facts : pandas.DataFrame
+        Facts of the images that are sent, and of the photographs they were made from.
+    prepared : pandas.DataFrame
+        The prepare log.
+    """
+
+    folder: Path
+    plan: Plan
+    findings: pd.DataFrame
+    facts: pd.DataFrame
+    source_facts: pd.DataFrame
+    prepared: pd.DataFrame
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))
+        return f"Built({self.folder.name}: {counts})"
+
+
+def build_batch(
+    catalogue: pd.DataFrame,
+    images: str | Path,
+    out: str | Path,
+    *,
+    service: str = "product",
+    regions: Any = None,
+    known: pd.DataFrame | None = None,
+    delete_missing: bool = False,
+    keep_refused: bool = False,
+    prepare: bool = True,
+    ignore: Iterable[str] = (),
+    severity: Any = None,
+    limits: Any = None,
+    sources: Iterable[str | Path] = (),
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Built:
+    """Make the batch folder of a catalogue.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        From `load_catalogue`.
+    images : path
+        Folder of the photographs.
+    out : path
+        The batch folder; made anew where it is one already, refused where it holds anything else.
+    service : str
+        Service type of the instance.
+    regions : RegionStore or frame, optional
+        Subject regions.
+    known : pandas.DataFrame, optional
+        What the gallery holds, from `gallery_state`; without it everything is new.
+    delete_missing : bool
+        DELETE what the gallery holds and the catalogue lacks.
+    keep_refused : bool
+        Send every row that can be written, although `check` expects refusal: to compare prediction with outcome.
+    prepare : bool
+        Make service-ready copies; otherwise photographs are sent as they are.
+    ignore : iterable of str
+        Fields in which a difference is no reason to send a row again.
+    severity, limits : mapping, optional
+        The shop's own, see `check`.
+    sources : iterable of path
+        Files whose hashes are noted, such as the export.
+    cache : path, optional
+        Facts of images looked at before.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    Built
+
+    Raises
+    ------
+    ConfigError
+        `out` holds something that is no batch folder.
+    """
+    folder = _fresh(Path(out))
+    source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
+    outbox = folder / IMAGES
+    if prepare:
+        prepared = prepare_images(source_facts, images, outbox, service=service, progress=progress)
+    else:
+        prepared = _as_is(source_facts, Path(images), outbox)
+    if prepare and keep_refused:
+        prepared = _with_refused(prepared, source_facts, Path(images), outbox)
+    ready = prepared["action"].isin(["kept", "converted"])
+    sent = inspect_images(prepared.loc[ready, "new_name"], outbox, progress=progress)
+    # A photograph without a copy is judged as it is: that is why its row is left out.
+    without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
+    facts = pd.concat([sent, source_facts[without]], ignore_index=True)
+    renamed = _renamed(catalogue, prepared)
+    findings = check(renamed, facts, regions=None, service=service, severity=severity, limits=limits)
+    plan = plan_batch(
+        catalogue,
+        images=facts,
+        prepared=prepared,
+        regions=regions,
+        known=known,
+        findings=findings,
+        delete_missing=delete_missing,
+        ignore=tuple(ignore),
+        keep_refused=keep_refused,
+    )
+    built = Built(folder, plan, findings, sent, source_facts, prepared)
+    _write(built, catalogue, service, keep_refused, sources)
+    return built
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty batch folder: an earlier one is cleared, anything else is left alone."""
+    if folder.exists():
+        known = {META_NAME, "batch.json", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
+        found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
+        strangers = sorted(set(found) - known)
+        if strangers:
+            raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+        for item in folder.iterdir():
+            if item.name != IMAGES:  # copies that are right are kept; prepare_images looks
+                item.unlink()
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+_TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
+
+
+def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
+    """Put every photograph that is there into `out` as it is; the log says so."""
+    there = facts["exists"].fillna(False).astype(bool)
+    for name in facts.loc[there, "PicName"]:
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(images / name, target)
+        except OSError:
+            shutil.copyfile(images / name, target)
+    return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
+        new_name=facts["PicName"].where(there),
+        source_digest=facts["digest"],
+        scale_x=1.0,
+        scale_y=1.0,
+        action=pd.Series("kept", index=facts.index, dtype="str").where(there, "missing"),
+        reason="sent as it is",
+    )
+
+
+def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
+    """Add what prepare_images refused, as it is."""
+    refused = prepared["action"].eq("refused")
+    as_is = _as_is(facts[facts["PicName"].isin(prepared.loc[refused, "PicName"])], images, out)
+    return pd.concat([prepared[~refused], as_is], ignore_index=True)[list(prepared.columns)]
+
+
+def _renamed(catalogue: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
+    """The catalogue with the names that the images are sent under."""
+    if "PicName" not in catalogue:
+        return catalogue
+    log = prepared.dropna(subset="new_name")
+    names = dict(zip(log["PicName"], log["new_name"], strict=True))
+    return catalogue.assign(PicName=catalogue["PicName"].map(names).fillna(catalogue["PicName"]))
+
+
+def _write(
+    built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
+) -> None:
+    tables = {
+        "batch": built.plan.batch,
+        "catalogue": catalogue,
+        "facts": built.facts,
+        "source_facts": built.source_facts,
+        "findings": built.findings,
+        "excluded": built.plan.excluded,
+        "prepare": built.prepared,
+    }
+    for name in _TABLES:
+        detached(tables[name]).to_parquet(built.folder / f"{name}.parquet", index=False)
+    write_meta(built.plan.batch, built.folder / META_NAME)
+    about = {
+        "version": VERSION,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "service": service,
+        "keep_refused": keep_refused,
+        "counts": {name: len(getattr(built.plan, name)) for name in ("batch", "unchanged", "excluded")},
+        "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
+    }
+    (built.folder / "batch.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,45 @@
+"""The ``imgprep`` command: parses, calls, prints. What it does is done elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from imgprep.cli.output import ExitCode
+from imgprep.cli.parser import make_parser
+from imgprep.errors import ImgprepError, StorageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access; 3 partly
+        done or outcome unknown, safe to repeat.
+    """
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        return int(options.run(options))
+    except ImgprepError as error:
+        print(f"imgprep: {error}", file=sys.stderr)
+        # Upload and submit can be repeated; a storage fault says nothing against the input.
+        transient = isinstance(error, StorageError) and error.code is None
+        return ExitCode.PARTIAL if transient else ExitCode.UNUSABLE
+    except KeyboardInterrupt:
+        print("imgprep: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return ExitCode.PARTIAL
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitCode.FINE
+    except OSError as error:
+        print(f"imgprep: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return ExitCode.UNUSABLE

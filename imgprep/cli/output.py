@@ -1,0 +1,61 @@
+"""Frames to the terminal: as a table for people, as CSV or JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from enum import IntEnum
+
+import pandas as pd
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says."""
+
+    FINE = 0
+    FINDINGS = 1
+    UNUSABLE = 2
+    PARTIAL = 3
+
+
+def show(frame: pd.DataFrame, form: str) -> None:
+    """Print `frame` as ``table``, ``csv`` or ``json`` (one list of objects; absent values are null)."""
+    if form == "json":
+        print(json.dumps(records(frame), ensure_ascii=False, indent=1, default=str))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(frame.columns)
+        for record in records(frame):
+            writer.writerow(["" if value is None else guarded(value) for value in record.values()])
+    else:
+        print(_table(frame) if len(frame) else "(none)")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Return rows as plain Python objects, NA as None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+
+
+def guarded(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
+
+
+def one_line(text: object, width: int) -> str:
+    """Return text that cannot break a terminal: one line, no control characters, at most `width` characters."""
+    line = "".join(char if char.isprintable() else " " for char in str(text))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    limit = max(20, shutil.get_terminal_size((140, 24)).columns // 2)
+    rows = [["" if value is None else one_line(value, limit) for value in record.values()] for record in records(frame)]
+    head = [str(name) for name in frame.columns]
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)

@@ -1,0 +1,115 @@
+"""What can be said to the command, and its help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from imgprep import __version__
+from imgprep.cli import commands
+from imgprep.fields import Service
+
+_EPILOG = """\
+Exit codes: 0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access;
+3 partly done or outcome unknown, safe to repeat.
+
+Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in the folder (or --project).
+Credentials come from the vendors' own variables and chains only: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET,
+ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
+"""
+_SETTINGS = ("region", "bucket", "path", "instance", "role-arn", "oss-endpoint", "imagesearch-endpoint")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; each command's function is in ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="imgprep",
+        description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    shared.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
+    shared.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how lists are printed")
+
+    catalogue = argparse.ArgumentParser(add_help=False)
+    catalogue.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="CSV, TSV, Excel, Parquet or JSON Lines")
+    catalogue.add_argument("--preset", help="how to read the export (default: auto)")
+    catalogue.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
+    catalogue.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
+
+    cloud = argparse.ArgumentParser(add_help=False)
+    for name in _SETTINGS:
+        cloud.add_argument(f"--{name}", help=f"the {name.replace('-', ' ')} (default: the project's)")
+    runs = argparse.ArgumentParser(add_help=False)
+    runs.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders (default: imgprep-work/runs)")
+
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        run = getattr(commands, name)
+        text = str(run.__doc__).rstrip(".")
+        made = sub.add_parser(name, parents=[shared, *parents], help=text[0].lower() + text[1:], description=f"{text}.")
+        made.set_defaults(run=run)
+        return made
+
+    demo = command("demo")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
+
+    init = command("init")
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
+
+    check = command("check", catalogue)
+    check.add_argument("--images", type=Path, metavar="DIR", help="folder of the photographs; without it only rows")
+    check.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
+
+    fetch = command("fetch", catalogue)
+    fetch.add_argument("--into", type=Path, required=True, metavar="DIR")
+
+    prepare = command("prepare", catalogue)
+    prepare.add_argument("--images", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
+
+    build = command("build", catalogue)
+    build.add_argument("--images", type=Path, required=True, metavar="DIR")
+    build.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
+    build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
+    build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
+    build.add_argument("--out", type=Path, required=True, metavar="BATCH")
+
+    upload = command("upload", cloud, runs)
+    upload.add_argument("batch", type=Path, metavar="BATCH")
+    upload.add_argument("--dry-run", action="store_true", help="say what would be sent, send nothing")
+    upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
+
+    submit = command("submit", cloud, runs)
+    submit.add_argument("batch", type=Path, metavar="BATCH")
+    submit.add_argument("--no-follow", action="store_true", help="do not wait for the task's end")
+
+    follow = command("follow", cloud, runs)
+    follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that is not ended")
+
+    report = command("report")
+    report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
+    report.add_argument("--report", type=Path, metavar="FILE", help="close the (one) run from this error report")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
+    report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")
+
+    retry = command("retry")
+    retry.add_argument("run_folder", type=Path, metavar="RUN")
+    retry.add_argument("--images", type=Path, required=True, metavar="DIR")
+    retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
+
+    command("tasks", cloud)
+    policy = command("policy", cloud)
+    policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
+
+    sandbox = command("sandbox")
+    sandbox.add_argument("--root", type=Path, metavar="DIR", help="keep its state here (default: a temporary folder)")
+    sandbox.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")
+    return parser

@@ -1,0 +1,93 @@
+"""The whole path on the demo catalogue, against a sandbox of its own.
+
+Images that can be mended are mended; rows that still ought to be refused are sent all the same, so that the
+report has something to show and the predictions can be compared with what came back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from imgprep.build import IMAGES, build_batch
+from imgprep.catalogue import load_catalogue
+from imgprep.checks import summary
+from imgprep.html import write_report
+from imgprep.oss import upload
+from imgprep.project import shipped
+from imgprep.runs import Run, submit
+from imgprep.sandbox import Sandbox
+from imgprep.tallies import tally_outcomes
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo left.
+
+    Attributes
+    ----------
+    report : Path
+        The HTML page.
+    run_folder : Path
+        The run.
+    sums : pandas.DataFrame
+        How the lines ended, one row.
+    surprises : pandas.DataFrame
+        Lines that did not end as predicted; empty when all is well.
+    """
+
+    report: Path
+    run_folder: Path
+    sums: pd.DataFrame
+    surprises: pd.DataFrame
+
+
+def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, progress: bool = False) -> DemoResult:
+    """Load, look, fix, plan, ship, follow and reconcile the demo catalogue.
+
+    Parameters
+    ----------
+    out : path
+        Where the batch folder, the run folder and ``report.html`` go. Repeating it starts over.
+    say : callable
+        Is told what happens, one line at a time.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    DemoResult
+    """
+    folder, data = Path(out), shipped("data")
+    catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
+    say(f"load     {len(catalogue)} rows, {catalogue['ProductId'].nunique()} products")
+    built = build_batch(
+        catalogue,
+        data / IMAGES,
+        folder / "batch",
+        keep_refused=True,
+        sources=[data / "catalogue.csv"],
+        progress=progress,
+    )
+    rules = summary(built.findings)
+    say(f"look     {len(built.findings)} findings by {len(rules)} rules")
+    say(f"fix      {(built.prepared['action'] == 'converted').sum()} of {len(built.prepared)} images mended")
+    say(f"plan     {len(built.plan.batch)} lines, {len(built.plan.excluded)} rows left out")
+    with Sandbox(task_seconds=0) as sandbox:
+        log = upload(built.folder, built.folder / IMAGES, sandbox.settings, progress=progress)
+        say(f"ship     {(log['outcome'] == 'uploaded').sum()} files uploaded and verified")
+        run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=progress)
+    sums = tally_outcomes(run)
+    say(f"follow   task {run.task_id}: {run.state}")
+    report = write_report(run, folder / "report.html", images=built.folder / IMAGES)
+    return DemoResult(report, run.folder, sums, _surprises(run))
+
+
+def _surprises(run: Run) -> pd.DataFrame:
+    """Lines predicted to be imported or deleted that were not, and lines predicted to be refused that were not."""
+    both = run.outcome.merge(run.batch[["line", "expected"]], on="line")
+    predicted = both["expected"].where(both["expected"].isin(["imported", "deleted"]), "failed")
+    return both.loc[both["outcome"] != predicted, ["line", "ProductId", "PicName", "expected", "outcome", "code"]]

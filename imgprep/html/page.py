@@ -1,0 +1,132 @@
+"""The page of one run: what was loaded, found, mended, sent, imported, failed, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imgprep.checks import summary
+from imgprep.errors import RegionError
+from imgprep.html.thumbs import figure_uri, thumbnail
+from imgprep.regions import Region
+from imgprep.reports import CauseTable, Outcome
+from imgprep.runs import Run
+from imgprep.tallies import tally_causes, tally_outcomes
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+#: Failing lines shown with a picture, for each cause; the rest is counted.
+SHOWN_PER_CAUSE = 24
+#: Rows of the longer tables.
+SHOWN_ROWS = 200
+
+
+def write_report(
+    run: Run,
+    path: str | Path,
+    *,
+    images: str | Path | Iterable[str | Path] | None = None,
+    causes: CauseTable | None = None,
+) -> Path:
+    """Write the page of a run: one HTML file that needs nothing else and prints well.
+
+    Parameters
+    ----------
+    run : Run
+        From `submit` or `load_runs`.
+    path : path
+        The file to write.
+    images : path or iterable of path, optional
+        Folders to look for the images in, for thumbnails of what failed.
+    causes : CauseTable, optional
+        Default: the built-in table.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
+    table = causes or CauseTable()
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page = _template().render(**_context(run, folders, table))
+    temporary = file.with_name(f".{file.name}.part")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(file)
+    return file
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and only pages need it
+
+    loader = PackageLoader("imgprep", "html")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{int(value):,}"
+    return environment.get_template("report.html")
+
+
+def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]:
+    from imgprep.charts import plot_causes  # noqa: PLC0415  matplotlib is heavy
+
+    outcome = run.outcome
+    tally = tally_causes(run, causes=table)
+    sums = tally_outcomes(run).iloc[0].to_dict()
+    findings = run.findings
+    excluded = run.excluded
+    prepared = run.prepared
+    return {
+        "run": run,
+        "sums": sums,
+        "kinds": list(map(str, Outcome)),
+        "catalogue_rows": len(run.catalogue),
+        "products": run.catalogue["ProductId"].nunique() if "ProductId" in run.catalogue else 0,
+        "operations": outcome["OperationType"].value_counts().to_dict(),
+        "findings": _rows(summary(findings)),
+        "severities": findings["severity"].value_counts().to_dict(),
+        "excluded": _rows(excluded.head(SHOWN_ROWS)),
+        "excluded_total": len(excluded),
+        "excluded_reasons": excluded["reason"].value_counts().to_dict() if len(excluded) else {},
+        "actions": prepared["action"].value_counts().to_dict() if len(prepared) else {},
+        "changes": _rows(prepared[prepared["action"] != "kept"].head(SHOWN_ROWS)) if len(prepared) else [],
+        "causes": [_cause(record, outcome, run.batch, folders) for record in _rows(tally)],
+        "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
+        "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
+        "shown": SHOWN_PER_CAUSE,
+    }
+
+
+def _cause(record: dict[str, Any], outcome: pd.DataFrame, batch: pd.DataFrame, folders: list[Path]) -> dict[str, Any]:
+    failed = outcome[(outcome["outcome"] == Outcome.FAILED) & (outcome["cause"] == record["cause"])]
+    shown = failed.head(SHOWN_PER_CAUSE).merge(batch[["line", "Region", "expected"]], on="line", how="left")
+    return {**record, "lines": [{**row, "picture": _picture(row, folders)} for row in _rows(shown)]}
+
+
+def _picture(row: dict[str, Any], folders: list[Path]) -> str | None:
+    name = row["PicName"]
+    for folder in folders:
+        file = folder / name if name else folder
+        # The name comes from a catalogue: it must not lead out of the folder.
+        if name and file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+            return thumbnail(file, region=_region(row.get("Region")))
+    return None
+
+
+def _region(text: Any) -> Region | None:
+    try:
+        return Region.from_wire(text) if isinstance(text, str) else None
+    except RegionError:
+        return None
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
