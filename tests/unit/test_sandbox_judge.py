@@ -267,6 +267,15 @@ def test_an_image_is_fetched_once_however_many_products_share_it(state):
     assert verdict.imported == 2
 
 
+def test_images_of_a_large_batch_keep_their_rows(judged):
+    names = [f"{number}.jpg" for number in range(300)]
+    small = encoded((50, 50))
+    images = {name: small if number % 7 == 0 else encoded() for number, name in enumerate(names)}
+    verdict = judged(*(record(PicName=name) for name in names), images=images)
+    assert [bad.line for bad in verdict.failures] == list(range(1, 301, 7))
+    assert [change.pic_name for change in verdict.changes] == [n for i, n in enumerate(names) if i % 7]
+
+
 def test_capacity_counts_new_images_only_and_what_deletes_make_free(judged, state):
     verdict = judged(
         record(PicName="1.jpg"),

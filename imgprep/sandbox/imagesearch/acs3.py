@@ -41,7 +41,10 @@ class Nonces:
 
 def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
     """Return the query as it is signed: decoded, sorted, encoded anew."""
-    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(pairs))
+    # Bytes that are no UTF-8 arrive as surrogates, and are signed as the bytes they were.
+    return "&".join(
+        "=".join(quote(text, safe="~", errors="surrogateescape") for text in pair) for pair in sorted(pairs)
+    )
 
 
 def signature(
@@ -58,7 +61,7 @@ def signature(
     names = list(signed)
     lines = "".join(f"{name}:{headers.get(name, '').strip()}\n" for name in names)
     request = "\n".join([method, path or "/", canonical_query(query), lines, ";".join(names), payload])
-    text = f"{ALGORITHM}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    text = f"{ALGORITHM}\n{hashlib.sha256(request.encode('utf-8', 'surrogateescape')).hexdigest()}"
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 

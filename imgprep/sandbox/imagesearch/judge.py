@@ -99,10 +99,13 @@ def _judge_pictures(
             raise Stopped
         return [judge(name) for name in names[start : start + _CHUNK]]
 
+    starts = range(0, len(names), _CHUNK)
+    if len(starts) < 2:
+        judged = [verdict for start in starts for verdict in judge_chunk(start)]
+        return dict(zip(names, judged, strict=True))
     # Pillow decodes outside the interpreter's lock, so threads do; processes would need a main module to start from.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="imagesearch-judge") as pool:
-        chunks = pool.map(judge_chunk, range(0, len(names), _CHUNK))
-        judged = [verdict for chunk in chunks for verdict in chunk]
+        judged = [verdict for chunk in pool.map(judge_chunk, starts) for verdict in chunk]
     return dict(zip(names, judged, strict=True))
 
 
