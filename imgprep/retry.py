@@ -93,5 +93,5 @@ def _changed(failed: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     after = now.iloc[pairs["_at"]]
     differs = before.to_numpy() != after[compared].astype("str").fillna("").to_numpy()
     said = ["changed since: " + ", ".join(pd.Index(compared)[row]) for row in differs]
-    renumbered = after.assign(line=pairs["line"].to_numpy(), reason=said)
-    return renumbered.loc[differs.any(axis=1)]
+    renumbered: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said)
+    return renumbered[differs.any(axis=1)]
