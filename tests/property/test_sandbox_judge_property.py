@@ -3,6 +3,7 @@
 import io
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -61,6 +62,7 @@ def test_every_line_is_imported_deleted_or_failed_with_a_known_code(lines, stric
     assert {failed.code for failed in verdict.failures} <= set(MESSAGES)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(IMAGES), st.data(), st.booleans())
 def test_a_damaged_image_is_taken_or_refused_with_a_known_code(good, data, strict):
