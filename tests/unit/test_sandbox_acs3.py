@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,11 @@ from imgprep.sandbox.imagesearch.refusals import Refusal
 from imgprep.settings import Credentials
 
 NOW = datetime(2026, 11, 24, 3, 15, tzinfo=UTC).timestamp()
-KEYS = {"id": Credentials("id", "secret"), "sts": Credentials("sts", "secret", "token")}
+KEYS = {
+    "id": SimpleNamespace(credentials=Credentials("id", "secret"), expires=None),
+    "sts": SimpleNamespace(credentials=Credentials("sts", "secret", "token"), expires=NOW + 1),
+    "old": SimpleNamespace(credentials=Credentials("old", "secret", "token"), expires=NOW),
+}
 QUERY = (("Path", "/a b+c~中文"), ("InstanceName", "demo"))
 
 
@@ -34,7 +39,7 @@ def signed(*, key="id", secret="secret", body=b"", at=NOW, nonce="n1", unsigned=
 def refused(headers, *, query=QUERY, body=b"", nonces=None):
     nonces = Nonces() if nonces is None else nonces
     try:
-        verify("POST", "/", query, headers, body, find=KEYS.get, nonces=nonces, now=NOW)
+        verify("POST", "/", query, headers, body, find=KEYS.get, nonces=nonces, wall=NOW, now=NOW)
     except Refusal as refusal:
         return refusal.code
     return None
@@ -60,6 +65,7 @@ def test_a_request_signed_rightly_passes_whatever_the_order_of_its_query():
         (signed(key="sts"), "MissingSecurityToken"),
         (signed(key="sts", x_acs_security_token="old"), "InvalidSecurityToken.MismatchWithAccessKey"),
         (signed(x_acs_security_token="token"), "InvalidSecurityToken.MismatchWithAccessKey"),
+        (signed(key="old", x_acs_security_token="token"), "InvalidSecurityToken.Expired"),
         (signed(at=NOW - MAX_SKEW - 1), "InvalidTimeStamp.Expired"),
         (signed(at=NOW + MAX_SKEW + 1), "InvalidTimeStamp.Expired"),
         (signed(x_acs_date="yesterday"), "InvalidTimeStamp.Format"),

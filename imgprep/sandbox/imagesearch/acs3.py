@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import quote
 
 from imgprep.sandbox.imagesearch.refusals import Refusal
@@ -21,6 +22,20 @@ ALGORITHM = "ACS3-HMAC-SHA256"
 MAX_SKEW = 15 * 60
 
 _AUTHORIZATION = re.compile(r"(\S+)\s+Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-fA-F]+)")
+
+
+class Principal(Protocol):
+    """Whose key it is."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """The key, with a token where it is a temporary one."""
+        ...
+
+    @property
+    def expires(self) -> float | None:
+        """When a temporary key ends, seconds since 1970."""
+        ...
 
 
 class Nonces:
@@ -72,8 +87,9 @@ def verify(
     headers: Mapping[str, str],
     body: bytes | bytearray,
     *,
-    find: Callable[[str], Credentials | None],
+    find: Callable[[str], Principal | None],
     nonces: Nonces,
+    wall: float,
     now: float,
 ) -> None:
     """Pass a request that is signed rightly.
@@ -83,11 +99,13 @@ def verify(
     headers : mapping
         Lower-case names.
     find : callable
-        Access key id → its credentials, None where nobody has it.
+        Access key id → whose it is, None where it is nobody's.
     nonces : Nonces
         Those seen so far.
+    wall : float
+        The time that dates of requests are held against, seconds since 1970.
     now : float
-        The server's time, seconds since 1970.
+        The time that tokens age by, seconds since 1970.
 
     Raises
     ------
@@ -100,11 +118,11 @@ def verify(
     algorithm, key_id, signed_names, given = match.groups()
     if algorithm != ALGORITHM:
         raise Refusal(400, "InvalidSignatureMethod", f"{algorithm} is not served here; use {ALGORITHM}.")
-    credentials = find(key_id)
-    if credentials is None:
+    principal = find(key_id)
+    if principal is None:
         raise Refusal(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-    _check_token(headers.get("x-acs-security-token"), credentials)
-    _check_date(headers.get("x-acs-date", ""), now)
+    _check_token(headers.get("x-acs-security-token"), principal, now)
+    _check_date(headers.get("x-acs-date", ""), wall)
 
     signed = signed_names.split(";")
     must = {name for name in headers if name.startswith("x-acs-")} | {"host"}
@@ -115,23 +133,31 @@ def verify(
     if headers.get("x-acs-content-sha256") != payload:
         raise Refusal(400, "SignatureDoesNotMatch", "x-acs-content-sha256 is not the SHA-256 of the body.")
     wanted = signature(
-        credentials.access_key_secret, method, path, query=query, headers=headers, signed=signed, payload=payload
+        principal.credentials.access_key_secret,
+        method,
+        path,
+        query=query,
+        headers=headers,
+        signed=signed,
+        payload=payload,
     )
     if not hmac.compare_digest(wanted, given.lower()):
         raise Refusal(400, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
     nonce = headers.get("x-acs-signature-nonce")
     if not nonce:
         raise Refusal(400, "MissingSignatureNonce", "x-acs-signature-nonce is mandatory.")
-    if not nonces.take(nonce, now):
+    if not nonces.take(nonce, wall):
         raise Refusal(400, "SignatureNonceUsed", "The request signature nonce has been used.")
 
 
-def _check_token(given: str | None, credentials: Credentials) -> None:
-    wanted = credentials.security_token
+def _check_token(given: str | None, principal: Principal, now: float) -> None:
+    wanted = principal.credentials.security_token
     if wanted and not given:
         raise Refusal(400, "MissingSecurityToken", "SecurityToken is mandatory for this access key.")
     if (given or None) != wanted:
         raise Refusal(400, "InvalidSecurityToken.MismatchWithAccessKey", "The security token is not of this key.")
+    if principal.expires is not None and now >= principal.expires:
+        raise Refusal(400, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
 
 
 def _check_date(given: str, now: float) -> None:

@@ -16,7 +16,6 @@ from imgprep.sandbox.imagesearch.service_types import ServiceType
 from imgprep.sandbox.imagesearch.state import State
 from imgprep.sandbox.imagesearch.switches import INTEGER, ImageSearchSwitches
 from imgprep.sandbox.imagesearch.tasks import Tasks, World
-from imgprep.settings import Credentials
 
 VERSION = "2020-12-14"
 #: One request a second, as documented; a twentieth is forgiven to clients whose timer runs a little fast.
@@ -63,7 +62,7 @@ class ImageSearch:
     world : World
         Storage, clock and address.
     find : callable
-        Access key id → credentials, None where nobody has it.
+        Access key id → whose it is, None where it is nobody's.
     switches : ImageSearchSwitches
         How it behaves.
     """
@@ -72,7 +71,7 @@ class ImageSearch:
         self,
         root: Path,
         world: World,
-        find: Callable[[str], Credentials | None],
+        find: Callable[[str], acs3.Principal | None],
         switches: ImageSearchSwitches | None = None,
     ) -> None:
         self._switches = switches or ImageSearchSwitches()
@@ -155,7 +154,8 @@ class ImageSearch:
                 request.body,
                 find=self._find,
                 nonces=self._nonces,
-                now=(self._world.wall or self._world.now)(),
+                wall=(self._world.wall or self._world.now)(),
+                now=self._world.now(),
             )
         if (version := headers.get("x-acs-version")) != VERSION:
             raise Refusal(400, "InvalidVersion", f"The version {version} is not served; use {VERSION}.")
