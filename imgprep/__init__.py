@@ -27,6 +27,7 @@ _HOME: dict[str, str] = {
     "read_meta": "meta",
     "write_meta": "meta",
     "check": "checks",
+    "RegionStore": "store",
     "summary": "checks",
     "apply_fixes": "checks",
     "undo_fixes": "checks",
