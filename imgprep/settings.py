@@ -205,7 +205,7 @@ class Settings:
         """Whether both endpoints are on this machine, so that nothing real can be changed."""
         if not (self.oss_endpoint and self.imagesearch_endpoint):
             return False
-        return _is_loopback(self.oss_url) and _is_loopback(self.imagesearch_url)
+        return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
 
     @property
     def prefix(self) -> str:
@@ -326,7 +326,8 @@ def _url(endpoint: str, name: str) -> str:
     return endpoint if "://" in endpoint else f"https://{endpoint}"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether `url` leads to this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "imgprep"
 # A module may import from the layers above its own, and from its own as long as no circle forms.
 LAYERS = [
     ["errors", "frames", "findings"],
-    ["settings", "fields"],
+    ["settings", "fields", "clock"],
     ["meta", "regions"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
     ["store", "oss", "service", "runs"],
