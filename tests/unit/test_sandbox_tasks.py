@@ -263,6 +263,21 @@ def test_a_report_in_text_keeps_each_failure_on_its_line(form):
     assert len(write_report(BAD, form).decode().splitlines()) == 1 + len(BAD)
 
 
+@pytest.mark.parametrize("form", REPORT_FORMATS)
+def test_a_report_can_leave_line_numbers_out(form):
+    text = write_report([FailedLine(7531, "ADD", "1", "b.jpg", "PicNotExist", "")], form, numbered=False).decode()
+    assert "7531" not in text
+    assert "PicNotExist" in text
+
+
+def test_rows_fail_by_a_switch_with_any_code_and_pass_when_it_is_used_up(desk, storage):
+    storage.objects["in/missing.jpg"] = storage.objects["in/a.jpg"]
+    here = desk(row_faults={"a.jpg": ["TimeoutForTransferImage"], "missing.jpg": "NobodyKnows"})
+    runs = [[bad.code for bad in here.state.failures(here.run().id)] for _ in range(2)]
+    assert runs == [["TimeoutForTransferImage", "NobodyKnows"], ["NobodyKnows"]]
+    assert b"NobodyKnows" in write_report(here.state.failures(1), "text-zh")
+
+
 @pytest.mark.parametrize("form", DUMP_FORMATS)
 def test_every_export_says_that_it_is_synthetic(form):
     images = [{"ProductId": "1", "PicName": "a.jpg", "CategoryId": None, "Region": None, "ETag": "T"}]

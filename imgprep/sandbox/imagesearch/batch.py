@@ -101,6 +101,7 @@ def work_out(
     capacity: int,
     stopped: Callable[[], bool],
     time: float,
+    row_fault: Callable[[str], str],
 ) -> Outcome:
     """Return how a batch task ends; nothing is written."""
     prefix = folder(task.path)
@@ -118,6 +119,7 @@ def work_out(
         capacity=capacity,
         stopped=stopped,
         time=time,
+        row_fault=row_fault,
     )
     if not verdict.lines and readings.strict("empty_file"):
         return Outcome(replace(task, status="FAIL", code="EmptyMeta", msg="increment.meta has no lines."))

@@ -16,7 +16,7 @@ class Failure:
     Attributes
     ----------
     code : str
-        One of `MESSAGES`.
+        One of `MESSAGES`, or any other where a switch asks for it.
     detail : str
         What exactly, in English; appended to the code's own message.
     """
@@ -27,13 +27,13 @@ class Failure:
     @property
     def message(self) -> str:
         """The message in English."""
-        text = MESSAGES[self.code][0]
+        text = MESSAGES.get(self.code, _OTHER)[0]
         return f"{text} {self.detail}" if self.detail else text
 
     @property
     def chinese(self) -> str:
         """The message in Chinese; details stay as they are."""
-        text = MESSAGES[self.code][1]
+        text = MESSAGES.get(self.code, _OTHER)[1]
         return f"{text}（{self.detail}）" if self.detail else text
 
 
@@ -57,4 +57,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "UnsupportedPicPixels": ("The picture's pixels are out of range.", "图片像素超出范围。"),
     "IncorrectOrientation": ("The picture carries EXIF rotation.", "图片带有旋转信息。"),
     "InstanceOverQuota": ("The instance's capacity is used up.", "实例容量已满。"),
+    # What the sandbox never finds by itself, for the switch `row_faults`.
+    "PictureError": ("Img Download Failed", "图片下载失败"),
+    "TimeoutForTransferImage": ("The transfer of the picture timed out.", "图片传输超时。"),
+    "DeniedRequest": ("The request was throttled.", "请求被限流。"),
+    "RequestTimeout": ("The request timed out.", "请求超时。"),
+    "ExtractFeatureTimeout": ("Extracting the features timed out.", "特征提取超时。"),
+    "NetworkException": ("Network exception.", "网络异常。"),
+    "UnknownException": ("Unknown exception.", "未知异常。"),
 }
+
+_OTHER = ("The picture was not imported.", "图片未导入。")

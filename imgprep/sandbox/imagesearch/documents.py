@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from imgprep.sandbox.imagesearch.codes import Failure
@@ -28,7 +28,7 @@ REPORT_FORMATS = {
 DUMP_FORMATS = {name: REPORT_FORMATS[name] for name in ("jsonl", "csv")}
 
 
-def write_report(failures: Iterable[FailedLine], form: str) -> bytes:
+def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = True) -> bytes:
     """Return an error report.
 
     Parameters
@@ -37,11 +37,13 @@ def write_report(failures: Iterable[FailedLine], form: str) -> bytes:
         In the order of the file.
     form : {"jsonl", "csv", "text", "text-zh"}
         What it looks like.
+    numbered : bool
+        Whether it says which line failed.
     """
     if form in ("jsonl", "csv"):
         records = (
             {
-                "Line": bad.line,
+                **({"Line": bad.line} if numbered else {}),
                 "OperationType": bad.operation,
                 "ProductId": bad.product_id,
                 "PicName": bad.pic_name,
@@ -52,9 +54,8 @@ def write_report(failures: Iterable[FailedLine], form: str) -> bytes:
             for bad in failures
         )
         return _table(records, form)
-    sentence: Callable[[FailedLine], str] = _english if form == "text" else _chinese
-    mark = MARK if form == "text" else MARK_CHINESE
-    return "".join(f"{line}\n" for line in [mark, *map(sentence, failures)]).encode()
+    mark, sentence = (MARK, _english) if form == "text" else (MARK_CHINESE, _chinese)
+    return "".join(f"{line}\n" for line in [mark, *(sentence(bad, numbered) for bad in failures)]).encode()
 
 
 def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
@@ -99,12 +100,14 @@ def _names(bad: FailedLine) -> Iterator[tuple[str, str]]:
             yield name, json.dumps(value, ensure_ascii=False)
 
 
-def _english(bad: FailedLine) -> str:
-    names = "".join(f" {name}={value}" for name, value in _names(bad))
-    return f"line {bad.line}:{names} {bad.code}: {Failure(bad.code, bad.detail).message}"
+def _english(bad: FailedLine, numbered: bool) -> str:
+    place = [f"line {bad.line}:"] if numbered else []
+    names = [f"{name}={value}" for name, value in _names(bad)]
+    return " ".join([*place, *names, f"{bad.code}: {Failure(bad.code, bad.detail).message}"])
 
 
-def _chinese(bad: FailedLine) -> str:
+def _chinese(bad: FailedLine, numbered: bool) -> str:
     words = {"ProductId": "商品ID", "PicName": "图片名称"}
-    names = "".join(f" {words[name]}:{value}" for name, value in _names(bad))
-    return f"第{bad.line}行{names} 导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"
+    place = [f"第{bad.line}行"] if numbered else []
+    names = [f"{words[name]}:{value}" for name, value in _names(bad)]
+    return " ".join([*place, *names, f"导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"])

@@ -35,12 +35,18 @@ class Reply:
 
 
 class Faults:
-    """The faults of the API, each time or used up one by one. Safe from several threads.
+    """Faults of calls or of rows, each time or used up one by one. Safe from several threads.
 
     Parameters
     ----------
     planned : mapping of str to str or sequence of str
-        Action, or ``*``, → a fault each time, or faults in the order of use.
+        Action or PicName, or ``*``, → a fault each time, or faults in the order of use.
+
+    Examples
+    --------
+    >>> faults = Faults({"Detail": ["empty"]})
+    >>> faults.next("Detail"), faults.next("Detail")
+    ('empty', '')
     """
 
     def __init__(self, planned: Mapping[str, str | Sequence[str]]) -> None:
@@ -49,11 +55,11 @@ class Faults:
             action: faults if isinstance(faults, str) else list(faults) for action, faults in planned.items()
         }
 
-    def next(self, action: str) -> str:
-        """Return the fault that `action` meets now; empty for none."""
+    def next(self, name: str) -> str:
+        """Return the fault that `name` meets now; empty for none."""
         with self._lock:
-            for name in (action, "*"):
-                faults = self._planned.get(name)
+            for key in (name, "*"):
+                faults = self._planned.get(key)
                 if isinstance(faults, str):
                     return faults
                 if faults:

@@ -55,6 +55,7 @@ def judge_batch(
     capacity: int = 100_000,
     stopped: Callable[[], bool] = lambda: False,
     time: float = 0.0,
+    row_fault: Callable[[str], str] = lambda pic_name: "",
 ) -> Verdict:
     """Judge every line of `meta`.
 
@@ -70,12 +71,14 @@ def judge_batch(
         Asked now and then; true ends the work with `Stopped`.
     time : float
         Written beside each image, seconds since 1970.
+    row_fault : callable
+        PicName of an ADD that is about to be imported → the code with which it fails all the same, or an empty text.
     """
     readings = readings or Readings()
     lines = list(read_lines(meta, service, readings))
     names = dict.fromkeys(line.pic_name for line in lines if line.operation == "ADD" and line.failure is None)
     pictures = _judge_pictures(list(names), fetch, service, readings, stopped)
-    fold = _Fold(instance, held, capacity, time)
+    fold = _Fold(instance, held, capacity, time, row_fault)
     for line in reversed(lines) if readings.strict("row_order") else lines:
         fold.take(line, pictures, readings)
     fold.verdict.lines = len(lines)
@@ -112,12 +115,13 @@ def _judge_pictures(
 class _Fold:
     """Takes lines one by one, keeping count of what the gallery would hold."""
 
-    def __init__(self, instance: str, held: Held, capacity: int, time: float) -> None:
+    def __init__(self, instance: str, held: Held, capacity: int, time: float, row_fault: Callable[[str], str]) -> None:
         self.verdict = Verdict()
         self._instance = instance
         self._held = held
         self._capacity = capacity
         self._time = time
+        self._row_fault = row_fault
         self._count = held.count(instance)
         self._known: dict[str, dict[str, bool]] = {}
         self._emptied: set[str] = set()
@@ -150,6 +154,8 @@ class _Fold:
             last = 1 if readings.strict("region_edge") else 0
             if x2 > picture.width - last or y2 > picture.height - last:
                 return Failure("InvalidRegion", f"{x1},{x2},{y1},{y2} leaves {picture.width}x{picture.height}.")
+        if code := self._row_fault(line.pic_name):
+            return Failure(code)
         if not self._holds(line.product_id, line.pic_name):
             if self._count >= self._capacity:
                 return Failure("InstanceOverQuota", f"It holds {self._capacity} images.")

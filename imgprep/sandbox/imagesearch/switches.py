@@ -50,6 +50,8 @@ class ImageSearchSwitches:
         Where not empty, every task ends FAIL with this message.
     report_format, dump_format : str
         ``jsonl``, ``csv``, for reports also ``text`` and ``text-zh``.
+    report_lines : bool
+        Whether a report says which line of increment.meta failed.
     report_fault : str
         What happens to a download: ``expired``, ``endless``, ``server_error``, ``cut`` (half of it, then a reset).
     report_url : str
@@ -61,7 +63,9 @@ class ImageSearchSwitches:
     access_fails : {"task", "request"}
         Where the role may not read increment.meta: the task ends FAIL, or IncreaseInstance is refused.
     api_faults : mapping of str to str or sequence of str
-        Action, or ``*`` → a fault each time, or faults to be used up one by one.
+        Action, or ``*`` → a fault each time, or faults to be used up one by one (see `ApiFault`).
+    row_faults : mapping of str to str or sequence of str
+        PicName, or ``*`` → a code with which its ADD fails each time, or codes to be used up one by one, row by row.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class ImageSearchSwitches:
     failing_task: str = ""
     report_format: str = "jsonl"
     dump_format: str = "jsonl"
+    report_lines: bool = True
     report_fault: ReportFault = ""
     report_url: str = ""
     link_seconds: float = LINK_SECONDS
@@ -85,6 +90,7 @@ class ImageSearchSwitches:
     role_trust: Mapping[str, Any] | str | None = None
     access_fails: Literal["task", "request"] = "task"
     api_faults: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    row_faults: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value, known in (

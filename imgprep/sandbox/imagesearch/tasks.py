@@ -10,7 +10,7 @@ from typing import Any
 
 from imgprep.sandbox.imagesearch import batch, links
 from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, REPORT_FORMATS, write_dump, write_report
-from imgprep.sandbox.imagesearch.faults import Reply
+from imgprep.sandbox.imagesearch.faults import Faults, Reply
 from imgprep.sandbox.imagesearch.ram import Role, folder_policy
 from imgprep.sandbox.imagesearch.readings import Readings
 from imgprep.sandbox.imagesearch.runner import Outcome, Runner
@@ -67,6 +67,7 @@ class Tasks:
         self._switches = switches
         self._readings = Readings(switches.strict)
         self._role = switches.role()
+        self._row_faults = Faults(switches.row_faults)
         self._secret = state.fact("link secret", secrets.token_hex(16))
         self.runner = Runner(state, world.now, self._work)
         self.runner.resume()
@@ -108,6 +109,7 @@ class Tasks:
             capacity=self._switches.capacity,
             stopped=stopped,
             time=task.created,
+            row_fault=self._row_faults.next,
         )
 
     def _export(self, task: Task) -> Outcome:
@@ -145,7 +147,8 @@ class Tasks:
             form = self._switches.dump_format
             return Reply(200, self._export_file(task.id).read_bytes(), DUMP_FORMATS[form], fault)
         form = self._switches.report_format
-        return Reply(200, write_report(self._state.failures(task.id), form), REPORT_FORMATS[form], fault)
+        report = write_report(self._state.failures(task.id), form, numbered=self._switches.report_lines)
+        return Reply(200, report, REPORT_FORMATS[form], fault)
 
 
 def _refusal(code: str, message: str) -> Reply:
