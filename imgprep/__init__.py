@@ -56,6 +56,9 @@ _HOME: dict[str, str] = {
     "plot_causes": "charts",
     "plot_outcomes": "charts",
     "plot_findings": "charts",
+    "plot_by": "charts",
+    "plot_changes": "charts",
+    "plot_predictions": "charts",
     "write_report": "html",
 }
 

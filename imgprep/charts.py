@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from imgprep.reports import CAUSES, UNRECOGNISED
@@ -147,6 +148,94 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.1)
     ax.set_xlabel("findings")
     ax.set_title(f"Findings by rule, {int(summary['count'].sum()):,} in all")
+    return _clean(ax, grid="x")
+
+
+def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value") -> Axes:
+    """Draw which causes strike which values, as a table of shades with the counts in it.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_by`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    name : str
+        What the values are, for the axis.
+    """
+    counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
+    counts = counts[counts.sum().sort_values(ascending=False).index]
+    lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
+    shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
+    ax = ax if ax is not None else _axes(3.5 + 0.85 * len(counts.columns), 1.6 + 0.36 * len(counts))
+    image = ax.imshow(shares, cmap="cividis_r", aspect="auto", vmin=0, vmax=max(1.0, shares.max(initial=0)))
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        if count:
+            dark = shares[row, column] > shares.max() * 0.55
+            ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    labels = {cause.id: cause.label for cause in CAUSES}
+    ax.set_xticks(
+        range(len(counts.columns)), [labels.get(str(cause), str(cause)) for cause in counts], rotation=30, ha="right"
+    )
+    ax.set_yticks(range(len(counts)), [f"{value} ({sent:,} sent)" for value, sent in lines.items()], **_text())
+    ax.tick_params(labelsize=8, length=0)
+    ax.set_title(f"Failed lines by cause and {name}")
+    ax.figure.colorbar(image, ax=ax, label="% of the lines sent with that value")
+    return ax
+
+
+def plot_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how many failures are new, persist, were fixed, or were not sent again, between two runs.
+
+    Parameters
+    ----------
+    changes : pandas.DataFrame
+        From `imgprep.tally_changes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
+    counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
+    ax = ax if ax is not None else _axes(7, 2.6)
+    for at, (kind, count) in enumerate(counts.items()):
+        ax.barh(at, count, color=kinds[str(kind)], hatch=_HATCHES[at], edgecolor="white")
+        _value(ax, f"{count:,}", count, at)
+    ax.set_yticks(range(len(kinds)), list(kinds))
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    ax.set_xlabel("pictures of products")
+    ax.set_title(f"Failures between two runs, {len(changes):,} in either")
+    return _clean(ax, grid="x")
+
+
+def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw what check predicted against what came back.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_predictions`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    kinds = {
+        "passed": "#009E73",
+        "predicted and failed": "#0072B2",
+        "predicted and passed": "#E69F00",
+        "missed": "#D55E00",
+        "unknown": "#999999",
+    }
+    counts = tally.groupby("verdict")["count"].sum().reindex(list(kinds), fill_value=0)
+    ax = ax if ax is not None else _axes(7, 2.8)
+    for at, (kind, count) in enumerate(counts.items()):
+        ax.barh(at, count, color=kinds[str(kind)], hatch=_HATCHES[at % 4], edgecolor="white")
+        _value(ax, f"{count:,}", count, at)
+    ax.set_yticks(range(len(kinds)), ["passed, as predicted", *list(kinds)[1:]])
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    ax.set_xlabel("lines sent")
+    ax.set_title(f"Prediction against outcome, {int(counts.sum()):,} lines")
     return _clean(ax, grid="x")
 
 
