@@ -6,6 +6,7 @@ import polars as pl
 
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
+from imgprep.checks.texts import place
 from imgprep.fields import Operation
 from imgprep.findings import Basis, Severity
 
@@ -21,15 +22,19 @@ _IS_DELETE = pl.col("op") == Operation.DELETE.value
 def _keyed(sheet: Sheet) -> pl.DataFrame:
     """Rows that share ProductId and the name sent with another row."""
     rows = sheet.rows
-    key = pl.col("ProductId").hash(seed=1) * 31 ^ pl.col("name").hash(seed=2)
-    named = pl.col("ProductId").is_not_null() & pl.col("name").is_not_null()
-    # Hashes only suspect; the names themselves decide.
-    return rows.filter(key.is_duplicated() & named).filter(pl.len().over("ProductId", "name") > 1)
+    key = rows.select(pl.col("ProductId").hash(seed=1) * 31 ^ pl.col("name").hash(seed=2)).to_series()
+    # Sorting numbers is the fastest way to meet twins; hashes only suspect, the names themselves decide.
+    ordered = key.sort()
+    twice = ordered.filter(ordered == ordered.shift(1)).unique()
+    if not len(twice):
+        return rows.clear()
+    few = rows.filter(key.is_in(twice.implode()) & pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
+    return few.filter(pl.len().over("ProductId", "name") > 1)
 
 
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
     """Name another row of the same key and operation: the first, or for the first the last."""
-    label = pl.coalesce(pl.format("line {}", pl.col("line")), pl.format("row {}", pl.col("row")))
+    label = place()
     first, last = (end.over("ProductId", "name", "op") for end in (label.first(), label.last()))
     return rows.select("_i", pl.when(label == first).then(last).otherwise(first).alias("other"))
 
@@ -81,34 +86,25 @@ def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
     return pl.concat([adds.select("_i"), whole.select("_i")]).sort("_i").with_columns(pl.lit("").alias("other"))
 
 
+#: Names that are their own folded form.
+_FOLDED = r"^[a-z0-9_./ -]*$"
+
+
 def _twins(sheet: Sheet) -> pl.DataFrame:
     """Names that differ only in case or Unicode form."""
-    names = (
-        sheet.rows.select("_i", "name", pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded"))
-        if _has_wide(sheet)
-        else sheet.rows.select("_i", "name", pl.col("name").str.to_lowercase().alias("_folded"))
-    )
-    counts = (
-        names.lazy()
-        .select(pl.col("name").hash().n_unique().alias("a"), pl.col("_folded").hash().n_unique().alias("b"))
-        .collect()
-        .row(0)
-    )
-    if counts[0] == counts[1]:
+    names = sheet.rows.select("_i", "name").filter(pl.col("name").is_not_null())
+    folded = pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded")
+    # Of two twins at least one is not in the folded form.
+    unfolded = names.filter(~pl.col("name").str.contains(_FOLDED)).select("name", folded)
+    unfolded = unfolded.filter(pl.col("name") != pl.col("_folded")).unique()
+    if not unfolded.height:
         return _NONE
-    names = names.filter(pl.col("name").is_not_null())
-    kinds = names.select("name", "_folded").unique(maintain_order=True)
+    same = names.select("name").join(unfolded.select(name="_folded"), on="name", how="semi").unique()
+    kinds = pl.concat([unfolded, same.with_columns(_folded="name")]).unique().sort("name")
     kinds = kinds.filter(pl.len().over("_folded") > 1)
     first, last = pl.col("name").first().over("_folded"), pl.col("name").last().over("_folded")
-    kinds = kinds.with_columns(pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
-    return names.join(kinds.select("name", "other"), on="name", how="inner", maintain_order="left").select(
-        "_i", "other"
-    )
-
-
-def _has_wide(sheet: Sheet) -> bool:
-    wide = sheet.rows.select((pl.col("name").str.len_bytes() != pl.col("name").str.len_chars()).any()).item()
-    return bool(wide)
+    kinds = kinds.select("name", pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
+    return names.join(kinds, on="name", how="inner", maintain_order="left").select("_i", "other")
 
 
 def _swapped(sheet: Sheet) -> pl.DataFrame:
@@ -135,7 +131,7 @@ def _swapped(sheet: Sheet) -> pl.DataFrame:
     if only_other < MIN_DECIDED or only_other <= only_wire:
         return _NONE
     both = known.filter(pl.col("wire") & pl.col("other_order"))
-    return both.select("_i", pl.format("{} of {}", pl.lit(only_other), pl.lit(only_other + only_wire)).alias("other"))
+    return both.select("_i", pl.lit(f"{only_other} of {only_other + only_wire}").alias("other"))
 
 
 def _placeholders(sheet: Sheet) -> pl.DataFrame:

@@ -58,7 +58,8 @@ def check(
     -------
     pandas.DataFrame
         A findings frame (`imgprep.findings.FINDING_COLUMNS`), by row, then by rule. Its ``.attrs["ran"]`` is a frame
-        of ``rule``, ``rows`` (how many it looked at), ``findings`` and ``why`` (NA, or why it did not run).
+        of ``rule``, ``rows`` (how many it looked at), ``findings`` and ``why`` (NA, or why it did not run). A rule that
+        only informs, and of more than 1,000 rows (limit ``info_rows``), is one finding of no row.
 
     Raises
     ------

@@ -40,6 +40,8 @@ DEFAULTS: dict[str, float] = {
     "folder_bytes": 0,
     "aspect_ratio": 4,
     "placeholder_products": 10,
+    # A rule that only informs says so once, without rows, when it would say it of more rows than this.
+    "info_rows": 1000,
 }
 
 #: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096").

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
         message="there is no PicName; an ADD needs one",
         remedy="find the product's photograph, or leave the product out",
         scope="add",
+        among="PicName",
         test=lambda sheet: pl.col("PicName").fill_null("") == "",
         refuses=True,
     ),
@@ -41,6 +42,7 @@ RULES: tuple[Rule, ...] = (
         message="PicName is an empty text on a DELETE; taken as absent, it deletes every image of {ProductId}",
         remedy="name the image, or leave PicName out to delete the whole product",
         scope="delete",
+        among="PicName",
         test=lambda sheet: pl.col("PicName").str.strip_chars() == "",
     ),
     Rule(
@@ -67,6 +69,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName starts or ends with a slash",
         message='PicName "{PicName}" starts or ends with a slash; names are relative to the task\'s folder',
         remedy="take the slash away",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains(r"^[/\\]|[/\\]$"),
         mend=lambda text: text.str.strip_chars("/\\"),
         refuses=True,
@@ -80,6 +83,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName contains a backslash, which is a letter like any other in OSS",
         message='PicName "{PicName}" contains a backslash; in OSS it is a letter, not a folder',
         remedy="write / between folders",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains("\\", literal=True),
         mend=lambda text: text.str.replace_all("\\", "/", literal=True),
     ),
@@ -92,6 +96,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName has a part that is . or ..",
         message='PicName "{PicName}" has a part that is . or ..; it names nothing below the task\'s folder',
         remedy="write the name below the folder of images",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains("./", literal=True) | pl.col("name").str.ends_with("."),
         confirm=lambda sheet: pl.col("name").str.contains(r"(?:^|[/\\])\.\.?(?:[/\\]|$)"),
         refuses=True,
@@ -105,6 +110,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName has two slashes in a row, which is a folder without a name",
         message='PicName "{PicName}" has two slashes in a row, which is a folder without a name',
         remedy="write one slash",
+        among="PicName",
         test=lambda sheet: (
             pl.col("name").str.contains("//", literal=True) & ~pl.col("name").str.contains("://", literal=True)
         ),
@@ -119,6 +125,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName is a URL, not the name of an object",
         message='PicName "{PicName}" is a URL; the service takes names of objects in the bucket',
         remedy="fetch the images first (imgprep fetch), and use the names of the files",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains("://", literal=True),
         refuses=True,
     ),
@@ -131,6 +138,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName holds several names",
         message='PicName "{PicName}" holds several names; a line takes one',
         remedy="make one row of each",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains_any([",", ";", "|"]),
         confirm=lambda sheet: pl.col("name").str.contains(_SEVERAL),
         refuses=True,
@@ -144,6 +152,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName has no extension",
         message='PicName "{PicName}" has no extension; the service wants one',
         remedy="name the file with its extension, such as .jpg",
+        among="PicName",
         test=lambda sheet: (pl.col("name") != "") & ~pl.col("name").str.contains(r"[^./\\ ][^/\\]*\.[^./\\ ]+ *$"),
         # A name that is a folder, or nothing but dots, has a finding of its own.
         confirm=lambda sheet: ~pl.col("name").str.contains(r"(?:^|[/\\])\.*$"),
@@ -159,6 +168,7 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" has an extension that is none of ' + ", ".join(EXTENSIONS),
         remedy="convert the image (imgprep prepare)",
         scope="add",
+        among="PicName",
         test=lambda sheet: (
             pl.col("name").str.contains(r"\.[^./\\]+$") & ~pl.col("name").str.contains(rf"(?i)\.(?:{_NAMED})\s*$")
         ),
@@ -172,6 +182,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName is increment.meta itself",
         message='PicName "{PicName}" is the name of the batch file itself; uploading it would destroy the batch',
         remedy="name the image otherwise",
+        among="PicName",
         test=lambda sheet: pl.col("name") == "increment.meta",
     ),
     Rule(

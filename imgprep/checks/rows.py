@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import polars as pl
 
@@ -70,11 +71,17 @@ def spaces(name: str) -> Rule:
         what=f"{name} starts or ends with white space",
         message=f'{name} "{{{name}}}" starts or ends with white space; nobody says whether the service trims it',
         remedy="trim it",
+        among=_PLAIN_FIELDS.get(name, ""),
         test=lambda sheet: pl.col(name) != pl.col(name).str.strip_chars(),
         mend=_trimmed,
     )
 
 
+_PLAIN_FIELDS: dict[str, Literal["ProductId", "PicName", "StrAttr"]] = {
+    "ProductId": "ProductId",
+    "PicName": "PicName",
+    "StrAttr": "StrAttr",
+}
 _KEBAB = {
     "ProductId": "product-id",
     "PicName": "pic-name",
@@ -111,6 +118,7 @@ def control(name: str) -> Rule:
         what=f"{name} contains a line break or another control character",
         message=f"{name} contains a line break or another control character, often the trace of a broken export",
         remedy="take it out at the source",
+        among=_PLAIN_FIELDS.get(name, ""),
         test=lambda sheet: pl.col(name).str.contains(r"[\x00-\x1f\x7f]"),
     )
 
@@ -138,6 +146,7 @@ RULES: tuple[Rule, ...] = (
         what="there is no ProductId",
         message="there is no ProductId; every line needs one",
         remedy="map ProductId to a column that is filled, or fill it",
+        among="ProductId",
         test=lambda sheet: pl.col("ProductId").fill_null("") == "",
         refuses=True,
     ),
@@ -153,6 +162,7 @@ RULES: tuple[Rule, ...] = (
         what="ProductId looks like what a spreadsheet makes of an id",
         message='ProductId "{ProductId}" looks like what a spreadsheet made of an id',
         remedy="export the ids as text",
+        among="ProductId",
         test=lambda sheet: pl.col("ProductId").str.contains(r"^(#[A-Z/0]+[?!A]?|'.*|[0-9]\.[0-9]+[eE][+-]?[0-9]+)$"),
     ),
     Rule(
@@ -241,6 +251,7 @@ RULES: tuple[Rule, ...] = (
         what="StrAttr contains a character that newer pages of the vendor rule out: \\ ¥ $ & %",
         message='StrAttr "{StrAttr}" contains one of \\ ¥ $ & %, which newer pages of the vendor rule out',
         remedy="replace the character",
+        among="StrAttr",
         test=lambda sheet: pl.col("StrAttr").str.contains_any(["\\", "¥", "$", "&", "%"]),
     ),
     Rule(
@@ -252,6 +263,7 @@ RULES: tuple[Rule, ...] = (
         what="StrAttr is an empty text; it is left out of the line",
         message="StrAttr is an empty text; nobody says what the service makes of one, so it is left out",
         remedy="leave it out",
+        among="StrAttr",
         test=lambda sheet: pl.col("StrAttr") == "",
         mend=lambda text: pl.when(text != "").then(text),
     ),

@@ -6,7 +6,6 @@ pass; texts are built for the rows that fail, never for the others.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made
@@ -15,13 +14,9 @@ from typing import Literal
 import polars as pl
 
 from imgprep.checks.sheet import Sheet
+from imgprep.checks.texts import QUOTE_CHARS, VALUE_CHARS, cut, fill
 from imgprep.fields import Service
 from imgprep.findings import FINDING_COLUMNS, Basis, Severity
-
-#: Longer values are cut in findings; the catalogue has them in full.
-VALUE_CHARS = 200
-#: Longer values are cut inside messages.
-QUOTE_CHARS = 60
 
 Scope = Literal["all", "add", "delete", "picture"]
 
@@ -47,6 +42,9 @@ class Rule:
         Templates over columns of the sheet: ``{CategoryId}``, and over thresholds: ``{limit:side_min}``.
     test : callable
         Sheet → expression that is true where a row fails.
+    among : str
+        ``ProductId``, ``PicName`` or ``StrAttr``, where a plain text cannot fail the test (see `Sheet`): only the
+        others are asked.
     confirm : callable, optional
         A dearer expression, asked only of the rows that `test` found.
     find : callable, optional
@@ -74,6 +72,7 @@ class Rule:
     remedy: str
     field: str = ""
     test: Callable[[Sheet], pl.Expr] | None = None
+    among: Literal["", "ProductId", "PicName", "StrAttr"] = ""
     confirm: Callable[[Sheet], pl.Expr] | None = None
     find: Callable[[Sheet], pl.DataFrame] | None = None
     scope: Scope = "all"
@@ -110,8 +109,13 @@ def run_rules(
         ``rule``, ``rows`` looked at, ``findings``, ``why`` where it did not run.
     """
     ready = [rule for rule in rules if severities[rule.id] != "off" and sheet.has(rule.needs)]
-    tested = [rule for rule in ready if rule.test is not None]
-    masks = sheet.rows.lazy().select(**{rule.id: _mask(rule, sheet) for rule in tested}).collect()
+    masks: dict[str, pl.DataFrame] = {
+        among: _rows(sheet, among)
+        .lazy()
+        .select(**{rule.id: _mask(rule, sheet) for rule in ready if rule.test is not None and rule.among == among})
+        .collect()
+        for among in {rule.among for rule in ready}
+    }
     parts: list[pl.DataFrame] = []
     ran: list[dict[str, object]] = []
     for place, rule in enumerate(rules):
@@ -120,7 +124,9 @@ def run_rules(
         if not why:
             bad = _failing(rule, sheet, masks)
             count = bad.height
-            if count:
+            if severities[rule.id] == Severity.INFO and count > sheet.limits["info_rows"]:
+                parts.append(_note(rule, count, place))
+            elif count:
                 parts.append(_findings(rule, sheet, bad, severities[rule.id], place))
         ran.append(
             {"rule": rule.id, "rows": 0 if why else sheet.counts[rule.scope], "findings": count, "why": why or None}
@@ -137,19 +143,36 @@ _SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+def _note(rule: Rule, count: int, place: int) -> pl.DataFrame:
+    """One finding, of no row, in place of thousands that only inform."""
+    texts = {
+        "rule": rule.id,
+        "severity": Severity.INFO.value,
+        "basis": rule.basis.value,
+        "field": rule.field or None,
+        "message": f"{count:,} rows: {rule.what}",
+        "fix": rule.remedy.replace("{{", "{").replace("}}", "}"),
+    }
+    row = {name: texts.get(name) for name in _SCHEMA} | {"fixable": False}
+    note = pl.DataFrame([row], schema=_SCHEMA)
+    return note.select(pl.lit(None, pl.UInt32).alias("_i"), pl.lit(place, pl.Int32).alias("_place"), *_SCHEMA)
+
+
 def _mask(rule: Rule, sheet: Sheet) -> pl.Expr:
     assert rule.test is not None  # noqa: S101  the caller chose by it
     scope = sheet.scopes[rule.scope]
     return rule.test(sheet) if scope is None else scope & rule.test(sheet)
 
 
-def _failing(rule: Rule, sheet: Sheet, masks: pl.DataFrame) -> pl.DataFrame:
+def _rows(sheet: Sheet, among: str) -> pl.DataFrame:
+    return sheet.odd[among] if among else sheet.rows
+
+
+def _failing(rule: Rule, sheet: Sheet, masks: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if rule.find is not None:
         found = rule.find(sheet)
-        if not found.height:
-            return found
-        return sheet.rows[found["_i"]].with_columns(found.drop("_i"))
-    bad = sheet.rows.filter(masks[rule.id].fill_null(value=False))
+        return sheet.rows[found["_i"]].with_columns(found.drop("_i")) if found.height else found
+    bad = _rows(sheet, rule.among).filter(masks[rule.among][rule.id].fill_null(value=False))
     if rule.confirm is not None and bad.height:
         bad = bad.filter(rule.confirm(sheet))
     return bad.with_columns(_derived(rule, sheet)) if bad.height else bad
@@ -176,7 +199,7 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
     columns.append(pl.when(fits).then(hint).otherwise(pl.lit("")).alias("swap"))
     if sheet.has("facts"):
         columns += [
-            pl.format("{} × {}", "i_width", "i_height").alias("size"),
+            (pl.col("i_width").cast(pl.String) + " × " + pl.col("i_height").cast(pl.String)).alias("size"),
             pl.coalesce("i_detail", "i_problem", pl.lit("it does not decode")).alias("why"),
         ]
     return columns
@@ -193,12 +216,12 @@ def _findings(rule: Rule, sheet: Sheet, bad: pl.DataFrame, severity: str, place:
         say = (
             pl.when(mended.is_null())
             .then(pl.lit("leave it out"))
-            .otherwise(pl.format('write "{}"', mended.str.head(QUOTE_CHARS)))
+            .otherwise(pl.concat_str(pl.lit('write "'), cut(mended, QUOTE_CHARS), pl.lit('"')))
         )
         fix = pl.when(fixable).then(say).otherwise(fix)
     return bad.select(
         "_i",
-        pl.lit(place).alias("_place"),
+        pl.lit(place, pl.Int32).alias("_place"),
         pl.lit(rule.id).alias("rule"),
         pl.lit(severity).alias("severity"),
         pl.lit(rule.basis.value).alias("basis"),
@@ -207,35 +230,8 @@ def _findings(rule: Rule, sheet: Sheet, bad: pl.DataFrame, severity: str, place:
         "ProductId",
         "PicName",
         pl.lit(rule.field or None, pl.String).alias("field"),
-        _cut(value, VALUE_CHARS).alias("value"),
+        cut(value, VALUE_CHARS).alias("value"),
         fill(rule.message, sheet.limits).alias("message"),
         fix.alias("fix"),
         fixable.fill_null(value=False).alias("fixable"),
     )
-
-
-def _cut(text: pl.Expr, chars: int) -> pl.Expr:
-    long = text.str.len_chars() > chars
-    return pl.when(long).then(text.str.head(chars) + "…").otherwise(text)
-
-
-def fill(template: str, limits: Mapping[str, float]) -> pl.Expr:
-    """Return an expression that fills `template` with columns and thresholds.
-
-    Parameters
-    ----------
-    template : str
-        ``{Column}`` and ``{limit:name}`` are replaced.
-    limits : mapping of str to number
-        The thresholds.
-    """
-    parts: list[pl.Expr] = []
-    for literal, name, spec, _ in string.Formatter().parse(template):
-        if literal:
-            parts.append(pl.lit(literal))
-        if name == "limit":
-            limit = limits[spec or ""]
-            parts.append(pl.lit(f"{limit:.0f}" if limit == int(limit) else f"{limit:g}"))
-        elif name is not None:
-            parts.append(_cut(pl.col(name).cast(pl.String), QUOTE_CHARS).fill_null("?"))
-    return pl.concat_str(parts) if parts else pl.lit("")

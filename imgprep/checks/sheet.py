@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from imgprep.checks.limits import EXTENSIONS
 from imgprep.checks.subject import add_subject, region_rows
 from imgprep.errors import CatalogueError
 from imgprep.fields import FIELD_NAMES, FIELDS, Operation, Service
@@ -45,6 +46,15 @@ _FACT_TYPES: dict[str, type[pl.DataType]] = {
     "problem": pl.String,
     "detail": pl.String,
 }
+#: Texts that no rule about texts can find fault with. They are most, and one look at each is cheaper than ten.
+_PLAIN: dict[str, tuple[str, str]] = {
+    "ProductId": ("ProductId", r"^[A-Za-z0-9_-]+$"),
+    "PicName": (
+        "name",
+        rf"^(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?i:{'|'.join(EXTENSIONS)})$",
+    ),
+    "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
+}
 _INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
 
 
@@ -63,6 +73,9 @@ class Sheet:
         The service type of the instance.
     limits : mapping
         Every threshold.
+    odd : mapping
+        ``ProductId``, ``PicName``, ``StrAttr`` → the rows whose text is not plain (or absent): all that rules about
+        the text need to look at.
     given : frozenset of str
         ``"facts"``, ``"regions"``: what was given beside the rows.
     scopes : mapping
@@ -74,6 +87,7 @@ class Sheet:
     rows: pl.DataFrame
     service: Service
     limits: Mapping[str, float]
+    odd: Mapping[str, pl.DataFrame]
     given: frozenset[str]
     scopes: Mapping[str, pl.Expr | None]
     counts: Mapping[str, int]
@@ -121,7 +135,9 @@ def make_sheet(
         scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
     counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
     counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
-    return Sheet(rows, service, limits, frozenset(given), scopes, counts)
+    plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in _PLAIN.items())
+    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in _PLAIN}
+    return Sheet(rows, service, limits, odd, frozenset(given), scopes, counts)
 
 
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:

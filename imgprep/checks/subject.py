@@ -73,9 +73,9 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
         if prepared
         else (pl.lit(1.0), pl.lit(1.0))
     )
-    parts = pl.col("Region").str.splitn(",", 4).struct
+    numbers = rows.select(pl.col("Region").str.splitn(",", 4)).to_series().struct.unnest()
     found = [
-        parts.field(f"field_{place}").cast(pl.Int64, strict=False).alias(name)
+        numbers.to_series(place).cast(pl.Int64, strict=False).alias(name)
         for place, name in enumerate(("x1", "x2", "y1", "y2"))
     ]
     rows = rows.with_columns(
@@ -135,7 +135,7 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
         ),
     )
     sent = is_region & ~pl.col("stale")
-    wire = pl.format("{},{},{},{}", "d_x1", "d_x2", "d_y1", "d_y2")
+    wire = pl.concat_str("d_x1", "d_x2", "d_y1", "d_y2", separator=",")
     return rows.with_columns(
         *(
             pl.when(said).then(pl.when(sent).then(pl.col(f"d_{name}"))).otherwise(pl.col(name)).alias(name)
@@ -164,7 +164,7 @@ def wire_text() -> pl.Expr:
     x2 = pl.min_horizontal(pl.max_horizontal(edge["x2"], x1 + 1), pl.col("width"))
     y2 = pl.min_horizontal(pl.max_horizontal(edge["y2"], y1 + 1), pl.col("height"))
     scaled = ((pl.col("kx") != 1) | (pl.col("ky") != 1)) & is_legal() & ~is_outside() & pl.col("width").is_not_null()
-    return pl.when(scaled).then(pl.format("{},{},{},{}", x1, x2, y1, y2)).otherwise(pl.col("region"))
+    return pl.when(scaled).then(pl.concat_str(x1, x2, y1, y2, separator=",")).otherwise(pl.col("region"))
 
 
 def is_legal() -> pl.Expr:

@@ -120,7 +120,7 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
         .when(changed != "")
         .then(changed)
         .when(ignored != "")
-        .then(pl.format("ignored: {}", ignored))
+        .then(pl.lit("ignored: ") + ignored)
         .otherwise(pl.lit("same"))
     )
     rows = rows.with_columns(reason.alias("reason"))
