@@ -191,6 +191,24 @@ class Sandbox:
 
     # What tests need
 
+    def gallery(self, instance: str | None = None) -> list[dict[str, Any]]:
+        """Return the images that an instance holds (None: that of `settings`); see `ImageSearch.gallery`."""
+        return self.imagesearch.gallery(instance or self.switches.instance)
+
+    def tasks(self, instance: str | None = None) -> list[dict[str, Any]]:
+        """Return an instance's batch tasks (None: that of `settings`), newest first; see `ImageSearch.tasks`."""
+        return self.imagesearch.tasks(instance or self.switches.instance)
+
+    def finish_tasks(self) -> None:
+        """Bring every running task to its end now, whatever the clock says."""
+        self.imagesearch.finish_tasks()
+
+    def set_role(
+        self, policy: Mapping[str, Any] | str | None = None, trust: Mapping[str, Any] | str | None = None
+    ) -> None:
+        """Give the role through which tasks read the bucket other documents; see `ImageSearch.set_role`."""
+        self.imagesearch.set_role(policy, trust)
+
     def set_faults(self, *faults: Fault | FaultKind) -> None:
         """Put these faults in the place of those in force; none: all is well again."""
         self._oss.faults.set(faults)
