@@ -28,6 +28,7 @@ _HOME: dict[str, str] = {
     "write_meta": "meta",
     "check": "checks",
     "RegionStore": "store",
+    "suggest_region": "suggest",
     "summary": "checks",
     "apply_fixes": "checks",
     "undo_fixes": "checks",

@@ -64,7 +64,7 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
     -------
     pandas.DataFrame
         ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union 0 … 1; NA unless both
-        drew a region), worst first. ``.attrs["summary"]``: pictures, share in the same state, mean IoU, share of IoU ≥ 0.9.
+        drew a region), worst first. ``.attrs["summary"]``: pictures, share in one state, mean IoU, share of IoU ≥ 0.9.
     """
     frames = [item.frame() if isinstance(item, RegionStore) else item for item in (a, b)]
     keys = ["PicName", "ProductId"]
