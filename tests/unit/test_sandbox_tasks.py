@@ -155,12 +155,22 @@ def test_a_role_that_does_not_trust_the_service_fails_the_task(desk):
         "Version": "1",
         "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs.aliyuncs.com"}}],
     }
-    here = desk(role_policy=policy("*"), role_trust=trust)
-    assert here.run().code == "NoPermission"
+    assert desk(role_policy=policy("*"), role_trust=trust).run().code == "NoPermission"
+    assert desk(role_trust=trust).run().code == "NoPermission"
+    trust["Statement"][0]["Principal"]["Service"] = ["imagesearch.aliyuncs.com"]
+    assert desk(role_trust=trust).run().status == "SUCCESS"
 
 
 def policy(resource):
     return {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:GetObject", "Resource": resource}]}
+
+
+@pytest.mark.parametrize(("meta", "code"), [(b"", "EmptyMeta"), (b"{} {}\n", "InvalidMetaItem")])
+def test_a_file_of_nothing_or_of_a_malformed_line_fails_the_task_where_read_strictly(desk, storage, meta, code):
+    storage.objects["in/increment.meta"] = meta
+    assert desk().run().status == "SUCCESS"
+    task = desk(strict=["empty_file", "malformed_line"]).run()
+    assert (task.status, task.code) == ("FAIL", code)
 
 
 def test_a_failing_task_changes_nothing(desk):

@@ -123,6 +123,10 @@ def work_out(
     )
     if not verdict.lines and readings.strict("empty_file"):
         return Outcome(replace(task, status="FAIL", code="EmptyMeta", msg="increment.meta has no lines."))
+    if readings.strict("malformed_line"):
+        for bad in verdict.failures:
+            if bad.code == "InvalidMetaItem":
+                return Outcome(replace(task, status="FAIL", code=bad.code, msg=f"Line {bad.line}: {bad.detail}"))
     done = replace(
         task,
         status="SUCCESS",  # also where every row failed: SUCCESS includes partial failure

@@ -85,7 +85,14 @@ def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterato
 
 
 def judge_line(number: int, raw: bytes, service: ServiceType, readings: Readings) -> Line:
-    """Judge one line by its text alone; the image is not looked at."""
+    """Judge one line by its text alone; the image is not looked at.
+
+    Examples
+    --------
+    >>> line = judge_line(1, b'{"OperationType": "ADD"}', ServiceType.PRODUCT, Readings())
+    >>> line.failure.code
+    'NoSpecifiedProductId'
+    """
     try:
         record = _record(raw, readings)
     except _Refused as refused:

@@ -21,7 +21,13 @@ def make_link(base: str, secret: str, task: int, now: float, seconds: float = LI
 
 
 def read_link(path: str, secret: str) -> tuple[int, int] | None:
-    """Return (task, when it expires) of a link's path, or None where it was not made here."""
+    """Return (task, when it expires) of a link's path, or None where it was not made here.
+
+    Examples
+    --------
+    >>> read_link(make_link("", "secret", 7, now=1000.0, seconds=60), "secret")
+    (7, 1060)
+    """
     match = _TOKEN.fullmatch(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
     if match is None:
         return None

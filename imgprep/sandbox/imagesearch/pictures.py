@@ -47,6 +47,11 @@ def judge_picture(data: bytes, name: str, service: ServiceType, readings: Readin
         The whole object.
     name : str
         Its PicName; looked at only where extensions are read strictly.
+
+    Examples
+    --------
+    >>> judge_picture(b"no image", "a.jpg", ServiceType.PRODUCT, Readings()).code
+    'UnsupportedPicFormat'
     """
     if len(data) > MAX_BYTES:
         return Failure("InvalidPicContent", f"It has {len(data)} bytes.")

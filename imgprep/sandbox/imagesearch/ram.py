@@ -42,6 +42,12 @@ class Role:
         ------
         ValueError
             A document that RAM would not save; the message says which part.
+
+        Examples
+        --------
+        >>> role = Role.of(folder_policy("shop", "/increment"))
+        >>> role.allows(READ, *object_names("shop", "increment/a.jpg", "cn-shanghai", "123"))
+        True
         """
         return cls(
             None if trust is None else _document(trust, "trust policy", needs="Principal"),

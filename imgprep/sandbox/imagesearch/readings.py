@@ -31,6 +31,12 @@ class OpenPoint:
 
 
 OPEN_POINTS: tuple[OpenPoint, ...] = (
+    OpenPoint(
+        "malformed_line",
+        "a line that is not understood fails alone",
+        "it fails the task (vendor's current page: two objects on one line cause the operation to fail)",
+        "weak",
+    ),
     OpenPoint("bom", "a byte order mark before line 1 is skipped", "line 1 is malformed"),
     OpenPoint("crlf", "a carriage return before the line feed is skipped", "the line is malformed"),
     OpenPoint("blank_line", "a blank line is skipped", "a blank line is malformed"),

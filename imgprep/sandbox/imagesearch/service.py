@@ -120,7 +120,7 @@ class ImageSearch:
     def set_role(
         self, policy: Mapping[str, Any] | str | None = None, trust: Mapping[str, Any] | str | None = None
     ) -> None:
-        """Give the role other documents; with neither, one that covers whatever folder is asked for.
+        """Give the role other documents; where there is no policy, it covers whatever folder is asked for.
 
         Raises
         ------

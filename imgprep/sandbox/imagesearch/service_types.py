@@ -42,6 +42,11 @@ class ServiceType(IntEnum):
         ------
         ValueError
             No such type.
+
+        Examples
+        --------
+        >>> ServiceType.named("fabric").sides
+        (448, 4096)
         """
         if isinstance(name, int):
             return cls(name)

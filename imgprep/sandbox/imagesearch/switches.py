@@ -59,7 +59,7 @@ class ImageSearchSwitches:
     link_seconds : float
         How long links live.
     role_policy, role_trust : mapping, str or None
-        The role's documents. None: a role that trusts the service and covers the folder that is asked for.
+        The role's documents. None: the role covers whatever folder is asked for; it trusts the service.
     access_fails : {"task", "request"}
         Where the role may not read increment.meta: the task ends FAIL, or IncreaseInstance is refused.
     api_faults : mapping of str to str or sequence of str
@@ -106,16 +106,14 @@ class ImageSearchSwitches:
         Readings(self.strict)
         for kind in self.instances.values():
             ServiceType.named(kind)
-        self.role()
+        check_role(self.role_policy, self.role_trust)
 
     def _faults(self) -> list[str]:
         return [
             fault for faults in self.api_faults.values() for fault in ([faults] if isinstance(faults, str) else faults)
         ]
 
-    def role(self) -> Role | None:
-        """Return the role that the documents describe; None where they are not given."""
-        if self.role_policy is None and self.role_trust is None:
-            return None
-        policies = () if self.role_policy is None else (self.role_policy,)
-        return Role.of(*policies, trust=self.role_trust)
+
+def check_role(policy: Mapping[str, Any] | str | None, trust: Mapping[str, Any] | str | None) -> None:
+    """Raise ValueError where RAM would not save a role's documents; either may be left out."""
+    Role.of(*([] if policy is None else [policy]), trust=trust)

@@ -16,7 +16,7 @@ from imgprep.sandbox.imagesearch.readings import Readings
 from imgprep.sandbox.imagesearch.runner import Outcome, Runner
 from imgprep.sandbox.imagesearch.service_types import ServiceType
 from imgprep.sandbox.imagesearch.state import Kind, State, Task
-from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches
+from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches, check_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,21 @@ class Tasks:
         self._world = world
         self._switches = switches
         self._readings = Readings(switches.strict)
-        self._role = switches.role()
+        self._documents = (switches.role_policy, switches.role_trust)
         self._row_faults = Faults(switches.row_faults)
         self._secret = state.fact("link secret", secrets.token_hex(16))
         self.runner = Runner(state, world.now, self._work)
         self.runner.resume()
 
     def set_role(self, policy: Mapping[str, Any] | str | None, trust: Mapping[str, Any] | str | None) -> None:
-        """Give the role other documents; with neither, one that covers whatever folder is asked for."""
-        self._role = replace(self._switches, role_policy=policy, role_trust=trust).role()
+        """Give the role other documents; where there is no policy, it covers whatever folder is asked for."""
+        check_role(policy, trust)
+        self._documents = (policy, trust)
 
     def access(self, bucket: str, path: str) -> batch.Access:
         """Return the objects as the role may see them."""
-        role = self._role or Role.of(folder_policy(bucket, path))
+        policy, trust = self._documents
+        role = Role.of(policy or folder_policy(bucket, path), trust=trust)
         return batch.Access(self._world.storage, role, self._world.region, self._world.account)
 
     def create(self, kind: Kind, instance: str, bucket: str = "", path: str = "", callback: str = "") -> Task | None:
