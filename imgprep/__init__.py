@@ -30,6 +30,8 @@ _HOME: dict[str, str] = {
     "RegionStore": "store",
     "suggest_region": "suggest",
     "summary": "checks",
+    "inspect_images": "images",
+    "open_upright": "images",
     "apply_fixes": "checks",
     "undo_fixes": "checks",
     "rules_table": "checks",

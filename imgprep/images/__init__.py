@@ -1,13 +1,59 @@
-"""Photographs: what they are, and copies that the service takes."""
+"""Photographs: what they are, how they look, and copies that the service takes.
+
+Everything here is loaded when it is first used: the worker processes import this package, and do without pandas.
+"""
 
 from __future__ import annotations
 
-from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, open_upright, upright_size
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgprep.images.facts import FACT_COLUMNS, FACT_MEANING, Problem, Tier
+    from imgprep.images.inspect import inspect_images
+    from imgprep.images.listing import list_names
+    from imgprep.images.table import facts_frame
+    from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, open_upright, upright_size
+
+_HOME = {
+    "FACT_COLUMNS": "facts",
+    "FACT_MEANING": "facts",
+    "MAX_PIXELS": "upright",
+    "NotAnImage": "upright",
+    "Problem": "facts",
+    "Tier": "facts",
+    "TooManyPixels": "upright",
+    "facts_frame": "table",
+    "inspect_images": "inspect",
+    "list_names": "listing",
+    "open_upright": "upright",
+    "upright_size": "upright",
+}
 
 __all__ = [
+    "FACT_COLUMNS",
+    "FACT_MEANING",
     "MAX_PIXELS",
     "NotAnImage",
+    "Problem",
+    "Tier",
     "TooManyPixels",
+    "facts_frame",
+    "inspect_images",
+    "list_names",
     "open_upright",
     "upright_size",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from imgprep.errors import ImgprepError
+from imgprep.images.metadata import orientation_in
 from imgprep.images.pixels import plain_rgb
 
 #: Most pixels that are ever decoded. A bomb is a small file that claims more. Source: where Pillow itself refuses
@@ -38,9 +39,7 @@ READABLE: tuple[str, ...] = (
     "QOI",
 )
 
-_ORIENTATION = 0x0112
-
-_TURN: dict[int, Image.Transpose] = {
+TURN: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -127,7 +126,7 @@ def open_upright(source: str | os.PathLike[str] | bytes | Image.Image, *, max_si
 
 
 def _finish(image: Image.Image, max_side: int | None) -> Image.Image:
-    turn = _TURN.get(exif_orientation(image))
+    turn = TURN.get(exif_orientation(image))
     plain = plain_rgb(image)
     if max_side is not None:
         plain.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -163,38 +162,6 @@ def exif_orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
         return 1
     return orientation_in(image.info.get("exif"))
-
-
-def orientation_in(exif: bytes | None) -> int:
-    """Return the orientation that an EXIF block states, 1 where it states none or nonsense.
-
-    Parameters
-    ----------
-    exif : bytes or None
-        With or without the ``Exif\\0\\0`` in front.
-
-    Examples
-    --------
-    >>> orientation_in(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0")
-    6
-    """
-    if not isinstance(exif, bytes):
-        return 1
-    exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "little", b"MM": "big"}.get(exif[:2])
-    if order is None:
-        return 1
-    little = order == "little"
-
-    def number(start: int, size: int) -> int:
-        return int.from_bytes(exif[start : start + size], "little" if little else "big")
-
-    start = number(4, 4)
-    for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(exif) - 11), 12):
-        if number(entry, 2) == _ORIENTATION:
-            value = number(entry + 8, 2) if number(entry + 2, 2) == 3 else number(entry + 8, 4)
-            return value if 1 <= value <= 8 else 1
-    return 1
 
 
 @functools.cache

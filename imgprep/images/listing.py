@@ -1,0 +1,209 @@
+"""Where files come from: a folder or a zip archive. Names that lead out of it are not followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from imgprep.errors import ConfigError
+from imgprep.images.facts import Problem
+
+#: Largest file that is read. Nothing near it would be taken; it keeps one file from filling the memory.
+MAX_FILE_BYTES = 268_435_456
+
+
+class Unfit(Exception):
+    """A name that stands for no file that could be read; `.problem` says which way."""
+
+    def __init__(self, problem: Problem, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+class Source(Protocol):
+    """A place that images are read from."""
+
+    def find(self, name: str) -> Found:
+        """Return size and age of a file, or raise `Unfit`."""
+
+    def read(self, found: Found) -> bytes:
+        """Return its bytes."""
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file, sorted."""
+
+
+class Folder:
+    """Files below a folder."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = os.path.realpath(root)
+        self._inside = self.root.rstrip(os.sep) + os.sep
+        self._parents: dict[str, bool] = {}
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the file `name`, or raise `Unfit`."""
+        path = self._inside + legal(name)
+        parent = path.rpartition("/")[0]
+        inside = self._parents.get(parent)
+        if inside is None:
+            real = os.path.realpath(parent)
+            inside = self._parents[parent] = (real + os.sep).startswith(self._inside)
+        try:
+            if inside:
+                info = os.lstat(path)
+                if stat.S_ISLNK(info.st_mode):
+                    inside = os.path.realpath(path).startswith(self._inside)
+                    info = os.stat(path) if inside else info  # noqa: PTH116  a Path costs more than the call
+            if not inside:
+                raise Unfit(Problem.OUTSIDE_ROOT, "a link leads out of the folder of images; it was not followed")
+        except (FileNotFoundError, NotADirectoryError):
+            raise Unfit(Problem.MISSING, "no file of this name") from None
+        except (OSError, ValueError) as error:
+            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+        if not stat.S_ISREG(info.st_mode):
+            raise Unfit(Problem.NOT_A_FILE, "a folder or a device, not a file")
+        return Found(path, info.st_size, info.st_mtime_ns)
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a file, or raise `Unfit`."""
+        _weigh(found)
+        try:
+            # Not blocking: what was a file a moment ago may be a pipe now.
+            handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
+                return file.read(MAX_FILE_BYTES + 1) or b""
+        except FileNotFoundError:
+            raise Unfit(Problem.MISSING, "no file of this name any more") from None
+        except OSError as error:
+            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file, folder by folder, hidden ones left out."""
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = os.path.relpath(folder, self.root).replace(os.sep, "/")
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield name if below == "." else f"{below}/{name}"
+
+
+class Archive:
+    """Files in a zip archive."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._zip = zipfile.ZipFile(path)
+        self._mtime = Path(path).stat().st_mtime_ns
+        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the member `name`, or raise `Unfit`."""
+        info = self._members.get(legal(name))
+        if info is None:
+            raise Unfit(Problem.MISSING, "no file of this name in the archive")
+        return Found(info.filename, info.file_size, self._mtime)
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a member, or raise `Unfit`."""
+        _weigh(found)
+        try:
+            with self._zip.open(found.path) as file:
+                # The size in the directory is only a claim; never more than it is unpacked.
+                return file.read(found.bytes + 1)
+        except (
+            Exception
+        ) as error:  # zipfile raises BadZipFile, RuntimeError (password), NotImplementedError, zlib.error
+            raise Unfit(Problem.UNREADABLE, f"in the archive: {_said(error)}") from None
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every member, hidden ones left out."""
+        for name in sorted(self._members):
+            if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+                yield name
+
+
+def open_source(root: str | os.PathLike[str]) -> Source:
+    """Return the folder or zip archive at `root`.
+
+    Raises
+    ------
+    ConfigError
+        There is neither.
+    """
+    path = Path(root)
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        return Archive(path)
+    raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that PicNames are in")
+
+
+def list_names(root: str | os.PathLike[str]) -> list[str]:
+    """Return the name of every file below a folder or in a zip archive, as PicName would write it.
+
+    Parameters
+    ----------
+    root : path
+        Folder or zip archive. Hidden files are left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.jpg").write_bytes(b"")
+    ...     list_names(folder)
+    ['a.jpg']
+    """
+    return list(open_source(root).names())
+
+
+def legal(name: str) -> str:
+    """Return `name` if it stays below its root, else raise `Unfit`. No file is touched.
+
+    Source: OSS keys with ``..`` or a leading slash are refused or surprise; and a catalogue is not to be trusted with
+    files outside its folder.
+    """
+    if not name or "\0" in name:
+        raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
+    drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
+    if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
+        raise Unfit(Problem.OUTSIDE_ROOT, "leads out of the folder of images; it was not looked at")
+    return name
+
+
+def legal_from(name: object, root: str | os.PathLike[str]) -> str:
+    """Return a name as it is below `root`: a full path below it, or a path that starts with it, loses the start."""
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    if isinstance(name, os.PathLike) or os.path.isabs(text):  # noqa: PTH117  no Path for each of a million names
+        whole = os.path.abspath(text)  # noqa: PTH100
+        start = os.path.abspath(root).rstrip(os.sep) + os.sep  # noqa: PTH100
+        if whole.startswith(start):
+            return whole[len(start) :].replace(os.sep, "/")
+    return text
+
+
+def _weigh(found: Found) -> None:
+    if found.bytes > MAX_FILE_BYTES:
+        raise Unfit(
+            Problem.TOO_LARGE_TO_LOOK, f"{found.bytes:,} bytes; files over {MAX_FILE_BYTES:,} bytes are not read"
+        )
+
+
+def _said(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {text}"[:300]
