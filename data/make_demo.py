@@ -233,8 +233,8 @@ def faults(shop: Shop, rng: random.Random) -> None:
         1,
         "navy",
         good("dress-long-season", "dress", 1, "navy"),
-        season="spring and summer 2026, re-issued for autumn and winter 2026 together with the capsule of the same name; "
-        "see look book, pages 12 to 19",
+        season="spring and summer 2026, re-issued for autumn and winter 2026 together with the capsule of the same "
+        "name; see look book, pages 12 to 19",
     )
     one(24, "bag", 0, "red", good("bag-price", "bag", 0, "red"), price="30000000.00")
     one(25, "shoe", 0, "sky", good("sneaker-ask", "shoe", 0, "sky"), price="on request")
