@@ -66,11 +66,11 @@ class Response:
 
 
 def parse_query(text: str) -> tuple[tuple[str, str], ...]:
-    """Return names and values of a query, decoded. A ``+`` is a plus sign: signatures are made that way."""
+    """Return names and values of a query, decoded. A ``+`` is a space: common clients write one so."""
     if not text:
         return ()
     found = []
-    for part in text.split("&"):
+    for part in text.replace("+", " ").split("&"):
         if part:
             name, _, value = part.partition("=")
             found.append((decode(name), decode(value)))
