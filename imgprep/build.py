@@ -134,8 +134,8 @@ def build_batch(
     # A photograph without a copy is judged as it is: that is why its row is left out.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
-    renamed = _renamed(catalogue, prepared)
-    findings = check(renamed, facts, regions=None, service=service, severity=severity, limits=limits)
+    rules = {"regions": regions, "prepared": prepared, "service": service, "severity": severity, "limits": limits}
+    findings = check(catalogue, facts, **rules)
     plan = plan_batch(
         catalogue,
         images=facts,
@@ -196,15 +196,6 @@ def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out
     refused = prepared["action"].eq("refused")
     as_is = _as_is(facts[facts["PicName"].isin(prepared.loc[refused, "PicName"])], images, out)
     return pd.concat([prepared[~refused], as_is], ignore_index=True)[list(prepared.columns)]
-
-
-def _renamed(catalogue: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
-    """The catalogue with the names that the images are sent under."""
-    if "PicName" not in catalogue:
-        return catalogue
-    log = prepared.dropna(subset="new_name")
-    names = dict(zip(log["PicName"], log["new_name"], strict=True))
-    return catalogue.assign(PicName=catalogue["PicName"].map(names).fillna(catalogue["PicName"]))
 
 
 def _write(

@@ -175,9 +175,8 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
             dark = shares[row, column] > shares.max() * 0.55
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     labels = {cause.id: cause.label for cause in CAUSES}
-    ax.set_xticks(
-        range(len(counts.columns)), [labels.get(str(cause), str(cause)) for cause in counts], rotation=30, ha="right"
-    )
+    names = [labels.get(str(cause), str(cause)) for cause in counts]
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
     ax.set_yticks(range(len(counts)), [f"{value} ({sent:,} sent)" for value, sent in lines.items()], **_text())
     ax.tick_params(labelsize=8, length=0)
     ax.set_title(f"Failed lines by cause and {name}")
