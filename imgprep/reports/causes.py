@@ -169,7 +169,7 @@ CAUSES: tuple[Cause, ...] = (
         "line not understood",
         _DATA,
         "Write the file with write_meta; read_meta says what is wrong with the line.",
-        ("InvalidLine", "InvalidJson"),
+        ("InvalidMetaItem", "InvalidLine", "InvalidJson"),
         (r"invalid json|malformed|json.{0,20}(error|parse)|operation\s*type", r"解析|操作类型"),
         "phrase",
     ),
