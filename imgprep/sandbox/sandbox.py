@@ -153,6 +153,7 @@ class Sandbox:
             path=switches.path,
             instance=switches.instance,
             role_arn=f"acs:ram::{switches.account}:role/{ROLE}",
+            service=self.imagesearch.service(switches.instance),
             oss_credentials=StaticCredentials(self._owner),
             imagesearch_credentials=StaticCredentials(self._owner),
         )

@@ -393,7 +393,8 @@ def test_access_may_also_fail_the_request_by_a_switch(start):
 
 
 def test_an_instance_of_another_service_type_judges_by_its_own_limits(start):
-    sandbox = start(instances={"demo": "product", "cloth": "fabric"})
+    sandbox = start(instances={"demo": "product", "cloth": "fabric"}, instance="cloth")
+    assert sandbox.settings.service == "fabric"
     fill(sandbox, row(CategoryId=2))
     sdk = client(sandbox)
     for name in ("demo", "cloth"):

@@ -113,6 +113,10 @@ class ImageSearch:
             for task in self._state.tasks(instance, "increase")
         ]
 
+    def service(self, instance: str = "demo") -> str:
+        """Return what settings call an instance's service type; ``product`` where there is no such instance."""
+        return ServiceType.named(self._switches.instances.get(instance, "product")).label
+
     def finish_tasks(self) -> None:
         """Bring every running task to its end now, due or not."""
         self._tasks.runner.finish()

@@ -26,6 +26,11 @@ class ServiceType(IntEnum):
     TRADEMARK_TOO = 7
 
     @property
+    def label(self) -> str:
+        """What settings call it; trademark search has two numbers and one name."""
+        return self.name.lower().removesuffix("_too")
+
+    @property
     def sides(self) -> tuple[int, int]:
         """Smallest and largest side of an image, pixels, inclusive. Copyright is not documented: taken as generic."""
         if self is ServiceType.FABRIC:
