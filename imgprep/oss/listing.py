@@ -1,0 +1,121 @@
+"""What lies in the bucket: one paged listing, or where that is not allowed, one HEAD an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from imgprep.errors import StorageError
+from imgprep.oss.bucket import wrapped
+
+#: Keys a page; oss2's default of 100 costs twice the time. Source: OSS's ListObjects.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as the bucket tells it.
+
+    Attributes
+    ----------
+    bytes : int
+        Its size.
+    etag : str
+        Without quotes, in lower case; the MD5 of the bytes for an object put in one piece, as `md5` tells.
+    crc : int or None
+        CRC64, where it was told; listings have none.
+    modified : int
+        Seconds since 1970.
+    """
+
+    bytes: int
+    etag: str
+    crc: int | None = None
+    modified: int = 0
+
+    @property
+    def md5(self) -> str | None:
+        """The MD5, where the ETag is one: a multipart ETag carries a dash and a count."""
+        return self.etag if len(self.etag) == 32 and "-" not in self.etag else None
+
+
+def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
+    """Yield key and object of everything under `prefix`, in the order of keys.
+
+    Raises
+    ------
+    StorageError
+        ``code`` is AccessDenied where the key may not list.
+    """
+    import oss2  # noqa: PLC0415  heavy
+
+    marker = ""
+    while True:
+        try:
+            page = bucket.list_objects(prefix=prefix, marker=marker, max_keys=PAGE)
+        except oss2.exceptions.OssError as error:
+            raise wrapped(error, "list", prefix) from error
+        for item in page.object_list:
+            yield item.key, Stored(item.size, item.etag.strip('"').lower(), None, item.last_modified)
+        if not page.is_truncated:
+            return
+        marker = page.next_marker
+
+
+def head(bucket: Any, key: str) -> Stored | None:
+    """Return one object, or None where there is none.
+
+    Raises
+    ------
+    StorageError
+        Refused, or no answer.
+    """
+    import oss2  # noqa: PLC0415  heavy
+
+    try:
+        found = bucket.head_object(key)
+    except oss2.exceptions.NotFound:
+        return None
+    except oss2.exceptions.OssError as error:
+        raise wrapped(error, "look at", key) from error
+    crc = found.headers.get("x-oss-hash-crc64ecma")
+    etag = (found.etag or "").strip('"').lower()
+    return Stored(found.content_length or 0, etag, int(crc) if crc else None, found.last_modified or 0)
+
+
+def head_all(bucket: Any, keys: Iterable[str], threads: int) -> dict[str, Stored]:
+    """Return what there is of `keys`, one HEAD each."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="imgprep-head") as pool:
+        wanted = list(keys)
+        found = zip(wanted, pool.map(lambda key: head(bucket, key), wanted), strict=True)
+        return {key: stored for key, stored in found if stored is not None}
+
+
+def read_object(bucket: Any, key: str, *, limit: int | None = None) -> bytes | None:
+    """Return an object's bytes, or None where there is none.
+
+    Raises
+    ------
+    StorageError
+        Refused, no answer, cut off, or longer than `limit`.
+    """
+    import oss2  # noqa: PLC0415  heavy
+
+    try:
+        found = bucket.get_object(key)
+        parts, size = [], 0
+        for chunk in found:
+            parts.append(chunk)
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise StorageError(f"read {key}: longer than {limit:,} bytes", key=key)
+    except oss2.exceptions.NoSuchKey:
+        return None
+    except oss2.exceptions.OssError as error:
+        raise wrapped(error, "read", key) from error
+    length = found.content_length
+    if length is not None and size != length:
+        raise StorageError(f"read {key}: cut off after {size:,} of {length:,} bytes", key=key)
+    return b"".join(parts)

@@ -1,0 +1,135 @@
+"""A session on urllib3 for oss2: its signing, results and exceptions stay, what costs time goes.
+
+``oss2.Bucket(session=…)`` is a public argument: an object with ``do_request(request, timeout)``. oss2's own is made of
+requests, which looks up proxies and netrc at every call.
+"""
+
+from __future__ import annotations
+
+import ssl
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import urllib3
+from urllib3.util import Timeout
+
+from imgprep.settings import is_loopback
+
+if TYPE_CHECKING:
+    from oss2.http import Request
+
+#: Bytes read at once where a body is streamed.
+CHUNK = 256 * 1024
+
+
+def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
+    """Return a pool for `url`: TLS verified, the environment's proxies honoured, but none for loopback.
+
+    Parameters
+    ----------
+    url : str
+        Where requests will go.
+    connections : int
+        Connections kept open.
+    """
+    parts = urlsplit(url)
+    options: dict[str, Any] = {"maxsize": connections, "retries": False}
+    if parts.scheme == "https":
+        options["ssl_context"] = _tls()
+    proxy = None if is_loopback(url) else urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
+    return urllib3.PoolManager(**options)
+
+
+class Session:
+    """What oss2 sends its requests through.
+
+    Parameters
+    ----------
+    url : str
+        The OSS endpoint.
+    connections : int
+        Connections kept open; one a thread.
+    read_timeout : float
+        Seconds without a byte after which an answer is given up.
+    """
+
+    def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
+        self._pool = open_pool(url, connections=connections)
+        self._read_timeout = read_timeout
+
+    def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
+        """Send a request of oss2; it decides about the status. A connection that breaks is its RequestError."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        connect = timeout[0] if isinstance(timeout, tuple) else timeout
+        url = request.url
+        if request.params:
+            url += "?" + "&".join(f"{quote(str(k), '')}={quote(str(v), '')}" for k, v in request.params.items())
+        headers = {name: value for name, value in request.headers.items() if value is not None}
+        try:
+            answer = self._pool.urlopen(
+                request.method,
+                url,
+                body=request.data or (b"" if request.method in ("PUT", "POST") else None),
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=request.method in ("PUT", "HEAD", "DELETE"),
+                decode_content=False,
+                timeout=Timeout(connect=connect, read=self._read_timeout),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise RequestError(error) from error
+        return Answer(answer)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.clear()
+
+
+class Answer:
+    """An answer in the shape that oss2 reads."""
+
+    __slots__ = ("headers", "request_id", "response", "status")
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self.response = response
+        self.status = response.status
+        self.headers = response.headers
+        self.request_id = response.headers.get("x-oss-request-id", "")
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the body, or the next `amt` bytes of it."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        try:
+            if amt is None and self.response.length_remaining == 0:
+                return self.response.data
+            return self.response.read(amt)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise RequestError(error) from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read(CHUNK):
+            yield chunk
+
+
+def _tls() -> ssl.SSLContext:
+    """Certificates of the system and, since some Pythons find none there, certifi's."""
+    import certifi  # noqa: PLC0415
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _proxy_headers(proxy: str) -> Mapping[str, str]:
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return {}
+    user, password = (unquote(text or "") for text in (parts.username, parts.password))
+    return urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")

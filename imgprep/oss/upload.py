@@ -1,0 +1,267 @@
+"""A batch to its folder in the bucket: images first, verified, then increment.meta."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.clock import Clock, SystemClock
+from imgprep.errors import ConfigError, StorageError
+from imgprep.frames import attach
+from imgprep.meta import dumps_meta
+from imgprep.oss.bucket import open_bucket
+from imgprep.oss.commit import commit
+from imgprep.oss.crew import send_all
+from imgprep.oss.journal import NAME as JOURNAL_NAME
+from imgprep.oss.journal import Journal
+from imgprep.oss.listing import Stored, head_all, list_folder
+from imgprep.oss.lock import only_one
+from imgprep.oss.origin import may_replace
+from imgprep.oss.put import Item, Sent
+from imgprep.oss.wanted import META_NAME, Decision, decide, wanted_items
+from imgprep.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+THREADS = 8
+#: Seconds that one file is tried again and again.
+PATIENCE = 300.0
+LOG_COLUMNS = ("key", "PicName", "bytes", "outcome", "verified", "attempts", "seconds", "message")
+STRAY_COLUMNS = ("key", "bytes", "modified")
+
+
+def upload(
+    batch: pd.DataFrame | str | os.PathLike[str],
+    root: str | os.PathLike[str] | None,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    replace: bool = False,
+    runs: str | os.PathLike[str] | None = None,
+    known: pd.DataFrame | None = None,
+    threads: int = THREADS,
+    processes: int = 1,
+    patience: float = PATIENCE,
+    progress: bool = True,
+    clock: Clock | None = None,
+) -> pd.DataFrame:
+    """Upload a batch: its images, each verified, and then increment.meta.
+
+    What is there already is left as it is, so that a repeated call goes on where the last one ended, whatever ended
+    it. While a single image is missing, increment.meta is not written.
+
+    Parameters
+    ----------
+    batch : pandas.DataFrame or path
+        A batch frame, or a batch folder.
+    root : path or None
+        The folder of the images; None: ``images/`` of the batch folder.
+    settings : Settings
+        Names bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
+    dry_run : bool
+        Say what would be sent (outcome ``planned``); send nothing.
+    replace : bool
+        Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
+    runs : path, optional
+        The folder of run folders, to know one's own by; default: the project's.
+    known : pandas.DataFrame, optional
+        A gallery state; objects of its images are no strays.
+    threads, processes : int
+        PUTs at once: `threads` in each of `processes`.
+    patience : float
+        Seconds that one file is tried again and again.
+    progress : bool
+        Show a progress bar.
+    clock : Clock, optional
+        For tests. Worker processes have the machine's.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
+        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file is not the one
+        that was planned), ``failed``, ``missing`` (not there, and expected to be refused anyway), ``planned`` (dry
+        run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``. ``.attrs["strays"]``: objects
+        in the folder that belong neither to the batch nor to `known` (``key, bytes, modified``); they are never
+        deleted here.
+
+    Raises
+    ------
+    StorageError
+        What no file can get past: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
+    ConfigError
+        The increment.meta that lies there must not be replaced; another upload is under way; settings are missing.
+    MetaError
+        The batch cannot be written as increment.meta.
+
+    Notes
+    -----
+    Source: the guide wants increment.meta and images under one path; the order is ours, so that a task started at
+    any moment finds every image that increment.meta names.
+    """
+    settings.require("bucket", "path")
+    clock = clock or SystemClock()
+    folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
+    frame, text = _batch(batch)
+    if root is None:
+        if folder is None:
+            raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
+        root = folder / "images"
+    items = wanted_items(frame, root, settings.prefix)
+    meta_key = settings.prefix + META_NAME
+    bucket = open_bucket(settings, connections=threads)
+    with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
+        stored, listed = _look(bucket, settings.prefix, items, threads)
+        before = stored.get(meta_key)
+        decision = decide(items, stored, bucket, threads=threads)
+        strays = _strays(stored, items, meta_key, known, settings.prefix) if listed else _no_strays()
+        same_meta = before is not None and before.bytes == len(text) and before.md5 == _md5(text)
+        if before is not None and not (same_meta and not decision.send):
+            runs_folder = Path(runs) if runs is not None else settings.runs
+            may_replace(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
+        if dry_run:
+            return _log_frame(items, _planned(decision, meta_key, same_meta), strays, (meta_key, len(text)))
+        journal = folder / JOURNAL_NAME if folder is not None else None
+        done = _settled(decision)
+        with Journal(journal, clock) as book, _bar(decision.send, progress) as bar:
+            sizes = {item.key: item.bytes or 0 for item in decision.send}
+            for sent in send_all(
+                settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
+            ):
+                done[sent.key] = sent
+                book.write(sent)
+                bar.update(sizes[sent.key])
+            if decision.send and listed:
+                _look_again(bucket, settings.prefix, items, done)
+            done[meta_key] = _finish(bucket, meta_key, text, before, done, clock=clock, patience=patience)
+            book.write(done[meta_key])
+    return _log_frame(items, done, strays, (meta_key, len(text)))
+
+
+def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
+    """The batch, and the text of its increment.meta."""
+    if isinstance(batch, pd.DataFrame):
+        return batch, dumps_meta(batch).encode()
+    folder = Path(batch)
+    table, meta = folder / "batch.parquet", folder / META_NAME
+    try:
+        frame, text = pd.read_parquet(table), meta.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{folder}: is no batch folder: {Path(error.filename).name} is missing; build it") from None
+    if dumps_meta(frame).encode() != text:
+        raise ConfigError(
+            f"{meta}: does not say what batch.parquet beside it says; build the batch again rather than editing it"
+        )
+    return frame, text
+
+
+def _look(bucket: Any, prefix: str, items: list[Item], threads: int) -> tuple[Mapping[str, Stored], bool]:
+    """What is there, and whether it could be listed."""
+    try:
+        return dict(list_folder(bucket, prefix)), True
+    except StorageError as error:
+        if error.code != "AccessDenied":
+            raise
+        _log.warning("the key may not list %s: each object is asked for instead, and strays are not seen", prefix)
+        return head_all(bucket, [*(item.key for item in items if item.key), prefix + META_NAME], threads), False
+
+
+def _settled(decision: Decision) -> dict[str, Sent]:
+    done = {item.key: Sent(item.key, "unchanged", how, 0, 0.0) for item, how in decision.unchanged}
+    done |= {item.key: Sent(item.key, "missing", "none", 0, 0.0, item.problem) for item in decision.missing}
+    done |= {item.key: Sent(item.key, "failed", "none", 0, 0.0, item.problem) for item in decision.failed}
+    return done
+
+
+def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Sent]:
+    done = _settled(decision)
+    done |= {item.key: Sent(item.key, "planned", "none", 0, 0.0) for item in decision.send}
+    state = Sent(meta_key, "unchanged", "etag", 0, 0.0) if same_meta else Sent(meta_key, "planned", "none", 0, 0.0)
+    return {**done, meta_key: state}
+
+
+def _look_again(bucket: Any, prefix: str, items: list[Item], done: dict[str, Sent]) -> None:
+    """The listing is the truth: what is not there as it was planned, has failed after all."""
+    stored = dict(list_folder(bucket, prefix))
+    for item in items:
+        sent = done[item.key]
+        if sent.outcome not in ("uploaded", "unchanged"):
+            continue
+        there = stored.get(item.key)
+        wrong = there is None or (item.digest is not None and there.md5 is not None and there.md5 != item.digest)
+        if wrong:
+            said = "was changed or removed by somebody else while the upload ran; repeat it"
+            done[item.key] = sent._replace(outcome="failed", verified="none", message=said)
+
+
+def _finish(
+    bucket: Any,
+    key: str,
+    text: bytes,
+    before: Stored | None,
+    done: Mapping[str, Sent],
+    *,
+    clock: Clock,
+    patience: float,
+) -> Sent:
+    bad = [sent for sent in done.values() if sent.outcome in ("failed", "changed")]
+    if bad:
+        said = f"not written: {len(bad):,} of {len(done):,} images are not there as planned; repeat the upload"
+        return Sent(key, "failed", "none", 0, 0.0, said)
+    return commit(bucket, key, text, before, clock=clock, patience=patience)
+
+
+def _strays(
+    stored: Mapping[str, Stored], items: list[Item], meta_key: str, known: pd.DataFrame | None, prefix: str
+) -> pd.DataFrame:
+    ours = {item.key for item in items} | {meta_key}
+    if known is not None:
+        ours |= {prefix + name for name in known["PicName"].dropna().unique()}
+    rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
+    if rows:
+        _log.info("%d objects under %s are neither in the batch nor in the gallery", len(rows), prefix)
+    frame = pd.DataFrame(rows, columns=list(STRAY_COLUMNS))
+    return frame.astype({"key": "str", "bytes": "Int64", "modified": "Int64"})
+
+
+def _no_strays() -> pd.DataFrame:
+    return pd.DataFrame([], columns=list(STRAY_COLUMNS))
+
+
+def _log_frame(
+    items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int]
+) -> pd.DataFrame:
+    rows: list[tuple[str | None, int | None, Sent]]
+    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items]
+    rows.append((None, meta[1], done[meta[0]]))
+    frame = pd.DataFrame(
+        {
+            "key": pd.Series([sent.key for _, _, sent in rows], dtype="str"),
+            "PicName": pd.Series([name for name, _, _ in rows], dtype="str"),
+            "bytes": pd.Series([size for _, size, _ in rows], dtype="Int64"),
+            "outcome": pd.Series([sent.outcome for _, _, sent in rows], dtype="str"),
+            "verified": pd.Series([sent.verified for _, _, sent in rows], dtype="str"),
+            "attempts": pd.Series([sent.attempts for _, _, sent in rows], dtype="Int64"),
+            "seconds": pd.Series([sent.seconds for _, _, sent in rows], dtype="float64"),
+            "message": pd.Series([sent.message or None for _, _, sent in rows], dtype="str"),
+        }
+    )
+    return attach(frame, strays=strays)
+
+
+def _bar(items: list[Item], progress: bool) -> Any:
+    from tqdm.auto import tqdm  # noqa: PLC0415
+
+    total = sum(item.bytes or 0 for item in items)
+    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
+
+
+def _md5(text: bytes) -> str:
+    import hashlib  # noqa: PLC0415
+
+    return hashlib.md5(text).hexdigest()
