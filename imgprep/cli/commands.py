@@ -132,7 +132,8 @@ def upload(options: Namespace) -> int:
     from imgprep.oss import upload as send
 
     settings = settings_of(options)
-    log = send(options.batch, options.batch / "images", settings, dry_run=options.dry_run, replace=options.replace)
+    runs = options.runs or settings.runs
+    log = send(options.batch, None, settings, dry_run=options.dry_run, replace=options.replace, runs=runs)
     bad = log["outcome"].isin(["failed", "changed"])
     show(log if options.dry_run or options.format != "table" else log[bad], options.format)
     counts = log["outcome"].value_counts()
@@ -229,7 +230,7 @@ def _catalogue(options: Namespace) -> tuple[Settings, pd.DataFrame]:
 
 
 def _cache(settings: Settings) -> Path | None:
-    return settings.work / "cache" / "facts.sqlite" if settings.work.is_dir() else None
+    return settings.work / "cache" / "facts" if settings.work.is_dir() else None
 
 
 def _regions(options: Namespace) -> Any:

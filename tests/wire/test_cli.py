@@ -1,0 +1,169 @@
+"""The command line, from a catalogue to a reconciled batch, as cron would call it: processes and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgprep.sandbox import Sandbox
+
+META = "increment.meta"
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(task_seconds=0) as server:
+        yield server
+
+
+@pytest.fixture
+def imgprep(sandbox, tmp_path):
+    environment = {**os.environ, **sandbox.environment(), "PYTHONWARNINGS": "ignore"}
+
+    def run(*arguments, code=0, json_out=False):
+        words = [str(word) for word in arguments] + (["--format", "json"] if json_out else [])
+        done = subprocess.run(
+            [sys.executable, "-m", "imgprep.cli", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return json.loads(done.stdout) if json_out else done.stdout
+
+    return run
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Three products: two sound, one without its photograph."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in (1, 2):
+        Image.effect_noise((200 + number, 300), 80).convert("RGB").save(photos / f"p{number}.jpg")
+    catalogue = tmp_path / "export.csv"
+    rows = ["sku,image,title,type"] + [f"00{n},p{n}.jpg,Shirt {n},Tops" for n in (1, 2, 3)]
+    catalogue.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    columns = tmp_path / "columns.toml"
+    columns.write_text(
+        'ProductId = "sku"\nPicName = "image"\nCustomContent = "title:{title}"\n'
+        '[CategoryId]\ncolumn = "type"\nmap = { Tops = 0 }\n',
+        encoding="utf-8",
+    )
+    return catalogue, photos, columns
+
+
+def test_the_whole_path_by_command(imgprep, shop, tmp_path):
+    catalogue, photos, columns = shop
+    found = imgprep("check", catalogue, "--images", photos, "--columns", columns, code=1, json_out=True)
+    assert [(row["rule"], row["ProductId"]) for row in found if row["severity"] == "error"] == [
+        ("image-missing", "003")
+    ]
+
+    batch = tmp_path / "batch"
+    words = ("build", catalogue, "--images", photos, "--columns", columns, "--out", batch)
+    imgprep(*words, code=1)
+    lines = [json.loads(line) for line in (batch / META).read_text(encoding="utf-8").splitlines()]
+    assert [(line["ProductId"], line["PicName"]) for line in lines] == [("001", "p1.jpg"), ("002", "p2.jpg")]
+    assert "image-missing" in imgprep(
+        "build", catalogue, "--images", photos, "--columns", columns, "--out", batch, code=1
+    )
+
+    planned = imgprep("upload", batch, "--dry-run", json_out=True)
+    assert {row["outcome"] for row in planned} == {"planned"}
+    sent = imgprep("upload", batch, json_out=True)
+    assert [row["outcome"] for row in sent] == ["uploaded"] * 3 and sent[-1]["key"].endswith(META)
+    again = imgprep("upload", batch, json_out=True)
+    assert [row["outcome"] for row in again] == ["unchanged"] * 3
+
+    runs = tmp_path / "runs"
+    ended = imgprep("submit", batch, "--runs", runs, json_out=True)
+    assert (ended[0]["imported"], ended[0]["lines"], ended[0]["state"]) == (2, 2, "success")
+    # Repeated after success: the same task, not a second one.
+    imgprep("submit", batch, "--runs", runs)
+    assert len(imgprep("tasks", json_out=True)) == 1
+    assert len(list(runs.glob("*/run.json"))) == 1
+
+    page = tmp_path / "report.html"
+    imgprep("report", *runs.iterdir(), "--html", page, "--images", batch / "images")
+    assert "001" not in page.read_text(encoding="utf-8") or "No line failed" in page.read_text(encoding="utf-8")
+
+    # Everything is held by now: the next plan is empty.
+    imgprep(*words, "--known", runs, code=1)
+    assert (batch / META).read_text(encoding="utf-8") == ""
+
+
+def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop, tmp_path, monkeypatch):
+    catalogue, photos, columns = shop
+    batch = tmp_path / "batch"
+    words = ("build", catalogue, "--images", photos, "--columns", columns, "--keep-refused", "--out", batch)
+    imgprep(*words, code=1)
+    imgprep("upload", batch, "--path", "/refused")
+    ended = imgprep("submit", batch, "--path", "/refused", "--runs", tmp_path / "runs", code=1, json_out=True)
+    assert (ended[0]["failed"], ended[0]["imported"], ended[0]["state"]) == (1, 2, "partial")
+    run = next((tmp_path / "runs").iterdir())
+    told = imgprep("report", run, code=1)
+    assert "image_missing" in told and "fix the data" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "nowhere.csv"), "nowhere.csv"),
+        (("upload", "nowhere"), "nowhere"),
+        (("report", "nowhere"), "nowhere"),
+        (("check", "export.csv", "--columns", "nowhere.toml"), "nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, said):
+    environment = {**os.environ, **sandbox.environment()}
+    done = subprocess.run(
+        [sys.executable, "-m", "imgprep.cli", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_policy_prints_documents_without_the_double_slash(imgprep):
+    document = json.loads(imgprep("policy", "--document", "role"))
+    assert document["Statement"][0]["Resource"] == ["acs:oss:*:*:imgprep-demo/increment/*"]
+    assert "Create RAM Role" in imgprep("policy")
+
+
+def test_init_makes_a_project_once(imgprep, tmp_path):
+    imgprep("init", tmp_path / "project")
+    assert (tmp_path / "project" / "imgprep.toml").exists()
+    assert "Everything is there already" in imgprep("init", tmp_path / "project")
+
+
+def test_the_demo_ends_as_predicted(imgprep, tmp_path):
+    out = imgprep("demo", "--out", tmp_path / "demo")
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "SANDBOX" in page and "partial" in page and "data:image/jpeg" in page
+    assert "report.html" in out
+    assert len(list((tmp_path / "demo" / "runs").glob("*/outcome.parquet"))) == 1
+
+
+def test_help_names_every_command():
+    done = subprocess.run([sys.executable, "-m", "imgprep.cli", "--help"], capture_output=True, text=True, check=True)
+    commands = [
+        "demo",
+        "init",
+        "check",
+        "fetch",
+        "prepare",
+        "build",
+        "upload",
+        "submit",
+        "follow",
+        "report",
+        "retry",
+        "tasks",
+        "policy",
+        "sandbox",
+    ]
+    assert all(f"    {name}" in done.stdout for name in commands)
+    root = Path(__file__).parents[2]
+    assert (root / "imgprep" / "cli" / "__main__.py").exists()
