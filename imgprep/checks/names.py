@@ -97,8 +97,7 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" has a part that is . or ..; it names nothing below the task\'s folder',
         remedy="write the name below the folder of images",
         among="PicName",
-        test=lambda sheet: pl.col("name").str.contains("./", literal=True) | pl.col("name").str.ends_with("."),
-        confirm=lambda sheet: pl.col("name").str.contains(r"(?:^|[/\\])\.\.?(?:[/\\]|$)"),
+        test=lambda sheet: pl.col("name").str.contains(r"(?:^|[/\\])\.\.?(?:[/\\]|$)"),
         refuses=True,
     ),
     Rule(

@@ -162,6 +162,8 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
         raise CatalogueError(f"catalogue: there are two columns {twice}; keep one")
     objects = {name: _texts(part[name]) for name in present if part[name].dtype == object}
     rows = to_polars(part.assign(**objects) if objects else part)
+    if not rows.width:
+        rows = pl.DataFrame({"_": pl.int_range(len(catalogue), eager=True)})
     columns: list[pl.Expr] = []
     for name in FIELD_NAMES:
         if name not in present:
