@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead
 
 import oss2
@@ -253,6 +254,22 @@ def test_a_second_batch_is_refused_while_one_runs(start):
     assert increments(sdk).increments.instance[0].status == "PROCESSING"
     sandbox.finish_tasks()
     assert increase(sdk).success
+
+
+def test_of_batches_asked_for_at_once_one_is_made(start):
+    sandbox = start(task_seconds=60)
+    fill(sandbox)
+
+    def ask(_):
+        try:
+            return increase(client(sandbox)).success
+        except ClientException as error:
+            return error.code
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, range(6)))
+    assert sorted(answers, key=str) == ["Console.IncrementStatusError"] * 5 + [True]
+    assert len(sandbox.tasks("demo")) == 1
 
 
 def test_lists_take_one_request_a_second(start):
