@@ -382,6 +382,23 @@ def test_a_fault_that_raises_nothing_is_to_be_seen_in_the_answer(start, fault, s
     assert len(sandbox.tasks("demo")) == made
 
 
+def test_switches_can_be_changed_while_it_runs(start):
+    sandbox = start(api_faults={"IncreaseInstance": ["throttled"]})
+    fill(sandbox)
+    sdk = client(sandbox)
+    with pytest.raises(ClientException):
+        increase(sdk)
+    sandbox.imagesearch.switch(report_format="csv")  # and what is used up stays so
+    increase(sdk)
+    sandbox.finish_tasks()
+    assert download(increments(sdk).increments.instance[0].error_url).startswith(b"# synthetic")
+    sandbox.imagesearch.switch(api_faults={"IncreaseInstance": "unavailable"})
+    with pytest.raises(ServerException):
+        increase(sdk)
+    with pytest.raises(ValueError, match="none of"):
+        sandbox.imagesearch.switch(report_format="xml")
+
+
 def policy(resource):
     return {"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [resource]}]}
 

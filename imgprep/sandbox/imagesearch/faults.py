@@ -34,6 +34,10 @@ class Reply:
     ending: str = ""
 
 
+#: Name, or ``*`` for all, → a fault each time, or faults in the order of use.
+Planned = Mapping[str, str | Sequence[str]]
+
+
 class Faults:
     """Faults of calls or of rows, each time or used up one by one. Safe from several threads.
 
@@ -49,17 +53,24 @@ class Faults:
     ('empty', '')
     """
 
-    def __init__(self, planned: Mapping[str, str | Sequence[str]]) -> None:
+    def __init__(self, planned: Planned) -> None:
         self._lock = threading.Lock()
-        self._planned: dict[str, str | list[str]] = {
-            action: faults if isinstance(faults, str) else list(faults) for action, faults in planned.items()
-        }
+        self._given: Planned = {}
+        self._left: dict[str, str | list[str]] = {}
+        self.plan(planned)
+
+    def plan(self, planned: Planned) -> None:
+        """Put other faults in the place of those that are left; the same ones again change nothing."""
+        with self._lock:
+            if planned != self._given:
+                self._given = planned
+                self._left = {name: item if isinstance(item, str) else list(item) for name, item in planned.items()}
 
     def next(self, name: str) -> str:
         """Return the fault that `name` meets now; empty for none."""
         with self._lock:
             for key in (name, "*"):
-                faults = self._planned.get(key)
+                faults = self._left.get(key)
                 if isinstance(faults, str):
                     return faults
                 if faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -131,7 +131,19 @@ class ImageSearch:
         ValueError
             A document that RAM would not save.
         """
-        self._tasks.set_role(policy, trust)
+        self.switch(role_policy=policy, role_trust=trust)
+
+    def switch(self, **changes: Any) -> None:
+        """Change switches from now on, those of `ImageSearchSwitches`; faults that are not named stay as used up.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A switch of an unknown name or value.
+        """
+        self._switches = replace(self._switches, **changes)
+        self._faults.plan(self._switches.api_faults)
+        self._tasks.switch(self._switches)
 
     def stop(self) -> None:
         """Stop working and close the file. Tasks that run go on at the next start."""

@@ -106,14 +106,9 @@ class ImageSearchSwitches:
         Readings(self.strict)
         for kind in self.instances.values():
             ServiceType.named(kind)
-        check_role(self.role_policy, self.role_trust)
+        Role.of(*([] if self.role_policy is None else [self.role_policy]), trust=self.role_trust)
 
     def _faults(self) -> list[str]:
         return [
             fault for faults in self.api_faults.values() for fault in ([faults] if isinstance(faults, str) else faults)
         ]
-
-
-def check_role(policy: Mapping[str, Any] | str | None, trust: Mapping[str, Any] | str | None) -> None:
-    """Raise ValueError where RAM would not save a role's documents; either may be left out."""
-    Role.of(*([] if policy is None else [policy]), trust=trust)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imgprep.sandbox.imagesearch import batch, links
 from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, REPORT_FORMATS, write_dump, write_report
@@ -16,7 +15,7 @@ from imgprep.sandbox.imagesearch.readings import Readings
 from imgprep.sandbox.imagesearch.runner import Outcome, Runner
 from imgprep.sandbox.imagesearch.service_types import ServiceType
 from imgprep.sandbox.imagesearch.state import Kind, State, Task
-from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches, check_role
+from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +63,22 @@ class Tasks:
         self._root = root
         self._state = state
         self._world = world
-        self._switches = switches
-        self._readings = Readings(switches.strict)
-        self._documents = (switches.role_policy, switches.role_trust)
-        self._row_faults = Faults(switches.row_faults)
+        self._row_faults = Faults({})
+        self.switch(switches)
         self._secret = state.fact("link secret", secrets.token_hex(16))
         self.runner = Runner(state, world.now, self._work)
         self.runner.resume()
 
-    def set_role(self, policy: Mapping[str, Any] | str | None, trust: Mapping[str, Any] | str | None) -> None:
-        """Give the role other documents; where there is no policy, it covers whatever folder is asked for."""
-        check_role(policy, trust)
-        self._documents = (policy, trust)
+    def switch(self, switches: ImageSearchSwitches) -> None:
+        """Go by other switches from now on."""
+        self._switches = switches
+        self._readings = Readings(switches.strict)
+        self._row_faults.plan(switches.row_faults)
 
     def access(self, bucket: str, path: str) -> batch.Access:
         """Return the objects as the role may see them."""
-        policy, trust = self._documents
-        role = Role.of(policy or folder_policy(bucket, path), trust=trust)
+        switches = self._switches
+        role = Role.of(switches.role_policy or folder_policy(bucket, path), trust=switches.role_trust)
         return batch.Access(self._world.storage, role, self._world.region, self._world.account)
 
     def create(self, kind: Kind, instance: str, bucket: str = "", path: str = "", callback: str = "") -> Task | None:
