@@ -199,8 +199,8 @@ class _Connection:
 
     # Reading
 
-    def _receive(self, seconds: float = READ_SECONDS) -> bytes:
-        self._socket.settimeout(seconds)
+    def _receive(self, seconds: float | None = None) -> bytes:
+        self._socket.settimeout(READ_SECONDS if seconds is None else seconds)
         try:
             data = self._socket.recv(262_144)
         except TimeoutError:
@@ -277,8 +277,10 @@ class _Connection:
                 raise _Bad(400) from None
             if size == 0:
                 break
+            if size < 0:
+                raise _Bad(400)
             total += size
-            if size < 0 or total > self._server.max_body:
+            if total > self._server.max_body:
                 raise _Bad(413)
             pieces.append(self._read_body(size))
             if self._read_line():

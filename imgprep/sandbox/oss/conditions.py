@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from email.utils import mktime_tz, parsedate_tz
+from email.utils import parsedate_to_datetime
 
 from imgprep.sandbox.objects import Entry
 from imgprep.sandbox.oss.errors import Refused
@@ -40,8 +40,10 @@ def _names(tags: str, entry: Entry) -> bool:
 
 def _seconds(date: str | None) -> float | None:
     """Return a date of HTTP as seconds since 1970; None for none, and for one that is malformed (it is ignored)."""
-    parts = parsedate_tz(date) if date else None
-    return None if parts is None else float(mktime_tz(parts))
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def read_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:

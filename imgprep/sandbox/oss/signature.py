@@ -13,7 +13,7 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
-from email.utils import mktime_tz, parsedate_tz
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -324,8 +324,7 @@ def skewed(at: float, now: float) -> Refused:
 def _http_seconds(date: str) -> float | None:
     """Return a date of HTTP as seconds since 1970. Many requests of one second have the same."""
     try:
-        parts = parsedate_tz(date)
-        return None if parts is None else float(mktime_tz(parts))
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
