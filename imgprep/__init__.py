@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME: dict[str, str] = {
     "Region": "regions",
     "RegionState": "regions",
+    "detect_swapped_regions": "region_order",
     "Settings": "settings",
     "ImgprepError": "errors",
     "ConfigError": "errors",
@@ -31,6 +32,8 @@ _HOME: dict[str, str] = {
     "suggest_region": "suggest",
     "summary": "checks",
     "inspect_images": "images",
+    "prepare_images": "images",
+    "transform_region": "images",
     "open_upright": "images",
     "apply_fixes": "checks",
     "undo_fixes": "checks",

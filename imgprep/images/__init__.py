@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from imgprep.images.facts import FACT_COLUMNS, FACT_MEANING, Problem, Tier
     from imgprep.images.inspect import inspect_images
     from imgprep.images.listing import list_names
+    from imgprep.images.prepare import prepare_images, transform_region
     from imgprep.images.table import facts_frame
     from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, open_upright, upright_size
 
@@ -27,6 +28,8 @@ _HOME = {
     "inspect_images": "inspect",
     "list_names": "listing",
     "open_upright": "upright",
+    "prepare_images": "prepare",
+    "transform_region": "prepare",
     "upright_size": "upright",
 }
 
@@ -42,6 +45,8 @@ __all__ = [
     "inspect_images",
     "list_names",
     "open_upright",
+    "prepare_images",
+    "transform_region",
     "upright_size",
 ]
 

@@ -125,9 +125,8 @@ class Archive:
             with self._zip.open(found.path) as file:
                 # The size in the directory is only a claim; never more than it is unpacked.
                 return file.read(found.bytes + 1)
-        except (
-            Exception
-        ) as error:  # zipfile raises BadZipFile, RuntimeError (password), NotImplementedError, zlib.error
+        # BadZipFile, RuntimeError (a password), NotImplementedError, zlib.error
+        except Exception as error:  # noqa: BLE001
             raise Unfit(Problem.UNREADABLE, f"in the archive: {_said(error)}") from None
 
     def names(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SMALL = 64
 _HASH = 32
 _BAND = 16
+_REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "F")
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -29,8 +30,10 @@ def shrink(image: Image.Image) -> Image.Image:
             # Palette indices cannot be averaged; every n-th pixel is near enough for statistics.
             size = (max(image.width // factor, 1), max(image.height // factor, 1))
             image = _with_info(image.resize(size, 0), image.info)
-        else:
+        elif image.mode in _REDUCIBLE:
             image = _with_info(image.reduce(factor), image.info)
+        else:
+            return plain_rgb(image).reduce(factor)
     return plain_rgb(image)
 
 

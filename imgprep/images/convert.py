@@ -1,0 +1,154 @@
+"""One image → the bytes of its service-ready copy. Runs in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from imgprep.images.listing import open_source
+from imgprep.images.recipe import Recipe
+from imgprep.images.strip import strip
+from imgprep.images.upright import open_upright
+
+#: JPEG and WebP quality: the best that still changes anything, and the least that is tried before scaling down.
+BEST = 95
+LEAST = 50
+_SHRINK = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy that was made, still under a passing name; or why none could be made."""
+
+    digest: str = ""
+    bytes: int = 0
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    note: str = ""
+    error: str = ""
+
+
+def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
+    """Make one copy.
+
+    Parameters
+    ----------
+    task : (root, name, digest, draft, recipe, bytes_max)
+        Source and its digest as inspected; the file to write; what to do; the most bytes the copy may have.
+    """
+    root, name, digest, draft, recipe, bytes_max = task
+    try:
+        source = open_source(root)
+        data = source.read(source.find(name))
+        if digest and hashlib.md5(data).hexdigest() != digest:
+            return Copied(error="the file has changed since it was inspected; inspect it again")
+        copy, made = ready(data, recipe, bytes_max)
+        partial = Path(f"{draft}.part")
+        partial.write_bytes(made)
+        partial.replace(draft)
+    except MemoryError:
+        return Copied(error="needs more memory than a worker may have")
+    except Exception as error:  # noqa: BLE001  as in inspecting: one file is one row
+        return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+    return copy
+
+
+def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:
+    """Return the copy of an image and its bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        The source.
+    recipe : Recipe
+        From `decide`.
+    bytes_max : int
+        The most bytes the copy may have.
+    """
+    if recipe.lossless:
+        bare = strip(data, recipe.target)
+        if bare is not None and len(bare) <= bytes_max and _same_picture(bare, recipe):
+            return _described(bare, recipe.target, (recipe.width, recipe.height), ""), bare
+    image = open_upright(data)
+    size = (recipe.width, recipe.height)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _encode(image, _encoder(recipe.target), bytes_max, len(data))
+
+
+def _same_picture(bare: bytes, recipe: Recipe) -> bool:
+    with Image.open(io.BytesIO(bare), formats=[recipe.target]) as image:
+        image.load()
+        return image.size == (recipe.width, recipe.height)
+
+
+def _encoder(target: str) -> str:
+    return target if target in ("JPEG", "PNG", "WEBP") else "PNG"
+
+
+def _encode(image: Image.Image, target: str, bytes_max: int, source_bytes: int) -> tuple[Copied, bytes]:
+    if target == "PNG":
+        # A PNG of a photograph takes seconds to make; where the source says it cannot fit, none is tried.
+        if source_bytes <= 4 * bytes_max:
+            made = _saved(image, "PNG", optimize=False)
+            if len(made) <= bytes_max:
+                return _described(made, "PNG", image.size, ""), made
+        target = "JPEG"
+    size = image.size
+    small = image
+    while True:
+        best = _best_that_fits(small, target, bytes_max)
+        if best is not None:
+            made, quality = best
+            notes = [f"quality {quality}"] if quality < BEST else []
+            if small.size != size:
+                notes.append(f"scaled to {small.width} × {small.height} to fit")
+            return _described(made, target, small.size, ", ".join(notes)), made
+        factor = small.width * _SHRINK / size[0]
+        small = image.resize(
+            (max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)), Image.Resampling.LANCZOS
+        )
+
+
+def _best_that_fits(image: Image.Image, target: str, bytes_max: int) -> tuple[bytes, int] | None:
+    made = _lossy(image, target, BEST)
+    if len(made) <= bytes_max:
+        return made, BEST
+    best = None
+    low, high = LEAST, BEST - 1
+    while low <= high:
+        middle = (low + high) // 2
+        made = _lossy(image, target, middle)
+        if len(made) <= bytes_max:
+            best = (made, middle)
+            low = middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _lossy(image: Image.Image, target: str, quality: int) -> bytes:
+    if target == "WEBP":
+        return _saved(image, "WEBP", quality=quality, method=4)
+    # Colours at full resolution as long as quality is not what is being saved.
+    subsampling = 0 if quality >= 90 else 2
+    try:
+        return _saved(image, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+    except OSError:  # optimizing needs the whole file in one buffer, which Pillow guesses too small for noise
+        return _saved(image, "JPEG", quality=quality, subsampling=subsampling)
+
+
+def _saved(image: Image.Image, format_: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def _described(made: bytes, format_: str, size: tuple[int, int], note: str) -> Copied:
+    return Copied(hashlib.md5(made).hexdigest(), len(made), format_, size[0], size[1], note)

@@ -1,0 +1,97 @@
+"""Names that the service and every disk take, each used once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Collection
+
+#: Most characters of a PicName. Source: field table of the vendor.
+MAX_CHARS = 256
+
+#: Format → the extension written for it, and the others that say the same.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "JPEG": ("jpg", "jpeg"),
+    "MPO": ("jpg", "jpeg"),
+    "PNG": ("png",),
+    "WEBP": ("webp",),
+    "GIF": ("gif",),
+    "BMP": ("bmp",),
+    "TIFF": ("tif", "tiff"),
+    "PPM": ("ppm",),
+}
+_KNOWN = {extension for group in EXTENSIONS.values() for extension in group}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def ready_name(name: str, format_: str, *, converted: bool) -> str:
+    """Return the name of a copy.
+
+    Parameters
+    ----------
+    name : str
+        Name of the source.
+    format_ : str
+        Format of the copy, by Pillow's names.
+    converted : bool
+        The copy is another file: then its extension agrees with its format. One that is kept keeps its extension, as
+        long as that is one the service knows.
+
+    Notes
+    -----
+    Source: an extension is required; keys neither start nor end with a slash.
+
+    Examples
+    --------
+    >>> ready_name("autumn/a.heic", "JPEG", converted=True)
+    'autumn/a.jpg'
+    """
+    parts = [part for part in _CONTROL.sub("_", name).replace("\\", "_").split("/") if part not in ("", ".", "..")]
+    folder, base = parts[:-1], parts[-1] if parts else "image"
+    stem, dot, extension = base.rpartition(".")
+    fitting = EXTENSIONS.get(format_, ())
+    allowed = fitting if converted else _KNOWN
+    if not dot or not stem or extension.lower() not in allowed:
+        # "a.heic" loses its extension, "a.v2" is a name that has none.
+        stem = stem if dot and stem and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{1,4}", extension) else base.rstrip(".")
+        base = f"{stem}.{fitting[0] if fitting else format_.lower()}"
+    result = "/".join([*folder, base])
+    return result if len(result) <= MAX_CHARS else shortened(result)
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most `MAX_CHARS` characters that is still its own."""
+    stem, _, extension = name.rpartition(".")
+    mark = hashlib.md5(name.encode()).hexdigest()[:8]
+    return f"{stem[: MAX_CHARS - len(extension) - 10]}-{mark}.{extension}"
+
+
+def free_name(wanted: str, source: str, taken: Collection[str]) -> str:
+    """Return `wanted`, or the first like it that is not taken.
+
+    Parameters
+    ----------
+    wanted : str
+        From `ready_name`.
+    source : str
+        Name of the source; its extension tells copies of ``a.heic`` and ``a.jpg`` apart.
+    taken : collection of str
+        `folded` names.
+    """
+    if folded(wanted) not in taken:
+        return wanted
+    stem, _, extension = wanted.rpartition(".")
+    was = source.rpartition(".")[2].lower() if "." in source.rpartition("/")[2] else "copy"
+    stem = f"{stem}_{was}" if was.isalnum() else stem
+    number = 1
+    while True:
+        name = f"{stem}.{extension}" if number == 1 else f"{stem}_{number}.{extension}"
+        if folded(name) not in taken:
+            return name
+        number += 1
+
+
+def folded(name: str) -> str:
+    """Return what names have in common that some disks take for one."""
+    return unicodedata.normalize("NFC", name).casefold()
