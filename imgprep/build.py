@@ -155,7 +155,7 @@ def build_batch(
 def _fresh(folder: Path) -> Path:
     """An empty batch folder: an earlier one is cleared, anything else is left alone."""
     if folder.exists():
-        known = {META_NAME, "batch.json", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
+        known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
         found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
         strangers = sorted(set(found) - known)
         if strangers:
@@ -187,7 +187,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(there, "missing"),
-        reason="sent as it is",
+        reason=pd.Series("sent as it is", index=facts.index, dtype="str").where(there, "not there"),
     )
 
 
