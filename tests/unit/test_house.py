@@ -14,7 +14,7 @@ PACKAGE = ROOT / "imgprep"
 LAYERS = [
     ["errors", "frames", "findings"],
     ["settings", "fields", "clock"],
-    ["meta", "regions"],
+    ["meta", "regions", "region_order"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
     ["store", "oss", "service", "runs"],
     ["build", "retry", "project", "tallies", "charts", "html", "widgets", "demo", "cli"],
