@@ -93,5 +93,7 @@ def _changed(failed: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     after = now.iloc[pairs["_at"]]
     differs = before.to_numpy() != after[compared].astype("str").fillna("").to_numpy()
     said = ["changed since: " + ", ".join(pd.Index(compared)[row]) for row in differs]
-    renumbered: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said)
-    return renumbered[differs.any(axis=1)]
+    lines: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said).iloc[
+        differs.any(axis=1).nonzero()[0]
+    ]
+    return lines

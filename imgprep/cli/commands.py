@@ -262,7 +262,8 @@ def _known(sources: list[Path] | None) -> pd.DataFrame | None:
             raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor a DumpMeta export")
     if len(dumps) > 1:
         raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
-    return gallery_state(runs, dump=dumps[0] if dumps else None)
+    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None)
+    return state
 
 
 def _ended(runs: list[Any], form: str) -> int:
