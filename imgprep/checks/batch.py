@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from imgprep.checks.keys import twice
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
 from imgprep.checks.texts import place
@@ -22,13 +23,8 @@ _IS_DELETE = pl.col("op") == Operation.DELETE.value
 def _keyed(sheet: Sheet) -> pl.DataFrame:
     """Rows that share ProductId and the name sent with another row."""
     rows = sheet.rows
-    key = rows.select(pl.col("ProductId").hash(seed=1) * 31 ^ pl.col("name").hash(seed=2)).to_series()
-    # Sorting numbers is the fastest way to meet twins; hashes only suspect, the names themselves decide.
-    ordered = key.sort()
-    twice = ordered.filter(ordered == ordered.shift(1)).unique()
-    if not len(twice):
-        return rows.clear()
-    few = rows.filter(key.is_in(twice.implode()) & pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
+    few = rows.filter(twice(rows, "ProductId", "name"))
+    few = few.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     return few.filter(pl.len().over("ProductId", "name") > 1)
 
 

@@ -107,6 +107,23 @@ def make_sheet(
     limits: Mapping[str, float],
 ) -> Sheet:
     """Return the sheet of `catalogue`; see `check` for the parameters."""
+    rows = sheet_rows(catalogue, facts, regions=regions, prepared=prepared)
+    given = {name for name, value in (("facts", facts), ("regions", regions)) if value is not None}
+    add = pl.col("op") == Operation.ADD.value
+    scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
+    if facts is not None:
+        scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
+    counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
+    counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
+    plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in _PLAIN.items())
+    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in _PLAIN}
+    return Sheet(rows, service, limits, odd, frozenset(given), scopes, counts)
+
+
+def sheet_rows(
+    catalogue: pd.DataFrame, facts: pd.DataFrame | None, *, regions: Any, prepared: pd.DataFrame | None
+) -> pl.DataFrame:
+    """Return the rows of a sheet; see `Sheet`."""
     rows = _typed(read_fields(catalogue))
     log = None if prepared is None else _log(prepared)
     if log is None:
@@ -126,18 +143,7 @@ def make_sheet(
         missing = [name for name in ("width", "height") if name not in rows.columns]
         rows = rows.with_columns(pl.lit(None, pl.Int64).alias(name) for name in missing)
     known = None if regions is None else region_rows(regions)
-    rows = add_subject(rows, known, facts=facts is not None, prepared=log is not None)
-
-    given = {name for name, value in (("facts", facts), ("regions", regions)) if value is not None}
-    add = pl.col("op") == Operation.ADD.value
-    scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
-    if facts is not None:
-        scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
-    counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
-    counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
-    plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in _PLAIN.items())
-    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in _PLAIN}
-    return Sheet(rows, service, limits, odd, frozenset(given), scopes, counts)
+    return add_subject(rows, known, facts=facts is not None, prepared=log is not None)
 
 
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:

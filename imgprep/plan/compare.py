@@ -7,6 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 import polars as pl
 
+from imgprep.checks.keys import twice
 from imgprep.checks.limits import nearest
 from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS, Operation
@@ -63,7 +64,10 @@ def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
         for name, kind in _KNOWN.items()
     )
     table = table.with_columns(pl.col("state").fill_null("held"))
-    return table.filter(pl.col("state").is_in(["held", "unknown"])).unique(_KEY, keep="last", maintain_order=True)
+    table = table.filter(pl.col("state").is_in(["held", "unknown"]))
+    if twice(table, *_KEY).any():
+        table = table.unique(_KEY, keep="last", maintain_order=True)
+    return table
 
 
 def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection[str] = ()) -> pl.DataFrame:
@@ -86,18 +90,15 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
         how="left",
         maintain_order="left",
     )
-    differs = {name: _differs(name) for name in _COMPARED}
-    changed = pl.concat_str(
-        [pl.when(differs[name]).then(pl.lit(said)) for name, said in chosen.items()] or [pl.lit("")],
-        separator=", ",
-        ignore_nulls=True,
+    # One number says which of them differ; its few values are put into words once.
+    places = {name: place for place, name in enumerate(_COMPARED)}
+    code = pl.sum_horizontal(
+        pl.when(_differs(name)).then(pl.lit(1 << place, pl.UInt16)).otherwise(pl.lit(0, pl.UInt16))
+        for name, place in places.items()
     )
-    ignored = pl.concat_str(
-        [pl.when(differs[name]).then(pl.lit(said)) for name, said in _COMPARED.items() if name not in chosen]
-        or [pl.lit("")],
-        separator=", ",
-        ignore_nulls=True,
-    )
+    rows = rows.with_columns(code.cast(pl.UInt16).alias("_code"))
+    words = {number: _words(number, chosen) for number in rows["_code"].unique().to_list()}
+    changed = pl.col("_code").replace_strict(words, return_dtype=pl.String)
     add = pl.col("OperationType") == _ADD
     whole = pl.col("PicName").is_null()
     products = held.select("ProductId").unique()["ProductId"]
@@ -117,11 +118,7 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
         .then(pl.lit("new"))
         .when(pl.col("k_state") == "unknown")
         .then(pl.lit("unknown"))
-        .when(changed != "")
-        .then(changed)
-        .when(ignored != "")
-        .then(pl.lit("ignored: ") + ignored)
-        .otherwise(pl.lit("same"))
+        .otherwise(changed)
     )
     rows = rows.with_columns(reason.alias("reason"))
     stays = pl.col("reason").is_in(["same", "not held"]) | pl.col("reason").str.starts_with("ignored: ")
@@ -133,6 +130,15 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
         .otherwise(pl.lit("send"))
     )
     return rows.with_columns(verdict.alias("verdict"))
+
+
+def _words(code: int, chosen: Collection[str]) -> str:
+    """What the bits of `code` say: what changed, else what changed and is ignored, else that nothing did."""
+    differing = [name for place, name in enumerate(_COMPARED) if code >> place & 1]
+    counted = [_COMPARED[name] for name in differing if name in chosen]
+    if counted:
+        return ", ".join(counted)
+    return f"ignored: {', '.join(_COMPARED[name] for name in differing)}" if differing else "same"
 
 
 def _differs(name: str) -> pl.Expr:
@@ -168,7 +174,7 @@ def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, 
     """
     asked_whole = judged.filter((pl.col("OperationType") == _DELETE) & pl.col("PicName").is_null())
     gone = known.join(judged.select(_KEY), on=_KEY, how="anti", maintain_order="left")
-    gone = gone.join(asked_whole.select("ProductId"), on="ProductId", how="anti", maintain_order="left")
+    gone = gone.filter(~pl.col("ProductId").is_in(asked_whole["ProductId"].unique().implode()))
     # A row without ProductId may speak of any product that has an image of this name.
     nobody = judged.filter(pl.col("ProductId").fill_null("") == "")
     names = pl.concat([nobody["PicName"], nobody["found_name"]]).drop_nulls().unique()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -185,7 +186,9 @@ def _as_batch(lines: pl.DataFrame) -> pd.DataFrame:
 
 
 def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame) -> pd.DataFrame:
-    rows = catalogue.iloc[judged["_i"].to_numpy()].reset_index(drop=True)
+    chosen = np.zeros(len(catalogue), dtype=bool)
+    chosen[judged["_i"].to_numpy()] = True
+    rows = catalogue.loc[chosen].reset_index(drop=True)
     rows.attrs = {}
     return rows.assign(reason=pd.Series(judged["reason"].to_list(), dtype="str"))
 

@@ -8,10 +8,10 @@ import pandas as pd
 import polars as pl
 
 from imgprep.checks import RULES
-from imgprep.checks.limits import limits_for
-from imgprep.checks.sheet import make_sheet
+from imgprep.checks.keys import twice
+from imgprep.checks.sheet import sheet_rows
 from imgprep.checks.subject import wire_text
-from imgprep.fields import Operation, Service
+from imgprep.fields import Operation
 from imgprep.findings import Severity
 from imgprep.frames import to_polars
 
@@ -36,15 +36,8 @@ def wanted_rows(
         ``_i`` (position in the catalogue), ``row``, the fields typed (``PicName`` is the name sent), ``found_name``,
         ``digest``, ``excluded`` (rule ids, null where the row may be sent), ``expected``.
     """
-    sheet = make_sheet(
-        catalogue,
-        images,
-        regions=regions,
-        prepared=prepared,
-        service=Service.PRODUCT,
-        limits=limits_for(Service.PRODUCT),
-    )
-    rows = sheet.rows.join(_errors(sheet.rows, findings), on="_i", how="left", maintain_order="left")
+    rows = sheet_rows(catalogue, images, regions=regions, prepared=prepared)
+    rows = rows.join(_errors(rows, findings), on="_i", how="left", maintain_order="left")
     rows = rows.with_columns(_unwritable().alias("_unwritable"))
     if prepared is not None:
         unready = (pl.col("p_action").is_not_null() & ~pl.col("p_action").is_in(_READY)).fill_null(value=False)
@@ -67,9 +60,9 @@ def wanted_rows(
     )
     rows = rows.with_columns(left_out.alias("excluded"), expected.alias("expected"))
     # Two rows of one line: the first is sent.
-    key = ["op", "ProductId", "name"]
-    kept = pl.col("excluded").is_null()
-    again = kept & ~pl.struct(*key, kept.alias("_kept")).is_first_distinct()
+    kept = rows.select("_i", "op", "ProductId", "name", "excluded").filter(pl.col("excluded").is_null())
+    kept = kept.filter(twice(kept, "op", "ProductId", "name"))
+    again = kept.filter(~pl.struct("op", "ProductId", "name").is_first_distinct())["_i"]
     add = ~delete
 
     def of_add(expression: pl.Expr) -> pl.Expr:
@@ -89,7 +82,10 @@ def wanted_rows(
         of_add(wire_text()).alias("Region"),
         pl.col("PicName").alias("found_name"),
         of_add(digest.cast(pl.String)).alias("digest"),
-        pl.when(again).then(pl.lit("duplicate-key")).otherwise(pl.col("excluded")).alias("excluded"),
+        pl.when(pl.col("_i").is_in(again.implode()))
+        .then(pl.lit("duplicate-key"))
+        .otherwise(pl.col("excluded"))
+        .alias("excluded"),
         "expected",
     )
 
