@@ -140,24 +140,23 @@ def list_objects(call: Call, shop: Shop) -> Response:
             content["ContinuationToken"] = token
     if last:
         content["NextContinuationToken" if second else "NextMarker"] = _write_token(last) if second else written(last)
-    owner = _owner(shop) if not second or given.get("fetch-owner") == "true" else None
-    content["Contents"] = [_listed(entry, written(entry.key), owner) for entry in entries]
+    account = shop.switches.account
+    shown = not second or given.get("fetch-owner") == "true"
+    owner = f"<Owner><ID>{account}</ID><DisplayName>{account}</DisplayName></Owner>" if shown else ""
+    # A page has up to 1,000 of these: written here at a tenth of what the general writer takes.
+    content["Contents"] = markup.Written(
+        "".join([_listed(entry, markup.escape(written(entry.key)), owner) for entry in entries])
+    )
     content["CommonPrefixes"] = [{"Prefix": written(common)} for common in prefixes]
     return xml(markup.dumps("ListBucketResult", content))
 
 
-def _listed(entry: Entry, name: str, owner: markup.Content | None) -> dict[str, markup.Content]:
-    content: dict[str, markup.Content] = {
-        "Key": name,
-        "LastModified": markup.iso_time(entry.modified),
-        "ETag": f'"{entry.etag}"',
-        "Type": entry.kind,
-        "Size": entry.size,
-        "StorageClass": "Standard",
-    }
-    if owner is not None:
-        content["Owner"] = owner
-    return content
+def _listed(entry: Entry, name: str, owner: str) -> str:
+    return (
+        f"<Contents><Key>{name}</Key><LastModified>{markup.iso_time(entry.modified)}</LastModified>"
+        f"<ETag>&quot;{entry.etag}&quot;</ETag><Type>{entry.kind}</Type><Size>{entry.size}</Size>"
+        f"<StorageClass>Standard</StorageClass>{owner}</Contents>"
+    )
 
 
 def _write_token(last: str) -> str:

@@ -11,6 +11,13 @@ from xml.etree import ElementTree
 
 from imgprep.sandbox.oss.errors import Refused
 
+
+class Written(str):
+    """XML that is written already: it stands in a document as it is, under no name of its own."""
+
+    __slots__ = ()
+
+
 #: An element's content: text, more elements, or several elements of one name.
 Content: TypeAlias = "str | int | Mapping[str, Content] | Sequence[Mapping[str, Content]] | Sequence[str]"
 
@@ -44,7 +51,9 @@ def dumps(root: str, content: Content) -> bytes:
 
 
 def _write(pieces: list[str], name: str, content: Content) -> None:
-    if isinstance(content, Mapping):
+    if isinstance(content, Written):
+        pieces.append(content)
+    elif isinstance(content, Mapping):
         pieces.append(f"<{name}>")
         for inner, value in content.items():
             _write(pieces, inner, value)
