@@ -88,7 +88,7 @@ class Sandbox:
             wall=self.clock.wall,
         )
         self.imagesearch = ImageSearch(folder, world, self._keys.find, imagesearch_switches)
-        self._running = False
+        self._running = self._stopped = False
 
     # Life
 
@@ -100,10 +100,11 @@ class Sandbox:
 
     def stop(self) -> None:
         """Break all connections and end; a temporary folder is removed."""
-        if self._running:
-            self._running = False
-            self._server.stop()
-            self.imagesearch.stop()
+        if self._stopped:
+            return
+        self._stopped = True
+        self._server.stop()
+        self.imagesearch.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
 

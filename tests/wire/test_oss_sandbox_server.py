@@ -195,6 +195,15 @@ def test_a_sandbox_stops_while_clients_are_connected(sandbox):
     idle.close()
 
 
+def test_a_sandbox_that_never_started_stops_too_and_twice():
+    sandbox = Sandbox()
+    root, port = sandbox.root, sandbox.port
+    sandbox.stop()
+    sandbox.stop()
+    assert not root.exists()
+    Sandbox(port=port).stop()
+
+
 def test_a_port_in_use_says_so(sandbox):
     with pytest.raises(OSError):
         Sandbox(port=sandbox.port)
