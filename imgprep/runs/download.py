@@ -1,0 +1,125 @@
+"""The error report from its link to the disk: whole, bounded, and from nowhere it should not come from."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.util import Timeout
+
+from imgprep.errors import ReportError
+from imgprep.oss import open_pool
+
+#: A report longer than this is not saved: the longest batch's report is far shorter.
+REPORT_MAX = 2 * 1024**3
+REDIRECTS_MAX = 3
+CHUNK = 1024 * 1024
+
+
+class LinkDead(ReportError):
+    """The link is over, or the file behind it cannot be had: a fresh link may help."""
+
+
+def save_link(url: str, target: Path, *, local: bool = False, limit: int = REPORT_MAX) -> int:
+    """Save what `url` leads to as `target`: in full or not at all.
+
+    Parameters
+    ----------
+    url : str
+        http or https. It opens the file for whoever has it, so it is in no message.
+    target : Path
+        The file.
+    local : bool
+        Whether this machine may be asked; only where the service itself is on it.
+    limit : int
+        Bytes that are saved at most.
+
+    Returns
+    -------
+    int
+        Its length in bytes.
+
+    Raises
+    ------
+    LinkDead
+        No answer, an error page, or cut off: try a fresh link.
+    ReportError
+        It leads where nothing is fetched from, or it is too long.
+    """
+    partly = target.with_name(f".{target.name}.part")
+    host = urlsplit(url).hostname
+    for _ in range(REDIRECTS_MAX + 1):
+        _refuse_strange(url, host, local=local)
+        try:
+            with open_pool(url) as pool:
+                answer = pool.urlopen(
+                    "GET",
+                    url,
+                    preload_content=False,
+                    redirect=False,
+                    retries=False,
+                    timeout=Timeout(connect=10, read=60),
+                    headers={"Accept-Encoding": "identity"},
+                )
+                try:
+                    onward = answer.headers.get("Location") if answer.status in (301, 302, 303, 307, 308) else None
+                    if onward is None:
+                        return _save(answer, partly, target, limit)
+                finally:
+                    answer.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            # str(error) may hold the link.
+            raise LinkDead(f"the error report cannot be downloaded: {type(error).__name__}") from None
+        finally:
+            partly.unlink(missing_ok=True)
+        if urlsplit(url).scheme == "https" and urlsplit(urljoin(url, onward)).scheme != "https":
+            raise ReportError("the error report's link leads from https to http; not followed")
+        url = urljoin(url, onward)
+    raise ReportError(f"the error report's link leads on more than {REDIRECTS_MAX} times; not followed")
+
+
+def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: int) -> int:
+    if answer.status != 200:
+        raise LinkDead(f"the error report cannot be downloaded: HTTP {answer.status}; links live two hours")
+    size = 0
+    with partly.open("wb") as file:
+        for chunk in answer.stream(CHUNK, decode_content=False):
+            size += len(chunk)
+            if size > limit:
+                raise ReportError(f"the error report is longer than {limit:,} bytes; not saved")
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    partly.replace(target)
+    return size
+
+
+def _refuse_strange(url: str, host: str | None, *, local: bool) -> None:
+    """The link comes over the network: it must not make this machine ask others in its name."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ReportError("the error report's link is neither http nor https; not followed")
+    if parts.hostname != host:
+        raise ReportError(f"the error report's link leads on to another host, {parts.hostname}; not followed")
+    for address in _addresses(parts.hostname):
+        if not address.is_global and not (local and address.is_loopback):
+            raise ReportError(
+                f"the error report's link leads to {address}, an address that is not public; not followed. Download it "
+                "in the console and close the run with it: run.close(report=FILE)"
+            )
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []  # a proxy may know it; without one the download fails by itself
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

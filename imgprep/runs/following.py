@@ -1,0 +1,161 @@
+"""Following a task to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+
+from imgprep.clock import Clock, SystemClock
+from imgprep.errors import ConfigError, ReportError
+from imgprep.reports import Outcome, read_report, settle
+from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
+from imgprep.runs.folder import REPORT, State
+from imgprep.runs.run import Run
+from imgprep.runs.wording import Said, meaning
+from imgprep.service import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
+from imgprep.settings import Settings, is_loopback
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between looks, from seconds since the first: one a second is allowed, and nobody needs it for hours.
+_INTERVALS = ((30.0, 1.0), (600.0, 3.0), (float("inf"), 10.0))
+#: So often a task may be missing from the list, or its report's link from the task, before that is believed.
+LOOKS = 5
+DOWNLOADS = 6
+
+
+def follow(
+    run: Run, settings: Settings, *, wait: bool, timeout: float | None, progress: bool, clock: Clock | None = None
+) -> None:
+    """See `Run.follow`."""
+    if run.ended:
+        return
+    if run.task_id is None:
+        by_hand = run.about.get("request") == "by hand"
+        raise ConfigError(
+            f"run {run.id}: has no task to follow: "
+            + ("close it by what the console says: run.close(message=…)" if by_hand else "submit its batch again")
+        )
+    clock = clock or SystemClock()
+    service = ImageSearch(settings, clock=clock)
+    started, missing = clock.monotonic(), 0
+    with _told(run, progress) as tell:
+        while True:
+            task = service.task(run.task_id)
+            if task is None:
+                missing += 1
+                if missing >= LOOKS:
+                    said = f"task {run.task_id} is not in the service's list (any more); look in the console"
+                    run.update(state=State.UNKNOWN, note=said)
+                    return
+            else:
+                missing = 0
+                run.see(task)
+                tell(task)
+                if task.status in (SUCCESS, FAIL):
+                    finish(run, task, service, clock=clock)
+                    return
+                note = None if task.status == PROCESSING else f"the service says {task.status}, which is not documented"
+                run.update(state=State.PROCESSING, note=note)
+            spent = clock.monotonic() - started
+            if not wait or (timeout is not None and spent >= timeout):
+                return
+            clock.sleep(next(every for until, every in _INTERVALS if spent < until))
+
+
+def finish(run: Run, task: Task, service: ImageSearch, *, clock: Clock, limit: int = REPORT_MAX) -> None:
+    """Save the report of a task that ended, and settle every line.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    task : Task
+        As last seen; asked again for a fresh link where its own is dead.
+    service : ImageSearch
+        To ask.
+    clock : Clock
+        Waits.
+    limit : int
+        Bytes of a report that are saved at most.
+    """
+    batch = run.batch
+    try:
+        saved = _save(run, task, service, clock, limit)
+    except ReportError as error:
+        # Not the end: the next look may find a link that works.
+        said = f"the task ended, but its error report is not here: {error}"
+        _log.warning("run %s: %s", run.id, said)
+        run.update(state=State.UNKNOWN, note=said)
+        return
+    if saved:
+        try:
+            outcome = read_report(run.folder / REPORT, batch)
+        except ReportError as error:
+            said = f"the error report was saved, but cannot be read: {error}"
+            _log.warning("run %s: %s", run.id, said)
+            run.update(state=State.UNKNOWN, note=said)
+            return
+        if task.status == FAIL:
+            outcome = _unless_failed(outcome, task)
+    elif task.status == FAIL:
+        outcome = settle(batch, Outcome.UNKNOWN, message=f"the task failed: {task.message or task.code or 'no reason'}")
+    elif meaning(task.message) is Said.SOME or (meaning(task.message) is Said.NOTHING and task.code not in ("", "0")):
+        outcome = settle(batch, Outcome.UNKNOWN, message="some failed, but the service gives no error report")
+    else:
+        outcome = settle(batch)
+    note = "the task failed: what it did before that is unknown until the gallery is looked at"
+    run.end(outcome, failed=task.status == FAIL, clock=clock, note=note if task.status == FAIL else None)
+
+
+def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) -> bool:
+    """Whether there is a report, saved by now."""
+    expected = meaning(task.message) is Said.SOME
+    last: LinkDead | None = None
+    current: Task | None = task
+    for attempt in range(DOWNLOADS):
+        if current is not None and current.report_url:
+            try:
+                save_link(
+                    current.report_url,
+                    run.folder / REPORT,
+                    local=is_loopback(service.settings.imagesearch_url),
+                    limit=limit,
+                )
+                return True
+            except LinkDead as error:
+                last = error
+        elif last is None and (not expected or attempt >= LOOKS):
+            return False
+        clock.sleep(min(2.0**attempt, 15.0))
+        current = service.task(task.id)
+    if last is not None:
+        raise last
+    return False
+
+
+def _unless_failed(outcome: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """A task that failed may not have come to the lines that its report does not name."""
+    good = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
+    changed = outcome.copy()
+    changed.loc[good, "outcome"] = str(Outcome.UNKNOWN)
+    changed.loc[good, "message"] = f"the task failed: {task.message or task.code or 'no reason'}"
+    return changed
+
+
+@contextmanager
+def _told(run: Run, progress: bool) -> Iterator[Any]:
+    """A line that says how it stands."""
+    from tqdm.auto import tqdm  # noqa: PLC0415
+
+    with tqdm(total=1, bar_format="{desc} {elapsed}", disable=not progress) as bar:
+        bar.set_description_str(f"task {run.task_id}")
+
+        def tell(task: Task) -> None:
+            bar.set_description_str(f"task {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+
+        yield tell

@@ -1,0 +1,388 @@
+"""A run: what was sent, what was said, what became of each line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imgprep.clock import Clock, SystemClock, stamp
+from imgprep.errors import ConfigError
+from imgprep.findings import FINDING_COLUMNS
+from imgprep.frames import attach
+from imgprep.reports import Outcome, read_report, settle
+from imgprep.runs import folder as files
+from imgprep.runs.folder import ENDED, State
+from imgprep.runs.wording import Said, meaning_by_hand
+from imgprep.settings import Settings
+
+if TYPE_CHECKING:
+    from imgprep.service import Task
+
+_log = logging.getLogger(__name__)
+
+_EMPTY: dict[str, tuple[str, ...]] = {
+    "catalogue": ("row", "ProductId", "PicName"),
+    "facts": ("PicName", "digest"),
+    "source_facts": ("PicName", "digest"),
+    "findings": tuple(FINDING_COLUMNS),
+    "excluded": ("row", "reason"),
+    "prepare": ("PicName", "new_name", "action", "reason"),
+}
+
+
+class Run:
+    """A run folder, opened. From `submit`, `load_runs` or `open_run`.
+
+    Everything is read from the folder when it is asked for, so that a run written by another process is seen as it
+    is.
+
+    Attributes
+    ----------
+    folder : Path
+        The run folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], settings: Settings | None = None) -> None:
+        self.folder = Path(folder)
+        self._settings = settings
+        self._about = files.read_run(self.folder)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{value:,} {name}" for name, value in self.counts.items() if value and name != "images")
+        return f"Run({self.settings.get('instance') or 'no instance'}, {self.state}: {told})"
+
+    @property
+    def id(self) -> str:
+        """The run's name; names sort by time."""
+        return str(self._about["id"])
+
+    @property
+    def state(self) -> State:
+        """How far it has come, see `State`."""
+        return State(self._about["state"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is expected from the service."""
+        return self.state in ENDED
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nobody can say what became of it."""
+        return self.state is State.UNKNOWN
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Where it was sent: region, endpoints, bucket, path, instance, role, service type. Never credentials."""
+        return dict(self._about["settings"])
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether it went to a sandbox."""
+        return _settings_of(self.settings).is_sandbox
+
+    @property
+    def task_id(self) -> str | None:
+        """The batch task's number, None where there is none (yet), or it was made by hand."""
+        return self._about.get("task_id")
+
+    @property
+    def task_status(self) -> str | None:
+        """The service's own word: PROCESSING, SUCCESS, FAIL. SUCCESS includes partial failure."""
+        return self._about.get("task_status")
+
+    @property
+    def message(self) -> str | None:
+        """What the service, or the console, said."""
+        return self._about.get("message")
+
+    @property
+    def note(self) -> str | None:
+        """What there is to look at, in our words."""
+        return self._about.get("note")
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the task was made elsewhere, such as in the console."""
+        return bool(self._about.get("adopted"))
+
+    @property
+    def times(self) -> Mapping[str, str]:
+        """Moments as ISO 8601: intended, submitted, created (by the service's clock), ended."""
+        return dict(self._about["times"])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Lines, ADDs, DELETEs, images; once it ended also imported, deleted, failed, unknown."""
+        return dict(self._about["counts"])
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """All of run.json."""
+        return dict(self._about)
+
+    @property
+    def batch(self) -> pd.DataFrame:
+        """The batch as sent, one row per line of increment.meta."""
+        frame = files.read_table(self.folder, "batch")
+        if frame is None:
+            raise ConfigError(f"{self.folder}: batch.parquet is missing; the run is broken")
+        return frame
+
+    @property
+    def catalogue(self) -> pd.DataFrame:
+        """The catalogue rows behind it, with the export's own columns."""
+        return self._table("catalogue")
+
+    @property
+    def facts(self) -> pd.DataFrame:
+        """Facts of the images sent."""
+        return self._table("facts")
+
+    @property
+    def source_facts(self) -> pd.DataFrame:
+        """Facts of the photographs that the images were made from."""
+        return self._table("source_facts")
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """What `check` said before it was sent."""
+        return self._table("findings")
+
+    @property
+    def excluded(self) -> pd.DataFrame:
+        """Catalogue rows that were left out, each with its reason."""
+        return self._table("excluded")
+
+    @property
+    def prepared(self) -> pd.DataFrame:
+        """The prepare log."""
+        return self._table("prepare")
+
+    @property
+    def outcome(self) -> pd.DataFrame:
+        """What became of each line; all unknown until the run has ended. See `read_report` for the columns."""
+        frame = files.read_table(self.folder, files.OUTCOME)
+        if frame is None:
+            return settle(self.batch, Outcome.UNKNOWN, message=f"the run is {self.state}")
+        unmatched = files.read_table(self.folder, files.UNMATCHED)
+        return frame if unmatched is None else attach(frame, unmatched=unmatched)
+
+    def follow(
+        self,
+        settings: Settings | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        progress: bool = True,
+        clock: Clock | None = None,
+    ) -> Run:
+        """Follow the task to its end, and save its error report the moment it exists.
+
+        It can be interrupted, killed and repeated at any time; a run that has ended is returned as it is.
+
+        Parameters
+        ----------
+        settings : Settings, optional
+            For credentials; default: those of `submit`, or the run's own with the usual credentials.
+        wait : bool
+            False: look once.
+        timeout : float, optional
+            Seconds after which to stop looking; the run then stays ``processing``.
+        progress : bool
+            Show how it stands: a panel in a notebook, a line elsewhere.
+        clock : Clock, optional
+            For tests.
+
+        Returns
+        -------
+        Run
+            This run.
+
+        Raises
+        ------
+        ServiceError
+            The service refuses to say, or is not reached for long.
+        ConfigError
+            There is no task to follow.
+        """
+        from imgprep.runs.following import follow  # noqa: PLC0415  which imports this module
+
+        follow(self, settings or self._where(), wait=wait, timeout=timeout, progress=progress, clock=clock)
+        return self
+
+    def close(
+        self,
+        *,
+        message: str | None = None,
+        report: str | os.PathLike[str] | None = None,
+        clock: Clock | None = None,
+    ) -> Run:
+        """End the run from what the console says, where the API cannot be used.
+
+        Parameters
+        ----------
+        message : str, optional
+            The console's Error Message, or the word FAIL.
+            ``"Success"``: every line was imported or deleted. ``"Some of the images cannot be imported. Click
+            Download"``: with `report` its causes are read; without, nobody knows which lines failed, and all are
+            unknown. FAIL: all are unknown until the gallery is looked at.
+        report : path, optional
+            The downloaded file of failure causes; it is copied into the run. Alone it is enough.
+        clock : Clock, optional
+            For tests.
+
+        Returns
+        -------
+        Run
+            This run. With neither argument it is put aside: state ``closed``, lines without an outcome unknown.
+
+        Raises
+        ------
+        ConfigError
+            The message is none that is known, or says that all went well while a report is given.
+        ReportError
+            The report cannot be read, or is another batch's.
+
+        Notes
+        -----
+        Source: guide, "What to do next".
+        """
+        clock = clock or SystemClock()
+        if message is None and report is None:
+            return self._put_aside(clock)
+        said = Said.SOME if message is None else meaning_by_hand(message)
+        if report is not None and said is Said.ALL:
+            raise ConfigError("close: the message says that all images were imported, so there can be no error report")
+        batch = self.batch
+        if report is not None:
+            outcome = read_report(Path(report), batch)
+            partly = self.folder / f".{files.REPORT}.part"
+            shutil.copyfile(report, partly)
+            partly.replace(self.folder / files.REPORT)
+        elif said is Said.ALL:
+            outcome = settle(batch)
+        elif said is Said.SOME:
+            outcome = settle(batch, Outcome.UNKNOWN, message="some failed; the file of failure causes was not read")
+        else:
+            outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; look at the gallery")
+        self.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand")
+        return self
+
+    def end(self, outcome: pd.DataFrame, *, failed: bool = False, clock: Clock, **entries: Any) -> None:
+        """Write the outcome, and the state that follows from it.
+
+        Parameters
+        ----------
+        outcome : pandas.DataFrame
+            One row per line.
+        failed : bool
+            Whether the task as a whole failed.
+        clock : Clock
+            Tells when.
+        **entries
+            Further entries of run.json.
+        """
+        files.write_table(self.folder, files.OUTCOME, outcome)
+        unmatched = outcome.attrs.get("unmatched")
+        if unmatched is not None and len(unmatched):
+            files.write_table(self.folder, files.UNMATCHED, unmatched)
+        else:
+            (self.folder / f"{files.UNMATCHED}.parquet").unlink(missing_ok=True)
+        counts = files.outcome_counts(outcome)
+        all_well = not counts["failed"] and not counts["unknown"]
+        state = State.FAILED if failed else State.SUCCESS if all_well else State.PARTIAL
+        times = {**self._about["times"], "ended": stamp(clock)}
+        self.update(**{"note": None, **entries}, state=state, times=times, counts={**self._about["counts"], **counts})
+
+    def update(self, **entries: Any) -> None:
+        """Change entries of run.json, where they differ."""
+        about = {**self._about, **entries}
+        if about != self._about:
+            files.write_run(self.folder, about)
+            self._about = about
+
+    def see(self, task: Task) -> None:
+        """Note what the service says about the task."""
+        times = dict(self._about["times"])
+        if task.created:
+            times["created"] = task.created.isoformat(timespec="seconds")
+        self.update(task_id=task.id, task_status=task.status, message=task.message or None, times=times)
+
+    def settings_for(self, settings: Settings) -> None:
+        """Take these settings, which know the credentials, for what is asked next."""
+        self._settings = settings
+
+    def refresh(self) -> Run:
+        """Read run.json again."""
+        self._about = files.read_run(self.folder)
+        return self
+
+    def _put_aside(self, clock: Clock) -> Run:
+        times = {**self._about["times"], "closed": stamp(clock)}
+        counts = {**self._about["counts"], **files.outcome_counts(self.outcome)}
+        self.update(state=State.CLOSED, times=times, counts=counts)
+        return self
+
+    def _where(self) -> Settings:
+        return self._settings or _settings_of(self.settings)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        frame = files.read_table(self.folder, name)
+        if frame is None:
+            return pd.DataFrame({column: pd.Series(dtype="str") for column in _EMPTY[name]})
+        return frame
+
+
+def _settings_of(public: Mapping[str, Any]) -> Settings:
+    return Settings(**public)
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """Open one run folder.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or broken.
+    """
+    return Run(folder)
+
+
+def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
+    """Open every run below `folder`, oldest first.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of run folders. One that does not exist has no runs.
+
+    Returns
+    -------
+    list of Run
+        Tables are read when they are asked for. Broken run folders are named in the log and skipped.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        return []
+    found = []
+    for item in sorted(root.iterdir()):
+        if not item.is_dir() or item.name.startswith("."):
+            continue
+        try:
+            found.append(Run(item))
+        except ConfigError as error:
+            _log.warning("skipped: %s", error)
+    return sorted(found, key=lambda run: (moment(run), run.id))
+
+
+def moment(run: Run) -> str:
+    """Return when the run's task was made: by the service's clock, or else by ours."""
+    times = run.times
+    return next((times[name] for name in ("created", "submitted", "intended") if times.get(name)), run.id)

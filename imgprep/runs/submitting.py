@@ -1,0 +1,201 @@
+"""Starting a task: the intent is written first, the service is asked once, and a lost answer is looked up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from imgprep.clock import Clock, SystemClock, stamp
+from imgprep.errors import ServiceError
+from imgprep.oss import only_one
+from imgprep.runs.confirm import check_confirmed
+from imgprep.runs.folder import State, batch_digest, make_run
+from imgprep.runs.run import Run, load_runs
+from imgprep.service import BUSY, PROCESSING, AnswerLost, ImageSearch, Task
+from imgprep.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+#: Seconds before each look for a task whose answer was lost.
+LOOKS = (1.0, 2.0, 3.0, 5.0, 8.0)
+#: Seconds between looks at a busy instance.
+BUSY_SECONDS = 5.0
+#: Tasks remembered from before a request; more than one instance sees in a year of days.
+REMEMBERED = 500
+
+
+def submit(
+    batch_folder: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    runs: str | os.PathLike[str],
+    wait: bool | float = False,
+    confirm: str | None = None,
+    again: bool = False,
+    by_hand: bool = False,
+    clock: Clock | None = None,
+) -> Run:
+    """Start the batch task of a folder that was uploaded, and leave a run folder.
+
+    Repeating it is safe: a batch that was submitted is not submitted again; its run is returned. One whose task
+    failed as a whole is.
+
+    Parameters
+    ----------
+    batch_folder : path
+        From ``imgprep build``, uploaded.
+    settings : Settings
+        Names instance, bucket and path.
+    runs : path
+        The folder of run folders.
+    wait : bool or float
+        Where another task runs on the instance: wait for its end, at most so many seconds, or give up (default).
+    confirm : str, optional
+        The instance's name, typed; see `confirm_production`. Without it a notebook asks, before anything changes in
+        production.
+    again : bool
+        Start another task although this very batch was submitted.
+    by_hand : bool
+        Ask nothing of the service: the task is made in the console (see `task_steps`), and the run ended by
+        `Run.close`.
+    clock : Clock, optional
+        For tests.
+
+    Returns
+    -------
+    Run
+        In state ``submitted``; ``unknown`` where nobody can say whether there is a task. `Run.follow` goes on.
+
+    Raises
+    ------
+    ServiceError
+        Refused, busy, or not reached; nothing was started, and the call can be repeated.
+    ConfigError
+        No batch folder, settings missing, not confirmed, or another process is submitting.
+
+    Notes
+    -----
+    Source: api; IncreaseInstance has no idempotency token, so it is never tried twice without looking in between.
+    """
+    settings.require("instance", "bucket", "path")
+    folder, root, clock = Path(batch_folder), Path(runs), clock or SystemClock()
+    digest = batch_digest(folder)
+    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+        earlier = [run for run in load_runs(root) if _same(run, settings, digest)]
+        run = earlier[-1] if earlier and not again else None
+        undecided = run is not None and run.task_id is None and run.state in (State.INTENDED, State.UNKNOWN)
+        if run is not None and not undecided and run.state is not State.FAILED:
+            _log.info("this batch was submitted as run %s", run.id)
+            run.settings_for(settings)
+            return run
+        check_confirmed(settings, confirm)
+        if run is None or not undecided:
+            run = Run(make_run(folder, settings, root, digest=digest, clock=clock, at=stamp(clock)))
+        run.settings_for(settings)
+        if by_hand:
+            times = {**run.times, "submitted": stamp(clock)}
+            run.update(state=State.SUBMITTED, request="by hand", times=times)
+            return run
+        _start(run, ImageSearch(settings, clock=clock), wait, clock)
+        return run
+
+
+def _same(run: Run, settings: Settings, digest: str) -> bool:
+    there, here = run.settings, settings.public()
+    places = ("instance", "bucket", "path", "region", "imagesearch_endpoint")
+    return run.about.get("batch") == digest and all(there.get(name) == here[name] for name in places)
+
+
+def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock) -> None:
+    if run.about.get("request") in ("sent", "lost") and _found(run, service, clock, LOOKS[:1]):
+        return
+    if run.undecided:
+        return
+    deadline = clock.monotonic() + (float("inf") if wait is True else float(wait))
+    while True:
+        before = _free(run, service, deadline, clock)
+        known = None if before is None else [task.id for task in before]
+        # From here on there may be a task, whatever happens to this process.
+        run.update(request="sent", before=known, note=None, times={**run.times, "submitted": stamp(clock)})
+        try:
+            task_id = service.start_task()
+        except AnswerLost as error:
+            _log.warning("%s; looking whether the task exists", error)
+            run.update(request="lost")
+            if not _found(run, service, clock, LOOKS) and not run.undecided:
+                raise ServiceError(
+                    f"IncreaseInstance got no usable answer and no task has appeared: {error}; repeat the command, "
+                    "it looks again before it starts one",
+                    code=error.code,
+                    request_id=error.request_id,
+                ) from error
+            return
+        except ServiceError as error:
+            run.update(request="refused", note=str(error))
+            if error.code == BUSY and clock.monotonic() < deadline:
+                clock.sleep(BUSY_SECONDS)
+                continue
+            raise
+        run.update(request="answered", state=State.SUBMITTED, task_id=task_id, task_status=PROCESSING)
+        return
+
+
+def _free(run: Run, service: ImageSearch, deadline: float, clock: Clock) -> list[Task] | None:
+    """The tasks that there are, once none of them runs; None where the service does not say."""
+    while True:
+        try:
+            tasks = service.tasks(newest=REMEMBERED)
+        except AnswerLost:
+            raise
+        except ServiceError as error:
+            _log.warning("which tasks there are cannot be told: %s", error)
+            return None
+        busy = next((task for task in tasks if task.status == PROCESSING), None)
+        if busy is None:
+            return tasks
+        said = f"instance {service.settings.instance} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
+        run.update(note=said)
+        if clock.monotonic() >= deadline:
+            raise ServiceError(f"{said}; wait for its end (wait=True, --wait), then submit again", code=BUSY)
+        _log.info("%s; waiting", said)
+        clock.sleep(BUSY_SECONDS)
+
+
+def _found(run: Run, service: ImageSearch, clock: Clock, pauses: Sequence[float]) -> bool:
+    """Look for a task that was started without an answer; note it, or that nobody can tell."""
+    before = run.about.get("before")
+    if before is None:
+        _undecided(run, "it is not known which tasks there were before")
+        return False
+    for pause in pauses:
+        clock.sleep(pause)
+        try:
+            tasks = service.tasks(newest=REMEMBERED)
+        except ServiceError as error:
+            _undecided(run, str(error))
+            return False
+        known = set(before) | {other.task_id for other in load_runs(run.folder.parent) if other.id != run.id}
+        place = (service.settings.bucket, service.settings.path.strip("/"))
+        new = [task for task in tasks if task.id not in known and (task.bucket, task.path.strip("/")) == place]
+        if len(new) == 1:
+            run.see(new[0])
+            run.update(request="answered", state=State.SUBMITTED, note=None)
+            _log.info("task %s is the one whose answer was lost", new[0].id)
+            return True
+        if new:
+            _undecided(run, f"tasks {', '.join(task.id for task in new)} may each be the one")
+            return False
+    run.update(state=State.INTENDED, note="no task has appeared; submit again")
+    return False
+
+
+def _undecided(run: Run, why: str) -> None:
+    said = (
+        f"whether a task was started cannot be told: {why}. Look at the instance's Batch Operation tab in the console: "
+        f"is there a task on {run.settings['bucket']}{run.settings['path']} made about {run.times.get('submitted')}? "
+        "If so, adopt it; submit looks again"
+    )
+    _log.warning("run %s: %s", run.id, said)
+    run.update(state=State.UNKNOWN, note=said)
