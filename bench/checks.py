@@ -49,7 +49,9 @@ def make_csv(path: Path, rows: int = ROWS) -> dict[str, int]:
         IntAttr=(pl.col("i") * 7919 % 99_999).cast(pl.String),
         StrAttr=pl.format("brand-{}", pl.col("i") % 500),
         CustomContent=pl.format("title:Summer dress {},price:{},colour:blue", pl.col("i"), pl.col("i") % 997),
-        Region=pl.format("{},{},{},{}", pl.col("i") % 50, 200 + pl.col("i") % 100, pl.col("i") % 60, 300 + pl.col("i") % 90),
+        Region=pl.concat_str(
+            pl.col("i") % 50, 200 + pl.col("i") % 100, pl.col("i") % 60, 300 + pl.col("i") % 90, separator=","
+        ),
     )
     kinds = list(FAULTS)
     # Every hundredth row is faulty, the kinds in turn.
@@ -123,13 +125,10 @@ def _peak(what: str, path: Path) -> tuple[float, float, float]:
 def _only(what: str, path: Path) -> None:
     import imgprep as ip
 
-    do = {"ours": lambda: ours(path), "hand": lambda: by_hand(path), "check": None}[what]
-    ip.check  # noqa: B018  the import is no part of the work
-    if what == "ours":
-        ip.load_catalogue  # noqa: B018
+    do = {"ours": ours, "hand": by_hand}[what]
+    _ = ip.check, ip.load_catalogue  # their import is no part of the work
     start, cpu = time.perf_counter(), time.process_time()
-    assert do is not None
-    do()
+    do(path)
     end, cpu_end = time.perf_counter(), time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{end - start:.3f} {cpu_end - cpu:.3f} {peak:.0f}")

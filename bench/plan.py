@@ -63,9 +63,7 @@ def main(rows: int = ROWS) -> None:
     figures: dict[str, tuple[float, float]] = {}
     for name, do in {
         "bare polars joins": lambda: by_hand(catalogue, facts, known),
-        "plan_batch": lambda: plan_batch(
-            catalogue, images=facts, known=known, findings=findings, delete_missing=True
-        ),
+        "plan_batch": lambda: plan_batch(catalogue, images=facts, known=known, findings=findings, delete_missing=True),
         "plan_batch, known = wanted": lambda: plan_batch(
             catalogue, images=facts, known=known, findings=findings, ignore=("IntAttr",)
         ),

@@ -16,26 +16,25 @@ EXAMPLES = 3
 def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """Count findings by rule.
 
-        Parameters
-        ----------
-        findings : pandas.DataFrame
-            From `check`.
-        rows : int, optional
-            How many rows the share is of; by default what the rule looked at, as `check` noted it.
+    Parameters
+    ----------
+    findings : pandas.DataFrame
+        From `check`.
+    rows : int, optional
+        How many rows the share is of; by default what the rule looked at, as `check` noted it.
 
-        Returns
-        -------
-        pandas.DataFrame
-            ``rule``, ``severity``, ``count`` (findings), ``rows`` (distinct rows or lines), ``share`` (of the rows
-            looked at, 0 … 1, NA where their number is not known), ``examples``; errors first, then by count.
+    Returns
+    -------
+    pandas.DataFrame
+        ``rule``, ``severity``, ``count`` (findings), ``rows`` (distinct rows or lines), ``share`` (of the rows
+        looked at, 0 … 1, NA where their number is not known), ``examples``; errors first, then by count.
 
-        Examples
-        --------
-        >>> from imgprep.checks.texts import place
-    from imgprep.findings import findings_frame
-        >>> found = findings_frame([{"rule": "r", "severity": "error", "row": 3, "ProductId": "1", "PicName": "a.jpg"}])
-        >>> summary(found, rows=4)[["rule", "count", "share", "examples"]].values.tolist()
-        [['r', 1, 0.25, 'row 3 1 a.jpg']]
+    Examples
+    --------
+    >>> from imgprep.findings import findings_frame
+    >>> found = findings_frame([{"rule": "r", "severity": "error", "row": 3, "ProductId": "1", "PicName": "a.jpg"}])
+    >>> summary(found, rows=4)[["rule", "count", "share", "examples"]].values.tolist()
+    [['r', 1, 0.25, 'row 3 1 a.jpg']]
     """
     order = {severity.value: place for place, severity in enumerate(Severity)}
     label = pl.concat_str(
