@@ -20,7 +20,7 @@ import pandas as pd
 
 from imgprep.checks import check
 from imgprep.errors import ConfigError
-from imgprep.frames import detached
+from imgprep.frames import attach, detached
 from imgprep.images import inspect_images, prepare_images
 from imgprep.meta import write_meta
 from imgprep.plan import Plan, plan_batch
@@ -136,6 +136,9 @@ def build_batch(
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
     rules = {"regions": regions, "prepared": prepared, "service": service, "severity": severity, "limits": limits}
     findings = check(catalogue, facts, **rules)
+    loaded = catalogue.attrs.get("findings")
+    if loaded is not None:  # a record that could not be read right is not sent either
+        findings = attach(pd.concat([loaded, findings], ignore_index=True), ran=findings.attrs["ran"])
     plan = plan_batch(
         catalogue,
         images=facts,

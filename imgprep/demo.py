@@ -76,7 +76,7 @@ def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, pr
     say(f"look     {len(built.findings)} findings by {len(rules)} rules")
     say(f"fix      {(built.prepared['action'] == 'converted').sum()} of {len(built.prepared)} images mended")
     say(f"plan     {len(built.plan.batch)} lines, {len(built.plan.excluded)} rows left out")
-    with Sandbox(task_seconds=0) as sandbox:
+    with Sandbox(task_seconds=0, strict=["int32"]) as sandbox:
         log = upload(built.folder, built.folder / IMAGES, sandbox.settings, progress=progress)
         say(f"ship     {(log['outcome'] == 'uploaded').sum()} files uploaded and verified")
         run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=progress)

@@ -1,0 +1,177 @@
+"""Parquet, JSON Lines and JSON: values as texts, the way they are written in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imgprep.catalogue.encoding import SAMPLE_BYTES, sniff_encoding
+from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
+from imgprep.errors import CatalogueError
+from imgprep.findings import Severity
+
+#: Records that are held as Python objects at a time.
+CHUNK_RECORDS = 20_000
+
+
+def read_parquet(path: Path) -> Raw:
+    """Read a Parquet file. Integers that were stored as floats (7.0) are written as integers again."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read as Parquet: {error}") from error
+    names, notes = distinct_names(table.column_names)
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        text, was_float = as_text(column)
+        columns.append(text)
+        if was_float:
+            message = "the column holds whole numbers stored as floats (7.0); they are read as 7"
+            fix = "ids stored as numbers have lost their leading zeros: store them as text"
+            notes.append(note("number-was-float", message, fix, severity=Severity.INFO, field=name))
+    text_table = pa.table(columns, names=names) if names else pa.table({})
+    return Raw(text_table, counted(text_table.num_rows), "parquet", "Parquet", notes)
+
+
+def counted(count: int) -> pa.Array:
+    """Return 1 … `count`."""
+    return pa.array(np.arange(1, count + 1, dtype=np.int64))
+
+
+def as_text(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
+    """Return a column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_floating(kind):
+        known = pc.drop_null(column)
+        whole = bool(len(known)) and bool(
+            pc.all(pc.and_(pc.equal(known, pc.floor(known)), pc.less(pc.abs(known), 2.0**53))).as_py()
+        )
+        return (column.cast(pa.int64()) if whole else column).cast(TEXT), whole
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.chunked_array([pa.array([written(value) for value in column.to_pylist()], TEXT)]), False
+    return column.cast(TEXT), False
+
+
+def written(value: Any) -> str | None:
+    """Return a value of JSON as text: texts and numbers as they are, the rest as JSON, null as None.
+
+    Examples
+    --------
+    >>> written("007"), written(True), written(["a.jpg", "b.jpg"]), written(None)
+    ('007', 'true', '["a.jpg", "b.jpg"]', None)
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+class _Number(str):
+    """A number as it is written in the file, which `json.dumps` inside of a list must not put into quotes."""
+
+    __slots__ = ()
+
+
+def read_json(path: Path) -> Raw:
+    """Read JSON Lines, a JSON array of objects, or an object that holds one such array.
+
+    Numbers stay as they are written (``1e5``, ``1.10``): they are never parsed.
+    """
+    with path.open("rb") as file:
+        head = file.read(SAMPLE_BYTES)
+    encoding = sniff_encoding(head)
+    if head.decode(encoding, errors="replace").lstrip("\ufeff \r\n\t")[:1] == "[" or path.suffix.lower() == ".json":
+        documents = _whole(path, encoding)
+        if documents is not None:
+            table, rows, notes = _tabulated((number, item, None) for number, item in enumerate(documents, 1))
+            return Raw(table, rows, "json", f"JSON, {encoding}", notes)
+    with path.open(encoding=encoding, errors="replace", newline="\n") as file:
+        table, rows, notes = _tabulated(_lines(file))
+    return Raw(table, rows, "jsonl", f"JSON Lines, {encoding}", notes)
+
+
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+
+
+def _whole(path: Path, encoding: str) -> list[Any] | None:
+    text = path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff")
+    try:
+        document = _decoder().decode(text.strip())
+    except (json.JSONDecodeError, RecursionError) as error:
+        if path.suffix.lower() == ".json" and text.lstrip()[:1] != "{":
+            raise CatalogueError(f"{path.name}: is not JSON: {error}") from error
+        return None
+    if isinstance(document, list):
+        return document
+    if isinstance(document, dict):
+        lists = {name: value for name, value in document.items() if isinstance(value, list) and value}
+        if len(lists) == 1 and all(isinstance(item, dict) for item in next(iter(lists.values()))):
+            found: list[Any] = next(iter(lists.values()))
+            return found
+        return [document]
+    raise CatalogueError(f"{path.name}: holds one JSON {type(document).__name__}; a catalogue is a list of objects")
+
+
+def _lines(file: Iterable[str]) -> Iterator[tuple[int, Any, str | None]]:
+    decode = _decoder().decode
+    number = 0
+    for line in file:
+        text = line.strip().lstrip("\ufeff")
+        if not text:
+            continue
+        number += 1
+        try:
+            yield number, decode(text), None
+        except (json.JSONDecodeError, RecursionError) as error:
+            yield number, None, f"is not JSON: {error}"
+
+
+def _tabulated(records: Iterable[tuple[int, Any, str | None]]) -> tuple[pa.Table, pa.Array, list[dict[str, Any]]]:
+    names: dict[str, None] = {}
+    pieces: list[pa.Table] = []
+    numbers: list[int] = []
+    notes: list[dict[str, Any]] = []
+    chunk: list[dict[str, Any]] = []
+
+    def flush() -> None:
+        if chunk:
+            known = list(names)
+            pieces.append(
+                pa.table([pa.array([_text(item.get(name)) for item in chunk], TEXT) for name in known], names=known)
+            )
+            chunk.clear()
+
+    for number, item, broken in records:
+        strange = not isinstance(item, dict)
+        problem = broken or (f"is a JSON {type(item).__name__}, not an object" if strange else None)
+        numbers.append(number)
+        if problem is not None:
+            fix = "write one object with the same names a record"
+            notes.append(note("record-not-read", f"the record {problem}", fix, severity=Severity.ERROR, row=number))
+            chunk.append({})
+        else:
+            names.update(dict.fromkeys(item))
+            chunk.append(item)
+        if len(chunk) >= CHUNK_RECORDS:
+            flush()
+    flush()
+    schema = pa.schema([(name, TEXT) for name in names])
+    table = pa.concat_tables([schema.empty_table(), *pieces], promote_options="default")
+    renamed, more = distinct_names(table.column_names)
+    return table.rename_columns(renamed), pa.array(numbers, pa.int64()), notes + more
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if isinstance(value, _Number) else written(value)

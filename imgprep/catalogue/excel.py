@@ -1,0 +1,160 @@
+"""Excel workbooks: cells as Excel shows them, and what Excel did to them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from imgprep.catalogue.documents import counted
+from imgprep.catalogue.raw import Raw, distinct_names, note, text_array
+from imgprep.errors import CatalogueError
+from imgprep.findings import Severity
+
+#: Digits that a number in a cell keeps. Source: Excel's specifications, "Number precision: 15 digits".
+DIGITS = 15
+#: A worksheet of more XML than this is not searched for error cells.
+_SEARCHED_BYTES = 1 << 28
+_ERROR_CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"[^>]*\bt="e"[^>]*>(?:<f[^>]*/>|<f.*?</f>)?<v>([^<]*)</v>', re.DOTALL)
+
+
+def read_excel(path: Path) -> Raw:
+    """Read the first visible sheet of a workbook that holds anything.
+
+    Whole numbers are written without ``.0``, dates as ISO 8601. Columns in which Excel keeps numbers or dates are
+    noted, as are error cells: an id that became a number has lost its leading zeros, and everything behind its
+    15th digit.
+    """
+    import python_calamine as calamine  # noqa: PLC0415  only for workbooks
+
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(path))
+        visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible == calamine.SheetVisibleEnum.Visible]
+        sheets = [(name, book.get_sheet_by_name(name)) for name in visible or book.sheet_names]
+        name, sheet = next(((name, sheet) for name, sheet in sheets if sheet.height), sheets[0])
+        cells = sheet.to_python(skip_empty_area=False)
+    except (calamine.CalamineError, OSError, IndexError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read as a workbook: {error}; save it again as .xlsx") from error
+    start = next((position for position, line in enumerate(cells) if any(cell != "" for cell in line)), None)
+    if start is None:
+        raise CatalogueError(f"{path.name}: the sheet {name!r} is empty; a catalogue needs a header and records")
+    errors = _error_cells(path, book.sheet_names.index(name))
+    damaged: dict[int, list[str]] = {}
+    for (line, column), text in errors.items():
+        if line < len(cells) and column < len(cells[line]):
+            cells[line][column] = text
+            if line > start:
+                damaged.setdefault(column, []).append(text)
+    width = max(position + 1 for position, cell in enumerate(cells[start]) if cell != "")
+    width = max([width, *(len(line) - _trailing(line) for line in cells[start + 1 :])])
+    names, notes = distinct_names([_shown(cell) for cell in cells[start][:width]])
+    # A line without any cell is no record, as in CSV.
+    records = [line for line in cells[start + 1 :] if any(cell != "" for cell in line)]
+    columns = []
+    for position, name in enumerate(names):
+        values = [line[position] if position < len(line) else "" for line in records]
+        columns.append(text_array([_shown(value) for value in values]))
+        notes += _damage(name, values)
+        if position in damaged:
+            count = len(damaged[position])
+            message = f"{count:,} cells hold an Excel error: a text starting with = + - or @ was taken for a formula"
+            fix = "put the text in again with the column formatted as text"
+            notes.append(note("excel-error", message, fix, field=name, value=damaged[position][0]))
+    table = pa.table(columns, names=names)
+    return Raw(table, counted(table.num_rows), "excel", f"workbook, sheet {name!r}", notes)
+
+
+def _trailing(line: list[Any]) -> int:
+    count = 0
+    while count < len(line) and line[-1 - count] == "":
+        count += 1
+    return count
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < 10**DIGITS:
+            return str(int(value))
+        return format(value, f".{DIGITS}g")
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ") if value.time() != datetime.time() else value.date().isoformat()
+    return str(value)
+
+
+def _damage(name: str, values: list[Any]) -> list[dict[str, Any]]:
+    notes = []
+    numbers = [
+        row for row, value in enumerate(values, 1) if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    dates = [row for row, value in enumerate(values, 1) if isinstance(value, (datetime.date, datetime.time))]
+    texts = sum(isinstance(value, str) and value != "" for value in values)
+    long = [row for row in numbers if abs(values[row - 1]) >= 10**DIGITS]
+    if long:
+        notes.append(
+            note(
+                "excel-long-number",
+                f"{len(long):,} numbers of more than {DIGITS} digits: Excel keeps only {DIGITS}, the others are lost",
+                "format the column as text before pasting into it, or take the shop's CSV export",
+                row=long[0],
+                field=name,
+                value=_shown(values[long[0] - 1]),
+            )
+        )
+    # A column of numbers is fine; numbers among texts are ids that Excel took for numbers.
+    if numbers and texts:
+        notes.append(
+            note(
+                "excel-number",
+                f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers among texts: zeros may be lost",
+                "format the column as text, or take the shop's CSV export",
+                row=numbers[0],
+                field=name,
+                value=_shown(values[numbers[0] - 1]),
+            )
+        )
+    if dates:
+        notes.append(
+            note(
+                "excel-date",
+                f"{len(dates):,} cells are dates; a code such as 3-1 or MAR1 becomes one in Excel",
+                "format the column as text before pasting into it, where it is no column of dates",
+                severity=Severity.WARNING if texts or numbers else Severity.INFO,
+                row=dates[0],
+                field=name,
+                value=_shown(values[dates[0] - 1]),
+            )
+        )
+    return notes
+
+
+def _error_cells(path: Path, index: int) -> dict[tuple[int, int], str]:
+    """Position (line, column; from 0) of every error cell such as #NAME?, which the reader gives as empty."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sheets = sorted(
+                (item for item in archive.infolist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", item.filename)),
+                key=lambda item: int(re.sub(r"\D", "", item.filename)),
+            )
+            if index >= len(sheets) or sheets[index].file_size > _SEARCHED_BYTES:
+                return {}
+            xml = archive.read(sheets[index])
+    except (zipfile.BadZipFile, OSError):
+        return {}  # .xls and .ods keep errors elsewhere
+    if b't="e"' not in xml:
+        return {}
+    return {
+        (int(line) - 1, _column(letters.decode())): text.decode() for letters, line, text in _ERROR_CELL.findall(xml)
+    }
+
+
+def _column(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number - 1

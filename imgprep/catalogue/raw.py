@@ -1,0 +1,97 @@
+"""What every reader returns: a table of texts with record numbers, and what was noticed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from imgprep.findings import Basis, Severity
+
+TEXT = pa.large_string()
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An export as it was found.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Every column as text, empty cells null, one row per record, under names that are all different.
+    rows : pyarrow.Array
+        The record number of each row, 1 = first data record.
+    kind : str
+        ``csv``, ``tsv``, ``excel``, ``parquet``, ``jsonl``, ``json`` or ``xml``.
+    notes : list of dict
+        Records for a findings frame.
+    how : str
+        What was decided while reading (encoding, delimiter, sheet), for people.
+    """
+
+    table: pa.Table
+    rows: pa.Array
+    kind: str
+    how: str
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def note(
+    rule: str,
+    message: str,
+    fix: str,
+    *,
+    severity: Severity = Severity.WARNING,
+    basis: Basis = Basis.DOCUMENTED,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a record for a findings frame about the catalogue itself.
+
+    The rules of a catalogue are about the file, not the service: they are certain, whatever the service documents.
+    """
+    record = {"rule": rule, "severity": severity.value, "basis": basis.value, "message": message, "fix": fix}
+    return {**record, **{name: value for name, value in more.items() if value is not None}}
+
+
+def distinct_names(names: Iterable[str | None]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return names for columns that are all there and all different, and a note on each that was changed.
+
+    Examples
+    --------
+    >>> distinct_names(["sku", "sku", ""])[0]
+    ['sku', 'sku (2)', 'column 3']
+    """
+    wanted = [(name or "").strip().lstrip("\ufeff") for name in names]
+    taken = {name for name in wanted if name}
+    result: list[str] = []
+    notes: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for position, name in enumerate(wanted, 1):
+        free = name or f"column {position}"
+        count = 1
+        while free in seen or (count > 1 and free in taken):
+            count += 1
+            free = f"{name} ({count})"
+        if free != name:
+            what = (
+                f"column {position} is named {name!r} like an earlier one" if name else f"column {position} has no name"
+            )
+            notes.append(
+                note(
+                    "column-renamed",
+                    f"{what}; it is called {free!r} here",
+                    "give every column a name of its own",
+                    field=free,
+                    severity=Severity.WARNING if name else Severity.INFO,
+                )
+            )
+        seen.add(free)
+        result.append(free)
+    return result, notes
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Return texts as an array; empty is null."""
+    return pa.array([value or None for value in values], TEXT)

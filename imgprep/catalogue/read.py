@@ -1,0 +1,60 @@
+"""Which reader a file needs."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from imgprep.catalogue.delimited import read_delimited
+from imgprep.catalogue.documents import read_json, read_parquet
+from imgprep.catalogue.encoding import sniff_encoding
+from imgprep.catalogue.excel import read_excel
+from imgprep.catalogue.feed import read_xml
+from imgprep.catalogue.raw import Raw
+from imgprep.errors import CatalogueError
+
+EXCEL = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
+
+
+def read_raw(path: Path) -> Raw:
+    """Read an export of any form as texts.
+
+    The content decides, not the extension: shops name tab-separated files ``.xls`` and JSON Lines ``.json``.
+
+    Raises
+    ------
+    CatalogueError
+        It is not there, is empty, or is of no form that is known.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if head.startswith(b"PAR1"):
+        return read_parquet(path)
+    if head.startswith(b"PK\3\4"):
+        if path.suffix.lower() in EXCEL or _is_workbook(path):
+            return read_excel(path)
+        raise CatalogueError(f"{path.name}: is a zip archive and no workbook; unpack it and name the export in it")
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        return read_excel(path)
+    if head.startswith(b"\x1f\x8b"):
+        raise CatalogueError(f"{path.name}: is compressed with gzip; unpack it first")
+    text = head.decode(sniff_encoding(head), errors="replace").lstrip("\ufeff \r\n\t")
+    if text.startswith(("<?xml", "<rss", "<feed")):
+        return read_xml(path)
+    if text.startswith("<"):
+        raise CatalogueError(f"{path.name}: is HTML or XML of a form that is not known; export it as CSV")
+    if text.startswith(("{", "[{", "[\n", "[\r", "[ ")) or (text.startswith("[") and path.suffix.lower() == ".json"):
+        return read_json(path)
+    return read_delimited(path)
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return "[Content_Types].xml" in names or "mimetype" in names
