@@ -21,8 +21,9 @@ PRICE = ("Variant Price", "Price")
 
 _OF_IMAGE = re.compile(r"(?i)^(?:image (?:src|position|alt text)|product image url|variant image(?: url)?)$")
 _OF_VARIANT = re.compile(
-    r"(?i)^(?:variant .*|option\d (?:value|linked to)|cost per item|sku|barcode|price.*|compare-at price.*|inventory .*|"
-    r"weight .*|charge tax|requires shipping|fulfillment service|tax code|continue selling when out of stock|unit price .*)$"
+    r"(?i)^(?:variant .*|option\d (?:value|linked to)|cost per item|sku|barcode|price.*|compare-at price.*|"
+    r"inventory .*|weight .*|charge tax|requires shipping|fulfillment service|tax code|unit price .*|"
+    r"continue selling when out of stock)$"
 )
 
 
