@@ -7,7 +7,6 @@ Peak memory is that of a process that does nothing but load and check.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -130,7 +129,10 @@ def _only(what: str, path: Path) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     do(path)
     end, cpu_end = time.perf_counter(), time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which a child inherits from the process that started it.
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    peak = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
     print(f"{end - start:.3f} {cpu_end - cpu:.3f} {peak:.0f}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from imgprep.checks.keys import twice
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
 from imgprep.checks.texts import place
@@ -20,14 +19,6 @@ _IS_ADD = pl.col("op") == Operation.ADD.value
 _IS_DELETE = pl.col("op") == Operation.DELETE.value
 
 
-def _keyed(sheet: Sheet) -> pl.DataFrame:
-    """Rows that share ProductId and the name sent with another row."""
-    rows = sheet.rows
-    few = rows.filter(twice(rows, "ProductId", "name"))
-    few = few.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
-    return few.filter(pl.len().over("ProductId", "name") > 1)
-
-
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
     """Name another row of the same key and operation: the first, or for the first the last."""
     label = place()
@@ -40,7 +31,7 @@ def _payload_kinds() -> pl.Expr:
 
 
 def _twice(sheet: Sheet) -> pl.DataFrame:
-    rows = _keyed(sheet)
+    rows = sheet.repeated
     rows = rows.filter(pl.len().over("ProductId", "name", "op") > 1)
     if not rows.height:
         return _NONE
@@ -65,7 +56,7 @@ def _conflicts(sheet: Sheet) -> pl.DataFrame:
 def _add_and_delete(sheet: Sheet) -> pl.DataFrame:
     if not sheet.counts["delete"]:
         return _NONE
-    rows = _keyed(sheet)
+    rows = sheet.repeated
     both = rows.filter(_IS_ADD.any().over("ProductId", "name") & _IS_DELETE.any().over("ProductId", "name"))
     return both.select("_i", pl.lit(None, pl.String).alias("other"))
 
@@ -82,19 +73,15 @@ def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
     return pl.concat([adds.select("_i"), whole.select("_i")]).sort("_i").with_columns(pl.lit("").alias("other"))
 
 
-#: Names that are their own folded form.
-_FOLDED = r"^[a-z0-9_./ -]*$"
-
-
 def _twins(sheet: Sheet) -> pl.DataFrame:
     """Names that differ only in case or Unicode form."""
-    names = sheet.rows.select("_i", "name").filter(pl.col("name").is_not_null())
+    # Of two twins at least one is not in the folded form, and so is not plain.
     folded = pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded")
-    # Of two twins at least one is not in the folded form.
-    unfolded = names.filter(~pl.col("name").str.contains(_FOLDED)).select("name", folded)
+    unfolded = sheet.odd["PicName"].filter(pl.col("name").is_not_null()).select("name", folded)
     unfolded = unfolded.filter(pl.col("name") != pl.col("_folded")).unique()
     if not unfolded.height:
         return _NONE
+    names = sheet.rows.select("_i", "name")
     same = names.select("name").join(unfolded.select(name="_folded"), on="name", how="semi").unique()
     kinds = pl.concat([unfolded, same.with_columns(_folded="name")]).unique().sort("name")
     kinds = kinds.filter(pl.len().over("_folded") > 1)

@@ -208,7 +208,8 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" has a folder; newer pages of the vendor allow it, the guide does not speak of it',
         remedy="keep images beside increment.meta where rows fail for it",
         scope="add",
-        test=lambda sheet: (
+        test=lambda sheet: pl.col("name").str.contains("/", literal=True),
+        confirm=lambda sheet: (
             pl.col("name").str.contains(r"[^/]/[^/]") & ~pl.col("name").str.contains("://", literal=True)
         ),
     ),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from imgprep.checks.keys import twice
 from imgprep.checks.limits import EXTENSIONS
 from imgprep.checks.subject import add_subject, region_rows
 from imgprep.errors import CatalogueError
@@ -51,7 +52,8 @@ _PLAIN: dict[str, tuple[str, str]] = {
     "ProductId": ("ProductId", r"^[A-Za-z0-9_-]+$"),
     "PicName": (
         "name",
-        rf"^(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?i:{'|'.join(EXTENSIONS)})$",
+        # Small letters only: of two names that differ in case, at least one is not plain.
+        rf"^(?:[a-z0-9_-]+/)*[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
     ),
     "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
 }
@@ -76,6 +78,8 @@ class Sheet:
     odd : mapping
         ``ProductId``, ``PicName``, ``StrAttr`` → the rows whose text is not plain (or absent): all that rules about
         the text need to look at.
+    repeated : polars.DataFrame
+        The rows that share ProductId and the name sent with another row.
     given : frozenset of str
         ``"facts"``, ``"regions"``: what was given beside the rows.
     scopes : mapping
@@ -88,6 +92,7 @@ class Sheet:
     service: Service
     limits: Mapping[str, float]
     odd: Mapping[str, pl.DataFrame]
+    repeated: pl.DataFrame
     given: frozenset[str]
     scopes: Mapping[str, pl.Expr | None]
     counts: Mapping[str, int]
@@ -117,7 +122,10 @@ def make_sheet(
     counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
     plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in _PLAIN.items())
     odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in _PLAIN}
-    return Sheet(rows, service, limits, odd, frozenset(given), scopes, counts)
+    repeated = rows.filter(twice(rows, "ProductId", "name"))
+    repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
+    repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
+    return Sheet(rows, service, limits, odd, repeated, frozenset(given), scopes, counts)
 
 
 def sheet_rows(
