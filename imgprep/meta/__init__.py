@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -81,8 +82,15 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            for block in blocks(lines):
-                file.write(block)
+            with ThreadPoolExecutor(max_workers=1) as writer:
+                # The next block is made while the last one is written; never are there more than two.
+                pending: Future[int] | None = None
+                for block in blocks(lines):
+                    if pending is not None:
+                        pending.result()
+                    pending = writer.submit(file.write, block)
+                if pending is not None:
+                    pending.result()
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
@@ -136,7 +144,9 @@ def read_meta(path: str | os.PathLike[str], *, strict: Literal[True] = True) -> 
 def read_meta(path: str | os.PathLike[str], *, strict: Literal[False]) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def read_meta(path: str | os.PathLike[str], *, strict: bool = True) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Read the increment.meta at `path`; see `loads_meta`."""
-    return _result(*parse(Path(path).read_bytes()), strict=strict, what=Path(path).name)
+    with Path(path).open("rb") as file:
+        lines, problems = parse(file)
+    return _result(lines, problems, strict=strict, what=Path(path).name)
 
 
 def _legal(batch: pd.DataFrame) -> pl.DataFrame:

@@ -2,61 +2,184 @@
 
 from __future__ import annotations
 
-from typing import Any
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from imgprep.fields import FIELDS
 from imgprep.meta.content import content_findings
 from imgprep.meta.lines import read_line
 from imgprep.meta.rules import record
 
-_BOM = b"\xef\xbb\xbf"
 SCHEMA: dict[str, pl.DataType] = {
-    "line": pl.Int64(),
-    **{
-        field.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[field.kind]
-        for field in FIELDS
-    },
+    item.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[item.kind] for item in FIELDS
 }
+#: Bytes read at a time: memory beyond the result stays flat at any size.
+BLOCK_BYTES = 64 * 2**20
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
 
 
-def parse(data: bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Return the lines of `data` in the fields' types, and records of every finding, by line."""
-    problems: list[dict[str, Any]] = []
-    if data.startswith(_BOM):
-        problems.append(record("meta-bom", "the file starts with a byte order mark", line=1))
-        data = data[len(_BOM) :]
-    rows: list[dict[str, Any]] = []
+def _canonical() -> str:
+    # What every field may look like. Whatever matches is legal JSON, each known field at most once, in its type: the
+    # fast reader cannot go wrong on it. Everything else, legal or not, is read line by line.
+    text = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))*"'
+    value = {"string": text, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "(?:true|false)"}
+    first, *others = FIELDS
+    rest = "".join(f'(?:, ?"{item.name}": ?{value[item.kind]})?' for item in others)
+    return rf'\A\{{"{first.name}": ?"(?:ADD|DELETE)"{rest}\}}\r?\n?\z'
+
+
+_CANONICAL = _canonical()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far."""
+
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    lines: int = 0
+    carriages: int = 0
+    first_carriage: int = 0
+
+
+def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """Read an increment.meta.
+
+    Parameters
+    ----------
+    source : binary file or bytes
+        The whole text.
+
+    Returns
+    -------
+    lines : polars.DataFrame
+        ``line`` and the fields, one row per line whose fields could all be read in their types.
+    problems : list of dict
+        Records of every finding, by line.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    state = _Reading()
+    start = file.read(4)
+    if start.startswith(_UTF16):
+        return _frame([]), [record("meta-utf16", "the file is UTF-16 or UTF-32, not UTF-8", line=1)]
+    if start.startswith(_BOM):
+        state.problems.append(record("meta-bom", "the file starts with a byte order mark", line=1))
+        start = start[len(_BOM) :]
+    for block in _blocks(file, start):
+        _read(block, state)
+    if state.carriages:
+        more = f" (and {state.carriages - 1} more lines)" if state.carriages > 1 else ""
+        state.problems.append(record("meta-crlf", f"ends with CR LF{more}", line=state.first_carriage))
+    state.problems.sort(key=lambda item: item["line"])
+    return _frame(state.frames), state.problems
+
+
+def _frame(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames) if frames else pl.DataFrame(schema={"line": pl.Int64(), **SCHEMA})
+
+
+def _blocks(file: BinaryIO, start: bytes) -> Iterator[bytes]:
+    """Pieces of whole lines; only the last may lack its line end."""
+    while block := start + file.read(BLOCK_BYTES):
+        yield block if block.endswith(b"\n") else block + file.readline()
+        start = b""
+
+
+def _read(block: bytes, state: _Reading) -> None:
+    before = state.lines
+    lines = _split(block)
+    state.lines += len(lines)
+    _count_carriages(lines, block, before, state)
+    plain = _plain(lines)
+    good = _fast(block, lines, plain)
+    if good is None:
+        plain, good = pl.zeros(len(lines), pl.Boolean, eager=True), pl.DataFrame(schema=SCHEMA)
+    numbers = pl.int_range(before + 1, state.lines + 1, dtype=pl.Int64, eager=True).alias("line")
+    frame = good.with_columns(numbers.filter(plain)).select("line", *SCHEMA)
     bad: set[tuple[int, str]] = set()
-    carriage: list[int] = []
-    pieces = data.split(b"\n")
-    ended = pieces[-1] == b""
-    if ended:
-        pieces.pop()
-    for number, piece in enumerate(pieces, start=1):
-        if piece.endswith(b"\r"):
-            carriage.append(number)
-        if not piece.strip(b" \t\r"):
-            problems.append(record("meta-blank-line", "is blank", line=number))
+    if frame.height < len(lines):
+        rows = _slow(lines.filter(~plain), numbers.filter(~plain), state, bad)
+        frame = pl.concat([frame, rows]).sort("line")
+    # A field that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
+    state.problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in bad]
+    broken = {line for line, _ in bad}
+    state.frames.append(frame.filter(~pl.col("line").is_in(list(broken))) if broken else frame)
+
+
+def _split(block: bytes) -> pl.Series:
+    """The lines with their ends, without a copy for each."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 0x0A).astype(np.int64) + 1
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    offsets = np.concatenate([np.zeros(1, np.int64), ends])
+    array = pa.Array.from_buffers(
+        pa.large_binary(), len(ends), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block)]
+    )
+    return pl.Series("text", array)
+
+
+def _count_carriages(lines: pl.Series, block: bytes, before: int, state: _Reading) -> None:
+    if b"\r" not in block:
+        return
+    ends = lines.bin.ends_with(b"\r\n") | lines.bin.ends_with(b"\r")
+    if count := int(ends.sum()):
+        state.first_carriage = state.first_carriage or before + 1 + int(ends.arg_max() or 0)
+        state.carriages += count
+
+
+def _plain(lines: pl.Series) -> pl.Series:
+    """Which lines are canonical."""
+    try:
+        texts = lines.cast(pl.String)
+    except pl.exceptions.PolarsError:  # bytes that are no UTF-8 somewhere: find them line by line, in this block only
+        texts = pl.Series("text", [_decoded(piece) for piece in lines], dtype=pl.String)
+    asked = texts.to_frame().lazy().select(pl.col("text").str.contains(_CANONICAL).fill_null(value=False))
+    return asked.collect(engine="streaming")["text"]
+
+
+def _decoded(piece: bytes) -> str | None:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _fast(block: bytes, lines: pl.Series, plain: pl.Series) -> pl.DataFrame | None:
+    count = int(plain.sum())
+    if not count:
+        return pl.DataFrame(schema=SCHEMA)
+    text = block if count == len(lines) else b"".join(lines.filter(plain).to_list())
+    try:
+        frame = pl.read_ndjson(text, schema=SCHEMA)
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if frame.height == count else None
+
+
+def _slow(lines: pl.Series, numbers: pl.Series, state: _Reading, bad: set[tuple[int, str]]) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for piece, number in zip(lines, numbers, strict=True):
+        if not piece.strip(b" \t\r\n"):
+            state.problems.append(record("meta-blank-line", "is blank", line=number))
             continue
         try:
-            text = piece.decode()
+            text = piece.decode().removesuffix("\n")
         except UnicodeDecodeError as error:
+            shown = piece.decode("utf-8", "backslashreplace")
             say = f"byte {error.start + 1} is no UTF-8"
-            problems.append(record("meta-not-utf8", say, line=number, value=piece.decode("utf-8", "backslashreplace")))
+            state.problems.append(record("meta-not-utf8", say, line=number, value=shown))
             continue
-        values, found = read_line(text, number, cut_off=number == len(pieces) and not ended)
-        problems += found
+        values, found = read_line(text, number, cut_off=not piece.endswith(b"\n"))
+        state.problems += found
         bad |= {(number, item.get("field", "")) for item in found}
         if values is not None:
             rows.append({**values, "line": number})
-    if carriage:
-        more = f" (and {len(carriage) - 1} more lines)" if len(carriage) > 1 else ""
-        problems.append(record("meta-crlf", f"ends with CR LF{more}", line=carriage[0]))
-    frame = pl.DataFrame(rows, schema=SCHEMA)
-    # A field that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
-    problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in bad]
-    problems.sort(key=lambda item: item["line"])
-    broken = {line for line, _ in bad}
-    return frame.filter(~pl.col("line").is_in(list(broken))), problems
+    return pl.DataFrame(rows, schema={"line": pl.Int64(), **SCHEMA})

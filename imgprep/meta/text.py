@@ -10,7 +10,7 @@ import pyarrow as pa
 from imgprep.fields import FIELDS
 
 #: Lines made at a time: enough to keep two cores busy, little enough that memory stays flat at any size.
-BLOCK_LINES = 250_000
+BLOCK_LINES = 100_000
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
 # since readers that split text "by lines" take some of them for line ends.
@@ -25,7 +25,6 @@ _ESCAPED = {
 }
 for _code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029):
     _ESCAPED.setdefault(chr(_code), f"\\u{_code:04x}")
-_NEEDS_ESCAPE = r'["\\\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]'
 
 
 def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
@@ -41,32 +40,33 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
 
 
 def _text(lines: pl.DataFrame) -> memoryview:
-    texts = [field.name for field in FIELDS if field.kind == "string" and field.name != "OperationType"]
-    special = lines.lazy().select(pl.col(texts).str.contains(_NEEDS_ESCAPE).any()).collect().row(0, named=True)
-    pieces: list[pl.Expr] = []
+    special = _special(lines)
+    template, parts = "{}", [pl.lit("{")]
     for field in FIELDS:
-        column = pl.col(field.name)
         nulls = lines[field.name].null_count()
         if nulls == lines.height:
             continue
-        if field.kind == "string":
-            before, after = f'"{field.name}": "', '"'
-            if special.get(field.name):
-                escaped = column.str.replace_many(list(_ESCAPED), list(_ESCAPED.values()))
-                column = pl.when(column.str.contains(_NEEDS_ESCAPE)).then(escaped).otherwise(column)
+        column = pl.col(field.name)
+        if field.name in special:
+            escaped = column.str.replace_many(list(_ESCAPED), list(_ESCAPED.values()))
+            column = pl.when(column.str.contains_any(list(_ESCAPED))).then(escaped).otherwise(column)
+        piece = f'"{field.name}": "{{}}"' if field.kind == "string" else f'"{field.name}": {{}}'
+        piece = piece if template == "{}" else f",{piece}"
+        if nulls:
+            # A piece of a null is null, and then nothing: an absent field leaves no trace, not even its comma.
+            template, column = template + "{}", pl.format(piece, column).fill_null("")
         else:
-            before, after = f'"{field.name}": ', ""
-            column = column.cast(pl.String)
-        before = ("," if pieces else "{") + before
-        there = pl.col(field.name).is_not_null()
-        for piece in (before, None, after):
-            if piece is None:
-                pieces.append(column)
-            elif piece:
-                pieces.append(pl.lit(piece) if not nulls else pl.when(there).then(pl.lit(piece)))
-    pieces.append(pl.lit("}\n"))
-    made = lines.lazy().select(pl.concat_str(pieces, ignore_nulls=True).alias("text")).collect()["text"]
-    return _buffer(made)
+            template += piece
+        parts.append(column)
+    made = lines.lazy().select(text=pl.format(template + "{}\n", *parts, pl.lit("}"))).collect(engine="streaming")
+    return _buffer(made["text"])
+
+
+def _special(lines: pl.DataFrame) -> set[str]:
+    """Names of the text columns with something to escape: nearly always none, and then nothing is rewritten."""
+    texts = [field.name for field in FIELDS if field.kind == "string" and lines[field.name].null_count() < lines.height]
+    asked = lines.lazy().select(pl.col(texts).str.contains_any(list(_ESCAPED)).any())
+    return {name for name, found in asked.collect(engine="streaming").row(0, named=True).items() if found}
 
 
 def _buffer(made: pl.Series) -> memoryview:

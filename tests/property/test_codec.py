@@ -1,0 +1,71 @@
+"""The codec, for any legal batch and for any bytes."""
+
+import json
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgprep import dumps_meta, loads_meta
+from imgprep.fields import FIELDS, INT32_MAX, INT32_MIN
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+name = text.filter(bool)
+line = st.fixed_dictionaries(
+    {"OperationType": st.sampled_from(["ADD", "DELETE"]), "ProductId": name, "PicName": name},
+    optional={
+        "CategoryId": st.integers(0, 2**62),
+        "IntAttr": st.integers(INT32_MIN, INT32_MAX),
+        "StrAttr": text,
+        "CustomContent": text,
+        "Crop": st.booleans(),
+        "Region": st.sampled_from(["0,1,0,1", "20,40,60,80"]),
+    },
+)
+
+
+def as_batch(lines):
+    batch = pd.DataFrame(lines, columns=[field.name for field in FIELDS], dtype=object)
+    return batch.astype({field.name: field.dtype for field in FIELDS})
+
+
+@given(st.lists(line, max_size=6))
+def test_any_legal_batch_survives_the_round_trip(lines):
+    batch = as_batch(lines)
+    made = dumps_meta(batch)
+    back, findings = loads_meta(made, strict=False)
+    assert set(findings["severity"]) <= {"warning"}
+    pd.testing.assert_frame_equal(back.drop(columns="line"), batch)
+    assert [json.loads(item) for item in made.splitlines()] == lines
+    assert dumps_meta(back) == made
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_rows_or_findings(data):
+    batch, findings = loads_meta(data, strict=False)
+    assert len(batch) or len(findings) or not data
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+keys = st.sampled_from([field.name for field in FIELDS]) | st.text(max_size=8)
+
+
+@given(st.lists(st.dictionaries(keys, values, max_size=5), min_size=1, max_size=5), st.sampled_from(["\n", "\r\n"]))
+def test_any_json_lines_are_each_a_row_or_a_finding(objects, end):
+    batch, findings = loads_meta(end.join(json.dumps(item) for item in objects), strict=False)
+    assert set(batch["line"]) | set(findings["line"]) >= set(range(1, len(objects) + 1))
+    assert findings["message"].notna().all()
+
+
+@given(st.lists(line, min_size=1, max_size=3), st.data())
+def test_a_cut_file_is_noticed(lines, data):
+    made = dumps_meta(as_batch(lines)).encode()
+    cut = data.draw(st.integers(1, len(made) - 2))
+    if made[:cut].endswith((b"\n", b"}")):
+        return
+    rules = set(loads_meta(made[:cut], strict=False)[1]["rule"])
+    assert rules & {"meta-truncated", "meta-not-utf8"}
