@@ -41,5 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return ExitCode.FINE
     except OSError as error:
-        print(f"imgprep: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"imgprep: {where}{error.strerror or error}", file=sys.stderr)
         return ExitCode.UNUSABLE

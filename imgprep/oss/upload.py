@@ -149,10 +149,10 @@ def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, 
         return batch, dumps_meta(batch).encode()
     folder = Path(batch)
     table, meta = folder / "batch.parquet", folder / META_NAME
-    try:
-        frame, text = pd.read_parquet(table), meta.read_bytes()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{folder}: is no batch folder: {Path(error.filename).name} is missing; build it") from None
+    for file in (table, meta):
+        if not file.is_file():
+            raise ConfigError(f"{folder}: is no batch folder: {file.name} is missing; build it")
+    frame, text = pd.read_parquet(table), meta.read_bytes()
     if dumps_meta(frame).encode() != text:
         raise ConfigError(
             f"{meta}: does not say what batch.parquet beside it says; build the batch again rather than editing it"

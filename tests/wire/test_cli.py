@@ -87,7 +87,7 @@ def test_the_whole_path_by_command(imgprep, shop, tmp_path):
     assert len(list(runs.glob("*/run.json"))) == 1
 
     page = tmp_path / "report.html"
-    imgprep("report", *runs.iterdir(), "--html", page, "--images", batch / "images")
+    imgprep("report", *(file.parent for file in runs.glob("*/run.json")), "--html", page, "--images", batch / "images")
     assert "001" not in page.read_text(encoding="utf-8") or "No line failed" in page.read_text(encoding="utf-8")
 
     # Everything is held by now: the next plan is empty.
@@ -103,7 +103,7 @@ def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop,
     imgprep("upload", batch, "--path", "/refused")
     ended = imgprep("submit", batch, "--path", "/refused", "--runs", tmp_path / "runs", code=1, json_out=True)
     assert (ended[0]["failed"], ended[0]["imported"], ended[0]["state"]) == (1, 2, "partial")
-    run = next((tmp_path / "runs").iterdir())
+    run = next((tmp_path / "runs").glob("*/run.json")).parent
     told = imgprep("report", run, code=1)
     assert "image_missing" in told and "fix the data" in told
 
