@@ -200,6 +200,10 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
     if sheet.has("facts"):
         columns += [
             (pl.col("i_width").cast(pl.String) + " × " + pl.col("i_height").cast(pl.String)).alias("size"),
+            pl.when(pl.col("i_exists").is_null())
+            .then(pl.lit("is not among the images that were looked at"))
+            .otherwise(pl.lit("is not there"))
+            .alias("absent"),
             pl.coalesce("i_detail", "i_problem", pl.lit("it does not decode")).alias("why"),
         ]
     return columns

@@ -10,7 +10,8 @@ import pandas as pd
 import polars as pl
 
 from imgprep.checks import check
-from imgprep.fields import Operation
+from imgprep.checks.limits import service_type
+from imgprep.fields import Operation, Service
 from imgprep.frames import to_pandas
 from imgprep.plan.compare import compare, gone_rows, known_rows
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, Plan
@@ -56,7 +57,8 @@ def plan_batch(
         Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
         rule.
     service : str
-        Service type, where `check` is run here.
+        Service type of the instance. Other types than product store one category for all, so that a difference in
+        CategoryId is no reason there.
 
     Returns
     -------
@@ -91,6 +93,8 @@ def plan_batch(
         keep_refused=keep_refused,
     )
     held = None if known is None else known_rows(known)
+    if service_type(service) is not Service.PRODUCT:
+        ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
     judged = compare(wanted, held, ignore)
     parts = [judged.filter(pl.col("verdict") == "send")]
     waiting = known_rows(None)

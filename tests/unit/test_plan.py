@@ -84,6 +84,12 @@ def test_ignored_fields_are_no_reason_and_are_named():
         plan_batch(shop({}), known=known, ignore=["CustomContents"])
 
 
+def test_a_category_that_the_service_overwrites_is_no_reason():
+    known = held({"CategoryId": 88888888})
+    assert plan_batch(shop({"CategoryId": "3"}), known=known, service="generic").batch.empty
+    assert len(plan_batch(shop({"CategoryId": "3"}), known=known).batch) == 1
+
+
 def test_a_row_left_out_keeps_its_product_from_losing_anything():
     known = held({}, {"PicName": "b.jpg"}, {"ProductId": "2"}, {"ProductId": "3", "PicName": "z.jpg"})
     catalogue = shop({"PicName": "/a.jpg"}, {"ProductId": None, "PicName": "z.jpg"})
