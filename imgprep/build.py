@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from imgprep.frames import attach, detached
 from imgprep.images import inspect_images, prepare_images
 from imgprep.meta import write_meta
 from imgprep.plan import Plan, plan_batch
+from imgprep.reports import CauseTable
+from imgprep.retry import Retry, retry_batch
+from imgprep.runs import Run
 
 META_NAME = "increment.meta"
 IMAGES = "images"
@@ -153,6 +156,43 @@ def build_batch(
     built = Built(folder, plan, findings, sent, source_facts, prepared)
     _write(built, catalogue, service, keep_refused, sources)
     return built
+
+
+def build_retry(
+    run: Run,
+    images: str | Path,
+    out: str | Path,
+    *,
+    catalogue: pd.DataFrame | None = None,
+    causes: CauseTable | None = None,
+    **options: Any,
+) -> tuple[Built, Retry]:
+    """Make the batch folder of what can succeed now of a run that failed in part.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    images, out : path
+        Folder of the photographs as they are now; the batch folder to make.
+    catalogue : pandas.DataFrame, optional
+        Today's; by default the rows that the run kept.
+    causes : CauseTable, optional
+        See `retry_batch`.
+    **options
+        As for `build_batch`: service, regions, …
+
+    Returns
+    -------
+    tuple of Built and Retry
+        The folder, whose batch holds only the lines worth sending; and what stays out, with what to mend.
+    """
+    built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
+    retry = retry_batch(run, built.plan.batch, causes=causes)
+    built = replace(built, plan=replace(built.plan, batch=retry.batch))
+    detached(retry.batch).to_parquet(built.folder / "batch.parquet", index=False)
+    write_meta(retry.batch, built.folder / META_NAME)
+    return built, retry
 
 
 def _fresh(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from imgprep.fields import FIELD_NAMES
+from imgprep.fields import FIELD_NAMES, Operation
 from imgprep.reports import CauseTable, Family, Outcome
 
 
@@ -56,7 +56,8 @@ def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: Cause
     run : Run
         The run that failed in part.
     now : pandas.DataFrame, optional
-        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`).
+        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). An ADD that can go as
+        it was goes in today's form, and not at all where today's plan leaves it out.
     causes : CauseTable, optional
         Default: the built-in table.
 
@@ -70,30 +71,36 @@ def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: Cause
     ]
     lines = run.batch.merge(ended, on="line").merge(table, left_on="cause", right_index=True, how="left")
     as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY)
-    lines.loc[as_is, "reason"] = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is")
-    changed = _changed(lines[~as_is], now) if now is not None else lines.iloc[:0]
+    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is")
+    lines["reason"] = lines["reason"].mask(as_is, why)
     columns = list(run.batch.columns)
-    batch = pd.concat([lines.loc[as_is, columns], changed.reindex(columns=columns)]).sort_values("line", kind="stable")
-    rest = lines[~as_is & ~lines["line"].isin(changed["line"])]
+    if now is None:
+        chosen = lines.loc[as_is, columns]
+    else:
+        deletes = lines["OperationType"].eq(Operation.DELETE) & as_is
+        today = _today(lines[~deletes], now)
+        again = today["line"].isin(lines.loc[as_is, "line"])
+        today["reason"] = today["reason"].mask(again, today["line"].map(why.set_axis(lines["line"])))
+        chosen = pd.concat([lines.loc[deletes, columns], today.reindex(columns=columns)[again | today["_differs"]]])
+    batch = chosen.sort_values("line", kind="stable")
+    rest = lines[~lines["line"].isin(batch["line"])]
     batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64")).reset_index(drop=True)
     told = ["line", "ProductId", "PicName", "cause", "family", "remedy"]
     return Retry(batch, rest[told].reset_index(drop=True))
 
 
-def _changed(failed: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Today's lines of what failed, where anything differs; numbered as they were."""
+def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Today's form of `lines`, numbered as they were; ``_differs`` and ``reason`` say whether and where they differ."""
     compared = [*FIELD_NAMES, "digest"]
     today = now.assign(_at=range(len(now)))
     # A mended image may be sent under another name: then its catalogue row tells which it is.
-    by_name = failed.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
-    by_row = failed.dropna(subset="row").merge(today, on="row", suffixes=("", "_now"))
-    pairs = pd.concat([by_name[["line", "_at"]], by_row[["line", "_at"]]])
+    by_name = lines.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
+    by_row = lines.dropna(subset="row").merge(today, on=["row", "ProductId"], suffixes=("", "_now"))
+    pairs = pd.concat([by_row[["line", "_at"]], by_name[["line", "_at"]]])
     pairs = pairs.drop_duplicates("line").drop_duplicates("_at")
-    before = failed.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
+    before = lines.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
     after = now.iloc[pairs["_at"]]
     differs = before.to_numpy() != after[compared].astype("str").fillna("").to_numpy()
     said = ["changed since: " + ", ".join(pd.Index(compared)[row]) for row in differs]
-    lines: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said).iloc[
-        differs.any(axis=1).nonzero()[0]
-    ]
-    return lines
+    result: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said, _differs=differs.any(axis=1))
+    return result

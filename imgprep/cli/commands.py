@@ -182,7 +182,29 @@ def report(options: Namespace) -> int:
 
 def retry(options: Namespace) -> int:
     """Make the next batch of what can succeed now."""
-    raise ConfigError("not built yet")
+    from imgprep.build import build_retry
+    from imgprep.catalogue import load_catalogue
+    from imgprep.runs import open_run
+
+    settings = settings_of(options)
+    catalogue = None
+    if options.catalogue:
+        columns = options.columns or settings.columns
+        catalogue = load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+    run = open_run(options.run_folder)
+    _, again = build_retry(
+        run,
+        options.images,
+        options.out,
+        catalogue=catalogue,
+        service=settings.service,
+        regions=_regions(options),
+        severity=settings.severity,
+        limits=settings.limits,
+    )
+    show(again.rest, options.format)
+    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)
+    return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
 
 
 def tasks(options: Namespace) -> int:

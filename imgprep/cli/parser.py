@@ -34,11 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
     shared.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
     shared.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how lists are printed")
 
-    catalogue = argparse.ArgumentParser(add_help=False)
+    reading = argparse.ArgumentParser(add_help=False)
+    reading.add_argument("--preset", help="how to read the export (default: auto)")
+    reading.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
+    reading.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
+    catalogue = argparse.ArgumentParser(add_help=False, parents=[reading])
     catalogue.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="CSV, TSV, Excel, Parquet or JSON Lines")
-    catalogue.add_argument("--preset", help="how to read the export (default: auto)")
-    catalogue.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
-    catalogue.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
 
     cloud = argparse.ArgumentParser(add_help=False)
     for name in _SETTINGS:
@@ -100,8 +101,12 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")
 
-    retry = command("retry")
+    retry = command("retry", reading)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
+    retry.add_argument(
+        "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
+    )
+    retry.add_argument("--regions", type=Path, metavar="DB", help="region store")
     retry.add_argument("--images", type=Path, required=True, metavar="DIR")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 

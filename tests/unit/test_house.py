@@ -17,7 +17,7 @@ LAYERS = [
     ["meta", "regions", "region_order"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
     ["store", "oss", "service", "runs"],
-    ["build", "retry", "project", "tallies", "charts", "html", "widgets", "demo", "cli"],
+    ["build", "retry", "trace", "project", "tallies", "charts", "html", "widgets", "demo", "cli"],
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 ONLY_IMPORTER = {"oss2": "oss", "alibabacloud_imagesearch20201214": "service"}
