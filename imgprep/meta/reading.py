@@ -26,17 +26,29 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
 
 
+_TEXT = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))*"'
+_VALUES = {"string": _TEXT, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "(?:true|false)"}
+
+
 def _canonical() -> str:
     # What every field may look like. Whatever matches is legal JSON, each known field at most once, in its type: the
-    # fast reader cannot go wrong on it. Everything else, legal or not, is read line by line.
-    text = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))*"'
-    value = {"string": text, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "(?:true|false)"}
+    # fast reader cannot go wrong on it.
     first, *others = FIELDS
-    rest = "".join(f'(?:, ?"{item.name}": ?{value[item.kind]})?' for item in others)
+    rest = "".join(f'(?:, ?"{item.name}": ?{_VALUES[item.kind]})?' for item in others)
     return rf'\A\{{"{first.name}": ?"(?:ADD|DELETE)"{rest}\}}\r?\n?\z'
 
 
+def _any_order() -> str:
+    # The same in any order and spacing; that no field comes twice is asked afterwards, by counting.
+    pair = "|".join(rf'"{item.name}"[ \t]*:[ \t]*{_VALUES[item.kind]}' for item in FIELDS)
+    pair = rf"[ \t]*(?:{pair})[ \t]*"
+    return rf"\A[ \t]*\{{{pair}(?:,{pair})*\}}[ \t]*\r?\n?\z"
+
+
 _CANONICAL = _canonical()
+_ANY_ORDER = _any_order()
+# Inside a text, a quote has a backslash before it: this is found at keys only.
+_KEY = r'[{,][ \t]*"[A-Za-z]+"[ \t]*:'
 
 
 @dataclass(slots=True)
@@ -98,16 +110,21 @@ def _read(block: bytes, state: _Reading) -> None:
     lines = _split(block)
     state.lines += len(lines)
     _count_carriages(lines, block, before, state)
-    plain = _plain(lines)
-    good = _fast(block, lines, plain)
-    if good is None:
-        plain, good = pl.zeros(len(lines), pl.Boolean, eager=True), pl.DataFrame(schema=SCHEMA)
+    texts = _texts(lines)
+    plain = _matching(texts, _CANONICAL)
+    fast = _parsed(block if plain.all() else b"".join(lines.filter(plain)), plain)
     numbers = pl.int_range(before + 1, state.lines + 1, dtype=pl.Int64, eager=True).alias("line")
-    frame = good.with_columns(numbers.filter(plain)).select("line", *SCHEMA)
+    frames = [fast.with_columns(numbers.filter(plain)).select("line", *SCHEMA)]
     bad: set[tuple[int, str]] = set()
-    if frame.height < len(lines):
-        rows = _slow(lines.filter(~plain), numbers.filter(~plain), state, bad)
-        frame = pl.concat([frame, rows]).sort("line")
+    if fast.height < len(lines):
+        loose = ~plain & _matching(texts, _ANY_ORDER)
+        found = _parsed(b"".join(lines.filter(loose)), loose).with_columns(numbers.filter(loose))
+        given = found.select(pl.sum_horizontal(pl.col(list(SCHEMA)).is_not_null().cast(pl.UInt32))).to_series()
+        once = given == texts.filter(loose).str.count_matches(_KEY)
+        frames.append(found.filter(once).select("line", *SCHEMA))
+        left = ~(plain | numbers.is_in(frames[1]["line"].implode()))
+        frames.append(_slow(lines.filter(left), numbers.filter(left), state, bad))
+    frame = pl.concat(frames).sort("line")
     # A field that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
     state.problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in bad]
     broken = {line for line, _ in bad}
@@ -135,14 +152,25 @@ def _count_carriages(lines: pl.Series, block: bytes, before: int, state: _Readin
         state.carriages += count
 
 
-def _plain(lines: pl.Series) -> pl.Series:
-    """Which lines are canonical."""
+def _texts(lines: pl.Series) -> pl.Series:
     try:
-        texts = lines.cast(pl.String)
+        return lines.cast(pl.String)
     except pl.exceptions.PolarsError:  # bytes that are no UTF-8 somewhere: find them line by line, in this block only
-        texts = pl.Series("text", [_decoded(piece) for piece in lines], dtype=pl.String)
-    asked = texts.to_frame().lazy().select(pl.col("text").str.contains(_CANONICAL).fill_null(value=False))
+        return pl.Series("text", [_decoded(piece) for piece in lines], dtype=pl.String)
+
+
+def _matching(texts: pl.Series, pattern: str) -> pl.Series:
+    asked = texts.to_frame().lazy().select(pl.col("text").str.contains(pattern).fill_null(value=False))
     return asked.collect(engine="streaming")["text"]
+
+
+def _parsed(text: bytes, chosen: pl.Series) -> pl.DataFrame:
+    """The fields of the `chosen` lines, whose `text` is known to be legal."""
+    if not text:
+        return pl.DataFrame(schema=SCHEMA)
+    frame = pl.read_ndjson(text, schema=SCHEMA)
+    assert frame.height == chosen.sum()  # noqa: S101  a row for each line, or line numbers would be wrong
+    return frame
 
 
 def _decoded(piece: bytes) -> str | None:
@@ -150,18 +178,6 @@ def _decoded(piece: bytes) -> str | None:
         return piece.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _fast(block: bytes, lines: pl.Series, plain: pl.Series) -> pl.DataFrame | None:
-    count = int(plain.sum())
-    if not count:
-        return pl.DataFrame(schema=SCHEMA)
-    text = block if count == len(lines) else b"".join(lines.filter(plain).to_list())
-    try:
-        frame = pl.read_ndjson(text, schema=SCHEMA)
-    except pl.exceptions.PolarsError:
-        return None
-    return frame if frame.height == count else None
 
 
 def _slow(lines: pl.Series, numbers: pl.Series, state: _Reading, bad: set[tuple[int, str]]) -> pl.DataFrame:

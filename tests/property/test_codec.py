@@ -3,7 +3,7 @@
 import json
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgprep import dumps_meta, loads_meta
@@ -29,6 +29,7 @@ def as_batch(lines):
     return batch.astype({field.name: field.dtype for field in FIELDS})
 
 
+@settings(max_examples=60)
 @given(st.lists(line, max_size=6))
 def test_any_legal_batch_survives_the_round_trip(lines):
     batch = as_batch(lines)
@@ -61,6 +62,7 @@ def test_any_json_lines_are_each_a_row_or_a_finding(objects, end):
     assert findings["message"].notna().all()
 
 
+@settings(max_examples=60)
 @given(st.lists(line, min_size=1, max_size=3), st.data())
 def test_a_cut_file_is_noticed(lines, data):
     made = dumps_meta(as_batch(lines)).encode()

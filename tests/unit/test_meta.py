@@ -147,6 +147,12 @@ def test_what_is_wrong_with_the_file_is_said(source, rule):
     assert rules(source) == [rule]
 
 
+def test_a_field_given_twice_is_noticed_wherever_it_stands():
+    trap = add(CustomContent=',"ProductId":', StrAttr='{"ProductId": "2"}')
+    assert rules(trap) == []
+    assert rules(trap.replace('{"Op', '{"StrAttr": "x", "Op')) == ["meta-repeated-key"]
+
+
 def test_a_last_line_without_its_end_is_read():
     assert len(loads_meta(GOOD.strip())) == 1
 
@@ -173,6 +179,8 @@ def test_the_fast_and_the_careful_reader_agree(monkeypatch):
     source = SAMPLE.read_text() + add(StrAttr='q"\\\n\u2028', Crop=True, IntAttr=-5)
     fast = loads_meta(source)
     monkeypatch.setattr(reading, "_CANONICAL", "^never$")
+    pd.testing.assert_frame_equal(fast, loads_meta(source))
+    monkeypatch.setattr(reading, "_ANY_ORDER", "^never$")
     pd.testing.assert_frame_equal(fast, loads_meta(source))
 
 
