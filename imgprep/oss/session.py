@@ -70,6 +70,8 @@ class Session:
         if request.params:
             url += "?" + "&".join(f"{quote(str(k), '')}={quote(str(v), '')}" for k, v in request.params.items())
         headers = {name: value for name, value in request.headers.items() if value is not None}
+        # Short answers are taken whole, so that the connection is free again at once.
+        whole = request.method in ("PUT", "HEAD", "DELETE")
         try:
             answer = self._pool.urlopen(
                 request.method,
@@ -78,13 +80,13 @@ class Session:
                 headers=headers,
                 redirect=False,
                 retries=False,
-                preload_content=request.method in ("PUT", "HEAD", "DELETE"),
+                preload_content=whole,
                 decode_content=False,
                 timeout=Timeout(connect=connect, read=self._read_timeout),
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RequestError(error) from error
-        return Answer(answer)
+        return Answer(answer, answer.data if whole else None)
 
     def close(self) -> None:
         """Close every connection."""
@@ -94,21 +96,24 @@ class Session:
 class Answer:
     """An answer in the shape that oss2 reads."""
 
-    __slots__ = ("headers", "request_id", "response", "status")
+    __slots__ = ("_body", "headers", "request_id", "response", "status")
 
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, body: bytes | None) -> None:
         self.response = response
         self.status = response.status
         self.headers = response.headers
         self.request_id = response.headers.get("x-oss-request-id", "")
+        self._body = body
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return the body, or the next `amt` bytes of it."""
+        """Return the rest of the body, or the next `amt` bytes of it."""
         from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
 
+        if self._body is not None:
+            size = len(self._body) if amt is None else amt
+            part, self._body = self._body[:size], self._body[size:]
+            return part
         try:
-            if amt is None and self.response.length_remaining == 0:
-                return self.response.data
             return self.response.read(amt)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RequestError(error) from error

@@ -1,0 +1,112 @@
+"""Every task of the instance, also those made in the console; and how one of them becomes a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from imgprep.clock import Clock, SystemClock, stamp
+from imgprep.errors import ConfigError
+from imgprep.meta import loads_meta
+from imgprep.oss import META_NAME, head, open_bucket, read_object
+from imgprep.runs.folder import State, batch_digest, make_run
+from imgprep.runs.run import Run, load_runs
+from imgprep.service import ImageSearch, list_tasks
+from imgprep.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def tasks(
+    settings: Settings, *, runs: str | os.PathLike[str] | None = None, clock: Clock | None = None
+) -> pd.DataFrame:
+    """Return every batch task of the instance, newest first, and the run of ours that each belongs to.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the instance.
+    runs : path, optional
+        The folder of run folders; default: the project's.
+    clock : Clock, optional
+        For tests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `imgprep.service.list_tasks`, and ``run``: NA for a task made elsewhere, see `adopt`.
+    """
+    frame = list_tasks(settings, clock=clock)
+    ours = _runs_by_task(settings, settings.runs if runs is None else Path(runs))
+    return frame.assign(run=frame["id"].map({number: run.id for number, run in ours.items()}).astype("str"))
+
+
+def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str], clock: Clock | None = None) -> Run:
+    """Make a run of a task that was made elsewhere: its increment.meta and its error report, marked adopted.
+
+    Parameters
+    ----------
+    task_id : str or int
+        From `tasks`.
+    settings : Settings
+        Names the instance; bucket and path are the task's own.
+    runs : path
+        The folder of run folders.
+    clock : Clock, optional
+        For tests.
+
+    Returns
+    -------
+    Run
+        Of a task that is over, with its outcome; otherwise `Run.follow` goes on. A task that belongs to a run already
+        gives that run. ``note`` says where the increment.meta that lies there now is younger than the task.
+
+    Raises
+    ------
+    ConfigError
+        There is no such task, or its increment.meta is gone or broken.
+    """
+    clock, root = clock or SystemClock(), Path(runs)
+    known = _runs_by_task(settings, root).get(str(task_id))
+    if known is not None:
+        known.settings_for(settings)
+        return known
+    service = ImageSearch(settings, clock=clock)
+    task = service.task(str(task_id))
+    if task is None:
+        raise ConfigError(f"task {task_id}: the instance {settings.instance} has none of this number; see `tasks`")
+    there = settings.with_(bucket=task.bucket or settings.bucket, path=task.path or settings.path)
+    bucket, key = open_bucket(there), there.prefix + META_NAME
+    text, stored = read_object(bucket, key), head(bucket, key)
+    if text is None or stored is None:
+        raise ConfigError(f"task {task_id}: {there.bucket}/{key} is gone, so nobody can say what the task was about")
+    batch, findings = loads_meta(text, strict=False)
+    with tempfile.TemporaryDirectory(prefix="imgprep-adopt-") as name:
+        folder = Path(name)
+        (folder / META_NAME).write_bytes(text)
+        batch.to_parquet(folder / "batch.parquet", index=False)
+        findings.to_parquet(folder / "findings.parquet", index=False)
+        digest = batch_digest(folder)
+        run = Run(make_run(folder, there, root, digest=digest, clock=clock, at=stamp(clock), adopted=True), there)
+    run.update(state=State.SUBMITTED, request="elsewhere")
+    run.see(task)
+    run.follow(there, wait=False, progress=False, clock=clock)
+    if task.created and stored.modified > task.created.timestamp() + 1:
+        said = "the increment.meta was written after the task was made: it may not be the one that the task read"
+        run.update(note=said)
+        _log.warning("run %s: %s", run.id, said)
+    return run
+
+
+def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:
+    here = settings.public()
+    found = {}
+    for run in load_runs(root):
+        at = run.settings
+        if run.task_id and all(at.get(name) == here[name] for name in ("instance", "region", "imagesearch_endpoint")):
+            found[run.task_id] = run
+    return found

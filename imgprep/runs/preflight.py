@@ -1,0 +1,172 @@
+"""What can be known to go wrong before anything is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from imgprep.access import bucket_problems, path_problems, role_arn_problems
+from imgprep.clock import Clock, SystemClock
+from imgprep.errors import ConfigError, ImgprepError, ServiceError, StorageError
+from imgprep.oss import META_NAME, list_folder, open_bucket, wanted_items
+from imgprep.service import PROCESSING, ImageSearch
+from imgprep.settings import Settings
+
+OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
+
+
+class Check(NamedTuple):
+    """One row of `preflight`."""
+
+    check: str
+    result: str
+    message: str
+    remedy: str = ""
+
+
+def preflight(
+    settings: Settings, batch: pd.DataFrame | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
+) -> pd.DataFrame:
+    """Look at everything that a batch task needs, and change nothing.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where it would be sent.
+    batch : frame or path, optional
+        A batch frame or batch folder that was uploaded: are increment.meta and every image there, is there room?
+    clock : Clock, optional
+        For tests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``check, result, message, remedy``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it could not
+        be looked at.
+
+    Notes
+    -----
+    Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). Whether the role's
+    own policy covers the folder can only be read in the RAM console; `imgprep.access` evaluates a document of it.
+    """
+    clock = clock or SystemClock()
+    frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
+    found = [*_forms(settings)]
+    if settings.bucket:
+        found += _storage(settings, frame)
+    if settings.instance:
+        found += _service(settings, frame, clock)
+    return pd.DataFrame(found, columns=list(Check._fields)).astype("str")
+
+
+def _read(folder: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(folder / "batch.parquet")
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: is no batch folder; `imgprep build` makes one") from None
+
+
+def _forms(settings: Settings) -> Iterator[Check]:
+    forms: list[tuple[str, str, Callable[[str], list[str]]]] = [
+        ("bucket name", settings.bucket, bucket_problems),
+        ("path form", settings.path, path_problems),
+        ("role ARN", settings.role_arn, role_arn_problems),
+    ]
+    for name, value, problems in forms:
+        if not value:
+            result = WARN if name == "role ARN" else FAIL
+            yield Check(name, result, "not set", "set it in imgprep.toml; the console's form asks for it")
+        elif told := problems(value):
+            yield Check(name, FAIL, f"{value}: {'; '.join(told)}", "mend it in imgprep.toml")
+        else:
+            yield Check(name, OK, value)
+    yield Check(
+        "instance name",
+        OK if settings.instance else FAIL,
+        settings.instance or "not set",
+        "" if settings.instance else "set the instance's name, not its id",
+    )
+
+
+def _storage(settings: Settings, batch: pd.DataFrame | None) -> Iterator[Check]:
+    try:
+        stored = dict(list_folder(open_bucket(settings), settings.prefix))
+    except StorageError as error:
+        if error.code == "AccessDenied":
+            yield Check("may list the folder", WARN, str(error), "`imgprep policy` prints the uploader's policy")
+            return
+        names = {"UserDisable": "OSS activated", "NoSuchBucket": "bucket exists"}
+        yield Check(names.get(error.code or "", "bucket reached"), FAIL, str(error), "see the message")
+        return
+    except ConfigError as error:
+        yield Check("credentials", FAIL, str(error), "see the message")
+        return
+    yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
+    there = settings.prefix + META_NAME in stored
+    remedy = "" if there else "upload the batch"
+    yield Check(META_NAME, OK if there else FAIL, "there" if there else "not there", remedy)
+    if batch is not None:
+        items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
+        lacking = [item.pic_name for item in items if item.key not in stored]
+        other = [
+            item.pic_name
+            for item in items
+            if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
+        ]
+        bad = len(lacking) + len(other)
+        first = f", the first: {(lacking + other)[0]}" if bad else ""
+        yield Check(
+            "images",
+            FAIL if bad else OK,
+            f"{len(items):,} wanted, {len(lacking):,} missing, {len(other):,} other than planned{first}",
+            "upload the batch again" if bad else "",
+        )
+
+
+def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:
+    service = ImageSearch(settings, clock=clock, patience=20)
+    try:
+        detail = service.detail()
+    except ServiceError as error:
+        yield Check("instance", FAIL if error.code else UNKNOWN, str(error), "see the message")
+    except ImgprepError as error:
+        yield Check("credentials", FAIL, str(error), "see the message")
+        return
+    else:
+        yield Check("instance", OK, f"{detail.name}, {detail.service or 'unknown type'}")
+        if settings.region and detail.region and detail.region != settings.region:
+            said = f"the instance is in {detail.region}, the settings say {settings.region}"
+            yield Check("same region", FAIL, said, "bucket and instance must share a region")
+        else:
+            yield Check("same region", OK, detail.region or settings.region)
+        same = detail.service is None or detail.service == settings.service
+        said = f"{detail.service or 'unknown'}; checked by the rules of {settings.service}"
+        yield Check("service type", OK if same else FAIL, said, "" if same else "set type under [service], build again")
+        yield from _room(detail.capacity, detail.held, batch)
+        if detail.expires is not None:
+            days = (detail.expires - datetime.fromtimestamp(clock.time(), UTC)).days
+            result = FAIL if days < 0 else WARN if days < 14 else OK
+            yield Check("expiry", result, f"in {days} days", "" if result == OK else "renew the instance")
+    try:
+        busy = [task.id for task in service.tasks(newest=100) if task.status == PROCESSING]
+    except ImgprepError as error:
+        yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or look in the console")
+    else:
+        said = f"task {busy[0]} is running" if busy else "none"
+        yield Check("no task running", FAIL if busy else OK, said, "follow it to its end" if busy else "")
+
+
+def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) -> Iterator[Check]:
+    if capacity is None or held is None:
+        yield Check("capacity", UNKNOWN, "Detail does not say", "look in the console")
+        return
+    operations = batch["OperationType"] if batch is not None and "OperationType" in batch else None
+    adds = 0 if batch is None else len(batch) if operations is None else int((operations != "DELETE").sum())
+    fits = held + adds <= capacity
+    said = f"{held:,} of {capacity:,} held, {adds:,} to add (fewer where they overwrite)"
+    yield Check("capacity", OK if fits else WARN, said, "" if fits else "send DELETEs first, or enlarge the instance")

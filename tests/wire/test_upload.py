@@ -1,0 +1,259 @@
+"""Uploads over real sockets, with everything that can go wrong on the way."""
+
+import importlib
+import logging
+import threading
+from collections import Counter
+
+import pytest
+
+from imgprep.errors import ConfigError, StorageError
+from imgprep.oss import open_bucket, upload
+from imgprep.oss.pace import Pace
+from imgprep.oss.put import Item, Sender
+from imgprep.sandbox import Fault, Sandbox
+from imgprep.settings import Credentials, StaticCredentials
+from tests.wire.shipping import FakeClock, make_batch, make_blobs
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as server:
+        yield server
+
+
+@pytest.fixture
+def send(sandbox, tmp_path):
+    """Upload forty files without waiting for anything; returns the log and the requests by operation."""
+    frame = make_blobs(tmp_path / "images", 40)
+
+    def run(settings=None, **options):
+        sandbox.forget_requests()
+        options = {"progress": False, "clock": FakeClock(), "runs": tmp_path / "runs", "threads": 4, **options}
+        log = upload(options.pop("batch", frame), tmp_path / "images", settings or sandbox.settings, **options)
+        return log, Counter(request.operation for request in sandbox.requests)
+
+    run.frame, run.folder = frame, tmp_path / "images"
+    return run
+
+
+def test_every_image_is_put_once_and_the_meta_last(send, sandbox):
+    log, did = send()
+    assert log["outcome"].eq("uploaded").all() and len(log) == 41
+    assert did["PutObject"] == 41
+    puts = [request.key for request in sandbox.requests if request.operation == "PutObject"]
+    assert puts[-1] == "increment/increment.meta"
+    assert log["verified"].value_counts().to_dict() == {"etag": 40, "readback": 1}
+
+
+def test_a_repeated_upload_lists_once_and_puts_nothing(send):
+    send()
+    log, did = send()
+    assert log["outcome"].eq("unchanged").all()
+    assert did["ListObjects"] == 1 and did["PutObject"] == 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["503", "500", "reset", "reset_body", "answer_lost", "500_after", "wrong_crc", "no_crc", "wrong_etag"]
+)
+def test_a_faulty_wire_loses_and_repeats_nothing(send, sandbox, kind):
+    sandbox.set_faults(Fault(kind, rate=0.2, operation="PutObject"))
+    log, did = send()
+    hits = sum(count for _, count in sandbox.fault_hits())
+    assert hits and log["outcome"].eq("uploaded").all()
+    done_all_the_same = kind in ("answer_lost", "wrong_crc", "no_crc", "wrong_etag")
+    assert did["PutObject"] == 41 if done_all_the_same else did["PutObject"] >= 41 + hits - 1
+
+
+def test_bytes_that_were_corrupted_on_the_way_are_sent_again(send, sandbox):
+    sandbox.set_faults(Fault("corrupt", rate=0.2, operation="PutObject"))
+    assert send()[0]["outcome"].eq("uploaded").all()
+    sandbox.set_faults()
+    assert send()[0]["outcome"].eq("unchanged").all()
+
+
+def test_what_is_corrupted_again_and_again_fails_and_the_meta_stays_unwritten(send, sandbox):
+    sandbox.set_faults(Fault("corrupt", operation="PutObject", key="*00007*"))
+    log, _ = send()
+    assert log["outcome"].value_counts().to_dict() == {"uploaded": 39, "failed": 2}
+    assert log.iloc[-1]["outcome"] == "failed" and "1 of 40" in log.iloc[-1]["message"]
+    assert not [r for r in sandbox.requests if r.operation == "PutObject" and r.key.endswith("increment.meta")]
+    sandbox.set_faults()
+    log, did = send()
+    assert log["outcome"].value_counts().to_dict() == {"unchanged": 39, "uploaded": 2} and did["PutObject"] == 2
+
+
+def test_a_file_that_changed_since_it_was_planned_is_told_and_stops_the_meta(send):
+    file = send.folder / send.frame["file"][3]
+    file.write_bytes(b"another" + file.read_bytes()[7:])
+    log, _ = send()
+    assert log["outcome"].value_counts().to_dict() == {"uploaded": 39, "changed": 1, "failed": 1}
+
+
+def test_a_file_that_is_missing_fails_unless_it_was_expected_to_be_refused(send):
+    (send.folder / send.frame["file"][0]).unlink()
+    assert send()[0]["outcome"].value_counts().to_dict() == {"uploaded": 39, "failed": 2}
+    frame = send.frame.assign(expected=["image-missing"] + ["imported"] * 39)
+    assert send(batch=frame)[0]["outcome"].value_counts().to_dict() == {"unchanged": 39, "missing": 1, "uploaded": 1}
+
+
+def test_names_never_lead_out_of_the_folder(send, tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    frame = send.frame.head(1).assign(PicName="../secret.jpg", file="../secret.jpg", digest=None)
+    log, did = send(batch=frame)
+    assert log["outcome"].tolist() == ["failed", "failed"] and did["PutObject"] == 0
+
+
+@pytest.mark.parametrize(("kind", "code"), [("denied", "AccessDenied"), ("skew", "RequestTimeTooSkewed")])
+def test_what_no_file_gets_past_stops_at_once(send, sandbox, kind, code):
+    sandbox.set_faults(Fault(kind, operation="PutObject"))
+    with pytest.raises(StorageError) as caught:
+        send()
+    assert caught.value.code == code and caught.value.request_id and caught.value.__cause__ is not None
+    assert len([r for r in sandbox.requests if r.operation == "PutObject"]) <= 8
+
+
+def test_no_bucket_and_a_wrong_secret_are_told_apart(send, sandbox):
+    with pytest.raises(StorageError, match=r"NoSuchBucket.*make the bucket"):
+        send(sandbox.settings.with_(bucket="another-bucket"))
+    key = sandbox.settings.oss_credentials.credentials()
+    wrong = StaticCredentials(Credentials(key.access_key_id, "not-the-secret"))
+    with pytest.raises(StorageError, match="SignatureDoesNotMatch"):
+        send(sandbox.settings.with_(oss_credentials=wrong))
+
+
+def test_expired_credentials_are_asked_for_again(send, sandbox):
+    old, new = sandbox.issue_token(60), sandbox.issue_token(100_000)
+    sandbox.clock.advance(3600)
+
+    class Provider:
+        asked = 0
+
+        def credentials(self):
+            self.asked += 1
+            return old if self.asked == 1 else new
+
+    provider, clock = Provider(), FakeClock()
+    bucket = open_bucket(sandbox.settings.with_(oss_credentials=provider))
+    sender = Sender(bucket, clock, Pace(2, clock), patience=60, stop=threading.Event())
+    sent = sender.send_bytes(Item("increment/a.jpg", "a.jpg", "", 3, None), b"abc")
+    assert (sent.outcome, sent.attempts, provider.asked) == ("uploaded", 2, 2)
+    with pytest.raises(StorageError, match="expired"):
+        send(sandbox.settings.with_(oss_credentials=StaticCredentials(old)))
+
+
+def test_what_oss_asks_to_wait_is_waited(send, sandbox):
+    sandbox.set_faults(
+        Fault("503", count=3, operation="PutObject", retry_after=17),
+        Fault("503", count=1, operation="PutObject", qos_delay=31_000),
+    )
+    clock = FakeClock()
+    assert send(clock=clock)[0]["outcome"].eq("uploaded").all()
+    assert sum(pause >= 17 for pause in clock.slept) >= 3 and sum(pause >= 31 for pause in clock.slept) >= 1
+
+
+def test_a_server_that_takes_nothing_is_given_up(send, sandbox):
+    sandbox.set_faults(Fault("500", operation="PutObject"))
+    with pytest.raises(StorageError, match="has taken nothing"):
+        send(patience=60)
+
+
+def test_without_the_right_to_list_each_object_is_asked_for(sandbox, send, caplog):
+    sandbox.set_faults(Fault("denied", operation="ListObjects"))
+    with caplog.at_level(logging.WARNING):
+        assert send()[0]["outcome"].eq("uploaded").all()
+        log, did = send()
+    assert log["outcome"].eq("unchanged").all() and did["HeadObject"] >= 41 and did["PutObject"] == 0
+    assert "may not list" in caplog.text
+
+
+def test_strays_are_named_and_left(send, sandbox):
+    send()
+    log, did = send(batch=send.frame.head(39), replace=True)
+    assert log.attrs["strays"]["key"].tolist() == ["increment/" + send.frame["PicName"][39]]
+    assert did["DeleteObject"] == 0
+
+
+def test_a_meta_of_unknown_origin_is_not_replaced_without_being_told(send):
+    send()
+    with pytest.raises(ConfigError, match="replace=True"):
+        send(batch=send.frame.head(39))
+    assert send(batch=send.frame.head(39), replace=True)[0].iloc[-1]["outcome"] == "uploaded"
+
+
+def test_a_dry_run_sends_nothing(send):
+    log, did = send(dry_run=True)
+    assert log["outcome"].eq("planned").all() and did["PutObject"] == 0
+
+
+def test_somebody_elses_meta_written_meanwhile_is_detected(send, sandbox, monkeypatch):
+    module = importlib.import_module("imgprep.oss.upload")
+
+    original = module._look_again
+
+    def meanwhile(*arguments):
+        open_bucket(sandbox.settings).put_object("increment/increment.meta", b"{}\n")
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "_look_again", meanwhile)
+    with pytest.raises(StorageError, match="two uploads to one path"):
+        send()
+
+
+def test_an_image_overwritten_meanwhile_is_detected(send, sandbox, monkeypatch):
+    module = importlib.import_module("imgprep.oss.upload")
+
+    original = module._look_again
+
+    def meanwhile(*arguments):
+        open_bucket(sandbox.settings).put_object("increment/" + send.frame["PicName"][5], b"theirs")
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "_look_again", meanwhile)
+    assert send()[0]["outcome"].value_counts().to_dict() == {"uploaded": 39, "failed": 2}
+
+
+def test_two_uploads_to_one_path_on_one_machine_are_detected(send, sandbox):
+    from imgprep.oss import only_one
+
+    at = sandbox.settings
+    with (
+        only_one(f"upload to {at.oss_url} {at.bucket}/{at.prefix}"),
+        pytest.raises(ConfigError, match="another imgprep"),
+    ):
+        send()
+
+
+def test_several_processes_send_everything(sandbox, tmp_path):
+    frame = make_blobs(tmp_path / "images", 420, size=100)
+    log = upload(frame, tmp_path / "images", sandbox.settings, progress=False, runs=tmp_path, processes=2, threads=2)
+    assert log["outcome"].eq("uploaded").all()
+    assert len([r for r in sandbox.requests if r.operation == "PutObject"]) == 421
+
+
+def test_two_thousand_files_under_every_fault_end_complete(sandbox, tmp_path):
+    frame = make_blobs(tmp_path / "images", 2000, size=200)
+    sandbox.set_faults(*(Fault(kind, rate=0.01, operation="PutObject", seed=at) for at, kind in enumerate(
+        ["503", "reset", "answer_lost", "wrong_crc"])))  # fmt: skip
+    log = upload(
+        frame, tmp_path / "images", sandbox.settings, progress=False, clock=FakeClock(), runs=tmp_path, threads=4
+    )
+    assert log["outcome"].eq("uploaded").all()
+    puts = Counter(r.key for r in sandbox.requests if r.operation == "PutObject" and r.status == 200)
+    assert set(puts.values()) == {1}, "an object that was stored is not stored again"
+    sandbox.set_faults()
+    again = upload(frame, tmp_path / "images", sandbox.settings, progress=False, clock=FakeClock(), runs=tmp_path)
+    assert again["outcome"].eq("unchanged").all()
+
+
+def test_no_secret_is_logged(sandbox, tmp_path, caplog):
+    token = sandbox.issue_token(3600)
+    settings = sandbox.settings.with_(
+        oss_credentials=StaticCredentials(token), imagesearch_credentials=StaticCredentials(token)
+    )
+    with caplog.at_level(logging.DEBUG):
+        upload(make_batch(tmp_path / "batch"), None, settings, progress=False, runs=tmp_path / "runs")
+    assert caplog.text
+    for secret in (token.access_key_secret, token.security_token):
+        assert secret not in caplog.text
+        assert all(secret.encode() not in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
