@@ -1,7 +1,7 @@
 """Every rule of the service, asked of every row: (catalogue, facts, regions) → findings.
 
 A new rule is one entry in the ``RULES`` of the file of its kind: `rows` (fields), `names` (PicName), `pictures`
-(images and regions), `batch` (rows against each other). `rules_table` shows them all.
+(images), `areas` (regions), `batch` (rows against each other). `rules_table` shows them all.
 """
 
 from __future__ import annotations

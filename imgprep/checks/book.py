@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.checks import batch, names, pictures, rows
+from imgprep.checks import areas, batch, names, pictures, rows
 from imgprep.checks.limits import limits_for, nearest, service_type
 from imgprep.checks.rules import Rule, run_rules
 from imgprep.checks.sheet import make_sheet
@@ -17,7 +17,7 @@ from imgprep.findings import Severity
 from imgprep.frames import attach, to_pandas
 
 #: Every rule, in the order in which the findings of a row come.
-RULES: tuple[Rule, ...] = (*rows.RULES, *names.RULES, *pictures.RULES, *pictures.REGION_RULES, *batch.RULES)
+RULES: tuple[Rule, ...] = (*rows.RULES, *names.RULES, *pictures.RULES, *areas.RULES, *batch.RULES)
 
 #: What a shop may set a rule to.
 SETTINGS: tuple[str, ...] = (*(severity.value for severity in Severity), "off")
