@@ -112,9 +112,10 @@ def _read(block: bytes, state: _Reading) -> None:
     _count_carriages(lines, block, before, state)
     texts = _texts(lines)
     plain = _matching(texts, _CANONICAL)
-    fast = _parsed(block if plain.all() else b"".join(lines.filter(plain)), plain)
     numbers = pl.int_range(before + 1, state.lines + 1, dtype=pl.Int64, eager=True).alias("line")
-    frames = [fast.with_columns(numbers.filter(plain)).select("line", *SCHEMA)]
+    fast = _parsed(block if plain.all() else b"".join(lines.filter(plain)), plain)
+    fast = fast.with_columns(numbers.filter(plain)).select("line", *SCHEMA)
+    frames = [fast]
     bad: set[tuple[int, str]] = set()
     if fast.height < len(lines):
         loose = ~plain & _matching(texts, _ANY_ORDER)
@@ -124,7 +125,7 @@ def _read(block: bytes, state: _Reading) -> None:
         frames.append(found.filter(once).select("line", *SCHEMA))
         left = ~(plain | numbers.is_in(frames[1]["line"].implode()))
         frames.append(_slow(lines.filter(left), numbers.filter(left), state, bad))
-    frame = pl.concat(frames).sort("line")
+    frame = pl.concat(frames).sort("line") if len(frames) > 1 else fast
     # A field that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
     state.problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in bad]
     broken = {line for line, _ in bad}
