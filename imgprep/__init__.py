@@ -31,6 +31,7 @@ _HOME: dict[str, str] = {
     "RegionStore": "store",
     "suggest_region": "suggest",
     "summary": "checks",
+    "fetch_images": "images",
     "inspect_images": "images",
     "prepare_images": "images",
     "transform_region": "images",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imgprep.images.facts import FACT_COLUMNS, FACT_MEANING, Problem, Tier
+    from imgprep.images.fetch import FETCH_COLUMNS, fetch_images
     from imgprep.images.inspect import inspect_images
     from imgprep.images.listing import list_names
     from imgprep.images.prepare import prepare_images, transform_region
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 _HOME = {
     "FACT_COLUMNS": "facts",
     "FACT_MEANING": "facts",
+    "FETCH_COLUMNS": "fetch",
     "MAX_PIXELS": "upright",
     "NotAnImage": "upright",
     "Problem": "facts",
     "Tier": "facts",
     "TooManyPixels": "upright",
     "facts_frame": "table",
+    "fetch_images": "fetch",
     "inspect_images": "inspect",
     "list_names": "listing",
     "open_upright": "upright",
@@ -36,12 +39,14 @@ _HOME = {
 __all__ = [
     "FACT_COLUMNS",
     "FACT_MEANING",
+    "FETCH_COLUMNS",
     "MAX_PIXELS",
     "NotAnImage",
     "Problem",
     "Tier",
     "TooManyPixels",
     "facts_frame",
+    "fetch_images",
     "inspect_images",
     "list_names",
     "open_upright",

@@ -1,0 +1,251 @@
+"""Images that an export names by URL → files, and the PicNames they go by."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+import urllib3
+
+from imgprep.errors import ConfigError
+from imgprep.images.probe import kind_of
+
+#: Extension of what was fetched, by content.
+_EXTENSION = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif"}
+_OTHER = {"AVIF": "avif", "HEIF": "heic"}
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_PIECE = 65_536
+
+#: Column → dtype of the log; one row per distinct URL.
+FETCH_COLUMNS: dict[str, str] = {
+    "url": "str",
+    "PicName": "str",
+    "bytes": "Int64",
+    "digest": "str",
+    "attempts": "Int64",
+    "problem": "str",
+    "detail": "str",
+}
+
+
+def fetch_images(
+    catalogue: pd.DataFrame,
+    into: str | os.PathLike[str],
+    *,
+    column: str = "PicName",
+    at_once: int = 8,
+    per_host: int = 4,
+    tries: int = 4,
+    pause: float = 0.5,
+    seconds: float = 30.0,
+    max_bytes: int = 67_108_864,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fetch every image that a catalogue names by URL.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        From `load_catalogue`.
+    into : path
+        Folder of the files; made where it is not there. What is there already is not fetched again.
+    column : str
+        The column that holds URLs; rows without one are passed over.
+    at_once, per_host : int
+        Most requests at a time, and at one host.
+    tries : int
+        How often a request that may succeed later is made (no answer, 408, 425, 429, 5xx).
+    pause : float
+        Seconds before the second try; doubled each time. A server's Retry-After counts for more, up to a minute.
+    seconds : float
+        Longest wait for a connection or for the next bytes; ten times as long for a whole file.
+    max_bytes : int
+        Larger files are given up.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA where
+        there is none): bad_url, not_found, refused, http_error, timeout, unreachable, too_large, cut_off, not_an_image.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column.
+    """
+    if column not in catalogue.columns:
+        raise ConfigError(f"column {column!r}: the catalogue has none; it has {', '.join(map(str, catalogue.columns))}")
+    into = Path(into)
+    into.mkdir(parents=True, exist_ok=True)
+    urls = list(dict.fromkeys(url.strip() for url in catalogue[column].dropna().astype(str) if "://" in url))
+    fetcher = _Fetcher(into, at_once, per_host, tries=tries, pause=pause, seconds=seconds, max_bytes=max_bytes)
+    rows = dict(_fetched(fetcher, urls, at_once, progress))
+    return pd.DataFrame([rows[url] for url in urls], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
+
+
+def url_stem(url: str) -> str:
+    """Return the start of a file name for `url`: readable, the same every time, never shared by two URLs.
+
+    Examples
+    --------
+    >>> url_stem("https://shop.example/p/red%20dress.jpg?w=800")
+    'red-dress-f22fa0ab'
+    """
+    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    stem = last.rpartition(".")[0] if re.search(r"\.[A-Za-z0-9]{2,5}$", last) else last
+    readable = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "image"
+    return f"{readable}-{hashlib.md5(url.encode()).hexdigest()[:8]}"
+
+
+def _fetched(fetcher: _Fetcher, urls: list[str], at_once: int, progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
+
+    with ThreadPoolExecutor(at_once) as threads, tqdm(total=len(urls), disable=not progress, unit="image") as bar:
+        futures = {threads.submit(fetcher.fetch, url): url for url in urls}
+        try:
+            for future in as_completed(futures):
+                bar.update()
+                yield futures[future], future.result()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+class _Failed(Exception):
+    def __init__(self, problem: str, detail: str, *, again: bool = False, after: float = 0.0) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.again = again
+        self.after = after
+
+
+class _Fetcher:
+    def __init__(
+        self, into: Path, at_once: int, per_host: int, *, tries: int, pause: float, seconds: float, max_bytes: int
+    ) -> None:
+        self._into = into
+        self._tries = max(tries, 1)
+        self._pause = pause
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._pool = urllib3.PoolManager(
+            num_pools=at_once, maxsize=per_host, block=True, headers={"User-Agent": "imgprep", "Accept": "image/*"}
+        )
+        self._per_host = per_host
+        self._hosts: dict[str, threading.Semaphore] = {}
+        self._lock = threading.Lock()
+
+    def fetch(self, url: str) -> dict[str, Any]:
+        """Return one row of the log."""
+        row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
+        row |= {"url": url, "attempts": 0}
+        try:
+            host = _host(url)
+            stem = url_stem(url)
+            there = self._there(stem)
+            while there is None:
+                row["attempts"] += 1
+                try:
+                    with self._turn(host):
+                        there = self._get(url, stem)
+                except _Failed as failed:
+                    if not failed.again or row["attempts"] >= self._tries:
+                        raise
+                    time.sleep(max(min(failed.after, 60.0), self._pause * 2 ** (row["attempts"] - 1)))
+        except _Failed as failed:
+            return row | {"problem": failed.problem, "detail": failed.detail[:300]}
+        except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
+            return row | {"problem": "unreachable", "detail": f"{type(error).__name__}: {error}"[:300]}
+        data = there.read_bytes()
+        return row | {"PicName": there.name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
+
+    def _there(self, stem: str) -> Path | None:
+        for extension in (*_EXTENSION.values(), *_OTHER.values()):
+            place = self._into / f"{stem}.{extension}"
+            if place.is_file():  # files get their name only when they are whole
+                return place
+        return None
+
+    def _turn(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            return self._hosts.setdefault(host, threading.Semaphore(self._per_host))
+
+    def _get(self, url: str, stem: str) -> Path:
+        ends = time.monotonic() + 10 * self._seconds
+        try:
+            answer = self._pool.request(
+                "GET", url, preload_content=False, timeout=self._seconds, retries=urllib3.Retry(0, redirect=5)
+            )
+        except (urllib3.exceptions.TimeoutError, urllib3.exceptions.HTTPError) as error:
+            raise _unreached(error) from error
+        try:
+            _judge(answer)
+            data = self._body(answer, ends)
+        except urllib3.exceptions.HTTPError as error:
+            answer.close()
+            raise _unreached(error, "cut_off") from error
+        except _Failed:
+            answer.close()
+            raise
+        answer.release_conn()
+        kind = kind_of(data)
+        extension = {**_EXTENSION, **_OTHER}.get(kind or "")
+        if extension is None:
+            raise _Failed("not_an_image", f"the server sent {kind or 'something else'} instead of an image")
+        place = self._into / f"{stem}.{extension}"
+        draft = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.draft")
+        draft.write_bytes(data)
+        draft.replace(place)
+        return place
+
+    def _body(self, answer: urllib3.BaseHTTPResponse, ends: float) -> bytes:
+        pieces = []
+        size = 0
+        for piece in answer.stream(_PIECE):
+            size += len(piece)
+            if size > self._max_bytes:
+                raise _Failed("too_large", f"more than {self._max_bytes:,} bytes")
+            if time.monotonic() > ends:
+                raise _Failed("timeout", f"not whole after {10 * self._seconds:g} s")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise _Failed("bad_url", str(error)) from None
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        raise _Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
+    return host
+
+
+def _judge(answer: urllib3.BaseHTTPResponse) -> None:
+    status = answer.status
+    if status == 200:
+        return
+    after = answer.headers.get("Retry-After", "")
+    detail = f"HTTP {status} {answer.reason or ''}".strip()
+    problem = {404: "not_found", 410: "not_found", 401: "refused", 403: "refused"}.get(status, "http_error")
+    raise _Failed(problem, detail, again=status in _TRY_AGAIN, after=float(after) if after.isdigit() else 0.0)
+
+
+def _unreached(error: BaseException, problem: str = "unreachable") -> _Failed:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and "redirect" in str(error.reason):
+        return _Failed("http_error", text)
+    late = isinstance(error, urllib3.exceptions.TimeoutError) or "timed out" in text.lower()
+    return _Failed("timeout" if late else problem, text, again=True)
