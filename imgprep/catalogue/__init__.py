@@ -1,6 +1,18 @@
-"""A shop's export → the canonical catalogue frame."""
+"""A shop's export → the canonical frame; presets; column maps; matching files to products; drift."""
 
+from imgprep.catalogue.columns import load_columns, parse_columns
 from imgprep.catalogue.load import load_catalogue
-from imgprep.catalogue.suggest import suggest_columns
+from imgprep.catalogue.names import is_url, pic_name_for_url
+from imgprep.catalogue.suggest import as_map, suggest_columns
+from imgprep.catalogue.template import preview_custom_content
 
-__all__ = ["load_catalogue", "suggest_columns"]
+__all__ = [
+    "as_map",
+    "is_url",
+    "load_catalogue",
+    "load_columns",
+    "parse_columns",
+    "pic_name_for_url",
+    "preview_custom_content",
+    "suggest_columns",
+]

@@ -1,167 +1,286 @@
-"""An export of any shop → the catalogue frame: one row per image of a product."""
+"""From a shop's export to the canonical frame: read, understand, one row per image, the fields."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 
-from imgprep.catalogue.columns import Spec, load_columns, make_field, parse_columns
+from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.catalogue.lists import split_column
 from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.presets import Shape, choose_preset
-from imgprep.catalogue.raw import note
+from imgprep.catalogue.raw import TEXT, note
 from imgprep.catalogue.read import read_raw
 from imgprep.errors import CatalogueError
 from imgprep.fields import FIELD_NAMES
-from imgprep.findings import findings_frame
-from imgprep.frames import attach, to_pandas
+from imgprep.findings import FINDING_COLUMNS, Basis, Severity, findings_frame
+from imgprep.frames import attach
 
-#: Columns that the catalogue frame adds; the export's own of these names are kept under another.
-_OURS = ("row", "image_url")
-_IMAGES = "_images"
+#: Column of the addresses of images that the catalogue names by URL.
+IMAGE_URL = "image_url"
+
+_TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
 
 
 def load_catalogue(
-    path: str | Path, *, preset: str = "auto", columns: Mapping[str, Any] | str | Path | None = None
+    path: str | Path, *, preset: str = "auto", columns: ColumnMap | str | Path | None = None
 ) -> pd.DataFrame:
-    """Load a shop's export into the canonical frame, everything as text as found.
+    """Load what a shop exports into one canonical table, one row per image of a product.
+
+    Nothing is converted on the way in: ``007``, ``NA``, ``null`` and ``1e5`` stay as they are, and only an empty cell
+    is missing. What was repaired, refused or decided is in ``.attrs``.
 
     Parameters
     ----------
     path : path
-        CSV or TSV (delimiter and encoding are sniffed: UTF-8 with or without BOM, UTF-16, GB18030), Excel, Parquet,
-        JSON Lines, a JSON array, or a Google Merchant feed in XML.
-    preset : str
-        How the shop system lays out its exports: ``fields``, ``shopify``, ``woocommerce``, ``magento``, ``google``,
-        ``plain``; ``auto`` recognises it, and says which and why in ``.attrs["preset"]``.
+        CSV or TSV (delimiter and encoding found out; BOM, UTF-8, UTF-16, GB18030), Excel, Parquet, JSON Lines, JSON,
+        or a Google Merchant feed in XML. The content decides, not the extension.
+    preset : {"auto", "fields", "shopify", "woocommerce", "magento", "google", "plain"}
+        How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` says which and why.
     columns : mapping or path, optional
-        The column map: field of increment.meta → a column, ``"a template with {column}"``, or a table with
-        ``column`` (and ``scale``, ``map``, ``default``), ``template`` or ``value``. A path is a TOML file of one.
-        It wins over the preset, field by field.
+        A column map, or a TOML file of one (a project file's ``[shop.columns]`` counts). It wins over the preset,
+        field by field. See `parse_columns` for its forms.
 
     Returns
     -------
-    pandas.DataFrame
-        One row per image: ``row`` (record number in the source, 1 = first data record), the fields that are known,
-        ``image_url`` where images are named by URL (``PicName`` is then made from it), and the source's own columns.
-        A product without an image keeps one row, without PicName. ``.attrs["findings"]``: what was repaired, refused
-        or has no image. ``.attrs["preset"]``: its ``name`` and ``why``.
+    DataFrame
+        ``row`` (Int64, record number, 1 = first data record), the fields of increment.meta that are known, as text;
+        ``image_url`` where images are named by URL (PicName is then made of it); every source column under its own
+        name. A product without any image stays as one row without PicName.
 
     Raises
     ------
     CatalogueError
         The file cannot be read at all, or the column map names what does not exist.
 
+    Notes
+    -----
+    Source of the fields: guide, "Prepare the increment.meta file".
+
     Examples
     --------
-    >>> import tempfile, pathlib
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "export.csv"
-    >>> _ = file.write_text("sku,photo\\n007,a.jpg\\n")
-    >>> load_catalogue(file, columns={"ProductId": "sku", "PicName": "photo"}).to_dict("records")
-    [{'row': 1, 'ProductId': '007', 'PicName': 'a.jpg', 'sku': '007', 'photo': 'a.jpg'}]
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "export.csv"
+    >>> _ = file.write_text("sku;title;image\\n007;Shirt;a.jpg\\n", encoding="utf-8")
+    >>> catalogue = load_catalogue(file)
+    >>> catalogue[["row", "ProductId", "PicName"]].to_numpy().tolist(), catalogue.attrs["preset"]["name"]
+    ([[1, '007', 'a.jpg']], 'plain')
     """
     raw = read_raw(Path(path))
+    said, where = load_columns(columns) if columns is not None else ({}, "columns")
+    own = parse_columns(said, raw.table.column_names, where)
     chosen, why = choose_preset(preset, raw)
     shape = chosen.shape(raw)
-    source = pl.from_arrow(shape.table)
-    assert isinstance(source, pl.DataFrame)  # noqa: S101  a table is never a series
-    said, where = load_columns(columns) if columns is not None else ({}, "columns")
-    specs = _specs(shape, source.columns, said, where)
-    rows = pl.Series("row", shape.rows).cast(pl.Int64)
-    # What a preset doubts about a field does not matter where the user says it.
-    notes = [*raw.notes, *(item for item in shape.notes if item.get("field") not in said)]
-    made = [rows]
+    if chosen.name == "plain" and {"ProductId", "PicName"} <= set(own):
+        # Where the map says it all, what was guessed is of no interest.
+        shape = Shape(shape.table, shape.rows, {}, "product and images are as the column map says")
+    specs = {**parse_columns(shape.columns, shape.table.column_names, chosen.name), **own}
+    notes = [*raw.notes, *shape.notes]
+    table, rows, pictures = _per_image(shape, specs, notes)
+    fields: dict[str, pa.ChunkedArray | pa.Array] = {}
     for name in FIELD_NAMES:
-        if name in specs and name != "PicName":
-            series, more = make_field(specs[name], source.select(list(dict.fromkeys(specs[name].needs))), rows)
-            made.append(series.rename(name))
-            notes += more
-    frame = pl.DataFrame(made).hstack(_kept(source, [series.name for series in made], "PicName" in specs))
-    if "PicName" in specs:
-        frame = _one_row_per_image(frame, _images(specs["PicName"], source, shape), grouped=shape.grouped)
-        frame, more = _named(frame)
-        notes += [*more, *_without_image(frame)]
-    order = ["row", *(name for name in FIELD_NAMES if name in frame.columns)]
-    frame = frame.select(*order, pl.exclude(order))
-    about = {"name": chosen.name, "why": f"{why}; {shape.why}", "read": raw.how}
-    catalogue = attach(to_pandas(frame), findings=findings_frame(notes))
-    catalogue.attrs["preset"] = about
-    return catalogue
+        if name == "PicName" and pictures is not None:
+            fields[name] = pictures
+        elif name in specs:
+            fields[name] = _field(specs[name], table, rows, notes)
+    if pictures is not None:
+        fields.update(_named_by_url(fields["PicName"]))
+    for name in ("ProductId", "PicName"):
+        if name in fields:
+            fields[name] = _unquoted(name, fields[name], rows, notes)
+    frame = _assembled(rows, fields, table, notes)
+    findings = [findings_frame(notes), _without_image(frame)]
+    found = pd.concat([part for part in findings if len(part)] or findings[:1], ignore_index=True)
+    frame.attrs["preset"] = {
+        "name": chosen.name,
+        "why": why + ("; " + shape.why if shape.why else ""),
+        "read": raw.how,
+        "columns": {name: ", ".join(spec.needs) or spec.value for name, spec in specs.items()},
+    }
+    return attach(frame, findings=found)
 
 
-def _specs(shape: Shape, names: list[str], said: Mapping[str, Any], where: str) -> dict[str, Spec]:
-    specs = {**parse_columns(shape.columns, names), **parse_columns(said, names, where)}
-    if "ProductId" not in specs and "PicName" not in specs:
-        raise CatalogueError(
-            "no column looks like a product's id or an image; say which they are: "
-            f"columns={{'ProductId': …, 'PicName': …}}. There are: {', '.join(names[:30])}"
-        )
-    return specs
+def _series(table: pa.Table, name: str) -> pl.Series:
+    # Texts are shared, not copied: only their offsets are made anew.
+    series = pl.from_arrow(table[name])
+    assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
+    return series.alias(name)
 
 
-def _kept(source: pl.DataFrame, taken: list[str], images: bool) -> pl.DataFrame:
-    """The source's own columns; fields of the same name have taken their place."""
-    left_out = {*taken, *(("PicName",) if images else ())} - set(_OURS)
-    kept = source.select(name for name in source.columns if name not in left_out)
-    return kept.rename({name: f"{name} (source)" for name in _OURS if name in kept.columns})
+def _arrow(series: pl.Series) -> pa.Array:
+    return series.cast(pl.String).to_arrow().cast(TEXT)
 
 
-def _images(spec: Spec, source: pl.DataFrame, shape: Shape) -> pl.Series:
-    """A list of images for each record."""
-    if spec.template is not None or spec.value is not None or not spec.split:
-        single, _ = make_field(spec, source.select(list(dict.fromkeys(spec.needs))), pl.Series(shape.rows))
-        return single.to_frame(_IMAGES).select(pl.concat_list(_IMAGES)).to_series()
-    lists = pl.DataFrame([split_column(source[name]).alias(name) for name in spec.columns])
-    together = pl.concat_list(pl.col(name).fill_null([]) for name in spec.columns)
-    if shape.clean is not None:
-        together = together.list.eval(shape.clean(pl.element()))
-    return lists.select(together.list.drop_nulls().list.unique(maintain_order=True).alias(_IMAGES)).to_series()
-
-
-def _one_row_per_image(frame: pl.DataFrame, images: pl.Series, *, grouped: bool) -> pl.DataFrame:
-    frame = frame.with_columns(images.alias("PicName")).explode("PicName", empty_as_null=True, keep_nulls=True)
-    if not grouped or "ProductId" not in frame.columns:
-        return frame
-    # Several records are one product: each of its images once, and no bare record beside them.
-    first = pl.struct("ProductId", "PicName").is_first_distinct() | pl.col("ProductId").is_null()
-    has_image = pl.col("PicName").is_not_null().any().over("ProductId")
-    return frame.filter(first & (pl.col("PicName").is_not_null() | ~has_image))
-
-
-def _named(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Give images that are named by URL a PicName, and keep the URL."""
-    urls = [name for name in frame["PicName"].drop_nulls().unique() if is_url(name)] if _any_url(frame) else []
-    if not urls:
-        return frame, []
-    table = pl.DataFrame({"PicName": urls, "_name": [pic_name_for_url(url) for url in urls]})
-    frame = frame.join(table, on="PicName", how="left", maintain_order="left")
-    known = pl.col("_name").is_not_null()
-    frame = frame.with_columns(
-        pl.when(known).then("PicName").alias("image_url"), pl.coalesce("_name", "PicName").alias("PicName")
+def _per_image(
+    shape: Shape, specs: dict[str, Spec], notes: list[dict[str, Any]]
+) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
+    """One row per image: the source columns, the record numbers, and the images' names."""
+    spec = specs.get("PicName")
+    if spec is None or not spec.columns:
+        return shape.table, shape.rows, None
+    if not spec.split and not shape.grouped:
+        return shape.table, shape.rows, shape.table[spec.columns[0]]
+    lists = [split_column(_series(shape.table, name)) for name in spec.columns]
+    if not shape.grouped and len(lists) == 1 and (lists[0].list.len().max() or 0) <= 1:
+        return shape.table, shape.rows, _arrow(lists[0].list.first())
+    product = specs.get("ProductId")
+    group = (
+        make_field(product, _needed(product, shape.table), pl.Series(shape.rows))[0]
+        if product is not None and shape.grouped
+        else None
     )
-    return frame.drop("_name"), []
+    frame = pl.DataFrame({"_i": pl.int_range(shape.table.num_rows, eager=True)}).with_columns(
+        _image=pl.concat_list(
+            [
+                part.fill_null(pl.Series([[]], dtype=pl.List(pl.String))).alias(str(place))
+                for place, part in enumerate(lists)
+            ]
+        ),
+        _group=group if group is not None else pl.lit(None, dtype=pl.String),
+    )
+    frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
+    if shape.clean is not None:
+        frame = frame.with_columns(shape.clean(pl.col("_image")).alias("_image"))
+    # A record that has images keeps no row without one; nor does it name one twice.
+    frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
+    frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
+    if shape.grouped:
+        frame = _per_product(frame, shape, notes)
+    taken = pa.array(frame["_i"].to_numpy())
+    return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), _arrow(frame["_image"])
 
 
-def _any_url(frame: pl.DataFrame) -> bool:
-    return bool(frame["PicName"].str.contains("//", literal=True).any())
-
-
-def _without_image(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    wanted = pl.col("PicName").is_null()
-    if "OperationType" in frame.columns:
-        wanted &= pl.col("OperationType").fill_null("ADD") != "DELETE"
-    columns = ["row", *(["ProductId"] if "ProductId" in frame.columns else [])]
-    return [
-        note(
-            "product-without-image",
-            f"record {row['row']} has no image",
-            "give the product a photograph; its row is kept, and left out of the batch",
-            field="PicName",
-            **row,
+def _per_product(frame: pl.DataFrame, shape: Shape, notes: list[dict[str, Any]]) -> pl.DataFrame:
+    """Each image of a product once; a product without any keeps its first record."""
+    known = pl.col("_group").is_not_null()
+    pictured = pl.col("_image").is_not_null().any().over("_group")
+    again = known & ~pl.struct("_group", "_image").is_first_distinct()
+    empty = known & pl.col("_image").is_null() & pictured
+    marked = frame.with_columns(again.alias("_again"), empty.alias("_empty"))
+    repeated = marked.filter(pl.col("_again") & pl.col("_image").is_not_null())
+    if repeated.height:
+        first = repeated.row(0, named=True)
+        notes.append(
+            note(
+                "image-repeated",
+                f"{repeated.height:,} times an image stands again on the same product, and is taken once",
+                "nothing to do",
+                severity=Severity.INFO,
+                row=shape.rows[first["_i"]].as_py(),
+                ProductId=first["_group"],
+                value=first["_image"],
+            )
         )
-        for row in frame.filter(wanted).select(columns).iter_rows(named=True)
-    ]
+    return marked.filter(~pl.col("_again") & ~pl.col("_empty"))
+
+
+def _needed(spec: Spec, table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame([_series(table, name) for name in dict.fromkeys(spec.needs)])
+
+
+def _field(spec: Spec, table: pa.Table, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
+    plain = spec.value is None and spec.template is None and spec.table is None and spec.scale is None
+    if plain:
+        return table[spec.columns[0]]  # the very same memory
+    series, more = make_field(spec, _needed(spec, table), pl.Series(rows))
+    notes += more
+    return _arrow(series)
+
+
+def _named_by_url(pictures: Any) -> dict[str, Any]:
+    """PicName and image_url, where images are named by URL."""
+    series = pl.Series(pictures)
+    mark = series.str.contains("//", literal=True)
+    if not mark.any():
+        return {}
+    urls = [text for text in series.filter(mark.fill_null(value=False)).unique(maintain_order=True) if is_url(text)]
+    if not urls:
+        return {}
+    names = pl.DataFrame({"url": urls, "name": [pic_name_for_url(url) for url in urls]})
+    joined = series.alias("url").to_frame().join(names, on="url", how="left", maintain_order="left")
+    made = joined.select(
+        pl.coalesce("name", "url").alias("PicName"), pl.when(pl.col("name").is_not_null()).then("url").alias(IMAGE_URL)
+    )
+    return {"PicName": _arrow(made["PicName"]), IMAGE_URL: _arrow(made[IMAGE_URL])}
+
+
+def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
+    """Take away the apostrophe by which people keep a spreadsheet from changing an id."""
+    series = pl.Series(values)
+    mark = series.str.starts_with("'").fill_null(value=False) & ~series.str.ends_with("'").fill_null(value=False)
+    count = int(mark.sum())
+    if not count:
+        return values
+    place = int(mark.arg_max() or 0)
+    notes.append(
+        note(
+            "apostrophe-removed",
+            f"{count:,} times {name} started with an apostrophe, a spreadsheet's mark of text; it was taken away",
+            "export the ids as text, without it",
+            severity=Severity.INFO,
+            row=rows[place].as_py(),
+            field=name,
+            value=series[place],
+        )
+    )
+    mended = pl.DataFrame({"text": series, "mark": mark}).select(
+        pl.when("mark").then(pl.col("text").str.slice(1)).otherwise("text")
+    )
+    return _arrow(mended.to_series())
+
+
+def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
+    columns: dict[str, Any] = {"row": rows, **fields}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in FIELD_NAMES and name in fields and fields[name] is column:
+            continue  # the field is this column, as it stands
+        own = name
+        while own in columns or own in ("row", IMAGE_URL):
+            own += " (source)"
+        if own != name:
+            message = f"the export's own column {name!r} is called {own!r} here, as {name!r} is made of something else"
+            notes.append(note("column-renamed", message, "nothing to do", severity=Severity.INFO, field=own))
+        columns[own] = column
+    frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_TYPES.get)
+    return frame
+
+
+def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
+    """A finding for each product that has no image in any row."""
+    if "ProductId" not in frame.columns:
+        return findings_frame()
+    if "PicName" not in frame.columns:
+        message = "no column holds images, so that no product has one: match_files finds files by their names"
+        return findings_frame(
+            [note("catalogue-without-images", message, "say which column holds them: columns={'PicName': …}")]
+        )
+    empty = frame["PicName"].isna() | (frame["PicName"] == "")
+    if "OperationType" in frame.columns:
+        empty &= frame["OperationType"].str.strip().str.upper() != "DELETE"
+    if not empty.any():
+        return findings_frame()
+    lone = frame.loc[empty, ["row", "ProductId"]]
+    pictured = frame.loc[~empty, "ProductId"]
+    lone = lone[~lone["ProductId"].isin(pictured.dropna()) | lone["ProductId"].isna()]
+    lone = pd.concat([lone[lone["ProductId"].isna()], lone.dropna(subset="ProductId").drop_duplicates("ProductId")])
+    found = lone.sort_values("row", kind="stable").reset_index(drop=True)
+    return (
+        found.assign(
+            rule="product-without-image",
+            severity=Severity.WARNING.value,
+            basis=Basis.DOCUMENTED.value,
+            field="PicName",
+            message="the product has no image, so that it cannot be found",
+            fix="photograph it, or find its file with match_files",
+            fixable=False,
+        )
+        .reindex(columns=list(FINDING_COLUMNS))
+        .astype(FINDING_COLUMNS)
+    )
+
+
+__all__ = ["IMAGE_URL", "CatalogueError", "load_catalogue"]
