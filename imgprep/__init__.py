@@ -29,6 +29,7 @@ _HOME: dict[str, str] = {
     "write_meta": "meta",
     "check": "checks",
     "RegionStore": "store",
+    "RegionAnnotator": "widgets.annotator",
     "suggest_region": "suggest",
     "summary": "checks",
     "fetch_images": "images",

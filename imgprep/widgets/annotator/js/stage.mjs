@@ -1,0 +1,345 @@
+import { boxBetween, clamp, dragHandle, fit, handlePoints, hit, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+
+const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
+const EDGE_OF = { n: "y1", s: "y2", w: "x1", e: "x2" };
+
+// The stage: one canvas for the picture, one above it for the box, and the pointer. It knows no item but the one it
+// shows, and tells of a box with the id that the gesture began on.
+export class Stage {
+  // on: {box(id, box, edited), edge(name), detail(id, part), hint(text)}
+  constructor(element, on) {
+    this.element = element;
+    this.on = on;
+    this.back = document.createElement("canvas");
+    this.front = document.createElement("canvas");
+    element.append(this.back, this.front);
+    this.shown = null; // {id, picture, image: {w, h}}
+    this.box = null;
+    this.dashed = false;
+    this.edge = null;
+    this.view = { scale: 1, ox: 0, oy: 0 };
+    this.size = { w: 0, h: 0, dpr: 0 };
+    this.fitted = true;
+    this.gesture = null;
+    this.first = null; // first corner of two clicks
+    this.twoClick = false;
+    this.panning = false;
+    this.frame = 0;
+    this.detail = null;
+    this.timer = 0;
+    this.stop = new AbortController();
+    const listen = (name, handler, options = {}) => element.addEventListener(name, handler, { ...options, signal: this.stop.signal });
+    listen("pointerdown", (event) => this.down(event));
+    listen("pointermove", (event) => this.move(event));
+    listen("pointerup", (event) => this.up(event));
+    listen("pointercancel", () => this.cancel());
+    listen("wheel", (event) => this.wheel(event), { passive: false });
+    listen("contextmenu", (event) => this.gesture && event.preventDefault());
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(element);
+    this.resize();
+  }
+
+  // Show a picture at once, in this task; null shows nothing.
+  show(id, picture) {
+    this.cancel();
+    this.dropDetail();
+    this.shown = picture && picture.bitmap ? { id, picture, image: { w: picture.w, h: picture.h } } : null;
+    this.edge = null;
+    this.resize(false);
+    if (this.shown) this.view = fit(this.size, this.shown.image);
+    this.fitted = true;
+    this.paint();
+  }
+
+  setBox(box, dashed) {
+    this.box = box;
+    this.dashed = dashed;
+    this.paintFront();
+  }
+
+  setEdge(edge) {
+    this.edge = edge;
+    this.paintFront();
+  }
+
+  resize(paint = true) {
+    const w = this.element.clientWidth;
+    const h = this.element.clientHeight;
+    const dpr = window.devicePixelRatio || 1;
+    if (w === this.size.w && h === this.size.h && dpr === this.size.dpr) return;
+    this.size = { w, h, dpr };
+    for (const canvas of [this.back, this.front]) {
+      canvas.width = Math.max(1, Math.round(w * dpr));
+      canvas.height = Math.max(1, Math.round(h * dpr));
+      canvas.style.width = `${w}px`;
+      canvas.style.height = `${h}px`;
+    }
+    if (this.shown && this.fitted) this.view = fit(this.size, this.shown.image);
+    if (paint) this.paint();
+  }
+
+  paint() {
+    const context = this.back.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.back.width, this.back.height);
+    if (this.shown) {
+      const { picture, image } = this.shown;
+      const { dpr } = this.size;
+      const { scale, ox, oy } = this.view;
+      context.imageSmoothingEnabled = (scale * dpr * image.w) / picture.pw < 2;
+      context.setTransform(dpr * scale, 0, 0, dpr * scale, dpr * ox, dpr * oy);
+      context.drawImage(picture.bitmap, 0, 0, image.w, image.h);
+      if (this.detail) {
+        const { part, bitmap } = this.detail;
+        context.imageSmoothingEnabled = scale * dpr < 2;
+        context.drawImage(bitmap, part.x1, part.y1, part.x2 - part.x1, part.y2 - part.y1);
+      }
+    }
+    this.paintFront();
+  }
+
+  paintFront() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const context = this.front.getContext("2d");
+    const { dpr, w, h } = this.size;
+    context.setTransform(dpr, 0, 0, dpr, 0, 0);
+    context.clearRect(0, 0, w, h);
+    if (!this.shown) return;
+    const frame = toStage(this.view, { x1: 0, y1: 0, x2: this.shown.image.w, y2: this.shown.image.h });
+    if (this.box) {
+      const s = toStage(this.view, this.box);
+      if (!this.dashed) {
+        context.fillStyle = "rgba(10, 14, 22, 0.42)";
+        context.beginPath();
+        context.rect(frame.x, frame.y, frame.w, frame.h);
+        context.rect(s.x, s.y, s.w, s.h);
+        context.fill("evenodd");
+      }
+      const line = (width, style, dash = []) => {
+        context.lineWidth = width;
+        context.strokeStyle = style;
+        context.setLineDash(dash);
+        context.strokeRect(s.x, s.y, s.w, s.h);
+        context.setLineDash([]);
+      };
+      // A white line on a dark one is seen on every photograph.
+      line(4, "rgba(0, 0, 0, 0.55)");
+      line(2, this.dashed ? "#ffd24a" : "#38d6ff", this.dashed ? [8, 6] : []);
+      for (const [name, [x, y]] of Object.entries(handlePoints(this.view, this.box))) {
+        const chosen = EDGE_OF[name] && EDGE_OF[name] === this.edge;
+        const r = chosen ? 6 : 4.5;
+        context.fillStyle = chosen ? "#ff5c8a" : "#ffffff";
+        context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+        context.lineWidth = 1;
+        context.beginPath();
+        context.rect(x - r, y - r, 2 * r, 2 * r);
+        context.fill();
+        context.stroke();
+      }
+      const said = `${this.box.x2 - this.box.x1} × ${this.box.y2 - this.box.y1}`;
+      context.font = "12px ui-monospace, monospace";
+      const wide = context.measureText(said).width + 10;
+      const lx = clamp(s.x, 2, Math.max(2, w - wide - 2));
+      const ly = s.y > 24 ? s.y - 22 : Math.min(s.y + 6, h - 20);
+      context.fillStyle = "rgba(10, 14, 22, 0.8)";
+      context.fillRect(lx, ly, wide, 18);
+      context.fillStyle = "#ffffff";
+      context.fillText(said, lx + 5, ly + 13);
+    }
+    if (this.first) {
+      const s = toStage(this.view, { x1: this.first.x, y1: this.first.y, x2: this.first.x, y2: this.first.y });
+      context.strokeStyle = "#38d6ff";
+      context.lineWidth = 1;
+      context.beginPath();
+      context.moveTo(s.x, 0);
+      context.lineTo(s.x, h);
+      context.moveTo(0, s.y);
+      context.lineTo(w, s.y);
+      context.stroke();
+    }
+  }
+
+  soon() {
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.paintFront());
+  }
+
+  at(event) {
+    const rect = this.element.getBoundingClientRect(); // pointer events keep fractions of a pixel
+    return { x: event.clientX - rect.left, y: event.clientY - rect.top };
+  }
+
+  down(event) {
+    if (!this.shown || this.gesture) return;
+    const p = this.at(event);
+    const pan = event.button === 1 || (event.button === 0 && this.panning);
+    if (event.button !== 0 && !pan) return;
+    if (pan) event.preventDefault();
+    this.element.setPointerCapture(event.pointerId);
+    const grip = pan ? null : hit(this.view, this.box, p.x, p.y);
+    this.gesture = { id: this.shown.id, pointer: event.pointerId, from: p, start: toImage(this.view, p.x, p.y), grip, pan, before: this.box, dashed: this.dashed, view: this.view, moved: false };
+  }
+
+  move(event) {
+    if (!this.shown) return;
+    const p = this.at(event);
+    const g = this.gesture;
+    if (!g) {
+      const over = this.panning ? "grab" : this.first ? "crosshair" : CURSORS[hit(this.view, this.box, p.x, p.y)] || "crosshair";
+      if (this.element.style.cursor !== over) this.element.style.cursor = over;
+      if (this.first) {
+        this.box = boxBetween(this.first, toImage(this.view, p.x, p.y), this.shown.image);
+        this.dashed = false;
+        this.soon();
+      }
+      return;
+    }
+    if (event.pointerId !== g.pointer) return;
+    if (!g.moved && isClick(g.from, p)) return;
+    g.moved = true;
+    if (g.pan) {
+      this.view = keepInSight({ ...g.view, ox: g.view.ox + p.x - g.from.x, oy: g.view.oy + p.y - g.from.y }, this.size, this.shown.image);
+      this.fitted = false;
+      this.paint();
+      return;
+    }
+    this.box = this.result(g, p);
+    this.dashed = false;
+    this.soon();
+  }
+
+  result(g, p) {
+    const here = toImage(this.view, p.x, p.y);
+    if (g.grip) return dragHandle(g.before, g.grip, here.x - g.start.x, here.y - g.start.y, this.shown.image);
+    return boxBetween(g.start, here, this.shown.image);
+  }
+
+  up(event) {
+    const g = this.gesture;
+    if (!g || event.pointerId !== g.pointer) return;
+    this.gesture = null;
+    const p = this.at(event);
+    if (!this.shown || this.shown.id !== g.id) return;
+    if (g.pan) {
+      this.askDetail();
+      return;
+    }
+    if (!g.moved && isClick(g.from, p)) {
+      this.clicked(g, toImage(this.view, p.x, p.y));
+      return;
+    }
+    const box = this.result(g, p);
+    if (!box) {
+      this.setBox(g.before, g.dashed);
+      this.on.hint("That was outside the image.");
+      return;
+    }
+    this.first = null;
+    this.on.box(g.id, box, Boolean(g.grip));
+  }
+
+  clicked(g, point) {
+    if (this.twoClick && (!g.grip || this.first)) {
+      if (!this.first) {
+        this.first = { x: Math.round(clamp(point.x, 0, this.shown.image.w)), y: Math.round(clamp(point.y, 0, this.shown.image.h)) };
+        this.held = { box: this.box, dashed: this.dashed };
+        this.on.hint("Now the opposite corner.");
+        this.paintFront();
+        return;
+      }
+      const box = boxBetween(this.first, point, this.shown.image);
+      this.first = null;
+      if (box) this.on.box(g.id, box, false);
+      else this.setBox(this.held.box, this.held.dashed);
+      return;
+    }
+    if (g.grip && EDGE_OF[g.grip]) this.on.edge(EDGE_OF[g.grip]);
+  }
+
+  // Drop a gesture; true where there was one.
+  cancel() {
+    const g = this.gesture;
+    const had = Boolean(g || this.first);
+    if (g) {
+      this.gesture = null;
+      if (this.element.hasPointerCapture(g.pointer)) this.element.releasePointerCapture(g.pointer);
+      if (g.moved && !g.pan) this.setBox(g.before, g.dashed);
+    }
+    if (this.first) {
+      this.first = null;
+      this.setBox(this.held.box, this.held.dashed);
+    }
+    return had;
+  }
+
+  // The page scrolls as ever until the widget has the focus.
+  wheel(event) {
+    const root = this.element.closest(".ipr");
+    if (!this.shown || (!event.ctrlKey && !root.contains(root.getRootNode().activeElement))) return;
+    event.preventDefault();
+    const p = this.at(event);
+    const notches = event.deltaMode === 1 ? event.deltaY * 30 : event.deltaY;
+    this.zoom(Math.exp(-clamp(notches, -200, 200) * 0.0025), p);
+  }
+
+  zoom(factor, p = { x: this.size.w / 2, y: this.size.h / 2 }) {
+    if (!this.shown || this.gesture) return;
+    this.view = keepInSight(zoomAt(this.view, p.x, p.y, factor), this.size, this.shown.image);
+    this.fitted = false;
+    this.paint();
+    this.askDetail();
+  }
+
+  fit() {
+    if (!this.shown) return;
+    this.view = fit(this.size, this.shown.image);
+    this.fitted = true;
+    this.dropDetail();
+    this.paint();
+  }
+
+  actual() {
+    if (this.shown) this.zoom(1 / (this.view.scale * this.size.dpr), this.box ? this.middle() : undefined);
+  }
+
+  middle() {
+    const s = toStage(this.view, this.box);
+    return { x: clamp(s.x + s.w / 2, 0, this.size.w), y: clamp(s.y + s.h / 2, 0, this.size.h) };
+  }
+
+  // A preview that is coarser than the screen: ask for the part in sight, once the view is at rest.
+  askDetail() {
+    clearTimeout(this.timer);
+    const { picture, image, id } = this.shown;
+    if (picture.pw >= image.w || this.view.scale * this.size.dpr < (1.15 * picture.pw) / image.w) return;
+    this.timer = setTimeout(() => {
+      const part = this.shown && this.shown.id === id && visible(this.view, this.size, image);
+      if (part) this.on.detail(id, part);
+    }, 140);
+  }
+
+  takeDetail(id, part, bitmap) {
+    if (!this.shown || this.shown.id !== id) {
+      bitmap.close();
+      return;
+    }
+    this.dropDetail();
+    this.detail = { part, bitmap };
+    this.paint();
+  }
+
+  dropDetail() {
+    clearTimeout(this.timer);
+    this.detail?.bitmap.close();
+    this.detail = null;
+  }
+
+  close() {
+    this.stop.abort();
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+    this.dropDetail();
+    this.shown = null;
+  }
+}

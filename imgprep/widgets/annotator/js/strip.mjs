@@ -1,0 +1,67 @@
+import { el, STATE_WORDS } from "./view.mjs";
+
+// Paint a thumbnail with its box into a canvas of `side` CSS pixels.
+export function drawThumb(canvas, thumb, item, side) {
+  const dpr = window.devicePixelRatio || 1;
+  canvas.width = Math.round(side * dpr);
+  canvas.height = Math.round(side * dpr);
+  const context = canvas.getContext("2d");
+  if (!thumb || !thumb.bitmap) return;
+  const { width, height } = thumb.bitmap;
+  const scale = Math.min(canvas.width / width, canvas.height / height);
+  const w = width * scale;
+  const h = height * scale;
+  const left = (canvas.width - w) / 2;
+  const top = (canvas.height - h) / 2;
+  context.drawImage(thumb.bitmap, left, top, w, h);
+  const box = item && (item.region || item.suggestion);
+  if (!box || !item.size) return;
+  const kx = w / item.size[0];
+  const ky = h / item.size[1];
+  const rect = [left + box.x1 * kx, top + box.y1 * ky, (box.x2 - box.x1) * kx, (box.y2 - box.y1) * ky];
+  context.strokeStyle = "rgba(0, 0, 0, 0.6)";
+  context.lineWidth = 3.5 * dpr;
+  context.strokeRect(...rect);
+  context.strokeStyle = item.region ? "#38d6ff" : "#ffd24a";
+  context.lineWidth = 2 * dpr;
+  if (!item.region) context.setLineDash([5 * dpr, 4 * dpr]);
+  context.strokeRect(...rect);
+  context.setLineDash([]);
+}
+
+// Neighbours of the item shown: at most `count` tiles, each with its state; elements are kept and reused.
+export class Strip {
+  constructor(element, { open, count = 13 }) {
+    this.element = element;
+    this.count = count;
+    this.tiles = [];
+    for (let number = 0; number < count; number += 1) {
+      const canvas = el("canvas", { "aria-hidden": "true" });
+      const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-dot" }));
+      tile.addEventListener("click", () => tile.dataset.at && open(Number(tile.dataset.at)));
+      this.tiles.push({ tile, canvas });
+      element.append(tile);
+    }
+  }
+
+  // itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
+  show(at, itemAt, thumbOf, owed) {
+    const half = Math.floor(this.count / 2);
+    this.tiles.forEach(({ tile, canvas }, number) => {
+      const position = at - half + number;
+      const item = itemAt(position);
+      tile.style.visibility = item ? "" : "hidden";
+      if (!item) {
+        delete tile.dataset.at;
+        return;
+      }
+      tile.dataset.at = position;
+      tile.dataset.state = owed(item.id) || item.state;
+      tile.dataset.flagged = item.flagged ? "yes" : "";
+      tile.setAttribute("aria-selected", position === at ? "true" : "false");
+      tile.title = `${item.pic_name}: ${STATE_WORDS[item.state] || item.state}${item.flagged ? ", flagged" : ""}`;
+      tile.setAttribute("aria-label", tile.title);
+      drawThumb(canvas, thumbOf(item), item, 52);
+    });
+  }
+}
