@@ -58,7 +58,8 @@ class Session:
     """
 
     def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
-        self._pool = open_pool(url, connections=connections)
+        self._manager = open_pool(url, connections=connections)
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
         self._read_timeout = read_timeout
 
     def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
@@ -73,9 +74,10 @@ class Session:
         # Short answers are taken whole, so that the connection is free again at once.
         whole = request.method in ("PUT", "HEAD", "DELETE")
         try:
-            answer = self._pool.urlopen(
+            pool, target = self._route(url)
+            answer = pool.urlopen(
                 request.method,
-                url,
+                target,
                 body=request.data or (b"" if request.method in ("PUT", "POST") else None),
                 headers=headers,
                 redirect=False,
@@ -88,9 +90,20 @@ class Session:
             raise RequestError(error) from error
         return Answer(answer, answer.data if whole else None)
 
+    def _route(self, url: str) -> tuple[Any, str]:
+        """The host's own pool and the path: the manager would take every URL apart anew, a tenth of a PUT's time."""
+        if isinstance(self._manager, urllib3.ProxyManager):
+            return self._manager, url
+        at = url.find("/", 8)
+        host = url if at < 0 else url[:at]
+        pool = self._pools.get(host)
+        if pool is None:
+            pool = self._pools[host] = self._manager.connection_from_url(host)
+        return pool, "/" if at < 0 else url[at:]
+
     def close(self) -> None:
         """Close every connection."""
-        self._pool.clear()
+        self._manager.clear()
 
 
 class Answer:

@@ -1,0 +1,193 @@
+"""Verified PUTs of 100 KB bodies: ours beside stock oss2 with 8 threads, against one sink.
+
+And the CPU of a re-run with nothing to do.
+"""
+
+import hashlib
+import os
+import queue
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import oss2
+
+from imgprep.clock import SystemClock
+from imgprep.oss.bucket import open_bucket
+from imgprep.oss.crew import send_all
+from imgprep.oss.listing import Stored
+from imgprep.oss.put import Item
+from imgprep.oss.wanted import decide, wanted_items
+from imgprep.settings import Credentials, Settings, StaticCredentials
+
+SIZE, BODIES = 100_000, 50
+
+
+def main(count: int = 3000, rerun: int = 100_000) -> None:
+    sink = subprocess.Popen([sys.executable, "-m", "bench.sink"], stdout=subprocess.PIPE, text=True)
+    try:
+        settings = _settings(int(sink.stdout.readline()))
+        with tempfile.TemporaryDirectory() as name:
+            items = _items(Path(name), count)
+            print(f"{'client':<48}{'PUT/s':>8}{'CPU us/PUT':>12}{'ratio':>8}")
+            peer = _measure("stock oss2, 8 threads, signature V1 (default)", lambda: _stock(settings, items), count)
+            _measure("stock oss2, 8 threads, signature V4", lambda: _stock(settings, items, v4=True), count, peer)
+            one = _measure("ours, 1 process, 8 threads, signature V4", lambda: _ours(settings, items, 1), count, peer)
+            without = settings.with_(region="", imagesearch_endpoint=settings.oss_endpoint)
+            _measure("ours, 1 process, 8 threads, signature V1", lambda: _ours(without, items, 1), count, peer)
+            more = _many(items, 4)
+            two = _measure("ours, 2 processes, 8 threads each, V4", lambda: _ours(settings, more, 2), len(more), peer)
+            print(f"two processes against one: {two / one:.2f} (starting them is counted)")
+    finally:
+        sink.terminate()
+        sink.wait()
+    _rerun(rerun)
+
+
+def _settings(port: int) -> Settings:
+    key = StaticCredentials(Credentials("bench", "bench-secret"))
+    url = f"http://127.0.0.1:{port}"
+    return Settings(
+        region="cn-shanghai", oss_endpoint=url, bucket="bench-bucket", path="/increment", oss_credentials=key
+    )
+
+
+def _items(folder: Path, count: int) -> list[Item]:
+    bodies = []
+    for at in range(BODIES):
+        data = os.urandom(SIZE)
+        file = folder / f"{at}.jpg"
+        file.write_bytes(data)
+        bodies.append((str(file), hashlib.md5(data).hexdigest()))
+    made = []
+    for at in range(count):
+        file, digest = bodies[at % BODIES]
+        made.append(Item(f"increment/{at:07d}.jpg", f"{at:07d}.jpg", file, SIZE, digest))
+    return made
+
+
+def _many(items: list[Item], times: int) -> list[Item]:
+    return [item._replace(key=f"{item.key}.{at}") for at in range(times) for item in items]
+
+
+def _ours(settings: Settings, items: list[Item], processes: int) -> None:
+    bucket = open_bucket(settings, connections=8)
+    sent = list(send_all(settings, bucket, items, threads=8, processes=processes, patience=60, clock=SystemClock()))
+    assert {one.outcome for one in sent} == {"uploaded"} and {one.verified for one in sent} == {"etag"}, sent[0]
+
+
+def _stock(settings: Settings, items: list[Item], *, v4: bool = False) -> None:
+    """What its documentation shows: one Bucket, threads, put_object_from_file; CRC64 is on by default."""
+    key = settings.oss_credentials.credentials()
+    auth = (oss2.AuthV4 if v4 else oss2.Auth)(key.access_key_id, key.access_key_secret)
+    bucket = oss2.Bucket(auth, settings.oss_endpoint, settings.bucket, region=settings.region if v4 else None)
+    todo: queue.SimpleQueue = queue.SimpleQueue()
+    for item in items:
+        todo.put(item)
+
+    def work():
+        while True:
+            try:
+                item = todo.get_nowait()
+            except queue.Empty:
+                return
+            bucket.put_object_from_file(item.key, item.file)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _cpu() -> float:
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
+def _measure(name: str, work, count: int, peer: float | None = None) -> float:
+    started, cpu = time.perf_counter(), _cpu()
+    work()
+    spent, used = time.perf_counter() - started, _cpu() - cpu
+    rate = count / spent
+    ratio = f"{rate / peer:.2f}" if peer else "1.00"
+    print(f"{name:<48}{rate:>8,.0f}{used / count * 1e6:>12,.0f}{ratio:>8}", flush=True)
+    return rate
+
+
+def _rerun(count: int) -> None:
+    """Everything is there: one listing, and a decision for each file."""
+    import pandas as pd
+
+    from imgprep.oss.listing import PAGE
+
+    with tempfile.TemporaryDirectory() as name:
+        names = [f"{at:07d}.jpg" for at in range(count)]
+        data = b"x" * 10
+        digest = hashlib.md5(data).hexdigest()
+        for one in names:
+            (Path(name) / one).write_bytes(data)
+        batch = pd.DataFrame({"OperationType": "ADD", "PicName": names, "digest": digest})
+        cpu = time.process_time()
+        items = wanted_items(batch, name, "increment/")
+        looked = time.process_time() - cpu
+        listing = _listing_cpu(names, digest, len(data), PAGE)
+        stored = {f"increment/{one}": Stored(len(data), digest) for one in names}
+        cpu = time.process_time()
+        decision = decide(items, stored)
+        decided = time.process_time() - cpu
+        assert len(decision.unchanged) == count
+    each = [part / count * 1e6 for part in (looked, listing, decided)]
+    print(
+        f"re-run of {count:,} files with nothing to do: {sum(each):.1f} us CPU a file "
+        f"(files {each[0]:.1f}, listing {each[1]:.1f}, decision {each[2]:.1f})"
+    )
+
+
+def _listing_cpu(names: list[str], digest: str, size: int, page: int) -> float:
+    """CPU of reading the pages of a listing, without the network."""
+    from imgprep.oss.listing import list_folder
+
+    class Answer:
+        status, request_id = 200, "x"
+
+        def __init__(self, text: str) -> None:
+            self._text, self.headers = text.encode(), {"content-length": str(len(text))}
+
+        def read(self, amt: int | None = None) -> bytes:
+            text, self._text = self._text, b""
+            return text
+
+    class Pages:
+        def __init__(self) -> None:
+            self.pages = [_page(names[at : at + page], digest, size, at + page < len(names))
+                          for at in range(0, len(names), page)]  # fmt: skip
+
+        def do_request(self, request, timeout):
+            return Answer(self.pages.pop(0))
+
+    bucket = oss2.Bucket(oss2.Auth("a", "b"), "http://127.0.0.1:9", "bench-bucket", session=Pages())
+    cpu = time.process_time()
+    assert len(dict(list_folder(bucket, "increment/"))) == len(names)
+    return time.process_time() - cpu
+
+
+def _page(names: list[str], digest: str, size: int, more: bool) -> str:
+    each = "".join(
+        f"<Contents><Key>increment%2F{name}</Key><LastModified>2026-11-24T03:15:00.000Z</LastModified><ETag>"
+        f'"{digest.upper()}"</ETag><Type>Normal</Type><Size>{size}</Size><StorageClass>Standard</StorageClass>'
+        "<Owner><ID>1</ID><DisplayName>1</DisplayName></Owner></Contents>"
+        for name in names
+    )
+    return (
+        f'<?xml version="1.0"?><ListBucketResult><Name>b</Name><EncodingType>url</EncodingType><IsTruncated>'
+        f"{str(more).lower()}</IsTruncated><NextMarker>{names[-1]}</NextMarker>{each}</ListBucketResult>"
+    )
+
+
+if __name__ == "__main__":
+    main()
