@@ -82,6 +82,7 @@ _HOME: dict[str, str] = {
     "plot_changes": "charts",
     "plot_predictions": "charts",
     "write_report": "html",
+    "Sandbox": "sandbox",
 }
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names of the table

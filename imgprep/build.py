@@ -152,6 +152,7 @@ def build_batch(
         delete_missing=delete_missing,
         ignore=tuple(ignore),
         keep_refused=keep_refused,
+        service=service,
     )
     built = Built(folder, plan, findings, sent, source_facts, prepared)
     _write(built, catalogue, service, keep_refused, sources)
