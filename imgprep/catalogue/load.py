@@ -125,7 +125,7 @@ def _per_image(
     if not spec.split and not shape.grouped:
         return shape.table, shape.rows, shape.table[spec.columns[0]]
     lists = [split_column(_series(shape.table, name)) for name in spec.columns]
-    if not shape.grouped and len(lists) == 1 and (lists[0].list.len().max() or 0) <= 1:
+    if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
         return shape.table, shape.rows, _arrow(lists[0].list.first())
     product = specs.get("ProductId")
     group = (
