@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from imgprep.clock import Clock, SystemClock, stamp
-from imgprep.errors import ServiceError
-from imgprep.oss import only_one
+from imgprep.errors import ConfigError, ServiceError, StorageError
+from imgprep.oss import META_NAME, head, only_one, open_bucket
 from imgprep.runs.confirm import check_confirmed
 from imgprep.runs.folder import State, batch_digest, make_run
 from imgprep.runs.run import Run, load_runs
@@ -73,7 +74,7 @@ def submit(
     ServiceError
         Refused, busy, or not reached; nothing was started, and the call can be repeated.
     ConfigError
-        No batch folder, settings missing, not confirmed, or another process is submitting.
+        No batch folder, not uploaded, settings missing, not confirmed, or another process is submitting.
 
     Notes
     -----
@@ -91,6 +92,7 @@ def submit(
             run.settings_for(settings)
             return run
         check_confirmed(settings, confirm)
+        _check_uploaded(folder, settings)
         if run is None or not undecided:
             run = Run(make_run(folder, settings, root, digest=digest, clock=clock, at=stamp(clock)))
         run.settings_for(settings)
@@ -100,6 +102,20 @@ def submit(
             return run
         _start(run, ImageSearch(settings, clock=clock), wait, clock)
         return run
+
+
+def _check_uploaded(folder: Path, settings: Settings) -> None:
+    """A task reads whatever increment.meta lies in the folder: it must be this batch's."""
+    key, text = settings.prefix + META_NAME, (folder / META_NAME).read_bytes()
+    try:
+        there = head(open_bucket(settings, connections=1), key)
+    except StorageError as error:
+        _log.warning("whether the batch was uploaded cannot be told: %s", error)
+        return
+    if there is None:
+        raise ConfigError(f"{settings.bucket}/{key} is not there: upload {folder} first")
+    if there.bytes != len(text) or there.md5 not in (None, hashlib.md5(text).hexdigest()):
+        raise ConfigError(f"{settings.bucket}/{key} is another batch's, not that of {folder}: upload this one first")
 
 
 def _same(run: Run, settings: Settings, digest: str) -> bool:

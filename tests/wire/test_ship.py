@@ -70,6 +70,16 @@ def test_submitting_again_starts_nothing(shop):
     assert here.submit(again=True).id != first.id and len(here.server.tasks()) == 2
 
 
+def test_a_batch_that_was_not_uploaded_starts_no_task(shop, tmp_path):
+    here = shop()
+    with pytest.raises(ConfigError, match="is another batch's"):
+        here.submit(make_batch(tmp_path / "other", 2, seed=3))
+    here.settings = here.settings.with_(path="/elsewhere")
+    with pytest.raises(ConfigError, match="is not there: upload"):
+        here.submit()
+    assert not here.server.tasks() and not load_runs(here.runs)
+
+
 @pytest.mark.parametrize("fault", ["answer_lost", "server_error_after", "empty", "not_json"])
 def test_an_answer_that_is_lost_is_found_in_the_list(shop, fault):
     here = shop(api_faults={"IncreaseInstance": [fault]})
