@@ -50,7 +50,7 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
     if settings.is_sandbox:
         return
     if confirm is None:
-        if _in_notebook():
+        if in_notebook():
             confirm_production(settings)
         return
     if confirm != settings.instance:
@@ -59,6 +59,7 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
         )
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether this runs in a notebook's kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and hasattr(shell, "kernel")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pandas as pd
 
@@ -14,6 +11,7 @@ from imgprep.errors import ConfigError, ReportError
 from imgprep.reports import Outcome, read_report, settle
 from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
 from imgprep.runs.folder import REPORT, State
+from imgprep.runs.panel import told
 from imgprep.runs.run import Run
 from imgprep.runs.wording import Said, meaning
 from imgprep.service import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
@@ -43,7 +41,8 @@ def follow(
     clock = clock or SystemClock()
     service = ImageSearch(settings, clock=clock)
     started, missing = clock.monotonic(), 0
-    with _told(run, progress) as tell:
+    where = f"{settings.instance} ({'SANDBOX' if settings.is_sandbox else 'PRODUCTION'})"
+    with told(run.task_id, where, show=progress, clock=clock) as tell:
         while True:
             task = service.task(run.task_id)
             if task is None:
@@ -145,17 +144,3 @@ def _unless_failed(outcome: pd.DataFrame, task: Task) -> pd.DataFrame:
     changed.loc[good, "outcome"] = str(Outcome.UNKNOWN)
     changed.loc[good, "message"] = f"the task failed: {task.message or task.code or 'no reason'}"
     return changed
-
-
-@contextmanager
-def _told(run: Run, progress: bool) -> Iterator[Any]:
-    """A line that says how it stands."""
-    from tqdm.auto import tqdm  # noqa: PLC0415
-
-    with tqdm(total=1, bar_format="{desc} {elapsed}", disable=not progress) as bar:
-        bar.set_description_str(f"task {run.task_id}")
-
-        def tell(task: Task) -> None:
-            bar.set_description_str(f"task {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
-
-        yield tell

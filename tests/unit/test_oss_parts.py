@@ -159,8 +159,16 @@ def test_production_asks_for_the_instances_name(monkeypatch):
         raise RuntimeError("no frontend")
 
     monkeypatch.setattr("builtins.input", nobody)
-    monkeypatch.setattr("imgprep.runs.confirm._in_notebook", lambda: True)
+    monkeypatch.setattr("imgprep.runs.confirm.in_notebook", lambda: True)
     with pytest.raises(ConfigError, match="nobody can be asked"):
         check_confirmed(production, None)
     sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
     check_confirmed(sandbox, None)
+
+
+def test_the_panel_escapes_what_the_service_says():
+    from imgprep.runs.panel import panel_html
+    from imgprep.service import Task
+
+    text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61)
+    assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text

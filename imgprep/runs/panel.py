@@ -1,0 +1,77 @@
+"""How a task stands while it is followed: a panel in a notebook, a line elsewhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from imgprep.clock import Clock
+from imgprep.runs.confirm import in_notebook
+from imgprep.service import FAIL, PROCESSING, SUCCESS, Task
+
+_COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
+
+
+@contextmanager
+def told(task_id: str, where: str, *, show: bool, clock: Clock) -> Iterator[Callable[[Task], None]]:
+    """Yield a function that shows the task it is given.
+
+    Parameters
+    ----------
+    task_id, where : str
+        What is followed: the task, and the instance with a word on whether it is a sandbox.
+    show : bool
+        False shows nothing.
+    clock : Clock
+        For the seconds since.
+    """
+    if not show:
+        yield lambda task: None
+    elif in_notebook():
+        with _panel(task_id, where, clock) as tell:
+            yield tell
+    else:
+        with _line(task_id) as tell:
+            yield tell
+
+
+@contextmanager
+def _line(task_id: str) -> Iterator[Callable[[Task], None]]:
+    from tqdm import tqdm  # noqa: PLC0415
+
+    with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
+        bar.set_description_str(f"task {task_id}")
+
+        def tell(task: Task) -> None:
+            bar.set_description_str(f"task {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+
+        yield tell
+
+
+@contextmanager
+def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], None]]:
+    from IPython.display import display  # noqa: PLC0415
+    from ipywidgets import HTML  # noqa: PLC0415
+
+    started, panel = clock.monotonic(), HTML(f"task {html.escape(task_id)}: asking")
+    display(panel)  # type: ignore[no-untyped-call]
+
+    def tell(task: Task) -> None:
+        spent = clock.monotonic() - started
+        panel.value = panel_html(task, where, spent)
+
+    try:
+        yield tell
+    finally:
+        panel.close()  # the run's own repr says how it ended; a dead panel in a saved notebook says nothing
+
+
+def panel_html(task: Task, where: str, seconds: float) -> str:
+    """Return the panel's content; whatever the service says is escaped."""
+    colour = _COLOURS.get(task.status, "#57606a")
+    lines = [f"task {html.escape(task.id)} on {html.escape(where)}", f"<b>{html.escape(task.status)}</b>"]
+    lines += [html.escape(task.message)] if task.message else []
+    lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s")
+    style = f"border-left: 4px solid {colour}; padding: 2px 10px"
+    return f'<div style="{style}">{" · ".join(lines)}</div>'
