@@ -33,6 +33,7 @@ _HOME: dict[str, str] = {
     "suggest_region": "suggest",
     "summary": "checks",
     "fetch_images": "images",
+    "find_duplicates": "images",
     "inspect_images": "images",
     "prepare_images": "images",
     "transform_region": "images",

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imgprep.images.duplicates import find_duplicates
     from imgprep.images.facts import FACT_COLUMNS, FACT_MEANING, Problem, Tier
     from imgprep.images.fetch import FETCH_COLUMNS, fetch_images
     from imgprep.images.inspect import inspect_images
@@ -28,6 +29,7 @@ _HOME = {
     "TooManyPixels": "upright",
     "facts_frame": "table",
     "fetch_images": "fetch",
+    "find_duplicates": "duplicates",
     "inspect_images": "inspect",
     "list_names": "listing",
     "open_upright": "upright",
@@ -47,6 +49,7 @@ __all__ = [
     "TooManyPixels",
     "facts_frame",
     "fetch_images",
+    "find_duplicates",
     "inspect_images",
     "list_names",
     "open_upright",

@@ -1,0 +1,50 @@
+"""The same picture twice is found; two colours of one shirt are not the same picture."""
+
+import numpy as np
+import pandas as pd
+from images_made import encoded, photo
+from PIL import Image
+
+from imgprep.images import find_duplicates, inspect_images, list_names
+from imgprep.images.duplicates import near_pairs
+
+
+def test_copies_are_grouped_and_others_are_not(tmp_path):
+    image = photo(1)
+    red, blue = (Image.composite(Image.new("RGB", image.size, colour), Image.new("RGB", image.size, "white"),
+                 image.convert("L")) for colour in ((150, 40, 40), (40, 40, 150)))  # fmt: skip
+    files = {
+        "a.jpg": encoded(image, quality=95),
+        "copy.jpg": encoded(image, quality=95),
+        "small.jpg": encoded(image.resize((160, 120)), quality=70),
+        "other.jpg": encoded(photo(2)),
+        "red.png": encoded(red, "PNG"),
+        "blue.png": encoded(blue, "PNG"),
+        "red.bmp": encoded(red, "BMP"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    catalogue = pd.DataFrame(
+        {"PicName": ["a.jpg", "copy.jpg", "small.jpg", "red.png", "red.bmp"], "ProductId": ["1", "2", "2", "3", "3"]}
+    )
+    found = find_duplicates(inspect_images(list_names(tmp_path), tmp_path, progress=False), catalogue)
+    groups = [sorted(group) for _, group in found.groupby("group")["PicName"]]
+    assert groups == [["a.jpg", "copy.jpg", "small.jpg"], ["red.bmp", "red.png"]]
+    assert found.groupby("group")["kind"].first().tolist() == ["near", "pixels"]
+    assert found.groupby("group")["products"].first().tolist() == [2, 1]
+
+
+def test_every_near_pair_is_found():
+    numbers = np.random.default_rng(1)
+    hashes = np.unique(numbers.integers(0, 2**63, 300, dtype=np.uint64))
+    bits = numbers.integers(0, 64, (len(hashes), 5))
+    flipped = hashes.copy()
+    for column in range(5):
+        flipped = np.where(
+            numbers.random(len(hashes)) < 0.6, flipped ^ (np.uint64(1) << bits[:, column].astype(np.uint64)), flipped
+        )
+    both = np.unique(np.concatenate([hashes, flipped]))
+    distance = np.bitwise_count(both[:, None] ^ both[None, :])
+    for radius in (0, 3, 5):
+        expected = np.argwhere(np.triu(distance <= radius, 1))
+        assert near_pairs(both, radius).tolist() == expected.tolist()
