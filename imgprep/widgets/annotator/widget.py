@@ -20,6 +20,7 @@ from typing import Any
 
 import anywidget
 import pandas as pd
+import traitlets
 
 from imgprep.errors import ImgprepError, RegionError
 from imgprep.regions import Region
@@ -84,6 +85,10 @@ class RegionAnnotator(anywidget.AnyWidget):
     0
     >>> widget.close(); store.close(); folder.cleanup()
     """
+
+    # Declared, because the files are joined when a widget is made, not when the module is imported.
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
