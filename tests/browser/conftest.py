@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from tests.browser.chromium import ARGUMENTS, find_chromium
 
-WAIT = 60_000
+WAIT = 20_000
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,8 @@ class RegionAnnotator(anywidget.AnyWidget):
     def selected(self) -> pd.DataFrame:
         """Regions frame of this queue's pictures, as stored by now."""
         frame = self.store.frame()
-        keys = zip(frame["PicName"], frame["ProductId"].where(frame["ProductId"].notna(), None), strict=True)
+        products = [product if isinstance(product, str) else None for product in frame["ProductId"]]
+        keys = zip(frame["PicName"], products, strict=True)
         return frame[[key in self._numbers for key in keys]].reset_index(drop=True)
 
     def progress(self) -> tuple[int, int]:

@@ -1,0 +1,160 @@
+"""RegionAnnotator's Python side: a proposal is stored only where all it says holds, on any thread."""
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgprep.regions import Region
+from imgprep.store import RegionStore
+from imgprep.widgets.annotator import RegionAnnotator
+from imgprep.widgets.annotator.join import join_modules
+from imgprep.widgets.annotator.queue import Item, arranged, find
+from imgprep.widgets.annotator.widget import front_end
+
+BOX = {"x1": 10, "y1": 20, "x2": 60, "y2": 70}
+
+
+@pytest.fixture
+def widget(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (100 + number, 80), "white").save(tmp_path / f"{number}.png")
+    store = RegionStore(tmp_path / "regions.db", who="Ann")
+    made = RegionAnnotator(["0.png", "1.png", "2.png", "gone.png"], tmp_path, store, suggest=False)
+    made.heard = []
+    made.send = lambda content, buffers=None: made.heard.append((content, buffers))
+    yield made
+    made.close()
+    store.close()
+
+
+def deliver(widget, **content):
+    """Deliver a message on another thread, as JupyterLab's subshells do; return the answers."""
+    before = len(widget.heard)
+    message = {"view": "v", "session": widget._session, **content}
+    thread = threading.Thread(target=widget._on_message, args=(widget, message, []))
+    thread.start()
+    thread.join()
+    widget.finish()
+    widget._painter.submit(lambda: None).result()
+    return [content for content, _ in widget.heard[before:]]
+
+
+def proposal(widget, number=0, **changes):
+    digest = deliver(widget, type="want", ids=[number])[0]["digest"]
+    message = {"type": "save", "key": "k1", "id": number, "pic_name": f"{number}.png", "rev": 0, "digest": digest}
+    message |= {"size": [100 + number, 80], "state": "region", "region": BOX}
+    return message | changes
+
+
+def test_a_proposal_from_another_thread_is_stored_and_answered(widget):
+    (answer,) = deliver(widget, **proposal(widget))
+    assert answer["type"] == "saved"
+    assert widget.store.get("0.png") == Region(**BOX)
+    assert widget.store.entry("0.png").size == (100, 80)
+    assert repr(widget) == "RegionAnnotator(4 images, 1 done)"
+    assert widget.selected["PicName"].tolist() == ["0.png"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 1},
+        {"id": 99},
+        {"id": True},
+        {"pic_name": "1.png"},
+        {"size": [80, 100]},
+        {"size": None},
+        {"digest": "0" * 32},
+        {"rev": 7},
+        {"rev": None},
+        {"region": {"x1": 10, "y1": 20, "x2": 10, "y2": 70}},
+        {"region": {"x1": 10, "y1": 20, "x2": 60, "y2": 81}},
+        {"region": {"x1": -3, "y1": 20, "x2": 60, "y2": 70}},
+        {"region": {"x1": 1.5, "y1": 20, "x2": 60, "y2": 70}},
+        {"region": [10, 60, 20, 70]},
+        {"region": None},
+    ],
+)
+def test_a_proposal_that_does_not_hold_is_refused_and_nothing_stored(widget, changes):
+    (answer,) = deliver(widget, **proposal(widget, **changes))
+    assert answer["type"] == "refused"
+    assert answer["why"]
+    assert len(widget.store.history()) == 0
+
+
+def test_a_save_sent_twice_is_stored_once(widget):
+    message = proposal(widget)
+    assert deliver(widget, **message)[0]["rev"] == deliver(widget, **message)[0]["rev"]
+    assert len(widget.store.history()) == 1
+
+
+def test_two_windows_cannot_overwrite_each_other_unseen(widget):
+    deliver(widget, **proposal(widget))
+    other = proposal(widget, key="k2", region=BOX | {"x2": 90})
+    assert deliver(widget, **other)[0]["type"] == "refused"
+    assert widget.store.get("0.png") == Region(**BOX)
+
+
+def test_a_save_from_before_a_restart_finds_its_image_by_name(widget):
+    message = proposal(widget, number=2) | {"session": "an older one", "id": 0, "pic_name": "2.png"}
+    assert deliver(widget, **message)[0]["type"] == "saved"
+    assert widget.store.frame()["PicName"].tolist() == ["2.png"]
+
+
+def test_a_changed_file_makes_its_region_the_suggestion(widget, tmp_path):
+    widget.store.put("0.png", Region(**BOX), digest="another", size=(100, 80))
+    item = deliver(widget, type="want", ids=[0])[0]["item"]
+    assert (item["state"], item["suggestion"]) == ("stale", BOX)
+
+
+def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
+    answer = deliver(widget, type="want", ids=[3])[0]
+    assert "missing" in answer["problem"]
+    widget._items[3].pic_name = "../../etc/hostname"
+    assert "outside" in deliver(widget, type="want", ids=[3])[0]["problem"]
+
+
+def test_pictures_travel_as_messages_and_never_as_state(widget):
+    deliver(widget, type="want", ids=[0])
+    assert isinstance(widget.heard[0][1][0], bytes)
+    assert not any(isinstance(value, bytes) for value in widget.get_state().values())
+
+
+def test_filters_and_search():
+    items = [Item("a.jpg", None, ["1"]), Item("b.jpg", None, ["22"], status="region", flagged=True)]
+    assert arranged(items, show="undone") == [0]
+    assert arranged(items, show="flagged") == [1]
+    assert (find(items, "22"), find(items, "B.J"), find(items, "zz")) == (1, 1, None)
+
+
+def test_modules_join_into_one_without_imports():
+    module, style = front_end()
+    assert "\nimport " not in module
+    assert module.count("export default") == 1
+    assert ".innerHTML" not in module
+    assert style.startswith("/*")
+
+
+def test_joining_refuses_what_it_cannot_join(tmp_path):
+    (tmp_path / "a.mjs").write_text('import { b } from "./b.mjs";\nexport const a = b;\nexport default { a };\n')
+    (tmp_path / "b.mjs").write_text("export const b = 1;\n")
+    assert join_modules(tmp_path, "a.mjs").index("const b") < join_modules(tmp_path, "a.mjs").index("const a")
+    (tmp_path / "b.mjs").write_text("export const a = 1;\nexport const b = 1;\n")
+    with pytest.raises(ValueError, match="both define a"):
+        join_modules(tmp_path, "a.mjs")
+    (tmp_path / "b.mjs").write_text('import x from "https://example.com/x.js";\nexport const b = 1;\n')
+    with pytest.raises(ValueError, match="joined"):
+        join_modules(tmp_path, "a.mjs")
+
+
+def test_geometry_under_node():
+    playwright = pytest.importorskip("playwright")
+    node = Path(playwright.__file__).parent / "driver" / "node"
+    if not node.exists():
+        pytest.skip("Playwright carries no Node here")
+    folder = Path(__file__).parents[1] / "browser"
+    done = subprocess.run([node, "--test", folder / "geometry.test.mjs"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-3000:]
