@@ -110,7 +110,7 @@ def build(options: Namespace) -> int:
         options.out,
         service=settings.service,
         regions=_regions(options),
-        known=_known(options.known),
+        known=_known(options.known, settings),
         delete_missing=options.delete_missing,
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
@@ -146,7 +146,7 @@ def submit(options: Namespace) -> int:
     from imgprep.runs import submit as start
 
     settings = settings_of(options)
-    run = start(options.batch, settings, runs=options.runs or settings.runs)
+    run = start(options.batch, settings, runs=options.runs or settings.runs, wait=options.wait, confirm=options.yes)
     print(f"run folder: {run.folder}", file=sys.stderr)
     return _ended([run if options.no_follow else run.follow(settings)], options.format)
 
@@ -209,9 +209,10 @@ def retry(options: Namespace) -> int:
 
 def tasks(options: Namespace) -> int:
     """Every batch task of the instance, the console's included."""
-    from imgprep.service import list_tasks
+    from imgprep.runs import tasks as all_tasks
 
-    show(list_tasks(settings_of(options)), options.format)
+    settings = settings_of(options)
+    show(all_tasks(settings, runs=options.runs or settings.runs), options.format)
     return ExitCode.FINE
 
 
@@ -265,7 +266,7 @@ def _regions(options: Namespace) -> Any:
     return RegionStore(options.regions)
 
 
-def _known(sources: list[Path] | None) -> pd.DataFrame | None:
+def _known(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
     """The gallery's state from run folders, folders of runs, and at most one DumpMeta export."""
     if not sources:
         return None
@@ -284,7 +285,8 @@ def _known(sources: list[Path] | None) -> pd.DataFrame | None:
             raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor a DumpMeta export")
     if len(dumps) > 1:
         raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
-    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None)
+    of = settings if settings.instance else None
+    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None, of=of)
     return state
 
 

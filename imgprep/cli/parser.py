@@ -90,6 +90,16 @@ def make_parser() -> argparse.ArgumentParser:
 
     submit = command("submit", cloud, runs)
     submit.add_argument("batch", type=Path, metavar="BATCH")
+    submit.add_argument(
+        "--wait",
+        nargs="?",
+        type=float,
+        const=True,
+        default=False,
+        metavar="SECONDS",
+        help="wait for a task that runs on the instance, instead of giving up",
+    )
+    submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name, typed: refused where it is another")
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task's end")
 
     follow = command("follow", cloud, runs)
@@ -110,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     retry.add_argument("--images", type=Path, required=True, metavar="DIR")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    command("tasks", cloud)
+    command("tasks", cloud, runs)
     policy = command("policy", cloud)
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 
