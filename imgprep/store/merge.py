@@ -77,7 +77,7 @@ def conflicts(store: RegionStore) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``PicName``, ``ProductId``, ``ours`` and ``theirs`` (revisions, for `decide`), and of both ``state``, ``who``,
-        ``x1``, ``y1``, ``x2``, ``y2`` with the suffixes ``_ours`` and ``_theirs``; ``iou`` (NA unless both are regions).
+        ``x1``, ``y1``, ``x2``, ``y2`` with the suffixes ``_ours`` and ``_theirs``; ``iou``, NA unless both are regions.
     """
     rows = store.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
     dtypes: dict[str, Any] = {
