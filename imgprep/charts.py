@@ -65,7 +65,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
     _run_ticks(ax, runs)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), prop=_font(8))
-    return _clean(ax)
+    return _clean(ax, whole=not share)
 
 
 def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
@@ -249,10 +249,12 @@ def _value(ax: Axes, text: str, x: float, y: float) -> None:
     ax.annotate(text, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _clean(ax: Axes, grid: str = "y") -> Axes:
+def _clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
+    if whole:
+        (ax.xaxis if grid == "x" else ax.yaxis).get_major_locator().set_params(integer=True)
     return ax
 
 
