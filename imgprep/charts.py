@@ -253,8 +253,10 @@ def _clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
-    if whole:
-        (ax.xaxis if grid == "x" else ax.yaxis).get_major_locator().set_params(integer=True)
+    if whole and ax.patches:
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+        (ax.xaxis if grid == "x" else ax.yaxis).set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
