@@ -1,0 +1,160 @@
+"""Why is this product (not) found? Its whole story, out of the run folders and the region store."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.html.thumbs import thumbnail
+from imgprep.regions import Region
+from imgprep.reports import CauseTable
+from imgprep.runs import Run, gallery_state, load_runs
+from imgprep.settings import Settings
+from imgprep.store import RegionStore
+
+_COLUMNS = ["at", "run", "what", "PicName", "detail"]
+
+
+@dataclass(frozen=True, repr=False)
+class Trace:
+    """A product's story.
+
+    Attributes
+    ----------
+    product_id : str
+        The product.
+    answer : str
+        In one sentence: what the gallery holds of it, and what stands in the way of the rest.
+    events : pandas.DataFrame
+        Oldest first: ``at`` (ISO 8601, UTC), ``run``, ``what`` (``exported``, ``excluded``, ``sent``, ``imported``,
+        ``deleted``, ``failed``, ``unknown``, ``region``), ``PicName``, ``detail``.
+    gallery : pandas.DataFrame
+        What the gallery holds of it by now (the gallery state's columns).
+    """
+
+    product_id: str
+    answer: str
+    events: pd.DataFrame
+    gallery: pd.DataFrame
+    pictures: dict[str, Path]
+
+    def __repr__(self) -> str:
+        return f"Trace({self.product_id}: {self.answer})"
+
+    def _repr_html_(self) -> str:
+        shown = []
+        for name, file in self.pictures.items():
+            uri = thumbnail(file, side=120)
+            if uri:
+                shown.append(f'<figure style="display:inline-block;margin:4px"><img src="{uri}" alt=""><figcaption>')
+                shown.append(f"{html.escape(name)}</figcaption></figure>")
+        table = self.events.fillna("").to_html(index=False, escape=True, border=0)
+        title = f"<b>{html.escape(self.product_id)}</b>: {html.escape(self.answer)}"
+        return f"<div>{title}<div>{''.join(shown)}</div>{table}</div>"
+
+
+def trace(product_id: str, project: Settings | str | Path | None = None) -> Trace:
+    """Tell everything that is known of a product: exports, exclusions, lines, regions, failures, pictures.
+
+    Parameters
+    ----------
+    product_id : str
+        The ProductId, as sent.
+    project : Settings or path, optional
+        The project, its folder, or a folder of run folders; default: the nearest project.
+
+    Returns
+    -------
+    Trace
+        Shows itself in a notebook, with pictures.
+    """
+    from imgprep.project import open_project  # noqa: PLC0415  which stands beside this module
+
+    folder = Path(project) if isinstance(project, (str, Path)) else None
+    if folder is not None and not (folder / "imgprep.toml").exists():
+        settings = Settings(project=folder)
+        runs = load_runs(folder)
+    else:
+        settings = project if isinstance(project, Settings) else open_project(folder)
+        runs = load_runs(settings.runs)
+    events = [event for run in runs for event in _of_run(run, product_id)]
+    names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
+    events += _of_regions(settings, product_id, names)
+    frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)
+    state = gallery_state(runs)
+    held = state[state["ProductId"] == product_id].reset_index(drop=True)
+    return Trace(product_id, _answer(frame, held), frame, held, _pictures(settings, names))
+
+
+def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
+    times = run.times
+    planned = times.get("intended") or times.get("made") or run.id
+    ended = times.get("ended") or planned
+
+    def mine(frame: pd.DataFrame) -> list[dict[str, Any]]:
+        if "ProductId" not in frame.columns:
+            return []
+        part = frame[frame["ProductId"] == product_id].astype(object)
+        return [
+            {str(key): value for key, value in row.items()} for row in part.where(part.notna(), None).to_dict("records")
+        ]
+
+    for row in mine(run.catalogue):
+        detail = f"row {row['row']} of the export"
+        yield {"at": planned, "run": run.id, "what": "exported", "PicName": row.get("PicName"), "detail": detail}
+    for row in mine(run.excluded):
+        yield {"at": planned, "run": run.id, "what": "excluded", "PicName": row.get("PicName"), "detail": row["reason"]}
+    for row in mine(run.batch):
+        detail = f"line {row['line']}, {row['OperationType']}: {row['reason']}"
+        yield {"at": planned, "run": run.id, "what": "sent", "PicName": row["PicName"], "detail": detail}
+    causes = CauseTable()
+    for row in mine(run.outcome):
+        told = [row["code"], causes[row["cause"]].label if row["cause"] else None, row["message"]]
+        detail = " · ".join(str(item) for item in told if item)
+        yield {"at": ended, "run": run.id, "what": row["outcome"], "PicName": row["PicName"], "detail": detail}
+
+
+def _of_regions(settings: Settings, product_id: str, names: set[str]) -> list[dict[str, Any]]:
+    if not settings.regions.exists():
+        return []
+    with RegionStore(settings.regions) as store:
+        history = store.history()
+    history = history[
+        history["PicName"].isin(names) & (history["ProductId"].isna() | history["ProductId"].eq(product_id))
+    ]
+    events = []
+    for row in history.to_dict("records"):
+        drawn = row["state"]
+        if drawn == "region":
+            drawn = Region(x1=row["x1"], y1=row["y1"], x2=row["x2"], y2=row["y2"]).wire()
+        detail = f"{drawn}, {row['how']} by {row['who']}"
+        events.append({"at": row["at"], "run": None, "what": "region", "PicName": row["PicName"], "detail": detail})
+    return events
+
+
+def _answer(events: pd.DataFrame, held: pd.DataFrame) -> str:
+    if events.empty:
+        return "no run knows it; it was never in a catalogue that was built, or under another ProductId"
+    there = held[held["state"] == "held"]
+    open_ = held[held["state"] == "unknown"]
+    parts = [f"the gallery holds {len(there)} of its pictures"]
+    if len(open_):
+        parts.append(f"{len(open_)} are unknown")
+    last = events[events["what"].isin(["failed", "excluded"]) & ~events["PicName"].isin(there["PicName"])]
+    for name, group in last.groupby("PicName", dropna=False):
+        event = group.iloc[-1]
+        parts.append(f"{name if isinstance(name, str) else 'a row without image'} {event['what']}: {event['detail']}")
+    return "; ".join(parts)
+
+
+def _pictures(settings: Settings, names: set[str]) -> dict[str, Path]:
+    root = settings.images
+    if root is None:
+        return {}
+    inside = {name: (root / name).resolve() for name in sorted(names)}
+    return {name: file for name, file in inside.items() if file.is_file() and file.is_relative_to(root.resolve())}
