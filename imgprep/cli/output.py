@@ -10,6 +10,8 @@ from enum import IntEnum
 
 import pandas as pd
 
+from imgprep.export import guarded
+
 
 class ExitCode(IntEnum):
     """What a command's exit code says."""
@@ -37,13 +39,6 @@ def records(frame: pd.DataFrame) -> list[dict[str, object]]:
     """Return rows as plain Python objects, NA as None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
-
-
-def guarded(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
 
 
 def one_line(text: object, width: int) -> str:

@@ -21,11 +21,12 @@ from imgprep.findings import findings_frame
 from imgprep.frames import to_pandas
 from imgprep.meta.columns import typed
 from imgprep.meta.content import content_findings
+from imgprep.meta.lines import ANNOTATION
 from imgprep.meta.reading import parse
 from imgprep.meta.rules import META_RULES, RULE, MetaRule, said
 from imgprep.meta.text import blocks
 
-__all__ = ["META_RULES", "MetaRule", "dumps_meta", "loads_meta", "read_meta", "write_meta"]
+__all__ = ["ANNOTATION", "META_RULES", "MetaRule", "dumps_meta", "loads_meta", "read_meta", "write_meta"]
 
 
 def dumps_meta(batch: pd.DataFrame) -> str:

@@ -14,6 +14,9 @@ LEGACY = frozenset({"operator", "item_id", "cat_id", "cust_content", "pic_list",
 #: Of these, the ones that no typing mistake leads to.
 _LEGACY_SIGNS = frozenset({"operator", "item_id", "pic_list"})
 
+#: The only key of a line that tells what became of the line above it.
+ANNOTATION = "imgprep:outcome"
+
 _INT64 = range(-(2**63), 2**63)
 #: JSON's own spacing; other blanks (no-break space, form feed) are no part of it.
 _BLANK = " \t\r\n"
@@ -74,6 +77,8 @@ def read_line(text: str, line: int, *, cut_off: bool = False) -> tuple[dict[str,
     if not isinstance(found, _Repeats):
         kind = "a list" if isinstance(found, list) else "no object"
         return None, [record("meta-not-object", f"needs one JSON object; got {kind}", line=line, value=text)]
+    if found.keys() == {ANNOTATION}:
+        return None, [record("meta-annotation", "tells what became of the line above", line=line, value=text)]
     return _fields(found, line)
 
 

@@ -63,6 +63,14 @@ META_RULES: tuple[MetaRule, ...] = (
         "write the character itself",
         unwritable=True,
     ),
+    MetaRule(
+        "meta-annotation",
+        Severity.INFO,
+        _UNKNOWN,
+        "own",
+        "a line tells what became of the line above it, as `annotate_manifest` writes it",
+        "take such lines out before sending",
+    ),
     MetaRule("meta-truncated", _E, _DOC, "json", "the last line breaks off", "write the file again, to its end"),
     MetaRule("meta-not-json", _E, _DOC, "guide", "a line is no JSON", "write one JSON object on the line"),
     MetaRule(

@@ -1,0 +1,21 @@
+"""A sample of the gallery, asked for over sockets."""
+
+from imgprep.oss import upload
+from imgprep.reconcile import reconcile
+from imgprep.runs import submit
+from imgprep.sandbox import Sandbox
+from tests.wire.shipping import make_batch
+
+
+def test_images_that_vanished_are_found_by_asking(tmp_path):
+    folder = make_batch(tmp_path / "batch", 4)
+    with Sandbox(task_seconds=0) as sandbox:
+        upload(folder, folder / "images", sandbox.settings, progress=False)
+        run = submit(folder, sandbox.settings, runs=tmp_path / "runs").follow(progress=False)
+        found = reconcile(run, sample=10, settings=sandbox.settings)
+        assert found.differences.empty
+        assert "each of the 3 images" in found.compared
+    with Sandbox(task_seconds=0) as other:  # an empty gallery
+        found = reconcile(run, sample=2, settings=other.settings)
+    assert found.differences["difference"].tolist() == ["imported but not there"] * 2
+    assert "at most 100.0%" in found.compared
