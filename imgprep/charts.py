@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from imgprep.reports import CAUSES, UNRECOGNISED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by the colour-blind; hatching doubles it and survives grey printing.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
@@ -236,6 +238,151 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("lines sent")
     ax.set_title(f"Prediction against outcome, {int(counts.sum()):,} lines")
     return _clean(ax, grid="x")
+
+
+def plot_success(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the share of success over runs.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_outcomes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)
+    ax.plot(range(len(tally)), tally["success"] * 100, color=_COLOURS[0], marker="o", markersize=4)
+    ax.set_ylim(0, 105)
+    ax.set_ylabel("imported or deleted, % of lines sent")
+    ax.set_title(f"Success over {len(tally)} runs, {int(tally['lines'].sum()):,} lines")
+    _run_ticks(ax, list(tally["run"]))
+    return _clean(ax)
+
+
+def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how long the tasks of runs took.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_durations`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)
+    ax.bar(range(len(tally)), tally["seconds"] / 60, color=_COLOURS[4], edgecolor="white")
+    ax.set_ylabel("minutes from task to end")
+    ax.set_title(f"How long tasks took, {len(tally)} runs, {int(tally['lines'].sum()):,} lines")
+    _run_ticks(ax, list(tally["run"]))
+    return _clean(ax)
+
+
+def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
+    """Draw the commonest ways that products' pictures took over runs.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_flow`.
+    top : int
+        Ways drawn, the commonest; the rest is one bar.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    shown = tally.head(top)
+    rest = int(tally["count"].iloc[top:].sum())
+    ways = [*map(_short_way, shown["way"]), *([f"({len(tally) - top} other ways)"] if rest else [])]
+    counts = [*shown["count"], *([rest] if rest else [])]
+    ax = ax if ax is not None else _axes(9, 0.9 + 0.36 * max(3, len(ways)))
+    for at, (way, count) in enumerate(zip(ways, counts, strict=True)):
+        end = way.rpartition(" → ")[2].split(" ")[0]
+        hatch = {"failed": "///", "unknown": "..."}.get(end, "")
+        ax.barh(at, count, color=OUTCOME_COLOURS.get(end, "#999999"), hatch=hatch, edgecolor="white")
+        _value(ax, f"{count:,}", count, at)
+    ax.set_yticks(range(len(ways)), ways, fontsize=8)
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    ax.set_xlabel("pictures of products")
+    ax.set_title(f"What pictures went through, {int(tally['count'].sum()):,} in all")
+    return _clean(ax, grid="x")
+
+
+def _short_way(way: str) -> str:
+    """`failed → failed → imported` as `failed ×2 → imported`."""
+    steps = [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
+    return " → ".join(f"{step} ×{times}" if times > 1 else step for step, times in steps)
+
+
+def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw where in their images the subjects lie.
+
+    Parameters
+    ----------
+    heat : pandas.DataFrame
+        From `imgprep.tally_region_places`: a grid of shares, top row first.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(5, 4)
+    shares = heat.to_numpy(dtype="float64") * 100
+    image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
+    ax.set_xlabel("% of the width")
+    ax.set_ylabel("% of the height")
+    ax.set_title(f"Where subjects lie, {int(heat.attrs.get('regions', 0)):,} regions")
+    ax.figure.colorbar(image, ax=ax, label="% of regions that cover the place")
+    return ax
+
+
+def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how much of their images the regions cover.
+
+    Parameters
+    ----------
+    sizes : pandas.DataFrame
+        From `imgprep.tally_region_sizes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    ax = ax if ax is not None else _axes(6, 3)
+    ax.bar(range(len(sizes)), sizes["regions"], color=_COLOURS[2], edgecolor="white")
+    ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
+    ax.set_ylabel("regions")
+    ax.set_xlabel("share of the image")
+    ax.set_title(f"How much regions cover, {int(sizes['regions'].sum()):,} regions")
+    return _clean(ax)
+
+
+def plot_review(month: Any) -> Figure:
+    """Draw the charts of a month's page.
+
+    Parameters
+    ----------
+    month : Review
+        From `imgprep.review`.
+    """
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    parts = [
+        (month.funnel, "stage", "pictures", "From catalogue to gallery"),
+        (month.coverage, "category", "share", "In the gallery, % of the catalogue"),
+        (month.backlog, "age", "pictures", "Waiting to be in the gallery"),
+        (month.findable, "days", "pictures", "Days from new to findable"),
+    ]
+    for ax, (frame, label, value, title) in zip(axes.flat, parts, strict=True):
+        numbers = frame[value] * 100 if value == "share" else frame[value]
+        for at, number in enumerate(numbers):
+            ax.barh(at, number, color=_COLOURS[0], edgecolor="white")
+            _value(ax, f"{number:.0f}%" if value == "share" else f"{number:,}", number, at)
+        ax.set_yticks(range(len(frame)), frame[label].astype("str"), fontsize=8, **_text())
+        ax.set_ylabel("days" if label == "days" else "")
+        ax.set_xlabel("% of pictures" if value == "share" else "pictures")
+        ax.invert_yaxis()
+        ax.margins(x=0.12)
+        ax.set_title(title)
+        _clean(ax, grid="x")
+    figure.suptitle(f"Image search, {month.month}", **_text())
+    return figure
 
 
 def _axes(width: float, height: float) -> Axes:

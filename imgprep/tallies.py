@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from imgprep.reports import CauseTable, Outcome
@@ -37,6 +39,25 @@ class Reconciled(Protocol):
     @property
     def facts(self) -> pd.DataFrame:
         """Facts of the images sent."""
+        ...
+
+
+class Timed(Protocol):
+    """A run that tells when."""
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        ...
+
+    @property
+    def times(self) -> Mapping[str, str]:
+        """Moments as ISO 8601."""
+        ...
+
+    @property
+    def outcome(self) -> pd.DataFrame:
+        """The outcome frame."""
         ...
 
 
@@ -253,3 +274,71 @@ def predictions(run: Reconciled) -> pd.DataFrame:
     told = ["format", "bytes", "width", "height", "orientation"]
     both = both.merge(run.facts[["PicName", *told]].drop_duplicates("PicName"), on="PicName", how="left")
     return both[["line", "ProductId", "PicName", "verdict", "rule", "outcome", "cause", "code", "raw", *told]]
+
+
+def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
+    """Tell how long the tasks of runs took.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``run, lines, seconds`` (from the task's making to its end; missing where it has none), oldest first.
+    """
+    rows = []
+    for run in runs:
+        times = run.times
+        begun = next((times[name] for name in ("created", "submitted") if times.get(name)), None)
+        ended = times.get("ended")
+        lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(begun) if begun and ended else None
+        seconds = lasted.total_seconds() if lasted is not None else float("nan")
+        rows.append({"run": run.id, "lines": len(run.outcome), "seconds": seconds})
+    return pd.DataFrame(rows, columns=["run", "lines", "seconds"]).sort_values("run", ignore_index=True)
+
+
+def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFrame:
+    """Count where in their images regions lie.
+
+    Parameters
+    ----------
+    regions : pandas.DataFrame
+        A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region count for nothing.
+    cells : int
+        The grid is `cells` × `cells`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Share of the regions that cover the middle of each cell, top row first; ``.attrs["regions"]`` their number.
+    """
+    boxes = _boxes(regions)
+    middles = (np.arange(cells) + 0.5) / cells
+    across = (boxes[:, 0, None] <= middles) & (middles < boxes[:, 2, None])
+    down = (boxes[:, 1, None] <= middles) & (middles < boxes[:, 3, None])
+    covered = down.astype(float).T @ across.astype(float) / max(1, len(boxes))
+    frame = pd.DataFrame(covered)
+    frame.attrs["regions"] = len(boxes)
+    return frame
+
+
+def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
+    """Count regions by the share of the image that they cover: ``covers, regions``."""
+    boxes = _boxes(regions)
+    shares = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    counts, _ = np.histogram(shares.clip(0, 1), bins=np.linspace(0, 1, 11))
+    return pd.DataFrame({"covers": [f"{at * 10}–{at * 10 + 10} %" for at in range(10)], "regions": counts})
+
+
+def tally_suggestions(regions: pd.DataFrame) -> pd.DataFrame:
+    """Count how regions came to be: ``how`` (drawn, accepted, edited, imported), ``regions``, ``share``."""
+    counts = regions.loc[regions["state"] == "region", "how"].value_counts().rename("regions")
+    frame = counts.rename_axis("how").reset_index()
+    return frame.assign(share=frame["regions"] / max(1, int(counts.sum())))
+
+
+def _boxes(regions: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """x1, y1, x2, y2 as shares of the image, one row per region."""
+    known = regions.dropna(subset=["x1", "y1", "x2", "y2", "width", "height"])
+    boxes = known[["x1", "y1", "x2", "y2"]].to_numpy(dtype="float64")
+    sizes = known[["width", "height", "width", "height"]].to_numpy(dtype="float64")
+    result: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = boxes / sizes
+    return result

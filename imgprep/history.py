@@ -1,0 +1,186 @@
+"""A made shop's weeks: real batches on a sandbox, with faults that people mend as the weeks pass."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.build import IMAGES, Built, build_batch
+from imgprep.catalogue import load_catalogue
+from imgprep.clock import SystemClock
+from imgprep.frames import detached
+from imgprep.meta import write_meta
+from imgprep.oss import upload
+from imgprep.project import shipped
+from imgprep.regions import Region
+from imgprep.runs import Run, load_runs, submit
+from imgprep.sandbox import Sandbox
+
+#: When the first week's batch went; a made history has made dates, so that pages about it stay the same.
+START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
+_PAYLOAD = ["CategoryId", "IntAttr", "StrAttr", "CustomContent", "Region"]
+_SOURCES = ("studio", "supplier", "phone")
+
+
+def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run]:
+    """Ship the demo shop in weekly batches, and return their runs, oldest first.
+
+    Each week brings new products, some changes, and what failed before. Faults are mended one after the other, from
+    the fourth week on regions are drawn. The catalogues have a made column ``source``: who took the picture. Dates
+    and the runs' names are made; all else is what the sandbox answered.
+
+    Parameters
+    ----------
+    out : path
+        The folder of run folders; the images as sent last are in ``out/../images``. Repeating it starts over where
+        it has made runs itself.
+    weeks : int
+        How many.
+    seed : int
+        Other numbers make other histories.
+
+    Returns
+    -------
+    list of Run
+    """
+    folder, data = Path(out), shipped("data")
+    draw = random.Random(seed)  # noqa: S311
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*-demo-????"):
+        shutil.rmtree(old)
+    with tempfile.TemporaryDirectory(prefix="imgprep-history-") as name, Sandbox(task_seconds=0) as sandbox:
+        work = Path(name)
+        catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
+        built = build_batch(catalogue, data / IMAGES, work / "shop", keep_refused=True, progress=False)
+        shop = _Shop(built, catalogue, draw, weeks)
+        for week in range(weeks):
+            batch = shop.week(week)
+            target = _batch_folder(shop, batch, week, work / f"week{week:02d}")
+            upload(target, target / IMAGES, sandbox.settings, replace=True, progress=False)
+            run = submit(target, sandbox.settings, runs=work / "runs", clock=_Hurried())
+            run.follow(progress=False, clock=_Hurried())
+            shop.ended(run)
+            _date(run.folder, folder, week, len(batch))
+        images = folder.parent / "images"
+        shutil.copytree(shop.images, images, dirs_exist_ok=True)
+    return load_runs(folder)
+
+
+class _Hurried(SystemClock):
+    """The sandbox on this machine need not be spared."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(min(seconds, 0.05))
+
+
+class _Shop:
+    """What the shop has, week by week."""
+
+    def __init__(self, built: Built, catalogue: pd.DataFrame, draw: random.Random, weeks: int) -> None:
+        self.built, self.draw = built, draw
+        self.images = built.folder / IMAGES
+        self.facts = built.facts
+        # Any: pandas' types of a single cell name everything that a cell may ever hold.
+        self.lines: Any = built.plan.batch.drop_duplicates(["ProductId", "PicName"]).reset_index(drop=True)
+        products = sorted(catalogue["ProductId"].dropna().unique())
+        self.arrival = {name: draw.choice([0, 0, 0, *range(weeks)]) for name in products}
+        faulty = ~self.lines["expected"].eq("imported")
+        # The hardest faults stay: about a fifth is never mended.
+        self.mended = {at: draw.randrange(1, max(2, weeks + weeks // 4)) for at in self.lines.index[faulty]}
+        self.pending: set[int] = set()
+        sources = [_SOURCES[sum(map(ord, name)) % 3] for name in catalogue["ProductId"].fillna("")]
+        self.catalogue = catalogue.assign(source=pd.Series(sources, index=catalogue.index, dtype="str"))
+
+    def week(self, week: int) -> pd.DataFrame:
+        """Return the batch of a week: new, changed, and what has not come through yet."""
+        for at in [at for at, when in self.mended.items() if when == week]:
+            self._mend(at)
+        arrived = self.lines["ProductId"].map(self.arrival)
+        chosen, reasons = [], []
+        for at in self.lines.index:
+            changed = arrived[at] < week and self.draw.random() < 0.08
+            if changed and week >= 4 and self.lines.at[at, "expected"] == "imported":
+                self._draw_region(at)
+            if arrived[at] == week or at in self.pending or changed:
+                chosen.append(at)
+                reasons.append("new" if arrived[at] == week else "again" if at in self.pending else "changed")
+        batch = self.lines.loc[chosen].reset_index(drop=True)
+        numbered: pd.DataFrame = batch.assign(
+            line=pd.array(range(1, len(batch) + 1), dtype="Int64"), reason=pd.Series(reasons, dtype="str")
+        )
+        return numbered
+
+    def ended(self, run: Run) -> None:
+        """Note what has to be sent again."""
+        outcome = run.outcome
+        failed = set(outcome.loc[outcome["outcome"] != "imported", ["ProductId", "PicName"]].itertuples(index=False))
+        keys = self.lines[["ProductId", "PicName"]].itertuples(index=False)
+        self.pending = {at for at, key in enumerate(keys) if key in failed}
+
+    def _mend(self, at: int) -> None:
+        """Give a line the values, and its picture the pixels, of one that is right."""
+        right = self.draw.choice(self.lines.index[self.lines["expected"].eq("imported")])
+        for name in [*_PAYLOAD, "digest"]:
+            self.lines.at[at, name] = self.lines.at[right, name]
+        self.lines.at[at, "expected"] = "imported"
+        name, copied = self.lines.at[at, "PicName"], self.lines.at[right, "file"]
+        (self.images / self.lines.at[at, "file"]).write_bytes((self.images / copied).read_bytes())
+        fact = self.facts[self.facts["PicName"] == copied].assign(PicName=name)
+        self.facts = pd.concat([self.facts[self.facts["PicName"] != name], fact], ignore_index=True)
+
+    def _draw_region(self, at: int) -> None:
+        fact = self.facts[self.facts["PicName"] == self.lines.at[at, "PicName"]]
+        if fact.empty or fact["width"].isna().any():
+            return
+        width, height = int(fact["width"].iloc[0]), int(fact["height"].iloc[0])
+        left, top = (self.draw.uniform(0.05, 0.25) for _ in range(2))
+        right, bottom = (self.draw.uniform(0.7, 0.95) for _ in range(2))
+        box = Region(x1=int(width * left), y1=int(height * top), x2=int(width * right), y2=int(height * bottom))
+        self.lines.at[at, "Region"] = box.wire()
+
+
+def _batch_folder(shop: _Shop, batch: pd.DataFrame, week: int, target: Path) -> Path:
+    (target / IMAGES).mkdir(parents=True)
+    for name in batch["file"].dropna().unique():
+        if (shop.images / name).is_file():
+            (target / IMAGES / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(shop.images / name, target / IMAGES / name)
+    there = [name for name, when in shop.arrival.items() if when <= week]
+    catalogue = shop.catalogue[shop.catalogue["ProductId"].isin(there)]
+    excluded = shop.built.plan.excluded
+    tables = {
+        "batch": batch,
+        "catalogue": catalogue,
+        "facts": shop.facts,
+        "source_facts": shop.built.source_facts,
+        "findings": shop.built.findings[shop.built.findings["row"].isin(catalogue["row"])],
+        "excluded": excluded[excluded["row"].isin(catalogue["row"])],
+        "prepare": shop.built.prepared,
+    }
+    for name, table in tables.items():
+        detached(table).to_parquet(target / f"{name}.parquet", index=False)
+    write_meta(batch, target / "increment.meta")
+    return target
+
+
+def _date(made: Path, runs: Path, week: int, lines: int) -> None:
+    """Move a run to its week: name and times are made, so that the history is the same wherever it is made."""
+    begun = START + timedelta(weeks=week)
+    ended = begun + timedelta(seconds=40 + 3 * lines)
+    about = json.loads((made / "run.json").read_text(encoding="utf-8"))
+    about["id"] = f"{begun:%Y%m%dT%H%M%SZ}-demo-{week + 1:04x}"
+    about["task_id"] = str(1000 + week)
+    about["times"] = {
+        name: (ended if name == "ended" else begun).isoformat()
+        for name in ("intended", "submitted", "created", "ended")
+    }
+    target = runs / about["id"]
+    shutil.copytree(made, target)
+    (target / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

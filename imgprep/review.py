@@ -1,0 +1,245 @@
+"""The page for the boss: where the catalogue stands, what is late, why, and what got better."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from imgprep.errors import ConfigError
+from imgprep.fields import CATEGORIES
+from imgprep.runs import Run, gallery_state
+from imgprep.tallies import tally_by, tally_changes, tally_outcomes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_KEY = ["ProductId", "PicName"]
+_AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
+
+
+@dataclass(frozen=True, repr=False)
+class Review:
+    """A month in frames; shows itself as a page in a notebook.
+
+    Attributes
+    ----------
+    month : str
+        As ``2026-11``.
+    funnel : pandas.DataFrame
+        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region. A
+        picture counts in a stage only if it is in all before it.
+    coverage : pandas.DataFrame
+        ``category, catalogue, in_gallery, share``.
+    backlog : pandas.DataFrame
+        ``age, pictures``: how long pictures of the catalogue have been waiting to be in the gallery.
+    findable : pandas.DataFrame
+        ``days, pictures``: from the first catalogue that had them to the gallery, for those that came in this month.
+    sources : pandas.DataFrame
+        Causes of failure by who took the picture (`tally_by`); empty where the catalogue does not tell.
+    better : pandas.DataFrame
+        ``measure, before, now``: against the month before, and failures by `tally_changes`.
+    """
+
+    month: str
+    funnel: pd.DataFrame
+    coverage: pd.DataFrame
+    backlog: pd.DataFrame
+    findable: pd.DataFrame
+    sources: pd.DataFrame
+    better: pd.DataFrame
+
+    def __repr__(self) -> str:
+        share = self.funnel["share"].iloc[3]
+        return f"Review({self.month}: {self.funnel['pictures'].iloc[3]:,} pictures in the gallery, {share:.1%})"
+
+    def figure(self) -> Figure:
+        """Return the page's charts as one figure."""
+        from imgprep.charts import plot_review  # noqa: PLC0415  matplotlib is heavy
+
+        return plot_review(self)
+
+    def _repr_html_(self) -> str:
+        tables = {
+            "From catalogue to gallery": self.funnel,
+            "Coverage by category": self.coverage,
+            "Waiting": self.backlog,
+            "Days from new to findable": self.findable,
+            "Why pictures failed, by who took them": self.sources.head(12),
+            "What changed": self.better,
+        }
+        parts = [f"<h2>Image search, {html.escape(self.month)}</h2>"]
+        for title, table in tables.items():
+            shares = {"share": "{:.1%}".format}
+            shown = table.to_html(index=False, border=0, formatters=shares, na_rep="") if len(table) else "<p>none</p>"
+            parts.append(f"<h3>{html.escape(title)}</h3>{shown}")
+        return "".join(parts)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page: one HTML file that needs nothing else."""
+        from imgprep.html.thumbs import figure_uri  # noqa: PLC0415
+
+        chart = f'<img style="max-width:100%" alt="charts" src="{figure_uri(self.figure())}">'
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Image search review</title>'
+        style = "<style>body{font:14px sans-serif;margin:2em}th,td{padding:2px 10px;text-align:left}</style>"
+        file = Path(path)
+        file.write_text(f"{head}{style}<body>{chart}{self._repr_html_()}</body></html>", encoding="utf-8")
+        return file
+
+
+def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source") -> Review:
+    """Sum up a month for those who decide.
+
+    Parameters
+    ----------
+    runs : Run or iterable of Run
+        Every run of one instance: what came before the month counts too.
+    month : str, optional
+        As ``2026-11``; default: the month of the last run. Months are UTC's.
+    source : str
+        Column of the catalogue that tells who took a picture.
+
+    Returns
+    -------
+    Review
+
+    Raises
+    ------
+    ConfigError
+        No run was made until the month's end, or the month is none.
+    """
+    every = sorted([runs] if isinstance(runs, Run) else runs, key=_when)
+    name = month or (f"{_when(every[-1]):%Y-%m}" if every else "")
+    first, end = _bounds(name)
+    past = [run for run in every if _when(run) < end]
+    if not past:
+        raise ConfigError(f"review: no run was made until the end of {name or 'any month'}")
+    ours = [run for run in past if _when(run) >= first]
+    state = gallery_state(past)
+    held = state[state["state"] == "held"]
+    catalogue = _stages(past[-1], held)
+    seen, came = _firsts(past)
+    return Review(
+        name,
+        _funnel(catalogue),
+        _coverage(catalogue),
+        _backlog(catalogue, seen, min(end, _when(past[-1]))),
+        _findable(seen, came, first),
+        _sources(ours, source),
+        _better([run for run in past if _when(run) < first], ours),
+    )
+
+
+def _when(run: Run) -> datetime:
+    times = run.times
+    text = next((times[name] for name in ("created", "submitted", "intended") if times.get(name)), None)
+    if text is None:
+        raise ConfigError(f"review: run {run.id} does not tell when it was made")
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _bounds(month: str) -> tuple[datetime, datetime]:
+    try:
+        first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        raise ConfigError(f"review: {month!r} is no month; write 2026-11") from None
+    return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def _stages(run: Run, held: pd.DataFrame) -> pd.DataFrame:
+    """The catalogue's pictures, and how far each has come."""
+    names = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
+    rows = run.catalogue[names].drop_duplicates(_KEY).reset_index(drop=True)
+    facts = run.source_facts
+    there = facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"] if "exists" in facts else facts["PicName"]
+    rows["image"] = rows["PicName"].isin(there)
+    findings = run.findings
+    wrong = findings.loc[findings["severity"] == "error", "row"]
+    # A fault found in a photograph may have been mended in its copy, or by hand since: what is in, passes.
+    both = rows[_KEY].merge(held[[*_KEY, "Region"]], on=_KEY, how="left", indicator=True)
+    rows["held"] = both["_merge"].eq("both").to_numpy()
+    sent = run.batch.loc[run.batch["expected"].eq("imported"), "row"] if "expected" in run.batch else wrong.head(0)
+    rows["passes"] = ~rows["row"].isin(wrong) | rows["held"] | rows["row"].isin(sent)
+    rows["image"] |= rows["held"] | rows["row"].isin(sent)
+    rows["region"] = both["Region"].notna().to_numpy()
+    return rows
+
+
+def _funnel(rows: pd.DataFrame) -> pd.DataFrame:
+    kept, counts = pd.Series(True, index=rows.index), [("catalogue", len(rows))]
+    for stage, column in (
+        ("has image", "image"),
+        ("passes", "passes"),
+        ("in gallery", "held"),
+        ("with region", "region"),
+    ):
+        kept &= rows[column]
+        counts.append((stage, int(kept.sum())))
+    frame = pd.DataFrame(counts, columns=["stage", "pictures"])
+    return frame.assign(share=frame["pictures"] / max(1, len(rows)))
+
+
+def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
+    codes = pd.to_numeric(rows.get("CategoryId", pd.Series(pd.NA, index=rows.index)), errors="coerce")
+    names = codes.map(lambda code: CATEGORIES.get(int(code), f"unknown {int(code)}") if pd.notna(code) else "(none)")
+    grouped = rows.assign(category=names).groupby("category")["held"].agg(["size", "sum"]).reset_index()
+    frame = grouped.set_axis(["category", "catalogue", "in_gallery"], axis=1)
+    frame["share"] = frame["in_gallery"] / frame["catalogue"]
+    return frame.sort_values(["share", "category"], ignore_index=True)
+
+
+def _firsts(past: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """When each picture was first in a catalogue, and first imported."""
+    seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past]).dropna(subset=_KEY)
+    parts = []
+    for run in past:
+        ended = run.outcome[["line", "outcome"]].merge(run.batch[["line", *_KEY]], on="line")
+        parts.append(ended.loc[ended["outcome"] == "imported", _KEY].assign(came=_when(run)))
+    came = pd.concat(parts).dropna(subset=_KEY)
+    return seen.drop_duplicates(_KEY), came.drop_duplicates(_KEY)
+
+
+def _backlog(rows: pd.DataFrame, seen: pd.DataFrame, end: datetime) -> pd.DataFrame:
+    waiting = rows[~rows["held"]].merge(seen, on=_KEY)
+    days = (pd.Timestamp(end) - pd.to_datetime(waiting["seen"], utc=True)).dt.days
+    ages = pd.cut(days, [-1, *(limit - 1 for limit in _AGES.values())], labels=list(_AGES))
+    counts = ages.value_counts().reindex(list(_AGES), fill_value=0)
+    return pd.DataFrame({"age": list(_AGES), "pictures": counts.to_numpy()})
+
+
+def _findable(seen: pd.DataFrame, came: pd.DataFrame, first: datetime) -> pd.DataFrame:
+    both = seen.merge(came, on=_KEY)
+    both = both[pd.to_datetime(both["came"], utc=True) >= pd.Timestamp(first)]
+    days = (pd.to_datetime(both["came"], utc=True) - pd.to_datetime(both["seen"], utc=True)).dt.days.clip(lower=0)
+    counts = days.value_counts().sort_index()
+    return pd.DataFrame({"days": counts.index.to_numpy(), "pictures": counts.to_numpy()})
+
+
+def _sources(ours: list[Run], source: str) -> pd.DataFrame:
+    told = [run for run in ours if source in run.catalogue.columns]
+    columns = ["value", "cause", "count", "lines", "share"]
+    return tally_by(told, source)[columns] if told else pd.DataFrame(columns=columns)
+
+
+def _better(before: list[Run], ours: list[Run]) -> pd.DataFrame:
+    then = [run for run in before if ours and (_when(ours[0]) - _when(run)) < timedelta(days=31)]
+    rows: list[tuple[str, object, object]] = []
+    one, two = tally_outcomes(then), tally_outcomes(ours)
+    for name in ("lines", "imported", "failed"):
+        rows.append((name, int(one[name].sum()), int(two[name].sum())))
+    rows.append(("success, %", _success(one), _success(two)))
+    if then and ours:
+        changes = tally_changes(then[-1], ours[-1])["change"].value_counts()
+        rows += [(f"failures {kind}", None, int(changes.get(kind, 0))) for kind in ("fixed", "persisting", "new")]
+    return pd.DataFrame(rows, columns=["measure", "before", "now"]).astype({"before": "Float64", "now": "Float64"})
+
+
+def _success(tally: pd.DataFrame) -> float | None:
+    lines = int(tally["lines"].sum())
+    return round(100 * float(tally["imported"].sum() + tally["deleted"].sum()) / lines, 1) if lines else None
