@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -220,11 +219,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     for name in facts.loc[there, "PicName"]:
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        try:
-            os.link(images / name, target)
-        except OSError:
-            shutil.copyfile(images / name, target)
+        shutil.copyfile(images / name, target)
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(there),
         source_digest=facts["digest"],

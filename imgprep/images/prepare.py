@@ -19,7 +19,7 @@ from imgprep.errors import ConfigError
 from imgprep.frames import to_pandas, to_polars
 from imgprep.images.convert import Copied
 from imgprep.images.facts import FACT_COLUMNS
-from imgprep.images.listing import Archive, Found, Source, Unfit, open_source
+from imgprep.images.listing import Source, Unfit, open_source
 from imgprep.images.manifest import Entry, Manifest
 from imgprep.images.names import folded, free_name, ready_name
 from imgprep.images.pool import Casualty, cores, run_apart
@@ -61,8 +61,9 @@ def prepare_images(
 ) -> pd.DataFrame:
     """Make copies that the service takes: upright, in size, in plain RGB, without personal metadata.
 
-    An image that needs nothing is taken as it is: linked where that is possible, copied where not. Nothing is ever
-    enlarged, and no source is ever changed. Run again, it makes what is new or has changed and leaves the rest.
+    An image that needs nothing is copied as it is, not linked: who edits the copy must not change the photograph.
+    Nothing is ever enlarged, and no source is ever changed. Run again, it makes what is new or has changed and leaves
+    the rest.
 
     Parameters
     ----------
@@ -298,38 +299,25 @@ def _settle(step: _Step, copy: Copied | Casualty, drafts: Path, out: Path, manif
 
 
 def _keep(step: _Step, source: Source, out: Path, manifest: Manifest) -> _Done:
-    """Link or copy an image that needs nothing."""
+    """Copy an image that needs nothing."""
     facts = step.facts
     place = _place(out, step.new_name)
     draft = place.with_name(f".{place.name[:80]}.{os.getpid()}.draft")
     try:
-        found = source.find(facts["PicName"])
-        same = (found.bytes, found.mtime_ns) == (facts["bytes"], facts.get("mtime_ns"))
-        if isinstance(source, Archive) or not same or not _linked(found, draft):
-            data = source.read(found)
-            if hashlib.md5(data).hexdigest() != facts["digest"]:
-                return _Done(Recipe("refused"), reason=_CHANGED)
-            draft.write_bytes(data)
+        data = source.read(source.find(facts["PicName"]))
+        if hashlib.md5(data).hexdigest() != facts["digest"]:
+            return _Done(Recipe("refused"), reason=_CHANGED)
+        draft.write_bytes(data)
         draft.replace(place)
     except Unfit as unfit:
         return _Done(Recipe("refused"), reason=unfit.detail)
     except OSError as error:
         return _Done(Recipe("refused"), reason=f"no copy could be made: {error.strerror or error}")
     finally:
-        # A rename between two links of one file does nothing.
         draft.unlink(missing_ok=True)
     size = upright_size(facts["width"], facts["height"], facts.get("orientation") or 1)
     _note(manifest, step, step.new_name, reason=step.renamed, digest=facts["digest"], size=size, place=place)
     return _expected(step)
-
-
-def _linked(found: Found, draft: Path) -> bool:
-    draft.unlink(missing_ok=True)
-    try:
-        os.link(os.path.realpath(found.path), draft)
-    except OSError:  # another disk, or one that has no links
-        return False
-    return True
 
 
 def _place(out: Path, name: str) -> Path:

@@ -104,6 +104,9 @@ def test_sources_are_never_changed_and_kept_copies_are_the_same_bytes(shop, tmp_
         data = (tmp_path / "out" / row.new_name).read_bytes()
         assert hashlib.md5(data).hexdigest() == row.digest
         assert len(data) == row.bytes
+        with (tmp_path / "out" / row.new_name).open("r+b") as copy:
+            copy.write(b"edited")
+    assert {name: (shop / name).read_bytes() for name in list_names(shop)} == before, "a copy is a link to its source"
     with pytest.raises(ConfigError, match="folder of their own"):
         prepared(shop, shop)
 
