@@ -254,7 +254,7 @@ def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
     if "ProductId" not in frame.columns:
         return findings_frame()
     if "PicName" not in frame.columns:
-        message = "no column holds images, so that no product has one: match_files finds files by their names"
+        message = "no column holds images, so that no product has one; name one as PicName in the column map"
         return findings_frame(
             [note("catalogue-without-images", message, "say which column holds them: columns={'PicName': …}")]
         )
@@ -275,7 +275,7 @@ def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
             basis=Basis.DOCUMENTED.value,
             field="PicName",
             message="the product has no image, so that it cannot be found",
-            fix="photograph it, or find its file with match_files",
+            fix="photograph it, or name its file in the export",
             fixable=False,
         )
         .reindex(columns=list(FINDING_COLUMNS))
