@@ -15,6 +15,7 @@ import pandas as pd
 from imgprep.build import IMAGES, Built, build_batch
 from imgprep.catalogue import load_catalogue
 from imgprep.clock import SystemClock
+from imgprep.errors import ConfigError
 from imgprep.frames import detached
 from imgprep.meta import write_meta
 from imgprep.oss import upload
@@ -26,6 +27,8 @@ from imgprep.sandbox import Sandbox
 #: When the first week's batch went; a made history has made dates, so that pages about it stay the same.
 START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
 _PAYLOAD = ["CategoryId", "IntAttr", "StrAttr", "CustomContent", "Region"]
+#: Stands in a folder that only `make_history` has filled.
+_MARK = ".made-history"
 _SOURCES = ("studio", "supplier", "phone")
 
 
@@ -39,8 +42,8 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     Parameters
     ----------
     out : path
-        The folder of run folders; the images as sent last are in ``out/../images``. Repeating it starts over where
-        it has made runs itself.
+        The folder of run folders, new or empty, or one that an earlier call made: that one starts over. The images as
+        sent last are in ``out/../images``.
     weeks : int
         How many.
     seed : int
@@ -49,12 +52,14 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     Returns
     -------
     list of Run
+
+    Raises
+    ------
+    ConfigError
+        `out` holds something that no earlier call made; nothing is removed.
     """
-    folder, data = Path(out), shipped("data")
+    folder, data = _fresh(Path(out)), shipped("data")
     draw = random.Random(seed)  # noqa: S311
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*-demo-????"):
-        shutil.rmtree(old)
     with tempfile.TemporaryDirectory(prefix="imgprep-history-") as name, Sandbox(task_seconds=0) as sandbox:
         work = Path(name)
         catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
@@ -71,6 +76,17 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
         images = folder.parent / "images"
         shutil.copytree(shop.images, images, dirs_exist_ok=True)
     return load_runs(folder)
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder for a made history, marked as one. Real runs are never removed, whatever they are called."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARK).is_file():
+            raise ConfigError(f"{folder}: holds something that is no made history; name a new folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).write_text("This folder was made by make_history, which may remove it again.\n", encoding="utf-8")
+    return folder
 
 
 class _Hurried(SystemClock):
