@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from imgprep.clock import Clock, SystemClock
-from imgprep.errors import ServiceError
+from imgprep.errors import ImgprepError, ServiceError
 from imgprep.fields import SERVICE_TYPES
 from imgprep.settings import CredentialsProvider, Settings, is_loopback
 
@@ -325,8 +325,11 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
     code, status = getattr(error, "code", None), getattr(error, "status_code", None)
     text = str(getattr(error, "message", None) or error) or type(error).__name__
     request_id = getattr(error, "request_id", None)
-    if isinstance(error, ServiceError) or type(error).__module__.startswith("imgprep."):
-        raise error  # credentials that cannot be had
+    # The SDK wraps what its credentials provider raises.
+    inner = getattr(error, "inner_exception", None)
+    for ours in (error, inner):
+        if isinstance(ours, ImgprepError):
+            raise ours  # credentials that cannot be had
     if status is None or code in (None, "", "None") or status >= 500:
         told = f"{code}: {text}" if status else text
         return AnswerLost(

@@ -44,12 +44,18 @@ def sniff_encoding(data: bytes) -> str:
             return name
     if b"\0" in data[:4096]:
         even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
-        return "utf-16-be" if even > odd else "utf-16-le"
+        # A stray NUL in UTF-8 text is no UTF-16, where even Chinese text has one in every delimiter and line end.
+        if max(even, odd) * 20 >= len(data[:4096]) or not _decodes_as_utf8(data):
+            return "utf-16-be" if even > odd else "utf-16-le"
+    return "utf-8" if _decodes_as_utf8(data) else _not_utf8(data)
+
+
+def _decodes_as_utf8(data: bytes) -> bool:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
-        return _not_utf8(data)
-    return "utf-8"
+        return False
+    return True
 
 
 def _not_utf8(data: bytes) -> str:

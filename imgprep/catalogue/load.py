@@ -236,7 +236,7 @@ def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]
 def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name in FIELD_NAMES and name in fields and fields[name] is column:
+        if name in FIELD_NAMES and name in fields and fields[name].equals(column):
             continue  # the field is this column, as it stands
         own = name
         while own in columns or own in ("row", IMAGE_URL):

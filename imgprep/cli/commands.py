@@ -236,6 +236,8 @@ def sandbox(options: Namespace) -> int:
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"--port {options.port}: needs 0 to 65535; 0 takes a free one")
     with Sandbox(options.root, port=options.port) as server:
         for name, value in server.environment().items():
             print(f"export {name}={value}")

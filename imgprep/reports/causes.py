@@ -248,6 +248,10 @@ UNKNOWN_CAUSE = Cause(
 )
 
 
+#: A row's key as a report may quote it: ``ProductId="1"``, ``PicName=a.jpg``.
+_NAMED = re.compile(r"""\b(ProductId|PicName)\s*[=:]\s*(?:"[^"]*"|'[^']*'|[^\s,;"']+)""", re.IGNORECASE)
+
+
 class CauseTable:
     """Codes and phrases, ready to classify with.
 
@@ -276,8 +280,10 @@ class CauseTable:
         known = self._by_code.get(code.casefold()) if code else None
         if known is not None:
             return known
+        # A line that names its row by both keys says nothing against either of them.
+        said = _NAMED.sub(" ", text) if len(set(map(str.casefold, _NAMED.findall(text)))) > 1 else text
         for cause, pattern in self._phrases:
-            if pattern.search(text):
+            if pattern.search(said):
                 return cause
         return UNKNOWN_CAUSE
 
