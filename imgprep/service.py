@@ -217,7 +217,8 @@ class ImageSearch:
                 again = isinstance(error, AnswerLost) or error.code in _THROTTLED
                 if not again or self._clock.monotonic() - started + pause > self._patience:
                     raise
-                _log.info("%s: asking again in %.0f s: %s", action, pause, error)
+                level = logging.WARNING if isinstance(error, AnswerLost) else logging.INFO
+                _log.log(level, "%s: asking again in %.0f s: %s", action, pause, error)
                 # Jitter: several people may follow one instance, which takes one request a second from all of them.
                 self._clock.sleep(pause + random.uniform(0, pause / 2))  # noqa: S311
                 pause = min(pause * 2, 15.0)
@@ -331,7 +332,7 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
         if isinstance(ours, ImgprepError):
             raise ours  # credentials that cannot be had
     if status is None or code in (None, "", "None") or status >= 500:
-        told = f"{code}: {text}" if status else text
+        told = f"{code}: {text}" if status else _plain(text)
         return AnswerLost(
             f"{action} on instance {instance}: no usable answer: {told}; look at the network and the endpoint",
             code=code if status else None,
@@ -340,6 +341,11 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
     remedy = _REMEDIES.get(str(code), "the code is in the vendor's list of Image Search error codes")
     said = f"{action} on instance {instance}: refused with {code}: {text}; {remedy}"
     return ServiceError(said, code=str(code), request_id=request_id)
+
+
+def _plain(text: str) -> str:
+    """What urllib3 says, without the proxy that nobody set: on loopback the server stands as its own."""
+    return "connection refused" if "Connection refused" in text else text
 
 
 def _unsuccessful(action: str, answer: Mapping[str, Any]) -> ServiceError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
@@ -59,9 +60,12 @@ class EnvironmentCredentials:
         Look at ``OSS_ACCESS_KEY_ID``, ``OSS_ACCESS_KEY_SECRET`` and ``OSS_SESSION_TOKEN`` first.
         ``ALIBABA_CLOUD_ACCESS_KEY_ID``, ``ALIBABA_CLOUD_ACCESS_KEY_SECRET`` and ``ALIBABA_CLOUD_SECURITY_TOKEN``
         come next in any case.
+    variables_only : bool
+        Stop after the variables: the vendor's chain asks the network for a role, which a sandbox never needs.
     """
 
     prefer_oss: bool = False
+    variables_only: bool = False
 
     def credentials(self) -> Credentials:
         """Return what the chain finds.
@@ -81,19 +85,27 @@ class EnvironmentCredentials:
                 raise ConfigError(f"credentials: {missing} is not set, though its other half is; set both or neither")
             if key_id and secret:
                 return Credentials(key_id, secret, os.environ.get(token_name) or None)
+        if self.variables_only:
+            raise self._none_found("; `imgprep sandbox` prints the sandbox's own")
         return self._vendor_chain()
+
+    def _none_found(self, more: str) -> ConfigError:
+        names = "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, or " if self.prefer_oss else ""
+        return ConfigError(
+            f"credentials: none found. Set {names}ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET{more}"
+        )
 
     def _vendor_chain(self) -> Credentials:
         from alibabacloud_credentials.client import Client  # noqa: PLC0415  a heavy import, needed rarely
 
+        chatter = logging.getLogger("credentials")  # the name that the vendor's package takes
+        was, chatter.disabled = chatter.disabled, True
         try:
             found = Client().get_credential()
         except Exception as error:  # the chain raises whatever its last link raised
-            names = "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, or " if self.prefer_oss else ""
-            raise ConfigError(
-                f"credentials: none found. Set {names}ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, "
-                "or configure the vendor's credentials file or an ECS role"
-            ) from error
+            raise self._none_found(", or configure the vendor's credentials file or an ECS role") from error
+        finally:
+            chatter.disabled = was
         return Credentials(found.access_key_id, found.access_key_secret, found.security_token or None)
 
 
@@ -153,6 +165,14 @@ class Settings:
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.is_sandbox:
+            return
+        for name in ("oss_credentials", "imagesearch_credentials"):
+            provider = getattr(self, name)
+            if isinstance(provider, EnvironmentCredentials):
+                object.__setattr__(self, name, replace(provider, variables_only=True))
 
     @classmethod
     def from_env(cls, **arguments: Any) -> Settings:

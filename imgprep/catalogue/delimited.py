@@ -6,15 +6,15 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from imgprep.catalogue.encoding import SAMPLE_BYTES, is_utf8, sniff_delimiter, sniff_encoding
+from imgprep.catalogue.quotes import never_closed, quotes_are_even, swallowed
 from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
@@ -28,6 +28,8 @@ CELL_CHARS = 1 << 30
 #: Above this, findings of one kind are counted in one more finding instead of listed.
 LISTED = 1_000
 
+#: Stands behind the last line, to see whether a quote is open there.
+_END = "\x02imgprep-end-of-file\x03"
 _NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
 _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
 
@@ -61,7 +63,7 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     first = next((cells for cells in _records(io.StringIO(sample, ""), delimiter) if cells), [])
     names, notes = distinct_names(first)
     how = f"{encoding}, {_NAMES.get(delimiter, repr(delimiter))}-separated"
-    table = _fast(path, encoding, delimiter, len(names), skip)
+    table = _fast(path, encoding, delimiter, len(names), skip) if quotes_are_even(path) else None
     if table is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was good; what comes later decides between another encoding and damage.
         encoding = sniff_encoding(path.read_bytes())
@@ -74,9 +76,10 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     else:
         table = table.rename_columns(names)
         rows = _counted(table.num_rows)
+    notes += swallowed(table, rows, delimiter)
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
-        notes.append(note("file-encoding", message, "export it as UTF-8 if names look wrong", severity=Severity.INFO))
+        notes.append(note("file-encoding", message, "export it as UTF-8 if names look wrong"))
     return Raw(table, rows, "tsv" if delimiter == "\t" else "csv", how, notes)
 
 
@@ -110,12 +113,6 @@ def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int) -> p
         return None
     if table.num_columns != width:
         return None
-    # A quote that is never closed swallows the records behind it: the careful reader says where.
-    if table.num_rows and any(
-        (longest := pc.max(pc.utf8_length(column.chunk(column.num_chunks - 1)[-1:])).as_py()) and longest > 1 << 16
-        for column in table.columns
-    ):
-        return None
     return table.slice(1)
 
 
@@ -141,10 +138,17 @@ def _careful(
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         for _ in range(skip):
             file.readline()
-        source = (cells for cells in _records((line.replace("\0", "") for line in file), delimiter) if cells)
+        # A line of our own behind the last one is a record of its own, unless a quote is still open there.
+        lines = chain((line.replace("\0", "") for line in file), [_END])
+        source = (cells for cells in _records(lines, delimiter) if cells)
         next(source, None)
         number = 0
         while chunk := list(islice(source, CHUNK_RECORDS)):
+            if chunk[-1] == [_END]:
+                chunk.pop()
+            elif chunk[-1][-1].endswith(_END):
+                chunk[-1][-1] = chunk[-1][-1].removesuffix(_END)
+                notes.append(never_closed(number + len(chunk), chunk[-1]))
             for position, cells in enumerate(chunk):
                 number += 1
                 count = len(cells)
@@ -168,8 +172,8 @@ def _careful(
                 for name, cell in zip(names, chunk[position], strict=True):
                     if "\ufffd" in cell:
                         say("text-damaged", _damaged(number, name, cell, encoding))
-                    if cell.count("\n") > 50:
-                        say("quote-left-open", _open_quote(number, name, cell))
+            if not chunk:
+                break
             columns = list(zip(*chunk, strict=True))
             pieces.append(
                 pa.table([pa.array([cell or None for cell in column], TEXT) for column in columns], names=names)
@@ -228,18 +232,6 @@ def _damaged(row: int, name: str, cell: str, encoding: str) -> dict[str, Any]:
         "text-damaged",
         f"the cell holds bytes that are no {encoding}; they show as \ufffd",
         "export the file again as UTF-8",
-        row=row,
-        field=name,
-        value=cell[:200],
-    )
-
-
-def _open_quote(row: int, name: str, cell: str) -> dict[str, Any]:
-    lines = cell.count("\n")
-    return note(
-        "quote-left-open",
-        f"the cell runs over {lines:,} lines: perhaps a quote was opened and never closed, and records are in it",
-        "look at the cell in the export, and close the quote",
         row=row,
         field=name,
         value=cell[:200],

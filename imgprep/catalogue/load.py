@@ -80,6 +80,9 @@ def load_catalogue(
         shape = Shape(shape.table, shape.rows, {}, "product and images are as the column map says")
     specs = {**parse_columns(shape.columns, shape.table.column_names, chosen.name), **own}
     notes = [*raw.notes, *shape.notes]
+    if not raw.table.num_rows:
+        told = f"{Path(path).name} has a header and no records"
+        notes.append(note("no-records", told, "export it again", severity=Severity.ERROR))
     table, rows, pictures = _per_image(shape, specs, notes)
     fields: dict[str, pa.ChunkedArray | pa.Array] = {}
     for name in FIELD_NAMES:

@@ -41,6 +41,10 @@ def read_raw(path: Path) -> Raw:
         return read_excel(path)
     if head.startswith(b"\x1f\x8b"):
         raise CatalogueError(f"{path.name}: is compressed with gzip; unpack it first")
+    if path.suffix.lower() in EXCEL - {".xls"}:
+        raise CatalogueError(f"{path.name}: is named like a workbook and is none; export it again")
+    if _binary(head):
+        raise CatalogueError(f"{path.name}: is no text; export the catalogue as CSV, Excel, Parquet or JSON Lines")
     text = head.decode(sniff_encoding(head), errors="replace").lstrip("\ufeff \r\n\t")
     if text.startswith(("<?xml", "<rss", "<feed")):
         return read_xml(path)
@@ -49,6 +53,12 @@ def read_raw(path: Path) -> Raw:
     if text.startswith(("{", "[{", "[\n", "[\r", "[ ")) or (text.startswith("[") and path.suffix.lower() == ".json"):
         return read_json(path)
     return read_delimited(path)
+
+
+def _binary(head: bytes) -> bool:
+    """More control characters than any text has; UTF-16 has only its NULs."""
+    control = sum(byte < 32 and byte not in b"\0\t\n\r\f\x1a\x1b" for byte in head)
+    return control * 20 > len(head)
 
 
 def _is_workbook(path: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from imgprep.cli.output import ExitCode
 from imgprep.cli.parser import make_parser
-from imgprep.errors import ImgprepError, StorageError
+from imgprep.errors import ImgprepError, ServiceError, StorageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except ImgprepError as error:
         print(f"imgprep: {error}", file=sys.stderr)
-        # Upload and submit can be repeated; a storage fault says nothing against the input.
-        transient = isinstance(error, StorageError) and error.code is None
+        # No answer says nothing against the input: the same command can be repeated.
+        transient = isinstance(error, (StorageError, ServiceError)) and error.code is None
         return ExitCode.PARTIAL if transient else ExitCode.UNUSABLE
     except KeyboardInterrupt:
         print("imgprep: interrupted; the same command goes on where it stopped", file=sys.stderr)

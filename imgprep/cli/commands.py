@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.cli.output import ExitCode, show
+from imgprep.cli.output import ExitCode, records, show
 from imgprep.errors import ConfigError
 from imgprep.settings import PROJECT_FILE, Settings
 
@@ -135,7 +135,8 @@ def upload(options: Namespace) -> int:
     runs = options.runs or settings.runs
     log = send(options.batch, None, settings, dry_run=options.dry_run, replace=options.replace, runs=runs)
     bad = log["outcome"].isin(["failed", "changed"])
-    show(log if options.dry_run or options.format != "table" else log[bad], options.format)
+    if options.dry_run or options.format != "table" or bad.any():
+        show(log if options.dry_run or options.format != "table" else log[bad], options.format)
     counts = log["outcome"].value_counts()
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()), file=sys.stderr)
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
@@ -171,10 +172,10 @@ def report(options: Namespace) -> int:
         raise ConfigError("--report and --html are about one run; name one")
     if options.report:
         runs[0].close(report=options.report)
-    code = _ended(runs, options.format)
-    causes = tally_causes(runs)
-    if len(causes):
-        show(causes[["run", "cause", "family", "count", "lines", "remedy"]], options.format)
+    causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
+    code = _ended(runs, options.format, causes)
+    if len(causes) and options.format == "table":
+        show(causes, options.format)
     if options.html:
         write_report(runs[0], options.html, images=options.images)
     return code
@@ -292,11 +293,14 @@ def _known(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | Non
     return state
 
 
-def _ended(runs: list[Any], form: str) -> int:
-    """Print how runs ended; the exit code of the worst."""
+def _ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
+    """Print how runs ended (as JSON with their causes); the exit code of the worst."""
     from imgprep.tallies import tally_outcomes
 
     tally = tally_outcomes(runs).assign(state=[run.state for run in sorted(runs, key=lambda run: run.id)])
+    if form == "json" and causes is not None:
+        each = [records(causes[causes["run"] == run].drop(columns="run")) for run in tally["run"]]
+        tally = tally.assign(causes=pd.Series(each, index=tally.index, dtype=object))
     show(tally, form)
     if tally["unknown"].any() or not all(run.ended for run in runs):
         return ExitCode.PARTIAL

@@ -47,9 +47,16 @@ def one_line(text: object, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def _cell(value: object) -> object:
+    """A value for people: nothing for NA, four digits of a fraction. CSV and JSON have all of it."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
 def _table(frame: pd.DataFrame) -> str:
     limit = max(20, shutil.get_terminal_size((140, 24)).columns // 2)
-    rows = [["" if value is None else one_line(value, limit) for value in record.values()] for record in records(frame)]
+    rows = [[one_line(_cell(value), limit) for value in record.values()] for record in records(frame)]
     head = [str(name) for name in frame.columns]
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]

@@ -6,7 +6,7 @@ import pytest
 from imgprep.catalogue import load_catalogue
 from imgprep.catalogue.encoding import sniff_encoding
 from imgprep.cli import main
-from imgprep.errors import ConfigError
+from imgprep.errors import CatalogueError, ConfigError
 from imgprep.reports import read_report
 from imgprep.service import ImageSearch
 from imgprep.settings import Settings
@@ -67,3 +67,73 @@ def test_missing_credentials_are_said_at_once_and_not_asked_for_again():
     with pytest.raises(ConfigError, match="none found"):
         ImageSearch(settings, patience=0.5).tasks(newest=1)
     assert nothing.asked == 1
+
+
+def written(tmp_path, text, name="export.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def errors(catalogue):
+    findings = catalogue.attrs["findings"]
+    return findings.loc[findings["severity"] == "error", ["rule", "row"]].values.tolist()
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quote_open_to_the_end_of_the_file_is_an_error_of_its_record(tmp_path, end):
+    path = written(tmp_path, 'sku,title,image\n1,Shirt,a.jpg\n2,"Dress,b.jpg\n3,Hat,c.jpg' + end)
+    assert ["quote-left-open", 2] in errors(load_catalogue(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ('sku,title,image\n1,"Shirt,a.jpg\n2,"Dress,b.jpg\n3,Hat,c.jpg\n', 1),
+        ('sku,title,image\n1,Shirt,a.jpg\n2,"Dress,b.jpg\n3,Hat,c.jpg\n4,"Bag,d.jpg\n', 2),
+    ],
+)
+def test_two_stray_quotes_do_not_swallow_records_silently(tmp_path, text, row):
+    assert ["quote-left-open", row] in errors(load_catalogue(written(tmp_path, text)))
+
+
+def test_a_description_of_several_lines_is_no_open_quote(tmp_path):
+    text = 'sku,image,text\n1,a.jpg,"Soft, warm.\n\nWash cold, dry flat"\n2,b.jpg,"Nice\nin red, blue, green"\n'
+    catalogue = load_catalogue(written(tmp_path, text))
+    assert len(catalogue) == 2 and not errors(catalogue)
+
+
+def test_an_inch_sign_makes_no_quote(tmp_path):
+    catalogue = load_catalogue(written(tmp_path, 'sku,title,image\n1,5" pipe,a.jpg\n2,Shirt,b.jpg\n'))
+    assert catalogue["ProductId"].tolist() == ["1", "2"] and not errors(catalogue)
+    assert catalogue["title"].tolist() == ['5" pipe', "Shirt"]
+
+
+def test_an_export_without_records_is_an_error(tmp_path):
+    assert errors(load_catalogue(written(tmp_path, "sku,image\n")))[0][0] == "no-records"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [(bytes(range(1, 32)) * 160, "x.csv", "no text"), (b"PKxx-no-workbook", "x.xlsx", "is none")],
+)
+def test_what_is_no_catalogue_is_refused(tmp_path, content, name, words):
+    with pytest.raises(CatalogueError, match=words):
+        load_catalogue(written(tmp_path, content, name))
+
+
+def test_a_guessed_encoding_is_a_warning(tmp_path):
+    path = written(tmp_path, "sku,title,image\n1,Größe,a.jpg\n".encode("latin-1"))
+    findings = load_catalogue(path).attrs["findings"].set_index("rule")
+    assert findings.loc["file-encoding", "severity"] == "warning"
+
+
+def test_a_sandbox_never_asks_the_network_for_credentials(monkeypatch):
+    for name in ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.replace("_ID", "_SECRET"), raising=False)
+    monkeypatch.setattr("imgprep.settings.EnvironmentCredentials._vendor_chain", lambda self: pytest.fail("asked"))
+    settings = Settings(oss_endpoint="http://127.0.0.1:9", imagesearch_endpoint="http://127.0.0.1:9")
+    for provider in (settings.oss_credentials, settings.imagesearch_credentials):
+        with pytest.raises(ConfigError, match="imgprep sandbox"):
+            provider.credentials()

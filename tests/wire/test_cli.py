@@ -104,6 +104,8 @@ def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop,
     ended = imgprep("submit", batch, "--path", "/refused", "--runs", tmp_path / "runs", code=1, json_out=True)
     assert (ended[0]["failed"], ended[0]["imported"], ended[0]["state"]) == (1, 2, "partial")
     run = next((tmp_path / "runs").glob("*/run.json")).parent
+    listed = imgprep("report", run, code=1, json_out=True)
+    assert [cause["cause"] for cause in listed[0]["causes"]] == ["image_missing"]
     told = imgprep("report", run, code=1)
     assert "image_missing" in told and "fix the data" in told
 

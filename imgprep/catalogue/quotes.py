@@ -1,0 +1,78 @@
+"""Quotes that were left open: they swallow the records behind them, and the table looks sound."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgprep.catalogue.raw import note
+from imgprep.findings import Severity
+
+RULE = "quote-left-open"
+_FIX = "close the quote (or double it where it means inches), and load the export again"
+
+
+def quotes_are_even(path: Path) -> bool:
+    """Whether a file holds an even number of quotes; with an odd one, some quote may never be closed."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        count, at = 0, 0
+        while at < len(content):
+            count += content[at : at + (1 << 24)].count(b'"')
+            at += 1 << 24
+    return count % 2 == 0
+
+
+def never_closed(row: int, cells: list[str]) -> dict[str, Any]:
+    """Return the finding on a record whose last cell runs to the end of the file."""
+    cell = cells[-1]
+    return note(
+        RULE,
+        f"a quote is opened and never closed: {cell.count(chr(10)):,} line breaks behind it, and any records between "
+        "them, are in this record's last cell",
+        _FIX,
+        severity=Severity.ERROR,
+        row=row,
+        value=cell[:200],
+    )
+
+
+def swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> list[dict[str, Any]]:
+    """Return findings on cells that look as if a stray quote had put records into them.
+
+    Such a cell ends its own record (as many delimiters in its first line as columns are left), then holds whole
+    records, then begins another (as many delimiters in its last line as columns stand before it). A description
+    of several lines hardly ever does.
+    """
+    width = table.num_columns
+    notes = []
+    for position, name in enumerate(table.column_names if width > 1 else ()):
+        column = table.column(position)
+        mask = pc.fill_null(pc.match_substring(column, "\n"), False)
+        if not pc.any(mask).as_py():
+            continue
+        found = rows.filter(mask.combine_chunks()), column.filter(mask)
+        for row, cell in zip(*(part.to_pylist() for part in found), strict=True):
+            first, *inner, last = cell.split("\n")
+            whole = [line for line in inner if line.strip()]
+            ends = first.count(delimiter) == width - 1 - position
+            begins = last.count(delimiter) == position and (position > 0 or bool(whole))
+            if ends and begins and all(line.count(delimiter) == width - 1 for line in whole):
+                # Prose has a space behind its commas; records have none.
+                prose = f"{delimiter} " in "\n".join([*whole, last])
+                notes.append(
+                    note(
+                        RULE,
+                        f"the cell seems to hold {len(whole) + 1:,} more records: its lines have as many delimiters as "
+                        "records have, so a quote was perhaps opened and not closed",
+                        _FIX,
+                        severity=Severity.WARNING if prose else Severity.ERROR,
+                        row=row,
+                        field=name,
+                        value=cell[:200],
+                    )
+                )
+    return notes
