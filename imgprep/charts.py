@@ -139,18 +139,13 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax if ax is not None else _axes(8, 0.9 + 0.32 * max(3, len(summary)))
     hatches = {"error": "", "warning": "///", "info": "..."}
-    for at, (severity, count) in enumerate(zip(summary["severity"], summary["count"], strict=True)):
-        ax.barh(at, count, color=SEVERITY_COLOURS[severity], hatch=hatches[severity], edgecolor="white")
-        _value(ax, f"{count:,}", count, at)
-    ax.set_yticks(
-        range(len(summary)), [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
-    )
+    names = [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
+    looks = [(SEVERITY_COLOURS[severity], hatches[severity]) for severity in summary["severity"]]
+    _counted_bars(ax, summary["count"], names, looks)
     ax.tick_params(axis="y", labelsize=8)
-    ax.invert_yaxis()
-    ax.margins(x=0.1)
     ax.set_xlabel("findings")
     ax.set_title(f"Findings by rule, {int(summary['count'].sum()):,} in all")
-    return _clean(ax, grid="x")
+    return ax
 
 
 def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value") -> Axes:
@@ -199,15 +194,10 @@ def plot_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
     ax = ax if ax is not None else _axes(7, 2.6)
-    for at, (kind, count) in enumerate(counts.items()):
-        ax.barh(at, count, color=kinds[str(kind)], hatch=_HATCHES[at], edgecolor="white")
-        _value(ax, f"{count:,}", count, at)
-    ax.set_yticks(range(len(kinds)), list(kinds))
-    ax.invert_yaxis()
-    ax.margins(x=0.1)
+    _counted_bars(ax, counts, list(kinds), list(zip(kinds.values(), _HATCHES, strict=True)))
     ax.set_xlabel("pictures of products")
     ax.set_title(f"Failures between two runs, {len(changes):,} in either")
-    return _clean(ax, grid="x")
+    return ax
 
 
 def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -229,15 +219,11 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     }
     counts = tally.groupby("verdict")["count"].sum().reindex(list(kinds), fill_value=0)
     ax = ax if ax is not None else _axes(7, 2.8)
-    for at, (kind, count) in enumerate(counts.items()):
-        ax.barh(at, count, color=kinds[str(kind)], hatch=_HATCHES[at % 4], edgecolor="white")
-        _value(ax, f"{count:,}", count, at)
-    ax.set_yticks(range(len(kinds)), ["passed, as predicted", *list(kinds)[1:]])
-    ax.invert_yaxis()
-    ax.margins(x=0.1)
+    looks = list(zip(kinds.values(), [*_HATCHES, ""], strict=True))
+    _counted_bars(ax, counts, ["passed, as predicted", *list(kinds)[1:]], looks)
     ax.set_xlabel("lines sent")
     ax.set_title(f"Prediction against outcome, {int(counts.sum()):,} lines")
-    return _clean(ax, grid="x")
+    return ax
 
 
 def plot_success(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -390,6 +376,17 @@ def _axes(width: float, height: float) -> Axes:
 
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax
+
+
+def _counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: list[tuple[str, str]]) -> None:
+    """Lying bars, the first on top, each with its count beside it; `looks` are colours and hatches."""
+    for at, (count, (colour, hatch)) in enumerate(zip(counts, looks, strict=True)):
+        ax.barh(at, count, color=colour, hatch=hatch, edgecolor="white")
+        _value(ax, f"{count:,}", count, at)
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    _clean(ax, grid="x")
 
 
 def _value(ax: Axes, text: str, x: float, y: float) -> None:

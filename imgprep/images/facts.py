@@ -96,7 +96,7 @@ class Tier(StrEnum):
     DECODE = "decode"
     """Every byte goes through the decoder, scaled: broken files, statistics, perceptual hash."""
     STRICT = "strict"
-    """Also what decoders pass over in silence."""
+    """Also the checksums inside PNG files, which decoders pass over. Nothing more for other formats."""
 
 
 class Problem(StrEnum):

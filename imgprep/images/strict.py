@@ -19,8 +19,8 @@ def damage(data: bytes, format_: str | None) -> str | None:
 
     Notes
     -----
-    A PNG has a checksum in every chunk. A JPEG has none: what can be seen is a code that no picture has, or a scan that
-    does not end where its marker stands.
+    A PNG has a checksum in every chunk, and that is all that is looked at. A JPEG has none: its silent damage is not
+    found here, nor that of any other format.
     """
     if format_ == "PNG":
         return _png(data)
