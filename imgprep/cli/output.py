@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from enum import IntEnum
+from typing import Any
 
 import pandas as pd
 
@@ -61,3 +62,17 @@ def _table(frame: pd.DataFrame) -> str:
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+
+
+def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
+    """Print how runs ended (as JSON with their causes); the exit code of the worst."""
+    from imgprep.tallies import tally_outcomes
+
+    tally = tally_outcomes(runs).assign(state=[run.state for run in sorted(runs, key=lambda run: run.id)])
+    if form == "json" and causes is not None:
+        each = [records(causes[causes["run"] == run].drop(columns="run")) for run in tally["run"]]
+        tally = tally.assign(causes=pd.Series(each, index=tally.index, dtype=object))
+    show(tally, form)
+    if tally["unknown"].any() or not all(run.ended for run in runs):
+        return ExitCode.PARTIAL
+    return ExitCode.FINDINGS if tally["failed"].any() else ExitCode.FINE

@@ -1,0 +1,22 @@
+"""Frames of counts → matplotlib Axes. Nothing is counted here, nothing is shown or saved."""
+
+from imgprep.charts.failures import cause_style, plot_by, plot_causes, plot_changes, plot_flow, plot_predictions
+from imgprep.charts.findings import plot_findings
+from imgprep.charts.regions import plot_region_sizes, plot_regions
+from imgprep.charts.runs import plot_durations, plot_outcomes, plot_review, plot_success
+
+__all__ = [
+    "cause_style",
+    "plot_by",
+    "plot_causes",
+    "plot_changes",
+    "plot_durations",
+    "plot_findings",
+    "plot_flow",
+    "plot_outcomes",
+    "plot_predictions",
+    "plot_region_sizes",
+    "plot_regions",
+    "plot_review",
+    "plot_success",
+]

@@ -1,0 +1,23 @@
+"""One function a command: options in, exit code out."""
+
+from imgprep.cli.commands.after import report, retry
+from imgprep.cli.commands.prepare import build, check, fetch, init, prepare
+from imgprep.cli.commands.rehearse import demo, sandbox
+from imgprep.cli.commands.ship import follow, policy, submit, tasks, upload
+
+__all__ = [
+    "build",
+    "check",
+    "demo",
+    "fetch",
+    "follow",
+    "init",
+    "policy",
+    "prepare",
+    "report",
+    "retry",
+    "sandbox",
+    "submit",
+    "tasks",
+    "upload",
+]

@@ -1,0 +1,57 @@
+"""After the run: one function a command, options in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from imgprep.cli.inputs import regions_of, settings_of
+from imgprep.cli.output import ExitCode, show, show_ended
+from imgprep.errors import ConfigError
+
+
+def report(options: Namespace) -> int:
+    """Outcome and causes of runs; one HTML page."""
+    from imgprep.html import write_report
+    from imgprep.runs import open_run
+    from imgprep.tallies import tally_causes
+
+    runs = [open_run(folder) for folder in options.run_folders]
+    if (options.report or options.html) and len(runs) > 1:
+        raise ConfigError("--report and --html are about one run; name one")
+    if options.report:
+        runs[0].close(report=options.report)
+    causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
+    code = show_ended(runs, options.format, causes)
+    if len(causes) and options.format == "table":
+        show(causes, options.format)
+    if options.html:
+        write_report(runs[0], options.html, images=options.images)
+    return code
+
+
+def retry(options: Namespace) -> int:
+    """Make the next batch of what can succeed now."""
+    from imgprep.build import build_retry
+    from imgprep.catalogue import load_catalogue
+    from imgprep.runs import open_run
+
+    settings = settings_of(options)
+    catalogue = None
+    if options.catalogue:
+        columns = options.columns or settings.columns
+        catalogue = load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+    run = open_run(options.run_folder)
+    _, again = build_retry(
+        run,
+        options.images,
+        options.out,
+        catalogue=catalogue,
+        service=settings.service,
+        regions=regions_of(options),
+        severity=settings.severity,
+        limits=settings.limits,
+    )
+    show(again.rest, options.format)
+    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)
+    return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE

@@ -1,0 +1,96 @@
+"""From an export to a batch folder: one function a command, options in, exit code out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pandas as pd
+
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, regions_of
+from imgprep.cli.output import ExitCode, show
+from imgprep.settings import PROJECT_FILE
+
+
+def init(options: Namespace) -> int:
+    """Make a project folder: imgprep.toml and the notebooks."""
+    from imgprep.project import init_project
+
+    made = init_project(options.folder)
+    for file in made:
+        print(f"made {file}")
+    print("Everything is there already." if not made else f"Next: fill in {options.folder / PROJECT_FILE}")
+    return ExitCode.FINE
+
+
+def check(options: Namespace) -> int:
+    """Check every row, and every image, against the service's rules."""
+    from imgprep.checks import check as check_rows
+    from imgprep.checks import summary
+    from imgprep.images import inspect_images
+
+    settings, catalogue = catalogue_of(options)
+    images = options.images or settings.images
+    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
+    findings = check_rows(
+        catalogue,
+        facts,
+        regions=regions_of(options),
+        service=settings.service,
+        severity=settings.severity,
+        limits=settings.limits,
+    )
+    findings = pd.concat([catalogue.attrs["findings"], findings], ignore_index=True)
+    show(summary(findings) if options.summary else findings, options.format)
+    if options.format == "table":
+        told = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+        print(f"\n{len(catalogue):,} rows looked at: {told or 'nothing found'}")
+    return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def fetch(options: Namespace) -> int:
+    """Fetch images that the catalogue names by URL."""
+    from imgprep.images import fetch_images
+
+    _, catalogue = catalogue_of(options)
+    log = fetch_images(catalogue, options.into)
+    show(log, options.format)
+    return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
+
+
+def prepare(options: Namespace) -> int:
+    """Make service-ready copies of images, with a log."""
+    from imgprep.images import inspect_images, prepare_images
+
+    settings, catalogue = catalogue_of(options)
+    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+    log = prepare_images(facts, options.images, options.out, dry_run=options.dry_run, service=settings.service)
+    show(log, options.format)
+    return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
+
+
+def build(options: Namespace) -> int:
+    """Make a batch folder: increment.meta, its tables, and images."""
+    from imgprep.build import build_batch
+
+    settings, catalogue = catalogue_of(options)
+    built = build_batch(
+        catalogue,
+        options.images,
+        options.out,
+        service=settings.service,
+        regions=regions_of(options),
+        known=known_of(options.known, settings),
+        delete_missing=options.delete_missing,
+        keep_refused=options.keep_refused,
+        prepare=not options.keep_refused,
+        severity=settings.severity,
+        limits=settings.limits,
+        sources=[options.catalogue],
+        cache=cache_of(settings),
+    )
+    show(built.plan.summary(), options.format)
+    if options.format == "table" and len(built.plan.excluded):
+        print("\nLeft out:")
+        show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
+    return ExitCode.FINDINGS if errors else ExitCode.FINE

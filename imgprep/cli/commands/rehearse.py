@@ -1,0 +1,41 @@
+"""The demo and the sandbox: one function a command, options in, exit code out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import Namespace
+
+from imgprep.cli.output import ExitCode, show
+from imgprep.errors import ConfigError
+
+
+def demo(options: Namespace) -> int:
+    """The whole path on the demo catalogue and a sandbox of its own."""
+    from imgprep.demo import run_demo
+
+    result = run_demo(options.out, say=print)
+    show(result.sums, options.format)
+    print(f"\nreport:     {result.report}\nrun folder: {result.run_folder}")
+    if result.surprises.empty:
+        return ExitCode.FINE
+    print("\nThese lines did not end as predicted:")
+    show(result.surprises, options.format)
+    return ExitCode.FINDINGS
+
+
+def sandbox(options: Namespace) -> int:
+    """Run the local OSS and Image Search server in the foreground."""
+    from imgprep.sandbox import Sandbox
+
+    stop = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"--port {options.port}: needs 0 to 65535; 0 takes a free one")
+    with Sandbox(options.root, port=options.port) as server:
+        for name, value in server.environment().items():
+            print(f"export {name}={value}")
+        print(f"# sandbox at {server.url}; Ctrl+C stops it", flush=True)
+        stop.wait()
+    return ExitCode.FINE

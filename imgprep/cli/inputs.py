@@ -1,0 +1,72 @@
+"""What commands read: settings, catalogues, region stores, the known gallery."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.errors import ConfigError
+from imgprep.settings import PROJECT_FILE, Settings
+
+_SETTINGS = ("region", "bucket", "path", "instance", "role_arn", "oss_endpoint", "imagesearch_endpoint", "service")
+
+
+def settings_of(options: Namespace) -> Settings:
+    """Settings from arguments, environment and project file, in this order."""
+    given = {name: getattr(options, name, None) for name in _SETTINGS}
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if options.project or Path(PROJECT_FILE).exists():
+        return Settings.load(options.project or PROJECT_FILE, **arguments)
+    return Settings.from_env(**arguments)
+
+
+def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
+    """Return the settings, and the catalogue that was named, read by them."""
+    from imgprep.catalogue import load_catalogue
+
+    settings = settings_of(options)
+    columns = options.columns or settings.columns
+    return settings, load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+
+
+def cache_of(settings: Settings) -> Path | None:
+    """Return where the project keeps facts of images; None outside a project."""
+    return settings.work / "cache" / "facts" if settings.work.is_dir() else None
+
+
+def regions_of(options: Namespace) -> Any:
+    """Return the region store that was named, if one was."""
+    from imgprep.store import RegionStore
+
+    if options.regions is None:
+        return None
+    if not options.regions.exists():
+        raise ConfigError(f"{options.regions}: no region store is there; RegionStore(path) makes one")
+    return RegionStore(options.regions)
+
+
+def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
+    """Return the gallery's state from run folders, folders of runs, and at most one DumpMeta export."""
+    if not sources:
+        return None
+    from imgprep.runs import gallery_state, load_runs, open_run
+
+    runs: list[Any] = []
+    dumps = []
+    for source in sources:
+        if source.is_file():
+            dumps.append(source)
+        elif (source / "run.json").exists():
+            runs.append(open_run(source))
+        elif source.is_dir():
+            runs += load_runs(source)
+        else:
+            raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor a DumpMeta export")
+    if len(dumps) > 1:
+        raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
+    of = settings if settings.instance else None
+    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None, of=of)
+    return state

@@ -1,0 +1,21 @@
+"""Runs → counts. What charts and pages draw is counted here, once."""
+
+from imgprep.tallies.failures import tally_by, tally_causes, tally_changes, tally_flow
+from imgprep.tallies.predictions import predictions, tally_predictions
+from imgprep.tallies.regions import tally_region_places, tally_region_sizes, tally_suggestions
+from imgprep.tallies.runs import Reconciled, tally_durations, tally_outcomes
+
+__all__ = [
+    "Reconciled",
+    "predictions",
+    "tally_by",
+    "tally_causes",
+    "tally_changes",
+    "tally_durations",
+    "tally_flow",
+    "tally_outcomes",
+    "tally_predictions",
+    "tally_region_places",
+    "tally_region_sizes",
+    "tally_suggestions",
+]

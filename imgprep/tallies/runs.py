@@ -1,0 +1,103 @@
+"""How the lines of runs ended, and how long their tasks took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import pandas as pd
+
+from imgprep.reports import Outcome
+
+
+class Reconciled(Protocol):
+    """What is counted of a run; `imgprep.Run` is one."""
+
+    @property
+    def id(self) -> str:
+        """The run's name; names sort by time."""
+        ...
+
+    @property
+    def outcome(self) -> pd.DataFrame:
+        """The outcome frame, one row per line sent."""
+        ...
+
+    @property
+    def batch(self) -> pd.DataFrame:
+        """The batch as sent."""
+        ...
+
+    @property
+    def catalogue(self) -> pd.DataFrame:
+        """The catalogue rows behind it."""
+        ...
+
+    @property
+    def facts(self) -> pd.DataFrame:
+        """Facts of the images sent."""
+        ...
+
+
+class Timed(Protocol):
+    """A run that tells when."""
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        ...
+
+    @property
+    def times(self) -> Mapping[str, str]:
+        """Moments as ISO 8601."""
+        ...
+
+    @property
+    def outcome(self) -> pd.DataFrame:
+        """The outcome frame."""
+        ...
+
+
+def each(runs: Reconciled | Iterable[Reconciled]) -> list[Reconciled]:
+    """Return one run, or several, as a list."""
+    return list(runs) if isinstance(runs, Iterable) else [runs]
+
+
+def tally_outcomes(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
+    """Count how the lines of each run ended.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, oldest first: ``run, lines, imported, deleted, failed, unknown, success`` (the share of
+        lines that were imported or deleted, 0 … 1). The four outcomes sum to ``lines``.
+    """
+    rows = []
+    for run in each(runs):
+        counts = run.outcome["outcome"].value_counts()
+        ended = {str(name): int(counts.get(name, 0)) for name in Outcome}
+        lines = len(run.outcome)
+        success = (ended["imported"] + ended["deleted"]) / lines if lines else float("nan")
+        rows.append({"run": run.id, "lines": lines, **ended, "success": success})
+    columns = ["run", "lines", *map(str, Outcome), "success"]
+    return pd.DataFrame(rows, columns=columns).sort_values("run", ignore_index=True)
+
+
+def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
+    """Tell how long the tasks of runs took.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``run, lines, seconds`` (from the task's making to its end; missing where it has none), oldest first.
+    """
+    rows = []
+    for run in runs:
+        times = run.times
+        begun = next((times[name] for name in ("created", "submitted") if times.get(name)), None)
+        ended = times.get("ended")
+        lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(begun) if begun and ended else None
+        seconds = lasted.total_seconds() if lasted is not None else float("nan")
+        rows.append({"run": run.id, "lines": len(run.outcome), "seconds": seconds})
+    return pd.DataFrame(rows, columns=["run", "lines", "seconds"]).sort_values("run", ignore_index=True)
