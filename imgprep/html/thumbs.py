@@ -7,9 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import ExifTags, Image, ImageDraw
-
-from imgprep.images import open_upright, upright_size
+from imgprep.images.thumbs import draw_thumb
 from imgprep.regions import Region
 
 if TYPE_CHECKING:
@@ -28,24 +26,7 @@ def thumbnail(file: Path, *, side: int = 160, region: Region | None = None) -> s
     region : Region, optional
         Drawn over it, in the upright frame.
     """
-    try:
-        image = open_upright(file, max_side=side * 2)
-        full = _upright_size(file)
-        image.thumbnail((side, side))
-        if region is not None:
-            across, down = image.width / full[0], image.height / full[1]
-            box = (region.x1 * across, region.y1 * down, region.x2 * across - 1, region.y2 * down - 1)
-            ImageDraw.Draw(image).rectangle(box, outline="#D55E00", width=2)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=80)
-    except Exception:  # noqa: BLE001  a broken image is what the page is about, in any way it can be broken
-        return None
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _upright_size(file: Path) -> tuple[int, int]:
-    with Image.open(file) as image:
-        return upright_size(image.width, image.height, image.getexif().get(ExifTags.Base.Orientation, 1))
+    return draw_thumb(file, side=side, region=region).uri
 
 
 def figure_uri(figure: Figure) -> str:

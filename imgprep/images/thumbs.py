@@ -1,0 +1,132 @@
+"""A picture in small, for pages and widgets: bounded, upright, with a region drawn on it, and never an exception.
+
+The one place that turns a name from a catalogue, which is not to be trusted, into something that can be shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from imgprep.errors import ImgprepError
+from imgprep.images.listing import Folder, Found, Source, Unfit, open_source
+from imgprep.images.upright import exif_orientation, open_header, open_upright, upright_size
+from imgprep.regions import Region
+
+#: Colour of a region's outline (Okabe and Ito's vermilion, told apart by the colour-blind), over a white one.
+OUTLINE = "#D55E00"
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """A small JPEG, or the reason why there is none.
+
+    Parameters
+    ----------
+    data : bytes
+        JPEG; empty where the image cannot be shown.
+    size : (int, int)
+        Upright width and height of the whole image, pixels; (0, 0) where not known.
+    why : str
+        What is wrong with the file, in words; empty where nothing is. A file that breaks off has both: what is left
+        of it, and this.
+    """
+
+    data: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    why: str = ""
+
+    @property
+    def uri(self) -> str | None:
+        """A ``data:`` URI for an ``<img>``, or None where there is nothing to show."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}" if self.data else None
+
+
+def thumb_of(
+    name: str, root: str | os.PathLike[str] | Source, *, side: int = 160, region: Region | None = None
+) -> Thumb:
+    """Return the image `name` below `root` in small.
+
+    Parameters
+    ----------
+    name : str
+        PicName. One that leads out of `root` is not followed.
+    root : path or Source
+        Folder or zip archive of the images, or one that `open_source` has opened.
+    side : int
+        Longest side, pixels.
+    region : Region, optional
+        Drawn over it, in the upright frame.
+
+    Returns
+    -------
+    Thumb
+        Whatever is wrong with the file is in its ``why``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (400, 300)).save(Path(folder) / "a.png")
+    ...     shown, gone = thumb_of("a.png", folder), thumb_of("../b.png", folder)
+    >>> shown.size, gone.why
+    ((400, 300), 'leads out of the folder of images; it was not looked at')
+    """
+    try:
+        source = open_source(root) if isinstance(root, (str, os.PathLike)) else root
+        data = source.read(source.find(name))
+    except (Unfit, ImgprepError) as error:
+        return Thumb(why=str(error))
+    return draw_thumb(data, side=side, region=region)
+
+
+def draw_thumb(source: bytes | str | os.PathLike[str], *, side: int = 160, region: Region | None = None) -> Thumb:
+    """Return an image, by its bytes or its file, in small; see `thumb_of`. The file is trusted to be where it is."""
+    data = b""
+    try:
+        data = source if isinstance(source, bytes) else _read(Path(source))
+        if not data:
+            return Thumb(why="the file is empty (0 bytes)")
+        return _small(data, side, region)
+    except Exception as error:  # noqa: BLE001  a broken image is what is looked for, in any way it can be broken
+        why = str(error)[:300] or type(error).__name__
+    try:
+        # What is left of a JPEG that breaks off is often enough to know the picture by.
+        rest = _small(data + _END_OF_JPEG, side, region) if data.startswith(b"\xff\xd8") else Thumb()
+    except Exception:  # noqa: BLE001
+        rest = Thumb()
+    return Thumb(rest.data, rest.size, why)
+
+
+def _read(file: Path) -> bytes:
+    return Folder(file.parent).read(Found(str(file), file.stat().st_size, 0))
+
+
+def _small(data: bytes, side: int, region: Region | None) -> Thumb:
+    with open_header(io.BytesIO(data)) as image:
+        stored = image.size
+        image.draft(None, (2 * side, 2 * side))
+        image.load()
+        size = upright_size(*stored, exif_orientation(image))
+        small = open_upright(image, max_side=side)
+    if region is not None:
+        _outline(small, size, region)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return Thumb(out.getvalue(), size)
+
+
+def _outline(small: Image.Image, size: tuple[int, int], region: Region) -> None:
+    across, down = small.width / size[0], small.height / size[1]
+    left, top = region.x1 * across, region.y1 * down
+    box = (left, top, max(left, region.x2 * across - 1), max(top, region.y2 * down - 1))
+    width = max(2, max(small.size) // 100)
+    pen = ImageDraw.Draw(small)
+    pen.rectangle(box, outline="white", width=width + 2)
+    pen.rectangle(box, outline=OUTLINE, width=width)
