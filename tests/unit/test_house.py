@@ -20,12 +20,12 @@ LAYERS = [
     [
         "build",
         "retry",
-        "reconcile",
-        "review",
+        "reconciliation",
+        "monthly",
         "history",
         "annotated",
         "export",
-        "trace",
+        "story",
         "project",
         "tallies",
         "charts",
@@ -144,3 +144,10 @@ def test_public_names_load_and_unknown_ones_do_not():
         assert getattr(imgprep, name) is not None
     with pytest.raises(AttributeError):
         imgprep.load_catalog  # noqa: B018
+
+
+def test_no_module_hides_a_public_name():
+    """A module is an attribute of its package once it is imported: `imgprep.x` would then be the module."""
+    import imgprep
+
+    assert not set(imgprep.__all__) & set(rooms())

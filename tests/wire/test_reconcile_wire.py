@@ -1,7 +1,7 @@
 """A sample of the gallery, asked for over sockets."""
 
 from imgprep.oss import upload
-from imgprep.reconcile import reconcile
+from imgprep.reconciliation import reconcile
 from imgprep.runs import submit
 from imgprep.sandbox import Sandbox
 from tests.wire.shipping import make_batch

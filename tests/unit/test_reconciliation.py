@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from imgprep.errors import ConfigError
-from imgprep.reconcile import reconcile, upper_share
+from imgprep.reconciliation import reconcile, upper_share
 from imgprep.runs import open_run
 
 LINES = [

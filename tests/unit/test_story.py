@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from imgprep.trace import trace
+from imgprep.story import trace
 
 
 @pytest.fixture
