@@ -10,16 +10,15 @@ project = "imgprep"
 copyright = "2026, the imgprep authors"
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "myst_parser",
+    "reference",
     "tables",
 ]
 html_theme = "furo"
 html_title = "imgprep"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "_ext"]
-autosummary_generate = True
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 myst_enable_extensions = ["colon_fence"]
