@@ -21,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole path on the demo catalogue and a sandbox; leaves an HTML report and the run folder
 	$(BIN)/imgprep demo --out $(DEMO_OUT)
 
-lab: $(READY)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+lab: $(READY)  ## open JupyterLab on a page that says which notebook is for what
+	JUPYTER_CONFIG_PATH=notebooks/.jupyter $(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/START.md
 
 check: $(READY)  ## the fast part of the tests: lint, types, unit and property tests
 	$(BIN)/ruff check .

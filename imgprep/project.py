@@ -91,7 +91,7 @@ def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:
-    """Make a project folder: ``imgprep.toml``, copies of the notebooks, and ``imgprep-work/``.
+    """Make a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
 
     What is there is left as it is, so that it can be run again after an upgrade.
 
@@ -117,11 +117,11 @@ def init_project(folder: str | Path = ".") -> list[Path]:
         if not ignore.exists():
             ignore.write_text("# Caches can be made again; runs and regions cannot.\ncache/\n", encoding="utf-8")
             made.append(ignore)
-        for notebook in sorted(shipped("notebooks").glob("*.ipynb")):
-            copy = root / "notebooks" / notebook.name
+        for guide in sorted(file for file in shipped("notebooks").iterdir() if file.suffix in (".md", ".ipynb")):
+            copy = root / "notebooks" / guide.name
             if not copy.exists():
                 copy.parent.mkdir(exist_ok=True)
-                shutil.copyfile(notebook, copy)
+                shutil.copyfile(guide, copy)
                 made.append(copy)
     except OSError as error:
         raise ConfigError(f"{root}: a project cannot be made here: {error.strerror or error}") from error
