@@ -17,12 +17,13 @@ from typing import Any
 
 import pandas as pd
 
+from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
 from imgprep.errors import ConfigError
 from imgprep.frames import attach, detached
 from imgprep.images import inspect_images, prepare_images
 from imgprep.meta import write_meta
-from imgprep.plan import Plan, plan_batch
+from imgprep.plan import BlastRadius, Plan, blast_radius, plan_batch
 from imgprep.reports import CauseTable
 from imgprep.retry import Retry, retry_batch
 from imgprep.runs import Run
@@ -48,6 +49,8 @@ class Built:
         Facts of the images that are sent, and of the photographs they were made from.
     prepared : pandas.DataFrame
         The prepare log.
+    loss : BlastRadius
+        What the batch takes out of the gallery.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class Built:
     facts: pd.DataFrame
     source_facts: pd.DataFrame
     prepared: pd.DataFrame
+    loss: BlastRadius
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))
@@ -78,6 +82,10 @@ def build_batch(
     limits: Any = None,
     sources: Iterable[str | Path] = (),
     cache: str | Path | None = None,
+    last: pd.DataFrame | None = None,
+    confirm_rows: int | None = None,
+    instance: str = "",
+    confirm: str | None = None,
     progress: bool = True,
 ) -> Built:
     """Make the batch folder of a catalogue.
@@ -110,6 +118,14 @@ def build_batch(
         Files whose hashes are noted, such as the export.
     cache : path, optional
         Facts of images looked at before.
+    last : pandas.DataFrame, optional
+        The catalogue of the last export: where this one collapsed against it, nothing is built.
+    confirm_rows : int, optional
+        The rows that the catalogue has, typed, where the collapse is meant.
+    instance : str
+        The instance's name; where there is none, ``gallery`` is what `confirm` must say.
+    confirm : str, optional
+        The instance's name, typed, where the batch deletes more of the gallery than `LOSS_THRESHOLD`.
     progress : bool
         Show progress bars.
 
@@ -120,9 +136,12 @@ def build_batch(
     Raises
     ------
     ConfigError
-        `out` holds something that is no batch folder.
+        `out` holds something that is no batch folder; the export collapsed, or much would be deleted, and nobody
+        confirmed it.
     """
-    folder = _fresh(Path(out))
+    if last is not None:  # before an hour of work on the images of half an export
+        require_no_collapse(compare_exports(last, catalogue), confirm_rows)
+    folder = fresh_folder(Path(out))
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     outbox = folder / IMAGES
     if prepare:
@@ -153,8 +172,10 @@ def build_batch(
         keep_refused=keep_refused,
         service=service,
     )
-    built = Built(folder, plan, findings, sent, source_facts, prepared)
-    _write(built, catalogue, service, keep_refused, sources)
+    loss = blast_radius(plan, known)
+    loss.require(instance or "gallery", confirm)
+    built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
+    write_folder(built, catalogue, service, keep_refused, sources)
     return built
 
 
@@ -195,8 +216,14 @@ def build_retry(
     return built, retry
 
 
-def _fresh(folder: Path) -> Path:
-    """An empty batch folder: an earlier one is cleared, anything else is left alone."""
+def fresh_folder(folder: Path) -> Path:
+    """Return an empty batch folder: an earlier one is cleared, anything else is left alone.
+
+    Raises
+    ------
+    ConfigError
+        It holds something that is no batch folder.
+    """
     if folder.exists():
         known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
         found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
@@ -237,9 +264,10 @@ def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out
     return pd.concat([prepared[~refused], as_is], ignore_index=True)[list(prepared.columns)]
 
 
-def _write(
+def write_folder(
     built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
 ) -> None:
+    """Write the tables, increment.meta and batch.json of a batch folder."""
     tables = {
         "batch": built.plan.batch,
         "catalogue": catalogue,
@@ -258,6 +286,7 @@ def _write(
         "service": service,
         "keep_refused": keep_refused,
         "counts": {name: len(getattr(built.plan, name)) for name in ("batch", "unchanged", "excluded")},
+        "loss": {"images": built.loss.images, "products": built.loss.products, "held": built.loss.held},
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
     (built.folder / "batch.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """A shop's export → the canonical frame; presets; column maps; matching files to products; drift."""
 
 from imgprep.catalogue.columns import load_columns, parse_columns
+from imgprep.catalogue.drift import compare_exports, require_no_collapse
 from imgprep.catalogue.load import load_catalogue
 from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.suggest import as_map, suggest_columns
@@ -8,11 +9,13 @@ from imgprep.catalogue.template import preview_custom_content
 
 __all__ = [
     "as_map",
+    "compare_exports",
     "is_url",
     "load_catalogue",
     "load_columns",
     "parse_columns",
     "pic_name_for_url",
     "preview_custom_content",
+    "require_no_collapse",
     "suggest_columns",
 ]

@@ -2,6 +2,7 @@
 
 from imgprep.charts.failures import cause_style, plot_by, plot_causes, plot_changes, plot_flow, plot_predictions
 from imgprep.charts.findings import plot_findings
+from imgprep.charts.plans import plot_diff, plot_drift
 from imgprep.charts.regions import plot_region_sizes, plot_regions
 from imgprep.charts.runs import plot_durations, plot_outcomes, plot_review, plot_success
 
@@ -10,6 +11,8 @@ __all__ = [
     "plot_by",
     "plot_causes",
     "plot_changes",
+    "plot_diff",
+    "plot_drift",
     "plot_durations",
     "plot_findings",
     "plot_flow",

@@ -52,7 +52,34 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     """Return the gallery's state from run folders, folders of runs, and at most one DumpMeta export."""
     if not sources:
         return None
-    from imgprep.runs import gallery_state, load_runs, open_run
+    from imgprep.runs import gallery_state
+
+    runs, dumps = _runs_and_dumps(sources)
+    if len(dumps) > 1:
+        raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
+    of = settings if settings.instance else None
+    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None, of=of)
+    return state
+
+
+def last_of(options: Namespace, settings: Settings) -> pd.DataFrame | None:
+    """Return the last export: the one that was named, else the catalogue that the newest known run kept."""
+    if options.last:
+        from imgprep.catalogue import load_catalogue
+
+        columns = options.columns or settings.columns
+        return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
+    if not options.known:
+        return None
+    from imgprep.runs.gallery import in_order, one_gallery
+
+    runs = one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None)
+    kept = (run.catalogue for run in sorted(runs, key=in_order, reverse=True))
+    return next((catalogue for catalogue in kept if len(catalogue)), None)
+
+
+def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
+    from imgprep.runs import load_runs, open_run
 
     runs: list[Any] = []
     dumps = []
@@ -65,8 +92,4 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
             runs += load_runs(source)
         else:
             raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor a DumpMeta export")
-    if len(dumps) > 1:
-        raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
-    of = settings if settings.instance else None
-    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None, of=of)
-    return state
+    return runs, dumps

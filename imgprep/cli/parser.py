@@ -81,7 +81,16 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
     build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
+    build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
+    build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, where its collapse is meant")
+    build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH")
+
+    compare = command("compare", reading)
+    compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
+    compare.add_argument("this", type=Path, metavar="NEW", help="this export")
+    compare.add_argument("--all", action="store_true", help="also what is the same")
+    compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
 
     upload = command("upload", cloud, runs)
     upload.add_argument("batch", type=Path, metavar="BATCH")
@@ -119,6 +128,13 @@ def make_parser() -> argparse.ArgumentParser:
     retry.add_argument("--regions", type=Path, metavar="DB", help="region store")
     retry.add_argument("--images", type=Path, required=True, metavar="DIR")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
+
+    undo = command("undo")
+    undo.add_argument("run_folder", type=Path, metavar="RUN")
+    undo.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="folders of images as sent")
+    undo.add_argument("--later", action="store_true", help="take back the runs that came after it, too")
+    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
+    undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     command("tasks", cloud, runs)
     policy = command("policy", cloud)

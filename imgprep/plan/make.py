@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
 from imgprep.checks.limits import service_type
 from imgprep.fields import Operation, Service
@@ -32,6 +33,8 @@ def plan_batch(
     ignore: Collection[str] = (),
     keep_refused: bool = False,
     service: str = "product",
+    last: pd.DataFrame | None = None,
+    confirm_rows: int | None = None,
 ) -> Plan:
     """Decide which ADDs and DELETEs take the gallery from what it holds to what the catalogue says.
 
@@ -59,11 +62,20 @@ def plan_batch(
     service : str
         Service type of the instance. Other types than product store one category for all, so that a difference in
         CategoryId is no reason there.
+    last : pandas.DataFrame, optional
+        The catalogue of the last export. Where this one collapsed against it (`compare_exports`), there is no plan.
+    confirm_rows : int, optional
+        The rows that the catalogue has, typed: the collapse is meant.
 
     Returns
     -------
     Plan
         Every catalogue row is in exactly one of its ``batch``, ``unchanged`` and ``excluded``.
+
+    Raises
+    ------
+    ConfigError
+        The catalogue collapsed against `last`; a name in `ignore` that is not compared; `known` is no gallery state.
 
     Notes
     -----
@@ -82,6 +94,8 @@ def plan_batch(
     >>> plan_batch(shop)
     Plan(1 ADD, 0 DELETE, 0 unchanged, 0 excluded)
     """
+    if last is not None:
+        require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     if findings is None:
         findings = check(catalogue, images, regions=regions, prepared=prepared, service=service)
     wanted = wanted_rows(

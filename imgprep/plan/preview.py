@@ -68,7 +68,7 @@ class BlastRadius:
 
     def __str__(self) -> str:
         return (
-            f"the plan deletes {self.images:,} images ({self.share:.1%} of {self.held:,} held), "
+            f"the batch deletes {self.images:,} images ({self.share:.1%} of {self.held:,} held), "
             f"and {self.products:,} products lose their last one"
         )
 
@@ -92,7 +92,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
     >>> known = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "state": ["held", "held"]})
     >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> print(blast_radius(plan_batch(shop, known=known, delete_missing=True), known))
-    the plan deletes 1 images (50.0% of 2 held), and 1 products lose their last one
+    the batch deletes 1 images (50.0% of 2 held), and 1 products lose their last one
     """
     held = known_rows(known).select("ProductId", "PicName", "state")
     batch = to_polars(plan.batch, ["OperationType", "ProductId", "PicName"])
@@ -120,6 +120,7 @@ def estimate(
     *,
     capacity: int | None = None,
     held: int | None = None,
+    durations: pd.DataFrame | None = None,
     uploads_per_second: float | None = None,
     adds_per_second: float | None = None,
     deletes_per_second: float | None = None,
@@ -136,13 +137,27 @@ def estimate(
         Images the instance takes (`Detail` says it in units of 10,000).
     held : int, optional
         Images it holds now.
+    durations : pandas.DataFrame, optional
+        How long earlier runs took, from `tally_durations`: the time is then also told by their lines per second.
     uploads_per_second, adds_per_second, deletes_per_second : float, optional
-        Rates of one's own earlier runs; by default the vendor's for adding and deleting, none for uploading.
+        Rates that you know; by default the vendor's for adding and deleting, none for uploading.
 
     Returns
     -------
     pandas.DataFrame
         ``what``, ``value``, ``unit``, ``basis``: images, bytes, requests, seconds. A value that cannot be known is NA.
+
+    Notes
+    -----
+    Source: the vendor's quotas (5 ADDs a second, 1 on the smallest instances, 20 DELETEs).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imgprep.plan import plan_batch
+    >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> estimate(plan_batch(shop))[["what", "value", "unit"]].head(3).values.tolist()
+    [['add', 1.0, 'lines'], ['delete', 0.0, 'lines'], ['upload', 1.0, 'images']]
     """
     batch = plan.batch
     adds = batch[batch["OperationType"] == Operation.ADD]
@@ -157,7 +172,7 @@ def estimate(
     add_rate = adds_per_second or vendor
     delete_rate = deletes_per_second or DELETES_PER_SECOND
     new = int(adds["reason"].isin(NOT_HELD).sum())
-    own, theirs, counted = "earlier runs", "vendor's quota", "counted"
+    own, theirs, counted = "your rate", "vendor's quota", "counted"
     rows: list[tuple[str, float | None, str, str]] = [
         ("add", len(adds), "lines", counted),
         ("delete", deletes, "lines", counted),
@@ -173,6 +188,10 @@ def estimate(
         ),
         ("import", len(adds) / add_rate + deletes / delete_rate, "seconds", own if adds_per_second else theirs),
     ]
+    if durations is not None:
+        timed = durations[durations["seconds"] > 0]
+        rate = timed["lines"].sum() / timed["seconds"].sum() if len(timed) else None
+        rows.append(("import", len(batch) / rate if rate else None, "seconds", f"{len(timed)} earlier runs"))
     if capacity is not None and held is not None:
         rows.append(("room left", capacity - held - new, "images", counted))
     table = pd.DataFrame(rows, columns=["what", "value", "unit", "basis"])

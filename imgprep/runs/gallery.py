@@ -40,6 +40,7 @@ def gallery_state(
     runs: Run | Iterable[Run],
     *,
     at: str | datetime | None = None,
+    before: Run | None = None,
     dump: pd.DataFrame | str | os.PathLike[str] | None = None,
     of: Settings | None = None,
 ) -> pd.DataFrame:
@@ -52,6 +53,8 @@ def gallery_state(
         count for nothing.
     at : str or datetime, optional
         The state then: only runs whose task was made until that moment (ISO 8601, UTC where no zone is given).
+    before : Run, optional
+        The state before this run: only runs that came earlier.
     dump : frame or path, optional
         An export of the gallery (DumpMeta), newer than every run: what it lacks is not held, what it has is. Its
         format is not documented: JSON Lines, CSV and TSV with the service's field names are read.
@@ -76,11 +79,13 @@ def gallery_state(
     product. The order of lines within one file is not documented: where one run both adds and deletes an image, or
     adds it twice with different fields, its state is ``unknown``.
     """
-    chosen = _one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
+    chosen = one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
     if at is not None:
         until = _utc(at)
         chosen = [run for run in chosen if _utc(moment(run)) <= until]
-    chosen.sort(key=lambda run: (moment(run), run.id))
+    if before is not None:
+        chosen = [run for run in chosen if in_order(run) < in_order(before)]
+    chosen.sort(key=in_order)
     folded = fold([_lines(run) for run in chosen])
     told = pl.DataFrame(
         {"number": range(len(chosen)), "name": [run.id for run in chosen], "at": [moment(run) for run in chosen]},
@@ -196,7 +201,19 @@ def _lines(run: Run) -> pl.DataFrame:
     )
 
 
-def _one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
+def in_order(run: Run) -> tuple[str, str]:
+    """Return what runs are sorted by: when their task was made, then their names."""
+    return moment(run), run.id
+
+
+def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
+    """Return the runs that may have changed one gallery: those that reached it, of the instance `of` where it is said.
+
+    Raises
+    ------
+    ConfigError
+        They belong to several, and nobody says to which.
+    """
     sent = [run for run in runs if _reached(run)]
     if of is not None:
         place = _place(of.public(), of.is_sandbox)

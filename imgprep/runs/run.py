@@ -83,9 +83,14 @@ class Run:
         return dict(self._about["settings"])
 
     @property
+    def sent_to(self) -> Settings:
+        """The same as settings, whose credentials are the environment's."""
+        return _settings_of(self.settings)
+
+    @property
     def is_sandbox(self) -> bool:
         """Whether it went to a sandbox."""
-        return _settings_of(self.settings).is_sandbox
+        return self.sent_to.is_sandbox
 
     @property
     def task_id(self) -> str | None:

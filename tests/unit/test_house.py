@@ -26,6 +26,7 @@ LAYERS = [
         "annotated",
         "export",
         "story",
+        "wayback",
         "project",
         "tallies",
         "charts",

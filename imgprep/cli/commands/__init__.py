@@ -1,6 +1,7 @@
 """One function a command: options in, exit code out."""
 
-from imgprep.cli.commands.after import report, retry
+from imgprep.cli.commands.after import report, retry, undo
+from imgprep.cli.commands.drift import compare
 from imgprep.cli.commands.prepare import build, check, fetch, init, prepare
 from imgprep.cli.commands.rehearse import demo, sandbox
 from imgprep.cli.commands.ship import follow, policy, submit, tasks, upload
@@ -8,6 +9,7 @@ from imgprep.cli.commands.ship import follow, policy, submit, tasks, upload
 __all__ = [
     "build",
     "check",
+    "compare",
     "demo",
     "fetch",
     "follow",
@@ -19,5 +21,6 @@ __all__ = [
     "sandbox",
     "submit",
     "tasks",
+    "undo",
     "upload",
 ]

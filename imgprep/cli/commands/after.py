@@ -55,3 +55,16 @@ def retry(options: Namespace) -> int:
     show(again.rest, options.format)
     print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)
     return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
+
+
+def undo(options: Namespace) -> int:
+    """Make the batch that takes a run back."""
+    from imgprep.runs import open_run
+    from imgprep.wayback import build_undo
+
+    run = open_run(options.run_folder)
+    built = build_undo(run, options.images, options.out, later=options.later, confirm=options.confirm)
+    show(built.plan.summary(), options.format)
+    if built.loss.images:
+        print(f"{built.loss}", file=sys.stderr)
+    return ExitCode.FINDINGS if len(built.plan.excluded) else ExitCode.FINE

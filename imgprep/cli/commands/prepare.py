@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, regions_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, show
 from imgprep.settings import PROJECT_FILE
 
@@ -87,10 +88,16 @@ def build(options: Namespace) -> int:
         limits=settings.limits,
         sources=[options.catalogue],
         cache=cache_of(settings),
+        last=last_of(options, settings),
+        confirm_rows=options.confirm_rows,
+        instance=settings.instance,
+        confirm=options.confirm,
     )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):
         print("\nLeft out:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if built.loss.images:
+        print(f"{built.loss}", file=sys.stderr)
     errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
     return ExitCode.FINDINGS if errors else ExitCode.FINE

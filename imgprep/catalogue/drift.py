@@ -1,0 +1,197 @@
+"""This week's export against the last one: what an export lost before anybody plans with it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import polars as pl
+
+from imgprep.catalogue.suggest import NAMES, plain_name
+from imgprep.errors import ConfigError
+from imgprep.frames import to_pandas, to_polars
+
+#: Share of rows, products or images that an export may lose from one week to the next; more is a collapse.
+COLLAPSE_LOSS = 0.3
+
+#: What is counted whole; a collapse of one of them stops a plan.
+TOTALS = ("rows", "products", "images")
+COLLAPSED = "collapsed"
+#: A column whose filled share moves less than this is the same.
+_STEADY = 0.05
+_OWN = ("row", "image_url")
+_SCHEMA: dict[str, type[pl.DataType]] = {
+    "what": pl.String,
+    "name": pl.String,
+    "last": pl.Int64,
+    "this": pl.Int64,
+    "change": pl.Float64,
+    "verdict": pl.String,
+}
+
+
+def compare_exports(
+    last: pd.DataFrame, this: pd.DataFrame, *, category: str | None = None, collapse: float = COLLAPSE_LOSS
+) -> pd.DataFrame:
+    """Compare an export with the one before it.
+
+    Parameters
+    ----------
+    last, this : pandas.DataFrame
+        Catalogues, from `load_catalogue`, read in the same way.
+    category : str, optional
+        The column of the shop's categories; by default the first whose name says so, else ``CategoryId``.
+    collapse : float
+        Share, 0 … 1: who loses more of its rows, products or images has collapsed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per thing compared: ``what`` (``rows``, ``products``, ``images``, ``products gone``, ``products new``,
+        ``column``, ``category``), ``name`` (of the column or category), ``last`` and ``this`` (counts; of a column its
+        filled cells, NA where it is not there), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there
+        was none; of a column it is its filled *share* that changed), ``verdict``: ``same``, ``changed``, ``new``,
+        ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
+        `collapse`), ``collapsed`` (rows, products or images that did).
+
+    Raises
+    ------
+    ConfigError
+        `category` is a column of neither export, or `collapse` is no share.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2", "3"], "type": ["Bags", "Bags", "Toys"]})
+    >>> drift = compare_exports(last, last.head(1))
+    >>> drift[["what", "name", "last", "this", "verdict"]].fillna("").values.tolist()[:2]
+    [['rows', '', 3, 1, 'collapsed'], ['products', '', 3, 1, 'collapsed']]
+    """
+    if not 0 < collapse <= 1:
+        raise ConfigError(f"collapse={collapse}: must be a share above 0 and up to 1, such as {COLLAPSE_LOSS}")
+    if category is not None and category not in last.columns and category not in this.columns:
+        raise ConfigError(f"category={category!r}: neither export has this column")
+    column = category or _category_column(last, this)
+    then, now = _texts(last), _texts(this)
+    parts = [_totals(then, now), _columns(then, now)]
+    if column is not None:
+        parts.append(_categories(then, now, column))
+    table = pl.concat(parts).with_columns(_change(then.height, now.height).alias("change"))
+    return to_pandas(table.with_columns(_verdict(collapse).alias("verdict")).select(_SCHEMA.keys()))
+
+
+def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:
+    """Raise where an export collapsed, unless its number of rows was typed to confirm it.
+
+    Parameters
+    ----------
+    drift : pandas.DataFrame
+        From `compare_exports`.
+    confirm_rows : int, optional
+        The rows that this export has. A number, not a switch: a script that confirmed one collapse does not wave the
+        next one through.
+
+    Raises
+    ------
+    ConfigError
+        A collapse that was not confirmed.
+
+    Examples
+    --------
+    >>> require_no_collapse(compare_exports(*[pd.DataFrame({"ProductId": ["1"]})] * 2))
+    """
+    fallen = drift[drift["verdict"] == COLLAPSED]
+    if fallen.empty:
+        return
+    rows = int(drift.loc[drift["what"] == "rows", "this"].iloc[0])
+    if confirm_rows == rows:
+        return
+    told = "; ".join(f"{row.what} {row.last:,} → {row.this:,} ({row.change:+.0%})" for row in fallen.itertuples())
+    said = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
+    raise ConfigError(
+        f"the export collapsed against the last one: {told}{said}. Look whether it is whole; "
+        f"if it is meant, confirm its number of rows: {rows}"
+    )
+
+
+def _category_column(last: pd.DataFrame, this: pd.DataFrame) -> str | None:
+    names = [str(name) for name in dict.fromkeys([*last.columns, *this.columns])]
+    said = {plain_name(name): name for name in reversed(names) if name != "CategoryId"}
+    shops = [said[name] for name in NAMES["CategoryId"] if name in said]
+    return shops[0] if shops else "CategoryId" if "CategoryId" in names else None
+
+
+def _texts(frame: pd.DataFrame) -> pl.DataFrame:
+    """Every cell as text, empty ones as null."""
+    table = to_polars(frame, [name for name in frame.columns if name not in _OWN])
+    # A frame without columns has rows all the same.
+    table = table if table.width else pl.DataFrame({"": [""] * len(frame)})
+    return table.select(
+        pl.when(pl.col(name).cast(pl.String).str.strip_chars() != "").then(pl.col(name).cast(pl.String)).alias(name)
+        for name in table.columns
+    )
+
+
+def _totals(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    counted: list[tuple[str, int, int]] = [("rows", then.height, now.height)]
+    moved: list[tuple[str, int, int]] = []
+    for what, field in (("products", "ProductId"), ("images", "PicName")):
+        if field not in then.columns or field not in now.columns:
+            continue
+        was, is_ = (table.select(field).drop_nulls().unique() for table in (then, now))
+        counted.append((what, was.height, is_.height))
+        if what == "products":
+            moved.append(("products gone", was.join(is_, on=field, how="anti").height, 0))
+            moved.append(("products new", 0, is_.join(was, on=field, how="anti").height))
+    counted += moved
+    return _frame([(what, None, last, this) for what, last, this in counted])
+
+
+def _columns(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    names = [name for name in dict.fromkeys([*then.columns, *now.columns]) if name]
+
+    def filled(table: pl.DataFrame, name: str) -> int | None:
+        return table.height - table[name].null_count() if name in table.columns else None
+
+    return _frame([("column", name, filled(then, name), filled(now, name)) for name in names])
+
+
+def _categories(then: pl.DataFrame, now: pl.DataFrame, column: str) -> pl.DataFrame:
+    def counts(table: pl.DataFrame) -> dict[str, int]:
+        if column not in table.columns:
+            return {}
+        return dict(table[column].drop_nulls().str.strip_chars().value_counts(sort=True).iter_rows())
+
+    was, is_ = counts(then), counts(now)
+    names = sorted({*was, *is_}, key=lambda name: (-was.get(name, 0), -is_.get(name, 0), name))
+    return _frame([("category", name, was.get(name, 0), is_.get(name, 0)) for name in names])
+
+
+def _frame(rows: list[tuple[str, str | None, int | None, int | None]]) -> pl.DataFrame:
+    schema = {name: _SCHEMA[name] for name in ("what", "name", "last", "this")}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _change(rows_last: int, rows_this: int) -> pl.Expr:
+    last, this = pl.col("last"), pl.col("this").fill_null(0)
+    # A column that is as full as it was has not changed because there are more rows.
+    scale = pl.when(pl.col("what") == "column").then(rows_last / rows_this if rows_this else 1.0).otherwise(1.0)
+    return pl.when(last > 0).then(this * scale / last - 1)
+
+
+def _verdict(collapse: float) -> pl.Expr:
+    what, last, this, change = pl.col("what"), pl.col("last"), pl.col("this"), pl.col("change")
+    column, category = what == "column", what == "category"
+    fell = (change < -collapse).fill_null(value=False)
+    return (
+        pl.when(what.is_in(TOTALS) & fell)
+        .then(pl.lit(COLLAPSED))
+        .when((column & last.is_null()) | (category & (last == 0)))
+        .then(pl.lit("new"))
+        .when((column & this.is_null()) | (category & (this == 0)))
+        .then(pl.lit("vanished"))
+        .when(column & (this == 0) & (last > 0))
+        .then(pl.lit("emptied"))
+        .when((column | category) & fell)
+        .then(pl.lit("thinned"))
+        .when((last == this) | (column & (change.abs() < _STEADY)))
+        .then(pl.lit("same"))
+        .otherwise(pl.lit("changed"))
+    )
