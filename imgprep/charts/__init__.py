@@ -2,6 +2,14 @@
 
 from imgprep.charts.failures import cause_style, plot_by, plot_causes, plot_changes, plot_flow, plot_predictions
 from imgprep.charts.findings import plot_findings
+from imgprep.charts.images import (
+    plot_image_bytes,
+    plot_image_formats,
+    plot_image_shapes,
+    plot_image_sizes,
+    plot_images,
+    plot_images_per_product,
+)
 from imgprep.charts.plans import plot_diff, plot_drift
 from imgprep.charts.regions import plot_region_sizes, plot_regions
 from imgprep.charts.runs import plot_durations, plot_outcomes, plot_review, plot_success
@@ -16,6 +24,12 @@ __all__ = [
     "plot_durations",
     "plot_findings",
     "plot_flow",
+    "plot_image_bytes",
+    "plot_image_formats",
+    "plot_image_shapes",
+    "plot_image_sizes",
+    "plot_images",
+    "plot_images_per_product",
     "plot_outcomes",
     "plot_predictions",
     "plot_region_sizes",

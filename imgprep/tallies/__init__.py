@@ -1,6 +1,14 @@
 """Runs → counts. What charts and pages draw is counted here, once."""
 
 from imgprep.tallies.failures import tally_by, tally_causes, tally_changes, tally_flow
+from imgprep.tallies.images import (
+    tally_image_bytes,
+    tally_image_formats,
+    tally_image_shapes,
+    tally_image_sizes,
+    tally_images,
+    tally_images_per_product,
+)
 from imgprep.tallies.predictions import predictions, tally_predictions
 from imgprep.tallies.regions import tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.tallies.runs import Reconciled, tally_durations, tally_outcomes
@@ -13,6 +21,12 @@ __all__ = [
     "tally_changes",
     "tally_durations",
     "tally_flow",
+    "tally_image_bytes",
+    "tally_image_formats",
+    "tally_image_shapes",
+    "tally_image_sizes",
+    "tally_images",
+    "tally_images_per_product",
     "tally_outcomes",
     "tally_predictions",
     "tally_region_places",

@@ -1,0 +1,135 @@
+"""How large, how heavy, in what format and shape the pictures are, and how many a product has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from imgprep.checks.limits import FORMATS, limits_for, service_type
+from imgprep.fields import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SIDES = (0, 100, 200, 400, 600, 800, 1000, 1500, 2000, 3000, 4097)
+_KB, _MB = 1024, 1024 * 1024
+_BYTES = (0, 1, 10 * _KB, 50 * _KB, 100 * _KB, 200 * _KB, 500 * _KB, _MB, 2 * _MB, 4 * _MB + 1)
+_BYTES_SAID = ("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB", "200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB",
+               "> 4 MB")  # fmt: skip
+# Width by height. The middle one is what people call square.
+_SHAPES = (0.0, 1 / 3, 1 / 2, 2 / 3, 0.9, 1.1, 1.5, 2.0, 3.0)
+_SHAPES_SAID = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
+                "2:1 – 3:1", "beyond 3:1")  # fmt: skip
+_MANY = 10
+
+
+def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count images by their longer side.
+
+    Parameters
+    ----------
+    facts : pandas.DataFrame
+        From `inspect_images`, tier ``header`` or deeper.
+    service : str
+        Service type of the instance, whose limits hold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``pixels`` (of the longer side), ``images``, ``outside`` (how many of them the service would refuse for a side
+        that is too short or too long). Images whose size is not known are in no row.
+
+    Examples
+    --------
+    >>> from imgprep.images import facts_frame
+    >>> facts = facts_frame([{"PicName": "a.jpg", "width": 90, "height": 450}])
+    >>> tally_image_sizes(facts).query("images > 0").values.tolist()
+    [['400–599', 1, 1]]
+    """
+    limits = limits_for(service_type(service))
+    sized = facts.dropna(subset=["width", "height"])
+    sides = sized[["width", "height"]].to_numpy(dtype="int64").reshape(-1, 2)
+    longer, shorter = sides.max(axis=1, initial=0), sides.min(axis=1, initial=2**31)
+    outside = (shorter < limits["side_min"]) | (longer > limits["side_max"])
+    said = [f"{low}–{high - 1}" for low, high in itertools.pairwise(_SIDES)]
+    return _binned("pixels", longer, _SIDES, [f"< {_SIDES[1]}", *said[1:], f"> {_SIDES[-1] - 1}"], outside)
+
+
+def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count files by their size: ``bytes``, ``images``, ``outside`` (empty, or heavier than the service takes)."""
+    limits = limits_for(service_type(service))
+    sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
+    return _binned("bytes", sizes, _BYTES, _BYTES_SAID, (sizes == 0) | (sizes > limits["image_bytes"]))
+
+
+def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
+    """Count files by format, by content: ``format``, ``images``, ``outside`` (not taken, or not to be read at all).
+
+    A file that is there and in no format that can be read counts as ``(not read)``; missing files are in no row.
+    """
+    there = facts[facts["exists"].fillna(value=False).astype(bool)]
+    formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
+    counts = formats.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    frame = pd.DataFrame({"format": counts.index.astype(str), "images": counts.to_numpy(dtype="int64")})
+    # An MPO is a JPEG with several pictures, and taken for one.
+    return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, "MPO"]), 0))
+
+
+def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than is wise)."""
+    limits = limits_for(service_type(service))
+    sized = facts.dropna(subset=["width", "height"])
+    sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]
+    wide = sized["width"].to_numpy(dtype="float64")
+    high = sized["height"].to_numpy(dtype="float64")
+    turned = sized["orientation"].isin([5, 6, 7, 8]).to_numpy(dtype=bool)
+    ratio = np.where(turned, high, wide) / np.where(turned, wide, high)
+    narrow = np.maximum(ratio, 1 / ratio) > limits["aspect_ratio"]
+    return _binned("shape", ratio, _SHAPES, _SHAPES_SAID, narrow)
+
+
+def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Count products by how many distinct images they have: ``images`` (0 … 9, 10+), ``products``, ``outside``.
+
+    ``outside`` are the products without any image: they cannot be found. DELETE rows count for nothing.
+    """
+    rows = catalogue
+    if "OperationType" in rows:
+        rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]
+    counts = rows.dropna(subset=["ProductId"]).groupby("ProductId")["PicName"].nunique().clip(upper=_MANY)
+    products = np.bincount(counts.to_numpy(dtype="int64"), minlength=_MANY + 1)
+    said = [*map(str, range(_MANY)), f"{_MANY}+"]
+    return pd.DataFrame({"images": said, "products": products, "outside": [int(products[0]), *([0] * _MANY)]})
+
+
+def tally_images(
+    facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str = "product"
+) -> Mapping[str, pd.DataFrame]:
+    """Return every tally of images by its name: sizes, bytes, formats, shapes, and per_product with a catalogue."""
+    tallies = {
+        "sizes": tally_image_sizes(facts, service=service),
+        "bytes": tally_image_bytes(facts, service=service),
+        "formats": tally_image_formats(facts),
+        "shapes": tally_image_shapes(facts, service=service),
+    }
+    if catalogue is not None and {"ProductId", "PicName"} <= set(catalogue.columns):
+        tallies["per_product"] = tally_images_per_product(catalogue)
+    return tallies
+
+
+def _binned(
+    name: str,
+    values: NDArray[np.int64] | NDArray[np.float64],
+    edges: Sequence[float],
+    said: Sequence[str],
+    outside: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """Counts between edges, each bin with its lower edge and without its upper one; the last has no end."""
+    bins = np.searchsorted(np.asarray(edges), values, side="right") - 1
+    counts = np.bincount(bins, minlength=len(said))
+    beyond = np.bincount(bins[outside], minlength=len(said))
+    return pd.DataFrame({name: list(said), "images": counts, "outside": beyond})
