@@ -92,7 +92,7 @@ def _bars(tally: pd.DataFrame, by: str, of: str, ax: Axes | None, *, label: str,
         if count:
             ax.annotate(f"{count:,}", (place, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
     ax.set_xticks(list(places), tally[by].astype(str).tolist(), rotation=40, ha="right", fontsize=8)
-    ax.set_ylim(0, 1.15 * max(1, int(tally[of].max())))
+    ax.set_ylim(0, 1.15 * max([1, *tally[of]]))
     ax.set_xlabel(label)
     ax.set_ylabel(of)
     ax.set_title(f"{title}, {int(tally[of].sum()):,} {of}")
