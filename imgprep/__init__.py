@@ -119,6 +119,10 @@ _HOME: dict[str, str] = {
     "plot_drift": "charts",
     "plot_predictions": "charts",
     "write_report": "html",
+    "write_feedback": "html",
+    "Sheet": "html",
+    "contact_sheet": "html",
+    "gallery": "html",
     "Sandbox": "sandbox",
 }
 

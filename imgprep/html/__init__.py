@@ -1,5 +1,7 @@
 """Pages for colleagues who do not run notebooks: one file each, self-contained, everything from outside escaped."""
 
+from imgprep.html.feedback import write_feedback
 from imgprep.html.page import write_report
+from imgprep.html.sheet import Sheet, contact_sheet, gallery
 
-__all__ = ["write_report"]
+__all__ = ["Sheet", "contact_sheet", "gallery", "write_feedback", "write_report"]

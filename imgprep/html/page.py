@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from imgprep.checks import summary
 from imgprep.errors import RegionError
+from imgprep.html.sheet import finding_sections
+from imgprep.html.template import template, write_page
 from imgprep.html.thumbs import figure_uri, thumbnail
 from imgprep.regions import Region
 from imgprep.reports import CauseTable, Outcome
 from imgprep.runs import Run
-from imgprep.tallies import tally_causes, tally_outcomes
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from imgprep.tallies import tally_causes, tally_images, tally_outcomes
 
 #: Failing lines shown with a picture, for each cause; the rest is counted.
 SHOWN_PER_CAUSE = 24
@@ -53,25 +51,7 @@ def write_report(
     """
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
     table = causes or CauseTable()
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    page = _template().render(**_context(run, folders, table))
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(file)
-    return file
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and only pages need it
-
-    loader = PackageLoader("imgprep", "html")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = lambda value: f"{int(value):,}"
-    return environment.get_template("report.html")
+    return write_page(path, template("report.html").render(**_context(run, folders, table)))
 
 
 def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]:
@@ -101,7 +81,19 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
         "shown": SHOWN_PER_CAUSE,
+        "sections": finding_sections(findings, [folder for folder in folders if folder.exists()]),
+        "histograms": _histograms(run),
     }
+
+
+def _histograms(run: Run) -> str | None:
+    """Sizes, weights, formats and shapes of the pictures as the shop has them."""
+    from imgprep.charts import plot_images  # noqa: PLC0415  matplotlib is heavy
+
+    facts = run.source_facts if len(run.source_facts) else run.facts
+    if facts.empty or "width" not in facts:
+        return None
+    return figure_uri(plot_images(tally_images(facts, run.catalogue, service=run.settings.get("service") or "product")))
 
 
 def _cause(record: dict[str, Any], outcome: pd.DataFrame, batch: pd.DataFrame, folders: list[Path]) -> dict[str, Any]:

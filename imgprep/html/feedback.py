@@ -1,0 +1,143 @@
+"""A sheet for those who make the pictures: what is wrong with which, and what to do, to print or to mail."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from imgprep.errors import ConfigError
+from imgprep.findings import Severity
+from imgprep.html.remedies import FOR_PHOTOGRAPHERS
+from imgprep.html.sheet import Card, Section
+from imgprep.html.template import template, write_page
+from imgprep.html.text import shown
+from imgprep.images.listing import Source, open_source
+from imgprep.images.thumbs import Thumb, thumb_of
+
+#: Pictures shown of one fault of one group; the names of the rest are listed.
+SHOWN = 24
+#: Names listed after them.
+_LISTED = 200
+_SIDE = 150
+_NO_FOLDER = "(no folder)"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The pictures of one folder, or of one name pattern."""
+
+    name: str
+    pictures: int
+    sections: list[Section]
+    rest: list[str]
+
+
+def write_feedback(
+    findings: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str],
+    by: str = "folder",
+    rules: Iterable[str] | None = None,
+    title: str = "Pictures that need another look",
+) -> Path:
+    """Write a sheet of faults for photographers: each with its picture and a one-line remedy.
+
+    Parameters
+    ----------
+    findings : pandas.DataFrame
+        From `check`, with facts. Only faults of pictures are told: rows and prices are no photographer's business.
+    path : path
+        The HTML file to write. It needs nothing else, and prints: each group starts a page.
+    root : path
+        Folder or zip archive of the images.
+    by : str
+        ``folder``: one group per folder; or a regular expression, looked for in PicName, whose first group (or whole
+        match) names the group, such as ``^([a-z]+)-`` for what stands before the first dash.
+    rules : iterable of str, optional
+        Tell only these faults.
+    title : str
+        The heading.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        `by` is no regular expression, a rule is not about pictures, or `root` is neither folder nor archive.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from imgprep.findings import findings_frame
+    >>> found = findings_frame([{"rule": "image-missing", "severity": "error", "PicName": "autumn/a.jpg"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_feedback(found, folder + "/faults.html", root=folder).read_text(encoding="utf-8")
+    >>> "Send it again under exactly this name." in page
+    True
+    """
+    wanted = set(FOR_PHOTOGRAPHERS) if rules is None else {rules} if isinstance(rules, str) else set(rules)
+    if unknown := wanted - set(FOR_PHOTOGRAPHERS):
+        raise ConfigError(f"feedback: {', '.join(sorted(unknown))} is no fault of a picture; rules=None tells all")
+    naming = _naming(by)
+    source = open_source(root)
+    told = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]
+    told = told.drop_duplicates(["rule", "PicName", "ProductId"])
+    told = told.assign(_group=[naming(name) for name in told["PicName"]])
+    groups = list(_groups(told, source))
+    context = {
+        "title": shown(title),
+        "groups": groups,
+        "side": _SIDE,
+        "pictures": sum(each.pictures for each in groups),
+    }
+    return write_page(path, template("feedback.html").render(context))
+
+
+def _naming(by: str) -> Callable[[object], str]:
+    """Return what names the group of a picture."""
+    try:
+        pattern = None if by == "folder" else re.compile(by)
+    except re.error as error:
+        raise ConfigError(f"by={by!r}: needs 'folder' or a regular expression; {error}") from error
+
+    def name_of(name: object) -> str:
+        if not isinstance(name, str):
+            return "(products without a picture)"
+        if pattern is None:
+            return name.rpartition("/")[0] or _NO_FOLDER
+        found = pattern.search(name)
+        return (found[1] if pattern.groups else found[0]) or "" if found else "(other names)"
+
+    return name_of
+
+
+def _groups(told: pd.DataFrame, source: Source) -> Iterator[Group]:
+    for name, some in told.groupby("_group", sort=True):
+        sections, rest = [], []
+        counts = some["rule"].value_counts()
+        for rule in sorted(counts.index, key=lambda rule: (-counts[rule], rule)):
+            part = some[some["rule"] == rule].sort_values("PicName", kind="stable")
+            wrong, remedy = FOR_PHOTOGRAPHERS[rule]
+            cards = [_card(record, source) for record in part.head(SHOWN).to_dict("records")]
+            sections.append(Section(wrong, len(part), str(part["severity"].iloc[0]), remedy, cards))
+            left = part["PicName"].iloc[SHOWN : SHOWN + _LISTED]
+            if len(left):
+                more = len(part) - SHOWN - len(left)
+                rest.append(f"{wrong}: {', '.join(shown(one, 80) for one in left)}{f' and {more:,} more' * bool(more)}")
+        yield Group(shown(name), some["PicName"].nunique(), sections, rest)
+
+
+def _card(record: dict[str, object], source: Source) -> Card:
+    name = record["PicName"]
+    thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why="no picture")
+    size = f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
+    return Card(shown(name, 300), shown(record["ProductId"], 80), size, thumb)
