@@ -1,6 +1,6 @@
 """A sink for PUTs: answers as OSS does, keeps nothing. Hand-written on asyncio, so that clients are what is measured.
 
-``python -m bench.sink`` prints its port.
+``python -m bench.sink [SECONDS]`` prints its port; each answer comes after so many seconds, as over a network.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ class Sink(asyncio.Protocol):
     known: ClassVar[dict] = {}
     crc = anycrc.Model("CRC64-XZ")
     date = email.utils.formatdate(usegmt=True)
+    delay = 0.0
 
     def connection_made(self, transport):
         self.transport, self.head, self.body, self.left, self.md5 = transport, b"", [], 0, b""
@@ -31,7 +32,7 @@ class Sink(asyncio.Protocol):
                 self.left -= len(part)
                 data = data[len(part) :]
                 if not self.left:
-                    self.answer()
+                    self.answer_soon()
                 continue
             self.head += data
             head, found, data = self.head.partition(b"\r\n\r\n")
@@ -47,7 +48,13 @@ class Sink(asyncio.Protocol):
             if fields.get(b"expect"):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             if not self.left:
-                self.answer()
+                self.answer_soon()
+
+    def answer_soon(self):
+        if self.delay:
+            asyncio.get_running_loop().call_later(self.delay, self.answer)
+        else:
+            self.answer()
 
     def answer(self):
         if self.md5 and self.md5 in self.known:
@@ -72,4 +79,5 @@ async def serve():
 
 
 if __name__ == "__main__":
+    Sink.delay = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     sys.exit(asyncio.run(serve()))

@@ -1,6 +1,6 @@
 """Verified PUTs of 100 KB bodies: ours beside stock oss2 with 8 threads, against one sink.
 
-And the CPU of a re-run with nothing to do.
+Then two processes against one, and the CPU of a re-run with nothing to do.
 """
 
 import hashlib
@@ -12,6 +12,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import oss2
@@ -27,25 +30,60 @@ from imgprep.settings import Credentials, Settings, StaticCredentials
 SIZE, BODIES = 100_000, 50
 
 
-def main(count: int = 3000, rerun: int = 100_000) -> None:
-    sink = subprocess.Popen([sys.executable, "-m", "bench.sink"], stdout=subprocess.PIPE, text=True)
-    try:
-        settings = _settings(int(sink.stdout.readline()))
-        with tempfile.TemporaryDirectory() as name:
-            items = _items(Path(name), count)
-            print(f"{'client':<48}{'PUT/s':>8}{'CPU us/PUT':>12}{'ratio':>8}")
-            peer = _measure("stock oss2, 8 threads, signature V1 (default)", lambda: _stock(settings, items), count)
-            _measure("stock oss2, 8 threads, signature V4", lambda: _stock(settings, items, v4=True), count, peer)
-            one = _measure("ours, 1 process, 8 threads, signature V4", lambda: _ours(settings, items, 1), count, peer)
+#: Seconds that an answer takes over a network; without them a sink on the same machine competes for its cores.
+NETWORK = 0.02
+#: Each client is measured so often, in turn with the others, and its best counts: the machine may be shared.
+ROUNDS = 3
+
+
+def main(count: int = 2000, rerun: int = 100_000) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        items = _items(Path(name), count)
+        with _sink(0.0) as settings:
             without = settings.with_(region="", imagesearch_endpoint=settings.oss_endpoint)
-            _measure("ours, 1 process, 8 threads, signature V1", lambda: _ours(without, items, 1), count, peer)
-            more = _many(items, 4)
-            two = _measure("ours, 2 processes, 8 threads each, V4", lambda: _ours(settings, more, 2), len(more), peer)
-            print(f"two processes against one: {two / one:.2f} (starting them is counted)")
+            _compare(
+                "loopback",
+                count,
+                {
+                    "stock oss2, 8 threads, signature V1 (default)": lambda: _stock(settings, items),
+                    "stock oss2, 8 threads, signature V4": lambda: _stock(settings, items, v4=True),
+                    "ours, 8 threads, signature V4": lambda: _ours(settings, items, 1),
+                    "ours, 8 threads, signature V1": lambda: _ours(without, items, 1),
+                },
+            )
+            _two("loopback", settings, _many(items, 4))
+        with _sink(NETWORK) as settings:
+            _two(f"answers after {NETWORK * 1000:.0f} ms", settings, _many(items, 2))
+    _rerun(rerun)
+
+
+def _two(where: str, settings: Settings, items: list[Item]) -> None:
+    """Starting the second process is counted; the sink takes its share of the cores."""
+    works = {f"ours, {many} process(es), 8 threads each": partial(_ours, settings, items, many) for many in (1, 2)}
+    _compare(f"{where}, {os.cpu_count()} cores", len(items), works)
+
+
+def _compare(where: str, count: int, works: dict[str, Callable[[], None]]) -> None:
+    best: dict[str, tuple[float, float]] = {}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            rate, used = _measure(work, count)
+            before = best.get(name, (0.0, float("inf")))
+            best[name] = max(rate, before[0]), min(used, before[1])
+    print(f"\n{where + f', best of {ROUNDS}':<48}{'PUT/s':>8}{'CPU us/PUT':>12}{'ratio':>8}")
+    peer = next(iter(best.values()))[0]
+    for name, (rate, used) in best.items():
+        print(f"{name:<48}{rate:>8,.0f}{used:>12,.0f}{rate / peer:>8.2f}", flush=True)
+
+
+@contextmanager
+def _sink(delay: float) -> Iterator[Settings]:
+    sink = subprocess.Popen([sys.executable, "-m", "bench.sink", str(delay)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield _settings(int(sink.stdout.readline()))
     finally:
         sink.terminate()
         sink.wait()
-    _rerun(rerun)
 
 
 def _settings(port: int) -> Settings:
@@ -109,14 +147,11 @@ def _cpu() -> float:
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
-def _measure(name: str, work, count: int, peer: float | None = None) -> float:
+def _measure(work: Callable[[], None], count: int) -> tuple[float, float]:
+    """(PUTs a second, microseconds of CPU for each)."""
     started, cpu = time.perf_counter(), _cpu()
     work()
-    spent, used = time.perf_counter() - started, _cpu() - cpu
-    rate = count / spent
-    ratio = f"{rate / peer:.2f}" if peer else "1.00"
-    print(f"{name:<48}{rate:>8,.0f}{used / count * 1e6:>12,.0f}{ratio:>8}", flush=True)
-    return rate
+    return count / (time.perf_counter() - started), (_cpu() - cpu) / count * 1e6
 
 
 def _rerun(count: int) -> None:
@@ -143,7 +178,7 @@ def _rerun(count: int) -> None:
         assert len(decision.unchanged) == count
     each = [part / count * 1e6 for part in (looked, listing, decided)]
     print(
-        f"re-run of {count:,} files with nothing to do: {sum(each):.1f} us CPU a file "
+        f"\nre-run of {count:,} files with nothing to do: {sum(each):.1f} us CPU a file "
         f"(files {each[0]:.1f}, listing {each[1]:.1f}, decision {each[2]:.1f})"
     )
 

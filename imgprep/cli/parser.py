@@ -95,6 +95,9 @@ def make_parser() -> argparse.ArgumentParser:
     upload = command("upload", cloud, runs)
     upload.add_argument("batch", type=Path, metavar="BATCH")
     upload.add_argument("--dry-run", action="store_true", help="say what would be sent, send nothing")
+    upload.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="send from so many processes (default: 1)"
+    )
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
 
     submit = command("submit", cloud, runs)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import queue
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 from imgprep.clock import Clock, SystemClock
-from imgprep.oss.bucket import open_bucket
+from imgprep.errors import StorageError
 from imgprep.oss.pace import Pace
-from imgprep.oss.put import Item, Sender, Sent
+from imgprep.oss.put import Item, Sender, Sent, Stopped
+from imgprep.oss.worker import Helper, Lot
 from imgprep.settings import Settings
 
-#: Files given to a worker process at once, which opens its connections anew for each lot.
-LOT_MIN, LOT_MAX = 200, 2000
+#: Files given to a process at once; another process opens its connections anew for each lot.
+LOT_MIN, LOT_MAX = 100, 1000
+#: A thread hands its outcomes on when it has so many, or after so many seconds: each handing on wakes the reader, and
+#: waking it for every file costs a tenth of a PUT.
+TOLD_AT_ONCE, TOLD_SECONDS = 16, 0.2
 
 
 def send_all(
@@ -28,7 +33,7 @@ def send_all(
     patience: float,
     clock: Clock,
 ) -> Iterator[Sent]:
-    """Yield the outcome of each item as it comes.
+    """Yield the outcome of each item, soon after it is known.
 
     Leaving the generator, by an interrupt too, stops the workers after the request that is under way.
 
@@ -37,63 +42,119 @@ def send_all(
     StorageError
         What no file can get past; those under way were waited for.
     """
-    if processes > 1 and len(items) > LOT_MIN:
-        yield from _by_processes(settings, items, threads, processes, patience)
+    crew = _Crew(settings, bucket, threads, patience, clock)
+    if processes > 1 and len(items) > 2 * LOT_MIN:
+        yield from crew.by_processes(items, processes)
     else:
-        yield from _by_threads(bucket, items, threads, patience, clock)
+        yield from crew.by_threads(items)
 
 
-def _by_threads(bucket: Any, items: Sequence[Item], threads: int, patience: float, clock: Clock) -> Iterator[Sent]:
-    stop = threading.Event()
-    sender = Sender(bucket, clock, Pace(threads, clock), patience=patience, stop=stop)
-    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="imgprep-put") as pool:
-        yield from _windowed(pool, sender.send, items, threads * 2, stop)
+class _Crew:
+    def __init__(self, settings: Settings, bucket: Any, threads: int, patience: float, clock: Clock) -> None:
+        self._settings = settings
+        self._bucket = bucket
+        self._threads = max(1, threads)
+        self._patience = patience
+        self._clock = clock
+        self._stop = threading.Event()
+        self._pace = Pace(self._threads, clock)
+        self._helpers: list[Helper] = []
 
+    def by_threads(self, items: Iterable[Item]) -> Iterator[Sent]:
+        sender = Sender(self._bucket, self._clock, self._pace, patience=self._patience, stop=self._stop)
+        todo = iter(items)
+        lock = threading.Lock()
 
-def _windowed(pool: Any, work: Any, items: Sequence[Any], window: int, stop: threading.Event) -> Iterator[Any]:
-    """Results as they come, with a bounded number of futures at any time."""
-    waiting: set[Future[Any]] = set()
-    rest = iter(items)
-    try:
-        while True:
-            for item in rest:
-                waiting.add(pool.submit(work, item))
-                if len(waiting) >= window:
-                    break
-            if not waiting:
+        def work(tell: Callable[[list[Sent]], None]) -> None:
+            done, since = [], self._clock.monotonic()
+            try:
+                while not self._stop.is_set():
+                    with lock:
+                        item = next(todo, None)
+                    if item is None:
+                        break
+                    done.append(sender.send(item))
+                    if len(done) >= TOLD_AT_ONCE or self._clock.monotonic() - since > TOLD_SECONDS:
+                        tell(done)
+                        done, since = [], self._clock.monotonic()
+            finally:
+                tell(done)
+
+        yield from self._gathered([work] * self._threads)
+
+    def by_processes(self, items: Sequence[Item], processes: int) -> Iterator[Sent]:
+        """This process is one of them, and sends while the others start."""
+        size = min(LOT_MAX, max(LOT_MIN, len(items) // (processes * 8)))
+        lots = queue.SimpleQueue[Sequence[Item]]()
+        for at in range(0, len(items), size):
+            lots.put(items[at : at + size])
+        with ExitStack() as stack:
+            self._helpers = [stack.enter_context(Helper()) for _ in range(processes - 1)]
+
+            def elsewhere(helper: Helper, tell: Callable[[list[Sent]], None]) -> None:
+                for lot in self._each(lots):
+                    try:
+                        tell(helper.send(Lot(self._settings, lot, self._threads, self._patience)))
+                    except StorageError as error:
+                        # One that was stopped has nothing to say: why, is said by the one that failed.
+                        raise (Stopped() if self._stop.is_set() and error.code is None else error) from error
+
+            def here(tell: Callable[[list[Sent]], None]) -> None:
+                for sent in self.by_threads(item for lot in self._each(lots) for item in lot):
+                    tell([sent])
+
+            yield from self._gathered([here, *(partial(elsewhere, helper) for helper in self._helpers)])
+
+    def _each(self, lots: queue.SimpleQueue[Sequence[Item]]) -> Iterator[Sequence[Item]]:
+        while not self._stop.is_set():
+            try:
+                yield lots.get_nowait()
+            except queue.Empty:
                 return
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BaseException:
-        stop.set()
-        for future in waiting:
-            future.cancel()
-        for future in waiting:
-            if not future.cancelled():
-                future.exception()  # waits; what else went wrong is less telling than the first
-        raise
+
+    def _gathered(self, works: Sequence[Callable[[Callable[[list[Sent]], None]], None]]) -> Iterator[Sent]:
+        """What several threads tell, as it comes. The first that fails stops the others; all are waited for."""
+        told = queue.SimpleQueue[list[Sent] | BaseException | None]()
+
+        def run(work: Callable[[Callable[[list[Sent]], None]], None]) -> None:
+            try:
+                work(told.put)
+            except BaseException as error:  # noqa: BLE001  raised again where it is read
+                told.put(error)
+                self._halt()
+            finally:
+                told.put(None)
+
+        threads = [threading.Thread(target=run, args=(work,), name="imgprep-put") for work in works]
+        first: BaseException | None = None
+        try:
+            for thread in threads:
+                thread.start()
+            running = len(threads)
+            while running:
+                news = told.get()
+                if news is None:
+                    running -= 1
+                elif isinstance(news, list):
+                    yield from news
+                elif first is None or isinstance(first, Stopped):
+                    first = news  # what else went wrong is less telling than the first
+        except BaseException:
+            self._halt()
+            raise
+        finally:
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        if first is not None:
+            raise first
+
+    def _halt(self) -> None:
+        self._stop.set()
+        for helper in self._helpers:
+            helper.kill()
 
 
-def _by_processes(
-    settings: Settings, items: Sequence[Item], threads: int, processes: int, patience: float
-) -> Iterator[Sent]:
-    # Several lots for each process, so that one does not wait for the other at the end.
-    size = min(LOT_MAX, max(LOT_MIN, len(items) // (processes * 4)))
-    lots = [_Lot(settings, items[at : at + size], threads, patience) for at in range(0, len(items), size)]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
-        for sent in _windowed(pool, _send_lot, lots, processes * 2, threading.Event()):
-            yield from sent
-
-
-class _Lot(NamedTuple):
-    settings: Settings
-    items: Sequence[Item]
-    threads: int
-    patience: float
-
-
-def _send_lot(lot: _Lot) -> list[Sent]:
-    bucket = open_bucket(lot.settings, connections=lot.threads)
-    return list(_by_threads(bucket, lot.items, lot.threads, lot.patience, SystemClock()))
+def send_lot(lot: Lot, bucket: Any) -> list[Sent]:
+    """Send what another process handed over."""
+    return list(_Crew(lot.settings, bucket, lot.threads, lot.patience, SystemClock()).by_threads(lot.items))

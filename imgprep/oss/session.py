@@ -6,6 +6,7 @@ requests, which looks up proxies and netrc at every call.
 
 from __future__ import annotations
 
+import http.client
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 import urllib3
 from urllib3.util import Timeout
 
+from imgprep.oss.connection import Connections
 from imgprep.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Session:
     def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
         self._manager = open_pool(url, connections=connections)
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+        self._puts: dict[str, Connections] = {}
         self._read_timeout = read_timeout
 
     def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
@@ -71,6 +74,8 @@ class Session:
         if request.params:
             url += "?" + "&".join(f"{quote(str(k), '')}={quote(str(v), '')}" for k, v in request.params.items())
         headers = {name: value for name, value in request.headers.items() if value is not None}
+        if request.method == "PUT" and isinstance(request.data, bytes) and not self._proxied:
+            return self._put(url, headers, request.data, connect)
         # Short answers are taken whole, so that the connection is free again at once.
         whole = request.method in ("PUT", "HEAD", "DELETE")
         try:
@@ -88,22 +93,41 @@ class Session:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RequestError(error) from error
-        return Answer(answer, answer.data if whole else None)
+        return Answer(answer.status, answer.headers, answer.data if whole else None, answer)
 
     def _route(self, url: str) -> tuple[Any, str]:
         """The host's own pool and the path: the manager would take every URL apart anew, a tenth of a PUT's time."""
-        if isinstance(self._manager, urllib3.ProxyManager):
+        if self._proxied:
             return self._manager, url
-        at = url.find("/", 8)
-        host = url if at < 0 else url[:at]
+        host, target = _parted(url)
         pool = self._pools.get(host)
         if pool is None:
             pool = self._pools[host] = self._manager.connection_from_url(host)
-        return pool, "/" if at < 0 else url[at:]
+        return pool, target
+
+    def _put(self, url: str, headers: Mapping[str, str], body: bytes, connect: float) -> Answer:
+        """One image: over connections of our own, at a quarter of the time."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        host, target = _parted(url)
+        there = self._puts.get(host)
+        if there is None:
+            context = self._manager.connection_pool_kw.get("ssl_context")
+            there = self._puts.setdefault(host, Connections(host, context, read_timeout=self._read_timeout))
+        try:
+            return Answer(*there.put(target, headers, body, connect_timeout=connect))
+        except (http.client.HTTPException, OSError) as error:
+            raise RequestError(error) from error
+
+    @property
+    def _proxied(self) -> bool:
+        return isinstance(self._manager, urllib3.ProxyManager)
 
     def close(self) -> None:
         """Close every connection."""
         self._manager.clear()
+        for there in self._puts.values():
+            there.close()
 
 
 class Answer:
@@ -111,11 +135,17 @@ class Answer:
 
     __slots__ = ("_body", "headers", "request_id", "response", "status")
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, body: bytes | None) -> None:
+    def __init__(
+        self,
+        status: int,
+        headers: urllib3.HTTPHeaderDict,
+        body: bytes | None,
+        response: urllib3.BaseHTTPResponse | None = None,
+    ) -> None:
         self.response = response
-        self.status = response.status
-        self.headers = response.headers
-        self.request_id = response.headers.get("x-oss-request-id", "")
+        self.status = status
+        self.headers = headers
+        self.request_id = headers.get("x-oss-request-id", "")
         self._body = body
 
     def read(self, amt: int | None = None) -> bytes:
@@ -126,6 +156,7 @@ class Answer:
             size = len(self._body) if amt is None else amt
             part, self._body = self._body[:size], self._body[size:]
             return part
+        assert self.response is not None  # noqa: S101  a body that is not here is still on its way
         try:
             return self.response.read(amt)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -134,6 +165,12 @@ class Answer:
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read(CHUNK):
             yield chunk
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """Scheme with host, and the path."""
+    at = url.find("/", 8)
+    return (url, "/") if at < 0 else (url[:at], url[at:])
 
 
 def _tls() -> ssl.SSLContext:

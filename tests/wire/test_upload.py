@@ -231,6 +231,23 @@ def test_several_processes_send_everything(sandbox, tmp_path):
     assert len([r for r in sandbox.requests if r.operation == "PutObject"]) == 421
 
 
+def test_another_process_stops_the_upload_with_its_own_word(sandbox, tmp_path):
+    frame = make_blobs(tmp_path / "images", 420, size=100)
+    sandbox.set_faults(Fault("denied", operation="PutObject"))
+    with pytest.raises(StorageError, match="AccessDenied"):
+        upload(frame, tmp_path / "images", sandbox.settings, progress=False, runs=tmp_path, processes=3, threads=1)
+
+
+def test_settings_that_cannot_go_to_another_process_are_refused(sandbox, tmp_path):
+    class Here:
+        def credentials(self):
+            return sandbox.settings.oss_credentials.credentials()
+
+    frame, settings = make_blobs(tmp_path / "images", 420, size=100), sandbox.settings.with_(oss_credentials=Here())
+    with pytest.raises(ConfigError, match="pickled"):
+        upload(frame, tmp_path / "images", settings, progress=False, runs=tmp_path, processes=2)
+
+
 def test_two_thousand_files_under_every_fault_end_complete(sandbox, tmp_path):
     frame = make_blobs(tmp_path / "images", 2000, size=200)
     sandbox.set_faults(*(Fault(kind, rate=0.01, operation="PutObject", seed=at) for at, kind in enumerate(

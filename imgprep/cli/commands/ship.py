@@ -16,7 +16,15 @@ def upload(options: Namespace) -> int:
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
-    log = send(options.batch, None, settings, dry_run=options.dry_run, replace=options.replace, runs=runs)
+    log = send(
+        options.batch,
+        None,
+        settings,
+        dry_run=options.dry_run,
+        replace=options.replace,
+        runs=runs,
+        processes=options.processes,
+    )
     bad = log["outcome"].isin(["failed", "changed"])
     if options.dry_run or options.format != "table" or bad.any():
         show(log if options.dry_run or options.format != "table" else log[bad], options.format)

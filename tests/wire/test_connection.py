@@ -1,0 +1,137 @@
+"""The connections of PUTs against servers that answer in every way HTTP allows, and in some that it does not."""
+
+import contextlib
+import http.client
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from imgprep.oss import open_pool
+from imgprep.oss.connection import Connections
+
+GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "AB"\r\nx-oss-request-id: 5C3D\r\n\r\n'
+
+
+@pytest.fixture
+def server():
+    """Answer each request with the next of some texts; after "" the connection is closed. Counts connections."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    class Server:
+        answers, requests, connections = [], [], 0
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    def serve():
+        while True:
+            try:
+                at, _ = listening.accept()
+            except OSError:
+                return
+            Server.connections += 1
+            with at, at.makefile("rb") as stream:
+                while line := stream.readline():
+                    head = [line]
+                    while (line := stream.readline()) not in (b"\r\n", b""):
+                        head.append(line)
+                    length = next(int(item[15:]) for item in head if item.lower().startswith(b"content-length:"))
+                    Server.requests.append((b"".join(head), stream.read(length)))
+                    answer = Server.answers.pop(0)
+                    for part in answer if isinstance(answer, list) else [answer]:
+                        at.sendall(part)
+                    if not answer or b"close" in answer:
+                        break
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield Server
+    listening.close()
+
+
+@pytest.fixture
+def put(server):
+    connections = Connections(server.url, None, read_timeout=10)
+    yield lambda headers=None, body=b"abc": connections.put("/b/k", headers or {}, body, connect_timeout=5)
+    connections.close()
+
+
+def test_one_connection_serves_many_puts(server, put):
+    server.answers = [GOOD] * 3
+    for body in (b"", b"x", b"y" * 300_000):
+        status, headers, text = put({"Content-MD5": "m"}, body)
+        assert (status, headers["etag"], headers["X-Oss-Request-Id"], text) == (200, '"AB"', "5C3D", b"")
+    assert server.connections == 1 and [len(body) for _, body in server.requests] == [0, 1, 300_000]
+    assert b"Content-MD5: m\r\n" in server.requests[0][0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "text"),
+    [
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\nRetry-After: 3\r\n\r\n<E/>\n", 503, b"<E/>\n"),
+        (b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n<E/>\r\n0\r\n\r\n", 403, b"<E/>"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, b"ok"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD, 200, b""),
+        ([GOOD[:10], GOOD[10:40], GOOD[40:]], 200, b""),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"late"], 200, b"late"),
+    ],
+)
+def test_whatever_http_allows_is_read_and_the_connection_stays_good(server, put, answer, status, text):
+    server.answers = [answer, GOOD]
+    assert put()[::2] == (status, text)
+    assert put()[0] == 200 and server.connections == 1
+
+
+@pytest.mark.parametrize("close", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", b""])
+def test_a_connection_that_was_closed_is_not_used_again(server, put, close):
+    server.answers = [close, GOOD]
+    if close:
+        assert put()[0] == 200
+    else:
+        with pytest.raises(http.client.HTTPException):
+            put()
+    assert put()[0] == 200 and server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n\r\nclose", b"HTTP/1.1 200 OK\r\nclose: 1\r\nContent-Length: 9\r\n\r\n1"]
+)
+def test_what_is_no_whole_answer_is_an_error(server, put, answer):
+    server.answers = [answer]
+    with pytest.raises((http.client.HTTPException, OSError)):
+        put()
+
+
+def test_a_header_cannot_smuggle_another(server, put):
+    with pytest.raises(ValueError, match="line break"):
+        put({"Content-Type": "image/jpeg\r\nx-oss-object-acl: public-read"})
+    assert not server.requests
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
+def test_a_certificate_nobody_vouches_for_is_refused(tmp_path):
+    pem = str(tmp_path / "both.pem")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", pem, "-out", str(tmp_path / "crt.pem")]
+    subprocess.run(made, check=True, capture_output=True)
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(tmp_path / "crt.pem", pem)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        for _ in range(2):
+            at, _ = listening.accept()
+            with contextlib.suppress(OSError), ours.wrap_socket(at, server_side=True) as tls:
+                tls.recv(65536)
+                tls.sendall(GOOD)
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"https://localhost:{listening.getsockname()[1]}"
+    with listening:
+        trusting = open_pool(url).connection_pool_kw["ssl_context"]
+        with pytest.raises(ssl.SSLCertVerificationError):
+            Connections(url, trusting, read_timeout=10).put("/", {}, b"", connect_timeout=5)
+        trusting.load_verify_locations(tmp_path / "crt.pem")
+        assert Connections(url, trusting, read_timeout=10).put("/", {}, b"", connect_timeout=5)[0] == 200
