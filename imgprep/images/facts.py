@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 #: Raised whenever the same file would give other facts; older entries of a cache are then not used.
-PROBE_VERSION = 1
+PROBE_VERSION = 2
 
 #: Column → pandas dtype of a facts frame; one row per distinct PicName.
 FACT_COLUMNS: dict[str, str] = {
@@ -41,6 +41,7 @@ FACT_COLUMNS: dict[str, str] = {
     "sharpness": "float64",
     "entropy": "float64",
     "blank": "float64",
+    "chroma": "float64",
     "red": "Int64",
     "green": "Int64",
     "blue": "Int64",
@@ -77,6 +78,7 @@ FACT_MEANING: dict[str, str] = {
     "sharpness": "standard deviation of the Laplacian, 0 … 4: low means blurred",
     "entropy": "of luma, 0 … 8 bits: low means little to see",
     "blank": "share of pixels in the commonest 16 grey levels, 0 … 1",
+    "chroma": "mean spread between the three channels, 0 … 1: 0 is grey",
     "red": "mean of the middle, 0 … 255",
     "green": "mean of the middle, 0 … 255",
     "blue": "mean of the middle, 0 … 255",
@@ -94,9 +96,9 @@ class Tier(StrEnum):
     HEADER = "header"
     """One read: digest, format, size, mode, frames, orientation."""
     DECODE = "decode"
-    """Every byte goes through the decoder, scaled: broken files, statistics, perceptual hash."""
+    """Decoded, scaled: broken files, statistics, perceptual hash."""
     STRICT = "strict"
-    """Also the checksums inside PNG files, which decoders pass over. Nothing more for other formats."""
+    """Also what decoders pass over in silence: checksums inside a PNG, and, with OpenCV, libjpeg's warnings."""
 
 
 class Problem(StrEnum):

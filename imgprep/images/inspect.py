@@ -21,6 +21,7 @@ from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Source, legal_from, open_source
 from imgprep.images.pool import CHUNK, TASK_SECONDS, Casualty, cores, run_apart
 from imgprep.images.probe import probe, probe_many
+from imgprep.images.strict import can_judge
 from imgprep.images.table import SCHEMA, FactsFile, records_frame
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ def inspect_images(
     root : path
         The folder of images, or a zip archive of them.
     tier : {"stat", "header", "decode", "strict"}
-        How deep to look; see `Tier`. Each includes those before it.
+        How deep to look; see `Tier`. Each includes those before it. What ``strict`` finds in a JPEG takes OpenCV
+        (the extra ``suggest``); without it, facts of JPEGs say tier ``decode``.
     cache : path, optional
         A folder that facts are kept in; files that have not changed are then not opened again.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
@@ -127,6 +129,8 @@ def inspect_images(
     """
     if tier not in tuple(Tier):
         raise ConfigError(f"tier {tier!r}: needs one of {', '.join(Tier)}")
+    if tier == Tier.STRICT and not can_judge("JPEG"):
+        _log.warning("tier strict: OpenCV is not installed, so damage inside JPEG files is not looked for")
     source = open_source(root)
     root = os.path.abspath(root)  # noqa: PTH100  links in it stay, so that other machines may have them elsewhere
     wanted = distinct_names(names, root)

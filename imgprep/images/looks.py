@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 SMALL = 64
 _HASH = 32
 _BAND = 16
+_TILES = 16
+_MEAN = 4  # Pillow's BOX, the plain mean; quicker than an array of the pixels
+_LEVELS = np.arange(256.0)
+_SQUARES = _LEVELS * _LEVELS
 _REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "F")
 
 
@@ -58,31 +63,29 @@ def looks(small: Image.Image, size: tuple[int, int]) -> Record:
         The columns of facts from ``pixels`` to ``blue``, and ``phash``.
     """
     grey = small.convert("L")
-    histogram = np.array(grey.histogram(), dtype=np.float64)
-    share = histogram / histogram.sum()
-    below = np.cumsum(share)
-    levels = np.arange(256)
-    mean = float(share @ levels)
-    spread = float(np.sqrt(max(share @ (levels - mean) ** 2, 0.0)))
+    levels = np.asarray(grey)
+    share = np.bincount(levels.ravel(), minlength=256) / levels.size
+    below = share.cumsum()
+    mean = float(share @ _LEVELS)
     seen = share[share > 0]
-    window = np.concatenate([[0.0], below])
     width, height = small.size
     # The middle: what lies around a product says little about its colour.
-    middle = small.crop((width // 4, height // 4, max(width - width // 4, 1), max(height - height // 4, 1)))
-    red, green, blue = (round(value) for value in np.asarray(middle).reshape(-1, 3).mean(axis=0))
+    middle = (width // 4, height // 4, max(width - width // 4, 1), max(height - height // 4, 1))
+    colour: Any = small.resize((1, 1), _MEAN, box=middle).getpixel((0, 0))
     return {
         "phash": phash(grey),
-        "pixels": hashlib.md5(small.tobytes() + b"%d,%d" % size).hexdigest()[:16],
+        "pixels": hashlib.sha256(small.tobytes() + b"%d,%d" % size).hexdigest()[:16],
         "brightness": round(mean / 255, 4),
-        "contrast": round(spread / 255, 4),
-        "light": round(int(np.searchsorted(below, 0.05)) / 255, 4),
-        "dark": round(int(np.searchsorted(below, 0.99)) / 255, 4),
-        "sharpness": round(_sharpness(np.asarray(grey, dtype=np.float32)), 4),
-        "entropy": round(float(-(seen @ np.log2(seen))), 4),
-        "blank": round(float((window[_BAND:] - window[:-_BAND]).max()), 4),
-        "red": red,
-        "green": green,
-        "blue": blue,
+        "contrast": round(max(float(share @ _SQUARES) - mean * mean, 0.0) ** 0.5 / 255, 4),
+        "light": round(int(below.searchsorted(0.05)) / 255, 4),
+        "dark": round(int(below.searchsorted(0.99)) / 255, 4),
+        "sharpness": round(_sharpness(levels), 4),
+        "entropy": round(abs(float(seen @ np.log2(seen))), 4),
+        "blank": round(float(max(below[_BAND - 1], (below[_BAND:] - below[:-_BAND]).max())), 4),
+        "chroma": round(_chroma(small), 4),
+        "red": colour[0],
+        "green": colour[1],
+        "blue": colour[2],
     }
 
 
@@ -112,8 +115,21 @@ def _cosines() -> NDArray[np.float32]:
     return np.cos(np.arange(8)[:, None] * places[None, :]).astype(np.float32)
 
 
-def _sharpness(grey: NDArray[np.float32]) -> float:
-    if min(grey.shape) < 3:
+def _chroma(small: Image.Image) -> float:
+    red, green, blue = np.asarray(small.resize((_TILES, _TILES), _MEAN)).reshape(-1, 3).T
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return float(spread.mean()) / 255
+
+
+def _sharpness(levels: NDArray[np.uint8]) -> float:
+    if min(levels.shape) < 3:
         return 0.0
-    curve = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    return float(curve.std()) / 255
+    deep = levels.astype(np.int16)
+    curve = deep[:-2, 1:-1] + deep[2:, 1:-1]
+    curve += deep[1:-1, :-2]
+    curve += deep[1:-1, 2:]
+    curve -= deep[1:-1, 1:-1] << 2
+    flat = curve.astype(np.float32).ravel()
+    mean = float(flat.mean())
+    variance = float(flat @ flat) / flat.size - mean * mean
+    return math.sqrt(max(variance, 0.0)) / 255

@@ -10,13 +10,17 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Found, Source, Unfit, open_source
 from imgprep.images.metadata import is_personal, orientation_in
 from imgprep.images.pixels import has_profile
+from imgprep.images.scans import without_fine_scans
 from imgprep.images.upright import TURN, NotAnImage, TooManyPixels, open_header, upright_size
 
+#: The smallest fraction of a JPEG that libjpeg decodes; a pixel is then the mean of a block.
+_EIGHTH = 8
 _NO_READER = {"HEIF": "HEIC/HEIF; install pillow-heif to have it read, or export it as JPEG"}
 
 
@@ -97,13 +101,9 @@ def _look(source: Source, found: Found, tier: Tier, known: Collection[str], reco
     with image:
         _header(image, data, record)
         if tier in (Tier.DECODE, Tier.STRICT):
-            _decode(image, record)
+            _decode(image, data, record, whole=tier is Tier.STRICT)
             if tier is Tier.STRICT and record["decodes"]:
-                from imgprep.images.strict import damage  # noqa: PLC0415  only this tier pays for it
-
-                said = damage(data, record["format"])
-                if said:
-                    _complain(record, Problem.DAMAGED, said)
+                _judge(data, record)
         elif record["ended"] is False:
             _complain(record, Problem.TRUNCATED, "the end marker is missing")
 
@@ -139,12 +139,13 @@ def _header(image: Image.Image, data: bytes, record: Record) -> None:
     }
 
 
-def _decode(image: Image.Image, record: Record) -> None:
+def _decode(image: Image.Image, data: bytes, record: Record, *, whole: bool) -> None:
     from imgprep.images.looks import SMALL, looks, shrink  # noqa: PLC0415  numpy is for this tier
 
     size = upright_size(record["width"], record["height"], record["orientation"])
     try:
         image.draft(None, (SMALL, SMALL))
+        image = image if whole else _coarse(image, data)
         image.load()
     except MemoryError:
         raise
@@ -158,6 +159,28 @@ def _decode(image: Image.Image, record: Record) -> None:
     small = shrink(image)
     turn = TURN.get(record["orientation"]) if image.format != "TIFF" else None
     record |= looks(small if turn is None else small.transpose(turn), size)
+
+
+def _judge(data: bytes, record: Record) -> None:
+    from imgprep.images.strict import can_judge, damage  # noqa: PLC0415  only this tier pays for it
+
+    said = damage(data, record["format"])
+    if said:
+        _complain(record, Problem.DAMAGED, said)
+    elif not can_judge(record["format"]):
+        record["tier"] = str(Tier.DECODE)  # as deep as was looked; with OpenCV there, the next run looks deeper
+
+
+def _coarse(image: Image.Image, data: bytes) -> Image.Image:
+    """Return a drafted progressive JPEG without the scans that its small picture does not need."""
+    if not image.info.get("progressive") or getattr(image, "decoderconfig", ())[:1] != (_EIGHTH,):
+        return image
+    lean = without_fine_scans(data)
+    if lean is None:
+        return image
+    coarse = JpegImageFile(io.BytesIO(lean))
+    coarse.draft(None, (1, 1))
+    return coarse
 
 
 def _unknown_format(data: bytes, record: Record) -> None:
