@@ -1,5 +1,6 @@
 """A shop's export → the canonical frame; presets; column maps; matching files to products; drift."""
 
+from imgprep.catalogue.categories import as_category_map, suggest_categories
 from imgprep.catalogue.columns import load_columns, parse_columns
 from imgprep.catalogue.drift import compare_exports, require_no_collapse
 from imgprep.catalogue.load import load_catalogue
@@ -8,6 +9,7 @@ from imgprep.catalogue.suggest import as_map, suggest_columns
 from imgprep.catalogue.template import preview_custom_content
 
 __all__ = [
+    "as_category_map",
     "as_map",
     "compare_exports",
     "is_url",
@@ -17,5 +19,6 @@ __all__ = [
     "pic_name_for_url",
     "preview_custom_content",
     "require_no_collapse",
+    "suggest_categories",
     "suggest_columns",
 ]

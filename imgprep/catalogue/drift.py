@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 
-from imgprep.catalogue.suggest import NAMES, plain_name
+from imgprep.catalogue.categories import category_column
 from imgprep.errors import ConfigError
 from imgprep.frames import to_pandas, to_polars
 
@@ -68,12 +68,10 @@ def compare_exports(
         raise ConfigError(f"collapse={collapse}: must be a share above 0 and up to 1, such as {COLLAPSE_LOSS}")
     if category is not None and category not in last.columns and category not in this.columns:
         raise ConfigError(f"category={category!r}: neither export has this column")
-    column = category or _category_column(last, this)
+    column = category or category_column(last) or category_column(this) or "CategoryId"
     then, now = _texts(last), _texts(this)
-    parts = [_totals(then, now), _columns(then, now)]
-    if column is not None:
-        parts.append(_categories(then, now, column))
-    table = pl.concat(parts).with_columns(_change(then.height, now.height).alias("change"))
+    table = pl.concat([_totals(then, now), _columns(then, now), _categories(then, now, column)])
+    table = table.with_columns(_change(then.height, now.height).alias("change"))
     return to_pandas(table.with_columns(_verdict(collapse).alias("verdict")).select(_SCHEMA.keys()))
 
 
@@ -109,13 +107,6 @@ def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) ->
         f"the export collapsed against the last one: {told}{said}. Look whether it is whole; "
         f"if it is meant, confirm its number of rows: {rows}"
     )
-
-
-def _category_column(last: pd.DataFrame, this: pd.DataFrame) -> str | None:
-    names = [str(name) for name in dict.fromkeys([*last.columns, *this.columns])]
-    said = {plain_name(name): name for name in reversed(names) if name != "CategoryId"}
-    shops = [said[name] for name in NAMES["CategoryId"] if name in said]
-    return shops[0] if shops else "CategoryId" if "CategoryId" in names else None
 
 
 def _texts(frame: pd.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Runs → counts. What charts and pages draw is counted here, once."""
 
+from imgprep.tallies.attributes import tally_attributes
 from imgprep.tallies.failures import tally_by, tally_causes, tally_changes, tally_flow
 from imgprep.tallies.images import (
     tally_image_bytes,
@@ -16,6 +17,7 @@ from imgprep.tallies.runs import Reconciled, tally_durations, tally_outcomes
 __all__ = [
     "Reconciled",
     "predictions",
+    "tally_attributes",
     "tally_by",
     "tally_causes",
     "tally_changes",
