@@ -14,13 +14,13 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from imgprep.catalogue.encoding import SAMPLE_BYTES, is_utf8, sniff_delimiter, sniff_encoding
-from imgprep.catalogue.quotes import never_closed, quotes_are_even, swallowed
+from imgprep.catalogue.quotes import Signs, count_signs, never_closed, swallowed
 from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
 
-#: Arrow parses a file in blocks of this size; a record must fit into one.
-BLOCK_BYTES = 1 << 24
+#: Arrow parses a file in blocks of this size; a file with a record that does not fit into one is read carefully.
+BLOCK_BYTES = 1 << 22
 #: Records that the careful reader holds as Python texts at a time.
 CHUNK_RECORDS = 20_000
 #: No cell is cut; Python's own limit is 128 KiB.
@@ -63,7 +63,9 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     first = next((cells for cells in _records(io.StringIO(sample, ""), delimiter) if cells), [])
     names, notes = distinct_names(first)
     how = f"{encoding}, {_NAMES.get(delimiter, repr(delimiter))}-separated"
-    table = _fast(path, encoding, delimiter, len(names), skip) if quotes_are_even(path) else None
+    signs = count_signs(path)
+    # With an odd number of quotes, some quote may never be closed.
+    table = _fast(path, encoding, delimiter, len(names), skip, signs) if signs.quotes % 2 == 0 else None
     if table is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was good; what comes later decides between another encoding and damage.
         encoding = sniff_encoding(path.read_bytes())
@@ -76,7 +78,8 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     else:
         table = table.rename_columns(names)
         rows = _counted(table.num_rows)
-    notes += swallowed(table, rows, delimiter)
+    if not signs.fits(skip + 1 + table.num_rows):
+        notes += swallowed(table, rows, delimiter)
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
         notes.append(note("file-encoding", message, "export it as UTF-8 if names look wrong"))
@@ -89,19 +92,28 @@ def _counted(count: int) -> pa.Array:
     return pa.array(np.arange(1, count + 1, dtype=np.int64))
 
 
-def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int) -> pa.Table | None:
+def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int, signs: Signs) -> pa.Table | None:
     """The table of a file whose records are all alike; None where one is not, and the careful reader must look."""
+    if not signs.carriages:
+        # Nearly every file has a record a line, and then Arrow need not look for quotes to find where records end.
+        table = _arrow(path, encoding, delimiter, width, skip, breaks=False)
+        if table is not None and signs.fits(skip + 1 + table.num_rows):
+            return table
+    return _arrow(path, encoding, delimiter, width, skip, breaks=True)
+
+
+def _arrow(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, breaks: bool) -> pa.Table | None:
     names = [f"f{position}" for position in range(width)]
     try:
         table = arrow_csv.read_csv(
             str(path),
             read_options=arrow_csv.ReadOptions(
-                encoding={"utf-8-sig": "utf-8"}.get(encoding, encoding),
+                encoding={"utf-8": "utf8", "utf-8-sig": "utf8"}.get(encoding, encoding),
                 autogenerate_column_names=True,
                 skip_rows=skip,
                 block_size=BLOCK_BYTES,
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=breaks),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, TEXT),
                 strings_can_be_null=True,

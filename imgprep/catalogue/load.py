@@ -13,12 +13,12 @@ from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field,
 from imgprep.catalogue.lists import split_column
 from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.presets import Shape, choose_preset
-from imgprep.catalogue.raw import TEXT, note
+from imgprep.catalogue.raw import TEXT, may_hold, note
 from imgprep.catalogue.read import read_raw
 from imgprep.errors import CatalogueError
-from imgprep.fields import FIELD_NAMES
+from imgprep.fields import FIELD_NAMES, Operation
 from imgprep.findings import FINDING_COLUMNS, Basis, Severity, findings_frame
-from imgprep.frames import attach
+from imgprep.frames import attach, to_pandas, to_polars
 
 #: Column of the addresses of images that the catalogue names by URL.
 IMAGE_URL = "image_url"
@@ -90,10 +90,10 @@ def load_catalogue(
             fields[name] = pictures
         elif name in specs:
             fields[name] = _field(specs[name], table, rows, notes)
-    if pictures is not None:
+    if pictures is not None and may_hold(fields["PicName"], b"//"):
         fields.update(_named_by_url(fields["PicName"]))
     for name in ("ProductId", "PicName"):
-        if name in fields:
+        if name in fields and may_hold(fields[name], b"'"):
             fields[name] = _unquoted(name, fields[name], rows, notes)
     frame = _assembled(rows, fields, table, notes)
     findings = [findings_frame(notes), _without_image(frame)]
@@ -198,8 +198,6 @@ def _named_by_url(pictures: Any) -> dict[str, Any]:
     """PicName and image_url, where images are named by URL."""
     series = pl.Series(pictures)
     mark = series.str.contains("//", literal=True)
-    if not mark.any():
-        return {}
     urls = [text for text in series.filter(mark.fill_null(value=False)).unique(maintain_order=True) if is_url(text)]
     if not urls:
         return {}
@@ -261,18 +259,25 @@ def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
         return findings_frame(
             [note("catalogue-without-images", message, "say which column holds them: columns={'PicName': …}")]
         )
-    empty = frame["PicName"].isna() | (frame["PicName"] == "")
-    if "OperationType" in frame.columns:
-        empty &= frame["OperationType"].str.strip().str.upper() != "DELETE"
-    if not empty.any():
+    known = [name for name in ("row", "ProductId", "PicName", "OperationType") if name in frame.columns]
+    rows = to_polars(frame, known)
+    empty = pl.col("PicName").is_null() | (pl.col("PicName") == "")
+    if "OperationType" in known:
+        operation = pl.col("OperationType").str.strip_chars().str.to_uppercase()
+        empty &= operation.ne_missing(Operation.DELETE.value)
+    mask = rows.select(empty.alias("empty")).to_series()
+    if not mask.any():
         return findings_frame()
-    lone = frame.loc[empty, ["row", "ProductId"]]
-    pictured = frame.loc[~empty, "ProductId"]
-    lone = lone[~lone["ProductId"].isin(pictured.dropna()) | lone["ProductId"].isna()]
-    lone = pd.concat([lone[lone["ProductId"].isna()], lone.dropna(subset="ProductId").drop_duplicates("ProductId")])
-    found = lone.sort_values("row", kind="stable").reset_index(drop=True)
+    lone = rows.filter(mask)
+    # Few products lack an image: what the others are called need not be known.
+    again = rows["ProductId"].is_in(lone["ProductId"].drop_nulls().unique().implode())
+    pictured = rows.filter(again & ~mask).select("ProductId").unique()
+    lone = lone.join(pictured, on="ProductId", how="anti", maintain_order="left").filter(
+        pl.col("ProductId").is_null() | pl.col("ProductId").is_first_distinct()
+    )
     return (
-        found.assign(
+        to_pandas(lone.select("row", "ProductId"))
+        .assign(
             rule="product-without-image",
             severity=Severity.WARNING.value,
             basis=Basis.DOCUMENTED.value,

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgprep.catalogue.raw import note
+from imgprep.catalogue.raw import may_hold, note
 from imgprep.findings import Severity
+
+#: Counted at a time: what fits into a processor's cache.
+_COUNTED_BYTES = 1 << 18
 
 RULE = "quote-left-open"
 _FIX = "close the quote (or double it where it means inches), and load the export again"
 
 
-def quotes_are_even(path: Path) -> bool:
-    """Whether a file holds an even number of quotes; with an odd one, some quote may never be closed."""
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """How often the signs that shape a file stand in it."""
+
+    lines: int
+    """Line feeds, and one more where the last line has none."""
+    quotes: int
+    carriages: int
+
+    def fits(self, records: int) -> bool:
+        """Whether `records` are as many as the lines: then no cell can hold a line break."""
+        return not self.carriages and records == self.lines
+
+
+def count_signs(path: Path) -> Signs:
+    """Count line feeds, quotes and carriage returns of the bytes of a file."""
+    counts = dict.fromkeys(b'\n"\r', 0)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        count, at = 0, 0
-        while at < len(content):
-            count += content[at : at + (1 << 24)].count(b'"')
-            at += 1 << 24
-    return count % 2 == 0
+        signs = np.frombuffer(content, np.uint8)
+        for start in range(0, len(signs), _COUNTED_BYTES):
+            piece = signs[start : start + _COUNTED_BYTES]
+            for sign in counts:
+                counts[sign] += int(np.count_nonzero(piece == sign))
+        ended = signs[-1] == ord("\n")
+        del signs, piece  # or the map could not be closed
+    return Signs(counts[ord("\n")] + (not ended), counts[ord('"')], counts[ord("\r")])
 
 
 def never_closed(row: int, cells: list[str]) -> dict[str, Any]:
@@ -51,9 +74,9 @@ def swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> list[dict[str,
     notes = []
     for position, name in enumerate(table.column_names if width > 1 else ()):
         column = table.column(position)
-        mask = pc.fill_null(pc.match_substring(column, "\n"), False)
-        if not pc.any(mask).as_py():
+        if not may_hold(column, b"\n"):
             continue
+        mask = pc.fill_null(pc.match_substring(column, "\n"), False)
         found = rows.filter(mask.combine_chunks()), column.filter(mask)
         for row, cell in zip(*(part.to_pylist() for part in found), strict=True):
             first, *inner, last = cell.split("\n")
