@@ -74,13 +74,12 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
         else (pl.lit(1.0), pl.lit(1.0))
     )
     numbers = rows.select(pl.col("Region").str.splitn(",", 4)).to_series().struct.unnest()
-    found = [
-        numbers.to_series(place).cast(pl.Int64, strict=False).alias(name)
-        for place, name in enumerate(("x1", "x2", "y1", "y2"))
-    ]
+    found = numbers.select(
+        pl.nth(place).cast(pl.Int64, strict=False).alias(name) for place, name in enumerate(("x1", "x2", "y1", "y2"))
+    )
     rows = rows.with_columns(
         pl.col("Region").alias("region"),
-        *found,
+        *found.get_columns(),
         scale_x.alias("kx"),
         scale_y.alias("ky"),
         pl.col("crop").alias("subject_crop"),

@@ -45,7 +45,7 @@ def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
     twice = batch.columns[batch.columns.duplicated()].unique()
     for name in twice:
         problems.append(record("meta-repeated-key", "is a column twice", field=str(name)))
-    columns: dict[str, pl.Series] = {"line": pl.Series(range(1, len(batch) + 1), dtype=pl.Int64)}
+    columns: dict[str, pl.Series] = {"line": pl.int_range(1, len(batch) + 1, dtype=pl.Int64, eager=True)}
     if "row" in batch and "row" not in twice:
         columns["row"] = pl.Series(
             pd.to_numeric(batch["row"], errors="coerce").astype("Int64").to_list(), dtype=pl.Int64

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from imgprep.fields import FIELDS
 
-#: Lines made at a time: enough to keep two cores busy, little enough that memory stays flat at any size.
-BLOCK_LINES = 100_000
+#: Lines made at a time: few enough that their memory is used again for the next ones, still warm.
+BLOCK_LINES = 25_000
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
 # since readers that split text "by lines" take some of them for line ends.
@@ -25,6 +26,10 @@ _ESCAPED = {
 }
 for _code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029):
     _ESCAPED.setdefault(chr(_code), f"\\u{_code:04x}")
+#: The first byte, in UTF-8, of whatever is escaped; what is below 0x20 is asked apart.
+_FIRST_BYTES = sorted({sign.encode()[0] for sign in _ESCAPED} - set(range(0x20)))
+#: Looked at at a time: what fits into a processor's cache.
+_LOOKED_AT_BYTES = 1 << 17
 
 
 def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
@@ -65,16 +70,31 @@ def _text(lines: pl.DataFrame) -> memoryview:
 def _special(lines: pl.DataFrame) -> set[str]:
     """Names of the text columns with something to escape: nearly always none, and then nothing is rewritten."""
     texts = [field.name for field in FIELDS if field.kind == "string" and lines[field.name].null_count() < lines.height]
-    asked = lines.lazy().select(pl.col(texts).str.contains_any(list(_ESCAPED)).any())
-    return {name for name, found in asked.collect(engine="streaming").row(0, named=True).items() if found}
+    asked = [name for name in texts if _suspect(lines[name])]
+    if not asked:
+        return set()
+    found = lines.lazy().select(pl.col(asked).str.contains_any(list(_ESCAPED)).any()).collect(engine="streaming")
+    return {name for name, hit in found.row(0, named=True).items() if hit}
+
+
+def _suspect(column: pl.Series) -> bool:
+    """Whether the bytes of the texts, looked at as one, hold any with which something to escape begins."""
+    values = np.frombuffer(_buffer(column), np.uint8)
+    for start in range(0, len(values), _LOOKED_AT_BYTES):
+        piece = values[start : start + _LOOKED_AT_BYTES]
+        if int(piece.min()) < 0x20 or any((piece == byte).any() for byte in _FIRST_BYTES):
+            return True
+    return False
 
 
 def _buffer(made: pl.Series) -> memoryview:
-    """The lines end to end: the values buffer of an Arrow string array, without a copy for each line."""
+    """The texts end to end: the values buffer of an Arrow string array, without a copy for each."""
     array = made.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     _, offsets, values = array.buffers()
+    if values is None:
+        return memoryview(b"")
     first = array.offset
     ends = memoryview(offsets).cast("q")
     return memoryview(values)[ends[first] : ends[first + len(array)]]
