@@ -65,7 +65,7 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     how = f"{encoding}, {_NAMES.get(delimiter, repr(delimiter))}-separated"
     signs = count_signs(path)
     # With an odd number of quotes, some quote may never be closed.
-    table = _fast(path, encoding, delimiter, len(names), skip, signs) if signs.quotes % 2 == 0 else None
+    table = _fast(path, encoding, delimiter, len(names), skip, signs=signs) if signs.quotes % 2 == 0 else None
     if table is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was good; what comes later decides between another encoding and damage.
         encoding = sniff_encoding(path.read_bytes())
@@ -92,7 +92,7 @@ def _counted(count: int) -> pa.Array:
     return pa.array(np.arange(1, count + 1, dtype=np.int64))
 
 
-def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int, signs: Signs) -> pa.Table | None:
+def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, signs: Signs) -> pa.Table | None:
     """The table of a file whose records are all alike; None where one is not, and the careful reader must look."""
     if not signs.carriages:
         # Nearly every file has a record a line, and then Arrow need not look for quotes to find where records end.
