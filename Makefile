@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check browser docs bench lock clean
+.PHONY: help demo lab test check browser docs bench fuzz lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -44,8 +44,11 @@ docs: $(READY)  ## build the site into docs/_build; broken links fail
 bench: $(READY)  ## measure what is fast beside what a user would use instead
 	$(BIN)/python -m bench
 
+fuzz: $(READY)  ## change inputs at random for 10 CPU minutes a reader; what breaks a reader is kept in fuzz-found/
+	$(BIN)/python -m tests.fuzz
+
 lock:  ## choose versions anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.lock
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(DEMO_OUT) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUT) docs/_build docs/reference fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,124 @@
+"""What is fuzzed: for each reader of untrusted text its seeds, and what must hold whatever comes in."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from imgprep import dumps_meta, load_catalogue, loads_meta, read_report
+from imgprep.errors import CatalogueError, MetaError, ReportError
+from tests.fuzz.mutate import MARK
+
+ROOT = Path(__file__).parents[2]
+BATCH = pd.DataFrame(
+    {
+        "line": pd.array([1, 2, 3, 4, 5], dtype="Int64"),
+        "OperationType": ["ADD", "ADD", "ADD", "DELETE", "DELETE"],
+        "ProductId": ["1000", "1000", "1001", "1004", "1005"],
+        "PicName": ["a 1.jpg", "b.jpg", "c.jpg", "d.jpg", None],
+    }
+)
+
+
+class Target(NamedTuple):
+    """A reader under test."""
+
+    seeds: list[bytes]
+    holds: Callable[[bytes], None]
+
+
+def codec(data: bytes) -> None:
+    """Nothing but MetaError is raised; every line is read or has a finding; what is read can be written and read."""
+    batch, findings = loads_meta(data, strict=False)
+    refused = set(findings.loc[findings["severity"] == "error", "line"].dropna())
+    assert not batch["line"].duplicated().any()
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    lines = [number for number, line in enumerate(data.split(b"\n"), 1) if line.strip(b" \t\r\xef\xbb\xbf")]
+    for number in [] if wide else lines:
+        assert number in refused or number in set(batch["line"]), f"line {number} is neither read nor refused"
+    try:
+        loads_meta(data)
+    except MetaError:
+        assert (findings["severity"] == "error").any()
+    else:
+        again = loads_meta(dumps_meta(batch))
+        pd.testing.assert_frame_equal(again.drop(columns="line"), batch.drop(columns="line"))
+
+
+def report(data: bytes) -> None:
+    """Nothing but ReportError is raised; every line of the batch has an outcome; no word of the report is lost."""
+    try:
+        outcome = read_report(data, BATCH, other_batch="keep")
+    except ReportError:
+        return
+    assert outcome["line"].tolist() == BATCH["line"].tolist()
+    assert outcome["outcome"].isin(["imported", "deleted", "failed", "unknown"]).all()
+    if MARK.encode() in data.partition(b"\n")[2] and len(data) < 3000:  # a header is not told again
+        told = [outcome["raw"], outcome.attrs["unmatched"]["raw"], outcome.attrs["notes"]["raw"]]
+        assert any(MARK in str(text) for texts in told for text in texts), "a word of the report is nowhere"
+
+
+def catalogue(data: bytes) -> None:
+    """Nothing but CatalogueError is raised; no word of the export is lost without a finding of severity error."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "export.csv"
+        file.write_bytes(data)
+        try:
+            frame = load_catalogue(file)
+        except CatalogueError:
+            return
+    findings = frame.attrs["findings"]
+    assert frame["row"].notna().all()
+    # Where records are grouped by product, those that bring no image give no row.
+    grouped = frame.attrs["preset"]["name"] in ("shopify", "woocommerce")
+    if MARK.encode() in data and not grouped and not (findings["severity"] == "error").any():
+        told = [*frame.columns, *findings["message"], *findings["value"].astype("str")]
+        cells = (str(value) for name in frame for value in frame[name])
+        assert any(MARK in str(text) for text in (*told, *cells)), "a word of the export is nowhere"
+
+
+def _catalogue_seeds() -> list[bytes]:
+    demo = (ROOT / "data" / "catalogue.csv").read_bytes().split(b"\n")
+    lines = [b"sku;title;image;price\n" + b"".join(b"%03d;Shirt %d;a%d.jpg;12,50\n" % (n, n, n) for n in range(8))]
+    shopify = (
+        b"Handle,Title,Body (HTML),Vendor,Type,Variant SKU,Variant Price,Image Src,Image Position,Variant Image\n"
+        b'tee,"Tee, blue",<p>Soft</p>,Us,Shirts,T-1,9.00,https://h/a,b.jpg?v=1,1,https://h/c.jpg\n'
+        b"tee,,,,,T-2,9.00,https://h/d.jpg,2,\ncap,Cap,,Us,Hats,C-1,5.00,,,\n"
+    )
+    woo = (
+        b'ID,Type,SKU,Name,Categories,Images,Parent\n1,simple,A,Shirt,Clothing,"https://h/a.jpg, https://h/b.jpg",\n'
+        b"2,variation,A-1,Shirt red,,https://h/c.jpg,id:1\n"
+    )
+    jsonl = b"".join(
+        json.dumps({"sku": f"{n:03}", "title": "Bag", "images": ["a.jpg", "b.jpg"]}).encode() + b"\n" for n in range(5)
+    )
+    magento = (
+        b"sku,product_type,name,base_image,small_image,thumbnail_image,additional_images\n"
+        b'M1,simple,Lamp,/l/a/lamp.jpg,/l/a/lamp.jpg,/l/a/lamp.jpg,"/l/a/2.jpg,/l/a/3.jpg"\n'
+    )
+    return [b"\n".join(demo[:12]) + b"\n", *lines, shopify, woo, jsonl, magento]
+
+
+def _report_seeds() -> list[bytes]:
+    rows = [
+        {"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist", "Message": "gone"},
+        {"ProductId": "1001", "PicName": "c.jpg", "Code": "IncorrectOrientation", "Message": "turned"},
+    ]
+    return [
+        "".join(json.dumps(row) + "\n" for row in rows).encode(),
+        json.dumps(rows, indent=1).encode(),
+        b"ProductId,PicName,ErrorCode,Msg\n1000,b.jpg,PicNotExist,x\n1001,c.jpg,IncorrectOrientation,\n",
+        b"ProductId=1000 PicName=b.jpg: PicNotExist\nimage c.jpg has a wrong EXIF orientation\n",
+        "商品ID,图片名称,失败原因\n1000,b.jpg,图片不存在\n1001,c.jpg,图片旋转\n".encode(),
+        "第2行 图片不存在\nline 3: IncorrectOrientation\n".encode(),
+    ]
+
+
+TARGETS = {
+    "codec": Target([(ROOT / "tests" / "golden" / "guide-sample.meta").read_bytes()], codec),
+    "report": Target(_report_seeds(), report),
+    "catalogue": Target(_catalogue_seeds(), catalogue),
+}
