@@ -30,6 +30,7 @@ _HOME: dict[str, str] = {
     "check": "checks",
     "RegionStore": "store",
     "RegionAnnotator": "widgets.annotator",
+    "CauseExplorer": "widgets.explorer",
     "suggest_region": "suggest",
     "summary": "checks",
     "fetch_images": "images",

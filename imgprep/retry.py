@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +45,14 @@ class Retry:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
 
 
-def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: CauseTable | None = None) -> Retry:
+def retry_batch(
+    run: Finished,
+    now: pd.DataFrame | None = None,
+    *,
+    causes: CauseTable | None = None,
+    include: Iterable[int] = (),
+    leave_out: Iterable[int] = (),
+) -> Retry:
     """Choose the lines of a run that are worth sending again.
 
     Lines whose cause is of the family *retry as it is*, and lines whose end is unknown (a repeated ADD overwrites, a
@@ -60,6 +68,9 @@ def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: Cause
         it was goes in today's form, and not at all where today's plan leaves it out.
     causes : CauseTable, optional
         Default: the built-in table.
+    include, leave_out : iterable of int
+        Failed lines that somebody decided to send all the same, and lines that somebody decided to leave out
+        (`CauseExplorer`); the latter are in the rest.
 
     Returns
     -------
@@ -70,8 +81,9 @@ def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: Cause
         run.outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN]), ["line", "outcome", "cause"]
     ]
     lines = run.batch.merge(ended, on="line").merge(table, left_on="cause", right_index=True, how="left")
-    as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY)
-    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is")
+    wanted = lines["line"].isin(list(include))
+    as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY) | wanted
+    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is").mask(wanted, "chosen by hand")
     lines["reason"] = lines["reason"].mask(as_is, why)
     columns = list(run.batch.columns)
     if now is None:
@@ -82,7 +94,7 @@ def retry_batch(run: Finished, now: pd.DataFrame | None = None, *, causes: Cause
         again = today["line"].isin(lines.loc[as_is, "line"])
         today["reason"] = today["reason"].mask(again, today["line"].map(why.set_axis(lines["line"])))
         chosen = pd.concat([lines.loc[deletes, columns], today.reindex(columns=columns)[again | today["_differs"]]])
-    batch = chosen.sort_values("line", kind="stable")
+    batch = chosen[~chosen["line"].isin(list(leave_out))].sort_values("line", kind="stable")
     rest = lines[~lines["line"].isin(batch["line"])]
     batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64")).reset_index(drop=True)
     told = ["line", "ProductId", "PicName", "cause", "family", "remedy"]

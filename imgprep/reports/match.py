@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -214,11 +215,27 @@ def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame) 
 
 def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     """Add the cause; each distinct code and message is looked up once."""
-    text = pl.coalesce("message", "raw")
-    kinds = claims.select("code", text.alias("text")).unique(maintain_order=True)
+    # Without a message the whole entry is read, but what it is about says nothing of what is wrong with it.
+    bare = claims["message"].is_null()
+    raws = claims.filter(bare).select("raw", "ProductId", "PicName").iter_rows()
+    texts = claims["message"].scatter(bare.arg_true(), [_without_names(*row) for row in raws])
+    claims = claims.with_columns(texts.alias("text"))
+    kinds = claims.select("code", "text").unique(maintain_order=True)
     causes = [table.classify(code, text).id for code, text in kinds.iter_rows()]
     kinds = kinds.with_columns(pl.Series("cause", causes, dtype=pl.String))
-    return claims.with_columns(text.alias("text")).join(kinds, on=["code", "text"], how="left", nulls_equal=True)
+    return claims.join(kinds, on=["code", "text"], how="left", nulls_equal=True, maintain_order="left")
+
+
+#: A key of a JSON object, with its value where that names the row.
+_KEYS = re.compile(r'"(?:product_?id|pic_?name|item_?id)"\s*:\s*"(?:[^"\\]|\\.)*"|"\w+"\s*:', re.IGNORECASE)
+
+
+def _without_names(raw: str, *names: str | None) -> str:
+    """What an entry says besides the names of its row and of its own keys."""
+    said = _KEYS.sub(" ", raw)
+    for name in names:
+        said = said.replace(name, " ") if name else said
+    return said
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:

@@ -161,3 +161,13 @@ def test_settle_ends_every_line_alike(batch):
 
 def test_a_damaged_byte_costs_no_line(batch):
     assert outcomes(read_report(b"\xfa\xff junk\n" + JSON_LINES.encode(), batch))[2] == "failed"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ['{"PicName": "region.jpg", "Code": "E-9"}', "1,region.jpg,E-9", "PicName=region.jpg ProductId=1 E-9"],
+)
+def test_what_an_entry_is_about_is_no_cause(entry):
+    batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["region.jpg"]})
+    found = read_report(entry.encode(), batch)
+    assert found[["outcome", "cause"]].values.tolist() == [["failed", "unrecognised"]]

@@ -1,0 +1,323 @@
+"""The panel: causes on the left, lines in the middle, the picture and its record on the right, deeds below."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import ipywidgets
+import pandas as pd
+
+from imgprep.errors import ConfigError, RegionError
+from imgprep.html.thumbs import thumbnail
+from imgprep.regions import Region
+from imgprep.reports import CauseTable
+from imgprep.retry import Finished, Retry, retry_batch
+from imgprep.store import RegionStore
+from imgprep.widgets.annotator import RegionAnnotator
+from imgprep.widgets.explorer.cases import NOWHERE, Cases, Explored, Positions
+from imgprep.widgets.explorer.page import case_html
+from imgprep.widgets.explorer.parts import Parts
+
+#: Lines on a page of the list: what the browser holds, however many failed.
+PAGE = 15
+#: Longest side of the picture, pixels.
+SIDE = 420
+#: What can be decided of a line.
+DECISIONS = ("region", "exclude", "retry")
+_MARKS = {"region": "▣ ", "exclude": "✕ ", "retry": "↻ "}
+
+
+class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+    """Walk from the causes of failure to rows, pictures and records, and decide what becomes of each.
+
+    Parameters
+    ----------
+    runs : Run or iterable of Run
+        With several, the newest is shown first and the others can be chosen.
+    images : path or iterable of path, optional
+        Folders to look for pictures in: the batch folder's ``images`` first, then the shop's photographs.
+    store : RegionStore or path, optional
+        Where regions are kept; without it none can be mended here.
+    causes : CauseTable, optional
+        Default: the built-in table.
+
+    Attributes
+    ----------
+    annotator : RegionAnnotator or None
+        What *fix region* has opened.
+
+    Notes
+    -----
+    The browser is given one page of lines and one picture at a time, so that a million failures are as quick to walk
+    through as ten.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import pandas as pd
+    >>> batch = pd.DataFrame({"line": [1, 2], "row": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"],
+    ...                       "PicName": ["a.jpg", "b.jpg"], "expected": "imported"})
+    >>> from imgprep import read_report
+    >>> outcome = read_report(b'{"PicName": "b.jpg", "Code": "PicNotExist"}', batch)
+    >>> none = pd.DataFrame({"row": [], "PicName": [], "ProductId": [], "rule": []})
+    >>> run = SimpleNamespace(id="r", batch=batch, outcome=outcome, catalogue=none, facts=none, findings=none)
+    >>> explorer = CauseExplorer(run)
+    >>> explorer
+    CauseExplorer(1 of 2 lines failed or unknown, 1 causes)
+    >>> explorer.selected[["line", "PicName", "cause"]].values.tolist()
+    [[2, 'b.jpg', 'image_missing']]
+    """
+
+    def __init__(
+        self,
+        runs: Explored | Iterable[Explored],
+        images: str | Path | Iterable[str | Path] | None = None,
+        *,
+        store: RegionStore | str | Path | None = None,
+        causes: CauseTable | None = None,
+    ) -> None:
+        several = list(runs) if isinstance(runs, Iterable) else [runs]
+        if not several:
+            raise ConfigError("CauseExplorer: there is no run to look into")
+        self._runs = {run.id: run for run in sorted(several, key=lambda run: run.id, reverse=True)}
+        self._folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
+        for folder in self._folders:
+            if not folder.is_dir():
+                raise ConfigError(f"{folder}: is no folder; images are the folders to look for pictures in")
+        self._store, self._causes = store, causes
+        self._decided: dict[str, dict[int, str]] = {name: {} for name in self._runs}
+        self.annotator: RegionAnnotator | None = None
+        self._page, self._filling = 0, False
+        self._positions: Positions = NOWHERE
+        self._parts = Parts(list(self._runs), rows=PAGE, can_draw=store is not None)
+        super().__init__(self._parts.all())
+        self._listen()
+        self._open(next(iter(self._runs)))
+
+    def __repr__(self) -> str:
+        causes = self._cases.causes()
+        return (
+            f"CauseExplorer({len(self._cases):,} of {self._cases.sent:,} lines failed or unknown, {len(causes)} causes)"
+        )
+
+    # What Python code sees
+
+    @property
+    def run(self) -> Explored:
+        """The run that is looked into."""
+        return self._runs[self._cases.run]
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The lines chosen in the list, or all of the cause where *every line* is ticked.
+
+        Columns: those of the outcome frame, and ``decision`` (``region``, ``exclude``, ``retry`` or missing).
+        """
+        return self._frame(self._chosen())
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        """Every line of this run that was decided on, with its ``decision``."""
+        decided = self._decided[self._cases.run]
+        return self._frame(self._cases.lines.index[self._cases.lines["line"].isin(decided)].to_numpy())
+
+    def retry(self, now: pd.DataFrame | None = None) -> Retry:
+        """Return the next batch, decisions counted: see `retry_batch`."""
+        by = {name: self.decisions.query("decision == @name")["line"] for name in ("retry", "exclude")}
+        run = cast(Finished, self.run)
+        return retry_batch(run, now, causes=self._causes, include=by["retry"], leave_out=by["exclude"])
+
+    def show(self, cause: str, position: int = 0) -> None:
+        """Go to a cause, and to a line of it, counted from 0: what a click does.
+
+        Raises
+        ------
+        ConfigError
+            No line of this run has the cause.
+        """
+        known = list(self._cases.causes()["cause"])
+        if cause not in known:
+            raise ConfigError(f"CauseExplorer: no line of {self._cases.run} has the cause {cause!r}; it has {known}")
+        self._parts.cause.value = cause
+        self._page = position // PAGE
+        self._list_page()
+        if position < len(self._positions):
+            self._parts.list.value = (int(self._positions[position]),)
+
+    def decide(self, what: str | None) -> None:
+        """Decide on what is selected: what the buttons do.
+
+        Parameters
+        ----------
+        what : {"region", "exclude", "retry", None}
+            None takes a decision back.
+        """
+        if what is not None and what not in DECISIONS:
+            raise ConfigError(f"CauseExplorer: {what!r} can not be decided; known: {', '.join(DECISIONS)}")
+        decided = self._decided[self._cases.run]
+        for line in self._cases.lines["line"].iloc[self._chosen()].tolist():
+            if what is None:
+                decided.pop(int(line), None)
+            else:
+                decided[int(line)] = what
+        self._list_page(keep=True)
+
+    def fix_regions(self) -> RegionAnnotator:
+        """Open the annotator on the pictures of what is selected, below the panel.
+
+        Raises
+        ------
+        RegionError
+            No store was given, or no picture of the lines is in the folders.
+        """
+        if self._store is None:
+            raise RegionError("CauseExplorer: give store=, the file in which regions are kept, to draw them here")
+        folder, rows = self._drawable()
+        if folder is None:
+            raise RegionError("CauseExplorer: none of the pictures of these lines is in the folders given as images=")
+        if self.annotator is not None:
+            self.annotator.close()
+        run = self.run
+        self.annotator = RegionAnnotator(rows, folder, self._store, outcome=run.outcome, findings=run.findings)
+        self._parts.below.children = (self.annotator,)
+        self.decide("region")
+        return self.annotator
+
+    # The parts, and what clicks on them do
+
+    def _listen(self) -> None:
+        parts = self._parts
+        parts.run.observe(lambda change: self._open(change["new"]), "value")
+        for part in (parts.cause, parts.find, parts.show):
+            part.observe(self._turn, "value")
+        parts.list.observe(self._look, "value")
+        parts.back.on_click(lambda _: self._turn_page(-1))
+        parts.on.on_click(lambda _: self._turn_page(1))
+        for name, button in parts.buttons.items():
+            button.on_click(self._clicked(name))
+
+    def _clicked(self, name: str) -> Any:
+        deeds: dict[str, Callable[[], Any]] = {"region": self.fix_regions, "undo": lambda: self.decide(None)}
+
+        def click(_: Any) -> None:
+            try:
+                deeds.get(name, lambda: self.decide(name))()
+                self._parts.problem.value = ""
+            except (RegionError, ConfigError) as error:
+                self._parts.problem.value = f'<span style="color:#b3470a">{html.escape(str(error))}</span>'
+
+        return click
+
+    def _open(self, name: str) -> None:
+        self._cases = Cases(self._runs[name], self._causes)
+        causes = self._cases.causes()
+        named = zip(causes["label"], causes["count"], causes["cause"], strict=True)
+        options = [(f"{label} · {count:,}", cause) for label, count, cause in named]
+        self._filling = True
+        self._parts.cause.options = options
+        self._parts.cause.value = options[0][1] if options else None
+        self._filling = False
+        self._turn()
+
+    def _turn(self, _: Any = None) -> None:
+        """Another cause, filter or search: begin at its first line."""
+        if self._filling:
+            return
+        self._page, self._parts.every.value = 0, False
+        decided = frozenset(self._decided[self._cases.run])
+        self._positions = self._cases.positions(
+            self._parts.cause.value or "", show=self._parts.show.value, find=self._parts.find.value, decided=decided
+        )
+        causes = self._cases.causes().set_index("cause")
+        about = causes.loc[self._parts.cause.value] if self._parts.cause.value in causes.index else None
+        told = "" if about is None else f"<b>{html.escape(about['family'])}</b><br>{html.escape(about['remedy'])}"
+        self._parts.remedy.value = f'<div style="line-height:1.4">{told}</div>'
+        self._list_page()
+
+    def _turn_page(self, by: int) -> None:
+        last = max(0, (len(self._positions) - 1) // PAGE)
+        self._page = min(max(0, self._page + by), last)
+        self._list_page()
+
+    def _list_page(self, *, keep: bool = False) -> None:
+        first = self._page * PAGE
+        shown = self._positions[first : first + PAGE]
+        rows = self._cases.lines.iloc[shown]
+        decided = self._decided[self._cases.run]
+        told = rows[["line", "ProductId", "PicName"]]
+        names = told.astype(object).where(told.notna(), "–")
+        labels = [
+            f"{_MARKS.get(decided.get(int(line), ''), '')}{line} · {product} · {picture}"
+            for line, product, picture in names.itertuples(index=False)
+        ]
+        before = self._parts.list.value if keep else ()
+        options = [(label, int(at)) for label, at in zip(labels, shown, strict=True)]
+        kept = tuple(at for at in before if at in set(shown.tolist()))
+        self._filling = True  # a list that is being filled changes its value twice; one look is enough
+        self._parts.list.options = options
+        self._parts.list.value = kept or ((options[0][1],) if options else ())
+        self._filling = False
+        total = len(self._positions)
+        self._parts.where.value = f"{first + 1:,}–{first + len(shown):,} of {total:,}" if total else "no line"
+        self._parts.back.disabled, self._parts.on.disabled = first == 0, first + PAGE >= total
+        self._look()
+
+    def _look(self, _: Any = None) -> None:
+        if self._filling:
+            return
+        if not self._parts.list.value:
+            self._parts.picture.value = self._parts.told.value = ""
+            return
+        case = self._cases.case(self._parts.list.value[0])
+        self._parts.told.value = case_html(case)
+        self._parts.picture.value = self._picture_of(case)
+
+    def _picture_of(self, case: Any) -> str:
+        region = _region(case.sent.get("Region"))
+        folder, name = self._locate(case.line["PicName"], case.record.get("PicName"))
+        uri = thumbnail(folder / name, side=SIDE, region=region) if folder is not None else None
+        if uri is None:
+            why = "it is in none of the folders" if self._folders else "no folder was given as images="
+            why = "it cannot be shown" if folder is not None else why
+            return f'<div style="padding:24px;background:#f5f7f9;color:#5b6675">no picture: {why}</div>'
+        return f'<img src="{uri}" alt="" style="max-width:100%;height:auto">'
+
+    def _locate(self, *names: Any) -> tuple[Path | None, str]:
+        """The folder that has a picture, under the name it was sent or its name in the catalogue."""
+        for folder in self._folders:
+            for name in names:
+                # Names come from a catalogue: they must not lead out of the folder.
+                file = folder / name if isinstance(name, str) and name else folder
+                if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+                    return folder, str(name)
+        return None, ""
+
+    def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
+        """Catalogue-like rows of the chosen lines whose pictures lie in one folder: that of the first that is found."""
+        root, rows = None, []
+        for position in self._chosen():
+            case = self._cases.case(int(position))
+            # Regions are kept under the catalogue's names, so the photograph comes before its copy.
+            folder, name = self._locate(case.record.get("PicName"), case.line["PicName"])
+            root = root or folder
+            if folder is not None and folder == root:
+                rows.append({**case.record, "ProductId": case.line["ProductId"], "PicName": name})
+        return root, pd.DataFrame(rows)
+
+    def _chosen(self) -> Any:
+        return self._positions if self._parts.every.value else list(self._parts.list.value)
+
+    def _frame(self, positions: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = self._cases.lines.iloc[positions].reset_index(drop=True)
+        decided = self._decided[self._cases.run]
+        return frame.assign(decision=pd.Series([decided.get(int(line)) for line in frame["line"]], dtype="str"))
+
+
+def _region(text: Any) -> Region | None:
+    try:
+        return Region.from_wire(text) if isinstance(text, str) else None
+    except RegionError:
+        return None
