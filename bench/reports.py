@@ -147,13 +147,12 @@ def click(folder: Path) -> None:
         spent.append(_timed(lambda at=at: explorer.show("rotated", at))[0] * 1000)
         assert explorer._parts.picture.value.startswith("<img")
     spent.sort()
+    median, late = spent[len(spent) // 2], spent[int(len(spent) * 0.95)]
     print(
         f"CauseExplorer over {LINES:,} failures, JPEGs of 1500x2000: opened in {opened:.2f} s; click to picture ",
         end="",
     )
-    print(
-        f"median {spent[len(spent) // 2]:.0f} ms, p95 {spent[int(len(spent) * 0.95)]:.0f} ms, longest {spent[-1]:.0f} ms"
-    )
+    print(f"median {median:.0f} ms, p95 {late:.0f} ms, longest {spent[-1]:.0f} ms")
 
 
 def main() -> None:

@@ -109,7 +109,10 @@ class Parser:
         """JSON Lines of one shape, read by polars; None where some line is anything else."""
         if not text.startswith("{"):
             return None
-        lines = pl.Series("raw", text.splitlines() if "\r" in text else text.rstrip("\n").split("\n"), dtype=pl.String)
+        if "\r" in text:
+            lines = pl.Series("raw", text.splitlines(), dtype=pl.String)
+        else:
+            lines = pl.Series("raw", [text.rstrip("\n")]).str.split("\n").explode()
         if self._schema is None:
             try:
                 first = json.loads(lines[0])

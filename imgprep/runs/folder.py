@@ -110,8 +110,8 @@ def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
     partly.replace(target)
 
 
-def read_table(folder: Path, name: str) -> pd.DataFrame | None:
-    """Return a table of the run, None where it has none.
+def read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """Return a table of the run, or some of its columns; None where it has none.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame | None:
     """
     file = folder / f"{name}.parquet"
     try:
-        return pd.read_parquet(file)
+        return pd.read_parquet(file, columns=columns)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -179,6 +179,11 @@ class Run:
         unmatched = files.read_table(self.folder, files.UNMATCHED)
         return frame if unmatched is None else attach(frame, unmatched=unmatched)
 
+    def outcome_columns(self, *columns: str) -> pd.DataFrame:
+        """Return some columns of `outcome`, which is far quicker than all of them where runs are large and many."""
+        frame = files.read_table(self.folder, files.OUTCOME, list(columns))
+        return self.outcome[list(columns)] if frame is None else frame
+
     def follow(
         self,
         settings: Settings | None = None,

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 
 from imgprep.reports import CauseTable, Outcome
-from imgprep.tallies.runs import Reconciled, each
+from imgprep.tallies.runs import Reconciled, each, outcome_of
 
 
 def tally_causes(
@@ -36,7 +36,7 @@ def tally_causes(
     keys = ["cause"] if by is None else ["cause", by]
     parts = []
     for run in each(runs):
-        outcome = run.outcome
+        outcome = outcome_of(run, "outcome", *keys)
         failed = outcome[outcome["outcome"] == Outcome.FAILED]
         counts = failed.groupby(keys, dropna=False, sort=False).size().rename("count").reset_index()
         parts.append(counts.assign(run=run.id, failed=len(failed), lines=len(outcome)))
@@ -81,7 +81,7 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     parts = []
     for run in each(runs):
         values = _values(run, column)
-        parts.append(run.outcome[["line", "outcome", "cause"]].merge(values, on="line", how="left"))
+        parts.append(outcome_of(run, "line", "outcome", "cause").merge(values, on="line", how="left"))
     lines = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["outcome", "cause", "value"])
     lines["value"] = lines["value"].astype("str").fillna("(none)")
     kept = lines["value"].value_counts().index[:top]
@@ -132,8 +132,8 @@ def tally_changes(before: Reconciled, after: Reconciled) -> pd.DataFrame:
     """
     keys = ["ProductId", "PicName"]
     columns = [*keys, "outcome", "cause"]
-    one = before.outcome[columns].drop_duplicates(keys, keep="last")
-    two = after.outcome[columns].drop_duplicates(keys, keep="last")
+    one = outcome_of(before, *columns).drop_duplicates(keys, keep="last")
+    two = outcome_of(after, *columns).drop_duplicates(keys, keep="last")
     both = one.merge(two, on=keys, how="outer", suffixes=("_before", "_after"))
     failed_one, failed_two = (both[f"outcome_{when}"].eq(Outcome.FAILED) for when in ("before", "after"))
     both = both[failed_one | failed_two].assign(change="fixed")
@@ -151,7 +151,7 @@ def tally_flow(runs: Iterable[Reconciled]) -> pd.DataFrame:
     pandas.DataFrame
         ``way`` (such as ``failed → imported``), ``count`` (products' pictures), ``example``. Commonest first.
     """
-    frames = [run.outcome[["ProductId", "PicName", "outcome"]] for run in sorted(each(runs), key=lambda run: run.id)]
+    frames = [outcome_of(run, "ProductId", "PicName", "outcome") for run in sorted(each(runs), key=lambda run: run.id)]
     if not frames:
         return pd.DataFrame(columns=["way", "count", "example"])
     lines = pd.concat(frames, ignore_index=True)

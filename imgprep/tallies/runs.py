@@ -64,6 +64,13 @@ def each(runs: Reconciled | Iterable[Reconciled]) -> list[Reconciled]:
     return list(runs) if isinstance(runs, Iterable) else [runs]
 
 
+def outcome_of(run: Reconciled | Timed, *columns: str) -> pd.DataFrame:
+    """Return columns of a run's outcome; a run folder is read for these alone."""
+    reader = getattr(run, "outcome_columns", None)
+    frame: pd.DataFrame = run.outcome[list(columns)] if reader is None else reader(*columns)
+    return frame
+
+
 def tally_outcomes(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
     """Count how the lines of each run ended.
 
@@ -75,9 +82,9 @@ def tally_outcomes(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
     """
     rows = []
     for run in each(runs):
-        counts = run.outcome["outcome"].value_counts()
+        outcome = outcome_of(run, "outcome")["outcome"]
+        counts, lines = outcome.value_counts(), len(outcome)
         ended = {str(name): int(counts.get(name, 0)) for name in Outcome}
-        lines = len(run.outcome)
         success = (ended["imported"] + ended["deleted"]) / lines if lines else float("nan")
         rows.append({"run": run.id, "lines": lines, **ended, "success": success})
     columns = ["run", "lines", *map(str, Outcome), "success"]
@@ -99,5 +106,5 @@ def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
         ended = times.get("ended")
         lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(begun) if begun and ended else None
         seconds = lasted.total_seconds() if lasted is not None else float("nan")
-        rows.append({"run": run.id, "lines": len(run.outcome), "seconds": seconds})
+        rows.append({"run": run.id, "lines": len(outcome_of(run, "outcome")), "seconds": seconds})
     return pd.DataFrame(rows, columns=["run", "lines", "seconds"]).sort_values("run", ignore_index=True)

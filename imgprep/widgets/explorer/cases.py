@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,6 +91,13 @@ class Cases:
         Its tables are read once.
     causes : CauseTable, optional
         For labels and remedies; default: the built-in table.
+
+    Attributes
+    ----------
+    lines : pandas.DataFrame
+        The failed and unknown lines of the outcome frame; positions count its rows.
+    causes : pandas.DataFrame
+        ``cause, label, family, remedy, count``: what is not recognised first, then by count, unknown ends last.
     """
 
     def __init__(self, run: Explored, causes: CauseTable | None = None) -> None:
@@ -98,8 +106,10 @@ class Cases:
         self.sent = len(outcome)
         self.lines = outcome[outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN])].reset_index(drop=True)
         cause = self.lines["cause"].astype("str").fillna(UNRECOGNISED)
-        self._cause = cause.mask(self.lines["outcome"].eq(Outcome.UNKNOWN), END_UNKNOWN).to_numpy(dtype=object)
-        self._causes = causes or CauseTable()
+        cause = cause.mask(self.lines["outcome"].eq(Outcome.UNKNOWN), END_UNKNOWN)
+        codes, names = pd.factorize(cause)
+        self._at = {str(name): np.flatnonzero(codes == number) for number, name in enumerate(names)}
+        self.causes = _listed(self._at, causes or CauseTable())
         self.batch = run.batch
         self._batch = _Index(self.batch, "line")
         self._catalogue = _Index(run.catalogue, "row")
@@ -108,22 +118,10 @@ class Cases:
         _ = self._facts.index.is_unique, len(self._facts) and self._facts.index[0] in self._facts.index  # built now
         expected = self.batch["expected"] if "expected" in self.batch else pd.Series(pd.NA, index=self.batch.index)
         passes = self.batch.loc[expected.isin(["imported", "deleted"]) | expected.isna(), "line"]
-        self._missed = self.lines["line"].isin(passes).to_numpy() & (self._cause != END_UNKNOWN)
+        self._missed = self.lines["line"].isin(passes).to_numpy() & self.lines["outcome"].eq(Outcome.FAILED).to_numpy()
 
     def __len__(self) -> int:
         return len(self.lines)
-
-    def causes(self) -> pd.DataFrame:
-        """Return ``cause, label, family, remedy, count``: what is not recognised first, then by count."""
-        counts = pd.Series(self._cause).value_counts().rename_axis("cause").rename("count").reset_index()
-        table = self._causes.frame()[["cause", "label", "family", "remedy"]]
-        known = counts.merge(table, on="cause", how="left")
-        known = known.fillna({"label": known["cause"], "family": "", "remedy": ""})
-        open_end = known["cause"].eq(END_UNKNOWN)
-        known.loc[open_end, ["family", "remedy"]] = ["look at it", "Send the lines again, or look in the gallery."]
-        first = known.assign(_rank=known["cause"].map({UNRECOGNISED: 0, END_UNKNOWN: 2}).fillna(1))
-        order = first.sort_values(["_rank", "count", "cause"], ascending=[True, False, True], ignore_index=True)
-        return order[["cause", "label", "family", "remedy", "count"]]
 
     def positions(
         self, cause: str, *, show: str = "all", find: str = "", decided: frozenset[int] = frozenset()
@@ -141,21 +139,17 @@ class Cases:
         decided : frozenset of int
             Lines (their numbers) that were decided on.
         """
-        keep = self._cause == cause
+        there = self._at.get(cause, NOWHERE)
         if show == "not predicted":
-            keep &= self._missed
+            there = there[self._missed[there]]
         elif show == "undecided" and decided:
-            keep &= ~self.lines["line"].isin(decided).to_numpy()
-        if find.strip():
-            keep &= self._holds(find.strip(), keep)
-        return np.flatnonzero(keep)
+            there = there[~self.lines["line"].iloc[there].isin(decided).to_numpy()]
+        return there[self._holds(find.strip(), there)] if find.strip() else there
 
-    def _holds(self, text: str, among: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        found = np.zeros(len(self.lines), dtype=bool)
-        part = self.lines.loc[among, ["ProductId", "PicName"]]
+    def _holds(self, text: str, there: Positions) -> np.ndarray[Any, Any]:
+        part = self.lines[["ProductId", "PicName"]].iloc[there]
         hits = [part[name].str.contains(text, case=False, regex=False, na=False).to_numpy() for name in part]
-        found[np.flatnonzero(among)] = hits[0] | hits[1]
-        return found
+        return np.asarray(hits[0] | hits[1])
 
     def case(self, position: int) -> Case:
         """Return everything about the line at a position of `lines`."""
@@ -171,6 +165,17 @@ class Cases:
         others = [row for row in found if row is not predicted]
         fact = _record(self._facts.loc[line["PicName"]]) if line["PicName"] in self._facts.index else {}
         return Case(line, sent, record, fact, predicted, others)
+
+
+def _listed(at: Mapping[str, Positions], table: CauseTable) -> pd.DataFrame:
+    """``cause, label, family, remedy, count``: what is not recognised first, then by count, unknown ends last."""
+    known = table.frame().set_index("cause")[["label", "family", "remedy"]]
+    known.loc[END_UNKNOWN] = [END_UNKNOWN, "look at it", "Send the lines again, or look in the gallery."]
+    frame = pd.DataFrame({"cause": list(at), "count": [len(there) for there in at.values()]})
+    frame = frame.join(known, on="cause").fillna({"label": frame["cause"], "family": "", "remedy": ""})
+    rank = frame["cause"].map({UNRECOGNISED: 0, END_UNKNOWN: 2}).fillna(1)
+    order = frame.assign(rank=rank).sort_values(["rank", "count", "cause"], ascending=[True, False, True])
+    return order[["cause", "label", "family", "remedy", "count"]].reset_index(drop=True)
 
 
 class _Index:

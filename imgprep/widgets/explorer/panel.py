@@ -98,7 +98,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self._open(next(iter(self._runs)))
 
     def __repr__(self) -> str:
-        causes = self._cases.causes()
+        causes = self._cases.causes
         return (
             f"CauseExplorer({len(self._cases):,} of {self._cases.sent:,} lines failed or unknown, {len(causes)} causes)"
         )
@@ -138,12 +138,14 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         ConfigError
             No line of this run has the cause.
         """
-        known = list(self._cases.causes()["cause"])
+        known = list(self._cases.causes["cause"])
         if cause not in known:
             raise ConfigError(f"CauseExplorer: no line of {self._cases.run} has the cause {cause!r}; it has {known}")
-        self._parts.cause.value = cause
-        self._page = position // PAGE
-        self._list_page()
+        if self._parts.cause.value != cause:
+            self._parts.cause.value = cause
+        if position // PAGE != self._page:
+            self._page = position // PAGE
+            self._list_page()
         if position < len(self._positions):
             self._parts.list.value = (int(self._positions[position]),)
 
@@ -213,7 +215,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
 
     def _open(self, name: str) -> None:
         self._cases = Cases(self._runs[name], self._causes)
-        causes = self._cases.causes()
+        causes = self._cases.causes
         named = zip(causes["label"], causes["count"], causes["cause"], strict=True)
         options = [(f"{label} · {count:,}", cause) for label, count, cause in named]
         self._filling = True
@@ -231,7 +233,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self._positions = self._cases.positions(
             self._parts.cause.value or "", show=self._parts.show.value, find=self._parts.find.value, decided=decided
         )
-        causes = self._cases.causes().set_index("cause")
+        causes = self._cases.causes.set_index("cause")
         about = causes.loc[self._parts.cause.value] if self._parts.cause.value in causes.index else None
         told = "" if about is None else f"<b>{html.escape(about['family'])}</b><br>{html.escape(about['remedy'])}"
         self._parts.remedy.value = f'<div style="line-height:1.4">{told}</div>'
