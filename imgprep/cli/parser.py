@@ -70,6 +70,15 @@ def make_parser() -> argparse.ArgumentParser:
     fetch = command("fetch", catalogue)
     fetch.add_argument("--into", type=Path, required=True, metavar="DIR")
 
+    match = command("match", catalogue)
+    match.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder or archive of photographs")
+    match.add_argument(
+        "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
+    )
+    match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
+    match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; what a person decided in it stays")
+    match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
+
     prepare = command("prepare", catalogue)
     prepare.add_argument("--images", type=Path, required=True, metavar="DIR")
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imgprep.images.listing import list_names
     from imgprep.images.prepare import prepare_images, transform_region
     from imgprep.images.table import facts_frame
-    from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, open_upright, upright_size
+    from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, can_read, open_upright, upright_size
 
 _HOME = {
     "FACT_COLUMNS": "facts",
@@ -27,6 +27,7 @@ _HOME = {
     "Problem": "facts",
     "Tier": "facts",
     "TooManyPixels": "upright",
+    "can_read": "upright",
     "facts_frame": "table",
     "fetch_images": "fetch",
     "find_duplicates": "duplicates",
@@ -47,6 +48,7 @@ __all__ = [
     "Problem",
     "Tier",
     "TooManyPixels",
+    "can_read",
     "facts_frame",
     "fetch_images",
     "find_duplicates",

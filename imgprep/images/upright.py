@@ -164,6 +164,11 @@ def exif_orientation(image: Image.Image) -> int:
     return orientation_in(image.info.get("exif"))
 
 
+def can_read(format_: str) -> bool:
+    """Return whether files of a format, by Pillow's names, can be read here: HEIF only where pillow-heif is there."""
+    return format_ in _readers()
+
+
 @functools.cache
 def _readers() -> list[str]:
     Image.init()

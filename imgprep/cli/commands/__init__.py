@@ -2,7 +2,7 @@
 
 from imgprep.cli.commands.after import report, retry, undo
 from imgprep.cli.commands.drift import compare
-from imgprep.cli.commands.prepare import build, check, fetch, init, prepare
+from imgprep.cli.commands.prepare import build, check, fetch, init, match, prepare
 from imgprep.cli.commands.rehearse import demo, sandbox
 from imgprep.cli.commands.ship import follow, policy, submit, tasks, upload
 
@@ -14,6 +14,7 @@ __all__ = [
     "fetch",
     "follow",
     "init",
+    "match",
     "policy",
     "prepare",
     "report",

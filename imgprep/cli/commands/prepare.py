@@ -9,6 +9,7 @@ import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, show
+from imgprep.frames import detached
 from imgprep.settings import PROJECT_FILE
 
 
@@ -56,6 +57,27 @@ def fetch(options: Namespace) -> int:
     log = fetch_images(catalogue, options.into)
     show(log, options.format)
     return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
+
+
+def match(options: Namespace) -> int:
+    """Find the product of each file of a folder; keep the map, and the catalogue with it."""
+    from imgprep.catalogue import apply_matches, match_files, read_matches, write_matches
+    from imgprep.catalogue.patterns import PATTERNS
+    from imgprep.images import inspect_images
+
+    settings, catalogue = catalogue_of(options)
+    earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
+    known = read_matches(options.map) if options.map and options.map.exists() else None
+    found = match_files(options.images, catalogue, options.pattern or PATTERNS, earlier=earlier, known=known)
+    if options.map:
+        write_matches(found, options.map)
+    if options.out:
+        detached(apply_matches(catalogue, found)).to_parquet(options.out, index=False)
+    show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
+    if options.format == "table":
+        told = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
+        print(f"\n{len(found):,} files: {told or 'none'}")
+    return ExitCode.FINDINGS if found["state"].isin(["ambiguous", "unmatched"]).any() else ExitCode.FINE
 
 
 def prepare(options: Namespace) -> int:

@@ -1,0 +1,163 @@
+"""File names that tell their product: ``{ProductId}_{n}`` and the like, looked up in a catalogue."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from imgprep.errors import CatalogueError
+
+#: What photographers do without being told.
+PATTERNS: tuple[str, ...] = (
+    "{ProductId}",
+    "{ProductId}_{n}",
+    "{ProductId}-{n}",
+    "{ProductId} ({n})",
+    "{ProductId}/{any}",
+)
+EXACT, FOLDED, NEAR = 1.0, 0.9, 0.6
+#: Shorter ids are near to too many others.
+_NEAR_CHARS = 5
+_PLACE = re.compile(r"\{([^{}]*)\}")
+_LOOSE = re.compile(r"[\W_]+")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A product that a file may show: how sure, 0 … 1, by what, and which picture of it (or None)."""
+
+    product: str
+    confidence: float
+    how: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A pattern, ready to be held against names."""
+
+    text: str
+    column: str
+    regex: re.Pattern[str]
+
+    def read(self, name: str) -> tuple[str, int | None] | None:
+        """Return what stands in the column's place, and the number, or None."""
+        stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
+        found = self.regex.fullmatch(stem if "/" in self.text else stem.rpartition("/")[2])
+        if found is None:
+            return None
+        number = found.groupdict().get("n")
+        return found["value"], int(number) if number else None
+
+
+def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
+    """Return the pattern that `text` describes.
+
+    Parameters
+    ----------
+    text : str
+        Holds the name of one column of the catalogue in braces, such as ``{ProductId}`` or ``{ean}``; ``{n}`` is a
+        number and ``{any}`` anything. With a ``/`` it is held against the whole path, else against the file's name;
+        the extension is no part of it. Upper and lower case are the same.
+    columns : iterable of str
+        The catalogue's.
+
+    Raises
+    ------
+    CatalogueError
+        No column, more than one, or one that the catalogue does not have.
+
+    Examples
+    --------
+    >>> parse_pattern("{ProductId}_{n}", ["ProductId"]).read("shoot/A_1_2.jpg")
+    ('A_1', 2)
+    """
+    known, parts, column, at = set(columns), [], "", 0
+    for place in _PLACE.finditer(text):
+        parts.append(re.escape(text[at : place.start()]))
+        at, name = place.end(), place[1]
+        if name == "n" and "(?P<n>" not in "".join(parts):
+            parts.append(r"(?P<n>[0-9]{1,9})")
+        elif name in ("any", "n"):
+            parts.append(".*?" if name == "any" else r"[0-9]+")
+        elif name not in known or column:
+            wrong = f"a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
+            raise CatalogueError(f"pattern {text!r}: {wrong}; needs one column, {{n}} and {{any}}")
+        else:
+            column = name
+            parts.append("(?P<value>.+)" if "/" not in text else "(?P<value>[^/]+)")
+    if not column:
+        raise CatalogueError(f"pattern {text!r}: names no column; write one in braces, such as {{ProductId}}_{{n}}")
+    regex = re.compile("".join(parts) + re.escape(text[at:]), re.IGNORECASE | re.DOTALL)
+    return Pattern(text, column, regex)
+
+
+class Names:
+    """Products by the values of a column, however they are written."""
+
+    def __init__(self, catalogue: pd.DataFrame, column: str) -> None:
+        pairs = catalogue[[column, "ProductId"] if column != "ProductId" else [column]].dropna().astype("str")
+        self._exact: dict[str, set[str]] = {}
+        self._folded: dict[str, set[str]] = {}
+        for value, product in zip(pairs[column], pairs["ProductId"], strict=True):
+            if product not in (products := self._exact.setdefault(value, set())):
+                products.add(product)
+                self._folded.setdefault(folded_id(value), set()).add(product)
+        self._letters = sorted({letter for value in self._folded for letter in value})
+
+    def find(self, value: str) -> Iterator[tuple[str, float, str]]:
+        """Yield (product, confidence, how) of the products that `value` names: exactly, else loosely, else nearly."""
+        if products := self._exact.get(value):
+            yield from ((product, EXACT, "") for product in sorted(products))
+            return
+        loose = folded_id(value)
+        if products := self._folded.get(loose):
+            yield from ((product, FOLDED, "written otherwise") for product in sorted(products))
+        elif len(loose) >= _NEAR_CHARS:
+            near = {product for one in set(_one_off(loose, self._letters)) for product in self._folded.get(one, ())}
+            yield from ((product, NEAR, "one character off") for product in sorted(near))
+
+
+def folded_id(value: str) -> str:
+    """Return what an id has in common with others that a person would write for it.
+
+    Examples
+    --------
+    >>> folded_id("CL-0001") == folded_id("cl_0001") == folded_id("CL 0001")
+    True
+    """
+    text = unicodedata.normalize("NFKC", value).casefold()
+    # Between digits a sign counts: 0001_1 is the first picture of 0001, and not product 00011.
+    return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
+
+
+def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
+    """Return the products that a file's name may mean, by every pattern; only the surest kind is kept."""
+    found: dict[str, Candidate] = {}
+    for pattern in patterns:
+        read = pattern.read(name)
+        if read is None:
+            continue
+        for product, confidence, how in names[pattern.column].find(read[0]):
+            told = f"pattern {pattern.text}" + (f", {how}" if how else "")
+            if product not in found or found[product].confidence < confidence:
+                found[product] = Candidate(product, confidence, told, read[1])
+    best = max((each.confidence for each in found.values()), default=0.0)
+    # A name that fits exactly needs no guesses beside it.
+    return [each for each in found.values() if each.confidence == best]
+
+
+def _one_off(text: str, letters: list[str]) -> Iterator[str]:
+    for at in range(len(text) + 1):
+        head, tail = text[:at], text[at:]
+        yield from (head + letter + tail for letter in letters)
+        if tail:
+            yield head + tail[1:]
+            yield from (head + letter + tail[1:] for letter in letters)
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
