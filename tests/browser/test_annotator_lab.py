@@ -4,11 +4,11 @@ import re
 import sqlite3
 
 import pytest
-from playwright.sync_api import TimeoutError
 
 from imgprep.regions import Region
 from imgprep.store import RegionStore, formats
 from tests.browser.conftest import draw_images
+from tests.browser.lab import run_first_cell
 
 SET_UP = """
 import imgprep as ip
@@ -26,20 +26,6 @@ def open_widget(page, jupyter, folder, *, name, suggest=False, names=None):
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     run_first_cell(page)
     return shown(page, 0)
-
-
-def run_first_cell(page):
-    # The notebook takes keys before its kernel does: a run that was dropped leaves the prompt empty.
-    page.get_by_text("| Idle").first.wait_for()
-    prompt = page.locator(".jp-Cell .jp-InputPrompt").first
-    for _ in range(10):
-        page.locator(".jp-Cell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
-        try:
-            page.wait_for_function("p => p.textContent.trim() !== '[ ]:'", arg=prompt.element_handle(), timeout=3000)
-        except TimeoutError:
-            continue
-        return
 
 
 def shown(page, number):

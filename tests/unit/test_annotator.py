@@ -1,5 +1,6 @@
 """RegionAnnotator's Python side: a proposal is stored only where all it says holds, on any thread."""
 
+import io
 import subprocess
 import threading
 from pathlib import Path
@@ -39,6 +40,7 @@ def deliver(widget, **content):
     thread.join()
     widget.finish()
     widget._painter.submit(lambda: None).result()
+    widget._thinker.submit(lambda: None).result()
     return [content for content, _ in widget.heard[before:]]
 
 
@@ -104,6 +106,72 @@ def test_a_save_from_before_a_restart_finds_its_image_by_name(widget):
     assert widget.store.frame()["PicName"].tolist() == ["2.png"]
 
 
+def merged(widget, tmp_path):
+    """Let Bo decide otherwise, and merge: the widget's store then has a conflict on 0.png."""
+    widget.store.put("0.png", Region(**BOX), size=(100, 80))
+    with RegionStore(tmp_path / "bo.db", who="Bo") as other:
+        other.put("0.png", None, state="whole")
+        widget.store.merge(other)
+    answers = deliver(widget, type="arrange", show="conflict", order="given")
+    return answers[-1]["items"]
+
+
+def test_a_conflict_is_shown_with_both_sides_and_the_chosen_one_holds(widget, tmp_path):
+    (item,) = merged(widget, tmp_path)
+    assert [(side["who"], side["state"]) for side in item["conflict"]] == [("Ann", "region"), ("Bo", "whole")]
+    message = {"type": "decide", "key": "k", "id": 0, "pic_name": "0.png", "rev": item["rev"]}
+    (answer,) = deliver(widget, **message, revision=item["conflict"][1]["rev"])
+    assert (answer["type"], answer["item"]["state"], answer["item"]["conflict"]) == ("saved", "whole", [])
+    assert widget.store.state("0.png") == "whole"
+    assert len(widget.store.conflicts()) == 0
+
+
+@pytest.mark.parametrize("changes", [{"rev": 0}, {"revision": 99}, {"revision": None}, {"revision": "2"}])
+def test_a_conflict_is_not_settled_by_what_was_not_shown(widget, tmp_path, changes):
+    (item,) = merged(widget, tmp_path)
+    message = {"type": "decide", "key": "k", "id": 0, "pic_name": "0.png", "rev": item["rev"], "revision": 2}
+    (answer,) = deliver(widget, **(message | changes))
+    assert answer["type"] == "refused"
+    assert widget.store.get("0.png") == Region(**BOX)
+    assert len(widget.store.conflicts()) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright_for_every_orientation(widget, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.new("RGB", (60, 40), "white")
+    stored.paste((200, 0, 0), (0, 0, 20, 10))
+    stored.save(tmp_path / "0.png", exif=exif)
+    answer = deliver(widget, type="want", ids=[0])[0]
+    upright = (60, 40) if orientation <= 4 else (40, 60)
+    assert (answer["w"], answer["h"]) == upright
+    sent = Image.open(io.BytesIO(widget.heard[-1 if widget.heard[-1][1] else -2][1][0]))
+    assert sent.size == upright
+    assert not sent.getexif().get(0x0112, 1) > 1, "the browser would turn it a second time"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("TIFF", "0.tif"), ("PPM", "0.ppm"), ("BMP", "0.bmp"), ("GIF", "0.gif")])
+def test_formats_of_no_browser_are_converted(widget, tmp_path, kind, name):
+    Image.new("RGB", (90, 70), (10, 120, 200)).save(tmp_path / name, kind)
+    widget._queue.items[0].pic_name = name
+    answer = deliver(widget, type="want", ids=[0])[0]
+    assert (answer["mime"], answer["w"], answer["h"]) == ("image/jpeg", 90, 70)
+
+
+def test_a_large_image_is_a_preview_and_at_full_resolution_where_looked_at(widget, tmp_path):
+    big = Image.new("RGB", (5000, 3000), "white")
+    big.paste((0, 0, 0), (4000, 2000, 4001, 2100))  # one pixel wide
+    big.save(tmp_path / "0.png")
+    answer = deliver(widget, type="want", ids=[0])[0]
+    assert (answer["w"], answer["h"], answer["pw"], answer["ph"]) == (5000, 3000, 2048, 1229)
+    before = len(widget.heard)
+    detail = deliver(widget, type="detail", id=0, x1=3900, y1=1950, x2=4100, y2=2150)[0]
+    assert (detail["pw"], detail["ph"]) == (200, 200)
+    part = Image.open(io.BytesIO(widget.heard[before][1][0])).convert("L")
+    assert part.getpixel((100, 100)) < 90 < part.getpixel((105, 100))
+
+
 def test_a_changed_file_makes_its_region_the_suggestion(widget, tmp_path):
     widget.store.put("0.png", Region(**BOX), digest="another", size=(100, 80))
     item = deliver(widget, type="want", ids=[0])[0]["item"]
@@ -113,7 +181,7 @@ def test_a_changed_file_makes_its_region_the_suggestion(widget, tmp_path):
 def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
     answer = deliver(widget, type="want", ids=[3])[0]
     assert "missing" in answer["problem"]
-    widget._items[3].pic_name = "../../etc/hostname"
+    widget._queue.items[3].pic_name = "../../etc/hostname"
     assert "outside" in deliver(widget, type="want", ids=[3])[0]["problem"]
 
 
@@ -150,11 +218,12 @@ def test_joining_refuses_what_it_cannot_join(tmp_path):
         join_modules(tmp_path, "a.mjs")
 
 
-def test_geometry_under_node():
+@pytest.mark.parametrize("subject", ["geometry", "decisions"])
+def test_modules_under_node(subject):
     playwright = pytest.importorskip("playwright")
     node = Path(playwright.__file__).parent / "driver" / "node"
     if not node.exists():
         pytest.skip("Playwright carries no Node here")
     folder = Path(__file__).parents[1] / "browser"
-    done = subprocess.run([node, "--test", folder / "geometry.test.mjs"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([node, "--test", folder / f"{subject}.test.mjs"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,9 +1,10 @@
-import { drawThumb } from "./strip.mjs";
-import { el } from "./view.mjs";
+import { drawThumb, SIDE_COLOURS } from "./strip.mjs";
+import { el, STATE_WORDS } from "./view.mjs";
 
-// A page of suggestions: accept all but those that were rejected. Keys and clicks do the same things.
+// A page of suggestions: accept all but those that were rejected; and of conflicts: choose a side of each. Keys and
+// clicks do the same things.
 export class Grid {
-  // on: {accept(items), open(id), ask(ids), page(by), close()}
+  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close()}
   constructor(element, on) {
     this.element = element;
     this.on = on;
@@ -33,20 +34,42 @@ export class Grid {
     this.at = 0;
     this.rejected.clear();
     this.where = `${count ? from + 1 : 0}–${from + items.length} of ${count}`;
-    this.tiles = items.map((item, number) => {
-      const canvas = el("canvas", {});
-      const tile = el("button", { type: "button", class: "ipr-card", role: "gridcell", tabindex: -1 }, canvas,
-        el("span", { class: "ipr-card-name" }, item.pic_name), el("span", { class: "ipr-card-state" }));
-      tile.addEventListener("click", () => {
-        this.at = number;
-        this.reject(number);
-      });
-      tile.addEventListener("dblclick", () => this.open(number));
-      return tile;
-    });
+    this.tiles = items.map((item, number) => this.card(item, number));
     this.area.replaceChildren(...this.tiles);
     this.on.ask(items.map((item) => item.id));
     this.mark();
+  }
+
+  card(item, number) {
+    const tile = el("div", { class: "ipr-card", role: "gridcell", tabindex: -1 }, el("canvas", { "aria-hidden": "true" }),
+      el("span", { class: "ipr-card-name" }, item.pic_name), el("span", { class: "ipr-card-state" }), el("span", { class: "ipr-card-sides" }));
+    tile.addEventListener("click", (event) => {
+      if (event.target.closest("button")) return;
+      this.at = number;
+      if (this.items[number].conflict?.length) this.mark();
+      else this.reject(number);
+    });
+    tile.addEventListener("dblclick", () => this.open(number));
+    return tile;
+  }
+
+  // Buttons for the sides of a conflict, in the colours of their boxes.
+  sides(item, number) {
+    return (item.conflict || []).map((side, which) => {
+      const colour = SIDE_COLOURS[which % SIDE_COLOURS.length];
+      const said = side.state === "region" ? "" : `: ${STATE_WORDS[side.state] || side.state}`;
+      const name = `${side.who || "somebody"}${said}`;
+      const button = el("button", { type: "button", class: "ipr-side-button", title: `${name} is right`, onclick: () => this.settle(number, which) },
+        el("span", { class: "ipr-swatch" }), el("span", {}, name), el("kbd", {}, String(which + 1)));
+      button.firstChild.style.background = colour;
+      return button;
+    });
+  }
+
+  settle(number, which) {
+    const item = this.items[number];
+    const side = item?.conflict?.[which];
+    if (side) this.on.settle(item, side);
   }
 
   // A thumbnail, or a fresher item, arrived.
@@ -73,16 +96,19 @@ export class Grid {
     this.items.forEach((item, number) => {
       const tile = this.tiles[number];
       const thumb = this.thumbs.get(item.id);
-      const state = this.rejected.has(item.id) ? "rejected" : item.state !== "undone" && item.state !== "stale" ? "done" : this.ready(item) ? "ready" : thumb?.problem ? "problem" : thumb ? "none" : "loading";
+      const state = item.conflict?.length ? "conflict" : this.rejected.has(item.id) ? "rejected" : item.state !== "undone" && item.state !== "stale" ? "done" : this.ready(item) ? "ready" : thumb?.problem ? "problem" : thumb ? "none" : "loading";
       ready += state === "ready" ? 1 : 0;
       tile.dataset.state = state;
       tile.dataset.chosen = number === this.at ? "yes" : "";
       tile.setAttribute("aria-selected", state === "ready" ? "true" : "false");
       tile.title = thumb?.problem || item.pic_name;
-      tile.querySelector(".ipr-card-state").textContent = { ready: item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`, rejected: "rejected", done: item.state, problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
+      tile.querySelector(".ipr-card-state").textContent = { ready: item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`, rejected: "rejected", done: STATE_WORDS[item.state] || item.state, conflict: "decided differently", problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
+      tile.setAttribute("aria-label", `${item.pic_name}, ${tile.querySelector(".ipr-card-state").textContent}`);
+      tile.querySelector(".ipr-card-sides").replaceChildren(...this.sides(item, number));
       drawThumb(tile.querySelector("canvas"), thumb, item, 120);
     });
-    this.head.textContent = `${this.where} · Enter accepts ${ready}`;
+    const open = this.items.filter((item) => item.conflict?.length).length;
+    this.head.textContent = `${this.where} · Enter accepts ${ready}${open ? ` · ${open} in conflict: 1 or 2 chooses a side` : ""}`;
   }
 
   reject(number) {
@@ -98,7 +124,7 @@ export class Grid {
   }
 
   accept() {
-    this.on.accept(this.items.filter((item) => ["undone", "stale"].includes(item.state) && this.ready(item) && !this.rejected.has(item.id)));
+    this.on.accept(this.items.filter((item) => ["undone", "stale"].includes(item.state) && !item.conflict?.length && this.ready(item) && !this.rejected.has(item.id)));
   }
 
   // true where the key was the grid's.
@@ -113,6 +139,7 @@ export class Grid {
     } else if (event.key === "Enter") {
       if (!event.repeat) this.accept();
     } else if (event.key === "x" || event.key === " " || event.key === "Delete") this.reject(this.at);
+    else if (/^[1-9]$/.test(event.key)) this.settle(this.at, Number(event.key) - 1);
     else if (event.key === "o") this.open(this.at);
     else if (event.key === "PageDown") this.on.page(1);
     else if (event.key === "PageUp") this.on.page(-1);

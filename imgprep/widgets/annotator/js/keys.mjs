@@ -17,7 +17,7 @@ export const HELP = [
   ["wheel · + −", "zoom to the pointer"],
   ["Space and drag, middle button", "pan"],
   ["0 · 1", "fit · one image pixel per screen pixel"],
-  ["G", "grid of suggestions"],
+  ["G", "grid: accept suggestions, settle conflicts"],
   ["/", "jump to a product or image"],
   ["Esc", "drop what is not saved; leave a field"],
   ["?", "this list"],

@@ -1,7 +1,7 @@
-import { boxBetween, clamp, dragHandle, fit, handlePoints, hit, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+import { boxBetween, clamp, dragHandle, fit, hit, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
 
 const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
-const EDGE_OF = { n: "y1", s: "y2", w: "x1", e: "x2" };
 
 // The stage: one canvas for the picture, one above it for the box, and the pointer. It knows no item but the one it
 // shows, and tells of a box with the id that the gesture began on.
@@ -15,6 +15,7 @@ export class Stage {
     element.append(this.back, this.front);
     this.shown = null; // {id, picture, image: {w, h}}
     this.box = null;
+    this.whole = null; // the image's own edges, where the whole image is the subject
     this.dashed = false;
     this.edge = null;
     this.view = { scale: 1, ox: 0, oy: 0 };
@@ -52,9 +53,10 @@ export class Stage {
     this.paint();
   }
 
-  setBox(box, dashed) {
+  setBox(box, dashed, whole = null) {
     this.box = box;
     this.dashed = dashed;
+    this.whole = whole;
     this.paintFront();
   }
 
@@ -107,58 +109,9 @@ export class Stage {
     context.setTransform(dpr, 0, 0, dpr, 0, 0);
     context.clearRect(0, 0, w, h);
     if (!this.shown) return;
-    const frame = toStage(this.view, { x1: 0, y1: 0, x2: this.shown.image.w, y2: this.shown.image.h });
-    if (this.box) {
-      const s = toStage(this.view, this.box);
-      if (!this.dashed) {
-        context.fillStyle = "rgba(10, 14, 22, 0.42)";
-        context.beginPath();
-        context.rect(frame.x, frame.y, frame.w, frame.h);
-        context.rect(s.x, s.y, s.w, s.h);
-        context.fill("evenodd");
-      }
-      const line = (width, style, dash = []) => {
-        context.lineWidth = width;
-        context.strokeStyle = style;
-        context.setLineDash(dash);
-        context.strokeRect(s.x, s.y, s.w, s.h);
-        context.setLineDash([]);
-      };
-      // A white line on a dark one is seen on every photograph.
-      line(4, "rgba(0, 0, 0, 0.55)");
-      line(2, this.dashed ? "#ffd24a" : "#38d6ff", this.dashed ? [8, 6] : []);
-      for (const [name, [x, y]] of Object.entries(handlePoints(this.view, this.box))) {
-        const chosen = EDGE_OF[name] && EDGE_OF[name] === this.edge;
-        const r = chosen ? 6 : 4.5;
-        context.fillStyle = chosen ? "#ff5c8a" : "#ffffff";
-        context.strokeStyle = "rgba(0, 0, 0, 0.75)";
-        context.lineWidth = 1;
-        context.beginPath();
-        context.rect(x - r, y - r, 2 * r, 2 * r);
-        context.fill();
-        context.stroke();
-      }
-      const said = `${this.box.x2 - this.box.x1} × ${this.box.y2 - this.box.y1}`;
-      context.font = "12px ui-monospace, monospace";
-      const wide = context.measureText(said).width + 10;
-      const lx = clamp(s.x, 2, Math.max(2, w - wide - 2));
-      const ly = s.y > 24 ? s.y - 22 : Math.min(s.y + 6, h - 20);
-      context.fillStyle = "rgba(10, 14, 22, 0.8)";
-      context.fillRect(lx, ly, wide, 18);
-      context.fillStyle = "#ffffff";
-      context.fillText(said, lx + 5, ly + 13);
-    }
-    if (this.first) {
-      const s = toStage(this.view, { x1: this.first.x, y1: this.first.y, x2: this.first.x, y2: this.first.y });
-      context.strokeStyle = "#38d6ff";
-      context.lineWidth = 1;
-      context.beginPath();
-      context.moveTo(s.x, 0);
-      context.lineTo(s.x, h);
-      context.moveTo(0, s.y);
-      context.lineTo(w, s.y);
-      context.stroke();
-    }
+    if (this.whole) paintWhole(context, toStage(this.view, this.whole));
+    if (this.box) paintBox(context, this.view, this.box, { dashed: this.dashed, edge: this.edge, image: this.shown.image, size: this.size });
+    if (this.first) paintCross(context, toStage(this.view, { x1: this.first.x, y1: this.first.y, x2: this.first.x, y2: this.first.y }), this.size);
   }
 
   soon() {

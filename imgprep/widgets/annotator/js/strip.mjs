@@ -1,5 +1,8 @@
 import { el, STATE_WORDS } from "./view.mjs";
 
+// Sides of a conflict: told apart by colour and, every second one, by dashes.
+export const SIDE_COLOURS = ["#38d6ff", "#ff8ad4", "#ffd24a"];
+
 // Paint a thumbnail with its box into a canvas of `side` CSS pixels.
 export function drawThumb(canvas, thumb, item, side) {
   const dpr = window.devicePixelRatio || 1;
@@ -14,17 +17,22 @@ export function drawThumb(canvas, thumb, item, side) {
   const left = (canvas.width - w) / 2;
   const top = (canvas.height - h) / 2;
   context.drawImage(thumb.bitmap, left, top, w, h);
-  const box = item && (item.region || item.suggestion);
-  if (!box || !item.size) return;
-  const kx = w / item.size[0];
-  const ky = h / item.size[1];
+  const boxes = item?.conflict?.length ? item.conflict.map((side, number) => [side.region, SIDE_COLOURS[number % SIDE_COLOURS.length], number % 2 === 1]) :
+    item ? [[item.region || item.suggestion, item.region ? "#38d6ff" : "#ffd24a", !item.region]] : [];
+  const place = { left, top, kx: w / (item?.size?.[0] || 1), ky: h / (item?.size?.[1] || 1), dpr };
+  for (const [box, colour, dashed] of boxes) {
+    if (box && item.size) outlineThumb(context, place, box, colour, dashed);
+  }
+}
+
+function outlineThumb(context, { left, top, kx, ky, dpr }, box, colour, dashed) {
   const rect = [left + box.x1 * kx, top + box.y1 * ky, (box.x2 - box.x1) * kx, (box.y2 - box.y1) * ky];
   context.strokeStyle = "rgba(0, 0, 0, 0.6)";
   context.lineWidth = 3.5 * dpr;
   context.strokeRect(...rect);
-  context.strokeStyle = item.region ? "#38d6ff" : "#ffd24a";
+  context.strokeStyle = colour;
   context.lineWidth = 2 * dpr;
-  if (!item.region) context.setLineDash([5 * dpr, 4 * dpr]);
+  if (dashed) context.setLineDash([5 * dpr, 4 * dpr]);
   context.strokeRect(...rect);
   context.setLineDash([]);
 }
@@ -42,6 +50,11 @@ export class Strip {
       this.tiles.push({ tile, canvas });
       element.append(tile);
     }
+  }
+
+  // The positions that are in sight around one.
+  positions(at) {
+    return this.tiles.map((_, number) => at - Math.floor(this.count / 2) + number);
   }
 
   // itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".

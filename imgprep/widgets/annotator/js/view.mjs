@@ -14,7 +14,7 @@ export function el(tag, properties = {}, ...children) {
 }
 
 export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole image", service: "left to the service", stale: "stale: the file changed" };
-const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings" };
+const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
 
 // Build the widget's elements. act(name, value) is called for what a person does with them.
@@ -44,11 +44,13 @@ export function buildView(act) {
     button("zoomOut", "−", "", "Zoom out (−)", "ipr-icon"), button("zoomIn", "+", "", "Zoom in (+)", "ipr-icon"),
     button("fit", "Fit", "", "Fit the image (0)", "ipr-icon"), button("actual", "1:1", "", "One image pixel per screen pixel (1)", "ipr-icon"),
     button("twoClick", "2-click", "", "Two clicks instead of a drag (T)", "ipr-icon"));
-  v.frame = el("div", { class: "ipr-frame" }, v.stage, v.message, v.zoom);
+  v.badge = el("div", { class: "ipr-badge", hidden: true, "aria-hidden": "true" });
+  v.frame = el("div", { class: "ipr-frame" }, v.stage, v.message, v.badge, v.zoom);
 
   v.name = el("div", { class: "ipr-name" });
   v.chip = el("span", { class: "ipr-chip" });
   v.flagMark = el("span", { class: "ipr-chip ipr-flagged", hidden: true }, "flagged");
+  v.failedMark = el("span", { class: "ipr-chip ipr-flagged", hidden: true }, "failed in the last run");
   v.saved = el("span", { class: "ipr-saved" });
   v.numbers = { x1: number("x1", "left"), y1: number("y1", "top"), x2: number("x2", "right"), y2: number("y2", "bottom") };
   v.measure = el("div", { class: "ipr-measure" });
@@ -57,7 +59,7 @@ export function buildView(act) {
   v.note = el("input", { type: "text", class: "ipr-note", placeholder: "Note  N", "aria-label": "Note on this image", maxlength: 2000, onchange: (event) => act("noted", event.target.value) });
   v.text = el("div", { class: "ipr-text", tabindex: 0, "aria-label": "Product text" });
   v.side = el("div", { class: "ipr-side" },
-    el("div", {}, v.name, el("div", { class: "ipr-chips" }, v.chip, v.flagMark, v.saved)),
+    el("div", {}, v.name, el("div", { class: "ipr-chips" }, v.chip, v.flagMark, v.failedMark, v.saved)),
     el("div", { class: "ipr-actions" },
       button("save", "Save, next", "⏎", "Save (or accept the suggestion) and go on", "ipr-main-button"),
       button("whole", "Whole image", "W", "The whole image is the subject: Crop false"),
@@ -67,7 +69,7 @@ export function buildView(act) {
       button("flag", "Flag", "F", "Flag for a second look"),
       button("skip", "Skip", "S", "Go on without saving")),
     el("fieldset", { class: "ipr-numbers" }, el("legend", {}, "Region, pixels"), ...Object.values(v.numbers)),
-    v.measure, v.warn, v.crop, v.note, v.text);
+    v.measure, v.warn, v.crop, v.note);
 
   v.strip = el("div", { class: "ipr-strip", role: "listbox", "aria-label": "Images before and after" });
   v.status = el("div", { class: "ipr-status", role: "status", "aria-live": "polite" });
@@ -77,7 +79,7 @@ export function buildView(act) {
     el("div", { class: "ipr-help-card" }, el("strong", {}, "Keys"),
       el("dl", {}, ...HELP.flatMap(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)])),
       button("help", "Close", "Esc", "Close this list")));
-  v.work = el("div", { class: "ipr-work" }, v.frame, v.side);
+  v.work = el("div", { class: "ipr-work" }, v.frame, v.side, v.text);
   v.root = el("div", { class: "ipr", tabindex: 0, role: "application", "aria-label": "Region annotator. Press question mark for the keys." },
     v.bar, v.alarm, v.work, v.grid, v.strip, v.status, v.help);
   return v;

@@ -1,0 +1,142 @@
+import { isBox, moveBy, nudgeEdge, sameBox } from "./geometry.mjs";
+import { actionOf, belongsToPage } from "./keys.mjs";
+import { EDGES } from "./panel.mjs";
+
+const KEEP_FOCUS = ["note", "find", "noted", "number", "show", "order"]; // actions that a form control is in the midst of
+const REPEATABLE = ["zoomIn", "zoomOut", "panning"];
+
+// Keys, buttons and fields of one annotator → what it does.
+export class Hands {
+  constructor(annotator) {
+    this.a = annotator;
+    this.stop = new AbortController();
+    const { root } = annotator.v;
+    const listen = (name, handler) => root.addEventListener(name, handler, { signal: this.stop.signal });
+    listen("keydown", (event) => this.keydown(event));
+    listen("keyup", (event) => this.keyup(event));
+    listen("focusout", () => { this.a.stage.panning = false; });
+    listen("pointerdown", (event) => {
+      if (!event.target.closest("input, select, textarea, button")) root.focus({ preventScroll: true });
+    });
+  }
+
+  nudge(dx, dy) {
+    const id = this.a.current();
+    const { region } = this.a.decisions.effective(id);
+    const { edge } = this.a.stage;
+    const along = edge && (edge.startsWith("x") ? dx : dy);
+    if (!this.a.painted() || !region || (edge && !along)) return;
+    const { image } = this.a.stage.shown;
+    const box = edge ? nudgeEdge(region, edge, along, image) : moveBy(region, dx, dy, image);
+    if (!sameBox(box, region)) this.a.decisions.draft(id, { state: "region", region: box, edited: true });
+  }
+
+  typed({ edge, value }) {
+    const id = this.a.current();
+    if (!this.a.painted()) return;
+    const { image } = this.a.stage.shown;
+    const from = this.a.decisions.effective(id).region || { x1: 0, y1: 0, x2: image.w, y2: image.h };
+    const box = { ...from, [edge]: value.trim() === "" ? NaN : Number(value) };
+    if (isBox(box, image)) {
+      this.a.decisions.draft(id, { state: "region", region: box, edited: true });
+      return;
+    }
+    this.a.say(`${value || "nothing"}: needs a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
+    this.a.v.numbers[edge].querySelector("input").value = from[edge];
+  }
+
+  same() {
+    if (!this.a.painted()) return;
+    const { w, h } = this.a.stage.shown.image;
+    const { last } = this.a.decisions;
+    const box = last && { ...last, x2: Math.min(last.x2, w), y2: Math.min(last.y2, h) };
+    if (box && isBox(box, { w, h })) this.a.decisions.draft(this.a.current(), { state: "region", region: box, edited: false });
+    else this.a.say(last ? "The box before does not fit on this image." : "There is no box before this one yet.");
+  }
+
+  escape() {
+    if (!this.a.v.help.hidden) this.act("help");
+    else if (this.a.stage.cancel()) return;
+    else if (this.a.stage.edge) this.a.stage.setEdge(null);
+    else this.a.decisions.drop(this.a.current());
+  }
+
+  toggleTwoClick() {
+    this.a.stage.cancel();
+    this.a.stage.twoClick = !this.a.stage.twoClick;
+    this.a.v.root.dataset.twoClick = this.a.stage.twoClick ? "yes" : "";
+    this.a.say(this.a.stage.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
+  }
+
+  toggleHelp() {
+    this.a.v.help.hidden = !this.a.v.help.hidden;
+    if (!this.a.v.help.hidden) this.a.v.help.querySelector("button").focus({ preventScroll: true });
+    else this.a.v.root.focus({ preventScroll: true });
+  }
+
+  act(name, value) {
+    const actions = {
+      save: () => this.a.save(), back: () => this.a.goTo(this.a.at - 1), skip: () => this.a.goTo(this.a.at + 1),
+      whole: () => this.a.decide("whole"), service: () => this.a.decide("service"), remove: () => this.a.decisions.remove(this.a.current()), same: () => this.same(),
+      undo: () => this.a.travel("undo"), redo: () => this.a.travel("redo"),
+      flag: () => this.a.item() && this.a.mark({ flagged: !this.a.item().flagged }), note: () => this.a.v.note.focus(),
+      noted: () => this.a.mark({ note: value }), number: () => this.typed(value), escape: () => this.escape(),
+      zoomIn: () => this.a.stage.zoom(1.25), zoomOut: () => this.a.stage.zoom(0.8), fit: () => this.a.stage.fit(), actual: () => this.a.stage.actual(),
+      edge: () => this.a.stage.setEdge(EDGES[EDGES.indexOf(this.a.stage.edge) + 1] || null),
+      twoClick: () => this.toggleTwoClick(), panning: () => { this.a.stage.panning = true; }, find: () => this.a.v.find.focus(),
+      show: () => this.a.link.send({ type: "arrange", show: value, order: this.a.v.order.value, page: 0 }),
+      order: () => this.a.link.send({ type: "arrange", show: this.a.v.show.value, order: value, page: 0 }),
+      grid: () => this.a.toggleGrid(!this.a.grid.visible), help: () => this.toggleHelp(),
+    };
+    actions[name]?.();
+    // A pressed button keeps no focus: the next Enter is the widget's, not the button's.
+    if (!KEEP_FOCUS.includes(name) && this.a.v.help.hidden && this.a.v.root.contains(document.activeElement)) this.a.v.root.focus({ preventScroll: true });
+  }
+
+  keydown(event) {
+    if (!belongsToPage(event)) event.stopPropagation();
+    const field = event.target.closest?.("input, select, textarea");
+    if (field) {
+      this.fieldKey(event, field);
+      return;
+    }
+    if (event.target.closest?.("button") && (event.key === "Enter" || event.key === " ")) return; // presses the button
+    if (this.a.grid.visible && this.a.v.help.hidden && event.key !== "?") {
+      if (!event.isComposing && this.a.grid.key(event)) event.preventDefault();
+      return;
+    }
+    const found = actionOf(event);
+    if (!found || (!this.a.v.help.hidden && !["help", "escape"].includes(found.action))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (found.action === "nudge") this.nudge(found.dx, found.dy);
+    else if (!found.repeat || REPEATABLE.includes(found.action)) this.act(found.action);
+  }
+
+  fieldKey(event, field) {
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      if (field === this.a.v.note) field.value = this.a.item()?.note || ""; // what was typed is not told when the field is left
+      this.a.refresh();
+      this.a.v.root.focus({ preventScroll: true });
+    } else if (event.key === "Enter" && field.tagName !== "SELECT") {
+      event.preventDefault();
+      event.stopPropagation();
+      if (field === this.a.v.find) {
+        if (field.value.trim()) this.a.link.send({ type: "arrange", show: this.a.v.show.value, order: this.a.v.order.value, find: field.value });
+        field.value = "";
+      }
+      this.a.v.root.focus({ preventScroll: true }); // leaving the field makes it tell its change
+    }
+  }
+
+  keyup(event) {
+    if (!belongsToPage(event)) event.stopPropagation();
+    if (event.key === " ") this.a.stage.panning = false;
+  }
+
+  close() {
+    this.stop.abort();
+  }
+}

@@ -1,0 +1,97 @@
+const LATE_MS = 6000; // an answer that takes longer is worth a warning
+
+export function token() {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// The wire to Python. It signs what is sent, passes on what this display may believe, and keeps what Python has not
+// confirmed in the browser's storage, where it outlives a reload and a kernel restart.
+export class Link {
+  // on: {heard(message, buffers), welcome(message), lost(error), late(id, key), resent(list)}
+  constructor(model, on) {
+    this.model = model;
+    this.on = on;
+    this.view = token();
+    this.session = null;
+    this.store = null; // which store this is about; its name in the browser's storage
+    this.owed = []; // not confirmed, of this display
+    this.replayed = new Map(); // key → message from before, sent again and not answered yet
+    this.closed = false;
+    this.hear = (message, buffers) => this.heard(message, buffers || []);
+    model.on("msg:custom", this.hear);
+  }
+
+  send(content) {
+    try {
+      this.model.send({ view: this.view, session: this.session, ...content });
+    } catch (error) {
+      this.on.lost(error);
+    }
+  }
+
+  // Send a save, and say so where no answer comes.
+  post(message) {
+    this.send(message);
+    setTimeout(() => {
+      if (!this.closed) this.on.late(message.id, message.key);
+    }, LATE_MS);
+  }
+
+  heard(message, buffers) {
+    if (this.closed || !message) return;
+    const mine = message.view === this.view;
+    if (message.type === "welcome") {
+      if (!mine) return;
+      this.session = message.session;
+      this.store = message.store;
+      this.on.welcome(message);
+      this.replay();
+      return;
+    }
+    if (this.session && message.session !== this.session) return; // of a widget that is gone
+    // Saves and items are news for every display; the rest answers one of them.
+    if (mine || ["items", "saved", "refused"].includes(message.type)) this.on.heard(message, buffers);
+  }
+
+  remember(list) {
+    this.owed = list;
+    if (!this.store) return;
+    const name = `imgprep:${this.store}:${this.view}`;
+    const all = [...this.replayed.values(), ...list];
+    try {
+      if (all.length) localStorage.setItem(name, JSON.stringify(all));
+      else localStorage.removeItem(name);
+    } catch {
+      // Private windows may have no storage; the alarm still says what is not saved.
+    }
+  }
+
+  replay() {
+    const found = [];
+    try {
+      for (const name of Object.keys(localStorage)) {
+        if (!name.startsWith(`imgprep:${this.store}:`) || name.endsWith(this.view)) continue;
+        found.push(...JSON.parse(localStorage.getItem(name)));
+        localStorage.removeItem(name);
+      }
+    } catch {
+      return;
+    }
+    for (const message of found) this.replayed.set(message.key, message);
+    this.remember(this.owed); // they are this display's to keep now
+    for (const message of found) this.send({ ...message, view: this.view });
+    if (found.length) this.on.resent(found);
+  }
+
+  // The message from before that an answer is about, once.
+  answeredOld(key) {
+    const old = this.replayed.get(key);
+    if (this.replayed.delete(key)) this.remember(this.owed);
+    return old || null;
+  }
+
+  close() {
+    this.closed = true;
+    this.model.off("msg:custom", this.hear);
+  }
+}

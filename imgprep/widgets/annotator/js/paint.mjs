@@ -1,0 +1,73 @@
+import { clamp, handlePoints, toStage } from "./geometry.mjs";
+
+export const EDGE_OF = { n: "y1", s: "y2", w: "x1", e: "x2" };
+
+// Light on dark is seen on every photograph.
+function outline(context, s, style, dash = []) {
+  for (const [width, colour, pattern] of [[4, "rgba(0, 0, 0, 0.55)", []], [2, style, dash]]) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.setLineDash(pattern);
+    context.strokeRect(s.x, s.y, s.w, s.h);
+  }
+  context.setLineDash([]);
+}
+
+function paintHandles(context, view, box, edge) {
+  for (const [name, [x, y]] of Object.entries(handlePoints(view, box))) {
+    const chosen = EDGE_OF[name] && EDGE_OF[name] === edge;
+    const r = chosen ? 6 : 4.5;
+    context.fillStyle = chosen ? "#ff5c8a" : "#ffffff";
+    context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+    context.lineWidth = 1;
+    context.beginPath();
+    context.rect(x - r, y - r, 2 * r, 2 * r);
+    context.fill();
+    context.stroke();
+  }
+}
+
+function paintSize(context, s, box, size) {
+  const said = `${box.x2 - box.x1} × ${box.y2 - box.y1}`;
+  context.font = "12px ui-monospace, monospace";
+  const wide = context.measureText(said).width + 10;
+  const x = clamp(s.x, 2, Math.max(2, size.w - wide - 2));
+  const y = s.y > 24 ? s.y - 22 : Math.min(s.y + 6, size.h - 20);
+  context.fillStyle = "rgba(10, 14, 22, 0.8)";
+  context.fillRect(x, y, wide, 18);
+  context.fillStyle = "#ffffff";
+  context.fillText(said, x + 5, y + 13);
+}
+
+// A region, or dashed a suggestion: what lies outside a region is darkened. All in CSS pixels of the stage.
+export function paintBox(context, view, box, { dashed, edge, image, size }) {
+  const s = toStage(view, box);
+  if (!dashed) {
+    const frame = toStage(view, { x1: 0, y1: 0, x2: image.w, y2: image.h });
+    context.fillStyle = "rgba(10, 14, 22, 0.42)";
+    context.beginPath();
+    context.rect(frame.x, frame.y, frame.w, frame.h);
+    context.rect(s.x, s.y, s.w, s.h);
+    context.fill("evenodd");
+  }
+  outline(context, s, dashed ? "#ffd24a" : "#38d6ff", dashed ? [8, 6] : []);
+  paintHandles(context, view, box, edge);
+  paintSize(context, s, box, size);
+}
+
+// The frame of an image that is its own subject.
+export function paintWhole(context, s) {
+  outline(context, s, "#5fe08f");
+}
+
+// Where the first of two clicks was.
+export function paintCross(context, s, size) {
+  context.strokeStyle = "#38d6ff";
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(s.x, 0);
+  context.lineTo(s.x, size.h);
+  context.moveTo(0, s.y);
+  context.lineTo(size.w, s.y);
+  context.stroke();
+}

@@ -1,0 +1,174 @@
+"""What is known of each item's file by now: its picture, its digest and size, and what is suggested for it."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from imgprep.errors import ImgprepError
+from imgprep.regions import Region
+from imgprep.store import RegionStore
+from imgprep.widgets.annotator import pictures
+from imgprep.widgets.annotator.queue import OPEN, Item, Queue
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 64_000_000
+"""Encoded pictures kept in Python for going back and for a second display."""
+
+UNREADABLE = (ImgprepError, OSError, ValueError, SyntaxError, TypeError)
+"""What opening a broken file raises."""
+
+Suggest = Callable[[Path], tuple[Region, float]]
+
+
+class Seen(NamedTuple):
+    """A file as it was last looked at: MD5 (hex) and upright (width, height)."""
+
+    digest: str
+    size: tuple[int, int]
+
+
+class Suggestion(NamedTuple):
+    """What is offered for an item: ``method`` is ``border``, or ``stale`` where it is the region of an older file."""
+
+    region: Region
+    confidence: float
+    method: str
+
+
+class Shelf:
+    """Pictures and suggestions of a queue by item number; safe from several threads, bounded in memory.
+
+    Parameters
+    ----------
+    queue, store, root
+        Whose items they are, what was decided on them, and where the files lie.
+    suggest : callable, optional
+        Path → (Region, confidence); None suggests nothing.
+    """
+
+    def __init__(self, queue: Queue, store: RegionStore, root: Path, suggest: Suggest | None) -> None:
+        self._queue, self._store, self._root, self._suggest = queue, store, root, suggest
+        self._lock = queue.lock
+        self._seen: dict[int, Seen] = {}
+        self._suggestions: dict[int, Suggestion] = {}
+        self._cached: OrderedDict[int, tuple[float, pictures.Picture]] = OrderedDict()
+
+    def path(self, number: int) -> Path:
+        """Return the item's file; one outside the image folder raises ``FileNotFoundError``."""
+        return pictures.locate(self._root, self._queue.items[number].pic_name)
+
+    def seen(self, number: int) -> Seen | None:
+        """Return what the item's file was when it was last read; None where it never was."""
+        return self._seen.get(number)
+
+    def suggestion(self, number: int) -> Suggestion | None:
+        """Return what is offered for the item by now."""
+        return self._suggestions.get(number)
+
+    def look(self, number: int) -> Seen | None:
+        """Return what the item's file is, reading it where that is not known; None where it cannot be read."""
+        if number not in self._seen:
+            try:
+                self.picture(number)
+            except UNREADABLE:
+                return None
+        return self._seen[number]
+
+    def picture(self, number: int) -> pictures.Picture:
+        """Return the item's picture as the browser gets it; raises one of `UNREADABLE`."""
+        path = self.path(number)
+        changed = path.stat().st_mtime
+        with self._lock:
+            held = self._cached.get(number)
+            if held and held[0] == changed:
+                self._cached.move_to_end(number)
+                return held[1]
+        picture = pictures.load_picture(path)
+        with self._lock:
+            self._cached[number] = (changed, picture)
+            while len(self._cached) > 1 and sum(len(p.data) for _, p in self._cached.values()) > CACHE_BYTES:
+                self._cached.popitem(last=False)
+            seen = self._seen[number] = Seen(picture.digest, picture.size)
+            self._note_stale(number, seen)
+        return picture
+
+    def suggest(self, number: int) -> bool:
+        """Compute a suggestion for an open item that has none; tell whether there is a new one."""
+        item = self._queue.items[number]
+        if item.status not in OPEN or number in self._suggestions or self._suggest is None:
+            return False
+        try:
+            region, confidence = self._suggest(self.path(number))
+        except UNREADABLE as error:
+            logger.info("no suggestion for %s: %s", item.pic_name, error)
+            return False
+        with self._lock:
+            self._suggestions.setdefault(number, Suggestion(region, confidence, "border"))
+            item.confidence = self._suggestions[number].confidence
+        return True
+
+    def _note_stale(self, number: int, seen: Seen) -> None:
+        """Now that the file is known: is its region still about it? If not, it is the suggestion."""
+        item = self._queue.items[number]
+        entry = self._store.entry(item.pic_name, item.product_id, exact=True)
+        if entry is None or not entry.is_stale(seen.digest) or entry.region is None:
+            return
+        item.status = "stale"
+        region, (width, height) = entry.region, seen.size
+        if entry.size and entry.size != seen.size:
+            region = region.scaled(width / entry.size[0], height / entry.size[1], width=width, height=height)
+        elif not region.fits(width, height):
+            return
+        self._suggestions[number] = Suggestion(region, 0.5, "stale")
+        item.confidence = 0.5
+
+
+def describe(number: int, queue: Queue, shelf: Shelf, store: RegionStore) -> dict[str, Any]:
+    """Return all that the browser is told of an item."""
+    item = queue.items[number]
+    entry = store.entry(item.pic_name, item.product_id, exact=True)
+    with queue.lock:
+        seen, offered = shelf.seen(number), shelf.suggestion(number)
+        open_one = item.status in OPEN
+        size = seen.size if seen else entry.size if entry else None
+        return {
+            "id": number,
+            "pic_name": item.pic_name,
+            "product_id": item.product_id,
+            "products": item.products[:20],
+            "state": item.status,
+            "rev": entry.revision if entry else 0,
+            "region": edges(entry.region) if entry and not open_one else None,
+            "suggestion": edges(offered.region) if offered and open_one else None,
+            "confidence": offered.confidence if offered else None,
+            "method": offered.method if offered else None,
+            "flagged": item.flagged,
+            "digest": seen.digest if seen else None,
+            "size": list(size) if size else None,
+            "note": (entry.note if entry else None) or "",
+            "failed": item.failed,
+            "findings": item.findings,
+            "who": entry.who if entry and not open_one else None,
+            "how": entry.how if entry and not open_one else None,
+            "conflict": item.conflict,
+        }
+
+
+def edges(region: Region | None) -> dict[str, int] | None:
+    """Return a region's edges by name, as messages carry them."""
+    return {"x1": region.x1, "y1": region.y1, "x2": region.x2, "y2": region.y2} if region else None
+
+
+def why_not_shown(error: BaseException, item: Item) -> str:
+    """Say what is wrong with a file that could not be opened."""
+    if isinstance(error, FileNotFoundError) and error.strerror:
+        return f"The file is missing: {item.pic_name} is not in the image folder."
+    if isinstance(error, IsADirectoryError):
+        return f"{item.pic_name} is a folder, not an image."
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"The image cannot be shown: {said or type(error).__name__}."

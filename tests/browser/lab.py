@@ -1,0 +1,102 @@
+"""A JupyterLab of our own on loopback, and a notebook in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Jupyter:
+    """A server with its own folder and token."""
+
+    def __init__(self, folder: Path, url: str, token: str) -> None:
+        self.folder, self.url, self.token = folder, url, token
+
+    def notebook(self, name: str, cells: list[str]) -> str:
+        """Write a notebook; return the address that opens it in JupyterLab."""
+        body = {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "id": f"c{n}",
+                    "metadata": {},
+                    "execution_count": None,
+                    "outputs": [],
+                    "source": s,
+                }
+                for n, s in enumerate(cells)
+            ],
+        }
+        (self.folder / name).write_text(json.dumps(body), encoding="utf-8")
+        return self.address(name)
+
+    def address(self, name: str) -> str:
+        """Return an address that opens a notebook that is there; each has a workspace of its own."""
+        return f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}?token={self.token}&reset"
+
+
+@contextmanager
+def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> Iterator[Jupyter]:
+    """Start JupyterLab in `folder` with settings of its own in `home`, and stop it in the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=5):
+                    break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > until:
+                    said = (home / "log").read_text()[-2000:]
+                    raise RuntimeError(f"JupyterLab did not start:\n{said}") from None
+                time.sleep(0.1)  # a port that is not open yet can only be tried again
+        yield Jupyter(folder, url, token)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def run_first_cell(page) -> None:  # type: ignore[no-untyped-def]
+    """Run the first cell of the notebook that is open."""
+    from playwright.sync_api import TimeoutError
+
+    # The notebook takes keys before its kernel does: a run that was dropped leaves the prompt empty.
+    page.get_by_text("| Idle").first.wait_for()
+    prompt = page.locator(".jp-Cell .jp-InputPrompt").first
+    for _ in range(10):
+        page.locator(".jp-Cell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        try:
+            page.wait_for_function("p => p.textContent.trim() !== '[ ]:'", arg=prompt.element_handle(), timeout=3000)
+        except TimeoutError:
+            continue
+        return
