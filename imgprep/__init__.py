@@ -68,6 +68,7 @@ _HOME: dict[str, str] = {
     "load_runs": "runs",
     "open_run": "runs",
     "gallery_state": "runs",
+    "dump_gallery": "runs",
     "confirm_production": "runs",
     "preflight": "runs",
     "tasks": "runs",

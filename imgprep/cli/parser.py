@@ -149,6 +149,8 @@ def make_parser() -> argparse.ArgumentParser:
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     command("tasks", cloud, runs)
+    dump = command("dump", cloud)
+    dump.add_argument("--into", type=Path, metavar="DIR", help="keep it here (default: imgprep-work/dumps)")
     policy = command("policy", cloud)
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 

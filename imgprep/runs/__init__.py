@@ -3,6 +3,7 @@
 from imgprep.runs.adopting import adopt, tasks
 from imgprep.runs.by_hand import task_steps
 from imgprep.runs.confirm import confirm_production
+from imgprep.runs.dumping import dump_gallery
 from imgprep.runs.folder import State
 from imgprep.runs.gallery import gallery_state
 from imgprep.runs.preflight import preflight
@@ -15,6 +16,7 @@ __all__ = [
     "State",
     "adopt",
     "confirm_production",
+    "dump_gallery",
     "gallery_state",
     "load_runs",
     "open_run",

@@ -1,4 +1,4 @@
-"""The error report from its link to the disk: whole, bounded, and from nowhere it should not come from."""
+"""An error report or an export from its link to the disk: whole, bounded, from nowhere it should not come from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class LinkDead(ReportError):
     """The link is over, or the file behind it cannot be had: a fresh link may help."""
 
 
-def save_link(url: str, target: Path, *, local: bool = False, limit: int = REPORT_MAX) -> int:
+def save_link(
+    url: str, target: Path, *, local: bool = False, limit: int = REPORT_MAX, what: str = "error report"
+) -> int:
     """Save what `url` leads to as `target`: in full or not at all.
 
     Parameters
@@ -37,6 +39,8 @@ def save_link(url: str, target: Path, *, local: bool = False, limit: int = REPOR
         Whether this machine may be asked; only where the service itself is on it.
     limit : int
         Bytes that are saved at most.
+    what : str
+        What the file is called in messages.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def save_link(url: str, target: Path, *, local: bool = False, limit: int = REPOR
     partly = target.with_name(f".{target.name}.part")
     host = urlsplit(url).hostname
     for _ in range(REDIRECTS_MAX + 1):
-        _refuse_strange(url, host, local=local)
+        _refuse_strange(url, host, what, local=local)
         try:
             with open_pool(url) as pool:
                 answer = pool.urlopen(
@@ -68,29 +72,29 @@ def save_link(url: str, target: Path, *, local: bool = False, limit: int = REPOR
                 try:
                     onward = answer.headers.get("Location") if answer.status in (301, 302, 303, 307, 308) else None
                     if onward is None:
-                        return _save(answer, partly, target, limit)
+                        return _save(answer, partly, target, limit, what)
                 finally:
                     answer.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # str(error) may hold the link.
-            raise LinkDead(f"the error report cannot be downloaded: {type(error).__name__}") from None
+            raise LinkDead(f"the {what} cannot be downloaded: {type(error).__name__}") from None
         finally:
             partly.unlink(missing_ok=True)
         if urlsplit(url).scheme == "https" and urlsplit(urljoin(url, onward)).scheme != "https":
-            raise ReportError("the error report's link leads from https to http; not followed")
+            raise ReportError(f"the {what}'s link leads from https to http; not followed")
         url = urljoin(url, onward)
-    raise ReportError(f"the error report's link leads on more than {REDIRECTS_MAX} times; not followed")
+    raise ReportError(f"the {what}'s link leads on more than {REDIRECTS_MAX} times; not followed")
 
 
-def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: int) -> int:
+def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: int, what: str) -> int:
     if answer.status != 200:
-        raise LinkDead(f"the error report cannot be downloaded: HTTP {answer.status}; links live two hours")
+        raise LinkDead(f"the {what} cannot be downloaded: HTTP {answer.status}; links live two hours")
     size = 0
     with partly.open("wb") as file:
         for chunk in answer.stream(CHUNK, decode_content=False):
             size += len(chunk)
             if size > limit:
-                raise ReportError(f"the error report is longer than {limit:,} bytes; not saved")
+                raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
@@ -98,18 +102,18 @@ def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: i
     return size
 
 
-def _refuse_strange(url: str, host: str | None, *, local: bool) -> None:
+def _refuse_strange(url: str, host: str | None, what: str, *, local: bool) -> None:
     """The link comes over the network: it must not make this machine ask others in its name."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ReportError("the error report's link is neither http nor https; not followed")
+        raise ReportError(f"the {what}'s link is neither http nor https; not followed")
     if parts.hostname != host:
-        raise ReportError(f"the error report's link leads on to another host, {parts.hostname}; not followed")
+        raise ReportError(f"the {what}'s link leads on to another host, {parts.hostname}; not followed")
     for address in _addresses(parts.hostname):
         if not address.is_global and not (local and address.is_loopback):
             raise ReportError(
-                f"the error report's link leads to {address}, an address that is not public; not followed. Download it "
-                "in the console and close the run with it: run.close(report=FILE)"
+                f"the {what}'s link leads to {address}, an address that is not public; not followed. Download it "
+                "in the console instead"
             )
 
 

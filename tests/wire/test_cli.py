@@ -163,6 +163,7 @@ def test_help_names_every_command():
         "report",
         "retry",
         "tasks",
+        "dump",
         "policy",
         "sandbox",
     ]

@@ -4,13 +4,14 @@ from imgprep.cli.commands.after import report, retry, undo
 from imgprep.cli.commands.drift import compare
 from imgprep.cli.commands.prepare import build, check, fetch, init, match, prepare
 from imgprep.cli.commands.rehearse import demo, sandbox
-from imgprep.cli.commands.ship import follow, policy, submit, tasks, upload
+from imgprep.cli.commands.ship import dump, follow, policy, submit, tasks, upload
 
 __all__ = [
     "build",
     "check",
     "compare",
     "demo",
+    "dump",
     "fetch",
     "follow",
     "init",

@@ -64,6 +64,14 @@ def tasks(options: Namespace) -> int:
     return ExitCode.FINE
 
 
+def dump(options: Namespace) -> int:
+    """Export what the gallery holds; the file is for build --known."""
+    from imgprep.runs import dump_gallery
+
+    print(dump_gallery(settings_of(options), into=options.into))
+    return ExitCode.FINE
+
+
 def policy(options: Namespace) -> int:
     """The RAM documents and the console's steps to set them up."""
     from imgprep import access
