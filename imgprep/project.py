@@ -40,6 +40,8 @@ region = ""           # such as cn-shanghai; bucket and instance must share it
 instance = ""         # the instance's name, not its id
 type = "product"      # product, generic, furniture, hardware, fabric, trademark
 role_arn = ""         # acs:ram::ACCOUNT:role/NAME
+# role_policy = "role-policy.json"   # the role's documents as the console shows them: `preflight` evaluates them
+# role_trust = "role-trust.json"
 
 [oss]
 bucket = ""

@@ -3,6 +3,7 @@
 from imgprep.oss.bucket import open_bucket, wrapped
 from imgprep.oss.listing import Stored, head, list_folder, read_object
 from imgprep.oss.lock import only_one
+from imgprep.oss.probe import bucket_region, probe_put
 from imgprep.oss.session import Session, open_pool
 from imgprep.oss.upload import upload
 from imgprep.oss.wanted import META_NAME, wanted_items
@@ -11,11 +12,13 @@ __all__ = [
     "META_NAME",
     "Session",
     "Stored",
+    "bucket_region",
     "head",
     "list_folder",
     "only_one",
     "open_bucket",
     "open_pool",
+    "probe_put",
     "read_object",
     "upload",
     "wanted_items",

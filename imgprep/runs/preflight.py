@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from imgprep.access import bucket_problems, path_problems, role_arn_problems
 from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ConfigError, ImgprepError, ServiceError, StorageError
-from imgprep.oss import META_NAME, list_folder, open_bucket, wanted_items
+from imgprep.oss import META_NAME, Stored, list_folder, open_bucket, wanted_items
+from imgprep.runs import rights
+from imgprep.runs.checks import FAIL, OK, UNKNOWN, WARN, Check
 from imgprep.service import PROCESSING, ImageSearch
 from imgprep.settings import Settings
-
-OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
-
-
-class Check(NamedTuple):
-    """One row of `preflight`."""
-
-    check: str
-    result: str
-    message: str
-    remedy: str = ""
 
 
 def preflight(
@@ -51,14 +41,17 @@ def preflight(
 
     Notes
     -----
-    Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). Whether the role's
-    own policy covers the folder can only be read in the RAM console; `imgprep.access` evaluates a document of it.
+    Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). The role's documents
+    are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
+    elsewhere that row says "not checked". The caller's own rights are asked for without storing anything.
     """
     clock = clock or SystemClock()
     frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
     found = [*_forms(settings)]
     if settings.bucket:
         found += _storage(settings, frame)
+        keys = [] if frame is None else [item.key for item in wanted_items(frame, "", settings.prefix)]
+        found += rights.documents(settings, keys)
     if settings.instance:
         found += _service(settings, frame, clock)
     return pd.DataFrame(found, columns=list(Check._fields)).astype("str")
@@ -95,37 +88,47 @@ def _forms(settings: Settings) -> Iterator[Check]:
 
 def _storage(settings: Settings, batch: pd.DataFrame | None) -> Iterator[Check]:
     try:
-        stored = dict(list_folder(open_bucket(settings), settings.prefix))
+        bucket = open_bucket(settings)
+        stored = dict(list_folder(bucket, settings.prefix))
     except StorageError as error:
-        if error.code == "AccessDenied":
-            yield Check("may list the folder", WARN, str(error), "`imgprep policy` prints the uploader's policy")
+        if error.code != "AccessDenied":
+            names = {"UserDisable": "OSS activated", "NoSuchBucket": "bucket exists"}
+            yield Check(names.get(error.code or "", "bucket reached"), FAIL, str(error), "see the message")
             return
-        names = {"UserDisable": "OSS activated", "NoSuchBucket": "bucket exists"}
-        yield Check(names.get(error.code or "", "bucket reached"), FAIL, str(error), "see the message")
-        return
+        yield Check("may list the folder", WARN, str(error), "`imgprep policy` prints the uploader's policy")
     except ConfigError as error:
         yield Check("credentials", FAIL, str(error), "see the message")
         return
-    yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
+    else:
+        yield Check("OSS activated", OK, settings.oss_url)
+        yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
+        yield from _there(settings, batch, stored)
+    yield from rights.same_region(settings, bucket)
+    yield from rights.own_rights(settings, bucket)
+
+
+def _there(settings: Settings, batch: pd.DataFrame | None, stored: Mapping[str, Stored]) -> Iterator[Check]:
     there = settings.prefix + META_NAME in stored
-    remedy = "" if there else "upload the batch"
-    yield Check(META_NAME, OK if there else FAIL, "there" if there else "not there", remedy)
-    if batch is not None:
-        items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
-        lacking = [item.pic_name for item in items if item.key not in stored]
-        other = [
-            item.pic_name
-            for item in items
-            if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
-        ]
-        bad = len(lacking) + len(other)
-        first = f", the first: {(lacking + other)[0]}" if bad else ""
-        yield Check(
-            "images",
-            FAIL if bad else OK,
-            f"{len(items):,} wanted, {len(lacking):,} missing, {len(other):,} other than planned{first}",
-            "upload the batch again" if bad else "",
-        )
+    yield Check(
+        META_NAME, OK if there else FAIL, "there" if there else "not there", "" if there else "upload the batch"
+    )
+    if batch is None:
+        return
+    items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
+    lacking = [item.pic_name for item in items if item.key not in stored]
+    other = [
+        item.pic_name
+        for item in items
+        if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
+    ]
+    bad = len(lacking) + len(other)
+    first = f", the first: {(lacking + other)[0]}" if bad else ""
+    yield Check(
+        "images",
+        FAIL if bad else OK,
+        f"{len(items):,} wanted, {len(lacking):,} missing, {len(other):,} other than planned{first}",
+        "upload the batch again" if bad else "",
+    )
 
 
 def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:

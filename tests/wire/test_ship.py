@@ -14,7 +14,7 @@ import pytest
 
 from imgprep.errors import ConfigError, ServiceError
 from imgprep.oss import upload
-from imgprep.runs import adopt, gallery_state, load_runs, open_run, preflight, submit, submit_all, tasks
+from imgprep.runs import adopt, gallery_state, load_runs, open_run, submit, submit_all, tasks
 from imgprep.runs.following import finish
 from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED
 from imgprep.sandbox import Sandbox
@@ -237,15 +237,6 @@ def test_batches_in_a_row_stop_at_a_set_share_of_failures(shop, tmp_path):
     assert len(submit_all(folders, here.settings, stop_share=0.05, apart=True, **options)) == 1
     done = submit_all(folders, here.settings, stop_share=0.5, apart=True, **options)
     assert [run.state for run in done] == ["partial"] * 3 and len(here.server.tasks()) == 3
-
-
-def test_preflight_tells_what_is_missing(shop, tmp_path):
-    here = shop()
-    good = preflight(here.settings, here.batch, clock=here.clock)
-    assert not good["result"].isin(["fail", "unknown"]).any(), good
-    bad = preflight(here.settings.with_(path="/elsewhere", instance="nobody"), here.batch, clock=here.clock)
-    failed = set(bad.loc[bad["result"].ne("ok"), "check"])
-    assert {"increment.meta", "images", "instance"} <= failed
 
 
 def test_the_sdk_is_not_sent_through_a_proxy_to_loopback(shop, monkeypatch):

@@ -1,0 +1,27 @@
+"""Endpoints as URLs."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from imgprep.errors import ConfigError
+from imgprep.settings.sources import where_to_set
+
+
+def endpoint_url(endpoint: str, name: str) -> str:
+    """Return an endpoint as a URL; `name` is the setting that it comes from."""
+    if not endpoint:
+        raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
+    return endpoint if "://" in endpoint else f"https://{endpoint}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,176 @@
+"""The settings themselves."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from imgprep.errors import ConfigError
+from imgprep.settings.credentials import CredentialsProvider, EnvironmentCredentials
+from imgprep.settings.endpoints import endpoint_url, is_loopback
+from imgprep.settings.sources import PROJECT_FILE, from_document, from_environment, where_to_set
+
+WORK_FOLDER = "imgprep-work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where things are: the shop's files, the bucket and folder, the instance. Frozen; make another with `with_`.
+
+    Parameters
+    ----------
+    region : str
+        Region id such as ``cn-shanghai``; endpoints left empty are derived from it.
+    oss_endpoint, imagesearch_endpoint : str
+        Host or URL; ``http://127.0.0.1:PORT`` for a sandbox.
+    bucket : str
+        The bucket, in the same region as the instance.
+    path : str
+        The folder of images and increment.meta, as the console wants it: starts with ``/``, does not end with it.
+    instance : str
+        The Image Search instance's name (not its id).
+    role_arn : str
+        The RAM role that the service assumes to read the folder: ``acs:ram::ACCOUNT:role/NAME``.
+    role_policy, role_trust, uploader_policy : Path or None
+        Files of the RAM documents as they stand in the console (JSON), for `preflight` to evaluate: what the role may
+        read, who may assume it, and what the uploader may do.
+    callback : str
+        Address that the service calls after a task; usually empty.
+    service : str
+        Service type of the instance, see `imgprep.fields.Service`.
+    project : Path
+        The project's folder; relative paths of the project file start here.
+    catalogue, images : Path or None
+        The export and the folder of its photographs.
+    preset : str
+        How to read the export, see `load_catalogue`.
+    columns : Mapping, Path or None
+        The column map, or a TOML file of one; see `load_catalogue`.
+    severity : Mapping of str to str
+        Rule id → severity, where the shop wants another than the rule's own.
+    limits : Mapping of str to float
+        Threshold name → value, where the shop wants another than the default.
+    oss_credentials, imagesearch_credentials : CredentialsProvider
+        Asked when needed; never shown, never written.
+    """
+
+    region: str = ""
+    oss_endpoint: str = ""
+    imagesearch_endpoint: str = ""
+    bucket: str = ""
+    path: str = ""
+    instance: str = ""
+    role_arn: str = ""
+    role_policy: Path | None = None
+    role_trust: Path | None = None
+    uploader_policy: Path | None = None
+    callback: str = ""
+    service: str = "product"
+    project: Path = Path()
+    catalogue: Path | None = None
+    images: Path | None = None
+    preset: str = "auto"
+    columns: Mapping[str, Any] | Path | None = None
+    severity: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
+    imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.is_sandbox:
+            return
+        for name in ("oss_credentials", "imagesearch_credentials"):
+            provider = getattr(self, name)
+            if isinstance(provider, EnvironmentCredentials):
+                object.__setattr__(self, name, replace(provider, variables_only=True))
+
+    @classmethod
+    def from_env(cls, **arguments: Any) -> Settings:
+        """Settings from ``IMGPREP_…`` variables; `arguments` win over them."""
+        return cls(**{**from_environment(), **arguments})
+
+    @classmethod
+    def load(cls, project_file: str | Path = PROJECT_FILE, /, **arguments: Any) -> Settings:
+        """Settings from a project file. `arguments` win over the environment, which wins over the file.
+
+        Parameters
+        ----------
+        project_file : path
+            The file, or the project's folder.
+
+        Raises
+        ------
+        ConfigError
+            The file is missing, is no TOML, has a name it should not have, or holds a secret.
+        """
+        file = Path(project_file)
+        if file.is_dir():
+            file = file / PROJECT_FILE
+        try:
+            document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise ConfigError(f"{file}: not found; `imgprep init` makes one") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: is not TOML: {error}") from error
+        values = {**from_document(document, file), **from_environment(), **arguments}
+        return cls(**{"project": file.parent, **values})
+
+    def with_(self, **changes: Any) -> Settings:
+        """Return a copy with `changes`."""
+        return replace(self, **changes)
+
+    @property
+    def oss_url(self) -> str:
+        """The OSS endpoint as a URL."""
+        return endpoint_url(
+            self.oss_endpoint or (f"oss-{self.region}.aliyuncs.com" if self.region else ""), "oss_endpoint"
+        )
+
+    @property
+    def imagesearch_url(self) -> str:
+        """The Image Search endpoint as a URL."""
+        host = self.imagesearch_endpoint or (f"imagesearch.{self.region}.aliyuncs.com" if self.region else "")
+        return endpoint_url(host, "imagesearch_endpoint")
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether both endpoints are on this machine, so that nothing real can be changed."""
+        if not (self.oss_endpoint and self.imagesearch_endpoint):
+            return False
+        return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
+
+    @property
+    def prefix(self) -> str:
+        """What every object key of the batch starts with: the path without outer slashes, then ``/``."""
+        folder = self.path.strip("/")
+        return f"{folder}/" if folder else ""
+
+    @property
+    def work(self) -> Path:
+        """The folder of runs, regions and caches."""
+        return self.project / WORK_FOLDER
+
+    @property
+    def runs(self) -> Path:
+        """The folder of run folders."""
+        return self.work / "runs"
+
+    @property
+    def regions(self) -> Path:
+        """The region store's file."""
+        return self.work / "regions.sqlite"
+
+    def public(self) -> dict[str, str]:
+        """Return what a run folder may hold: where things were sent, without any credential or local path."""
+        names = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance", "role_arn", "service")
+        return {name: getattr(self, name) for name in names}
+
+    def require(self, *names: str) -> None:
+        """Raise ConfigError, with the remedy for each, when one of `names` is empty."""
+        missing = [name for name in names if not getattr(self, name)]
+        if missing:
+            remedies = "; ".join(f"{name}: set {where_to_set(name)}" for name in missing)
+            raise ConfigError(f"settings incomplete: {remedies}")
