@@ -1,7 +1,9 @@
-"""The site builds from the docstrings and tables without a warning, and no link within it is broken."""
+"""The site builds without a warning or a broken link, and says the same as the project."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -14,3 +16,12 @@ def test_the_site_builds_without_a_warning(tmp_path):
     reference = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "html" / "reference").glob("*.html"))
     assert 'id="imgprep.load_catalogue"' in reference
     assert "imgprep upload" in reference
+
+
+def test_every_dependency_and_its_licence_is_listed():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (DOCS / "dependencies.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| ([a-z0-9-]+) \| \S", page, re.M)) - {"package"}
+    assert listed == {re.split(r"[<>=]", wanted)[0] for wanted in project["dependencies"]}
+    for extra in project["optional-dependencies"].values():
+        assert all(re.split(r"[<>=]", wanted)[0] in page for wanted in extra)
