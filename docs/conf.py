@@ -23,3 +23,4 @@ autodoc_typehints = "none"
 napoleon_google_docstring = False
 myst_enable_extensions = ["colon_fence"]
 nitpick_ignore_regex = [(r"py:.*", r".*")]  # types in docstrings are prose for readers
+napoleon_use_ivar = True  # an attribute that the class describes is not described again
