@@ -57,6 +57,8 @@ _HOME: dict[str, str] = {
     "as_category_map": "catalogue",
     "save_columns": "project",
     "MappingPanel": "widgets.mapping",
+    "FindingsBrowser": "widgets.browser",
+    "MatchPanel": "widgets.browser",
     "match_files": "catalogue",
     "apply_matches": "catalogue",
     "undo_matches": "catalogue",

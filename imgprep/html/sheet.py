@@ -147,7 +147,7 @@ def contact_sheet(
     pages = _pages(len(each), page, per_page)
     part = each.iloc[(page - 1) * per_page : page * per_page]
     products = _products(owned, part["PicName"])
-    drawn = _Regions(regions)
+    drawn = Drawn(regions)
     cards = []
     for name in map(str, part["PicName"]):
         thumb = thumb_of(name, source, side=side, region=drawn.of(name, next(iter(products.get(name, [])), None)))
@@ -216,7 +216,7 @@ def gallery(
         found = found[found["rule"].isin(wanted)]
     table = summary(found)
     pages = _pages(int(table["count"].max()) if len(table) else 0, page, per_page)
-    drawn = _Regions(regions)
+    drawn = Drawn(regions)
     sections = []
     for rule, severity in zip(table["rule"], table["severity"], strict=True):
         some = found[(found["rule"] == rule) & (found["severity"] == severity)]
@@ -268,14 +268,13 @@ class _Several:
         return itertools.chain.from_iterable(source.names() for source in self.sources)
 
 
-def _finding_card(record: Mapping[Any, Any], source: Source, drawn: _Regions, side: int) -> Card:
+def _finding_card(record: Mapping[Any, Any], source: Source, drawn: Drawn, side: int) -> Card:
     name, product = shown(record["PicName"], 300), shown(record["ProductId"])
-    region = _wire(record["value"]) if record["field"] == "Region" else None
     raw = record["PicName"]
     if not isinstance(raw, str):
         thumb = Thumb(why="no image is named")
     else:
-        thumb = thumb_of(raw, source, side=side, region=region or drawn.of(raw, product or None))
+        thumb = thumb_of(raw, source, side=side, region=drawn.of_finding(record))
     place = f"row {record['row']}" if not pd.isna(record["row"]) else ""
     return _card(name, " · ".join(filter(None, [product, place])), shown(record["message"], 240), thumb)
 
@@ -299,7 +298,7 @@ def _duplicates(found: pd.DataFrame, source: Source, page: int, per_page: int, s
     return Sheet(title, sections, page, pages, len(groups), side)
 
 
-class _Regions:
+class Drawn:
     """Where the subject of a picture lies, whatever it is told in."""
 
     def __init__(self, given: Regions | None) -> None:
@@ -313,16 +312,18 @@ class _Regions:
             self._known = dict(given)  # type: ignore[arg-type]
 
     def of(self, name: str, product: str | None) -> Region | None:
+        """Return the region of a picture, or None."""
         if self._store is not None:
             return self._store.get(name, product)
         return self._known.get(name)
 
-
-def _wire(value: object) -> Region | None:
-    try:
-        return Region.from_wire(value) if isinstance(value, str) else None
-    except RegionError:
-        return None
+    def of_finding(self, record: Mapping[Any, Any]) -> Region | None:
+        """Return the region that a finding is about where it can be drawn, else its picture's."""
+        if record["field"] == "Region" and isinstance(record["value"], str):
+            with suppress(RegionError):
+                return Region.from_wire(record["value"])
+        name, product = record["PicName"], record["ProductId"]
+        return self.of(name, product if isinstance(product, str) else None) if isinstance(name, str) else None
 
 
 def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:

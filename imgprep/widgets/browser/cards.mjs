@@ -1,0 +1,122 @@
+// Small pictures with a word each. Python sends a page of them and owns the rest: a click or a tick is a proposal,
+// which it may refuse. Texts come from strangers and are only ever set as text.
+
+/** The card that a key leads to from card number `at` of `count`; null for keys that are not ours. */
+export function step(key, at, count, across) {
+  const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[key];
+  if (by === undefined || count === 0) return null;
+  return Math.min(count - 1, Math.max(0, at + by));
+}
+
+/** The ticks after one is set or taken away. */
+export function toggled(ticked, id, on) {
+  const rest = ticked.filter((each) => each !== id);
+  return on ? [...rest, id] : rest;
+}
+
+/** Only pictures that Python made may be shown. */
+export function safeSource(uri) {
+  return typeof uri === "string" && uri.startsWith("data:image/jpeg;base64,") ? uri : null;
+}
+
+function element(name, className, text) {
+  const made = document.createElement(name);
+  made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function drawCard(card, withTick) {
+  const root = element("div", "ipc-card");
+  root.dataset.id = card.id;
+  const view = element("button", "ipc-view");
+  view.type = "button";
+  view.title = card.name;
+  view.setAttribute("aria-label", `look at ${card.name || card.title}`);
+  const source = safeSource(card.uri);
+  if (source) {
+    const image = element("img", "");
+    image.src = source;
+    image.alt = "";
+    view.append(image);
+  } else {
+    view.append(element("span", "ipc-none", card.why || "no picture"));
+  }
+  const text = element("div", "ipc-text");
+  text.dir = "auto";
+  const head = element("label", "ipc-title");
+  if (withTick) {
+    const tick = element("input", "ipc-tick");
+    tick.type = "checkbox";
+    head.append(tick);
+  }
+  head.append(element("bdi", "", card.title || card.name));
+  text.append(head);
+  if (card.title && card.name) text.append(element("bdi", "ipc-name", card.name));
+  if (card.note) text.append(element("bdi", "ipc-note", card.note));
+  root.append(view, text);
+  return root;
+}
+
+function render({ model, el }) {
+  const root = element("div", "ipc-cards");
+  root.dataset.lmSuppressShortcuts = "true";
+  root.style.setProperty("--ipc-side", `${model.get("side")}px`);
+
+  function draw() {
+    const cards = model.get("cards");
+    root.replaceChildren(...cards.map((card) => drawCard(card, model.get("ticks"))));
+    if (!cards.length) root.append(element("div", "ipc-empty", model.get("empty")));
+    mark();
+  }
+  function mark() {
+    const [opened, ticked] = [model.get("opened"), model.get("ticked")];
+    for (const card of root.querySelectorAll(".ipc-card")) {
+      const id = Number(card.dataset.id);
+      card.classList.toggle("ipc-opened", id === opened);
+      const tick = card.querySelector(".ipc-tick");
+      if (tick) tick.checked = ticked.includes(id);
+    }
+  }
+  function send(name, value) {
+    model.set(name, value);
+    model.save_changes();
+  }
+  function clicked(event) {
+    const card = event.target.closest(".ipc-card");
+    if (card && event.target.closest(".ipc-view")) send("opened", Number(card.dataset.id));
+  }
+  function changed(event) {
+    const card = event.target.closest(".ipc-card");
+    if (card && event.target.matches(".ipc-tick"))
+      send("ticked", toggled(model.get("ticked"), Number(card.dataset.id), event.target.checked));
+  }
+  function pressed(event) {
+    const cards = [...root.querySelectorAll(".ipc-card")];
+    const at = cards.indexOf(event.target.closest(".ipc-card"));
+    if (at < 0) return;
+    const across = cards.filter((card) => card.offsetTop === cards[0].offsetTop).length;
+    const next = step(event.key, at, cards.length, across);
+    if (next === null) return;
+    event.preventDefault();
+    event.stopPropagation();
+    cards[next].querySelector(".ipc-view").focus();
+    send("opened", Number(cards[next].dataset.id));
+  }
+  root.addEventListener("click", clicked);
+  root.addEventListener("change", changed);
+  root.addEventListener("keydown", pressed);
+  model.on("change:cards", draw);
+  model.on("change:opened", mark);
+  model.on("change:ticked", mark);
+  el.append(root);
+  draw();
+  return () => {
+    model.off("change:cards", draw);
+    model.off("change:opened", mark);
+    model.off("change:ticked", mark);
+    root.remove();
+  };
+}
+
+export default { render };

@@ -1,0 +1,12 @@
+"""Small parts that the panels share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets
+
+
+def button(text: str, tooltip: str, width: str) -> Any:
+    """Return a button of so many CSS pixels."""
+    return ipywidgets.Button(description=text, tooltip=tooltip, layout=ipywidgets.Layout(width=width))
