@@ -47,9 +47,9 @@ def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
         problems.append(record("meta-repeated-key", "is a column twice", field=str(name)))
     columns: dict[str, pl.Series] = {"line": pl.int_range(1, len(batch) + 1, dtype=pl.Int64, eager=True)}
     if "row" in batch and "row" not in twice:
-        columns["row"] = pl.Series(
-            pd.to_numeric(batch["row"], errors="coerce").astype("Int64").to_list(), dtype=pl.Int64
-        )
+        # A DELETE of what is gone has no row in the catalogue.
+        rows = pd.to_numeric(batch["row"], errors="coerce").astype("Int64")
+        columns["row"] = to_polars(rows.to_frame("row"))["row"]
     for field in FIELDS:
         if field.name not in batch or field.name in twice:
             columns[field.name] = pl.Series([None], dtype=_TYPES[field.kind]).new_from_index(0, len(batch))

@@ -1,11 +1,14 @@
 """Plans: reasons, exclusions, regions on copies, what waits, splits, losses and costs."""
 
+import json
+
 import pandas as pd
 import pytest
 
 from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS
 from imgprep.findings import findings_frame
+from imgprep.meta import dumps_meta
 from imgprep.plan import BATCH_COLUMNS, blast_radius, estimate, plan_batch, plan_between, split_batch
 
 TEXT = [field.name for field in FIELDS]
@@ -252,8 +255,6 @@ def test_an_estimate_counts_bytes_requests_and_time():
 
 
 def test_a_split_by_bytes_measures_the_lines_as_they_are_written():
-    from imgprep.meta import dumps_meta
-
     batch = plan_batch(shop(*({"ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(9)))).batch
     size = len(dumps_meta(batch.head(2)).encode())
     parts = split_batch(batch, max_bytes=size)
@@ -276,3 +277,9 @@ def test_what_was_open_then_is_left_as_it_is_now():
 def test_a_state_without_keys_is_refused():
     with pytest.raises(ConfigError, match="must be a gallery state"):
         plan_batch(shop({}), known=pd.DataFrame({"x": [1]}))
+
+
+def test_what_is_gone_can_be_written_beside_what_comes():
+    plan = plan_batch(shop({}), known=held({"ProductId": "2"}), delete_missing=True)
+    line = dumps_meta(plan.batch).splitlines()[1]
+    assert json.loads(line) == {"OperationType": "DELETE", "ProductId": "2"}
