@@ -1,13 +1,16 @@
-"""Inspecting images beside what Pillow itself takes for the same files. One process, page cache warm, CPU time."""
+"""Inspecting images beside what Pillow itself takes for the same files. The page cache is warm; CPU time of one process
+where nothing else is said."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
+import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,32 +23,44 @@ from imgprep.images.listing import open_source
 from imgprep.images.probe import probe
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "clothing" / "images"
+TRIES = 7
 
 
-def cpu(work: Callable[[], object], times: int = 3) -> float:
-    """Least CPU seconds of a few tries."""
-    least = float("inf")
-    for _ in range(times):
-        start = time.process_time()
-        work()
-        least = min(least, time.process_time() - start)
-    return least
+def least(
+    works: list[Callable[[], object]], clock: Callable[[], float] = time.process_time, *, tries: int = TRIES
+) -> list[float]:
+    """Least seconds of each of some works, taken in turns so that a busy machine disturbs all of them."""
+    best = [float("inf")] * len(works)
+    for _ in range(tries):
+        for number, work in enumerate(works):
+            start = clock()
+            work()
+            best[number] = min(best[number], clock() - start)
+    return best
 
 
-def made(folder: Path) -> dict[str, Path]:
-    """Generated photographs: progressive JPEGs of 1.6 MP, PNGs of 4 MP."""
-    sets = {"JPEG 1.6 MP": (folder / "jpeg", 20, (1100, 1500)), "PNG 4 MP": (folder / "png", 4, (2000, 2000))}
+@contextmanager
+def photographs() -> Iterator[dict[str, Path]]:
+    """Name → folder: generated progressive JPEGs and PNGs, and real photographs where there are any."""
+    made = {"JPEG 1.6 MP, progressive": (24, (1100, 1500)), "PNG 4 MP": (4, (2000, 2000))}
     numbers = np.random.default_rng(1)
-    for name, (place, count, size) in sets.items():
-        place.mkdir()
-        for number in range(count):
-            rough = Image.fromarray(numbers.integers(0, 255, (30, 22, 3), dtype=np.uint8))
-            image = rough.resize(size, Image.Resampling.BICUBIC)
-            if name.startswith("JPEG"):
-                image.save(place / f"{number}.jpg", quality=85, progressive=True)
-            else:
-                image.save(place / f"{number}.png", compress_level=3)
-    return {name: place for name, (place, _, _) in sets.items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        sets = {}
+        for name, (count, size) in made.items():
+            sets[name] = Path(temporary) / name.partition(" ")[0]
+            sets[name].mkdir()
+            for number in range(count):
+                rough = Image.fromarray(numbers.integers(0, 255, (30, 22, 3), dtype=np.uint8))
+                image = rough.resize(size, Image.Resampling.BICUBIC)
+                if name.startswith("JPEG"):
+                    image.save(sets[name] / f"{number}.jpg", quality=85, progressive=True)
+                else:
+                    image.save(sets[name] / f"{number}.png", compress_level=3)
+        if SHARED.is_dir():
+            sets["JPEG 0.2 MP, real"] = SHARED
+        else:
+            print("real photographs: skipped, they are not here")
+        yield sets
 
 
 def bare(files: list[Path]) -> None:
@@ -62,48 +77,85 @@ def full_load(files: list[Path]) -> None:
             image.load()
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as temporary:
-        sets = made(Path(temporary))
-        if SHARED.is_dir():
-            sets["JPEG 0.2 MP, real"] = SHARED
-        else:
-            print("real photographs: skipped, they are not here")
-        print(f"{'CPU µs an image':<20}{'header':>9}{'bare':>9}{'ratio':>7}{'decode':>9}{'full load':>11}{'ratio':>7}")
-        for name, folder in sets.items():
-            names = list_names(folder)
-            files = [folder / item for item in names]
-            source = open_source(folder)
-            header = cpu(lambda: [probe(source, item, Tier.HEADER) for item in names])  # noqa: B023  run at once
-            decode = cpu(lambda: [probe(source, item, Tier.DECODE) for item in names])  # noqa: B023
-            floor = cpu(lambda: bare(files))  # noqa: B023
-            load = cpu(lambda: full_load(files))  # noqa: B023
-            each = 1e6 / len(names)
-            print(
-                f"{name:<20}{header * each:>9.0f}{floor * each:>9.0f}{header / floor:>7.2f}"
-                f"{decode * each:>9.0f}{load * each:>11.0f}{decode / load:>7.2f}"
+def look(folder: Path, names: list[str], tier: Tier) -> None:
+    source = open_source(folder)
+    for name in names:
+        probe(source, name, tier)
+
+
+def tiers(sets: dict[str, Path]) -> None:
+    print(f"{'CPU µs an image':<26}{'header':>9}{'bare':>9}{'ratio':>7}{'decode':>9}{'full load':>11}{'ratio':>7}")
+    for name, folder in sets.items():
+        names = list_names(folder)
+        files = [folder / item for item in names]
+        header, floor, decode, load = least(
+            [
+                partial(look, folder, names, Tier.HEADER),
+                partial(bare, files),
+                partial(look, folder, names, Tier.DECODE),
+                partial(full_load, files),
+            ]
+        )
+        each = 1e6 / len(names)
+        print(
+            f"{name:<26}{header * each:>9.0f}{floor * each:>9.0f}{header / floor:>7.2f}"
+            f"{decode * each:>9.0f}{load * each:>11.0f}{decode / load:>7.2f}"
+        )
+
+
+def processes(sets: dict[str, Path]) -> None:
+    """One process and two: elapsed time, over links that make enough work of few pictures."""
+    print(f"\n{'elapsed µs an image':<26}{'one process':>12}{'two':>9}{'gain':>7}")
+    for name, (folder, times) in {name: (sets[name], 2400 // len(list_names(sets[name]))) for name in sets}.items():
+        if name.startswith("PNG"):
+            continue
+        with tempfile.TemporaryDirectory() as root:
+            wanted = [f"{number}-{item}" for number in range(times) for item in list_names(folder)]
+            for link in wanted:
+                (Path(root) / link).symlink_to(folder / link.partition("-")[2])
+            one, two = least(
+                [partial(inspect_images, wanted, root, workers=workers, progress=False) for workers in (1, 2)],
+                time.perf_counter,
+                tries=3,
             )
-        warm(Path(temporary))
-    if importlib.util.find_spec("cleanvision") is None:
-        print("cleanvision: skipped, it is not installed")
+        each = 1e6 / len(wanted)
+        print(f"{name:<26}{one * each:>12.0f}{two * each:>9.0f}{one / two:>7.2f}")
+
+
+def warm() -> None:
+    """A second pass over files that a cache knows."""
+    count = 20_000
+    with tempfile.TemporaryDirectory() as temporary:
+        root, cache = Path(temporary) / "many", Path(temporary) / "cache"
+        root.mkdir()
+        first = root / "0.png"
+        Image.linear_gradient("L").save(first)
+        for number in range(1, count):
+            (root / f"{number}.png").hardlink_to(first)
+        names = list_names(root)
+        inspect_images(names, root, tier="header", cache=cache, progress=False)
+        again, stat = least(
+            [
+                partial(inspect_images, names, root, tier="header", cache=cache, progress=False),
+                lambda: [os.lstat(f"{root}/{name}") for name in names],
+            ]
+        )
+        print(f"\nwarm pass, CPU µs an image: {again / count * 1e6:.1f}; stat alone {stat / count * 1e6:.1f}")
+
+
+def near() -> None:
     hashes = np.unique(np.random.default_rng(2).integers(0, 2**63, 1_000_000, dtype=np.uint64))
     start = time.process_time()
     near_pairs(hashes, 3)
-    print(f"near duplicates among {len(hashes):,} hashes, radius 3: {time.process_time() - start:.1f} s")
+    print(f"near duplicates among {len(hashes):,} hashes, radius 3: {time.process_time() - start:.1f} CPU s")
 
 
-def warm(folder: Path) -> None:
-    """A second pass over files that a cache knows."""
-    root, cache, count = folder / "many", folder / "cache", 20_000
-    root.mkdir()
-    first = root / "0.png"
-    Image.linear_gradient("L").save(first)
-    for number in range(1, count):
-        (root / f"{number}.png").hardlink_to(first)
-    names = list_names(root)
-    inspect_images(names, root, tier="header", cache=cache, progress=False)
-    taken = cpu(lambda: inspect_images(names, root, tier="header", cache=cache, progress=False), 2)
-    print(f"warm pass over {count:,} images: {taken / count * 1e6:.1f} µs an image")
+def main() -> None:
+    with photographs() as sets:
+        tiers(sets)
+        processes(sets)
+    warm()
+    near()
 
 
 if __name__ == "__main__":
