@@ -36,6 +36,8 @@ _HOME: dict[str, str] = {
     "fetch_images": "images",
     "find_duplicates": "images",
     "inspect_images": "images",
+    "match_names": "images",
+    "use_files": "images",
     "prepare_images": "images",
     "transform_region": "images",
     "open_upright": "images",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imgprep.images.fetch import FETCH_COLUMNS, fetch_images
     from imgprep.images.inspect import inspect_images
     from imgprep.images.listing import list_names
+    from imgprep.images.misnamed import NAME_COLUMNS, match_names, use_files
     from imgprep.images.prepare import prepare_images, transform_region
     from imgprep.images.table import facts_frame
     from imgprep.images.upright import MAX_PIXELS, NotAnImage, TooManyPixels, can_read, open_upright, upright_size
@@ -23,6 +24,7 @@ _HOME = {
     "FACT_MEANING": "facts",
     "FETCH_COLUMNS": "fetch",
     "MAX_PIXELS": "upright",
+    "NAME_COLUMNS": "misnamed",
     "NotAnImage": "upright",
     "Problem": "facts",
     "Tier": "facts",
@@ -33,10 +35,12 @@ _HOME = {
     "find_duplicates": "duplicates",
     "inspect_images": "inspect",
     "list_names": "listing",
+    "match_names": "misnamed",
     "open_upright": "upright",
     "prepare_images": "prepare",
     "transform_region": "prepare",
     "upright_size": "upright",
+    "use_files": "misnamed",
 }
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "FACT_MEANING",
     "FETCH_COLUMNS",
     "MAX_PIXELS",
+    "NAME_COLUMNS",
     "NotAnImage",
     "Problem",
     "Tier",
@@ -54,10 +59,12 @@ __all__ = [
     "find_duplicates",
     "inspect_images",
     "list_names",
+    "match_names",
     "open_upright",
     "prepare_images",
     "transform_region",
     "upright_size",
+    "use_files",
 ]
 
 
