@@ -77,9 +77,11 @@ def load_catalogue(
     shape = chosen.shape(raw)
     if chosen.name == "plain" and {"ProductId", "PicName"} <= set(own):
         # Where the map says it all, what was guessed is of no interest.
-        shape = Shape(shape.table, shape.rows, {}, "product and images are as the column map says")
+        shape = Shape(shape.table, shape.rows, {}, shape.why)
     specs = {**parse_columns(shape.columns, shape.table.column_names, chosen.name), **own}
-    notes = [*raw.notes, *shape.notes]
+    # Of a field that the map names, nothing was guessed that could be doubted.
+    notes = [*raw.notes, *(told for told in shape.notes if told.get("field") not in own)]
+    reasons = [why, *(f"{name} is as the column map says" if name in own else told for name, told in shape.why.items())]
     if not raw.table.num_rows:
         told = f"{Path(path).name} has a header and no records"
         notes.append(note("no-records", told, "export it again", severity=Severity.ERROR))
@@ -100,7 +102,7 @@ def load_catalogue(
     found = pd.concat([part for part in findings if len(part)] or findings[:1], ignore_index=True)
     frame.attrs["preset"] = {
         "name": chosen.name,
-        "why": why + ("; " + shape.why if shape.why else ""),
+        "why": "; ".join(reasons),
         "read": raw.how,
         "columns": {name: ", ".join(spec.needs) or spec.value for name, spec in specs.items()},
     }

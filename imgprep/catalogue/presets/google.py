@@ -28,7 +28,7 @@ def _shape(raw: Raw) -> Shape:
         **({"ProductId": key} if key else {}),
         **content(find(names, "title"), find(names, "price")),
     }
-    return Shape(raw.table, raw.rows, columns, why, grouped=True)
+    return Shape(raw.table, raw.rows, columns, {"ProductId": why}, grouped=True)
 
 
 GOOGLE = Preset("google", _looks, _shape)

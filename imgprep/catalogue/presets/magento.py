@@ -37,7 +37,7 @@ def _shape(raw: Raw) -> Shape:
         **content(find(names, "name"), find(names, "price")),
     }
     why = f"{sku!r} is the product's key: Magento has each once, and repeats it for store views only"
-    return Shape(raw.table, raw.rows, columns, why, grouped=True, clean=_clean)
+    return Shape(raw.table, raw.rows, columns, {"ProductId": why}, grouped=True, clean=_clean)
 
 
 def _clean(image: pl.Expr) -> pl.Expr:

@@ -23,7 +23,7 @@ def _looks_like_fields(raw: Raw) -> str | None:
 def _fields(raw: Raw) -> Shape:
     known = [name for name in FIELD_NAMES if name in raw.table.column_names]
     columns = {name: {"column": name, "split": False} for name in known}
-    return Shape(raw.table, raw.rows, columns, "every field is taken as it stands")
+    return Shape(raw.table, raw.rows, columns, {"": "every field is taken as it stands"})
 
 
 def _plain(raw: Raw) -> Shape:
@@ -55,7 +55,7 @@ def _plain(raw: Raw) -> Shape:
     price = find(table.column_names, "price", "regular price", "preis", "价格")
     columns = {**columns, **content(title, price)}
     where = f"images are in {', '.join(map(repr, image_names))}" if image_names else "no column holds images"
-    return Shape(table, raw.rows, columns, f"{why}; {where}", notes=notes)
+    return Shape(table, raw.rows, columns, {"ProductId": why, "PicName": where}, notes=notes)
 
 
 def _family(names: list[str]) -> list[str]:

@@ -28,8 +28,8 @@ class Shape:
     grouped : bool
         Several records are one product: a record without an image is dropped where its product has one elsewhere,
         and an image comes once per product.
-    why : str
-        What was decided, for people.
+    why : mapping
+        What was decided, for people, under the field that it decides.
     notes : list of dict
         Records for a findings frame.
     clean : callable, optional
@@ -39,7 +39,7 @@ class Shape:
     table: pa.Table
     rows: pa.Array
     columns: Mapping[str, Any]
-    why: str
+    why: Mapping[str, str]
     grouped: bool = False
     notes: list[dict[str, Any]] = field(default_factory=list)
     clean: Callable[[pl.Expr], pl.Expr] | None = None

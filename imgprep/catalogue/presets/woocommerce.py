@@ -34,7 +34,7 @@ def _shape(raw: Raw) -> Shape:
     columns = {"PicName": images, **({"ProductId": key} if key else {}), **content(name, price)}
     if parent is not None and table[parent].null_count < table.num_rows:
         why += "; variations stay products of their own, with what they have from their Parent"
-    return Shape(table, raw.rows, columns, why, grouped=True)
+    return Shape(table, raw.rows, columns, {"ProductId": why}, grouped=True)
 
 
 def _inherited(table: object, parent: str, sku: str | None, number: str | None) -> object:
