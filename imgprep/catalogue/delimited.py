@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from imgprep.catalogue.encoding import SAMPLE_BYTES, is_utf8, sniff_delimiter, sniff_encoding
-from imgprep.catalogue.quotes import Signs, count_signs, never_closed, swallowed
+from imgprep.catalogue.quotes import Signs, count_signs, ends_closed, never_closed, swallowed
 from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
@@ -64,8 +64,9 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     names, notes = distinct_names(first)
     how = f"{encoding}, {_NAMES.get(delimiter, repr(delimiter))}-separated"
     signs = count_signs(path)
-    # With an odd number of quotes, some quote may never be closed.
-    table = _fast(path, encoding, delimiter, len(names), skip, signs=signs) if signs.quotes % 2 == 0 else None
+    table = _fast(path, encoding, delimiter, len(names), skip, signs=signs)
+    if table is not None and not ends_closed(path, table, encoding, delimiter):
+        table = None
     if table is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was good; what comes later decides between another encoding and damage.
         encoding = sniff_encoding(path.read_bytes())
@@ -151,7 +152,7 @@ def _careful(
         for _ in range(skip):
             file.readline()
         # A line of our own behind the last one is a record of its own, unless a quote is still open there.
-        lines = chain((line.replace("\0", "") for line in file), [_END])
+        lines = chain(file, [_END])
         source = (cells for cells in _records(lines, delimiter) if cells)
         next(source, None)
         number = 0

@@ -17,6 +17,9 @@ from imgprep.findings import Severity
 #: Counted at a time: what fits into a processor's cache.
 _COUNTED_BYTES = 1 << 18
 
+#: A mark at the start says the order of bytes; the end of the file has none.
+_PLAIN_NAMES = {"utf-8-sig": "utf-8"}
+
 RULE = "quote-left-open"
 _FIX = "close the quote (or double it where it means inches), and load the export again"
 
@@ -27,7 +30,6 @@ class Signs:
 
     lines: int
     """Line feeds, and one more where the last line has none."""
-    quotes: int
     carriages: int
 
     def fits(self, records: int) -> bool:
@@ -36,8 +38,8 @@ class Signs:
 
 
 def count_signs(path: Path) -> Signs:
-    """Count line feeds, quotes and carriage returns of the bytes of a file."""
-    counts = dict.fromkeys(b'\n"\r', 0)
+    """Count line feeds and carriage returns of the bytes of a file."""
+    counts = dict.fromkeys(b"\n\r", 0)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         signs = np.frombuffer(content, np.uint8)
         for start in range(0, len(signs), _COUNTED_BYTES):
@@ -46,7 +48,26 @@ def count_signs(path: Path) -> Signs:
                 counts[sign] += int(np.count_nonzero(piece == sign))
         ended = signs[-1] == ord("\n")
         del signs, piece  # or the map could not be closed
-    return Signs(counts[ord("\n")] + (not ended), counts[ord('"')], counts[ord("\r")])
+    return Signs(counts[ord("\n")] + (not ended), counts[ord("\r")])
+
+
+def ends_closed(path: Path, table: pa.Table, encoding: str, delimiter: str) -> bool:
+    """Whether the file ends with the last cell of its table as it stands, or in quotes: then no quote is open there.
+
+    An open quote runs to the end of the file, so that this is the one place to look. False may also mean that the
+    cell is written in an unusual way.
+    """
+    if not table.num_rows:
+        return False
+    cell = table.column(table.num_columns - 1)[-1].as_py() or ""
+    quoted = '"' + cell.replace('"', '""') + '"'
+    size = 4 * (len(quoted) + 2) + 64
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        tail = file.read()
+    # Cut to whole characters of any encoding; what the first ones are is of no interest.
+    text = tail[len(tail) % 4 :].decode(_PLAIN_NAMES.get(encoding, encoding), errors="replace").rstrip("\r\n")
+    return text.endswith((delimiter + cell, "\n" + cell, "\r" + cell, delimiter + quoted, "\n" + quoted, "\r" + quoted))
 
 
 def never_closed(row: int, cells: list[str]) -> dict[str, Any]:

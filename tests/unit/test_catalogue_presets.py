@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-
 from exports_made import CDN, GOOGLE, MAGENTO, WOO, delimited, load, pairs, said, shopify
+
 from imgprep.catalogue import load_catalogue
 from imgprep.catalogue.presets import PRESETS
 from imgprep.errors import CatalogueError
@@ -161,7 +161,9 @@ def test_woocommerce_takes_the_id_where_the_sku_would_merge_products_or_is_missi
     ]
     catalogue = load(tmp_path, delimited(WOO, records))
     assert catalogue["ProductId"].tolist() == ["10", "11", "12"]
-    assert "'SKU' " in catalogue.attrs["preset"]["why"] and "'ID' is the product's key" in catalogue.attrs["preset"]["why"]
+    assert (
+        "'SKU' " in catalogue.attrs["preset"]["why"] and "'ID' is the product's key" in catalogue.attrs["preset"]["why"]
+    )
 
 
 # Magento

@@ -78,7 +78,9 @@ def _shape(raw: Raw) -> Shape:
         )
     images = [image, *([variant_image] if variant_image else [])]
     columns = {"ProductId": handle, "PicName": images, **content(find(names, *TITLE), find(names, *PRICE))}
-    return Shape(frame.to_arrow().cast(raw.table.schema), raw.rows, columns, {"ProductId": why}, grouped=True, notes=notes)
+    return Shape(
+        frame.to_arrow().cast(raw.table.schema), raw.rows, columns, {"ProductId": why}, grouped=True, notes=notes
+    )
 
 
 SHOPIFY = Preset("shopify", _looks, _shape)
