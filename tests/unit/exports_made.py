@@ -44,5 +44,5 @@ def said(catalogue, rule):
 def pairs(catalogue):
     """(record, product, image) of each row; the images by the last part of their address where they have one."""
     images = catalogue["image_url"] if "image_url" in catalogue else catalogue["PicName"]
-    short = [None if image != image or image is None else image.rpartition("/")[2] for image in images]
+    short = [image.rpartition("/")[2] if isinstance(image, str) else None for image in images]
     return list(zip(catalogue["row"].tolist(), catalogue["ProductId"].tolist(), short, strict=True))
