@@ -44,15 +44,18 @@ class Pattern:
     text: str
     column: str
     regex: re.Pattern[str]
+    anywhere: bool
 
-    def read(self, name: str) -> tuple[str, int | None] | None:
-        """Return what stands in the column's place, and the number, or None."""
+    def read(self, name: str) -> Iterator[tuple[str, int | None]]:
+        """Yield what may stand in the column's place, and the number."""
         stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
-        found = self.regex.fullmatch(stem if "/" in self.text else stem.rpartition("/")[2])
-        if found is None:
-            return None
-        number = found.groupdict().get("n")
-        return found["value"], int(number) if number else None
+        stem = stem if "/" in self.text else stem.rpartition("/")[2]
+        # Where anything may come first, nobody knows which dash is the one before the id: each is tried.
+        for start in range(len(stem) if self.anywhere else 1):
+            found = self.regex.fullmatch(stem, start)
+            if found is not None:
+                number = found.groupdict().get("n")
+                yield found["value"], int(number) if number else None
 
 
 def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
@@ -74,11 +77,13 @@ def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
 
     Examples
     --------
-    >>> parse_pattern("{ProductId}_{n}", ["ProductId"]).read("shoot/A_1_2.jpg")
-    ('A_1', 2)
+    >>> list(parse_pattern("{ProductId}_{n}", ["ProductId"]).read("shoot/A_1_2.jpg"))
+    [('A_1', 2)]
     """
-    known, parts, column, at = set(columns), [], "", 0
-    for place in _PLACE.finditer(text):
+    known, parts, column = set(columns), [], ""
+    anywhere = text.startswith("{any}")
+    at = len("{any}") if anywhere else 0
+    for place in _PLACE.finditer(text, at):
         parts.append(re.escape(text[at : place.start()]))
         at, name = place.end(), place[1]
         if name == "n" and "(?P<n>" not in "".join(parts):
@@ -94,7 +99,7 @@ def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
     if not column:
         raise CatalogueError(f"pattern {text!r}: names no column; write one in braces, such as {{ProductId}}_{{n}}")
     regex = re.compile("".join(parts) + re.escape(text[at:]), re.IGNORECASE | re.DOTALL)
-    return Pattern(text, column, regex)
+    return Pattern(text, column, regex, anywhere)
 
 
 class Names:
@@ -140,13 +145,11 @@ def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[st
     """Return the products that a file's name may mean, by every pattern; only the surest kind is kept."""
     found: dict[str, Candidate] = {}
     for pattern in patterns:
-        read = pattern.read(name)
-        if read is None:
-            continue
-        for product, confidence, how in names[pattern.column].find(read[0]):
-            told = f"pattern {pattern.text}" + (f", {how}" if how else "")
-            if product not in found or found[product].confidence < confidence:
-                found[product] = Candidate(product, confidence, told, read[1])
+        for value, number in pattern.read(name):
+            for product, confidence, how in names[pattern.column].find(value):
+                told = f"pattern {pattern.text}" + (f", {how}" if how else "")
+                if product not in found or found[product].confidence < confidence:
+                    found[product] = Candidate(product, confidence, told, number)
     best = max((each.confidence for each in found.values()), default=0.0)
     # A name that fits exactly needs no guesses beside it.
     return [each for each in found.values() if each.confidence == best]

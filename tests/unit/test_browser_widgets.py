@@ -1,6 +1,8 @@
 """The findings browser and the match panel, without a browser: what the traits do is what a click would do."""
 
 import re
+import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -194,3 +196,13 @@ def test_hostile_titles_are_text_in_the_panel(panel):
     panel._search.value = "script"
     assert panel._offers.cards[0]["title"].startswith("<script>"), "set as text in the browser, see cards.mjs"
     assert not re.search(r"<(script|img)", panel._told.value)
+
+
+def test_the_cards_under_node():
+    playwright = pytest.importorskip("playwright")
+    node = Path(playwright.__file__).parent / "driver" / "node"
+    if not node.exists():
+        pytest.skip("no node")
+    file = Path(__file__).parents[1] / "browser" / "cards.test.mjs"
+    done = subprocess.run([node, "--test", file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout

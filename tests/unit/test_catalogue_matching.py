@@ -56,6 +56,15 @@ def test_a_pattern_may_name_another_column(folder):
     assert found(matches) == {"4006381333931_1.jpg": ("A", "matched")}
 
 
+def test_whatever_comes_first_the_id_is_found(folder):
+    put(folder, "t-shirts-CL-0001-2.jpg", "a-b-c-9-3.jpg", "CL-0001-4.jpg")
+    matches = ip.match_files(folder, shop("CL-0001", "9"), "{any}-{ProductId}-{n}")
+    assert found(matches) == {
+        "t-shirts-CL-0001-2.jpg": ("CL-0001", "matched"), "a-b-c-9-3.jpg": ("9", "matched"),
+        "CL-0001-4.jpg": ("", "unmatched"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("pattern", ["{n}", "{sku}_{n}", "{ProductId}_{ProductId}", "plain", ""])
 def test_a_pattern_that_names_no_column_is_refused(folder, pattern):
     with pytest.raises(CatalogueError, match="pattern"):
