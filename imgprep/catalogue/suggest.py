@@ -145,7 +145,8 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """
     records = []
     # What imgprep added on loading is no column of the export.
-    source = [name for name in frame.columns if name not in ("row", "image_url")]
+    made = frame.attrs.get("preset", {}).get("columns", {})
+    source = [name for name in frame.columns if name not in ("row", "image_url") and made.get(name, name) == name]
     for name in source:
         texts = frame[name].iloc[:LOOKED_AT].dropna().astype("str")
         values = texts[texts.str.strip() != ""].tolist()

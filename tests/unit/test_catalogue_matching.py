@@ -215,3 +215,9 @@ def test_the_command_keeps_the_map_and_writes_the_catalogue(folder, tmp_path):
     assert ip.load_catalogue(out)["PicName"].tolist()[:2] == ["001_1.jpg", "001_2.jpg"]
     ip.write_matches(decide(ip.read_matches(kept), "IMG_1.jpg", "002"), kept)
     assert subprocess.run(call, capture_output=True, timeout=120, cwd=tmp_path).returncode == 0
+
+
+def test_what_loading_made_is_not_suggested_as_a_column_of_the_export(tmp_path):
+    (tmp_path / "c.csv").write_text("sku,image\n001,a.jpg\n002,b.jpg\n", encoding="utf-8")
+    suggested = ip.suggest_columns(ip.load_catalogue(tmp_path / "c.csv", preset="plain"))
+    assert suggested[["field", "column"]].values.tolist() == [["ProductId", "sku"], ["PicName", "image"]]
