@@ -38,9 +38,9 @@ COLUMNS = ["ProductId", "PicName", "CategoryId", "IntAttr", "StrAttr", "CustomCo
 CATEGORIES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, 88888888]
 
 
-def make_csv(path: Path, rows: int = ROWS) -> dict[str, int]:
-    """Write the catalogue, and return rule → faults in it."""
-    index = pl.int_range(rows, eager=True).alias("i")
+def make_csv(path: Path, rows: int = ROWS, *, first: int = 0) -> dict[str, int]:
+    """Write the catalogue, or from row `first` on more of it, and return rule → faults in these rows."""
+    index = pl.int_range(first, first + rows, eager=True).alias("i")
     frame = pl.DataFrame({"i": index}).with_columns(
         ProductId=pl.format("CL-{}", (pl.col("i") // 2).cast(pl.String).str.zfill(8)),
         PicName=pl.format("dress_{}_{}.jpg", (pl.col("i") // 2).cast(pl.String).str.zfill(8), pl.col("i") % 2),
@@ -61,7 +61,8 @@ def make_csv(path: Path, rows: int = ROWS) -> dict[str, int]:
             text = pl.format(value, *[pl.col("i")] * value.count("{}"))
         frame = frame.with_columns(pl.when(kind == place).then(text).otherwise(column).alias(column))
     counts = frame.select(kind=kind).drop_nulls().group_by("kind").len()
-    frame.select(COLUMNS).write_csv(path)
+    with path.open("ab" if first else "wb") as file:
+        frame.select(COLUMNS).write_csv(file, include_header=not first)
     return {kinds[number]: count for number, count in counts.iter_rows()}
 
 
@@ -121,6 +122,14 @@ def _peak(what: str, path: Path) -> tuple[float, float, float]:
     return float(out[0]), float(out[1]), float(out[2])
 
 
+def peak_mb() -> float:
+    """Return the peak memory of this process."""
+    # Not ru_maxrss, which a child inherits from the process that started it.
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
+
+
 def _only(what: str, path: Path) -> None:
     import imgprep as ip
 
@@ -129,11 +138,7 @@ def _only(what: str, path: Path) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     do(path)
     end, cpu_end = time.perf_counter(), time.process_time()
-    # Not ru_maxrss, which a child inherits from the process that started it.
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-    peak = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
-    print(f"{end - start:.3f} {cpu_end - cpu:.3f} {peak:.0f}")
+    print(f"{end - start:.3f} {cpu_end - cpu:.3f} {peak_mb():.0f}")
 
 
 def main(rows: int = ROWS) -> None:

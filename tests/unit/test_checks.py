@@ -194,6 +194,10 @@ def test_without_facts_no_image_is_called_fine_or_missing():
         ("trademark", 4096, "image-too-large"),
         ("fabric", 4096, None),
         ("generic", 100, None),
+        ("generic", 99, "image-too-small"),
+        ("furniture", 99, "image-too-small"),
+        ("hardware", 4097, "image-too-large"),
+        ("product", 4096, None),
     ],
 )
 def test_image_limits_follow_the_service_type(service, width, rule):
@@ -204,6 +208,14 @@ def test_image_limits_follow_the_service_type(service, width, rule):
 def test_the_category_is_a_note_where_the_service_overwrites_it():
     found = check(rows({"CategoryId": "17"}), service="generic")
     assert found["severity"].tolist() == ["info"]
+
+
+def test_every_service_type_has_every_rule_and_one_that_is_none_names_the_nearest():
+    wanted = {rule.id for rule in RULES}
+    for service in ("product", "generic", "furniture", "hardware", "fabric", "trademark"):
+        assert set(check(rows({}), service=service).attrs["ran"]["rule"]) == wanted
+    with pytest.raises(ConfigError, match="did you mean fabric"):
+        check(rows({}), service="fabrik")
 
 
 def test_a_region_is_judged_in_the_upright_frame():
@@ -389,6 +401,20 @@ def test_fixes_are_mechanical_logged_and_taken_back():
     pd.testing.assert_frame_equal(undo_fixes(fixed, log), shop)
     with pytest.raises(CatalogueError, match="row 5"):
         undo_fixes(shop, log)
+
+
+def test_each_fix_can_be_taken_back_alone_and_the_others_stay():
+    shop = rows({"PicName": "/x//a.jpg ", "CategoryId": "3.0", "Crop": "no"}, {"PicName": "b.jpg", "IntAttr": "5.0"})
+    fixed, log = apply_fixes(shop, check(shop))
+    assert len(log) >= 5 and log["rule"].nunique() >= 5
+    for field in ("CategoryId", "Crop", "IntAttr"):
+        back = undo_fixes(fixed, log[log["field"] == field])
+        changed = [name for name in fixed if not back[name].equals(fixed[name])]
+        assert changed == [field] and back[field].equals(shop[field])
+    again = fixed
+    for step in reversed(range(len(log))):  # one by one, from the last to the first
+        again = undo_fixes(again, log.iloc[[step]])
+    pd.testing.assert_frame_equal(again, shop)
 
 
 def test_no_fix_is_offered_that_needs_judgement():
