@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import random
 import sys
 import time
@@ -10,10 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from imgprep.regions import Region
-from imgprep.suggest import suggest_region
+from imgprep.suggest import SIDE, find_model, suggest_region
+from imgprep.suggest.ground import differs, fit_ground
+from imgprep.suggest.model import salient
+from imgprep.suggest.parts import box_of
 
 SIZE = (900, 1200)
 KINDS = ("white", "gradient", "pale", "soft shadow", "hard shadow", "clutter", "several", "edge")
@@ -125,7 +131,6 @@ def _whole(image: Image.Image) -> Region:
 def _opencv_grabcut(image: Image.Image) -> Region:
     """grabCut as its tutorial has it: a centred rectangle, five rounds."""
     import cv2
-    import numpy as np
 
     small = image.copy()
     small.thumbnail((300, 300))
@@ -136,7 +141,28 @@ def _opencv_grabcut(image: Image.Image) -> Region:
     if found[2] == 0:
         return _whole(image)
     x, y, wide, high = found
-    region = Region(x1=x, y1=y, x2=x + wide, y2=y + high)
+    return _enlarged((x, y, x + wide, y + high), small, image)
+
+
+def _border(image: Image.Image) -> Region:
+    """Our model of the ground without any refinement."""
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    colours = np.asarray(small.convert("YCbCr"), dtype=np.float64)
+    return _enlarged(box_of(differs(colours, fit_ground(colours))[0]), small, image)
+
+
+def _model_alone(image: Image.Image, model: str) -> Region:
+    small = image.copy()
+    small.thumbnail((320, 320), Image.Resampling.BOX)
+    mask = salient(np.asarray(small), model)
+    return _enlarged(box_of(mask) if mask is not None else None, small, image)
+
+
+def _enlarged(box: tuple[int, int, int, int] | None, small: Image.Image, image: Image.Image) -> Region:
+    if box is None:
+        return _whole(image)
+    region = Region(x1=box[0], y1=box[1], x2=box[2], y2=box[3])
     return region.scaled(image.width / small.width, image.height / small.height, width=image.width, height=image.height)
 
 
@@ -153,12 +179,22 @@ def main(argv: list[str] | None = None) -> None:
     count = int((argv or ["12"])[0])
     methods: dict[str, Callable[[Image.Image], Region]] = {
         "imgprep": lambda image: suggest_region(image)[0],
+        "border model alone": _border,
         "trim by corner colour": _trim,
     }
     if importlib.util.find_spec("cv2"):
         methods["grabCut alone"] = _opencv_grabcut
+        # OpenCV's saliency lives in opencv-contrib, which is no dependency.
+        if not hasattr(importlib.import_module("cv2"), "saliency"):
+            print("(this OpenCV has no saliency module: no row for it; needs opencv-contrib)")
     else:
         print("(OpenCV is not installed: no refinement, no grabCut row)")
+    model = os.environ.get("IMGPREP_SALIENCY_MODEL") or find_model()
+    if model:
+        methods["imgprep with u2netp"] = lambda image: suggest_region(image, model=model)[0]
+        methods["u2netp alone"] = lambda image: _model_alone(image, str(model))
+    else:
+        print("(no u2netp.onnx: no rows with a model; see imgprep.find_model, or set IMGPREP_SALIENCY_MODEL)")
     print(f"{count} images a kind, {SIZE[0]}×{SIZE[1]}; mean IoU / share over 0.9")
     print(f"{'':24}" + "".join(f"{kind:>14}" for kind in KINDS) + f"{'CPU ms (median)':>18}")
     shots = {kind: [made_shot(kind, seed) for seed in range(count)] for kind in KINDS}
@@ -173,6 +209,18 @@ def main(argv: list[str] | None = None) -> None:
                 scores.append(found.iou(truth))
             cells.append(f"{mean(scores):.2f} / {mean(score > 0.9 for score in scores):.2f}")
         print(f"{name:24}" + "".join(f"{cell:>14}" for cell in cells) + f"{median(times):18.0f}")
+    _confidences([shot for kind in KINDS for shot in shots[kind]])
+
+
+def _confidences(shots: list[tuple[Image.Image, Region]]) -> None:
+    """Does confidence rank? Shots by it, with what became of them."""
+    told = [(suggest_region(image), truth) for image, truth in shots]
+    print(f"\n{'confidence':24}{'images':>14}{'mean IoU':>14}{'over 0.9':>14}")
+    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.95), (0.95, 1.01)):
+        scores = [region.iou(truth) for (region, sure), truth in told if low <= sure < high]
+        if scores:
+            share = mean(score > 0.9 for score in scores)
+            print(f"{f'{low:.2f} to {min(high, 1):.2f}':24}{len(scores):14}{mean(scores):14.2f}{share:14.2f}")
 
 
 def sheet(folder: Path, out: Path, *, columns: int = 12, limit: int = 48) -> None:

@@ -1,0 +1,148 @@
+"""The ground, modelled from the pixels along the image's edge, and what differs from it, cast shadows apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgprep.suggest.parts import Mask, box_of
+
+RIM = 4
+"""Pixels of the small copy within which a shadow's sharp edge lies from its even inside."""
+
+GREYISH = 0.35
+"""Share of shadow-coloured pixels above which the subject itself is grey, and rims are not told from it."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the ground looks like, and how well that is known."""
+
+    model: Floats  # colour expected at each pixel if it is ground: height × width × 3, YCbCr
+    spread: Floats  # how much ground differs from it, per channel
+    share: float  # of the edge's pixels that fit
+
+
+def fit_ground(colours: Floats) -> Ground:
+    """Fit a quadratic surface per channel to the pixels along the edge, leaving out those that do not belong."""
+    height, width = colours.shape[:2]
+    band = max(2, round(0.03 * min(height, width)))
+    edge = np.ones((height, width), dtype=bool)
+    edge[band:-band, band:-band] = False
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    known, seen = terms[edge], colours[edge]
+    # Start from the commonest colour of the edge: a subject that touches the edge must not pull the surface.
+    keep = np.linalg.norm(seen - _mode(seen), axis=1)
+    inside = keep <= max(40.0, float(np.median(keep)))
+    factors = np.zeros((6, 3))
+    for _ in range(6):
+        few = slice(0, 3) if inside.mean() < 0.5 else slice(0, 6)
+        factors[:] = 0
+        factors[few] = np.linalg.lstsq(known[inside][:, few], seen[inside], rcond=None)[0]
+        off = np.abs(seen - known @ factors)
+        spread = np.maximum(1.4826 * np.median(off[inside], axis=0), (1.6, 0.9, 0.9))
+        now = (off / spread).max(axis=1) < 4.5
+        if now.sum() < 0.15 * len(now) or (now == inside).all():
+            break
+        inside = now
+    return Ground(terms @ factors, spread, float(inside.mean()))
+
+
+def _mode(colours: Floats) -> Floats:
+    """Return the mean of the fullest cell of a coarse colour grid."""
+    cells = (colours // 24).astype(np.int64) @ np.array([256, 16, 1])
+    values, counts = np.unique(cells, return_counts=True)
+    result: Floats = colours[cells == values[counts.argmax()]].mean(axis=0)
+    return result
+
+
+def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
+    """Return where the subject is, the same with its shadows, and how far each pixel is off the ground, in spreads.
+
+    Shadows are left out of the first, also those with a sharp edge.
+    """
+    off = (colours - ground.model) / ground.spread
+    raw = np.sqrt(0.7 * off[..., 0] ** 2 + off[..., 1] ** 2 + off[..., 2] ** 2)
+    shade = _shadow(colours, ground)
+    distance = np.where(shade, raw * 0.15, raw)
+    smooth = _blur(distance)
+    level = float(np.clip(_otsu(np.minimum(smooth, 60.0)) * 0.45, 4.0, 12.0))
+    mask = smooth > level
+    # Blurring keeps noise out but makes the mask a pixel too wide on every side.
+    tight = mask & (distance > level)
+    if tight.sum() > 0.5 * mask.sum():
+        mask = tight
+    return _without_rims(mask, shade & (raw > level), colours, ground), mask | (shade & (raw > level)), smooth
+
+
+def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
+    """Take the sharp edges of cast shadows out of `mask`: shadow-coloured, and beside a shadow's even inside."""
+    ratio, hue = _tone(colours, ground)
+    toned = mask & (ratio > 0.5) & (ratio < 0.995) & (hue < 5)
+    if toned.sum() >= GREYISH * mask.sum():
+        return mask
+    inside = grown(shrunk(shade, 1), 1 + RIM)
+    rest = mask & ~(toned & inside)
+    rest &= grown(shrunk(rest, 1), 1)
+    before, after = box_of(mask), box_of(rest)
+    if before is None or after is None or _area(after) < 0.6 * _area(before):
+        return mask
+    return rest
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def grown(mask: Mask, pixels: int) -> Mask:
+    """Return `mask` widened by so many pixels up, down, left and right."""
+    for _ in range(pixels):
+        wide = np.pad(mask, 1)
+        mask = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+    return mask
+
+
+def shrunk(mask: Mask, pixels: int) -> Mask:
+    """Return `mask` narrowed by so many pixels on every side."""
+    return ~grown(~mask, pixels)
+
+
+def _tone(colours: Floats, ground: Ground) -> tuple[Floats, Floats]:
+    """Return the light of each pixel over that of the ground, and how far its hue is off a darker ground's."""
+    ratio = colours[..., 0] / np.maximum(ground.model[..., 0], 1.0)
+    hue = np.abs((colours[..., 1:] - 128) - (ground.model[..., 1:] - 128) * ratio[..., None]).max(axis=-1)
+    return ratio, hue
+
+
+def _shadow(colours: Floats, ground: Ground) -> Mask:
+    """Tell shadow: darker than the ground by a limited share, of the ground's hue, and without a sharp edge."""
+    ratio, hue = _tone(colours, ground)
+    down, right = np.gradient(colours[..., 0])
+    steep = _blur(np.hypot(down, right) / np.maximum(ground.model[..., 0], 1.0))
+    result: Mask = (ratio > 0.55) & (ratio < 0.995) & (hue < 3.5) & (steep < 0.035)
+    return result
+
+
+def _blur(values: Floats) -> Floats:
+    """Return the mean over 3 × 3 pixels."""
+    padded = np.pad(values, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    result: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9.0
+    return result
+
+
+def _otsu(values: Floats) -> float:
+    """Return the level that parts `values` into the two tightest groups."""
+    counts, edges = np.histogram(values, bins=128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    total = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = below * above * (total / below - (total[-1] - total) / above) ** 2
+    return float(centres[int(np.nan_to_num(apart).argmax())])

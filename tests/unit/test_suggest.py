@@ -1,0 +1,91 @@
+"""Suggestions: the subject and not its shadow, the same each time, and honest about what was not found."""
+
+import doctest
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from imgprep import Region, RegionError, suggest_region
+from imgprep.suggest import confidence, find_model, model
+
+SIZE = (600, 800)
+BOX = Region(x1=150, y1=200, x2=420, y2=640)
+
+
+def shot(ground=(250, 250, 250), subject=(40, 80, 150), shadow=None, blur=0.0):
+    """A textured subject at BOX, its shadow to the lower right, grain over all."""
+    rng = np.random.default_rng(3)
+    image = Image.new("RGB", SIZE, ground)
+    if shadow is not None:
+        dark = Image.new("L", SIZE)
+        dark.paste(90, (BOX.x1 + shadow, BOX.y1 + shadow, BOX.x2 + shadow, BOX.y2 + shadow))
+        image.paste((20, 20, 24), mask=dark.filter(ImageFilter.GaussianBlur(blur)))
+    folds = rng.normal(0, 14, (BOX.height // 8, BOX.width // 8))
+    cloth = Image.fromarray(folds.clip(-30, 30).astype("float32")).resize((BOX.width, BOX.height))
+    image.paste(
+        Image.fromarray((np.asarray(cloth)[..., None] + subject).clip(0, 255).astype("uint8")), (BOX.x1, BOX.y1)
+    )
+    grain = np.asarray(image, dtype=float) + rng.normal(0, 1.5, (SIZE[1], SIZE[0], 1))
+    return Image.fromarray(grain.clip(0, 255).astype("uint8"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ground": (170, 175, 172)},
+        {"subject": (225, 222, 218)},
+        {"shadow": 40, "blur": 20.0},
+        {"shadow": 40},
+    ],
+    ids=["white", "grey", "pale on pale", "soft shadow", "hard shadow"],
+)
+def test_the_subject_is_found_and_its_shadow_left_out(options):
+    region, sure = suggest_region(shot(**options))
+    assert region.iou(BOX) > 0.93
+    assert 0 < sure <= 1
+
+
+def test_nothing_on_plain_ground_is_the_whole_image_and_no_confidence():
+    assert suggest_region(Image.new("RGB", SIZE, "white")) == (Region(x1=0, y1=0, x2=600, y2=800), 0.0)
+    assert suggest_region(Image.new("RGB", (3, 3), "red"))[1] == 0.0
+
+
+def test_the_same_image_gives_the_same_suggestion():
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (80, 60, 3), dtype="uint8")).resize(SIZE)
+    assert suggest_region(noise) == suggest_region(noise)
+
+
+def test_a_turned_file_is_suggested_in_the_upright_frame(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    shot().rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert suggest_region(tmp_path / "turned.jpg")[0].iou(BOX) > 0.93
+
+
+def test_confidence_is_lower_where_the_box_hangs_on_the_shadow():
+    clear, doubtful = (suggest_region(shot(**options))[1] for options in ({}, {"shadow": 40, "blur": 20.0}))
+    assert doubtful < clear
+
+
+def test_without_opencv_the_ground_model_answers_alone(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert suggest_region(shot())[0].iou(BOX) > 0.93
+    assert find_model() is None
+
+
+def test_another_model_than_the_pinned_one_is_refused(tmp_path):
+    other = tmp_path / "u2netp.onnx"
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (80, 60, 3), dtype="uint8")).resize(SIZE)
+    with pytest.raises(RegionError, match="cannot be read"):
+        suggest_region(noise, model=other)
+    other.write_bytes(b"another model")
+    with pytest.raises(RegionError, match="not the pinned"):
+        suggest_region(noise, model=other)
+
+
+def test_examples_in_the_docstrings_hold():
+    import imgprep.suggest
+
+    assert sum(doctest.testmod(module).failed for module in (imgprep.suggest, confidence, model)) == 0
