@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import polars as pl
 
 from imgprep.checks.rules import Rule
@@ -9,6 +10,7 @@ from imgprep.checks.sheet import Sheet
 from imgprep.checks.texts import place
 from imgprep.fields import Operation
 from imgprep.findings import Basis, Severity
+from imgprep.region_order import detect_swapped_regions
 
 #: What an ADD carries beside its key.
 PAYLOAD = ("CategoryId", "IntAttr", "StrAttr", "CustomContent", "Crop", "Region")
@@ -91,30 +93,28 @@ def _twins(sheet: Sheet) -> pl.DataFrame:
 
 
 def _swapped(sheet: Sheet) -> pl.DataFrame:
-    """Regions legal under both orders, in a batch whose other regions are only legal as x1,y1,x2,y2."""
-    known = sheet.rows.filter(
-        _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null() & pl.col("width").is_not_null()
-    ).with_columns(
-        wire=(pl.col("x1") >= 0)
-        & (pl.col("x1") < pl.col("x2"))
-        & (pl.col("y1") >= 0)
-        & (pl.col("y1") < pl.col("y2"))
-        & (pl.col("x2") <= pl.col("width"))
-        & (pl.col("y2") <= pl.col("height")),
-        # As x1,y1,x2,y2 the second number of the wire is y1, the third x2.
-        other_order=(pl.col("x1") >= 0)
-        & (pl.col("x1") < pl.col("y1"))
-        & (pl.col("x2") >= 0)
-        & (pl.col("x2") < pl.col("y2"))
-        & (pl.col("y1") <= pl.col("width"))
-        & (pl.col("y2") <= pl.col("height")),
+    """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
+    known = sheet.rows.filter(_IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null())
+    x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
+    impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
+    if known.filter(impossible.fill_null((x1 >= x2) | (y1 >= y2))).height < MIN_DECIDED:
+        return _NONE  # nothing can settle the order, as in nearly every batch
+    # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
+    kinds = known.select("region", "width", "height").unique(maintain_order=True).with_row_index("kind")
+    keys = kinds["kind"].cast(pl.String).to_list()
+    facts = pd.DataFrame({"PicName": keys, "width": kinds["width"].to_list(), "height": kinds["height"].to_list()})
+    judged = detect_swapped_regions(
+        pd.DataFrame({"PicName": keys, "Region": kinds["region"].to_list()}),
+        facts.astype({"width": "Int64", "height": "Int64"}),
     )
-    only_other = known.filter(~pl.col("wire") & pl.col("other_order")).height
-    only_wire = known.filter(pl.col("wire") & ~pl.col("other_order")).height
-    if only_other < MIN_DECIDED or only_other <= only_wire:
+    verdict = judged.attrs["verdict"].iloc[0]
+    if verdict["verdict"] != "swapped" or verdict["settled_swapped"] < MIN_DECIDED:
         return _NONE
-    both = known.filter(pl.col("wire") & pl.col("other_order"))
-    return both.select("_i", pl.lit(f"{only_other} of {only_other + only_wire}").alias("other"))
+    both = judged.loc[judged["impossible"].isna() & judged["impossible_swapped"].isna(), "PicName"].astype("int64")
+    doubtful = kinds.filter(pl.col("kind").is_in(both.to_list()))
+    found = known.join(doubtful, on=["region", "width", "height"], how="semi", nulls_equal=True, maintain_order="left")
+    settled = verdict["settled_swapped"], verdict["settled_swapped"] + verdict["settled_right"]
+    return found.select("_i", pl.lit(f"{settled[0]} of {settled[1]}").alias("other"))
 
 
 def _placeholders(sheet: Sheet) -> pl.DataFrame:
@@ -194,7 +194,6 @@ RULES: tuple[Rule, ...] = (
         message='Region "{region}": {other} regions that settle the order are x1,y1,x2,y2; the wire wants x1,x2,y1,y2',
         remedy="write them all as x1,x2,y1,y2",
         scope="add",
-        needs="facts",
         find=_swapped,
         value="region",
     ),

@@ -1,6 +1,8 @@
-"""Where subjects lie, how large they are, and how their regions came to be."""
+"""Where subjects lie, how large they are, and what became of suggestions."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -39,11 +41,40 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"covers": [f"{at * 10}–{at * 10 + 10} %" for at in range(10)], "regions": counts})
 
 
-def tally_suggestions(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count how regions came to be: ``how`` (drawn, accepted, edited, imported), ``regions``, ``share``."""
-    counts = regions.loc[regions["state"] == "region", "how"].value_counts().rename("regions")
-    frame = counts.rename_axis("how").reset_index()
-    return frame.assign(share=frame["regions"] / max(1, int(counts.sum())))
+FATES = ("accepted", "edited", "replaced", "rejected")
+"""What becomes of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
+
+_BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
+    """Count what became of suggestions, by the confidence they were offered with.
+
+    Parameters
+    ----------
+    suggestions : pandas.DataFrame
+        `RegionStore.suggestions`: ``confidence``, ``fate`` and ``iou``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per step of confidence, the least first: ``confidence``, ``accepted, edited, replaced, rejected,
+        suggestions`` (counts) and ``mean_iou`` (of the suggestion with what was saved; NA where nothing was). Other
+        fates are counted under ``suggestions`` alone.
+
+    Examples
+    --------
+    >>> told = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
+    >>> tally_suggestions(told)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
+    [['0.0–0.2', 0, 0, 1], ['0.8–1.0', 1, 1, 0]]
+    """
+    names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]
+    place = pd.cut(suggestions["confidence"].clip(0, 1), list(_BINS), labels=names, include_lowest=True)
+    counts = pd.crosstab(place, suggestions["fate"], dropna=False).reindex(index=names, columns=list(FATES))
+    frame = counts.fillna(0).astype("int64").rename_axis(columns=None)
+    frame["suggestions"] = place.value_counts().reindex(names).fillna(0).astype("int64")
+    frame["mean_iou"] = suggestions["iou"].groupby(place, observed=False).mean().reindex(names).astype("Float64")
+    return frame.rename_axis("confidence").reset_index().astype({"confidence": "str"})
 
 
 def _boxes(regions: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -9,7 +9,9 @@ matplotlib.use("Agg")
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
 
+import imgprep as ip
 from imgprep.charts import cause_style, plot_causes, plot_findings, plot_outcomes
 from imgprep.reports import CAUSES
 from imgprep.tallies import tally_causes, tally_outcomes
@@ -83,3 +85,34 @@ def test_charts_draw_where_they_are_told(runs):
     assert plot_findings(summary, ax=second) is second
     assert second.get_title() == "Findings by rule, 7 in all"
     assert len(plt.get_fignums()) == 1
+
+
+def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
+    told = pd.DataFrame(
+        {
+            "confidence": [0.95, 0.9, 1.0, 0.0, 0.5],
+            "fate": ["accepted", "accepted", "edited", "replaced", "of another version"],
+            "iou": [1.0, 1.0, 0.7, 0.1, None],
+        }
+    )
+    tally = ip.tally_suggestions(told)
+    assert tally["suggestions"].tolist() == [1, 0, 1, 0, 3]
+    assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
+    assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
+    ax = ip.plot_suggestions(tally)
+    assert ax.get_title() == "What became of 5 suggestions"
+    assert max(bar.get_width() for bar in ax.patches) == 100
+    empty = ip.tally_suggestions(told.iloc[:0])
+    assert empty["suggestions"].sum() == 0
+    assert ip.plot_suggestions(empty).get_title() == "What became of 0 suggestions"
+
+
+def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_path):
+    Image.new("RGB", (60, 80)).save(tmp_path / "a $x$.png")
+    batch = pd.DataFrame({"PicName": ["gone.png", "a $x$.png"], "Region": ["5,8,50,70", "5,8,50,70"]})
+    ax = ip.plot_region_order(ip.detect_swapped_regions(batch), tmp_path)
+    wire, other = (line.get_xydata() for line in ax.lines[:2])
+    assert (wire.min(axis=0).tolist(), wire.max(axis=0).tolist()) == ([15, 150], [24, 210])
+    assert (other.min(axis=0).tolist(), other.max(axis=0).tolist()) == ([15, 24], [150, 210])
+    assert ax.texts[0].get_text().startswith("a $x$.png")
+    ax.figure.canvas.draw()

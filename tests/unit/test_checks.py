@@ -239,6 +239,14 @@ def test_a_batch_of_swapped_regions_betrays_the_ones_that_fit_both_ways():
     assert found.loc[found["rule"] == "region-order-suspect", "row"].tolist() == [4, 5]
 
 
+def test_a_swapped_batch_is_told_without_the_images_too():
+    regions = [f"{400 + n},20,{500 + n},460" for n in range(8)] + ["20,300,200,460"]
+    shop = rows(*[{"PicName": f"{n}.jpg"} for n in range(9)]).assign(Region=regions)
+    found = check(shop).set_index("rule")
+    assert found.loc[["region-order-suspect"], "row"].tolist() == [9]
+    assert "8 of 8 regions" in found.loc["region-order-suspect", "message"]
+
+
 def test_a_placeholder_on_many_products_is_told():
     shop = pd.DataFrame([{**FINE, "ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(10)])
     looks = pd.concat([facts(PicName=f"{n}.jpg", digest="same") for n in range(10)])
