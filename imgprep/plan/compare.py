@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -85,7 +86,7 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
     chosen = compared(ignore)
     held = known_rows(None) if known is None else known
     rows = wanted.join(
-        held.rename({name: f"k_{name}" for name in held.columns if name not in _KEY}),
+        held.rename({name: f"k_{name}" for name in held.columns if name not in _KEY}).with_row_index("k_at"),
         on=_KEY,
         how="left",
         maintain_order="left",
@@ -101,7 +102,8 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
     changed = pl.col("_code").replace_strict(words, return_dtype=pl.String)
     add = pl.col("OperationType") == _ADD
     whole = pl.col("PicName").is_null()
-    products = held.select("ProductId").unique()["ProductId"]
+    asked = rows.filter(whole)["ProductId"].unique()
+    products = held.filter(pl.col("ProductId").is_in(asked.implode()))["ProductId"].unique()
     there = (
         pl.when(whole).then(pl.col("ProductId").is_in(products.implode())).otherwise(pl.col("k_state").is_not_null())
     )
@@ -154,6 +156,13 @@ def _differs(name: str) -> pl.Expr:
     return new.ne_missing(old)
 
 
+def not_spoken_of(judged: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `known` whose key no row of `judged` has; `compare` joined the two, and noted the places."""
+    free = np.ones(known.height, dtype=bool)
+    free[judged["k_at"].drop_nulls().to_numpy()] = False
+    return known.filter(pl.Series(free))
+
+
 def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return what is known and no longer in the catalogue: what may go, and what waits.
 
@@ -173,7 +182,7 @@ def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, 
         excluded: its old images stay until the new one is reconciled.
     """
     asked_whole = judged.filter((pl.col("OperationType") == _DELETE) & pl.col("PicName").is_null())
-    gone = known.join(judged.select(_KEY), on=_KEY, how="anti", maintain_order="left")
+    gone = not_spoken_of(judged, known)
     gone = gone.filter(~pl.col("ProductId").is_in(asked_whole["ProductId"].unique().implode()))
     # A row without ProductId may speak of any product that has an image of this name.
     nobody = judged.filter(pl.col("ProductId").fill_null("") == "")
@@ -186,7 +195,8 @@ def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, 
     waits = pl.col("ProductId").is_in(pending.implode()) | pl.col("PicName").is_in(names.implode())
     waiting = gone.filter(waits)
     going = gone.filter(~waits)
-    present = judged["ProductId"].drop_nulls().unique()
+    products = going["ProductId"].unique()
+    present = judged.filter(pl.col("ProductId").is_in(products.implode()))["ProductId"].unique()
     # A name that waits keeps its product from going as a whole.
     present = pl.concat([present, waiting["ProductId"]]).unique()
     return going.with_columns((~pl.col("ProductId").is_in(present.implode())).alias("whole")), waiting

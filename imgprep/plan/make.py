@@ -14,7 +14,7 @@ from imgprep.checks import check
 from imgprep.checks.limits import service_type
 from imgprep.fields import Operation, Service
 from imgprep.frames import to_pandas
-from imgprep.plan.compare import compare, gone_rows, known_rows
+from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, Plan
 from imgprep.plan.wanted import wanted_rows
 
@@ -159,7 +159,7 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     ).drop("state")
     judged = compare(wanted, now)
     key = ["ProductId", "PicName"]
-    gone = now.join(wanted, on=key, how="anti", maintain_order="left")
+    gone = not_spoken_of(judged, now)
     gone = gone.join(open_then, on=key, how="anti", maintain_order="left")
     stays = pl.concat([wanted["ProductId"], open_then["ProductId"]]).unique()
     going = gone.with_columns((~pl.col("ProductId").is_in(stays.implode())).alias("whole"))

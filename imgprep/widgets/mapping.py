@@ -29,6 +29,7 @@ SAMPLE, SHOWN, MOST_CATEGORIES = 200, 5, 60
 _UNUSED, _KEPT = "— not used —", "— as the map says —"
 _TEXT, _UNPLACED = "CustomContent", "— the service predicts it —"
 _ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", "IntAttr", "StrAttr", "Region", "Crop", "OperationType")
+_NOBODY = -1  # a dropdown shows the choice None as a blank
 _WIDE = {"description_width": "110px"}
 _CELL = "padding:2px 8px;border-bottom:1px solid #ddd;text-align:left;max-width:260px;overflow:hidden;" \
         "text-overflow:ellipsis;white-space:nowrap"  # fmt: skip
@@ -220,7 +221,9 @@ class MappingPanel:
         kept = said is not None and not (simple and column in self._names)
         options = [_UNUSED, *([_KEPT] if kept else []), *self._names]
         value = _KEPT if kept else column if column in self._names else _UNUSED
-        return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout={"width": "400px"})
+        return widgets.Dropdown(
+            options=options, value=value, description=field, style=_WIDE, layout={"flex": "0 0 400px"}
+        )
 
     def _options(self, field: str, column: str) -> dict[str, Any]:
         """What the map says besides what the panel shows, such as a default, or how numbers are rounded."""
@@ -239,11 +242,12 @@ class MappingPanel:
     def _show_categories(self) -> None:
         table = self.categories
         controls = []
-        choices = [(_UNPLACED, None), *((f"{name} ({number})", number) for number, name in CATEGORIES.items())]
+        choices = [(_UNPLACED, _NOBODY), *((f"{name} ({number})", number) for number, name in CATEGORIES.items())]
         for row in table.head(MOST_CATEGORIES).astype(object).where(table.notna(), None).to_dict("records"):
             value = None if row["CategoryId"] is None else int(row["CategoryId"])
             others = [] if value in (None, *CATEGORIES) else [(f"not in the reference ({value})", value)]
-            pick = widgets.Dropdown(options=[*choices, *others], value=value, layout={"width": "260px"})
+            pick = widgets.Dropdown(options=[*choices, *others], value=_NOBODY if value is None else value,
+                                    layout={"width": "260px"})  # fmt: skip
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
             label = f"{html.escape(row['value'])} <span style='color:#666'>{row['rows']:,} rows</span>"
             hint = f"{row['name']}? {row['why']}" if value is None and row["name"] else ""
@@ -254,8 +258,8 @@ class MappingPanel:
         self._placing.children = controls
         self._say_unplaced(table)
 
-    def _picked(self, name: str, number: int | None) -> None:
-        self._categories[name] = number
+    def _picked(self, name: str, number: int) -> None:
+        self._categories[name] = None if number == _NOBODY else number
         self._say_unplaced(self.categories)
         self.refresh()
 

@@ -1,0 +1,50 @@
+"""The commands around a plan: exports compared, stops that are confirmed, and a run taken back."""
+
+import json
+
+from tests.wire.test_cli import META, imgprep, sandbox, shop  # noqa: F401  fixtures
+
+COLLAPSED = "sku,image,title,type\n001,p1.jpg,Shirt 1,Tops\n"
+
+
+def lines_of(batch):
+    return [json.loads(line) for line in (batch / META).read_text(encoding="utf-8").splitlines()]
+
+
+def test_an_export_is_compared_with_the_last_one(imgprep, shop, tmp_path):  # noqa: F811
+    catalogue, _, columns = shop
+    assert imgprep("compare", catalogue, catalogue, "--columns", columns, json_out=True) == []
+    small = tmp_path / "small.csv"
+    small.write_text(COLLAPSED, encoding="utf-8")
+    picture = tmp_path / "drift.png"
+    words = ("compare", catalogue, small, "--columns", columns, "--picture", picture)
+    drift = imgprep(*words, code=1, json_out=True)
+    assert [(row["what"], row["verdict"]) for row in drift[:1]] == [("rows", "collapsed")]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_collapse_and_a_loss_are_confirmed_and_a_run_is_taken_back(imgprep, shop, tmp_path):  # noqa: F811
+    catalogue, photos, columns = shop
+    runs, first, second = tmp_path / "runs", tmp_path / "first", tmp_path / "second"
+    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--out", first, code=1)
+    imgprep("upload", first)
+    imgprep("submit", first, "--runs", runs)
+    small = tmp_path / "small.csv"
+    small.write_text(COLLAPSED, encoding="utf-8")
+    words = ("build", small, "--images", photos, "--columns", columns, "--known", runs, "--delete-missing")
+    # The newest run kept its export: nobody has to name it.
+    imgprep(*words, "--out", second, code=2)
+    imgprep(*words, "--out", second, "--confirm-rows", 2, code=2)
+    imgprep(*words, "--out", second, "--confirm-rows", 1, code=2)
+    assert not (second / META).exists()
+    imgprep(*words, "--out", second, "--confirm-rows", 1, "--confirm", "demo")
+    assert lines_of(second) == [{"OperationType": "DELETE", "ProductId": "002"}]
+    imgprep("upload", second, "--replace")
+    imgprep("submit", second, "--runs", runs)
+    newest = max(folder for folder in runs.iterdir() if folder.is_dir())
+    oldest = min(folder for folder in runs.iterdir() if folder.is_dir())
+    back = tmp_path / "back"
+    imgprep("undo", oldest, "--images", first / "images", "--out", back, code=2)
+    imgprep("undo", newest, "--images", first / "images", "--out", back)
+    assert [(line["OperationType"], line["PicName"]) for line in lines_of(back)] == [("ADD", "p2.jpg")]
+    assert (back / "images" / "p2.jpg").read_bytes() == (first / "images" / "p2.jpg").read_bytes()
