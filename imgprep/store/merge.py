@@ -137,7 +137,7 @@ def entry_of(store: RegionStore, revision: int) -> Entry:
     """Return the entry with this revision."""
     from imgprep.store.database import _entry  # noqa: PLC0415
 
-    row = store.connection().execute("SELECT * FROM entry WHERE id = ?", (revision,)).fetchone()
+    row = store.connection().execute("SELECT * FROM entry WHERE id = ?", (int(revision),)).fetchone()
     if row is None:
         raise RegionError(f"{store.path}: has no revision {revision}")
     return _entry(row)

@@ -22,6 +22,22 @@ test("a save says all that tells its image", () => {
   assert.deepEqual({ ...sent[0] }, { type: "save", key: "k1", id: 3, pic_name: "p3.png", product_id: undefined, rev: 4, session: "s", size: [100, 80], digest: "d3", state: "region", region: box, edited: false });
 });
 
+test("a draft goes with the revision it was made on, and with that of an own save that was on its way", () => {
+  const { decisions, sent } = desk();
+  decisions.learn(item(1));
+  decisions.draft(1, { state: "region", region: box });
+  decisions.learn(item(1, { rev: 9, state: "whole" }));
+  decisions.save(1);
+  assert.equal(sent[0].rev, 0);
+  decisions.learn(item(2));
+  decisions.draft(2, { state: "whole", region: null });
+  decisions.save(2);
+  decisions.draft(2, { state: "service", region: null });
+  decisions.answered({ type: "saved", key: "k2", id: 2, rev: 4, item: item(2, { rev: 4, state: "whole" }) });
+  decisions.save(2);
+  assert.equal(sent[2].rev, 4);
+});
+
 test("there is nothing to save without a box, and news that were overtaken are not believed", () => {
   const { decisions, sent } = desk();
   decisions.learn(item(1, { rev: 5 }));

@@ -18,11 +18,18 @@ annotator
 """
 
 
-def open_widget(page, jupyter, folder, *, name, suggest=False, names=None):
+BUSY = """
+from pathlib import Path
+while not Path({stop!r}).exists():
+    sum(range(20_000))
+"""
+
+
+def open_widget(page, jupyter, folder, *, name, suggest=False, names=None, second="'second cell'"):
     folder.mkdir(exist_ok=True)
     names = names or draw_images(folder / "images")
     cell = SET_UP.format(db=str(folder / "regions.db"), names=names, images=str(folder / "images"), suggest=suggest)
-    page.goto(jupyter.notebook(name, [cell, "'second cell'"]))
+    page.goto(jupyter.notebook(name, [cell, second]))
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     run_first_cell(page)
     return shown(page, 0)
@@ -166,3 +173,62 @@ def test_what_a_dead_kernel_did_not_save_is_saved_after_its_restart(page, jupyte
     page.locator('.ipr[data-done="1"]').first.wait_for()
     with RegionStore(folder / "regions.db") as store:
         assert store.frame()["PicName"].tolist() == ["p0.png"]
+
+
+def test_a_busy_kernel_holds_nobody_up(page, jupyter, folder):
+    root = open_widget(page, jupyter, folder, name="busy.ipynb", second=BUSY.format(stop=str(folder / "stop")))
+    page.locator(".jp-Cell .cm-content").nth(1).click()
+    page.keyboard.press("Shift+Enter")
+    busy = page.locator(".jp-Cell .jp-InputPrompt").nth(1)
+    busy.get_by_text("[*]:").wait_for()
+    root.focus()
+    for number in range(3):
+        shown(page, number)
+        drag(page, root, (30 + number, 50, 210, 350))
+        page.keyboard.press("Enter")
+    shown(page, 3)
+    settled(page)
+    assert busy.inner_text() == "[*]:"
+    (folder / "stop").touch()
+    with RegionStore(folder / "regions.db") as store:
+        assert store.frame()["PicName"].tolist() == ["p0.png", "p1.png", "p2.png"]
+        assert len(store.history()) == 3
+
+
+def test_two_displays_and_two_tabs_on_one_kernel_lose_nothing_and_mix_nothing(page, jupyter, folder):
+    root = open_widget(page, jupyter, folder, name="tabs.ipynb", second="annotator")
+    page.locator(".jp-Cell .cm-content").nth(1).click()
+    page.keyboard.press("Shift+Enter")
+    page.locator('.ipr[data-painted="0"]').nth(1).wait_for()
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").first.wait_for(state="detached")
+    tab = page.context.new_page()
+    tab.goto(jupyter.address("tabs.ipynb"))
+    third = shown(tab, 0)
+
+    root.scroll_into_view_if_needed()
+    root.focus()
+    drag(page, root, (30, 50, 210, 350))
+    page.keyboard.press("Enter")
+    settled(page)
+    first = page.locator(".ipr").nth(0).get_attribute("data-painted")
+    assert first == "1"
+    page.locator('.ipr[data-state="region"][data-painted="0"]').first.wait_for()  # the second display has heard of it
+    tab.locator('.ipr[data-state="region"]').first.wait_for()  # and the other tab
+    third.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Enter")
+    shown(tab, 1)
+    tab.locator('.ipr[data-owed="0"]').first.wait_for()
+    drag(tab, third, (40, 60, 220, 340))  # the same image in both tabs: the first to save holds
+    drag(page, root, (50, 70, 200, 330))
+    third.focus()
+    tab.keyboard.press("Enter")
+    tab.locator('.ipr[data-done="2"]').first.wait_for()
+    root.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").filter(has_text="saved elsewhere").first.wait_for()
+    with RegionStore(folder / "regions.db") as store:
+        history = store.history()
+        assert history["PicName"].tolist() == ["p0.png", "p0.png", "p1.png"]
+        assert [int(x) for x in history["x1"]] == [30, 31, 40]

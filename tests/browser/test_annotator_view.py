@@ -132,6 +132,26 @@ def test_panning_moves_the_picture_and_draws_nothing(bare, way):
     assert max(abs(a - b) for a, b in zip(bare.box, [50, 60, 150, 160], strict=True)) <= 1
 
 
+def test_at_one_to_one_a_pointer_without_fractions_is_exact(bare):
+    bare.page.evaluate("document.body.style.paddingLeft = '0.37px'")  # the stage begins between two pixels
+    bare.press("1")
+    rect = bare.root.locator(".ipr-stage").bounding_box()
+    left, top = rect["x"] + (rect["width"] - 300) / 2, rect["y"] + (rect["height"] - 400) / 2
+    bare.page.mouse.move(round(left + 40), round(top + 50))
+    bare.page.mouse.down()
+    bare.page.mouse.move(round(left + 40) + 120, round(top + 50) + 200, steps=2)
+    bare.page.mouse.up()
+    x1, y1, x2, y2 = bare.box
+    assert (x2 - x1, y2 - y1) == (120, 200)
+    assert abs(x1 - 40) <= 1
+    # The picture lies on whole pixels: an edge is where the pointer was, and dragging it by n pixels moves it by n.
+    bare.page.mouse.move(round(left + 40), round(top + 150))
+    bare.page.mouse.down()
+    bare.page.mouse.move(round(left + 40) + 7, round(top + 150), steps=2)
+    bare.page.mouse.up()
+    assert bare.box == [x1 + 7, y1, x2, y2]
+
+
 def test_a_moved_pointer_is_drawn_in_the_next_frame_without_a_word_to_python(bare):
     bare.page.mouse.move(*bare.point(80, 100))
     bare.page.mouse.down()
@@ -386,10 +406,14 @@ def test_a_refused_save_is_said_loudly_and_what_was_drawn_is_kept(bare):
 
 
 def test_a_stale_revision_overwrites_nothing_and_the_draft_stays(bare):
-    bare.page.evaluate("Object.assign(model.items[0], { rev: 9, state: 'whole' })")  # somebody else was here
     bare.drag((80, 100), (220, 300))
+    bare.page.evaluate(  # somebody else saves, and this display hears of it while the draft lies over it
+        "Object.assign(model.items[0], { rev: 9, state: 'whole' });"
+        "model.tell({ type: 'items', items: [model.items[0]] })"
+    )
+    assert bare.source == "draft"
     bare.press("Enter")
-    bare.page.get_by_role("alert").get_by_text("saved elsewhere").wait_for()
+    bare.page.get_by_role("alert").filter(has_text="saved elsewhere").wait_for()
     bare.press("PageUp")
     bare.shown(0)
     assert bare.source == "draft"

@@ -93,6 +93,10 @@ def test_a_save_sent_twice_is_stored_once(widget):
     assert len(widget.store.history()) == 1
 
 
+def test_what_is_selected_has_its_columns_before_anything_is(widget):
+    assert list(widget.selected)[:3] == ["PicName", "ProductId", "state"]
+
+
 def test_two_windows_cannot_overwrite_each_other_unseen(widget):
     deliver(widget, **proposal(widget))
     other = proposal(widget, key="k2", region=BOX | {"x2": 90})

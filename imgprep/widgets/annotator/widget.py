@@ -70,9 +70,9 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     Notes
     -----
-    Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Saves,
-    pictures and suggestions are worked on by three threads of the widget's own, so that neither a slow store nor a
-    slow suggestion holds up pictures.
+    Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Three threads of the
+    widget's own do the work: saves, pictures, and suggestions with thumbnails, so that neither a slow store nor a slow
+    suggestion holds up pictures.
 
     Examples
     --------
@@ -141,7 +141,8 @@ class RegionAnnotator(anywidget.AnyWidget):
         frame = self.store.frame()
         products = [product if isinstance(product, str) else None for product in frame["ProductId"]]
         keys = zip(frame["PicName"], products, strict=True)
-        return frame[[key in self._queue.numbers for key in keys]].reset_index(drop=True)
+        here = pd.Series([key in self._queue.numbers for key in keys], index=frame.index, dtype=bool)
+        return frame[here].reset_index(drop=True)
 
     def progress(self) -> tuple[int, int]:
         """Return how many items are done, and how many there are. Stale ones are not done."""
@@ -172,7 +173,7 @@ class RegionAnnotator(anywidget.AnyWidget):
             "window": (self._window, None),
             "want": (self._want, self._painter),
             "detail": (self._detail, self._painter),
-            "thumbs": (self._thumbs, self._painter),
+            "thumbs": (self._thumbs, self._thinker),
             "save": (self._save, self._saver),
             "decide": (self._save, self._saver),
         }

@@ -14,7 +14,7 @@ export class Decisions {
   constructor(on) {
     this.on = on;
     this.items = new Map(); // id → as Python told last
-    this.drafts = new Map(); // id → {state, region, edited}: changed here, not sent yet
+    this.drafts = new Map(); // id → {state, region, edited, rev}: changed here, not sent yet; rev: what it was made on
     this.marks = null; // {id, values}: a flag or note that waits for its region
     this.steps = new Steps();
     this.outbox = new Outbox(on.post, on.remember);
@@ -68,8 +68,10 @@ export class Decisions {
     this.on.changed(id);
   }
 
+  // What somebody else saves meanwhile lies hidden under a draft: the draft keeps the revision that was seen.
   draft(id, draft) {
-    this.step(id, () => this.drafts.set(id, draft));
+    const rev = this.drafts.get(id)?.rev ?? this.items.get(id)?.rev;
+    this.step(id, () => this.drafts.set(id, { ...draft, rev }));
   }
 
   // Send what an item is to be. The message says all that Python needs to see that it is about this very image.
@@ -77,7 +79,7 @@ export class Decisions {
     const item = this.items.get(id);
     const picture = this.on.picture(id);
     this.outbox.put({
-      type: "save", key: this.on.token(), id, pic_name: item.pic_name, product_id: item.product_id, rev: item.rev, session: this.on.session(),
+      type: "save", key: this.on.token(), id, pic_name: item.pic_name, product_id: item.product_id, rev: what.rev ?? item.rev, session: this.on.session(),
       size: picture?.w ? [picture.w, picture.h] : item.size || null, digest: picture?.digest || item.digest || null,
       state: what.state, region: what.region || null, edited: Boolean(what.edited),
       ...(this.marks?.id === id ? this.marks.values : {}), ...extra,
@@ -145,7 +147,7 @@ export class Decisions {
     const target = way === "undo" ? step.before : step.after;
     const now = this.snapshot(step.id).saved;
     if (now.state !== target.saved.state || !sameBox(now.region, target.saved.region)) this.send(step.id, target.saved);
-    if (target.draft) this.drafts.set(step.id, target.draft);
+    if (target.draft) this.drafts.set(step.id, { ...target.draft, rev: undefined });
     else this.drafts.delete(step.id);
     this.on.changed(step.id);
     return step.id;
@@ -155,6 +157,8 @@ export class Decisions {
   answered(message) {
     const sent = this.outbox.answered(message);
     if (message.item) this.learn(message.item);
+    const draft = this.drafts.get(message.id);
+    if (sent && message.type === "saved" && draft?.rev === sent.rev) draft.rev = message.rev; // made while it was on its way
     if (sent && message.type === "refused") {
       // What was drawn is kept as a draft: nothing that a person made disappears.
       if (sent.type === "save") this.drafts.set(message.id, { state: sent.state, region: sent.region, edited: true });

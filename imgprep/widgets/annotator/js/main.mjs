@@ -30,7 +30,7 @@ export class Annotator {
     this.v = buildView((name, value) => this.hands.act(name, value));
     this.decisions = new Decisions({
       post: (message) => this.link.post(message), remember: (list) => this.link.remember(list),
-      picture: (id) => this.pictures.get(id), session: () => this.link.session, token, changed: (id) => this.refresh(id),
+      picture: (id) => this.pictures.get(id), session: () => this.link.session, token, changed: (id) => this.leaving || this.refresh(id),
     });
     this.pictures = new Pictures((ids) => this.link.send({ type: "want", ids }));
     this.thumbs = new Thumbs((ids) => this.link.send({ type: "thumbs", ids }));
@@ -40,7 +40,7 @@ export class Annotator {
     });
     this.strip = new Strip(this.v.strip, { open: (at) => this.goTo(at) });
     this.grid = new Grid(this.v.grid, {
-      accept: (items) => this.acceptAll(items), settle: (item, side) => this.settle(item, side), open: (id) => this.openFromGrid(id),
+      accept: (items) => this.acceptAll(items), settle: (item, side) => this.choose(item, side), open: (id) => this.openFromGrid(id),
       ask: (ids) => this.link.send({ type: "thumbs", ids, suggest: true }), page: (by) => this.gridPage(by), close: () => this.toggleGrid(false),
     });
     this.link = new Link(model, {
@@ -193,15 +193,20 @@ export class Annotator {
     this.message(this.shownId === null ? (this.count ? "Loading…" : "") : picture.problem || "");
     this.stage.panning = false;
     this.showBox();
-    // The picture is on its canvas now; everything else may follow it.
+    this.showOwed();
     this.v.root.dataset.painted = this.shownId === null ? "" : String(this.shownId);
-    cancelAnimationFrame(this.later);
-    this.later = requestAnimationFrame(() => {
-      if (this.closed) return;
-      this.refresh();
-      this.pictures.want(wanted((at) => this.order.get(at), this.at));
-      if (!this.grid.visible) this.thumbs.soon(this.strip.positions(this.at).map((at) => this.order.get(at)));
-    });
+    // The picture is on its canvas now; everything else follows once it is on the screen.
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.later);
+    this.frame = requestAnimationFrame(() => { this.later = setTimeout(() => this.settle()); });
+  }
+
+  // What a picture's neighbours and the panel need, when there is time for it.
+  settle() {
+    if (this.closed) return;
+    this.pictures.want(wanted((at) => this.order.get(at), this.at));
+    this.refresh();
+    if (!this.grid.visible) this.thumbs.soon(this.strip.positions(this.at).map((at) => this.order.get(at)));
   }
 
   // Doing
@@ -218,7 +223,10 @@ export class Annotator {
     if (!problem && !this.painted()) return; // Enter on a picture that nobody has seen yet
     const { from } = this.decisions.effective(id);
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
-    if (nothingNew || this.decisions.save(id)) this.goTo(this.at + 1);
+    this.leaving = true; // nothing more is painted of this image: the next one comes first
+    const done = nothingNew || this.decisions.save(id);
+    this.leaving = false;
+    if (done) this.goTo(this.at + 1);
     else this.say("Nothing to save yet: draw a box, or W whole image, V to the service, S skip.");
   }
 
@@ -281,7 +289,7 @@ export class Annotator {
     this.say(`${items.length} accepted.`);
   }
 
-  settle(item, side) {
+  choose(item, side) {
     this.decisions.settle(item, side);
     this.grid.take(this.decisions.items.get(item.id), null);
     this.say(`${item.pic_name}: ${side.who || "the other side"} it is.`);
@@ -329,6 +337,15 @@ export class Annotator {
     return { now, box };
   }
 
+  showOwed() {
+    const id = this.current();
+    const { outbox } = this.decisions;
+    const now = this.decisions.effective(id);
+    showSaved(this.v, now, outbox.state(id), outbox.all().length);
+    this.v.root.dataset.id = id ?? "";
+    return now;
+  }
+
   refresh(id = this.current()) {
     if (this.closed || !this.link) return;
     const here = this.current();
@@ -342,18 +359,18 @@ export class Annotator {
         this.textOf = this.texts.has(here) ? here : null;
       }
     }
-    const now = this.decisions.effective(here);
-    showSaved(this.v, now, outbox.state(here), outbox.all().length);
+    const now = this.showOwed();
     showCounts(this.v, this.counts, this.at, this.count);
     this.strip.show(this.at, (at) => this.itemAt(at), (one) => this.pictures.get(one.id) || this.thumbs.get(one.id), (one) => outbox.state(one));
-    Object.assign(this.v.root.dataset, { id: here ?? "", at: this.at, count: this.count, state: now.state, done: this.counts.done });
+    Object.assign(this.v.root.dataset, { at: this.at, count: this.count, state: now.state, done: this.counts.done });
   }
 
   close() {
     this.closed = true;
     this.link.close();
     this.hands.close();
-    cancelAnimationFrame(this.later);
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.later);
     this.stage.close();
     this.pictures.close();
     this.grid.clear();

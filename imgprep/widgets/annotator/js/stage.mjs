@@ -252,8 +252,15 @@ export class Stage {
     this.paint();
   }
 
+  // One image pixel per screen pixel, and on it: then a pointer on whole pixels is exact.
   actual() {
-    if (this.shown) this.zoom(1 / (this.view.scale * this.size.dpr), this.box ? this.middle() : undefined);
+    if (!this.shown) return;
+    this.zoom(1 / (this.view.scale * this.size.dpr), this.box ? this.middle() : undefined);
+    const { left, top } = this.element.getBoundingClientRect();
+    const { dpr } = this.size;
+    const onPixel = (offset, start) => Math.round((offset + start) * dpr) / dpr - start;
+    this.view = { scale: 1 / dpr, ox: onPixel(this.view.ox, left), oy: onPixel(this.view.oy, top) };
+    this.paint();
   }
 
   middle() {
