@@ -23,6 +23,20 @@ _KEY = ["ProductId", "PicName"]
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
+_HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Image search review</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>
+body { margin: 0 auto; max-width: 1000px; padding: 24px; color: #1c2430; background: #fff;
+  font: 15px/1.5 system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif; }
+img { max-width: 100%; height: auto; } h2 { font-size: 20px; } h3 { font-size: 15px; margin: 24px 0 4px; }
+table { border-collapse: collapse; break-inside: avoid; } tr { text-align: left !important; }
+th { color: #5b6675; font-weight: 600; border-bottom: 1.5px solid #dde2e8; } th, td { padding: 3px 22px 3px 0; }
+td { border-bottom: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
+@media print { body { max-width: none; padding: 0; } }
+</style></head>
+"""
+
+
 @dataclass(frozen=True, repr=False)
 class Review:
     """A month in frames; shows itself as a page in a notebook.
@@ -84,11 +98,9 @@ class Review:
         """Write the page: one HTML file that needs nothing else."""
         from imgprep.html.thumbs import figure_uri  # noqa: PLC0415
 
-        chart = f'<img style="max-width:100%" alt="charts" src="{figure_uri(self.figure())}">'
-        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Image search review</title>'
-        style = "<style>body{font:14px sans-serif;margin:2em}th,td{padding:2px 10px;text-align:left}</style>"
+        chart = f'<img alt="charts of the tables below" src="{figure_uri(self.figure())}">'
         file = Path(path)
-        file.write_text(f"{head}{style}<body>{chart}{self._repr_html_()}</body></html>", encoding="utf-8")
+        file.write_text(f"{_HEAD}<body>{chart}{self._repr_html_()}</body></html>", encoding="utf-8")
         return file
 
 
@@ -114,11 +126,13 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
         No run was made until the month's end, or the month is none.
     """
     every = sorted([runs] if isinstance(runs, Run) else runs, key=_when)
-    name = month or (f"{_when(every[-1]):%Y-%m}" if every else "")
+    if not every:
+        raise ConfigError("review: there is no run to sum up")
+    name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)
     past = [run for run in every if _when(run) < end]
     if not past:
-        raise ConfigError(f"review: no run was made until the end of {name or 'any month'}")
+        raise ConfigError(f"review: no run was made until the end of {name}")
     ours = [run for run in past if _when(run) >= first]
     state = gallery_state(past)
     held = state[state["state"] == "held"]

@@ -15,6 +15,7 @@ from imgprep.charts.look import (
     clean,
     counted_bars,
     font,
+    legible,
     new_axes,
     run_ticks,
     text_style,
@@ -59,7 +60,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     order = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
     value = "share" if share else "count"
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0).reindex(runs)
-    labels = dict(zip(tally["cause"], tally["label"], strict=True))
+    labels = dict(zip(tally["cause"], legible(ax, tally["label"]), strict=True))
     bottom = pd.Series(0.0, index=runs)
     for cause in order:
         heights = table[cause] * (100 if share else 1)
@@ -91,7 +92,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
             fontsize=8,
         )
     labels = [f"{label}\n{family}" for label, family in zip(tally["label"], tally["family"], strict=True)]
-    ax.set_yticks(list(positions), labels, fontsize=8, **text_style())
+    ax.set_yticks(list(positions), legible(ax, labels), fontsize=8, **text_style())
     ax.invert_yaxis()
     ax.margins(x=0.18)
     ax.set_xlabel("failed lines")
@@ -120,17 +121,23 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
     lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
     shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
     ax = ax if ax is not None else new_axes(3.5 + 0.85 * len(counts.columns), 1.6 + 0.36 * len(counts))
-    image = ax.imshow(shares, cmap="cividis_r", aspect="auto", vmin=0, vmax=max(1.0, shares.max(initial=0)))
+    # Nothing is white, so that the few cells that hold something stand out.
+    image = ax.imshow(
+        np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=max(1.0, shares.max(initial=0))
+    )
     for (row, column), count in np.ndenumerate(counts.to_numpy()):
         if count:
             dark = shares[row, column] > shares.max() * 0.55
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     labels = {cause.id: cause.label for cause in CAUSES}
-    names = [labels.get(str(cause), str(cause)) for cause in counts]
-    ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    ax.set_yticks(range(len(counts)), [f"{value} ({sent:,} sent)" for value, sent in lines.items()], **text_style())
+    names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
+    values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
+    ax.set_yticks(range(len(values)), values, **text_style())
     ax.tick_params(labelsize=8, length=0)
-    ax.set_title(f"Failed lines by cause and {name}")
+    failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
+    title = f"{failed:,} failed lines" + (f" of {sent:,} sent" if sent else "")
+    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
     ax.figure.colorbar(image, ax=ax, label="% of the lines sent with that value")
     return ax
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +17,10 @@ HATCHES = ("", "///", "...", "xxx")
 OUTCOME_COLOURS = {"imported": "#009E73", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#999999"}
 SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
+
+
+#: Said in a picture that could not be lettered.
+NO_GLYPH = "□: no font for this text here; install one, such as Noto Sans CJK"
 
 
 def new_axes(width: float, height: float) -> Axes:
@@ -78,3 +84,22 @@ def text_style() -> dict[str, Any]:
 
     there = set(font_manager.get_font_names())
     return {"family": [*rcParams["font.family"], *(name for name in _CJK_FONTS if name in there)]}
+
+
+def legible(ax: Axes, texts: Iterable[object]) -> list[str]:
+    """Return texts as the fonts here can draw them: what has no glyph is □, and the picture says why."""
+    asked = [str(text) for text in texts]
+    glyphs = _glyphs(tuple(text_style()["family"]))
+    drawn = ["".join(char if char.isspace() or ord(char) in glyphs else "□" for char in text) for text in asked]
+    figure = ax.get_figure(root=True)
+    if drawn != asked and figure is not None and all(text.get_text() != NO_GLYPH for text in figure.texts):
+        figure.text(0.995, 0.005, NO_GLYPH, ha="right", va="bottom", fontsize=7, color="#666666")
+    return drawn
+
+
+@lru_cache(maxsize=8)
+def _glyphs(families: tuple[str, ...]) -> frozenset[int]:
+    from matplotlib import font_manager  # noqa: PLC0415
+
+    files = {font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families}
+    return frozenset(char for file in files for char in font_manager.get_font(file).get_charmap())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imgprep.charts.look import clean, new_axes, text_style, value_beside
+from imgprep.charts.look import clean, legible, new_axes, text_style, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,9 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         told = f"{_count(row.last)} → {_count(row.this)}"
         told += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
         value_beside(ax, told, max(change, 0) * 100, at)
-    ax.set_yticks(range(len(shown)), [_thing(row.what, row.name) for row in shown.itertuples()], **text_style())
+    ax.set_yticks(
+        range(len(shown)), legible(ax, [_thing(row.what, row.name) for row in shown.itertuples()]), **text_style()
+    )
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.set_xlim(-105, 140)
     ax.set_xticks([-100, -50, 0, 50, 100])
@@ -86,7 +88,7 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
     for at, row in enumerate(counts.to_dict("records")):
         told = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
         value_beside(ax, told, int(ends[1].iloc[at]), at)
-    ax.set_yticks(range(len(counts)), [str(name)[:_LONGEST] for name in counts.index], **text_style())
+    ax.set_yticks(range(len(counts)), legible(ax, [str(name)[:_LONGEST] for name in counts.index]), **text_style())
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.invert_yaxis()
     ax.margins(x=0.2)

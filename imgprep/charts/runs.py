@@ -10,6 +10,7 @@ from imgprep.charts.look import (
     COLOURS,
     OUTCOME_COLOURS,
     clean,
+    legible,
     new_axes,
     run_ticks,
     text_style,
@@ -63,8 +64,8 @@ def plot_success(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax if ax is not None else new_axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)
     ax.plot(range(len(tally)), tally["success"] * 100, color=COLOURS[0], marker="o", markersize=4)
     ax.set_ylim(0, 105)
-    ax.set_ylabel("imported or deleted, % of lines sent")
-    ax.set_title(f"Success over {len(tally)} runs, {int(tally['lines'].sum()):,} lines")
+    ax.set_ylabel("% of the lines sent")
+    ax.set_title(f"Imported or deleted over {len(tally)} runs, {int(tally['lines'].sum()):,} lines sent")
     run_ticks(ax, list(tally["run"]))
     return clean(ax)
 
@@ -109,7 +110,7 @@ def plot_review(month: Any) -> Figure:
         for at, number in enumerate(numbers):
             ax.barh(at, number, color=COLOURS[0], edgecolor="white")
             value_beside(ax, f"{number:.0f}%" if value == "share" else f"{number:,}", number, at)
-        ax.set_yticks(range(len(frame)), frame[label].astype("str"), fontsize=8, **text_style())
+        ax.set_yticks(range(len(frame)), legible(ax, frame[label]), fontsize=8, **text_style())
         ax.set_ylabel("days" if label == "days" else "")
         ax.set_xlabel("% of pictures" if value == "share" else "pictures")
         ax.invert_yaxis()

@@ -71,7 +71,8 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     Returns
     -------
     pandas.DataFrame
-        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines).
+        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines); in
+        ``.attrs["lines"]`` all lines sent.
 
     Raises
     ------
@@ -91,7 +92,9 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     counts = failed.groupby(["value", "cause"], dropna=False).size().rename("count").reset_index()
     counts = counts.merge(sent, left_on="value", right_index=True)
     counts["share"] = counts["count"] / counts["lines"]
-    return counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
+    counts = counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
+    counts.attrs["lines"] = len(lines)
+    return counts
 
 
 _SIDES = [0, 100, 200, 448, 800, 1600, 4096]

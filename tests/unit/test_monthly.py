@@ -1,0 +1,126 @@
+"""The page for the boss, out of three small runs."""
+
+import json
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from imgprep.errors import ConfigError
+from imgprep.monthly import review
+from imgprep.runs import open_run
+
+ROWS = [(1, "A", "a.jpg", 0), (2, "B", "b.jpg", 1), (3, "C", "<i>c.jpg", 1), (4, "D", "d.jpg", None)]
+
+
+def make_run(folder, when, ends):
+    """A run that sent the products in `ends`; D has no image."""
+    folder.mkdir()
+    catalogue = pd.DataFrame(ROWS, columns=["row", "ProductId", "PicName", "CategoryId"]).astype(
+        {"CategoryId": "Int64"}
+    )
+    catalogue.assign(source=["studio", "phone", "phone", "studio"]).to_parquet(folder / "catalogue.parquet")
+    batch = catalogue[catalogue["ProductId"].isin(ends)].assign(OperationType="ADD", reason="new", expected="imported")
+    batch = batch.assign(Region=["1,9,1,9" if product == "A" else None for product in batch["ProductId"]])
+    batch.insert(0, "line", range(1, len(batch) + 1))
+    batch.to_parquet(folder / "batch.parquet")
+    ended = [ends[product] for product in batch["ProductId"]]
+    causes = ["rotated" if end == "failed" else None for end in ended]
+    outcome = batch[["line", "OperationType", "ProductId", "PicName"]].assign(outcome=ended, cause=causes)
+    outcome.to_parquet(folder / "outcome.parquet")
+    facts = pd.DataFrame({"PicName": catalogue["PicName"], "exists": [True, True, True, False]})
+    facts.to_parquet(folder / "source_facts.parquet")
+    finding = {"rule": "image-missing", "severity": "error", "row": 4, "ProductId": "D", "PicName": "d.jpg"}
+    pd.DataFrame([finding]).to_parquet(folder / "findings.parquet")
+    about = {"version": 1, "id": folder.name, "state": "partial", "settings": {"instance": "shop"}, "counts": {}}
+    (folder / "run.json").write_text(json.dumps({**about, "times": {"created": f"{when}T06:00:00+00:00"}}))
+    return open_run(folder)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        make_run(tmp_path / "20261012", "2026-10-12", {"A": "imported", "B": "failed"}),
+        make_run(tmp_path / "20261102", "2026-11-02", {"B": "imported", "C": "failed"}),
+        make_run(tmp_path / "20261109", "2026-11-09", {"C": "failed"}),
+    ]
+
+
+@pytest.fixture
+def month(runs):
+    return review(runs)
+
+
+def test_a_picture_counts_in_a_stage_only_if_it_is_in_all_before(month):
+    assert month.month == "2026-11"
+    assert month.funnel[["stage", "pictures"]].values.tolist() == [
+        ["catalogue", 4],
+        ["has image", 3],
+        ["passes", 3],
+        ["in gallery", 2],
+        ["with region", 1],
+    ]
+    assert month.funnel["share"].tolist() == [1, 0.75, 0.75, 0.5, 0.25]
+
+
+def test_coverage_is_of_each_category_the_worst_first(month):
+    assert month.coverage["share"].is_monotonic_increasing
+    assert month.coverage.set_index("category")["catalogue"].sum() == 4
+    assert "(none)" in set(month.coverage["category"])
+
+
+def test_what_waits_waits_since_the_first_catalogue_that_had_it(month):
+    assert month.backlog.set_index("age")["pictures"].to_dict() == {
+        "under a week": 0,
+        "1 to 4 weeks": 0,
+        "1 to 3 months": 2,
+        "longer": 0,
+    }
+
+
+def test_findable_counts_what_came_in_this_month_only(month):
+    assert month.findable.values.tolist() == [[21, 1]]
+
+
+def test_failures_are_held_against_who_took_the_pictures(month, runs):
+    assert month.sources[["value", "cause", "count"]].values.tolist() == [["phone", "rotated", 2]]
+    assert review(runs, source="nobody").sources.empty
+
+
+def test_what_got_better_stands_beside_the_month_before(month):
+    better = month.better.set_index("measure")
+    assert better.loc["success, %"].tolist() == [50.0, 33.3]
+    assert better.loc["failures new", "now"] == 1
+
+
+def test_an_earlier_month_knows_nothing_of_later_runs(runs):
+    earlier = review(runs, "2026-10")
+    assert earlier.funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
+
+
+def test_bad_months_are_refused(runs):
+    with pytest.raises(ConfigError, match="no month"):
+        review(runs, "November")
+    with pytest.raises(ConfigError, match="no run was made"):
+        review(runs, "2026-09")
+    with pytest.raises(ConfigError, match="no run"):
+        review([])
+
+
+def test_the_page_stands_alone_and_escapes(month, tmp_path):
+    text = month.write(tmp_path / "review.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "<i>c.jpg" not in text
+    assert not [mark for mark in ("http://", "https://", "<script", "<link") if mark in text]
+    assert 'src="data:image/svg+xml;base64,' in text and "<td>catalogue</td>" in text
+    plt.close("all")
+
+
+def test_its_charts_have_a_bar_for_every_stage(month):
+    figure = month.figure()
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [4, 3, 3, 2, 1]
+    assert figure.axes[0].get_title() == "From catalogue to gallery"
+    plt.close(figure)
