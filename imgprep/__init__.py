@@ -30,6 +30,7 @@ _HOME: dict[str, str] = {
     "check": "checks",
     "RegionStore": "store",
     "RegionAnnotator": "widgets.annotator",
+    "last_run": "demo",
     "CauseExplorer": "widgets.explorer",
     "agreement": "store",
     "assign": "store",

@@ -11,13 +11,13 @@ import ipywidgets
 import pandas as pd
 
 from imgprep.errors import ConfigError, RegionError
-from imgprep.html.thumbs import thumbnail
+from imgprep.images.thumbs import draw_thumb
 from imgprep.regions import Region
 from imgprep.reports import CauseTable
 from imgprep.retry import Finished, Retry, retry_batch
 from imgprep.store import RegionStore
 from imgprep.widgets.annotator import RegionAnnotator
-from imgprep.widgets.explorer.cases import NOWHERE, Cases, Explored, Positions
+from imgprep.widgets.explorer.cases import NOWHERE, Case, Cases, Explored, Positions
 from imgprep.widgets.explorer.page import case_html
 from imgprep.widgets.explorer.parts import Parts
 
@@ -277,15 +277,22 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self._parts.told.value = case_html(case)
         self._parts.picture.value = self._picture_of(case)
 
-    def _picture_of(self, case: Any) -> str:
-        region = _region(case.sent.get("Region"))
+    def _picture_of(self, case: Case) -> str:
         folder, name = self._locate(case.line["PicName"], case.record.get("PicName"))
-        uri = thumbnail(folder / name, side=SIDE, region=region) if folder is not None else None
-        if uri is None:
+        if folder is None:
             why = "it is in none of the folders" if self._folders else "no folder was given as images="
-            why = "it cannot be shown" if folder is not None else why
-            return f'<div style="padding:24px;background:#f5f7f9;color:#5b6675">no picture: {why}</div>'
-        return f'<img src="{uri}" alt="" style="max-width:100%;height:auto">'
+            return _no_picture(why)
+        region = _region(case.sent.get("Region"))
+        thumb = draw_thumb(folder / name, side=SIDE, region=region)
+        sent = (case.fact.get("width"), case.fact.get("height"))
+        if region is not None and all(sent) and all(thumb.size) and thumb.size != sent:
+            # The photograph is shown, but the region is about the copy that was sent.
+            across, down = (shown / int(was or 1) for shown, was in zip(thumb.size, sent, strict=True))
+            there = region.scaled(across, down, width=thumb.size[0], height=thumb.size[1])
+            thumb = draw_thumb(folder / name, side=SIDE, region=there)
+        if thumb.uri is None:
+            return _no_picture(f"it cannot be shown: {thumb.why}")
+        return f'<img src="{thumb.uri}" alt="" style="max-width:100%;height:auto"><div>{html.escape(thumb.why)}</div>'
 
     def _locate(self, *names: Any) -> tuple[Path | None, str]:
         """The folder that has a picture, under the name it was sent or its name in the catalogue."""
@@ -323,3 +330,7 @@ def _region(text: Any) -> Region | None:
         return Region.from_wire(text) if isinstance(text, str) else None
     except RegionError:
         return None
+
+
+def _no_picture(why: str) -> str:
+    return f'<div style="padding:24px;background:#f5f7f9;color:#5b6675">no picture: {html.escape(why)}</div>'
