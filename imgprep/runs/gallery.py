@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 import pandas as pd
 import polars as pl
@@ -39,7 +39,7 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 def gallery_state(
     runs: Run | Iterable[Run],
     *,
-    at: str | datetime | None = None,
+    at: str | date | datetime | None = None,
     before: Run | None = None,
     dump: pd.DataFrame | str | os.PathLike[str] | None = None,
     of: Settings | None = None,
@@ -51,8 +51,9 @@ def gallery_state(
     runs : Run or iterable of Run
         Every run of one instance, in any order; one alone is only a change. Runs that never reached the service
         count for nothing.
-    at : str or datetime, optional
+    at : str, date or datetime, optional
         The state then: only runs whose task was made until that moment (ISO 8601, UTC where no zone is given).
+        A day without a time of day is meant to its end.
     before : Run, optional
         The state before this run: only runs that came earlier.
     dump : frame or path, optional
@@ -238,9 +239,14 @@ def _reached(run: Run) -> bool:
     return True
 
 
-def _utc(value: str | datetime) -> datetime:
+def _utc(value: str | date | datetime) -> datetime:
     try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        whole_day = len(value) == 10 if isinstance(value, str) else not isinstance(value, datetime)
+        found = (date if whole_day else datetime).fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        raise ConfigError(f"gallery_state: at={value!r} is no moment; write 2026-11-24T03:15:00Z") from None
+        raise ConfigError(
+            f"gallery_state: at={value!r} is no moment; write 2026-11-24T03:15:00Z, or 2026-11-24 for the day's end"
+        ) from None
+    if not isinstance(found, datetime):
+        return datetime.combine(found, time.max, UTC)
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

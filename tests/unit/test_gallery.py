@@ -1,6 +1,7 @@
 """Runs folded into what the gallery holds."""
 
 import json
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -93,6 +94,8 @@ def test_the_order_is_that_of_the_tasks_not_of_the_list(ran):
 def test_the_state_at_a_moment_counts_only_earlier_runs(ran):
     runs = [ran(("ADD", "1", "a", "imported")), ran(("DELETE", "1", "a", "deleted"))]
     assert held(*runs, at="2026-11-21T12:00:00Z") == {("1", "a"): ("held", "v1")}
+    assert held(*runs, at="2026-11-21") == held(*runs, at=date(2026, 11, 21)) == {("1", "a"): ("held", "v1")}
+    assert held(*runs, at="2026-11-20") == held(*runs, at="2026-11-22") == {}
     with pytest.raises(ConfigError, match="no moment"):
         gallery_state(runs, at="yesterday")
 
@@ -138,3 +141,9 @@ def test_no_runs_hold_nothing_in_the_right_columns():
 
 def test_a_folder_that_does_not_exist_has_no_runs(tmp_path):
     assert load_runs(tmp_path / "none") == []
+
+
+def test_the_state_before_a_run_counts_neither_it_nor_what_came_after(ran):
+    runs = [ran(("ADD", "1", "a", "imported")) for _ in range(3)]
+    assert held(*runs, before=runs[1]) == {("1", "a"): ("held", "v1")}
+    assert held(*runs, before=runs[0]) == {}

@@ -283,3 +283,23 @@ def test_what_is_gone_can_be_written_beside_what_comes():
     plan = plan_batch(shop({}), known=held({"ProductId": "2"}), delete_missing=True)
     line = dumps_meta(plan.batch).splitlines()[1]
     assert json.loads(line) == {"OperationType": "DELETE", "ProductId": "2"}
+
+
+def test_time_is_told_by_earlier_runs_beside_the_vendors_quota():
+    plan = plan_batch(shop({}, {"ProductId": "2"}))
+    durations = pd.DataFrame({"run": ["a", "b", "c"], "lines": [10, 30, 5], "seconds": [5.0, 15.0, None]})
+    table = estimate(plan, durations=durations)
+    times = table[(table["what"] == "import") & (table["unit"] == "seconds")]
+    assert times[["value", "basis"]].values.tolist() == [[0.4, "vendor's quota"], [1.0, "2 earlier runs"]]
+    none = estimate(plan, durations=durations.head(0))
+    assert pd.isna(none["value"].iloc[-1]) and none["basis"].iloc[-1] == "0 earlier runs"
+
+
+def test_the_order_of_lines_does_not_hang_on_the_order_of_what_is_known():
+    known = held(*({"ProductId": str(n % 7), "PicName": f"{n}.jpg"} for n in range(30)))
+    catalogue = shop({"ProductId": "3", "PicName": "3.jpg"}, {"ProductId": "x", "PicName": "x.jpg"})
+    plans = [
+        plan_batch(catalogue, known=known.sample(frac=1, random_state=seed), delete_missing=True) for seed in range(5)
+    ]
+    assert len(plans[0].batch) > 5
+    assert all(plan.batch.equals(plans[0].batch) for plan in plans)
