@@ -19,7 +19,7 @@ import pandas as pd
 from imgprep.errors import RegionError
 from imgprep.regions import Region
 from imgprep.store.place import refuse_network_drive
-from imgprep.store.schema import open_file
+from imgprep.store.schema import open_file, unusable
 
 HOWS = ("drawn", "accepted", "edited", "imported")
 """How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file."""
@@ -181,12 +181,15 @@ class RegionStore:
         if connection.in_transaction:  # within a caller's transaction
             yield connection
             return
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk has ended it already
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise unusable(str(self.path), error) from error
             raise
 
     def put(
@@ -411,6 +414,29 @@ class RegionStore:
 
         return conflicts(self)
 
+    def decide(self, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
+        """Settle a conflict by the entry that shall hold; see `imgprep.store.merge.decide`.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> mine, yours = (RegionStore(pathlib.Path(folder.name) / name) for name in ("mine.db", "yours.db"))
+        >>> _ = mine.put("a.jpg", Region(x1=0, y1=0, x2=9, y2=9))
+        >>> _ = yours.put("a.jpg", Region(x1=0, y1=0, x2=5, y2=9))
+        >>> mine.merge(yours)["outcome"].tolist()
+        ['conflict']
+        >>> left = mine.conflicts().iloc[0]
+        >>> mine.decide(left["PicName"], revision=int(left["theirs"])).region
+        Region(x1=0, y1=0, x2=5, y2=9)
+        >>> len(mine.conflicts())
+        0
+        >>> mine.close(); yours.close(); folder.cleanup()
+        """
+        from imgprep.store.merge import decide  # noqa: PLC0415
+
+        return decide(self, pic_name, product_id, revision=revision)
+
     def note_suggestion(
         self,
         pic_name: str,
@@ -421,11 +447,12 @@ class RegionStore:
         product_id: str | None = None,
         final: Region | None = None,
         method: str = "border",
+        who: str | None = None,
     ) -> None:
-        """Record what became of a suggestion: ``accepted``, ``edited``, ``replaced`` or ``rejected``."""
+        """Record what became of a suggestion: ``accepted``, ``edited``, ``replaced`` or ``rejected``, and by whom."""
         with self.writing() as connection:
             connection.execute(
-                "INSERT INTO suggestion VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO suggestion VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     pic_name,
                     product_id or "",
@@ -435,15 +462,21 @@ class RegionStore:
                     fate,
                     suggested.iou(final) if final else None,
                     datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    uuid.uuid4().hex,
+                    who if who is not None else self.who,
                 ),
             )
 
     def suggestions(self) -> pd.DataFrame:
-        """Return what became of suggestions: the region suggested, ``confidence, method, fate, iou, at``."""
-        rows = self.connection().execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
+        """Return what became of suggestions: the region suggested, ``confidence, method, fate, iou, at, who``.
+
+        `imgprep.tally_suggestions` counts them.
+        """
+        columns = "pic_name, product_id, x1, y1, x2, y2, confidence, method, fate, iou, at, who"
+        rows = self.connection().execute(f"SELECT {columns} FROM suggestion ORDER BY rowid").fetchall()  # noqa: S608
         dtypes = {
             **{name: FRAME_DTYPES[name] for name in ("PicName", "ProductId", "x1", "y1", "x2", "y2")},
-            **{"confidence": "float64", "method": "str", "fate": "str", "iou": "float64", "at": "str"},
+            **{"confidence": "float64", "method": "str", "fate": "str", "iou": "float64", "at": "str", "who": "str"},
         }
         records = [[row[0], row[1] or None, *row[2:]] for row in map(tuple, rows)]
         return pd.DataFrame(records, columns=list(dtypes)).astype(dtypes)

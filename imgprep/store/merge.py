@@ -14,7 +14,7 @@ _COPIED = "uid pic_name product_id state x1 y1 x2 y2 digest width height how who
 
 
 def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
-    """Add the history of `other` to `store`, and let what is new there hold.
+    """Add the history of `other` to `store`, with what became of its suggestions, and let what is new there hold.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd
         for row in theirs_all:
             if row["uid"] not in ours_all:
                 ours_all[row["uid"]] = store.append(dict(row))
+        told = other.connection().execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
+        marks = ", ".join("?" * 13)
+        connection.executemany(f"INSERT OR IGNORE INTO suggestion VALUES ({marks})", map(tuple, told))  # noqa: S608
         our_current = store.entries()
         for key, theirs in sorted(their_current.items(), key=lambda item: (item[0][0], item[0][1] or "")):
             pic_name, product_id = key

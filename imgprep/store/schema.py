@@ -6,11 +6,20 @@ import sqlite3
 
 from imgprep.errors import RegionError
 
-VERSION = 1
+VERSION = 2
 """Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is brought up."""
 
 APPLICATION = 0x494D4752
 """SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",
+    sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or take another place",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened or made; check that its folder exists and may be written",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; see to it, then save again",
+    sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
+}
+"""What a person does about SQLite's primary error codes."""
 
 _TABLES = """
 CREATE TABLE entry (
@@ -41,11 +50,25 @@ CREATE TABLE suggestion (
 );
 """
 
+_MIGRATIONS = {
+    # Who judged a suggestion, and a name of its own, so that a merge brings it over once.
+    1: """
+ALTER TABLE suggestion ADD COLUMN uid TEXT;
+ALTER TABLE suggestion ADD COLUMN who TEXT;
+UPDATE suggestion SET uid = lower(hex(randomblob(16)));
+CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
+""",
+}
+"""From each version to the next. The tables above are of version 1; a new file goes through the same steps."""
+
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     """Return a connection in WAL mode whose commits are on the disk when they return."""
     # autocommit: transactions are begun where they are meant, with BEGIN IMMEDIATE.
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    try:
+        connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError as error:
+        raise unusable(path, error) from error
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
@@ -55,7 +78,7 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
-            raise RegionError(f"{path}: cannot be opened as a region store ({error})") from error
+            raise unusable(path, error) from error
         raise RegionError(f"{path}: is no region store ({error}); choose another file name") from error
     except BaseException:
         connection.close()
@@ -63,8 +86,16 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     return connection
 
 
+def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
+    """Return what SQLite could not do with the file, with the remedy."""
+    for code, remedy in _REMEDIES.items():
+        if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == code:
+            return RegionError(f"{path}: {remedy} ({error}); nothing of this was saved")
+    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing of this was saved")
+
+
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables in a new file; refuse a file of another program or of a later imgprep."""
+    """Make the tables in a new file, bring an older one up; refuse one of another program or of a later imgprep."""
     if _mark(connection) == (APPLICATION, VERSION):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -75,16 +106,23 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         if application != APPLICATION:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise RegionError(f"{path}: is another program's database, not a region store; choose another file")
-            for statement in _TABLES.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
+            _run(connection, _TABLES)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            version = 1
+        for step in range(version, VERSION):
+            _run(connection, _MIGRATIONS[step])
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
 
 
 def _mark(connection: sqlite3.Connection) -> tuple[int, int]:

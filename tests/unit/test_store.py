@@ -1,8 +1,11 @@
 """RegionStore: nothing lost, nothing overwritten, and every format there and back."""
 
+import doctest
 import json
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pandas as pd
@@ -10,7 +13,7 @@ import pytest
 
 from imgprep.errors import RegionError
 from imgprep.regions import Region
-from imgprep.store import RegionStore, agreement, assign, formats
+from imgprep.store import RegionStore, agreement, assign, formats, schema
 from imgprep.store.merge import decide
 from imgprep.store.place import refuse_network_drive
 
@@ -329,3 +332,104 @@ def test_what_became_of_suggestions_is_kept(store):
     store.note_suggestion("a.jpg", BOX, 0.9, "edited", final=Region(x1=10, y1=20, x2=110, y2=120))
     found = store.suggestions()
     assert found[["fate", "iou", "confidence"]].to_numpy().tolist() == [["edited", 0.5, 0.9]]
+
+
+def test_a_store_of_the_first_schema_is_brought_up_and_keeps_everything(tmp_path):
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(schema._TABLES)
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute(
+        "INSERT INTO entry (uid, pic_name, product_id, state, x1, y1, x2, y2, how, at) "
+        "VALUES ('u', 'a.jpg', '', 'region', 10, 20, 110, 220, 'drawn', '2026-01-01')"
+    )
+    connection.execute("INSERT INTO current VALUES ('a.jpg', '', 1)")
+    connection.execute(
+        "INSERT INTO suggestion VALUES ('a.jpg', '', 10, 20, 110, 220, 0.9, 'border', 'accepted', 1.0, '2026-01-01')"
+    )
+    connection.commit()
+    connection.close()
+    for _ in range(2):  # the second time there is nothing left to do
+        with RegionStore(path, who="Ann") as store:
+            assert store.get("a.jpg") == BOX
+            assert store.suggestions()[["fate", "confidence"]].to_numpy().tolist() == [["accepted", 0.9]]
+            assert store.connection().execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
+    with RegionStore(path, who="Ann") as store:
+        store.note_suggestion("b.jpg", BOX, 0.4, "replaced", final=OTHER)
+        assert store.suggestions()["who"].tolist()[1] == "Ann"
+
+
+def test_merge_brings_over_what_became_of_suggestions_once(store, other):
+    store.note_suggestion("a.jpg", BOX, 0.9, "accepted", final=BOX)
+    other.note_suggestion("b.jpg", BOX, 0.3, "replaced", final=OTHER)
+    store.merge(other)
+    store.merge(other)
+    other.merge(store)
+    assert store.suggestions()["who"].tolist() == ["Ann", "Bo"]
+    assert len(other.suggestions()) == 2
+
+
+def test_the_store_decides_a_conflict_itself(store, other):
+    store.put("a.jpg", BOX, product_id="7")
+    other.put("a.jpg", None, state="whole", product_id="7")
+    store.merge(other)
+    store.decide("a.jpg", "7", revision=int(store.conflicts()["theirs"][0]))
+    assert store.state("a.jpg", "7") == "whole"
+    assert len(store.conflicts()) == 0
+    assert len(store.history("a.jpg")) == 3
+    with pytest.raises(RegionError, match="no revision 99"):
+        store.decide("a.jpg", "7", revision=99)
+
+
+_KEEP_WRITING = """
+import sys
+from imgprep import Region
+from imgprep.store import RegionStore
+store = RegionStore(sys.argv[1])
+for step in range(100_000):
+    store.put(f"{step}.jpg", Region(x1=0, y1=0, x2=step + 1, y2=1))
+    print(step, flush=True)
+"""
+
+
+def test_what_was_saved_survives_a_kill_while_writing(tmp_path):
+    path = tmp_path / "regions.db"
+    with subprocess.Popen([sys.executable, "-c", _KEEP_WRITING, path], stdout=subprocess.PIPE, text=True) as writer:
+        for line in writer.stdout:
+            if int(line) >= 25:
+                break
+        writer.kill()  # SIGKILL: no clean-up of any kind
+        saved = max(map(int, line.split() + writer.stdout.read().split()[:-1]))
+    with RegionStore(path) as store:
+        assert all(store.get(f"{step}.jpg") == Region(x1=0, y1=0, x2=step + 1, y2=1) for step in range(saved + 1))
+        assert store.connection().execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        store.put("after.jpg", BOX)
+
+
+def test_a_full_disk_says_so_and_leaves_what_was_there(store):
+    store.put("a.jpg", BOX)
+    pages = store.connection().execute("PRAGMA page_count").fetchone()[0]
+    store.connection().execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RegionError, match="disk is full; free some space"):
+        store.put("b.jpg", BOX, note="x" * 100_000)
+    store.connection().execute("PRAGMA max_page_count = 100000")
+    assert store.frame()["PicName"].tolist() == ["a.jpg"]
+    store.put("b.jpg", BOX)
+
+
+def test_a_file_that_may_not_be_written_says_so(store):
+    store.put("a.jpg", BOX)
+    store.connection().execute("PRAGMA query_only = ON")
+    with pytest.raises(RegionError, match="may not be written; change its permissions"):
+        store.put("b.jpg", BOX)
+    with pytest.raises(RegionError, match="its folder does not exist"):
+        RegionStore(store.path.parent / "gone" / "regions.db")
+    with pytest.raises(RegionError, match=r"cannot be opened|cannot be used"):
+        RegionStore(store.path.parent)
+
+
+def test_examples_in_the_docstrings_hold():
+    from imgprep.store import database, merge, sharing
+
+    assert sum(doctest.testmod(module).failed for module in (database, formats, merge, sharing)) == 0

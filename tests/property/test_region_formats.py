@@ -1,0 +1,110 @@
+"""Every format of regions gives back what was put in, and none is read as another by mistake."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgprep import MetaError, Region, RegionError
+from imgprep.regions import RegionState
+from imgprep.store import RegionStore, formats
+
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\/\ufeff"), min_size=1, max_size=12
+).filter(lambda name: name == name.strip())
+
+
+@st.composite
+def frames(draw, *, products=True):
+    """A regions frame as a store gives it: every state, odd names, sizes known or not."""
+    records = []
+    for name in sorted(draw(st.sets(NAMES, max_size=5))):
+        state = draw(st.sampled_from(list(RegionState)))
+        width, height = draw(st.integers(1, 9000)), draw(st.integers(1, 9000))
+        known = draw(st.booleans())
+        record = {"PicName": name, "state": str(state), "how": "imported", "flagged": draw(st.booleans())}
+        record |= {"width": width, "height": height} if known else {}
+        record["ProductId"] = draw(NAMES) if products and draw(st.booleans()) else None
+        record["note"] = draw(st.none() | NAMES)
+        if state == RegionState.REGION:
+            x1, y1 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+            record |= {"x1": x1, "y1": y1}
+            record |= {"x2": draw(st.integers(x1 + 1, width)), "y2": draw(st.integers(y1 + 1, height))}
+        records.append(record)
+    return pd.DataFrame(records, columns=list(formats.FRAME_DTYPES), dtype=object).astype(formats.FRAME_DTYPES)
+
+
+def same(one, two, columns=tuple(formats.FRAME_DTYPES)):
+    pd.testing.assert_frame_equal(one[list(columns)].reset_index(drop=True), two[list(columns)].reset_index(drop=True))
+
+
+@given(frames())
+def test_csv_gives_back_everything(frame):
+    same(formats.loads_csv(formats.dumps_csv(frame)), frame)
+
+
+@given(frames())
+def test_coco_gives_back_everything(frame):
+    same(formats.loads_coco(json.loads(json.dumps(formats.dumps_coco(frame)))), frame)
+
+
+@given(frames(products=False))
+def test_the_widgets_dicts_give_back_the_regions_and_only_those(frame):
+    drawn = frame[frame["state"] == "region"]
+    back = formats.loads_bbox_widget(json.loads(json.dumps(formats.dumps_bbox_widget(frame))))
+    same(back, drawn, ["PicName", "state", "x1", "y1", "x2", "y2"])
+
+
+@given(frames())
+def test_increment_meta_gives_back_the_three_states(frame):
+    frame["ProductId"] = frame["ProductId"].fillna("P")
+    back = formats.loads_region_meta(formats.dumps_region_meta(frame))
+    same(back, frame, ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(frame=frames())
+def test_a_store_gives_back_what_was_loaded(tmp_path_factory, frame):
+    with RegionStore(tmp_path_factory.mktemp("store") / "regions.db") as store:
+        store.load(frame, keep_history=True)
+        back = store.frame()
+    same(back, frame.sort_values("PicName"), ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "note"])
+
+
+@given(frames().filter(lambda frame: (frame["state"] == "region").any()), st.permutations(["x1", "y1", "x2", "y2"]))
+def test_columns_of_a_csv_in_any_order_mean_the_same(frame, order):
+    head, *lines = (line.split(",") for line in ["PicName,x1,y1,x2,y2", "a.jpg,1,2,30,40"])
+    columns = ["PicName", *order]
+    text = "\n".join(",".join(row[head.index(name)] for name in columns) for row in (head, *lines))
+    assert formats.loads_csv(text).loc[0, ["x1", "y1", "x2", "y2"]].tolist() == [1, 2, 30, 40]
+
+
+BOX = Region(x1=10, y1=20, x2=110, y2=220)
+FRAME = pd.DataFrame(
+    [{"PicName": "a.jpg", "ProductId": "1", "state": "region", "x1": 10, "y1": 20, "x2": 110, "y2": 220, "flagged": 0}],
+    columns=list(formats.FRAME_DTYPES),
+).astype(formats.FRAME_DTYPES)
+WRITTEN = {
+    "csv": formats.dumps_csv(FRAME),
+    "meta": formats.dumps_region_meta(FRAME),
+    "coco": json.dumps(formats.dumps_coco(FRAME)),
+    "bbox-widget": json.dumps(formats.dumps_bbox_widget(FRAME)),
+}
+READERS = {
+    "csv": formats.loads_csv,
+    "meta": formats.loads_region_meta,
+    "coco": lambda text: formats.loads_coco(json.loads(text)),
+    "bbox-widget": lambda text: formats.loads_bbox_widget(json.loads(text)),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("written", WRITTEN)
+def test_no_format_is_read_as_another(reader, written):
+    if reader == written:
+        assert READERS[reader](WRITTEN[written]).loc[0, ["x1", "y1", "x2", "y2"]].tolist() == [10, 20, 110, 220]
+    else:
+        with pytest.raises((RegionError, MetaError, json.JSONDecodeError)):
+            READERS[reader](WRITTEN[written])
