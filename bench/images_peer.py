@@ -60,11 +60,13 @@ def compare(folder: Path, peer: dict[str, pd.DataFrame], facts: pd.DataFrame) ->
     print(f"\n{'cleanvision':<26}{'ours':<12}{'rank correlation':>17}  lowest twelve shared")
     for score, (column, what) in SCORES.items():
         theirs, ours = scores[score].astype(float), facts[column].astype(float)
+        if score == "light_score":  # ours is high where it is a problem
+            ours = -ours
         if score == "odd_size_score":  # their score is of the distance from the middle, whichever way
             middle = ours.median()
             ours = -(ours - middle).abs()
         constant = theirs.nunique() < 2 or ours.nunique() < 2
-        agreement = "all one value" if constant else f"{theirs.corr(ours, method='spearman'):.2f}"
+        agreement = "all one value" if constant else f"{theirs.rank().corr(ours.rank()):.2f}"
         lowest = "" if constant else len(set(theirs.nsmallest(12).index) & set(ours.nsmallest(12).index))
         print(f"{score:<26}{column:<12}{agreement:>17}  {lowest!s:<4} {what}")
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 #: Raised whenever the same file would give other facts; older entries of a cache are then not used.
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 
 #: Column → pandas dtype of a facts frame; one row per distinct PicName.
 FACT_COLUMNS: dict[str, str] = {
@@ -47,7 +47,7 @@ FACT_COLUMNS: dict[str, str] = {
     "blue": "Int64",
 }
 
-#: Column → what it says. The statistics are of the picture at about 64 pixels, upright, on white, in sRGB.
+#: Column → what it says. The statistics are of the picture at 48 … 96 pixels, upright, on white, in sRGB.
 FACT_MEANING: dict[str, str] = {
     "PicName": "name below the root",
     "exists": "there is a file of that name",

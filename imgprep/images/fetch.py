@@ -17,13 +17,17 @@ import pandas as pd
 import urllib3
 
 from imgprep.errors import ConfigError
+from imgprep.frames import attach
+from imgprep.images.hops import MOST_HOPS, REDIRECTS, NoWay, host_of, next_hop
 from imgprep.images.probe import kind_of
+from imgprep.images.unfetched import unfetched
 
 #: Extension of what was fetched, by content.
 _EXTENSION = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif"}
 _OTHER = {"AVIF": "avif", "HEIF": "heic"}
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _PIECE = 65_536
+
 
 #: Column → dtype of the log; one row per distinct URL.
 FETCH_COLUMNS: dict[str, str] = {
@@ -78,11 +82,17 @@ def fetch_images(
     pandas.DataFrame
         The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA where
         there is none): bad_url, not_found, refused, http_error, timeout, unreachable, too_large, cut_off, not_an_image.
+        ``.attrs["findings"]`` says the same for each row of the catalogue.
 
     Raises
     ------
     ConfigError
         There is no such column.
+
+    Notes
+    -----
+    Only http and https; a redirect is followed under the same rules, and never from a public host into a private
+    network. `use_files` puts the new names into the catalogue.
     """
     if column not in catalogue.columns:
         raise ConfigError(f"column {column!r}: the catalogue has none; it has {', '.join(map(str, catalogue.columns))}")
@@ -91,7 +101,8 @@ def fetch_images(
     urls = list(dict.fromkeys(url.strip() for url in catalogue[column].dropna().astype(str) if "://" in url))
     fetcher = _Fetcher(into, at_once, per_host, tries=tries, pause=pause, seconds=seconds, max_bytes=max_bytes)
     rows = dict(_fetched(fetcher, urls, at_once, progress))
-    return pd.DataFrame([rows[url] for url in urls], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
+    log = pd.DataFrame([rows[url] for url in urls], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
+    return attach(log, findings=unfetched(catalogue, column, log))
 
 
 def url_stem(url: str) -> str:
@@ -151,14 +162,13 @@ class _Fetcher:
         row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
         row |= {"url": url, "attempts": 0}
         try:
-            host = _host(url)
+            _host(url)
             stem = url_stem(url)
             there = self._there(stem)
             while there is None:
                 row["attempts"] += 1
                 try:
-                    with self._turn(host):
-                        there = self._get(url, stem)
+                    there = self._get(url, stem)
                 except _Failed as failed:
                     if not failed.again or row["attempts"] >= self._tries:
                         raise
@@ -182,23 +192,7 @@ class _Fetcher:
             return self._hosts.setdefault(host, threading.Semaphore(self._per_host))
 
     def _get(self, url: str, stem: str) -> Path:
-        ends = time.monotonic() + 10 * self._seconds
-        try:
-            answer = self._pool.request(
-                "GET", url, preload_content=False, timeout=self._seconds, retries=urllib3.Retry(0, redirect=5)
-            )
-        except (urllib3.exceptions.TimeoutError, urllib3.exceptions.HTTPError) as error:
-            raise _unreached(error) from error
-        try:
-            _judge(answer)
-            data = self._body(answer, ends)
-        except urllib3.exceptions.HTTPError as error:
-            answer.close()
-            raise _unreached(error, "cut_off") from error
-        except _Failed:
-            answer.close()
-            raise
-        answer.release_conn()
+        data = self._follow(url)
         kind = kind_of(data)
         extension = {**_EXTENSION, **_OTHER}.get(kind or "")
         if extension is None:
@@ -209,7 +203,46 @@ class _Fetcher:
         draft.replace(place)
         return place
 
+    def _follow(self, url: str) -> bytes:
+        """Ask, and ask where the answer leads; every host is asked only in its turn."""
+        for _ in range(MOST_HOPS + 1):
+            with self._turn(_host(url)):
+                data, location = self._ask(url)
+            if location is None:
+                return data
+            try:
+                url = next_hop(url, location)
+            except NoWay as error:
+                raise _Failed("refused", str(error)) from None
+        raise _Failed("http_error", f"redirected more than {MOST_HOPS} times")
+
+    def _ask(self, url: str) -> tuple[bytes, str | None]:
+        ends = time.monotonic() + 10 * self._seconds
+        try:
+            answer = self._pool.request(
+                "GET", url, preload_content=False, timeout=self._seconds, retries=False, redirect=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreached(error) from error
+        whole = False
+        try:
+            if answer.status in REDIRECTS and "Location" in answer.headers:
+                return b"", answer.headers["Location"]
+            _judge(answer)
+            data = self._body(answer, ends)
+            whole = True
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreached(error, "cut_off") from error
+        finally:
+            if not whole:
+                answer.close()  # what is left of the answer is not wanted
+            answer.release_conn()  # closed or not: the pool waits for it
+        return data, None
+
     def _body(self, answer: urllib3.BaseHTTPResponse, ends: float) -> bytes:
+        stated = answer.headers.get("Content-Length", "")
+        if stated.isdigit() and int(stated) > self._max_bytes:
+            raise _Failed("too_large", f"{int(stated):,} bytes; files over {self._max_bytes:,} bytes are not fetched")
         pieces = []
         size = 0
         for piece in answer.stream(_PIECE):
@@ -224,13 +257,9 @@ class _Fetcher:
 
 def _host(url: str) -> str:
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError as error:
+        return host_of(url)
+    except NoWay as error:
         raise _Failed("bad_url", str(error)) from None
-    if parts.scheme.lower() not in ("http", "https") or not host:
-        raise _Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
-    return host
 
 
 def _judge(answer: urllib3.BaseHTTPResponse) -> None:
@@ -245,7 +274,7 @@ def _judge(answer: urllib3.BaseHTTPResponse) -> None:
 
 def _unreached(error: BaseException, problem: str = "unreachable") -> _Failed:
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, urllib3.exceptions.MaxRetryError) and "redirect" in str(error.reason):
-        return _Failed("http_error", text)
-    late = isinstance(error, urllib3.exceptions.TimeoutError) or "timed out" in text.lower()
+    # urllib3 counts a connection that is refused among the time-outs.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    late = (isinstance(error, urllib3.exceptions.TimeoutError) and not refused) or "timed out" in text.lower()
     return _Failed("timeout" if late else problem, text, again=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 #: Shorter side, pixels, that statistics are made at; the decoder may leave up to twice as many.
-SMALL = 64
+SMALL = 48
 _HASH = 32
 _BAND = 16
 _TILES = 16

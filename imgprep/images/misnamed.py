@@ -88,7 +88,7 @@ def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFr
     catalogue : pandas.DataFrame
         As it was matched; it is not changed.
     matches : pandas.DataFrame
-        From `match_names`, or those rows of it that shall be applied.
+        From `match_names` or `fetch_images`, or those rows of it that shall be applied.
 
     Returns
     -------
@@ -104,6 +104,8 @@ def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFr
     >>> fixed["PicName"].tolist(), log["after"].tolist()
     (['a.jpg'], ['a.jpg'])
     """
+    if "url" in matches.columns:  # what was fetched: the URL is what the catalogue has for a name
+        matches = matches.rename(columns={"PicName": "file", "url": "PicName"}).assign(how="fetched")
     wanted = matches.dropna(subset=["PicName", "file"]).drop_duplicates("PicName").set_index("PicName")
     mapped = catalogue["PicName"].map(wanted["file"])
     changed = (mapped.notna() & (mapped != catalogue["PicName"])).to_numpy(dtype=bool)

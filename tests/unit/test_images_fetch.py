@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgprep.images import fetch_images
+from imgprep.errors import ConfigError
+from imgprep.images import fetch_images, use_files
 from imgprep.images.fetch import url_stem
+from imgprep.images.hops import NoWay, is_private, next_hop
 
 
 def picture() -> bytes:
@@ -19,23 +21,50 @@ def picture() -> bytes:
     return buffer.getvalue()
 
 
+#: Path → where it redirects to.
+LEADS = {
+    "/moved.jpg": "/a.jpg",
+    "/round.jpg": "/round.jpg",
+    "/file.jpg": "file:///etc/passwd",
+    "/nonsense.jpg": "http://[x",
+}
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         asked = self.server.asked
         asked[self.path] += 1
         data = picture()
         path = self.path.partition("?")[0]
+        if path in LEADS:
+            self.send_response(302)
+            self.send_header("Location", LEADS[path])
+            self.end_headers()
+            return
         if path == "/gone.jpg" or (path == "/flaky.jpg" and asked[self.path] < 3):
             self.send_error(404 if path == "/gone.jpg" else 503)
             return
         self.send_response(200)
+        if path.startswith("/crowd"):
+            with self.server.lock:
+                self.server.inside += 1
+                self.server.most = max(self.server.most, self.server.inside)
+            self.server.full.wait(2)
         if path == "/page.jpg":
             data = b"<!doctype html><title>Sorry</title>"
         if path == "/large.jpg":
             data += b"\0" * 200_000
         self.send_header("Content-Length", str(len(data) + (1000 if path == "/cut.jpg" else 0)))
         self.end_headers()
+        if path == "/slow.jpg":
+            self.wfile.write(data[:10])
+            self.wfile.flush()
+            self.server.stop.wait(10)
+            return
         self.wfile.write(data)
+        if path.startswith("/crowd"):
+            with self.server.lock:
+                self.server.inside -= 1
 
     def log_message(self, *args):
         pass
@@ -45,9 +74,12 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked = Counter()
+        server.lock, server.stop, server.full = threading.Lock(), threading.Event(), threading.Barrier(2)
+        server.inside = server.most = 0
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
+        server.stop.set()
         server.shutdown()
         thread.join()
 
@@ -68,6 +100,11 @@ def test_each_failure_has_its_cause_and_leaves_no_file(server, tmp_path):
     ]  # fmt: skip
     assert [file.name for file in tmp_path.iterdir()] == [log["PicName"][0]]
     assert "HTML" in log["detail"][2]
+
+
+def test_many_failures_of_one_host_do_not_use_its_connections_up(server, tmp_path):
+    log = fetched(server, tmp_path, *(f"/gone.jpg?{number}" for number in range(12)), "/a.jpg", per_host=2)
+    assert log["problem"].fillna("").tolist() == ["not_found"] * 12 + [""]
 
 
 def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
@@ -93,3 +130,62 @@ def test_a_name_is_readable_and_stable():
     assert url_stem("https://x.example/a/红裙%20red.jpg?x").startswith("红裙-red-")
     assert url_stem("https://x.example/../../etc/") == url_stem("https://x.example/../../etc/")
     assert "/" not in url_stem("https://x.example/%2e%2e%2fetc%2fpasswd.jpg")
+
+
+def test_a_redirect_is_followed_only_where_a_url_might_lead(server, tmp_path):
+    log = fetched(server, tmp_path, "/moved.jpg", "/round.jpg", "/file.jpg", "/nonsense.jpg")
+    assert log["problem"].fillna("").tolist() == ["", "http_error", "refused", "refused"]
+    assert log["PicName"][0].startswith("moved-")
+    assert server.asked["/round.jpg"] == 6
+    assert "only http" in log["detail"][2]
+
+
+def test_nobody_outside_sends_us_into_a_private_network():
+    for inside in ("127.0.0.1", "10.1.2.3", "192.168.0.9", "169.254.169.254", "[::1]", "[fd00::1]", "localhost"):
+        with pytest.raises(NoWay, match="private network"):
+            next_hop("http://8.8.8.8/a.jpg", f"http://{inside}/latest/meta-data")
+        assert next_hop("http://10.0.0.1/a.jpg", f"http://{inside}/b.jpg").endswith("/b.jpg")
+    assert not is_private("8.8.8.8")
+    assert next_hop("http://10.0.0.1/a.jpg", "https://8.8.8.8/b.jpg") == "https://8.8.8.8/b.jpg"
+
+
+def test_a_server_that_stops_in_the_middle_is_not_waited_for(server, tmp_path):
+    log = fetched(server, tmp_path, "/slow.jpg", seconds=0.2, tries=1)
+    assert log["problem"].tolist() == ["timeout"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_host_is_never_asked_for_more_at_once_than_allowed(server, tmp_path):
+    log = fetched(server, tmp_path, *(f"/crowd-{number}.jpg" for number in range(6)), at_once=6, per_host=2)
+    assert log["problem"].isna().all()
+    assert server.most == 2
+
+
+def test_a_host_that_is_not_there_is_a_row_too(tmp_path):
+    frame = pd.DataFrame({"PicName": ["http://127.0.0.1:9/a.jpg"]})
+    log = fetch_images(frame, tmp_path, pause=0, tries=2, progress=False)
+    assert (log["problem"][0], log["attempts"][0]) == ("unreachable", 2)
+
+
+def test_each_failure_is_a_finding_of_its_row_with_a_remedy(server, tmp_path):
+    base = f"http://127.0.0.1:{server.server_port}"
+    catalogue = pd.DataFrame(
+        {"row": [4, 5, 6], "ProductId": ["p", "q", "r"], "PicName": [f"{base}/a.jpg", f"{base}/gone.jpg", "b.jpg"]}
+    )
+    log = fetch_images(catalogue, tmp_path, pause=0, progress=False)
+    findings = log.attrs["findings"]
+    assert findings[["rule", "row", "ProductId", "severity"]].values.tolist() == [["fetch-not-found", 5, "q", "error"]]
+    assert "HTTP 404" in findings["message"][0] and findings["fix"].notna().all()
+    fixed, changes = use_files(catalogue, log)
+    assert fixed["PicName"].tolist() == [log["PicName"][0], f"{base}/gone.jpg", "b.jpg"]
+    assert changes["rule"].tolist() == ["file-name-fetched"]
+    with pytest.raises(ConfigError, match="'image'"):
+        fetch_images(catalogue, tmp_path, column="image")
+
+
+def test_an_interrupted_run_left_no_half_file_and_goes_on(server, tmp_path):
+    fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=1)
+    assert len(list(tmp_path.iterdir())) == 1
+    fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=3)
+    assert server.asked["/a.jpg"] == 1
+    assert len(list(tmp_path.iterdir())) == 2
