@@ -1,0 +1,164 @@
+"""One bad file is one row: whatever it does to the process that opens it, on whatever executor."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from images_made import encoded, photo, png_that_claims
+
+from imgprep.images import inspect_images
+from imgprep.images.pool import Casualty, run_apart
+
+NAMES = [f"{number}.jpg" for number in range(8)]
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        (folder / name).write_bytes(encoded(photo(number)))
+    return folder
+
+
+def test_a_cluster_of_two_workers_gives_the_same_facts(root):
+    distributed = pytest.importorskip("distributed")
+    (root / "bad.jpg").write_bytes(b"text")
+    names = [*NAMES, "bad.jpg", "gone.jpg"]
+    here = inspect_images(names, root, progress=False)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        pd.testing.assert_frame_equal(inspect_images(names, root, executor=client, progress=False), here)
+        (root / "bad.jpg").write_bytes(encoded(photo(9)))  # an equal call must not get the old answer
+        by_executor = inspect_images(names, root, executor=client.get_executor(pure=False), progress=False)
+    assert by_executor["problem"].fillna("").tolist() == [""] * 9 + ["missing"]
+
+
+def test_pixels_are_limited_before_any_is_decoded_and_so_is_a_worker_memory(root):
+    (root / "bomb.png").write_bytes(png_that_claims(50_000, 50_000))
+    task = (str(root), "bomb.png", "decode", frozenset())
+    ((_, record),) = run_apart("imgprep.images.probe:probe_one", [task], workers=1, memory=2**30)
+    assert record["problem"] == "bomb"
+    # 100 megapixels pass the limit of pixels, and need more than this worker may have: still one row.
+    (root / "wide.png").write_bytes(png_that_claims(10_000, 10_000))
+    task = (str(root), "wide.png", "decode", frozenset())
+    ((_, record),) = run_apart("imgprep.images.probe:probe_one", [task], workers=1, memory=256 * 2**20)
+    said = record.detail if isinstance(record, Casualty) else record["problem"]
+    assert said == "too_large_to_look"
+
+
+def test_failures_are_kept_and_not_tried_again(root, tmp_path):
+    (root / "bad.jpg").write_bytes(b"<html>")
+    cache = tmp_path / "cache"
+    first = inspect_images(["bad.jpg"], root, cache=cache, progress=False)
+    before = (root / "bad.jpg").stat()
+    (root / "bad.jpg").write_bytes(b"{json}")
+    os.utime(root / "bad.jpg", ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = inspect_images(["bad.jpg"], root, cache=cache, progress=False)
+    assert first["detail"].tolist() == again["detail"].tolist() == ["an HTML page, not an image"]
+
+
+class Interrupting:
+    """An executor that is interrupted after so many chunks, as by a person."""
+
+    def __init__(self, chunks):
+        self.left = chunks
+        self.looked_at = []
+
+    def submit(self, function, tasks, run):
+        from concurrent.futures import Future
+
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.looked_at += [task[1] for task in tasks]
+        future = Future()
+        future.set_result(function(tasks, run))
+        return future
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("imgprep.images.inspect.CHUNK", 2)
+    monkeypatch.setattr("imgprep.images.inspect._IN_HAND", 1)
+    cache = tmp_path / "cache"
+    first = Interrupting(2)
+    with pytest.raises(KeyboardInterrupt):
+        inspect_images(NAMES, root, cache=cache, executor=first, progress=False)
+    second = Interrupting(-1)
+    facts = inspect_images(NAMES, root, cache=cache, executor=second, progress=False)
+    assert first.looked_at + second.looked_at == NAMES
+    assert facts["decodes"].all()
+
+
+def test_an_interrupted_stream_leaves_no_file(root, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        inspect_images(NAMES, root, executor=Interrupting(0), out=tmp_path / "facts.parquet", progress=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["root"]
+
+
+def rude(tasks, run=""):
+    from imgprep.images.probe import probe_one
+
+    if any(task[1] == NAMES[3] for task in tasks):
+        raise RecursionError("a decoder of another kind")
+    return [probe_one(task) for task in tasks]
+
+
+def test_an_executor_that_loses_a_chunk_costs_no_file(root, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setattr("imgprep.images.inspect.probe_many", rude)
+    with ThreadPoolExecutor(1) as pool:
+        facts = inspect_images(NAMES, root, executor=pool, progress=False)
+    assert facts["PicName"].tolist() == NAMES
+    assert facts["decodes"].all()
+
+
+def fate(task):
+    """What a decoder might do in a worker, by the file's name."""
+    from imgprep.images.probe import probe_one
+
+    if task[1] == NAMES[2]:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if task[1] == NAMES[5]:
+        time.sleep(600)
+    return probe_one(task)
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_file(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+    def apart(target, tasks, **options):
+        return run_apart("test_images_hostile:fate", tasks, **options)
+
+    monkeypatch.setattr("imgprep.images.inspect.run_apart", apart)
+    cache = tmp_path / "cache"
+    facts = inspect_images(NAMES, root, cache=cache, seconds=5, progress=False).set_index("PicName")
+    assert facts["problem"].dropna().to_dict() == {NAMES[2]: "crashed", NAMES[5]: "timeout"}
+    assert facts["bytes"].notna().all()
+    monkeypatch.undo()
+    # It is known now, and nobody is killed again.
+    again = inspect_images(NAMES, root, cache=cache, progress=False).set_index("PicName")
+    pd.testing.assert_frame_equal(again, facts)
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, SyntaxError, RecursionError, MemoryError, AssertionError])
+def test_an_exception_of_any_type_is_one_row(error, root, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def stumble(*args):
+        raise error("what a decoder says")
+
+    monkeypatch.setattr("imgprep.images.probe.open_header", stumble)
+    with ThreadPoolExecutor(1) as pool:
+        facts = inspect_images(["0.jpg", "gone.jpg"], root, executor=pool, progress=False)
+    expected = "too_large_to_look" if error is MemoryError else "unreadable"
+    assert facts["problem"].tolist() == [expected, "missing"]
