@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from imgprep.catalogue.encoding import SAMPLE_BYTES, is_utf8, sniff_delimiter, sniff_encoding
 from imgprep.catalogue.quotes import Signs, count_signs, ends_closed, never_closed, swallowed
-from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
+from imgprep.catalogue.ragged import LISTED, Ragged
+from imgprep.catalogue.raw import TEXT, Raw, distinct_names, may_hold, note
 from imgprep.errors import CatalogueError
-from imgprep.findings import Severity
 
 #: Arrow parses a file in blocks of this size; a file with a record that does not fit into one is read carefully.
 BLOCK_BYTES = 1 << 22
@@ -25,8 +26,8 @@ BLOCK_BYTES = 1 << 22
 CHUNK_RECORDS = 20_000
 #: No cell is cut; Python's own limit is 128 KiB.
 CELL_CHARS = 1 << 30
-#: Above this, findings of one kind are counted in one more finding instead of listed.
-LISTED = 1_000
+#: Records of another width that Arrow may hand over; where there are more, the whole file is read carefully.
+HANDED_OVER = 10_000
 
 #: Stands behind the last line, to see whether a quote is open there.
 _END = "\x02imgprep-end-of-file\x03"
@@ -64,21 +65,17 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     names, notes = distinct_names(first)
     how = f"{encoding}, {_NAMES.get(delimiter, repr(delimiter))}-separated"
     signs = count_signs(path)
-    table = _fast(path, encoding, delimiter, len(names), skip, signs=signs)
-    if table is not None and not ends_closed(path, table, encoding, delimiter):
-        table = None
-    if table is None and encoding == "utf-8" and not is_utf8(path):
+    found = _by_arrow(path, encoding, delimiter, len(names), skip, signs=signs)
+    if found is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was good; what comes later decides between another encoding and damage.
         encoding = sniff_encoding(path.read_bytes())
         if encoding != "utf-8":
             return read_delimited(path, encoding=encoding, delimiter=delimiter)
-    rows: pa.Array
-    if table is None:
-        table, rows, more = _careful(path, encoding, delimiter, names, skip)
-        notes += more
-    else:
-        table = table.rename_columns(names)
-        rows = _counted(table.num_rows)
+    table, more = found or _careful(path, encoding, delimiter, len(names), skip)
+    table = table.rename_columns(names)
+    notes += more
+    rows = _counted(table.num_rows)
+    notes += _damaged(table, rows, encoding)
     if not signs.fits(skip + 1 + table.num_rows):
         notes += swallowed(table, rows, delimiter)
     if encoding in ("cp1252", "gb18030"):
@@ -93,18 +90,58 @@ def _counted(count: int) -> pa.Array:
     return pa.array(np.arange(1, count + 1, dtype=np.int64))
 
 
-def _fast(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, signs: Signs) -> pa.Table | None:
-    """The table of a file whose records are all alike; None where one is not, and the careful reader must look."""
+def _by_arrow(
+    path: Path, encoding: str, delimiter: str, width: int, skip: int, *, signs: Signs
+) -> tuple[pa.Table, list[dict[str, Any]]] | None:
+    """The table as Arrow reads it, and notes; None where Arrow may be wrong, and the careful reader must look."""
+    table: pa.Table | None = None
+    notes: list[dict[str, Any]] = []
     if not signs.carriages:
         # Nearly every file has a record a line, and then Arrow need not look for quotes to find where records end.
         table = _arrow(path, encoding, delimiter, width, skip, breaks=False)
-        if table is not None and signs.fits(skip + 1 + table.num_rows):
-            return table
-    return _arrow(path, encoding, delimiter, width, skip, breaks=True)
+        table = table if table is not None and signs.fits(skip + 1 + table.num_rows) else None
+    if table is None:
+        table = _arrow(path, encoding, delimiter, width, skip, breaks=True)
+    if table is None:
+        table, notes = _handed_over(path, encoding, delimiter, width, skip)
+    return (table, notes) if table is not None and ends_closed(path, table, encoding, delimiter) else None
 
 
-def _arrow(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, breaks: bool) -> pa.Table | None:
-    names = [f"f{position}" for position in range(width)]
+def _handed_over(
+    path: Path, encoding: str, delimiter: str, width: int, skip: int
+) -> tuple[pa.Table | None, list[dict[str, Any]]]:
+    """The table of a file with some records of another width, which Arrow hands over one by one."""
+    odd: list[tuple[int, str]] = []
+
+    def take(row: arrow_csv.InvalidRow) -> str:
+        odd.append((row.number - 1 - skip, row.text))
+        return "skip" if len(odd) <= HANDED_OVER else "error"
+
+    table = _arrow(path, encoding, delimiter, width, skip, breaks=True, take=take)
+    # Whether a quote is open at the end of the file cannot be seen on a last record that is odd itself.
+    if table is None or not odd or odd[-1][0] == table.num_rows + len(odd):
+        return None, []
+    ragged = Ragged(width)
+    pieces, done = [], 0
+    for place, (number, text) in enumerate(odd):
+        (cells,) = _records(io.StringIO(text, ""), delimiter)
+        alike = number - 1 - place  # records of the header's width before this one
+        pieces += [table.slice(done, alike - done), _rows([ragged.fit(number, cells)], width)]
+        done = alike
+    return pa.concat_tables([*pieces, table.slice(done)]).combine_chunks(), ragged.told()
+
+
+def _arrow(
+    path: Path,
+    encoding: str,
+    delimiter: str,
+    width: int,
+    skip: int,
+    *,
+    breaks: bool,
+    take: Callable[[arrow_csv.InvalidRow], str] | None = None,
+) -> pa.Table | None:
+    names = _places(width)
     try:
         table = arrow_csv.read_csv(
             str(path),
@@ -113,8 +150,11 @@ def _arrow(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, 
                 autogenerate_column_names=True,
                 skip_rows=skip,
                 block_size=BLOCK_BYTES,
+                use_threads=take is None,  # several threads do not know the numbers of records
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=breaks),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=breaks, invalid_row_handler=take
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, TEXT),
                 strings_can_be_null=True,
@@ -129,25 +169,23 @@ def _arrow(path: Path, encoding: str, delimiter: str, width: int, skip: int, *, 
     return table.slice(1)
 
 
+def _places(width: int) -> list[str]:
+    return [f"f{position}" for position in range(width)]
+
+
+def _rows(records: list[list[str]], width: int) -> pa.Table:
+    columns = list(zip(*records, strict=True)) or [()] * width
+    return pa.table([pa.array([cell or None for cell in column], TEXT) for column in columns], names=_places(width))
+
+
 def _records(text: Iterator[str] | io.TextIOBase, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(CELL_CHARS)
     return csv.reader(text, delimiter=delimiter)
 
 
-def _careful(
-    path: Path, encoding: str, delimiter: str, names: list[str], skip: int
-) -> tuple[pa.Table, pa.Array, list[dict[str, Any]]]:
-    width = len(names)
-    notes: list[dict[str, Any]] = []
-    counts: dict[str, int] = {}
-    pieces: list[pa.Table] = []
-    short_before = 0  # cells of the record before, where it was short
-
-    def say(rule: str, record: dict[str, Any]) -> None:
-        counts[rule] = counts.get(rule, 0) + 1
-        if counts[rule] <= LISTED:
-            notes.append(record)
-
+def _careful(path: Path, encoding: str, delimiter: str, width: int, skip: int) -> tuple[pa.Table, list[dict[str, Any]]]:
+    ragged = Ragged(width)
+    pieces = [_rows([], width)]
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         for _ in range(skip):
             file.readline()
@@ -161,91 +199,28 @@ def _careful(
                 chunk.pop()
             elif chunk[-1][-1].endswith(_END):
                 chunk[-1][-1] = chunk[-1][-1].removesuffix(_END)
-                notes.append(never_closed(number + len(chunk), chunk[-1]))
+                ragged.notes.append(never_closed(number + len(chunk), chunk[-1]))
             for position, cells in enumerate(chunk):
                 number += 1
-                count = len(cells)
-                if count == width:
-                    short_before = 0
-                elif count > width:
-                    short_before = 0
-                    extra = cells[width:]
-                    chunk[position] = cells[:width]
-                    if any(extra):
-                        say("record-too-many-cells", _too_many(number, count, width, extra))
-                    else:
-                        say("record-empty-cells", _empty_extra(number, count, width))
-                else:
-                    torn = short_before and short_before + count == width + 1
-                    if torn and notes and notes[-1].get("row") == number - 1:
-                        notes[-1]["severity"] = Severity.ERROR.value
-                    say("record-too-few-cells", _too_few(number, count, width, torn=bool(torn)))
-                    short_before = 0 if torn else count
-                    chunk[position] = cells + [""] * (width - count)
-                for name, cell in zip(names, chunk[position], strict=True):
-                    if "\ufffd" in cell:
-                        say("text-damaged", _damaged(number, name, cell, encoding))
-            if not chunk:
-                break
-            columns = list(zip(*chunk, strict=True))
-            pieces.append(
-                pa.table([pa.array([cell or None for cell in column], TEXT) for column in columns], names=names)
-            )
-    for rule, count in counts.items():
-        if count > LISTED:
-            like = next(item for item in notes if item["rule"] == rule)
-            message = f"{count:,} records are like this; the first {LISTED:,} are listed"
-            notes.append({**like, "message": message, "row": None, "value": None, "severity": Severity.WARNING.value})
-    table = pa.concat_tables(pieces) if pieces else pa.table([pa.array([], TEXT) for _ in names], names=names)
-    return table, _counted(table.num_rows), notes
+                if len(cells) != width:
+                    chunk[position] = ragged.fit(number, cells)
+            pieces.append(_rows(chunk, width))
+    return pa.concat_tables(pieces), ragged.told()
 
 
-def _too_many(row: int, count: int, width: int, extra: list[str]) -> dict[str, Any]:
-    return note(
-        "record-too-many-cells",
-        f"the record has {count} cells, the header {width}: a cell holds a delimiter that is not quoted, so what "
-        "stands behind it is one column too far right",
-        "quote the cell in the export; the record is not sent as it is",
-        severity=Severity.ERROR,
-        row=row,
-        value=" | ".join(extra)[:200],
-    )
-
-
-def _empty_extra(row: int, count: int, width: int) -> dict[str, Any]:
-    return note(
-        "record-empty-cells",
-        f"the record has {count} cells, the header {width}; those beyond it are empty and left out",
-        "nothing to do; the export ends its lines with delimiters",
-        severity=Severity.INFO,
-        row=row,
-    )
-
-
-def _too_few(row: int, count: int, width: int, *, torn: bool) -> dict[str, Any]:
-    if torn:
-        return note(
-            "record-too-few-cells",
-            f"the record has {count} cells, the header {width}, and with the record before just as many as it should: "
-            "a line break that is not quoted tore one record in two",
-            "quote the cell in the export; the record is not sent as it is",
-            severity=Severity.ERROR,
-            row=row,
-        )
-    return note(
-        "record-too-few-cells",
-        f"the record has {count} cells, the header {width}; the last {width - count} columns are taken as empty",
-        "look at the record; quote cells that hold line breaks",
-        row=row,
-    )
-
-
-def _damaged(row: int, name: str, cell: str, encoding: str) -> dict[str, Any]:
-    return note(
-        "text-damaged",
-        f"the cell holds bytes that are no {encoding}; they show as \ufffd",
-        "export the file again as UTF-8",
-        row=row,
-        field=name,
-        value=cell[:200],
-    )
+def _damaged(table: pa.Table, rows: pa.Array, encoding: str) -> list[dict[str, Any]]:
+    """Findings on cells with the sign that stands for bytes that could not be read, here or by who wrote the file."""
+    notes: list[dict[str, Any]] = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not may_hold(column, b"\xef"):  # the sign's first byte, which hardly any other text has
+            continue
+        mask = pc.fill_null(pc.match_substring(column, "\ufffd"), False).combine_chunks()
+        found = rows.filter(mask), column.filter(mask)
+        message = f"the cell holds bytes that are no {encoding}; they show as \ufffd"
+        fix = "export the file again as UTF-8"
+        for row, cell in zip(*(part.slice(0, LISTED).to_pylist() for part in found), strict=True):
+            notes.append(note("text-damaged", message, fix, row=row, field=name, value=cell[:200]))
+        if len(found[0]) > LISTED:
+            many = f"{len(found[0]):,} cells are like this; the first {LISTED:,} are listed"
+            notes.append(note("text-damaged", many, fix, field=name))
+    return notes
