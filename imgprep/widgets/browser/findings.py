@@ -20,7 +20,7 @@ from imgprep.html.text import shown
 from imgprep.images.listing import open_source
 from imgprep.images.thumbs import Thumb, thumb_of
 from imgprep.widgets.browser.cards import CardGrid, card
-from imgprep.widgets.browser.parts import button
+from imgprep.widgets.browser.parts import button, shown_picture
 
 #: Findings on a page, and small pictures that are kept for going back.
 PER_PAGE, KEPT = 12, 400
@@ -183,7 +183,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         self._middle = ipywidgets.Box(
             [self._grid], layout=ipywidgets.Layout(flex="1 1 320px", min_width="0", padding="0 10px", display="block")
         )
-        self._picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", display="none"))
+        self._picture = shown_picture()
         self._told = ipywidgets.HTML("<i>Click a picture to open it.</i>")
         self._right = ipywidgets.VBox(
             [self._picture, self._told], layout=ipywidgets.Layout(flex="0 1 380px", min_width="240px")

@@ -17,7 +17,7 @@ from imgprep.html.text import shown
 from imgprep.images.listing import Source, open_source
 from imgprep.images.thumbs import Thumb, thumb_of
 from imgprep.widgets.browser.cards import CardGrid, card
-from imgprep.widgets.browser.parts import button
+from imgprep.widgets.browser.parts import button, shown_picture
 
 #: Undecided files on a page, products offered for one, and the longest side of the picture, pixels.
 PER_PAGE, OFFERED, LARGE = 8, 8, 460
@@ -128,7 +128,7 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         self._bar = ipywidgets.HBox(
             [self._back, self._next, self._undo, self._said], layout=ipywidgets.Layout(align_items="center")
         )
-        self._picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", display="none"))
+        self._picture = shown_picture()
         self._told = ipywidgets.HTML()
         self._search = ipywidgets.Text(placeholder="ProductId or title …", continuous_update=False)
         self._none = button("belongs to no product", "set this file aside", "170px")
