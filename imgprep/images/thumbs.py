@@ -15,11 +15,19 @@ from PIL import Image, ImageDraw
 
 from imgprep.errors import ImgprepError
 from imgprep.images.listing import Folder, Found, Source, Unfit, open_source
-from imgprep.images.upright import exif_orientation, open_header, open_upright, upright_size
+from imgprep.images.probe import kind_of
+from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 from imgprep.regions import Region
 
 #: Colour of a region's outline (Okabe and Ito's vermilion, told apart by the colour-blind), over a white one.
 OUTLINE = "#D55E00"
+_NO_PICTURE = {
+    "HEIF": "HEIC, which cannot be read here; install pillow-heif",
+    **{
+        name: f"begins as a {name}, but cannot be opened as one"
+        for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+    },
+}
 _END_OF_JPEG = b"\xff\xd9"
 
 
@@ -94,6 +102,8 @@ def draw_thumb(source: bytes | str | os.PathLike[str], *, side: int = 160, regio
         if not data:
             return Thumb(why="the file is empty (0 bytes)")
         return _small(data, side, region)
+    except NotAnImage as error:
+        return Thumb(why=_NO_PICTURE.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
     except Exception as error:  # noqa: BLE001  a broken image is what is looked for, in any way it can be broken
         why = str(error)[:300] or type(error).__name__
     try:
