@@ -280,14 +280,16 @@ def test_progress_says_done_left_and_pace(bare):
 
 
 def test_enter_accepts_a_suggestion_and_a_drag_replaces_it(page):
-    bare = Bare(page, suggestions={0: BOX, 1: BOX}).shown(0)
+    bare = Bare(page, suggestions={0: BOX, 1: BOX, 2: BOX}).shown(0)
     assert (bare.box, bare.source) == (EDGES, "suggestion")
     bare.press("Enter")
-    bare.shown(1).drag((10, 10), (60, 60), 1)
+    bare.shown(1).drag((100, 120), (160, 260), 1)  # inside the suggestion, which may be far too large
     bare.press("Enter")
-    bare.shown(2)
+    bare.shown(2).drag((220, 300), (250, 350), 2)  # a handle is a handle
+    bare.press("Enter")
+    bare.shown(3)
     items = bare.settled()
-    assert [box_of(item) for item in items[:2]] == [EDGES, [10, 10, 60, 60]]
+    assert [box_of(item) for item in items[:3]] == [EDGES, [100, 120, 160, 260], [80, 100, 250, 350]]
 
 
 def test_the_grid_accepts_a_page_but_what_was_rejected(page):

@@ -93,6 +93,12 @@ def test_a_save_sent_twice_is_stored_once(widget):
     assert len(widget.store.history()) == 1
 
 
+def test_what_is_told_of_an_item_is_of_one_moment(widget):
+    entry = widget.store.put("0.png", None, state="whole")  # on the disk, while the widget's own list still says undone
+    item = deliver(widget, type="thumbs", ids=[0])[0]["item"]
+    assert (item["state"], item["rev"]) == ("whole", entry.revision)
+
+
 def test_what_is_selected_has_its_columns_before_anything_is(widget):
     assert list(widget.selected)[:3] == ["PicName", "ProductId", "state"]
 

@@ -134,20 +134,22 @@ def describe(number: int, queue: Queue, shelf: Shelf, store: RegionStore) -> dic
     entry = store.entry(item.pic_name, item.product_id, exact=True)
     with queue.lock:
         seen, offered = shelf.seen(number), shelf.suggestion(number)
-        open_one = item.status in OPEN
+        # From the entry, so that state and revision are of one moment: item.status follows a little later.
+        state = "undone" if entry is None else "stale" if seen and entry.is_stale(seen.digest) else entry.state
+        open_one = state in OPEN
         size = seen.size if seen else entry.size if entry else None
         return {
             "id": number,
             "pic_name": item.pic_name,
             "product_id": item.product_id,
             "products": item.products[:20],
-            "state": item.status,
+            "state": state,
             "rev": entry.revision if entry else 0,
             "region": edges(entry.region) if entry and not open_one else None,
             "suggestion": edges(offered.region) if offered and open_one else None,
             "confidence": offered.confidence if offered else None,
             "method": offered.method if offered else None,
-            "flagged": item.flagged,
+            "flagged": bool(entry and entry.flagged),
             "digest": seen.digest if seen else None,
             "size": list(size) if size else None,
             "note": (entry.note if entry else None) or "",

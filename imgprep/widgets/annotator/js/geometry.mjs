@@ -65,6 +65,13 @@ export function handlePoints(view, box) {
   };
 }
 
+// Which handle of a suggestion is under a pointer. Anywhere else a drag draws anew: inside it, too.
+export function hitHandle(view, box, px, py, reach = 7) {
+  if (!box) return null;
+  const near = ([x, y]) => Math.hypot(px - x, py - y) <= reach;
+  return Object.entries(handlePoints(view, box)).find(([, point]) => near(point))?.[0] || null;
+}
+
 // What is under a pointer: a handle, "move", or null. Corners win over sides, handles over the inside; a box too
 // small to be grabbed inside keeps a grip in its middle.
 export function hit(view, box, px, py, reach = 9) {

@@ -124,11 +124,14 @@ export class Annotator {
   }
 
   async thumbed(message, buffer) {
+    this.learn(message.item, false); // before anything is waited for: what comes later is newer
     const thumb = { problem: message.problem, bitmap: null };
     if (buffer) thumb.bitmap = await createImageBitmap(new Blob([buffer], { type: message.mime })).catch(() => null);
-    if (this.closed) return;
-    this.learn(message.item, false);
-    if (this.grid.visible) this.grid.take(message.item, thumb);
+    if (this.closed) {
+      thumb.bitmap?.close();
+      return;
+    }
+    if (this.grid.visible) this.grid.take(this.decisions.items.get(message.id) || message.item, thumb);
     else this.thumbs.take(message.id, thumb);
     this.refresh(message.id);
   }

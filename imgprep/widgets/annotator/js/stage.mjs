@@ -1,4 +1,4 @@
-import { boxBetween, clamp, dragHandle, fit, hit, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
 import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
 
 const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
@@ -123,6 +123,10 @@ export class Stage {
     return { x: event.clientX - rect.left, y: event.clientY - rect.top };
   }
 
+  under(p) {
+    return (this.dashed ? hitHandle : hit)(this.view, this.box, p.x, p.y);
+  }
+
   down(event) {
     if (!this.shown || this.gesture) return;
     const p = this.at(event);
@@ -130,7 +134,7 @@ export class Stage {
     if (event.button !== 0 && !pan) return;
     if (pan) event.preventDefault();
     this.element.setPointerCapture(event.pointerId);
-    const grip = pan ? null : hit(this.view, this.box, p.x, p.y);
+    const grip = pan ? null : this.under(p);
     this.gesture = { id: this.shown.id, pointer: event.pointerId, from: p, start: toImage(this.view, p.x, p.y), grip, pan, before: this.box, dashed: this.dashed, view: this.view, moved: false };
   }
 
@@ -139,7 +143,7 @@ export class Stage {
     const p = this.at(event);
     const g = this.gesture;
     if (!g) {
-      const over = this.panning ? "grab" : this.first ? "crosshair" : CURSORS[hit(this.view, this.box, p.x, p.y)] || "crosshair";
+      const over = this.panning ? "grab" : this.first ? "crosshair" : CURSORS[this.under(p)] || "crosshair";
       if (this.element.style.cursor !== over) this.element.style.cursor = over;
       if (this.first) {
         this.box = boxBetween(this.first, toImage(this.view, p.x, p.y), this.shown.image);
