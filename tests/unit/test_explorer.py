@@ -70,7 +70,7 @@ def test_a_line_shows_its_picture_its_record_and_who_predicted_it(explorer):
     explorer.show("bad_region")
     told = explorer._parts.told.value
     assert explorer._parts.picture.value.startswith('<img src="data:image/jpeg')
-    assert "predicted by region-outside" in told and "outside draw" in told and "brand" in told
+    assert "predicted by region-outside" in told and "outside; draw" in told and "brand" in told
     explorer.show("image_missing")
     assert "not predicted" in explorer._parts.told.value
 

@@ -171,3 +171,15 @@ def test_what_an_entry_is_about_is_no_cause(entry):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["region.jpg"]})
     found = read_report(entry.encode(), batch)
     assert found[["outcome", "cause"]].values.tolist() == [["failed", "unrecognised"]]
+
+
+def test_a_long_report_passes_through_in_pieces_of_whole_lines():
+    from imgprep.reports.source import text_chunks
+
+    lines = [f'{{"line": {at}, "Message": "图片不存在"}}\n' for at in range(2_000)]
+    whole = "".join(lines)
+    for encoding in ("utf-8", "gb18030"):
+        pieces = list(text_chunks(io.BytesIO(whole.encode(encoding)), 4_096))
+        assert "".join(pieces) == whole
+        assert len(pieces) > 10 and max(map(len, pieces)) < 3 * 4_096
+        assert all(piece.endswith("\n") for piece in pieces)

@@ -45,7 +45,7 @@ def _prediction(case: Case) -> str:
     if case.predicted is None:
         told = '<span class="no">not predicted</span>: no finding of severity error stood against it'
     else:
-        rest = " ".join(_text(case.predicted[name]) for name in ("message", "fix") if case.predicted.get(name))
+        rest = "; ".join(_text(case.predicted[name]) for name in ("message", "fix") if case.predicted.get(name))
         told = f'<span class="yes">predicted by {_text(case.predicted["rule"])}</span>{f": {rest}" if rest else ""}'
     further = [(_text(row["severity"]), _text(row["rule"]), _text(row.get("message"))) for row in case.others[:5]]
     others = "".join(f"<br>also {severity} {rule}: {message}" for severity, rule, message in further)

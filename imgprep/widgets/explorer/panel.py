@@ -292,7 +292,9 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
             thumb = draw_thumb(folder / name, side=SIDE, region=there)
         if thumb.uri is None:
             return _no_picture(f"it cannot be shown: {thumb.why}")
-        return f'<img src="{thumb.uri}" alt="" style="max-width:100%;height:auto"><div>{html.escape(thumb.why)}</div>'
+        return (
+            f'<img src="{thumb.uri}" alt="" style="max-width:100%;max-height:340px"><div>{html.escape(thumb.why)}</div>'
+        )
 
     def _locate(self, *names: Any) -> tuple[Path | None, str]:
         """The folder that has a picture, under the name it was sent or its name in the catalogue."""

@@ -27,8 +27,9 @@ class Parts:
         self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px"))
         self.run.layout.display = None if len(runs) > 1 else "none"
         self.cause = w.Select(rows=rows, layout=wide)
-        self.find = w.Text(placeholder="product or picture, Enter", continuous_update=False, layout=wide)
-        self.show = w.Dropdown(options=SHOWN, layout=w.Layout(width="150px"))
+        self.find = w.Text(placeholder="product or picture, Enter", continuous_update=False)
+        self.find.layout = w.Layout(flex="1 1 auto", width="auto", min_width="60px")
+        self.show = w.Dropdown(options=SHOWN, layout=w.Layout(width="125px", flex="0 0 auto"))
         self.list = w.SelectMultiple(rows=rows, layout=wide)
         self.back = w.Button(icon="arrow-left", tooltip="lines before", layout=w.Layout(width="40px"))
         self.on = w.Button(icon="arrow-right", tooltip="lines after", layout=w.Layout(width="40px"))
