@@ -77,6 +77,7 @@ _HOME: dict[str, str] = {
     "open_run": "runs",
     "gallery_state": "runs",
     "dump_gallery": "runs",
+    "banner": "runs",
     "confirm_production": "runs",
     "preflight": "runs",
     "tasks": "runs",

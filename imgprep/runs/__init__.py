@@ -1,6 +1,7 @@
 """A run is a folder; the gallery is its runs folded."""
 
 from imgprep.runs.adopting import adopt, tasks
+from imgprep.runs.banner import banner
 from imgprep.runs.by_hand import task_steps
 from imgprep.runs.confirm import confirm_production
 from imgprep.runs.dumping import dump_gallery
@@ -15,6 +16,7 @@ __all__ = [
     "Run",
     "State",
     "adopt",
+    "banner",
     "confirm_production",
     "dump_gallery",
     "gallery_state",

@@ -51,11 +51,11 @@ def _line(task_id: str) -> Iterator[Callable[[Task], None]]:
 
 @contextmanager
 def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], None]]:
-    from IPython.display import display  # noqa: PLC0415
-    from ipywidgets import HTML  # noqa: PLC0415
+    from IPython.display import HTML, display  # noqa: PLC0415
+    from ipywidgets import HTML as Panel  # noqa: PLC0415
 
-    started, panel = clock.monotonic(), HTML(f"task {html.escape(task_id)}: asking")
-    display(panel)  # type: ignore[no-untyped-call]
+    started, panel = clock.monotonic(), Panel(f"task {html.escape(task_id)}: asking")
+    shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
     def tell(task: Task) -> None:
         spent = clock.monotonic() - started
@@ -64,7 +64,11 @@ def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], 
     try:
         yield tell
     finally:
-        panel.close()  # the run's own repr says how it ended; a dead panel in a saved notebook says nothing
+        # What was said last stays, as plain HTML: a widget in a saved notebook is dead.
+        last = panel.value
+        panel.close()
+        if shown is not None:
+            shown.update(HTML(last))  # type: ignore[no-untyped-call]
 
 
 def panel_html(task: Task, where: str, seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The notebooks tell the story and the package does the work; their outputs are there to be compared."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -51,3 +52,8 @@ def test_outputs_hold_no_path_of_a_machine(notebook):
     for cell in code_cells(notebook):
         text = str(cell.outputs)
         assert not any(mark in text for mark in MACHINES), text[:500]
+
+
+def test_outputs_hold_no_key_of_a_sandbox(notebook):
+    for cell in code_cells(notebook):
+        assert not re.search(r"SANDBOX[0-9A-F]{16}|STS\.[\w-]{20}|CAIS[\w-]{40}|Signature=", str(cell.outputs))

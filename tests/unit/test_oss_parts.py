@@ -172,3 +172,13 @@ def test_the_panel_escapes_what_the_service_says():
 
     text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61)
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
+
+
+def test_the_banner_cannot_be_mistaken_and_escapes_names():
+    from imgprep.runs import banner
+
+    production = Settings(region="cn-shanghai", instance="<b>shop", bucket="b", path="/p")
+    assert repr(banner(production)) == "PRODUCTION: instance <b>shop in cn-shanghai, bucket b, path /p"
+    assert "<b>shop" not in banner(production)._repr_html_() and "PRODUCTION" in banner(production)._repr_html_()
+    local = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
+    assert repr(banner(local)).startswith("SANDBOX") and "127.0.0.1" not in repr(banner(local))

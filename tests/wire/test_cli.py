@@ -31,6 +31,7 @@ def imgprep(sandbox, tmp_path):
         )
         assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+        assert environment["OSS_ACCESS_KEY_SECRET"] not in done.stdout + done.stderr
         return json.loads(done.stdout) if json_out else done.stdout
 
     return run

@@ -1,0 +1,57 @@
+"""Watches a test for the secrets it used: in every log, every repr, every file it left, and what it printed."""
+
+import contextlib
+import gc
+import logging
+from pathlib import Path
+
+LOGGERS = (
+    "imgprep",
+    "oss2",
+    "alibabacloud_imagesearch20201214",
+    "alibabacloud_tea_openapi",
+    "alibabacloud_credentials",
+)
+LOGGERS += ("credentials", "darabonba", "Tea", "urllib3", "requests", "py.warnings")
+#: The sandbox keeps its own key, for its next start.
+OWN_KEY = "key.json"
+REPRS_OF_A_KIND = 50
+
+
+class Watch(logging.Handler):
+    """Secrets, and where they turned up."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.secrets = set()
+        self.found = []
+
+    def note(self, credentials):
+        """Add a key's secret and token to what is looked for; give the key back."""
+        self.secrets |= {text for text in (credentials.access_key_secret, credentials.security_token) if text}
+        return credentials
+
+    def look(self, text, where):
+        self.found += [where for secret in self.secrets if secret in text]
+
+    def emit(self, record):
+        formatted = self.format(record)
+        self.look(formatted, f"the log of {record.name}: {record.msg!r}"[:200])
+
+    def look_at_reprs(self):
+        """Everything of ours that is alive."""
+        left = {}
+        for thing in gc.get_objects():
+            kind = type(thing)
+            if kind not in left:
+                left[kind] = REPRS_OF_A_KIND if str(kind.__module__).startswith("imgprep.") else 0
+            if left[kind]:
+                left[kind] -= 1
+                with contextlib.suppress(Exception):  # half made, or half gone
+                    self.look(repr(thing), f"the repr of a {kind.__qualname__}")
+
+    def look_at_files(self, folder: Path):
+        for file in folder.rglob("*"):
+            if file.is_file() and file.name != OWN_KEY:
+                data = file.read_bytes()
+                self.found += [f"the file {file}" for secret in self.secrets if secret.encode() in data]

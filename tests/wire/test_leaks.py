@@ -1,0 +1,50 @@
+"""The watch over secrets finds them wherever they stand; a watch that is blind would guard nothing."""
+
+import logging
+
+import pytest
+
+from imgprep.sandbox import Sandbox
+from imgprep.settings import Credentials, Settings
+from tests.wire.leaks import Watch
+
+KEY = Credentials("the-id", "the-secret-of-the-test", "the-token-of-the-test")
+
+
+@pytest.fixture
+def watch():
+    made = Watch()
+    made.note(KEY)
+    return made
+
+
+def test_the_keys_of_every_sandbox_are_known_to_the_watch(secret_watch):
+    with Sandbox() as server:
+        keys = [server.settings.oss_credentials.credentials(), server.issue_token(60), server.add_user()]
+        assert {key.access_key_secret for key in keys} <= secret_watch.secrets
+        assert keys[1].security_token in secret_watch.secrets
+
+
+@pytest.mark.parametrize("secret", [KEY.access_key_secret, KEY.security_token])
+def test_a_secret_in_a_log_is_found_also_among_its_arguments(watch, secret):
+    logger = logging.getLogger("imgprep.somewhere")
+    logger.addHandler(watch)
+    logger.warning("signed with %s", {"key": secret})
+    logger.removeHandler(watch)
+    assert watch.found == ["the log of imgprep.somewhere: 'signed with %s'"]
+
+
+def test_a_secret_in_a_repr_is_found(watch):
+    settings = Settings(bucket=KEY.access_key_secret)
+    watch.look_at_reprs()
+    assert "the repr of a Settings" in watch.found and settings
+
+
+def test_a_secret_in_a_file_is_found_unless_it_is_the_sandboxs_own(watch, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "key.json").write_text(KEY.access_key_secret)
+    watch.look_at_files(tmp_path)
+    assert not watch.found
+    (tmp_path / "run" / "run.json").write_text(f"x{KEY.security_token}x")
+    watch.look_at_files(tmp_path)
+    assert [where.rpartition("/")[2] for where in watch.found] == ["run.json"]
