@@ -34,9 +34,10 @@ class Request:
 
     method: str
     path: str
-    query: tuple[tuple[str, str], ...] = ()
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    # A query may be a signature, a header a token: neither is shown.
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     note: Any = None
 
 

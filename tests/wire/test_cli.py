@@ -111,6 +111,19 @@ def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop,
     assert "image_missing" in told and "fix the data" in told
 
 
+def test_follow_from_cron_ends_what_is_open_and_then_has_nothing_to_do(imgprep, shop, tmp_path):
+    catalogue, photos, columns = shop
+    batch, runs = tmp_path / "batch", tmp_path / "runs"
+    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--out", batch, code=1)
+    imgprep("upload", batch, "--path", "/cron")
+    imgprep("submit", batch, "--path", "/cron", "--runs", runs, "--no-follow", code=3)
+    ended = imgprep("follow", "--runs", runs, json_out=True)
+    assert [(run["state"], run["imported"]) for run in ended] == [("success", 2)]
+    assert imgprep("follow", "--runs", runs, json_out=True) == []
+    dump = imgprep("dump", "--into", tmp_path / "dumps").strip()
+    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--known", dump, "--out", batch, code=1)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -12,6 +12,7 @@ import time
 import pandas as pd
 import pytest
 
+from imgprep.access import role_policy
 from imgprep.errors import ConfigError, ServiceError
 from imgprep.oss import upload
 from imgprep.runs import adopt, gallery_state, load_runs, open_run, submit, submit_all, tasks
@@ -168,6 +169,16 @@ def test_a_link_that_has_died_is_replaced_by_a_fresh_one(shop):
     assert run.state == "partial"
 
 
+def test_a_run_whose_link_died_before_it_was_saved_gets_a_fresh_one_later(shop):
+    here = shop(report_fault="expired")
+    run = here.ship()
+    assert run.state == "unknown"
+    here.server.imagesearch.switch(report_fault="")
+    here.server.clock.advance(30 * 3600)
+    later = open_run(run.folder).follow(here.settings, progress=False, clock=here.clock)
+    assert later.state == "partial" and (later.folder / "report.raw").stat().st_size
+
+
 def test_an_endless_report_is_cut_off(shop):
     here = shop(report_fault="endless")
     run, service = here.submit(), ImageSearch(here.settings, clock=here.clock)
@@ -237,6 +248,37 @@ def test_batches_in_a_row_stop_at_a_set_share_of_failures(shop, tmp_path):
     assert len(submit_all(folders, here.settings, stop_share=0.05, apart=True, **options)) == 1
     done = submit_all(folders, here.settings, stop_share=0.5, apart=True, **options)
     assert [run.state for run in done] == ["partial"] * 3 and len(here.server.tasks()) == 3
+
+
+def test_a_folder_for_each_batch_needs_one_policy_on_their_parent(shop, tmp_path):
+    here = shop()
+    folders = [make_batch(tmp_path / f"week{at}", 3, seed=at) for at in (47, 48)]
+    options = {"runs": here.runs, "progress": False, "clock": here.clock, "apart": True, "stop_share": 1.0}
+    here.server.set_role(role_policy(here.settings.bucket, "/increment/week47"))
+    assert [run.state for run in submit_all(folders[:1], here.settings, **options)] == ["partial"]
+    here.server.set_role(role_policy(here.settings.bucket, here.settings.path))
+    assert [run.state for run in submit_all(folders, here.settings, **options)] == ["partial"] * 2
+    assert {task["path"] for task in here.server.tasks()} == {"/increment/week47", "/increment/week48"}
+
+
+def test_a_panel_in_a_notebook_ends_as_what_was_said_last(shop, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, last):
+            shown.append(last.data)
+
+    monkeypatch.setattr("imgprep.runs.panel.in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda panel, display_id: shown.append(panel) or Handle())
+    here = shop(task_seconds=5)
+    here.submit().follow(clock=here.clock)
+    assert type(shown[0]).__name__ == "HTML" and "SUCCESS" in shown[1] and "SANDBOX" in shown[1]
+
+
+def test_elsewhere_following_tells_in_plain_text(shop, capsys):
+    here = shop()
+    here.submit().follow(clock=here.clock)
+    assert "task 1: SUCCESS" in capsys.readouterr().err
 
 
 def test_the_sdk_is_not_sent_through_a_proxy_to_loopback(shop, monkeypatch):

@@ -120,6 +120,9 @@ def test_no_bucket_and_a_wrong_secret_are_told_apart(send, sandbox):
     wrong = StaticCredentials(Credentials(key.access_key_id, "not-the-secret"))
     with pytest.raises(StorageError, match="SignatureDoesNotMatch"):
         send(sandbox.settings.with_(oss_credentials=wrong))
+    nobody = StaticCredentials(Credentials("LTAInobody", "not-the-secret"))
+    with pytest.raises(StorageError, match=r"InvalidAccessKeyId.*set another"):
+        send(sandbox.settings.with_(oss_credentials=nobody))
 
 
 def test_expired_credentials_are_asked_for_again(send, sandbox):
