@@ -13,15 +13,14 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import PIL
 import polars as pl
-from PIL import Image
 
 from imgprep.errors import ConfigError
 from imgprep.images.facts import PROBE_VERSION, Record, Tier
 from imgprep.images.table import SCHEMA, records_frame
+from imgprep.images.upright import readers
 
 _log = logging.getLogger(__name__)
 _PARTS = 24
@@ -126,6 +125,5 @@ class FactCache:
 
 def _version() -> str:
     """What facts depend on beside the file: our own probe, and the readers there are."""
-    Image.init()
-    extra: Any = "+heif" if "HEIF" in Image.OPEN else ""
+    extra = "+heif" if "HEIF" in readers() else ""
     return f"{PROBE_VERSION}/{PIL.__version__.partition('.')[0]}{extra}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from imgprep.images.whole import whole_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +34,12 @@ DUPLICATE_COLUMNS: dict[str, str] = {
 
 
 def find_duplicates(
-    facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, radius: int = RADIUS, colour: int = COLOUR
+    facts: pd.DataFrame,
+    catalogue: pd.DataFrame | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    radius: int = RADIUS,
+    colour: int = COLOUR,
 ) -> pd.DataFrame:
     """Group images that are the same or nearly the same.
 
@@ -41,6 +49,9 @@ def find_duplicates(
         From `inspect_images`, tier ``decode`` for more than equal bytes.
     catalogue : pandas.DataFrame, optional
         Tells which products an image belongs to: groups across products then come first.
+    root : path, optional
+        The folder or archive that the facts are of: pictures of equal size and nearly equal looks are then decoded
+        whole and compared, which proves ``pixels``. Without it they are ``near``.
     radius : int
         Bits in which two hashes may differ, 0 … 7.
     colour : int
@@ -49,7 +60,7 @@ def find_duplicates(
     Returns
     -------
     pandas.DataFrame
-        ``group``, ``kind`` (bytes, pixels or near: the loosest tie in the group; blank for pictures with next to
+        ``group``, ``kind`` (bytes, pixels, near: the loosest tie in the group; blank for pictures with next to
         nothing on them), ``PicName``, ``ProductId`` (joined by a comma where there are several), ``products`` in the
         group, ``distance`` (bits from the group's first image).
 
@@ -62,10 +73,11 @@ def find_duplicates(
     """
     names = facts["PicName"].reset_index(drop=True)
     parents = np.arange(len(names))
+    near = _equal(facts["pixels"]) + _near(facts, radius, colour)
     ties = [
         ("bytes", _equal(facts["digest"])),
-        ("pixels", _equal(facts["pixels"])),
-        ("near", _near(facts, radius, colour)),
+        ("pixels", [] if root is None else _equal(whole_pixels(facts, near, root))),
+        ("near", near),
     ]
     loosest = np.full(len(names), -1)
     for rank, (_, pairs) in enumerate(ties):

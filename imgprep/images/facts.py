@@ -70,7 +70,7 @@ FACT_MEANING: dict[str, str] = {
     "profile": "carries a colour profile other than sRGB",
     "personal": "metadata name a place, a person or a serial number",
     "ended": "the format's end marker is there",
-    "pixels": "hash of the reduced picture and its size: equal for the same pixels in another file",
+    "pixels": "hash of the reduced picture and of its size: equal where pictures look the same, pixel for pixel or not",
     "brightness": "mean luma, 0 … 1",
     "contrast": "standard deviation of luma, 0 … 0.5",
     "light": "luma that 5 % of the pixels stay below: high means washed out",

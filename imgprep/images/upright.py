@@ -5,6 +5,7 @@ Regions, thumbnails, suggestions and copies all count pixels of what `open_uprig
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -142,7 +143,7 @@ def open_header(file: Path | io.BytesIO) -> Image.Image:
         As `open_upright`.
     """
     try:
-        image = Image.open(file, formats=_readers())
+        image = Image.open(file, formats=readers())
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"{error}; at most {MAX_PIXELS:,} pixels are decoded") from error
     except UnidentifiedImageError as error:
@@ -166,10 +167,15 @@ def exif_orientation(image: Image.Image) -> int:
 
 def can_read(format_: str) -> bool:
     """Return whether files of a format, by Pillow's names, can be read here: HEIF only where pillow-heif is there."""
-    return format_ in _readers()
+    return format_ in readers()
 
 
 @functools.cache
-def _readers() -> list[str]:
+def readers() -> list[str]:
+    """Return the formats that are opened here, as Pillow names them: those of `READABLE` that there is a reader for."""
     Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif  # noqa: PLC0415  no dependency; phones' HEIC is read where it is installed
+
+        pillow_heif.register_heif_opener()
     return [name for name in READABLE if name in Image.OPEN]

@@ -27,11 +27,34 @@ def test_copies_are_grouped_and_others_are_not(tmp_path):
     catalogue = pd.DataFrame(
         {"PicName": ["a.jpg", "copy.jpg", "small.jpg", "red.png", "red.bmp"], "ProductId": ["1", "2", "2", "3", "3"]}
     )
-    found = find_duplicates(inspect_images(list_names(tmp_path), tmp_path, progress=False), catalogue)
+    found = find_duplicates(inspect_images(list_names(tmp_path), tmp_path, progress=False), catalogue, root=tmp_path)
     groups = [sorted(group) for _, group in found.groupby("group")["PicName"]]
     assert groups == [["a.jpg", "copy.jpg", "small.jpg"], ["red.bmp", "red.png"]]
     assert found.groupby("group")["kind"].first().tolist() == ["near", "pixels"]
     assert found.groupby("group")["products"].first().tolist() == [2, 1]
+
+
+def test_equal_pixels_are_proven_or_not_claimed(tmp_path):
+    image = photo(1, (640, 560))
+    touched = image.copy()
+    touched.putpixel((320, 280), (0, 255, 0))  # one pixel, which no reduced picture shows
+    (tmp_path / "a.png").write_bytes(encoded(image, "PNG"))
+    (tmp_path / "a.bmp").write_bytes(encoded(image, "BMP"))
+    (tmp_path / "touched.png").write_bytes(encoded(touched, "PNG"))
+    plain, progressive = (encoded(photo(2, (640, 560)), progressive=way) for way in (False, True))
+    (tmp_path / "b.jpg").write_bytes(plain)
+    (tmp_path / "c.jpg").write_bytes(progressive)
+    facts = inspect_images(list_names(tmp_path), tmp_path, progress=False)
+
+    def kinds(names, **options):
+        return find_duplicates(facts[facts["PicName"].isin(names)], **options)["kind"].unique().tolist()
+
+    assert kinds(["a.png", "a.bmp"], root=tmp_path) == ["pixels"]
+    assert kinds(["a.png", "a.bmp"]) == ["near"]
+    assert kinds(["a.png", "touched.png"], root=tmp_path) == ["near"]
+    assert kinds(["b.jpg", "c.jpg"], root=tmp_path) == ["pixels"]
+    (tmp_path / "a.bmp").unlink()
+    assert kinds(["a.png", "a.bmp"], root=tmp_path) == ["near"]
 
 
 def test_every_near_pair_is_found():

@@ -162,3 +162,33 @@ def test_an_exception_of_any_type_is_one_row(error, root, monkeypatch):
         facts = inspect_images(["0.jpg", "gone.jpg"], root, executor=pool, progress=False)
     expected = "too_large_to_look" if error is MemoryError else "unreadable"
     assert facts["problem"].tolist() == [expected, "missing"]
+
+
+HEIC_READER = """
+from io import BytesIO
+from PIL import Image, ImageFile
+
+class HeifImageFile(ImageFile.ImageFile):
+    format = "HEIF"
+    def _open(self):
+        self.fp.seek(12)
+        inner = Image.open(BytesIO(self.fp.read()))
+        self._size, self._mode, self.tile = inner.size, inner.mode, []
+        self.im = inner.im if inner.load() else None
+
+def register_heif_opener():
+    Image.register_open("HEIF", HeifImageFile, lambda start: start[4:12] == b"ftypheic")
+"""
+
+
+def test_heic_is_read_in_workers_where_a_reader_is_installed_and_explained_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + encoded(photo(), "PNG"))
+    (without,) = inspect_images(["a.heic"], tmp_path, progress=False).to_dict("records")
+    if without["problem"] == "no_reader":
+        assert "pillow-heif" in without["detail"]
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "pillow_heif.py").write_text(HEIC_READER)
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (found,) = inspect_images(["a.heic"], tmp_path, progress=False).to_dict("records")
+    assert (found["format"], found["width"], found["decodes"]) == ("HEIF", 240, True)
