@@ -14,8 +14,8 @@ from imgprep.images.duplicates import COLOUR, RADIUS, near_pairs
 
 #: A picture that stands on more products than this tells none of them: a placeholder, a size chart.
 SHARED = 3
-#: How sure the likeness makes: equal bytes, equal pixels, and a hash that differs in so many bits.
-BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.85, 0.05
+#: How sure the likeness makes: equal bytes, equal pixels, and a hash, less for each bit that differs (2 are taken).
+BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.9, 0.04
 #: Less entropy than this, bits, and a picture has no hash to speak of.
 _PLAIN = 1.0
 _KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same picture as", PIXELS)}

@@ -116,14 +116,16 @@ class Names:
         self._letters = sorted({letter for value in self._folded for letter in value})
 
     def find(self, value: str) -> Iterator[tuple[str, float, str]]:
-        """Yield (product, confidence, how) of the products that `value` names: exactly, else loosely, else nearly."""
+        """Yield (product, confidence, how) of the products that `value` names: exactly, else written otherwise."""
         if products := self._exact.get(value):
             yield from ((product, EXACT, "") for product in sorted(products))
-            return
-        loose = folded_id(value)
-        if products := self._folded.get(loose):
+        elif products := self._folded.get(folded_id(value)):
             yield from ((product, FOLDED, "written otherwise") for product in sorted(products))
-        elif len(loose) >= _NEAR_CHARS:
+
+    def near(self, value: str) -> Iterator[tuple[str, float, str]]:
+        """Yield the products whose id is one character off."""
+        loose = folded_id(value)
+        if len(loose) >= _NEAR_CHARS:
             near = {product for one in set(_one_off(loose, self._letters)) for product in self._folded.get(one, ())}
             yield from ((product, NEAR, "one character off") for product in sorted(near))
 
@@ -144,14 +146,17 @@ def folded_id(value: str) -> str:
 def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
     """Return the products that a file's name may mean, by every pattern; only the surest kind is kept."""
     found: dict[str, Candidate] = {}
-    for pattern in patterns:
-        for value, number in pattern.read(name):
-            for product, confidence, how in names[pattern.column].find(value):
+    readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
+    # A name that fits needs no guesses beside it, and guesses cost a hundred times as much.
+    for look in (Names.find, Names.near):
+        for pattern, value, number in readings:
+            for product, confidence, how in look(names[pattern.column], value):
                 told = f"pattern {pattern.text}" + (f", {how}" if how else "")
                 if product not in found or found[product].confidence < confidence:
                     found[product] = Candidate(product, confidence, told, number)
+        if found:
+            break
     best = max((each.confidence for each in found.values()), default=0.0)
-    # A name that fits exactly needs no guesses beside it.
     return [each for each in found.values() if each.confidence == best]
 
 
