@@ -11,6 +11,10 @@ COCO          ``[x, y, width, height]`` x2 = x + width: exclusive
 bbox-widget   x, y, width, height       x2 = x + width: exclusive
 ============= ========================= ==========================================================================
 
+The three states (a region, *whole image*, *left to the service*): CSV and COCO hold them (COCO under ``"imgprep"``,
+which other tools drop), increment.meta as ``Region``, ``Crop: false`` or neither; bbox-widget's dicts regions only.
+Digest, size, note, and who, how and when travel in CSV and COCO alone; what held before (`history`) in none.
+
 Pixels of the upright image everywhere. A box of fractions, of two subjects, or outside its image is refused, not bent.
 """
 
@@ -37,7 +41,14 @@ _EDGES = ("x1", "y1", "x2", "y2")
 
 
 def dumps_csv(frame: pd.DataFrame) -> str:
-    """Return a regions frame as CSV: one header line, then one line per picture."""
+    """Return a regions frame as CSV: one header line, then one line per picture.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_csv(frame).splitlines()[1][:31]
+    'a.jpg,,region,10,20,40,60,,,,im'
+    """
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
@@ -53,6 +64,11 @@ def loads_csv(text: str) -> pd.DataFrame:
     ------
     RegionError
         The columns are of another convention (``x,y,width,height``, ``xmin…``), or a line holds no region.
+
+    Examples
+    --------
+    >>> loads_csv("y2,x2,y1,x1,PicName\\n60,40,20,10,a.jpg\\n")[["x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [[10, 20, 40, 60]]
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     names = reader.fieldnames or []
@@ -93,6 +109,12 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
     Notes
     -----
     `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,7,10,20,40,60\\n")
+    >>> dumps_region_meta(frame).strip()
+    '{"OperationType": "ADD","ProductId": "7","PicName": "a.jpg","Region": "10,40,20,60"}'
     """
     frame = frame.reset_index(drop=True)
     if catalogue is not None:
@@ -141,6 +163,12 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
 
     What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_coco(frame)["annotations"][0]["bbox"]
+    [10, 20, 30, 40]
     """
     images, annotations = [], []
     for number, record in enumerate(frame.to_dict("records"), 1):
@@ -204,6 +232,12 @@ def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[st
     Notes
     -----
     Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_bbox_widget(frame)
+    {'a.jpg': [{'x': 10, 'y': 20, 'width': 30, 'height': 40, 'label': 'subject'}]}
     """
     result: dict[str, list[dict[str, Any]]] = {}
     for row in frame[frame["state"] == "region"].to_dict("records"):

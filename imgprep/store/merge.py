@@ -33,6 +33,18 @@ def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd
     Notes
     -----
     Merging again changes nothing, and merging in either order gives the same conflicts.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> ann, bo = (RegionStore(pathlib.Path(folder.name) / f"{who}.db", who=who) for who in ("Ann", "Bo"))
+    >>> _ = ann.put("a.jpg", None, state="whole"), bo.put("b.jpg", None, state="service")
+    >>> merge(ann, bo).to_numpy().tolist()
+    [['b.jpg', nan, 'new']]
+    >>> ann.entry("b.jpg").who
+    'Bo'
+    >>> ann.close(); bo.close(); folder.cleanup()
     """
     if not isinstance(other, RegionStore):
         if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path

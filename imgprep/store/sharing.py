@@ -65,6 +65,14 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
     pandas.DataFrame
         ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union 0 … 1; NA unless both
         drew a region), worst first. ``.attrs["summary"]``: pictures, share in one state, mean IoU, share of IoU ≥ 0.9.
+
+    Examples
+    --------
+    >>> from imgprep.store.formats import loads_csv
+    >>> ann = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,0,0,10,10\\n")
+    >>> bo = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,0,0,10,5\\n")
+    >>> float(agreement(ann, bo)["iou"][0])
+    0.5
     """
     frames = [item.frame() if isinstance(item, RegionStore) else item for item in (a, b)]
     keys = ["PicName", "ProductId"]
