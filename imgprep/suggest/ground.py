@@ -36,9 +36,21 @@ def fit_ground(colours: Floats) -> Ground:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     known, seen = terms[edge], colours[edge]
-    # Start from the commonest colour of the edge: a subject that touches the edge must not pull the surface.
-    keep = np.linalg.norm(seen - _mode(seen), axis=1)
-    inside = keep <= max(40.0, float(np.median(keep)))
+    # From the commonest colour of the edge, so that a subject that touches it does not pull the surface; and from all
+    # of it, since a gradient has no commonest colour. What explains much of the edge closely is the ground.
+    away = np.linalg.norm(seen - _mode(seen), axis=1)
+    starts = away <= max(40.0, float(np.median(away))), np.ones(len(seen), dtype=bool)
+    factors, spread, share = max((_settle(known, seen, start) for start in starts), key=_explains)
+    return Ground(terms @ factors, spread, share)
+
+
+def _explains(fit: tuple[Floats, Floats, float]) -> float:
+    """Return how much of the edge a fit explains; a fit so loose that everything is near it explains little."""
+    return fit[2] * min(1.0, 6.0 / float(fit[1][0]))
+
+
+def _settle(known: Floats, seen: Floats, inside: Mask) -> tuple[Floats, Floats, float]:
+    """Fit the surface to the pixels `inside`, again and again without those that are far off: it, spread, share."""
     factors = np.zeros((6, 3))
     for _ in range(6):
         few = slice(0, 3) if inside.mean() < 0.5 else slice(0, 6)
@@ -50,7 +62,7 @@ def fit_ground(colours: Floats) -> Ground:
         if now.sum() < 0.15 * len(now) or (now == inside).all():
             break
         inside = now
-    return Ground(terms @ factors, spread, float(inside.mean()))
+    return factors, spread, float(inside.mean())
 
 
 def _mode(colours: Floats) -> Floats:

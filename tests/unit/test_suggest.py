@@ -72,6 +72,10 @@ def test_confidence_is_lower_where_the_box_hangs_on_the_shadow():
 def test_without_opencv_the_ground_model_answers_alone(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert suggest_region(shot())[0].iou(BOX) > 0.93
+    gradient = np.linspace(250, 150, SIZE[1])[:, None, None] * (1.0, 0.9, 0.8)
+    onto = Image.fromarray(np.broadcast_to(gradient, (SIZE[1], SIZE[0], 3)).astype("uint8"))
+    onto.paste(shot().crop((BOX.x1, BOX.y1, BOX.x2, BOX.y2)), (BOX.x1, BOX.y1))
+    assert suggest_region(onto)[0].iou(BOX) > 0.93
     assert find_model() is None
 
 
