@@ -101,6 +101,7 @@ _HOME: dict[str, str] = {
     "Review": "monthly",
     "tally_durations": "tallies",
     "tally_attributes": "tallies",
+    "tally_region_origins": "tallies",
     "tally_region_places": "tallies",
     "tally_region_sizes": "tallies",
     "tally_suggestions": "tallies",

@@ -41,6 +41,30 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"covers": [f"{at * 10}–{at * 10 + 10} %" for at in range(10)], "regions": counts})
 
 
+def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
+    """Count how regions came to be: drawn, accepted or edited suggestions, imported.
+
+    Parameters
+    ----------
+    regions : pandas.DataFrame
+        A regions frame: ``state`` and ``how``; rows without a region count for nothing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``how, regions, share`` (of all regions), the commonest first.
+
+    Examples
+    --------
+    >>> drawn = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})
+    >>> tally_region_origins(drawn).to_numpy().tolist()
+    [['accepted', 1, 0.5], ['drawn', 1, 0.5]]
+    """
+    counts = regions.loc[regions["state"] == "region", "how"].value_counts().rename("regions")
+    frame = counts.rename_axis("how").reset_index().sort_values(["regions", "how"], ascending=[False, True])
+    return frame.assign(share=frame["regions"] / max(1, int(counts.sum()))).reset_index(drop=True)
+
+
 FATES = ("accepted", "edited", "replaced", "rejected")
 """What becomes of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
 
@@ -62,12 +86,22 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
         suggestions`` (counts) and ``mean_iou`` (of the suggestion with what was saved; NA where nothing was). Other
         fates are counted under ``suggestions`` alone.
 
+    Raises
+    ------
+    KeyError
+        The frame is another: regions, for example, which `tally_region_origins` counts.
+
     Examples
     --------
     >>> told = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
     >>> tally_suggestions(told)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
     [['0.0–0.2', 0, 0, 1], ['0.8–1.0', 1, 1, 0]]
     """
+    if missing := [name for name in ("confidence", "fate", "iou") if name not in suggestions.columns]:
+        raise KeyError(
+            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); how regions came to be is counted by "
+            "tally_region_origins"
+        )
     names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]
     place = pd.cut(suggestions["confidence"].clip(0, 1), list(_BINS), labels=names, include_lowest=True)
     counts = pd.crosstab(place, suggestions["fate"], dropna=False).reindex(index=names, columns=list(FATES))

@@ -29,6 +29,7 @@ from imgprep.tallies import (
     tally_durations,
     tally_flow,
     tally_outcomes,
+    tally_region_origins,
     tally_region_places,
     tally_region_sizes,
     tally_suggestions,
@@ -128,9 +129,14 @@ def test_how_much_regions_cover_counts_each_once():
     assert sum(bar.get_height() for bar in plot_region_sizes(sizes).patches) == 2
 
 
-def test_suggestions_are_counted_by_how_regions_came_to_be():
-    tally = tally_suggestions(REGIONS).set_index("how")
+def test_regions_are_counted_by_how_they_came_to_be():
+    tally = tally_region_origins(REGIONS).set_index("how")
     assert tally["share"].to_dict() == {"accepted": 0.5, "drawn": 0.5}
+
+
+def test_regions_given_for_suggestions_are_sent_to_the_right_count():
+    with pytest.raises(KeyError, match=r"RegionStore\.suggestions.*tally_region_origins"):
+        tally_suggestions(REGIONS)
 
 
 def test_text_without_a_font_is_said_to_lack_one(monkeypatch, recwarn):
