@@ -76,3 +76,18 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     """Return `frame` as pandas: ``str``, ``Int64``, ``boolean`` and ``float64`` columns, null as NA."""
     result: pd.DataFrame = frame.to_arrow().to_pandas(types_mapper=_DTYPES.get)
     return result
+
+
+def storable(text: str) -> str:
+    """Return a text that Arrow and polars take: half of a surrogate pair, which JSON can escape, becomes U+FFFD.
+
+    Examples
+    --------
+    >>> storable("a\\ud800b") == "a\\ufffdb"
+    True
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -16,6 +16,7 @@ from imgprep.catalogue.encoding import SAMPLE_BYTES, sniff_encoding
 from imgprep.catalogue.raw import TEXT, Raw, distinct_names, note
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
+from imgprep.frames import storable
 
 #: Records that are held as Python objects at a time.
 CHUNK_RECORDS = 20_000
@@ -147,10 +148,8 @@ def _tabulated(records: Iterable[tuple[int, Any, str | None]]) -> tuple[pa.Table
 
     def flush() -> None:
         if chunk:
-            known = list(names)
-            pieces.append(
-                pa.table([pa.array([_text(item.get(name)) for item in chunk], TEXT) for name in known], names=known)
-            )
+            columns = [_column(name, [_text(item.get(name)) for item in chunk], notes) for name in names]
+            pieces.append(pa.table(columns, names=_places(len(names))))
             chunk.clear()
 
     for number, item, broken in records:
@@ -167,10 +166,24 @@ def _tabulated(records: Iterable[tuple[int, Any, str | None]]) -> tuple[pa.Table
         if len(chunk) >= CHUNK_RECORDS:
             flush()
     flush()
-    schema = pa.schema([(name, TEXT) for name in names])
+    schema = pa.schema([(place, TEXT) for place in _places(len(names))])
     table = pa.concat_tables([schema.empty_table(), *pieces], promote_options="default")
-    renamed, more = distinct_names(table.column_names)
+    renamed, more = distinct_names(names)
     return table.rename_columns(renamed), pa.array(numbers, pa.int64()), notes + more
+
+
+def _places(count: int) -> list[str]:
+    # Columns go by their place until all are known: what JSON allows as a name, Arrow need not.
+    return [str(place) for place in range(count)]
+
+
+def _column(name: str, texts: list[str | None], notes: list[dict[str, Any]]) -> pa.Array:
+    try:
+        return pa.array(texts, TEXT)
+    except UnicodeEncodeError:
+        message = "a cell holds half of a surrogate pair (\\ud800), which is no character; it shows as \ufffd"
+        notes.append(note("text-damaged", message, "export the file again as UTF-8", field=storable(name)))
+        return pa.array([None if text is None else storable(text) for text in texts], TEXT)
 
 
 def _text(value: Any) -> str | None:

@@ -30,7 +30,10 @@ def picture_url(url: str) -> str:
     >>> picture_url("https://CDN.example.com/a.jpg?v=1623104890")
     '//cdn.example.com/a.jpg'
     """
-    parts = urlsplit(url.strip() if "//" in url[:8] else "//" + url.strip())
+    try:
+        parts = urlsplit(url.strip() if "//" in url[:8] else "//" + url.strip())
+    except ValueError:  # a bracket out of place; whoever fetches it will be told
+        return "//" + url.strip().partition("//")[2]
     query = urlencode(
         [
             (name, value)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from imgprep.findings import Basis, Severity
+from imgprep.frames import storable
 
 TEXT = pa.large_string()
 #: Looked at at a time: what fits into a processor's cache.
@@ -66,7 +67,9 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], list[dict[st
     >>> distinct_names(["sku", "sku", ""])[0]
     ['sku', 'sku (2)', 'column 3']
     """
-    wanted = [(name or "").strip().lstrip("\ufeff") for name in names]
+    found = [(name or "").strip().lstrip("\ufeff") for name in names]
+    # polars panics on a name with a NUL, and Arrow refuses half a surrogate.
+    wanted = [storable(name.replace("\0", "\ufffd")) for name in found]
     taken = {name for name in wanted if name}
     result: list[str] = []
     notes: list[dict[str, Any]] = []
@@ -77,10 +80,11 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], list[dict[st
         while free in seen or (count > 1 and free in taken):
             count += 1
             free = f"{name} ({count})"
-        if free != name:
-            what = (
-                f"column {position} is named {name!r} like an earlier one" if name else f"column {position} has no name"
-            )
+        if free != found[position - 1]:
+            what = f"column {position} has no name"
+            if name:
+                like = "like an earlier one" if free != name else "with a sign that no table takes"
+                what = f"column {position} is named {found[position - 1]!r} {like}"
             notes.append(
                 note(
                     "column-renamed",

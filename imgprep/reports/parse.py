@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from imgprep.frames import storable
 from imgprep.reports.causes import CauseTable
 
 #: Longest raw text kept in a frame, characters; report.raw has all of it.
@@ -275,7 +276,12 @@ def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
         (entry["raw"][:RAW_MAX], *(entry.get(name) for name in list(ENTRY_SCHEMA)[1:]), bool(entry.get("note")))
         for entry in entries
     ]
-    frame = pl.DataFrame(rows, schema={**ENTRY_SCHEMA, "note": pl.Boolean}, orient="row")
+    schema = {**ENTRY_SCHEMA, "note": pl.Boolean}
+    try:
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+    except UnicodeEncodeError:
+        sound = [tuple(storable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
+        frame = pl.DataFrame(sound, schema=schema, orient="row")
     # A note is an entry that names nothing and claims nothing.
     said = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
     return frame.with_columns(said).drop("note")

@@ -137,3 +137,34 @@ def test_a_sandbox_never_asks_the_network_for_credentials(monkeypatch):
     for provider in (settings.oss_credentials, settings.imagesearch_credentials):
         with pytest.raises(ConfigError, match="imgprep sandbox"):
             provider.credentials()
+
+
+def test_a_nul_in_a_columns_name_costs_no_column(tmp_path):
+    # polars panics on such a name, with what is no Exception.
+    catalogue = load_catalogue(written(tmp_path, "sku;title;imag\0;price\n1;Shirt;a.jpg;2\n2;Hat;b.jpg;3\n"))
+    assert catalogue["imag\ufffd"].tolist() == ["a.jpg", "b.jpg"]
+    assert catalogue.attrs["findings"]["rule"].tolist() == ["column-renamed"]
+
+
+def test_half_a_surrogate_pair_costs_no_record_of_a_catalogue(tmp_path):
+    text = '{"sku": "1", "im\\ud800": "a\\ud800.jpg"}\n{"sku": "2", "im\\ud800": "b.jpg", "im\\udc00": "x"}\n'
+    catalogue = load_catalogue(written(tmp_path, text, "export.jsonl"))
+    assert catalogue["im\ufffd"].tolist() == ["a\ufffd.jpg", "b.jpg"]
+    assert catalogue["im\ufffd (2)"].tolist()[1] == "x"
+    assert "text-damaged" in catalogue.attrs["findings"]["rule"].tolist()
+
+
+def test_half_a_surrogate_pair_costs_no_entry_of_a_report():
+    batch = pd.DataFrame({"line": [1], "OperationType": ["ADD"], "ProductId": ["CL-1"], "PicName": ["a.jpg"]})
+    report = b'[{"Pro\\ud800": "1", "PicName": "a.jpg", "Code": "PicNotExist", "Message": "\\udfff"}]'
+    outcome = read_report(report, batch)
+    assert outcome["cause"].tolist() == ["image_missing"] and "\ufffd" in outcome["raw"].item()
+
+
+def test_an_address_that_is_none_is_told_where_it_is_fetched_and_stops_nothing_before(tmp_path):
+    from imgprep.images import fetch_images
+
+    catalogue = load_catalogue(written(tmp_path, "sku,image\n1,http://h[x\n2,http://h].jpg\n"))
+    assert catalogue["PicName"].nunique() == 2
+    log = fetch_images(catalogue, tmp_path / "images", column="image_url", progress=False)
+    assert log["problem"].tolist() == ["bad_url"] * 2
