@@ -102,7 +102,8 @@ def _by_arrow(
         table = table if table is not None and signs.fits(skip + 1 + table.num_rows) else None
     if table is None:
         table = _arrow(path, encoding, delimiter, width, skip, breaks=True)
-    if table is None:
+    # Of a record with damaged bytes Arrow cannot make the text that it would hand over, and complains on stderr.
+    if table is None and (encoding not in ("utf-8", "utf-8-sig") or is_utf8(path)):
         table, notes = _handed_over(path, encoding, delimiter, width, skip)
     return (table, notes) if table is not None and ends_closed(path, table, encoding, delimiter) else None
 

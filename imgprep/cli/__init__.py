@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from imgprep.cli.output import ExitCode
+from imgprep.cli.output import ExitCode, Plain, escaped
 from imgprep.cli.parser import make_parser
 from imgprep.errors import ImgprepError, ServiceError, StorageError
 
@@ -26,11 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done or outcome unknown, safe to repeat.
     """
     options = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    told = logging.StreamHandler()
+    told.setFormatter(Plain("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, handlers=[told])
     try:
         return int(options.run(options))
     except ImgprepError as error:
-        print(f"imgprep: {error}", file=sys.stderr)
+        print(escaped(f"imgprep: {error}"), file=sys.stderr)
         # No answer says nothing against the input: the same command can be repeated.
         transient = isinstance(error, (StorageError, ServiceError)) and error.code is None
         return ExitCode.PARTIAL if transient else ExitCode.UNUSABLE
@@ -42,5 +44,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FINE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"imgprep: {where}{error.strerror or error}", file=sys.stderr)
+        print(escaped(f"imgprep: {where}{error.strerror or error}"), file=sys.stderr)
         return ExitCode.UNUSABLE

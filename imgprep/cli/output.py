@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import re
 import shutil
 import sys
 from enum import IntEnum
@@ -12,6 +14,12 @@ from typing import Any
 import pandas as pd
 
 from imgprep.export import guarded
+
+#: All that is not seen and does something: controls but tab and line break, joiners and marks of direction, tags.
+_ACTS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 
 
 class ExitCode(IntEnum):
@@ -26,12 +34,14 @@ class ExitCode(IntEnum):
 def show(frame: pd.DataFrame, form: str) -> None:
     """Print `frame` as ``table``, ``csv`` or ``json`` (one list of objects; absent values are null)."""
     if form == "json":
-        print(json.dumps(records(frame), ensure_ascii=False, indent=1, default=str))
+        print(escaped(json.dumps(records(frame), ensure_ascii=False, indent=1, default=str)))
     elif form == "csv":
+        # A file gets every character as it is; a person before a terminal gets none that acts.
+        screen = sys.stdout.isatty()
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(frame.columns)
-        for record in records(frame):
-            writer.writerow(["" if value is None else guarded(value) for value in record.values()])
+        for cells in (list(frame.columns), *(record.values() for record in records(frame))):
+            safe = ["" if value is None else guarded(value) for value in cells]
+            writer.writerow([escaped(cell) if screen and isinstance(cell, str) else cell for cell in safe])
     else:
         print(_table(frame) if len(frame) else "(none)")
 
@@ -42,9 +52,35 @@ def records(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
+def escaped(text: str) -> str:
+    r"""Return text in which no character acts: control characters and marks of direction become ``\uXXXX``.
+
+    A terminal obeys escape sequences, and texts come from a shop's export. In JSON the text is the same afterwards.
+
+    Examples
+    --------
+    >>> print(escaped("red \x1b[2J dress"))
+    red \u001b[2J dress
+    """
+    return _ACTS.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+class Plain(logging.Formatter):
+    """Log records in which no character acts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text for a terminal."""
+        return escaped(super().format(record))
+
+
 def one_line(text: object, width: int) -> str:
     """Return text that cannot break a terminal: one line, no control characters, at most `width` characters."""
-    line = "".join(char if char.isprintable() else " " for char in str(text))
+    line = "".join(char if char.isprintable() else " " for char in str(text)[: 2 * width])
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -58,7 +94,7 @@ def _cell(value: object) -> object:
 def _table(frame: pd.DataFrame) -> str:
     limit = max(20, shutil.get_terminal_size((140, 24)).columns // 2)
     rows = [[one_line(_cell(value), limit) for value in record.values()] for record in records(frame)]
-    head = [str(name) for name in frame.columns]
+    head = [one_line(name, limit) for name in frame.columns]
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)

@@ -139,6 +139,13 @@ def test_a_sandbox_never_asks_the_network_for_credentials(monkeypatch):
             provider.credentials()
 
 
+def test_an_odd_record_with_damaged_bytes_is_kept_and_nothing_is_complained_of_on_stderr(tmp_path, capfd):
+    good = "".join(f"{n},Größe {n},{n}.jpg\n" for n in range(300)).encode()
+    odd = written(tmp_path, b"sku,title,image\n" + good + b"X,Gr\xf6\xdfe,more,x.jpg\nY,Hat,y.jpg\n")
+    assert load_catalogue(odd)["ProductId"].tolist()[-2:] == ["X", "Y"]
+    assert capfd.readouterr().err == ""
+
+
 def test_a_nul_in_a_columns_name_costs_no_column(tmp_path):
     # polars panics on such a name, with what is no Exception.
     catalogue = load_catalogue(written(tmp_path, "sku;title;imag\0;price\n1;Shirt;a.jpg;2\n2;Hat;b.jpg;3\n"))
