@@ -34,6 +34,12 @@ def annotate_manifest(run: Run, *, causes: CauseTable | None = None) -> str:
     Notes
     -----
     Source of the idea: manifests that AWS Rekognition returns with errors.
+
+    Examples
+    --------
+    >>> text = ip.annotate_manifest(runs[0])
+    >>> next(line for line in text.splitlines() if "cause" in line)[:60]
+    '{"imgprep:outcome": {"outcome": "failed", "line": 54, "cause'
     """
     table = causes or CauseTable()
     known = {cause.id for cause in table.causes}

@@ -51,6 +51,14 @@ class Built:
         The prepare log.
     loss : BlastRadius
         What the batch takes out of the gallery.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> built.prepared["action"].unique().tolist()
+    ['kept']
     """
 
     folder: Path
@@ -138,6 +146,17 @@ def build_batch(
     ConfigError
         `out` holds something that is no batch folder; the export collapsed, or much would be deleted, and nobody
         confirmed it.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> built.plan.summary()
+      what reason  rows  products
+    0  add    new     5         3
+    >>> sorted(file.name for file in built.folder.iterdir())[-3:]
+    ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
     """
     if last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)

@@ -100,6 +100,12 @@ def last_run(shop: Settings) -> Run:
     ------
     ConfigError
         The shop is not the demo's, and no run of it has ended yet.
+
+    Examples
+    --------
+    >>> run = ip.last_run(ip.open_project())
+    >>> str(run.state)
+    'partial'
     """
     ended = [run for run in load_runs(shop.runs) if run.ended]
     if ended:

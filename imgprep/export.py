@@ -54,6 +54,15 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Notes
     -----
     Source: OWASP, "CSV Injection".
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"title": ["=HYPERLINK(1)", "Shirt"]})
+    >>> _ = ip.export_table(frame, "rows.csv")
+    >>> print(open("rows.csv", encoding="utf-8-sig").read())
+    title
+    '=HYPERLINK(1)
+    Shirt
     """
     target = Path(path)
     ending = target.suffix.lower()

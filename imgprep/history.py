@@ -57,6 +57,13 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     ------
     ConfigError
         `out` holds something that no earlier call made; nothing is removed.
+
+    Examples
+    --------
+    >>> runs = ip.make_history("weeks/runs", weeks=1)
+    >>> ip.tally_outcomes(runs)[["lines", "imported", "failed"]]
+       lines  imported  failed
+    0    103        91      12
     """
     folder, data = _fresh(Path(out)), shipped("data")
     draw = random.Random(seed)  # noqa: S311

@@ -58,6 +58,14 @@ class Review:
         Causes of failure by who took the picture (`tally_by`); empty where the catalogue does not tell.
     better : pandas.DataFrame
         ``measure, before, now``: against the month before, and failures by `tally_changes`.
+
+    Examples
+    --------
+    >>> month = ip.review(runs)
+    >>> month.month
+    '2026-09'
+    >>> month.coverage.columns.tolist()
+    ['category', 'catalogue', 'in_gallery', 'share']
     """
 
     month: str
@@ -124,6 +132,17 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
     ------
     ConfigError
         No run was made until the month's end, or the month is none.
+
+    Examples
+    --------
+    >>> month = ip.review(runs, "2026-09")
+    >>> month.funnel
+             stage  pictures     share
+    0    catalogue       107  1.000000
+    1    has image       105  0.981308
+    2       passes       103  0.962617
+    3   in gallery        99  0.925234
+    4  with region         0  0.000000
     """
     every = sorted([runs] if isinstance(runs, Run) else runs, key=_when)
     if not every:

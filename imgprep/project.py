@@ -84,6 +84,12 @@ def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings
     ------
     ConfigError
         `folder` has no project file, or it is wrong.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> shop.catalogue.name, shop.service
+    ('catalogue.csv', 'product')
     """
     if folder:
         return Settings.load(folder, **arguments)
@@ -110,6 +116,12 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     -------
     list of Path
         The files that were made.
+
+    Examples
+    --------
+    >>> made = ip.init_project("my-shop")
+    >>> made[0].name
+    'imgprep.toml'
     """
     root = Path(folder)
     made = []

@@ -46,6 +46,12 @@ class Reconciliation:
         tell: the order within a file is not documented.
     compared : str
         With what it was compared, and how sure that is.
+
+    Examples
+    --------
+    >>> told = ip.reconcile(runs[0])
+    >>> told.sums["lines"].tolist()
+    [62, 0, 7, 0, 69]
     """
 
     sums: pd.DataFrame
@@ -93,6 +99,17 @@ def reconcile(
     Notes
     -----
     Source: api (DumpMeta, CheckImageExists); the export's format is not documented, see `gallery_state`.
+
+    Examples
+    --------
+    >>> told = ip.reconcile(runs[0])
+    >>> told.sums
+        outcome  lines
+    0  imported     62
+    1   deleted      0
+    2    failed      7
+    3   unknown      0
+    4      sent     69
     """
     runs = [run] if isinstance(run, Run) else sorted(run, key=lambda one: one.id)
     if not runs:

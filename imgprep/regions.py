@@ -20,7 +20,13 @@ _WIRE = re.compile(r"[+-]?[0-9]+(?:,[+-]?[0-9]+)*", re.ASCII)
 
 
 class RegionState(StrEnum):
-    """The three things that can be said of an image's subject."""
+    """The three things that can be said of an image's subject.
+
+    Examples
+    --------
+    >>> [str(state) for state in ip.RegionState]
+    ['region', 'whole', 'service']
+    """
 
     REGION = "region"
     """A region was drawn: ``Region`` is written."""

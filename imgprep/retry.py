@@ -36,6 +36,14 @@ class Retry:
         Lines to send; ``reason`` says why each can succeed now.
     rest : pandas.DataFrame
         Failed lines that would fail again: ``line, ProductId, PicName, cause, family, remedy``.
+
+    Examples
+    --------
+    >>> again = ip.retry_batch(runs[0])
+    >>> again.rest[["cause", "family"]].head(2)
+            cause        family
+    0  bad_pixels  fix the data
+    1  bad_format  fix the data
     """
 
     batch: pd.DataFrame
@@ -75,6 +83,12 @@ def retry_batch(
     Returns
     -------
     Retry
+
+    Examples
+    --------
+    >>> again = ip.retry_batch(runs[-1])
+    >>> len(again.batch), len(again.rest)
+    (0, 0)
     """
     table = (causes or CauseTable()).frame().set_index("cause")[["family", "remedy"]]
     ended = run.outcome.loc[

@@ -35,6 +35,14 @@ class Trace:
         ``deleted``, ``failed``, ``unknown``, ``region``), ``PicName``, ``detail``.
     gallery : pandas.DataFrame
         What the gallery holds of it by now (the gallery state's columns).
+
+    Examples
+    --------
+    >>> import shutil
+    >>> from pathlib import Path
+    >>> _ = shutil.copytree(runs[0].folder.parent, "imgprep-work/runs")
+    >>> ip.trace("001000", ip.Settings(project=Path())).events["what"].tolist()[:2]
+    ['exported', 'exported']
     """
 
     product_id: str
@@ -72,6 +80,15 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     -------
     Trace
         Shows itself in a notebook, with pictures.
+
+    Examples
+    --------
+    >>> import shutil
+    >>> from pathlib import Path
+    >>> _ = shutil.copytree(runs[0].folder.parent, "imgprep-work/runs")
+    >>> story = ip.trace("001000", ip.Settings(project=Path()))
+    >>> story.answer
+    'the gallery holds 2 of its pictures'
     """
     from imgprep.project import open_project  # noqa: PLC0415  which stands beside this module
 

@@ -53,6 +53,12 @@ def undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = False) ->
 
         runs = ip.load_runs(shop.runs)
         ip.undo(runs[-1]).summary()
+
+    Examples
+    --------
+    >>> back = ip.undo(runs[-1], runs)
+    >>> type(back).__name__
+    'Plan'
     """
     now, then = _states(run, runs, later=later)
     return plan_between(now, then)
@@ -85,6 +91,13 @@ def build_undo(
     -------
     Built
         Lines whose image is nowhere are in ``plan.excluded``, as ``image-not-at-hand``.
+
+    Examples
+    --------
+    >>> images = runs[0].folder.parent.parent / "images"
+    >>> back = ip.build_undo(runs[-1], images, "undo", confirm=runs[-1].settings["instance"])
+    >>> back.folder.name
+    'undo'
     """
     now, then = _states(run, runs, later=later)
     plan = plan_between(now, then)

@@ -40,6 +40,11 @@ def command_page() -> str:
 def index_page(parts: dict[str, list[str]]) -> str:
     lines = [title("Reference"), "Every public name, by its part of the package: ``import imgprep as ip``.", ""]
     lines += [":doc:`The command <command>` has the same steps without a notebook.", ""]
+    lines += [
+        "The examples run as they stand, and the test suite runs them. Those that need runs call them ``runs``: "
+        '``runs = ip.make_history("weeks/runs", weeks=3)``, three weeks of the demo shop on the sandbox.',
+        "",
+    ]
     for home, names in parts.items():
         about = str(importlib.import_module(f"imgprep.{home}").__doc__).splitlines()[0]
         links = ", ".join(f":py:obj:`~imgprep.{name}`" for name in names)

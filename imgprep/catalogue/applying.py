@@ -92,6 +92,20 @@ def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
     ------
     CatalogueError
         It has no column ``by_match``: no map was applied.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> import os
+    >>> os.makedirs("photos")
+    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
+    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
+    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
+    >>> applied = ip.apply_matches(catalogue, matches)
+    >>> applied["PicName"].tolist()
+    ['001_1.jpg']
+    >>> "PicName" in ip.undo_matches(applied)
+    True
     """
     if BY_MATCH not in catalogue:
         raise CatalogueError(f"undo_matches: the catalogue has no column {BY_MATCH}; no map was applied to it")

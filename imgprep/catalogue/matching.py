@@ -153,7 +153,20 @@ def decide(matches: pd.DataFrame, file: str, product_id: str | None) -> pd.DataF
 
 
 def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Keep a map from files to products, as JSON Lines: one file a line, to be read, edited and compared."""
+    """Keep a map from files to products, as JSON Lines: one file a line, to be read, edited and compared.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> import os
+    >>> os.makedirs("photos")
+    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
+    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
+    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
+    >>> _ = ip.write_matches(matches, "map.jsonl")
+    >>> len(ip.read_matches("map.jsonl"))
+    1
+    """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -173,6 +186,18 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     CatalogueError
         It cannot be read, or a line is no map of a file.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> import os
+    >>> os.makedirs("photos")
+    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
+    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
+    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
+    >>> _ = ip.write_matches(matches, "map.jsonl")
+    >>> ip.read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
+    [['001_1.jpg', '001', 'matched']]
     """
     records = []
     try:

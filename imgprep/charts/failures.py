@@ -52,6 +52,13 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
+    'Causes of failure, 2 runs, 106 lines sent'
+    >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
+    'Why lines failed: 7 of 69 lines sent'
     """
     runs = list(dict.fromkeys(tally["run"]))
     if len(runs) <= 1:
@@ -114,6 +121,11 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
         Where to draw; a new figure by default.
     name : str
         What the values are, for the axis.
+
+    Examples
+    --------
+    >>> ip.plot_by(ip.tally_by(runs, "format"), name="format").get_title()
+    '12 failed lines of 124 sent, by cause and format'
     """
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
@@ -151,6 +163,11 @@ def plot_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_changes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_changes(ip.tally_changes(runs[0], runs[1])).get_title()
+    'Failures between two runs, 9 in either'
     """
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
@@ -172,6 +189,11 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
         Ways drawn, the commonest; the rest is one bar.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_flow(ip.tally_flow(runs)).get_title()
+    'What pictures went through, 103 in all'
     """
     shown = tally.head(top)
     rest = int(tally["count"].iloc[top:].sum())
@@ -206,6 +228,11 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_predictions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
+    'Prediction against outcome, 124 lines'
     """
     kinds = {
         "passed": "#009E73",

@@ -25,6 +25,12 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.summary`: ``rule, severity, count``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"})
+    >>> ip.plot_findings(ip.summary(ip.check(catalogue))).get_title()
+    'Findings by rule, 3 in all'
     """
     ax = ax if ax is not None else new_axes(8, 0.9 + 0.32 * max(3, len(summary)))
     hatches = {"error": "", "warning": "///", "info": "..."}

@@ -15,29 +15,68 @@ if TYPE_CHECKING:
 
 
 def plot_image_sizes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw images by their longer side, from `imgprep.tally_image_sizes`."""
+    """Draw images by their longer side, from `imgprep.tally_image_sizes`.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.plot_image_sizes(ip.tally_image_sizes(facts)).get_title()
+    'Size, 2 images'
+    """
     return _bars(
         tally, "pixels", "images", ax, label="longer side, pixels", title="Size", outside="refused for their size"
     )
 
 
 def plot_image_bytes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw files by their size in bytes, from `imgprep.tally_image_bytes`."""
+    """Draw files by their size in bytes, from `imgprep.tally_image_bytes`.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.plot_image_bytes(ip.tally_image_bytes(facts)).get_title()
+    'Weight, 2 images'
+    """
     return _bars(tally, "bytes", "images", ax, label="size of the file", title="Weight", outside="empty or too heavy")
 
 
 def plot_image_formats(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw files by format, from `imgprep.tally_image_formats`."""
+    """Draw files by format, from `imgprep.tally_image_formats`.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.plot_image_formats(ip.tally_image_formats(facts)).get_title()
+    'Format, 2 images'
+    """
     return _bars(tally, "format", "images", ax, label="format, by content", title="Format", outside="not taken")
 
 
 def plot_image_shapes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw images by shape, from `imgprep.tally_image_shapes`."""
+    """Draw images by shape, from `imgprep.tally_image_shapes`.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.plot_image_shapes(ip.tally_image_shapes(facts)).get_title()
+    'Shape, 2 images'
+    """
     return _bars(tally, "shape", "images", ax, label="width : height, upright", title="Shape", outside="very narrow")
 
 
 def plot_images_per_product(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw products by how many images they have, from `imgprep.tally_images_per_product`."""
+    """Draw products by how many images they have, from `imgprep.tally_images_per_product`.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", None]})
+    >>> ip.plot_images_per_product(ip.tally_images_per_product(catalogue)).get_title()
+    'Images per product, 2 products'
+    """
     return _bars(
         tally,
         "images",
@@ -67,6 +106,13 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
         From `imgprep.tally_images`.
     figure : matplotlib Figure, optional
         Where to draw; a new one by default.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.png"]})
+    >>> _ = ip.plot_images(ip.tally_images(facts, catalogue))
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only where a figure is made
 

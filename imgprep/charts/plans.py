@@ -28,6 +28,13 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.compare_exports`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "brand": ["Us", "Us"]})
+    >>> drift = ip.compare_exports(last, last.head(1))
+    >>> ip.plot_drift(drift).get_title()
+    'This export against the last one'
     """
     totals = drift["what"].isin(["rows", "products", "images"])
     moved = drift[~totals & drift["what"].isin(["column", "category"]) & (drift["verdict"] != "same")]
@@ -67,6 +74,12 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
         What a bar stands for.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> wanted = pd.DataFrame({"row": [1], "ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> ip.plot_diff(ip.plan_batch(wanted).diff()).get_title()
+    'What the plan does, by category: 1 images'
     """
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
     counts = counts.reindex(columns=list(ACTION_LOOKS), fill_value=0).astype("int64")

@@ -41,6 +41,13 @@ def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_region_places`: a grid of shares, top row first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
+    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
+    >>> ip.plot_regions(ip.tally_region_places(regions)).get_title()
+    'Where subjects lie, 2 regions'
     """
     ax = ax if ax is not None else new_axes(5, 4)
     shares = heat.to_numpy(dtype="float64") * 100
@@ -61,6 +68,13 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_region_sizes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
+    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
+    >>> ip.plot_region_sizes(ip.tally_region_sizes(regions)).get_title()
+    'How much regions cover, 2 regions'
     """
     ax = ax if ax is not None else new_axes(6, 3)
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")

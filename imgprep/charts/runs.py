@@ -31,6 +31,11 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_outcomes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
+    'How lines ended, and the share imported or deleted'
     """
     ax = ax if ax is not None else new_axes(max(6, min(14, 3 + 0.5 * len(tally))), 4)
     bottom = pd.Series(0, index=tally.index)
@@ -60,6 +65,11 @@ def plot_success(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_outcomes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_success(ip.tally_outcomes(runs)).get_title()
+    'Imported or deleted over 3 runs, 124 lines sent'
     """
     ax = ax if ax is not None else new_axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)
     ax.plot(range(len(tally)), tally["success"] * 100, color=COLOURS[0], marker="o", markersize=4)
@@ -79,6 +89,11 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         From `imgprep.tally_durations`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> ip.plot_durations(ip.tally_durations(runs)).get_title()
+    'How long tasks took, 3 runs, 124 lines'
     """
     ax = ax if ax is not None else new_axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)
     ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
@@ -95,6 +110,10 @@ def plot_review(month: Any) -> Figure:
     ----------
     month : Review
         From `imgprep.review`.
+
+    Examples
+    --------
+    >>> _ = ip.plot_review(ip.review(runs))
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415
 

@@ -102,6 +102,13 @@ def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     ------
     CatalogueError
         A value is no longer what the fix made of it.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": [" 007"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> fixed, log = ip.apply_fixes(catalogue, ip.check(catalogue))
+    >>> ip.undo_fixes(fixed, log)["ProductId"].tolist()
+    [' 007']
     """
     result = fixed.copy(deep=False)
     # Last change first: two rules may have changed one cell.

@@ -48,6 +48,10 @@ def write_report(
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> page = ip.write_report(runs[0], "report.html")
     """
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
     table = causes or CauseTable()

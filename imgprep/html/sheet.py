@@ -70,6 +70,12 @@ class Sheet:
         Which page of how many; the first is 1.
     total : int
         Pictures, findings or groups on all pages.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> sheet = ip.contact_sheet(["tee.jpg"], shop.images)
+    >>> _ = sheet.write("sheet.html")
     """
 
     title: str

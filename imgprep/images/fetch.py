@@ -93,6 +93,12 @@ def fetch_images(
     -----
     Only http and https; a redirect is followed under the same rules, and never from a public host into a private
     network. `use_files` puts the new names into the catalogue.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"ProductId": ["1"], "PicName": ["ftp://shop.example/a.jpg"]})
+    >>> ip.fetch_images(catalogue, "images", progress=False)[["problem", "attempts"]].values.tolist()
+    [['bad_url', 0]]
     """
     if column not in catalogue.columns:
         raise ConfigError(f"column {column!r}: the catalogue has none; it has {', '.join(map(str, catalogue.columns))}")

@@ -124,8 +124,10 @@ def inspect_images(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (120, 90)).save(folder + "/a.png")
     ...     facts = inspect_images(["a.png", "b.png"], folder, progress=False)
-    >>> facts[["PicName", "width", "problem"]].to_dict("records")
-    [{'PicName': 'a.png', 'width': 120, 'problem': nan}, {'PicName': 'b.png', 'width': <NA>, 'problem': 'missing'}]
+    >>> facts[["PicName", "width", "problem"]]
+      PicName  width  problem
+    0   a.png    120      NaN
+    1   b.png   <NA>  missing
     """
     if tier not in tuple(Tier):
         raise ConfigError(f"tier {tier!r}: needs one of {', '.join(Tier)}")

@@ -77,6 +77,13 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     MetaError
         As for `dumps_meta`; nothing was written.
+
+    Examples
+    --------
+    >>> batch = pd.DataFrame({"OperationType": ["DELETE"], "ProductId": ["1005"]})
+    >>> ip.write_meta(batch, "increment.meta")
+    >>> open("increment.meta", encoding="utf-8").read()
+    '{"OperationType": "DELETE","ProductId": "1005"}\\n'
     """
     lines = _legal(batch)
     target = Path(path)
@@ -144,7 +151,15 @@ def read_meta(path: str | os.PathLike[str], *, strict: Literal[True] = True) -> 
 @overload
 def read_meta(path: str | os.PathLike[str], *, strict: Literal[False]) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def read_meta(path: str | os.PathLike[str], *, strict: bool = True) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the increment.meta at `path`; see `loads_meta`."""
+    """Read the increment.meta at `path`; see `loads_meta`.
+
+    Examples
+    --------
+    >>> with open("increment.meta", "w", encoding="utf-8") as file:
+    ...     _ = file.write('{"OperationType": "DELETE","ProductId": "1005"}\\n')
+    >>> ip.read_meta("increment.meta")[["line", "OperationType", "ProductId"]].values.tolist()
+    [[1, 'DELETE', '1005']]
+    """
     with Path(path).open("rb") as file:
         lines, problems = parse(file)
     return _result(lines, problems, strict=strict, what=Path(path).name)

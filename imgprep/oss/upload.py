@@ -103,6 +103,16 @@ def upload(
     -----
     Source: the guide wants increment.meta and images under one path; the order is ours, so that a task started at
     any moment finds every image that increment.meta names.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox() as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    >>> log["outcome"].value_counts().to_dict()
+    {'uploaded': 6}
     """
     settings.require("bucket", "path")
     clock = clock or SystemClock()

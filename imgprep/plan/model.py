@@ -44,6 +44,16 @@ class Plan:
         the gallery yet: ADD first, DELETE once the ADD is reconciled.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns)
+    >>> plan = ip.plan_batch(catalogue, findings=ip.check(catalogue))
+    >>> len(plan.batch) + len(plan.unchanged) + len(plan.excluded) >= len(catalogue)
+    True
+    >>> plan.excluded["reason"].iloc[0]
+    'category-unknown'
     """
 
     batch: pd.DataFrame

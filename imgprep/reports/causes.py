@@ -312,6 +312,14 @@ def load_causes(path: str | Path) -> CauseTable:
     ------
     ConfigError
         The file cannot be read, lacks an id, has a family or a pattern that is none.
+
+    Examples
+    --------
+    >>> with open("causes.toml", "w", encoding="utf-8") as file:
+    ...     _ = file.write('[[cause]]\\nid = "wrong_supplier"\\nfamily = "fix the data"\\nphrases = ["not known"]\\n')
+    >>> table = ip.load_causes("causes.toml")
+    >>> table.frame().query("cause == 'wrong_supplier'")[["cause", "family"]].values.tolist()
+    [['wrong_supplier', 'fix the data']]
     """
     file = Path(path)
     try:

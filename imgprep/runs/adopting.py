@@ -39,6 +39,18 @@ def tasks(
     -------
     pandas.DataFrame
         As `imgprep.service.list_tasks`, and ``run``: NA for a task made elsewhere, see `adopt`.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="runs").follow(progress=False)
+    ...     found = ip.tasks(sandbox.settings, runs="runs")
+    >>> found[["status"]].values.tolist()
+    [['SUCCESS']]
     """
     frame = list_tasks(settings, clock=clock)
     ours = _runs_by_task(settings, settings.runs if runs is None else Path(runs))
@@ -69,6 +81,18 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     ------
     ConfigError
         There is no such task, or its increment.meta is gone or broken.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="elsewhere").follow(progress=False)
+    ...     adopted = ip.adopt(run.task_id, sandbox.settings, runs="runs")
+    >>> adopted.adopted, len(adopted.batch)
+    (True, 5)
     """
     clock, root = clock or SystemClock(), Path(runs)
     known = _runs_by_task(settings, root).get(str(task_id))

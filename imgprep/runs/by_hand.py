@@ -13,6 +13,12 @@ def task_steps(settings: Settings) -> str:
     -----
     Source: guide, "Create a batch task" and "What to do next". The steps before that (role and policy) are
     `imgprep.access.console_steps`.
+
+    Examples
+    --------
+    >>> settings = ip.Settings(region="cn-shanghai", bucket="shop-pictures", path="/increment", instance="shop")
+    >>> print(ip.task_steps(settings).splitlines()[1])
+    2. Select the service type (product) and click the instance shop.
     """
     settings.require("bucket", "path", "instance")
     return f"""\

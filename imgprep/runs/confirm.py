@@ -17,6 +17,12 @@ def confirm_production(settings: Settings) -> str:
     ------
     ConfigError
         Another name was typed, or nobody can type.
+
+    Examples
+    --------
+    >>> with ip.Sandbox() as sandbox:
+    ...     ip.confirm_production(sandbox.settings)
+    'demo'
     """
     if settings.is_sandbox:
         return settings.instance

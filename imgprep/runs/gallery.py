@@ -79,6 +79,14 @@ def gallery_state(
     Source: api; ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName removes the whole
     product. The order of lines within one file is not documented: where one run both adds and deletes an image, or
     adds it twice with different fields, its state is ``unknown``.
+
+    Examples
+    --------
+    >>> held = ip.gallery_state(runs)
+    >>> len(held), held["state"].unique().tolist()
+    (103, ['held'])
+    >>> len(ip.gallery_state(runs, at=runs[0].times["ended"]))
+    62
     """
     chosen = one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
     if at is not None:

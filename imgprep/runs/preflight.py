@@ -44,6 +44,16 @@ def preflight(
     Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). The role's documents
     are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
     elsewhere that row says "not checked". The caller's own rights are asked for without storing anything.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox() as sandbox:
+    ...     checks = ip.preflight(sandbox.settings, built.folder)
+    >>> checks.columns.tolist()
+    ['check', 'result', 'message', 'remedy']
     """
     clock = clock or SystemClock()
     frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))

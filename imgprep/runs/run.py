@@ -46,6 +46,12 @@ class Run:
     ----------
     folder : Path
         The run folder.
+
+    Examples
+    --------
+    >>> run = runs[-1]
+    >>> str(run.state), len(run.batch), run.outcome["outcome"].value_counts().to_dict()
+    ('success', 18, {'imported': 18})
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Settings | None = None) -> None:
@@ -361,6 +367,11 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     ------
     ConfigError
         It is none, or broken.
+
+    Examples
+    --------
+    >>> ip.open_run(runs[0].folder).counts
+    {'lines': 69, 'add': 69, 'delete': 0, 'images': 67, 'imported': 62, 'deleted': 0, 'failed': 7, 'unknown': 0}
     """
     return Run(folder)
 
@@ -377,6 +388,12 @@ def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
     -------
     list of Run
         Tables are read when they are asked for. Broken run folders are named in the log and skipped.
+
+    Examples
+    --------
+    >>> again = ip.load_runs(runs[0].folder.parent)
+    >>> [str(run.state) for run in again]
+    ['partial', 'partial', 'success']
     """
     root = Path(folder)
     if not root.is_dir():

@@ -62,6 +62,16 @@ def submit_all(
     ------
     ConfigError
         Images of a batch could not be uploaded; nothing of it was submitted.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
+    >>> [str(run.state) for run in done]
+    ['success']
     """
     check_confirmed(settings, confirm)
     done: list[Run] = []

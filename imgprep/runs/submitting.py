@@ -79,6 +79,17 @@ def submit(
     Notes
     -----
     Source: api; IncreaseInstance has no idempotency token, so it is never tried twice without looking in between.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="runs").follow(progress=False)
+    >>> str(run.state)
+    'success'
     """
     settings.require("instance", "bucket", "path")
     folder, root, clock = Path(batch_folder), Path(runs), clock or SystemClock()

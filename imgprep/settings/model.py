@@ -55,6 +55,14 @@ class Settings:
         Threshold name → value, where the shop wants another than the default.
     oss_credentials, imagesearch_credentials : CredentialsProvider
         Asked when needed; never shown, never written.
+
+    Examples
+    --------
+    >>> settings = ip.Settings(region="cn-shanghai", bucket="shop-pictures", path="/increment", instance="shop")
+    >>> settings.path
+    '/increment'
+    >>> settings.prefix
+    'increment/'
     """
 
     region: str = ""

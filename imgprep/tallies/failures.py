@@ -31,6 +31,14 @@ def tally_causes(
         One row per run and cause that occurred: ``run, cause, label, family, remedy, count, failed`` (failed lines
         of the run), ``lines`` (lines sent), ``share`` (of the lines sent). Oldest run first, then by count;
         `unrecognised` leads its run.
+
+    Examples
+    --------
+    >>> ip.tally_causes(runs[0])[["cause", "count", "failed", "lines"]].head(3)
+                    cause  count  failed  lines
+    0          bad_format      2       7     69
+    1  bad_custom_content      1       7     69
+    2          bad_pixels      1       7     69
     """
     table = (causes or CauseTable()).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
@@ -78,6 +86,14 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     ------
     KeyError
         Neither has the column.
+
+    Examples
+    --------
+    >>> ip.tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
+        value          cause  count  lines
+    0  (none)     bad_format      3      5
+    1  (none)  image_missing      2      5
+    2    JPEG     bad_region      2     99
     """
     parts = []
     for run in each(runs):
@@ -132,6 +148,11 @@ def tally_changes(before: Reconciled, after: Reconciled) -> pd.DataFrame:
     pandas.DataFrame
         One row per product and picture that failed in either: ``ProductId, PicName, change`` (``new``,
         ``persisting``, ``fixed`` or ``not sent again``), ``cause_before, cause_after``.
+
+    Examples
+    --------
+    >>> ip.tally_changes(runs[0], runs[1])["change"].value_counts().to_dict()
+    {'fixed': 4, 'persisting': 3, 'new': 2}
     """
     keys = ["ProductId", "PicName"]
     columns = [*keys, "outcome", "cause"]
@@ -153,6 +174,14 @@ def tally_flow(runs: Iterable[Reconciled]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``way`` (such as ``failed → imported``), ``count`` (products' pictures), ``example``. Commonest first.
+
+    Examples
+    --------
+    >>> ip.tally_flow(runs)[["way", "count"]].head(3)
+                       way  count
+    0             imported     85
+    1  imported → imported      9
+    2    failed → imported      6
     """
     frames = [outcome_of(run, "ProductId", "PicName", "outcome") for run in sorted(each(runs), key=lambda run: run.id)]
     if not frames:

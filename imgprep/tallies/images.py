@@ -60,7 +60,17 @@ def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
 
 
 def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count files by their size: ``bytes``, ``images``, ``outside`` (empty, or heavier than the service takes)."""
+    """Count files by their size: ``bytes``, ``images``, ``outside`` (empty, or heavier than the service takes).
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.tally_image_bytes(facts).query("images > 0")
+           bytes  images  outside
+    1    < 10 KB       1        0
+    3  50–100 KB       1        0
+    """
     limits = limits_for(service_type(service))
     sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
     return _binned("bytes", sizes, _BYTES, _BYTES_SAID, (sizes == 0) | (sizes > limits["image_bytes"]))
@@ -70,6 +80,15 @@ def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
     """Count files by format, by content: ``format``, ``images``, ``outside`` (not taken, or not to be read at all).
 
     A file that is there and in no format that can be read counts as ``(not read)``; missing files are in no row.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.tally_image_formats(facts).query("images > 0")
+      format  images  outside
+    0   JPEG       1        0
+    1    PNG       1        0
     """
     there = facts[facts["exists"].fillna(value=False).astype(bool)]
     formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
@@ -80,7 +99,17 @@ def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than is wise)."""
+    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than is wise).
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> ip.tally_image_shapes(facts).query("images > 0")
+             shape  images  outside
+    3   2:3 – 9:10       1        0
+    5  11:10 – 3:2       1        0
+    """
     limits = limits_for(service_type(service))
     sized = facts.dropna(subset=["width", "height"])
     sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]
@@ -96,6 +125,14 @@ def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
     """Count products by how many distinct images they have: ``images`` (0 … 9, 10+), ``products``, ``outside``.
 
     ``outside`` are the products without any image: they cannot be found. DELETE rows count for nothing.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", None]})
+    >>> ip.tally_images_per_product(catalogue).query("products > 0")
+      images  products  outside
+    0      0         1        1
+    2      2         1        0
     """
     rows = catalogue
     if "OperationType" in rows:
@@ -109,7 +146,16 @@ def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
 def tally_images(
     facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str = "product"
 ) -> Mapping[str, pd.DataFrame]:
-    """Return every tally of images by its name: sizes, bytes, formats, shapes, and per_product with a catalogue."""
+    """Return every tally of images by its name: sizes, bytes, formats, shapes, and per_product with a catalogue.
+
+    Examples
+    --------
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
+    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.png"]})
+    >>> list(ip.tally_images(facts, catalogue))
+    ['sizes', 'bytes', 'formats', 'shapes', 'per_product']
+    """
     tallies = {
         "sizes": tally_image_sizes(facts, service=service),
         "bytes": tally_image_bytes(facts, service=service),

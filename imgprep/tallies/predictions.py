@@ -18,6 +18,14 @@ def tally_predictions(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
     pandas.DataFrame
         ``verdict`` (``predicted and failed``, ``predicted and passed``, ``missed``, ``passed``, ``unknown``),
         ``rule`` (that predicted refusal), ``cause``, ``count``.
+
+    Examples
+    --------
+    >>> ip.tally_predictions(runs)[["verdict", "rule", "count"]].head(3)
+                    verdict              rule  count
+    0                passed               NaN    111
+    1  predicted and failed  image-unreadable      3
+    2  predicted and failed  category-unknown      2
     """
     parts = [predictions(run) for run in each(runs)]
     if not parts:
@@ -35,6 +43,13 @@ def predictions(run: Reconciled) -> pd.DataFrame:
     pandas.DataFrame
         ``line, ProductId, PicName, verdict`` (see `tally_predictions`), ``rule, outcome, cause, code, raw`` and the
         facts ``format, bytes, width, height, orientation``.
+
+    Examples
+    --------
+    >>> ip.predictions(runs[0])[["line", "verdict", "rule", "cause"]].head(2)
+       line verdict rule cause
+    0     1  passed  NaN   NaN
+    1     2  passed  NaN   NaN
     """
     both = run.outcome.merge(run.batch[["line", "expected"]], on="line")
     refusal = ~both["expected"].isin(["imported", "deleted"])

@@ -22,6 +22,13 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     -------
     pandas.DataFrame
         Share of the regions that cover the middle of each cell, top row first; ``.attrs["regions"]`` their number.
+
+    Examples
+    --------
+    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
+    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
+    >>> ip.tally_region_places(regions, cells=2).values.tolist()
+    [[1.0, 0.0], [1.0, 0.0]]
     """
     boxes = _boxes(regions)
     middles = (np.arange(cells) + 0.5) / cells
@@ -34,7 +41,15 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
 
 
 def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count regions by the share of the image that they cover: ``covers, regions``."""
+    """Count regions by the share of the image that they cover: ``covers, regions``.
+
+    Examples
+    --------
+    >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
+    >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
+    >>> ip.tally_region_sizes(regions).query("regions > 0").values.tolist()
+    [['30–40 %', 1], ['50–60 %', 1]]
+    """
     boxes = _boxes(regions)
     shares = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     counts, _ = np.histogram(shares.clip(0, 1), bins=np.linspace(0, 1, 11))

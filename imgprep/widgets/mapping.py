@@ -65,6 +65,12 @@ class MappingPanel:
         panel = ip.MappingPanel("export.csv", project=".")
         panel               # choose; the preview follows
         panel.save()        # or press the button: into imgprep.toml
+
+    Examples
+    --------
+    >>> panel = ip.MappingPanel(ip.open_project())
+    >>> sorted(panel.columns)
+    ['CategoryId', 'CustomContent', 'IntAttr', 'PicName', 'ProductId', 'Region', 'StrAttr']
     """
 
     def __init__(
