@@ -7,6 +7,7 @@ import polars as pl
 from imgprep.checks.limits import EXTENSIONS
 from imgprep.checks.rows import control, spaces, too_long
 from imgprep.checks.rules import Rule
+from imgprep.checks.sheet import Sheet
 from imgprep.findings import Basis, Severity
 
 _NAMED = "|".join(EXTENSIONS)
@@ -15,6 +16,12 @@ _SEVERAL = rf"(?i)\.(?:{_NAMED})\s*[,;|]\s*\S.*\.(?:{_NAMED})\s*$"
 
 def _base() -> pl.Expr:
     return pl.col("name").str.extract(r"([^/\\]*)$", 1)
+
+
+def _several(sheet: Sheet) -> pl.Expr:
+    several = pl.col("name").str.contains(_SEVERAL)
+    # A file of exactly this name is one image, however odd its name.
+    return several & ~pl.col("i_exists").fill_null(value=False) if sheet.has("facts") else several
 
 
 RULES: tuple[Rule, ...] = (
@@ -70,9 +77,22 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" starts or ends with a slash; names are relative to the task\'s folder',
         remedy="take the slash away",
         among="PicName",
-        test=lambda sheet: pl.col("name").str.contains(r"^[/\\]|[/\\]$"),
+        test=lambda sheet: pl.col("name").str.contains(r"^/|/$"),
         mend=lambda text: text.str.strip_chars("/\\"),
         refuses=True,
+    ),
+    Rule(
+        id="pic-name-edge-backslash",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="PicName starts or ends with a backslash: a letter in OSS, the root of a disk elsewhere; it is not sent",
+        message='PicName "{PicName}" starts or ends with a backslash; on some machines it names no file below a folder',
+        remedy="take the backslash away",
+        among="PicName",
+        test=lambda sheet: pl.col("name").str.contains(r"^\\|\\$"),
+        mend=lambda text: text.str.strip_chars("/\\"),
     ),
     Rule(
         id="pic-name-backslash",
@@ -139,7 +159,7 @@ RULES: tuple[Rule, ...] = (
         remedy="make one row of each",
         among="PicName",
         test=lambda sheet: pl.col("name").str.contains_any([",", ";", "|"]),
-        confirm=lambda sheet: pl.col("name").str.contains(_SEVERAL),
+        confirm=_several,
         refuses=True,
     ),
     Rule(

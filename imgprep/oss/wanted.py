@@ -112,6 +112,10 @@ def _path_problem(file: str) -> str:
     return ""
 
 
+#: Problems that stop nothing where `check` expects the service to refuse the row anyway.
+_FORESEEN = ("no such", "the key is longer")
+
+
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:
     """Sort images into those to send, those there already, those missing here, and those that cannot be sent.
 
@@ -134,7 +138,8 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
         if equal:
             decision.unchanged.append((item, "etag" if there is None or there.crc is None else "head"))
         elif item.problem:
-            (decision.missing if item.refused and item.problem.startswith("no such") else decision.failed).append(item)
+            foreseen = item.refused and item.problem.startswith(_FORESEEN)
+            (decision.missing if foreseen else decision.failed).append(item)
         elif equal is None:
             unsure.append(item)
         else:

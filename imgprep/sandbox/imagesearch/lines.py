@@ -36,6 +36,8 @@ _STR_ATTRS = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
 _MORE = (*_INT_ATTRS[1:], *_STR_ATTRS[1:])
 _UNLIKED = re.compile(r"[\\¥$&%]")
 _REGION = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
+#: What follows the last dot of "Dress No. 5" is no extension; nor is a name all that ".jpg" has.
+_EXTENSION = re.compile(r"[^ \\]+ *")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -210,7 +212,8 @@ def _pic_name(record: dict[str, Any], operation: str, readings: Readings) -> Non
     if value.startswith("/") or value.endswith("/"):
         raise _Refused("InvalidPicName", "It must not start or end with a slash.")
     folder, _, name = value.rpartition("/")
-    if not name.rpartition(".")[2] or "." not in name:
+    stem, _, extension = name.rpartition(".")
+    if not stem.strip(". ") or _EXTENSION.fullmatch(extension) is None:
         raise _Refused("InvalidPicName", "It needs an extension.")
     if folder and readings.strict("sub_folder"):
         raise _Refused("InvalidPicName", "The image must lie in the task's path itself.")

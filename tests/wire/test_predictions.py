@@ -1,0 +1,30 @@
+"""Every fault that `check` knows, shipped to the sandbox: refusals were foretold, and what was is refused."""
+
+import pytest
+
+from bench.predictions import KINDS, NOT_SEEDED, compare, disagreements
+from imgprep.checks import RULES
+from imgprep.reports import Outcome
+
+
+def test_every_rule_is_seeded_or_says_why_not():
+    assert {kind.rule for kind in KINDS} - {""} == {rule.id for rule in RULES} - NOT_SEEDED.keys()
+
+
+@pytest.mark.parametrize("service", ["product", "fabric", "trademark"])
+def test_every_refusal_was_an_error_and_no_documented_error_is_imported(tmp_path, service):
+    told = compare(tmp_path, 2 * len(KINDS) + 8, every=2, instances={"demo": service})
+    failed = told["outcome"].eq(Outcome.FAILED)
+    assert failed.sum() > 40
+    assert told[failed & told["rule"].isna()].empty
+    assert told[told["documented"] & told["outcome"].eq(Outcome.IMPORTED)].empty
+    if service == "product":  # elsewhere a size is refused before what was seeded is seen
+        assert told.loc[~told["found"], "kind"].tolist() == []
+        assert set(told["outcome"]) == {"imported", "deleted", "failed"}
+
+
+def test_each_disagreement_has_its_reason(tmp_path):
+    table = disagreements(compare(tmp_path, 2 * len(KINDS) + 8, every=2))
+    assert len(table) and "UNEXPLAINED" not in set(table["why"])
+    assert set(table["basis"]) == {"unknown", "weak", "documented"}
+    assert table.loc[table["basis"] == "documented", "outcome"].tolist() == ["deleted"]
