@@ -21,6 +21,10 @@ LEAST = 50
 _SHRINK = 0.85
 
 
+class TooHeavy(Exception):
+    """No copy that is large enough is light enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Copied:
     """A copy that was made, still under a passing name; or why none could be made."""
@@ -52,6 +56,8 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
         partial = Path(f"{draft}.part")
         partial.write_bytes(made)
         partial.replace(draft)
+    except TooHeavy as error:
+        return Copied(error=str(error))
     except MemoryError:
         return Copied(error="needs more memory than a worker may have")
     except Exception as error:  # noqa: BLE001  as in inspecting: one file is one row
@@ -70,6 +76,11 @@ def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:
         From `decide`.
     bytes_max : int
         The most bytes the copy may have.
+
+    Raises
+    ------
+    TooHeavy
+        It would have to be smaller than is taken.
     """
     if recipe.lossless:
         bare = strip(data, recipe.target)
@@ -79,7 +90,7 @@ def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:
     size = (recipe.width, recipe.height)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return _encode(image, _encoder(recipe.target), bytes_max, len(data))
+    return _encode(image, recipe, bytes_max, len(data))
 
 
 def _same_picture(bare: bytes, recipe: Recipe) -> bool:
@@ -88,11 +99,8 @@ def _same_picture(bare: bytes, recipe: Recipe) -> bool:
         return image.size == (recipe.width, recipe.height)
 
 
-def _encoder(target: str) -> str:
-    return target if target in ("JPEG", "PNG", "WEBP") else "PNG"
-
-
-def _encode(image: Image.Image, target: str, bytes_max: int, source_bytes: int) -> tuple[Copied, bytes]:
+def _encode(image: Image.Image, recipe: Recipe, bytes_max: int, source_bytes: int) -> tuple[Copied, bytes]:
+    target = recipe.target
     if target == "PNG":
         # A PNG of a photograph takes seconds to make; where the source says it cannot fit, none is tried.
         if source_bytes <= 4 * bytes_max:
@@ -111,9 +119,10 @@ def _encode(image: Image.Image, target: str, bytes_max: int, source_bytes: int) 
                 notes.append(f"scaled to {small.width} × {small.height} to fit")
             return _described(made, target, small.size, ", ".join(notes)), made
         factor = small.width * _SHRINK / size[0]
-        small = image.resize(
-            (max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)), Image.Resampling.LANCZOS
-        )
+        width, height = round(size[0] * factor), round(size[1] * factor)
+        if min(width, height) < recipe.side_min:
+            raise TooHeavy(f"with {recipe.side_min} pixels a side it would still be over {bytes_max:,} bytes")
+        small = image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _best_that_fits(image: Image.Image, target: str, bytes_max: int) -> tuple[bytes, int] | None:

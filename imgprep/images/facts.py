@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 #: Raised whenever the same file would give other facts; older entries of a cache are then not used.
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 
 #: Column → pandas dtype of a facts frame; one row per distinct PicName.
 FACT_COLUMNS: dict[str, str] = {

@@ -100,7 +100,8 @@ def phash(grey: Image.Image) -> str:
     Examples
     --------
     >>> from PIL import Image
-    >>> phash(Image.linear_gradient("L")) == phash(Image.linear_gradient("L").resize((90, 90)))
+    >>> picture = Image.linear_gradient("L").rotate(25, fillcolor=255)
+    >>> phash(picture) == phash(picture.resize((150, 100)))
     True
     """
     pixels = np.asarray(grey.resize((_HASH, _HASH), 5), dtype=np.float32)  # 5: HAMMING, quick and without ringing

@@ -64,6 +64,24 @@ def is_personal(exif: bytes | None = None, xmp: bytes | None = None, photoshop: 
     return False
 
 
+def raw_profile(key: object, text: object) -> bytes | None:
+    """Return the block that a PNG's text holds in hex, None where it holds none.
+
+    Source: ImageMagick writes EXIF, IPTC and XMP so: ``Raw profile type exif``, a name, a length, and lines of hex.
+
+    Examples
+    --------
+    >>> raw_profile("Raw profile type exif", "\\nexif\\n       2\\n4d4d\\n")
+    b'MM'
+    """
+    if not (isinstance(key, str) and key.startswith("Raw profile type ") and isinstance(text, str)):
+        return None
+    try:
+        return bytes.fromhex("".join(text.split()[2:]))
+    except ValueError:
+        return None
+
+
 def _order(exif: bytes | None) -> str:
     plain = (exif or b"").removeprefix(b"Exif\0\0")
     return "little" if plain[:2] == b"II" else "big"

@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Found, Source, Unfit, open_source
-from imgprep.images.metadata import is_personal, orientation_in
+from imgprep.images.metadata import is_personal, orientation_in, raw_profile
 from imgprep.images.pixels import has_profile
 from imgprep.images.scans import without_fine_scans
 from imgprep.images.upright import TURN, NotAnImage, TooManyPixels, open_header, upright_size
@@ -264,14 +264,17 @@ def _personal(image: Image.Image, exif: bytes | None, data: bytes) -> bool:
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     if image.format == "TIFF":
         tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        xmp = tags.get(700)
-        if any(tag in tags for tag in (0x013B, 0x8825)):
-            return True
+        xmp, photoshop = tags.get(700), tags.get(34377)
+        exif = data  # built like one
     if isinstance(xmp, str):
         xmp = xmp.encode()
     if image.format == "PNG" and xmp is None and b"XML:com.adobe.xmp" in data:
         xmp = data  # after the pixels, where Pillow has not looked yet
-    return is_personal(exif, xmp if isinstance(xmp, bytes) else None, photoshop)
+    if is_personal(exif, xmp if isinstance(xmp, bytes) else None, photoshop):
+        return True
+    return image.format == "PNG" and any(
+        is_personal(block, block, block) for key, text in info.items() if (block := raw_profile(key, text))
+    )
 
 
 def _png_exif(data: bytes) -> bytes | None:

@@ -10,9 +10,11 @@ from imgprep.images.facts import Problem
 from imgprep.images.upright import upright_size
 
 #: Raised whenever the same source would give another copy.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 _PLAIN = ("RGB", "L")
+#: Formats that metadata and further pictures can be taken out of without touching a pixel; see `strip`.
+_BARED = ("JPEG", "MPO", "PNG", "WEBP")
 #: Format of the source → format of a copy; others become PNG, or JPEG where that is too heavy.
 _TARGET = {
     "JPEG": "JPEG",
@@ -60,6 +62,8 @@ class Recipe:
         Size of the copy, pixels.
     lossless : bool
         Taking metadata and further pictures away is enough: pixels stay as they are.
+    side_min : int
+        Pixels below which it is not scaled down to make it lighter.
     """
 
     action: str
@@ -68,6 +72,7 @@ class Recipe:
     width: int = 0
     height: int = 0
     lossless: bool = False
+    side_min: int = 1
 
 
 def decide(facts: Mapping[str, Any], fit: Fit) -> Recipe:
@@ -113,9 +118,44 @@ def decide(facts: Mapping[str, Any], fit: Fit) -> Recipe:
     target = _TARGET.get(format_, "PNG")
     if not pixels and not rest:
         return Recipe("kept", "", format_, width, height)
-    if not pixels:
-        target = "JPEG" if format_ == "MPO" else format_
-    return Recipe("converted", ", ".join(pixels + rest), target, new_width, new_height, lossless=not pixels)
+    lossless = not pixels and format_ in _BARED
+    return Recipe(
+        "converted",
+        ", ".join(pixels + rest),
+        ("JPEG" if format_ == "MPO" else format_) if lossless else target,
+        new_width,
+        new_height,
+        lossless=lossless,
+        side_min=fit.side_min,
+    )
+
+
+def is_open(recipe: Recipe, source_bytes: int, bytes_max: int) -> bool:
+    """Tell whether only making a copy will show its format and size: it may be too heavy.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        From `decide`.
+    source_bytes, bytes_max : int
+        Bytes of the source, and the most that the copy may have.
+
+    Examples
+    --------
+    >>> is_open(Recipe("converted", target="PNG", width=640, height=480), 300_000, 4_194_304)
+    False
+    >>> is_open(Recipe("converted", target="PNG", width=4000, height=4000), 300_000, 4_194_304)
+    True
+    """
+    if recipe.action != "converted":
+        return False
+    if recipe.lossless:
+        return source_bytes > bytes_max
+    pixels = recipe.width * recipe.height
+    if recipe.target in ("JPEG", "WEBP"):
+        # At the least quality noise takes a byte or two a pixel, and a photograph far less than its source.
+        return 2 * pixels > bytes_max and 4 * source_bytes > bytes_max
+    return 3 * pixels + recipe.height + 10_000 > bytes_max  # as a PNG that nothing can be saved on
 
 
 def _needs(facts: Mapping[str, Any], fit: Fit, orientation: int) -> tuple[list[str], list[str]]:

@@ -1,0 +1,198 @@
+"""Copies made, put in their place and noted; or foreseen without."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgprep.images.convert import Copied
+from imgprep.images.listing import Source, Unfit
+from imgprep.images.manifest import Entry, Manifest
+from imgprep.images.names import ready_name
+from imgprep.images.pool import Casualty, run_apart
+from imgprep.images.recipe import Recipe, is_open
+from imgprep.images.steps import Done, Step, expected, joined
+
+#: Making a copy may take several encodings of a large picture.
+COPY_SECONDS = 180.0
+_CHUNK = 4
+_DRAFTS = ".imgprep-drafts-"
+#: Drafts that nobody touched for so long are of a run that was killed.
+_STALE_SECONDS = 3600.0
+_CHANGED = "the file has changed since it was inspected; inspect it again"
+
+
+def carry_out(
+    steps: list[Step], source: Source, root: str, out: Path, *, bytes_max: int, workers: int, progress: bool
+) -> dict[int, Done]:
+    """Do the steps, and return what came of each by its number.
+
+    Parameters
+    ----------
+    steps : list of Step
+        From `steps_for`.
+    source, root : Source and str
+        Where the images are: opened, and by its full path for other processes.
+    out : Path
+        Folder of the copies; it is there.
+    bytes_max : int
+        The most bytes a copy may have.
+    workers : int
+        Processes.
+    progress : bool
+        Show a bar.
+    """
+    from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
+
+    done: dict[int, Done] = {}
+    to_make: list[Step] = []
+    manifest = Manifest(out)
+    _clear_stale(out)
+    drafts = out / f"{_DRAFTS}{os.getpid()}"
+    drafts.mkdir(exist_ok=True)
+    with tqdm(total=len(steps), disable=not progress, unit="image", desc="prepare") as bar:
+        try:
+            for step in steps:
+                entry = manifest.still_good(out, step.facts["PicName"], step.facts.get("digest") or "", _plan(step))
+                if entry is not None and step.recipe.action in ("kept", "converted"):
+                    done[step.number] = _as_before(step, entry)
+                elif step.recipe.action == "kept":
+                    done[step.number] = _keep(step, source, drafts, out, manifest)
+                elif step.recipe.action == "converted":
+                    to_make.append(step)
+                    continue
+                else:
+                    done[step.number] = expected(step)
+                bar.update()
+            for step, copy in _made(to_make, root, drafts, bytes_max, workers):
+                done[step.number] = _settle(step, copy, drafts, out, manifest)
+                bar.update()
+        finally:
+            manifest.close()
+            shutil.rmtree(drafts, ignore_errors=True)
+    return done
+
+
+def foreseen(steps: list[Step], root: str, *, bytes_max: int, workers: int) -> dict[int, Done]:
+    """Return what `carry_out` would; what nobody can foresee is tried out."""
+    done = {step.number: expected(step) for step in steps}
+    doubtful = [step for step in steps if is_open(step.recipe, step.facts.get("bytes") or 0, bytes_max)]
+    with tempfile.TemporaryDirectory(prefix="imgprep-") as drafts:
+        for step, copy in _made(doubtful, root, Path(drafts), bytes_max, workers):
+            done[step.number] = _copied(step, copy)
+    return done
+
+
+def _clear_stale(out: Path) -> None:
+    for drafts in out.glob(f"{_DRAFTS}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(drafts)
+
+
+def _made(
+    steps: list[Step], root: str, drafts: Path, bytes_max: int, workers: int
+) -> Iterator[tuple[Step, Copied | Casualty]]:
+    by_draft = {str(drafts / str(step.number)): step for step in steps}
+    tasks = (
+        (root, step.facts["PicName"], step.facts.get("digest") or "", draft, step.recipe, bytes_max)
+        for draft, step in by_draft.items()
+    )
+    workers = max(1, min(workers, len(steps) // 2))
+    for task, copy in run_apart(
+        "imgprep.images.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
+    ):
+        yield by_draft[task[3]], copy
+
+
+def _settle(step: Step, copy: Copied | Casualty, drafts: Path, out: Path, manifest: Manifest) -> Done:
+    """Put a copy in its place and note it."""
+    done = _copied(step, copy)
+    if done.new_name is None:
+        return done
+    try:
+        place = _placed(drafts / str(step.number), out / done.new_name)
+    except OSError as error:
+        return _refused(error)
+    _note(manifest, step, done, place)
+    return done
+
+
+def _copied(step: Step, copy: Copied | Casualty) -> Done:
+    if isinstance(copy, Casualty) or copy.error:
+        why = copy.detail if isinstance(copy, Casualty) else copy.error
+        return Done(Recipe("refused"), reason=f"no copy could be made: {why}")
+    name = step.new_name if _promises(step.new_name, copy.format) else step.fallback_name
+    renamed = step.renamed if name == step.new_name else f"named {name}"
+    reason = joined(step.recipe.reason, copy.note, renamed)
+    return Done(step.recipe, name, copy.digest, copy.bytes, reason, copy.width, copy.height)
+
+
+def _keep(step: Step, source: Source, drafts: Path, out: Path, manifest: Manifest) -> Done:
+    """Copy an image that needs nothing."""
+    facts = step.facts
+    draft = drafts / str(step.number)
+    try:
+        data = source.read(source.find(facts["PicName"]))
+        if hashlib.md5(data).hexdigest() != facts["digest"]:
+            return Done(Recipe("refused"), reason=_CHANGED)
+        draft.write_bytes(data)
+        place = _placed(draft, out / step.new_name)
+    except Unfit as unfit:
+        return Done(Recipe("refused"), reason=unfit.detail)
+    except OSError as error:
+        return _refused(error)
+    done = expected(step)
+    _note(manifest, step, done, place)
+    return done
+
+
+def _placed(draft: Path, place: Path) -> Path:
+    """Move a finished draft to its place: nobody sees half a copy."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(place)
+    return place
+
+
+def _refused(error: OSError) -> Done:
+    return Done(Recipe("refused"), reason=f"no copy could be made: {error.strerror or error}")
+
+
+def _note(manifest: Manifest, step: Step, done: Done, place: Path) -> None:
+    info = place.stat()
+    manifest.add(
+        Entry(
+            pic_name=step.facts["PicName"],
+            new_name=done.new_name or "",
+            source_digest=step.facts.get("digest") or "",
+            plan=_plan(step),
+            action=step.recipe.action,
+            reason=done.reason,
+            digest=done.digest or "",
+            bytes=info.st_size,
+            mtime_ns=info.st_mtime_ns,
+            width=done.width or 0,
+            height=done.height or 0,
+        )
+    )
+
+
+def _plan(step: Step) -> str:
+    """What a copy depends on beside its source."""
+    recipe = step.recipe
+    text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {recipe.reason} {step.new_name}"
+    return hashlib.md5(text.encode()).hexdigest()[:12]
+
+
+def _as_before(step: Step, entry: Entry) -> Done:
+    return Done(step.recipe, entry.new_name, entry.digest, entry.bytes, entry.reason, entry.width, entry.height)
+
+
+def _promises(name: str, format_: str) -> bool:
+    return ready_name(name, format_, converted=True) == name
