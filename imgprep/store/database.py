@@ -100,7 +100,7 @@ class RegionStore:
     Parameters
     ----------
     path : path
-        The file; made where there is none. Not on a network drive.
+        The file; it and its folder are made where there are none. Not on a network drive.
     who : str, optional
         The person that entries are signed with; by default the login name.
     timeout : float
@@ -130,8 +130,12 @@ class RegionStore:
     def __init__(self, path: str | os.PathLike[str], *, who: str | None = None, timeout: float = 30.0) -> None:
         self.path = Path(path)
         refuse_network_drive(self.path)
-        if not self.path.parent.is_dir():
-            raise RegionError(f"{self.path}: its folder does not exist; make it first")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RegionError(
+                f"{self.path}: its folder cannot be made ({error.strerror}); take another place"
+            ) from error
         self.who = who if who is not None else _login()
         self._timeout = timeout
         self._local = threading.local()

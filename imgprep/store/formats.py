@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,12 @@ def loads_region_meta(text: str | bytes) -> pd.DataFrame:
     ------
     MetaError
         As `imgprep.loads_meta`.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,P1,10,20,40,60\\n")
+    >>> loads_region_meta(dumps_region_meta(frame))[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [['a.jpg', 10, 20, 40, 60]]
     """
     batch = loads_meta(text)
     rows = []
@@ -199,9 +205,19 @@ def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
     ------
     RegionError
         No COCO data set; two boxes on an image; a box of fractions, empty, or outside its image.
+
+    Examples
+    --------
+    >>> image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}
+    >>> box = {"image_id": 1, "bbox": [10, 20, 30, 40]}
+    >>> frame = loads_coco({"images": [image], "annotations": [box]})
+    >>> frame[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [['a.jpg', 10, 20, 40, 60]]
     """
-    if not isinstance(data.get("images"), list) or not isinstance(data.get("annotations"), list):
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in ("images", "annotations")):
         raise RegionError('no COCO data set: needs lists "images" and "annotations"')
+    _need(data["annotations"], ("image_id", "bbox"), "an annotation")
+    _need(data["images"], ("id", "file_name"), "an image")
     boxes: dict[Any, Any] = {}
     for item in data["annotations"]:
         if item["image_id"] in boxes:
@@ -255,6 +271,12 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
     ------
     RegionError
         Two boxes on an image, keys of another format, an empty box.
+
+    Examples
+    --------
+    >>> frame = loads_bbox_widget({"a.jpg": [{"x": 10, "y": 20, "width": 30, "height": 40, "label": "subject"}]})
+    >>> frame[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [['a.jpg', 10, 20, 40, 60]]
     """
     rows = []
     for name, boxes in data.items():
@@ -270,19 +292,50 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
 
 
 def read_regions(path: str | Path) -> pd.DataFrame:
-    """Read a file of regions by its kind: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta)."""
+    """Read a file of regions by its kind: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
+
+    Raises
+    ------
+    RegionError
+        There is no such file, it is of another kind, or it is not what its name says.
+    MetaError
+        As `imgprep.loads_meta`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "regions.csv"
+    ...     _ = file.write_text("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    ...     read_regions(file)["x2"].tolist()
+    [40]
+    """
     import json  # noqa: PLC0415
 
     file = Path(path)
-    text = file.read_text(encoding="utf-8")
-    kind = file.suffix.lower()
-    if kind == ".csv":
-        return loads_csv(text)
-    if kind == ".json":
-        return loads_coco(json.loads(text))
-    if kind == ".meta":
-        return loads_region_meta(text)
-    raise RegionError(f"{file.name}: regions are read from .csv, .json (COCO) and .meta files")
+    readers: dict[str, Callable[[str], pd.DataFrame]] = {
+        ".csv": loads_csv,
+        ".json": lambda text: loads_coco(json.loads(text)),
+        ".meta": loads_region_meta,
+    }
+    read = readers.get(file.suffix.lower())
+    if read is None:
+        raise RegionError(f"{file.name}: regions are read from .csv, .json (COCO) and .meta files")
+    try:
+        return read(file.read_text(encoding="utf-8-sig"))  # Excel puts a mark at the start
+    except FileNotFoundError as error:
+        raise RegionError(f"{file}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise RegionError(f"{file.name}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise RegionError(f"{file.name}: is no JSON (line {error.lineno}: {error.msg})") from error
+
+
+def _need(items: Iterable[Any], names: Iterable[str], what: str) -> None:
+    for item in items:
+        for name in names:
+            if not isinstance(item, Mapping) or name not in item:
+                raise RegionError(f"{what} of the COCO data set has no {name!r}: {str(item)[:60]}")
 
 
 def _edges(record: Mapping[Any, Any]) -> dict[str, int]:

@@ -93,6 +93,19 @@ def conflicts(store: RegionStore) -> pd.DataFrame:
     pandas.DataFrame
         ``PicName``, ``ProductId``, ``ours`` and ``theirs`` (revisions, for `decide`), and of both ``state``, ``who``,
         ``x1``, ``y1``, ``x2``, ``y2`` with the suffixes ``_ours`` and ``_theirs``; ``iou``, NA unless both are regions.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from imgprep import Region, RegionStore
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> mine, yours = (RegionStore(pathlib.Path(folder.name) / name, who=name) for name in ("Ann", "Bo"))
+    >>> _ = mine.put("a.jpg", Region(x1=0, y1=0, x2=10, y2=10))
+    >>> _ = yours.put("a.jpg", None, state="whole")
+    >>> _ = mine.merge(yours)
+    >>> conflicts(mine)[["PicName", "who_ours", "state_ours", "who_theirs", "state_theirs"]].to_numpy().tolist()
+    [['a.jpg', 'Ann', 'region', 'Bo', 'whole']]
+    >>> mine.close(); yours.close(); folder.cleanup()
     """
     rows = store.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
     dtypes: dict[str, Any] = {

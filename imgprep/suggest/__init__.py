@@ -22,7 +22,7 @@ from imgprep.suggest.ground import differs, fit_ground
 from imgprep.suggest.model import find_model, salient
 from imgprep.suggest.parts import box_of
 
-__all__ = ["find_model", "suggest_on", "suggest_region"]
+__all__ = ["find_model", "suggest_on", "suggest_region", "suggest_with_method"]
 
 SIDE = 200
 """Longer side of the copy that is looked at, pixels: edges are then exact to about 0.5 % of the image."""
@@ -70,42 +70,64 @@ def suggest_region(
     >>> region.iou(Region(x1=100, y1=60, x2=300, y2=240)) > 0.95
     True
     """
+    region, confidence, _ = suggest_with_method(image, model=model)
+    return region, confidence
+
+
+def suggest_with_method(
+    image: str | os.PathLike[str] | bytes | Image.Image, *, model: str | os.PathLike[str] | None = None
+) -> tuple[Region, float, str]:
+    """Suggest as `suggest_region`, and say what decided: ``border``, ``grabcut`` or ``model``.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> suggest_with_method(Image.new("RGB", (400, 300), "white"))[1:]
+    (0.0, 'border')
+    """
     if isinstance(image, Image.Image):
         upright = open_upright(image)
         size, small = upright.size, open_upright(upright, max_side=SIDE)
     else:
         small, size = _open_small(image)
-    return suggest_on(small, size, model=model)
+    return _decide(small, size, model)
 
 
 def suggest_on(
     small: Image.Image, size: tuple[int, int], *, model: str | os.PathLike[str] | None = None
 ) -> tuple[Region, float]:
     """Suggest from an upright RGB copy that is open already; `size` is the upright size of the full image."""
+    region, confidence, _ = _decide(small, size, model)
+    return region, confidence
+
+
+def _decide(
+    small: Image.Image, size: tuple[int, int], model: str | os.PathLike[str] | None
+) -> tuple[Region, float, str]:
     if max(small.size) > SIDE:
         small = small.copy()
         small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     whole = Region(x1=0, y1=0, x2=size[0], y2=size[1])
     if min(small.size) < 8:
-        return whole, 0.0
+        return whole, 0.0, "border"
     rgb = np.asarray(small.convert("RGB"))
     colours = np.asarray(small.convert("YCbCr"), dtype=np.float64)
     ground = fit_ground(colours)
     mask, shaded, contrast = differs(colours, ground)
     score = ground_score(mask, contrast, ground)
     box = box_of(mask)
-    confidence = plain_confidence(box, mask, shaded, contrast)
+    confidence, method = plain_confidence(box, mask, shaded, contrast), "border"
     if ground.share < PLAIN or ground.spread[0] > EVEN or score < CLEAR:
         refined = salient(rgb, model) if model is not None else cut_out(rgb)
         better = box_of(refined) if refined is not None else None
         if refined is not None and better is not None:
             confidence = refined_confidence(box, better, refined)
-            box = better
+            box, method = better, "grabcut" if model is None else "model"
     if box is None:
-        return whole, 0.0
+        return whole, 0.0, method
     region = Region(x1=box[0], y1=box[1], x2=box[2], y2=box[3])
     scaled = region.scaled(size[0] / small.width, size[1] / small.height, width=size[0], height=size[1])
-    return scaled, round(confidence, 3)
+    return scaled, round(confidence, 3), method
 
 
 def _open_small(image: str | os.PathLike[str] | bytes) -> tuple[Image.Image, tuple[int, int]]:

@@ -15,6 +15,9 @@ RIM = 4
 GREYISH = 0.35
 """Share of shadow-coloured pixels above which the subject itself is grey, and rims are not told from it."""
 
+DARKEST = 0.46
+"""Light that a cast shadow leaves of the ground's, at least: a lamp at the side leaves about half."""
+
 Floats = NDArray[np.float64]
 
 
@@ -95,7 +98,7 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
 def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
     """Take the sharp edges of cast shadows out of `mask`: shadow-coloured, and beside a shadow's even inside."""
     ratio, hue = _tone(colours, ground)
-    toned = mask & (ratio > 0.5) & (ratio < 0.995) & (hue < 5)
+    toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
     if toned.sum() >= GREYISH * mask.sum():
         return mask
     inside = grown(shrunk(shade, 1), 1 + RIM)
@@ -136,7 +139,7 @@ def _shadow(colours: Floats, ground: Ground) -> Mask:
     ratio, hue = _tone(colours, ground)
     down, right = np.gradient(colours[..., 0])
     steep = _blur(np.hypot(down, right) / np.maximum(ground.model[..., 0], 1.0))
-    result: Mask = (ratio > 0.55) & (ratio < 0.995) & (hue < 3.5) & (steep < 0.035)
+    result: Mask = (ratio > DARKEST) & (ratio < 0.995) & (hue < 3.5) & (steep < 0.035)
     return result
 
 

@@ -9,17 +9,32 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
+CORNER = 1 / 3
+"""Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject."""
+
 
 def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Return the box of the main parts of `mask`: the largest, and others that are not small beside it."""
+    """Return the box of the main parts of `mask`: the largest, and others that are not small beside it.
+
+    Stickers in the corners are left out, unless hardly anything lies elsewhere.
+    """
     parts = _parts(mask)
     if not parts or parts[0][0] < 0.002 * mask.size:
         return None
+    inner = [part for part in parts if not _in_corner(part, mask.shape)]
+    if inner and inner[0][0] >= 0.25 * parts[0][0]:
+        parts = inner
     main = [part for area, *part in parts if area >= 0.06 * parts[0][0]]
     boxes: Any = np.array(main)
     x1, y1 = boxes[:, :2].min(axis=0)
     x2, y2 = boxes[:, 2:].max(axis=0)
     return int(x1), int(y1), int(x2), int(y2)
+
+
+def _in_corner(part: tuple[int, int, int, int, int], shape: tuple[int, ...]) -> bool:
+    _, x1, y1, x2, y2 = part
+    across, down = CORNER * shape[1], CORNER * shape[0]
+    return (x2 <= across or x1 >= shape[1] - across) and (y2 <= down or y1 >= shape[0] - down)
 
 
 def _parts(mask: Mask) -> list[tuple[int, int, int, int, int]]:

@@ -88,3 +88,16 @@ test("items far away are forgotten, those in work are not", () => {
   assert.ok(decisions.items.size <= 3002);
   assert.ok(decisions.items.has(0) && decisions.items.has(5) && !decisions.items.has(6));
 });
+
+test("what undo comes back to is not forgotten, however far the hand has gone on", () => {
+  const { decisions, sent } = desk();
+  decisions.learn(item(0));
+  decisions.draft(0, { state: "region", region: box });
+  decisions.save(0);
+  decisions.answered({ type: "saved", key: "k1", id: 0, rev: 1, item: item(0, { rev: 1, state: "region", region: box }) });
+  for (let id = 1; id <= 3200; id += 1) decisions.learn(item(id));
+  decisions.forget(new Set([3200]));
+  assert.equal(decisions.items.has(1), false);
+  assert.equal(decisions.travel("undo"), 0);
+  assert.deepEqual([decisions.travel("undo"), sent.at(-1).state, sent.at(-1).pic_name], [0, "undone", "p0.png"]);
+});

@@ -188,6 +188,29 @@ def test_a_changed_file_makes_its_region_the_suggestion(widget, tmp_path):
     assert (item["state"], item["suggestion"]) == ("stale", BOX)
 
 
+@pytest.mark.parametrize(
+    ("suggest", "method"),
+    [
+        (True, "border"),
+        (lambda path: (Region(**BOX), 0.9), "own"),
+        (lambda path: (Region(**BOX), 0.9, "grabcut"), "grabcut"),
+    ],
+)
+def test_what_became_of_a_suggestion_is_kept_with_the_method_that_made_it(tmp_path, suggest, method):
+    shot = Image.new("RGB", (100, 80), "white")
+    shot.paste((200, 0, 0), (10, 20, 60, 70))
+    shot.save(tmp_path / "0.png")
+    with RegionStore(tmp_path / "regions.db") as store:
+        widget = RegionAnnotator(["0.png"], tmp_path, store, suggest=suggest)
+        widget.heard = []
+        widget.send = lambda content, buffers=None: widget.heard.append((content, buffers))
+        item = deliver(widget, type="want", ids=[0])[-1]["items"][0]
+        message = proposal(widget, region=item["suggestion"], rev=0)
+        assert deliver(widget, **message)[0]["type"] == "saved"
+        widget.close()
+        assert store.suggestions()[["method", "fate"]].to_numpy().tolist() == [[method, "accepted"]]
+
+
 def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
     answer = deliver(widget, type="want", ids=[3])[0]
     assert "missing" in answer["problem"]

@@ -423,10 +423,41 @@ def test_a_file_that_may_not_be_written_says_so(store):
     store.connection().execute("PRAGMA query_only = ON")
     with pytest.raises(RegionError, match="may not be written; change its permissions"):
         store.put("b.jpg", BOX)
-    with pytest.raises(RegionError, match="its folder does not exist"):
-        RegionStore(store.path.parent / "gone" / "regions.db")
+    (store.path.parent / "file").touch()
+    with pytest.raises(RegionError, match="its folder cannot be made"):
+        RegionStore(store.path.parent / "file" / "sub" / "regions.db")
     with pytest.raises(RegionError, match=r"cannot be opened|cannot be used"):
         RegionStore(store.path.parent)
+
+
+def test_the_folder_of_a_new_store_is_made(tmp_path):
+    with RegionStore(tmp_path / "shop" / "work" / "regions.db") as made:
+        made.put("a.jpg", BOX)
+    assert (tmp_path / "shop" / "work" / "regions.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", b"{not json", "is no JSON"),
+        ("a.json", b"[1, 2]", "no COCO data set"),
+        ("a.json", b'{"images": [{"id": 1}], "annotations": []}', "an image of the COCO data set has no 'file_name'"),
+        ("a.json", b'{"images": [], "annotations": [{"bbox": [1, 2, 3, 4]}]}', "has no 'image_id'"),
+        ("a.csv", b"PicName,x1,y1,x2,y2\n\xff\xfe.jpg,1,2,3,4\n", "not UTF-8"),
+        ("a.xlsx", b"", "are read from"),
+        ("missing.csv", None, "there is no such file"),
+    ],
+)
+def test_a_file_of_regions_that_cannot_be_read_says_why(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RegionError, match=said):
+        formats.read_regions(tmp_path / name)
+
+
+def test_regions_saved_by_excel_with_its_mark_at_the_start_are_read(tmp_path):
+    (tmp_path / "a.csv").write_text("PicName,x1,y1,x2,y2\na.jpg,1,2,3,4\n", encoding="utf-8-sig")
+    assert formats.read_regions(tmp_path / "a.csv")["PicName"].tolist() == ["a.jpg"]
 
 
 def test_examples_in_the_docstrings_hold():

@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from imgprep import Region, RegionError, suggest_region
 from imgprep.suggest import confidence, find_model, model
@@ -28,6 +28,24 @@ def shot(ground=(250, 250, 250), subject=(40, 80, 150), shadow=None, blur=0.0):
     )
     grain = np.asarray(image, dtype=float) + rng.normal(0, 1.5, (SIZE[1], SIZE[0], 1))
     return Image.fromarray(grain.clip(0, 255).astype("uint8"))
+
+
+def test_a_sticker_in_the_corner_is_not_the_subject():
+    stickered = shot(ground=(225, 226, 230))
+    ImageDraw.Draw(stickered).ellipse((470, 10, 590, 130), fill=(206, 40, 44))
+    region, sure = suggest_region(stickered)
+    assert region.iou(BOX) > 0.93
+    assert sure > 0.5
+    alone = Image.new("RGB", SIZE, "white")
+    ImageDraw.Draw(alone).ellipse((440, 10, 590, 160), fill=(206, 40, 44))
+    assert suggest_region(alone)[0].iou(Region(x1=440, y1=10, x2=591, y2=161)) > 0.9
+
+
+def test_a_deep_shadow_with_a_sharp_edge_is_left_out():
+    deep = Image.new("RGB", SIZE, (236, 236, 238))
+    deep.paste((122, 121, 124), (BOX.x1 + 45, BOX.y1 + 45, BOX.x2 + 45, BOX.y2 + 45))
+    deep.paste(shot().crop((BOX.x1, BOX.y1, BOX.x2, BOX.y2)), (BOX.x1, BOX.y1))
+    assert suggest_region(deep)[0].iou(BOX) > 0.93
 
 
 @pytest.mark.parametrize(

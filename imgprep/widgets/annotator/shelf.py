@@ -22,7 +22,7 @@ CACHE_BYTES = 64_000_000
 UNREADABLE = (ImgprepError, OSError, ValueError, SyntaxError, TypeError)
 """What opening a broken file raises."""
 
-Suggest = Callable[[Path], tuple[Region, float]]
+Suggest = Callable[[Path], tuple[Region, float] | tuple[Region, float, str]]
 
 
 class Seen(NamedTuple):
@@ -33,7 +33,11 @@ class Seen(NamedTuple):
 
 
 class Suggestion(NamedTuple):
-    """What is offered for an item: ``method`` is ``border``, or ``stale`` where it is the region of an older file."""
+    """What is offered for an item.
+
+    ``method`` is ``border``, ``grabcut`` or ``model``, ``own`` from a user's function that names none, or ``stale``
+    where it is the region of an older file.
+    """
 
     region: Region
     confidence: float
@@ -48,7 +52,7 @@ class Shelf:
     queue, store, root
         Whose items they are, what was decided on them, and where the files lie.
     suggest : callable, optional
-        Path → (Region, confidence); None suggests nothing.
+        Path → (Region, confidence), or (Region, confidence, method); None suggests nothing.
     """
 
     def __init__(self, queue: Queue, store: RegionStore, root: Path, suggest: Suggest | None) -> None:
@@ -103,12 +107,12 @@ class Shelf:
         if item.status not in OPEN or number in self._suggestions or self._suggest is None:
             return False
         try:
-            region, confidence = self._suggest(self.path(number))
+            region, confidence, *named = self._suggest(self.path(number))
         except UNREADABLE as error:
             logger.info("no suggestion for %s: %s", item.pic_name, error)
             return False
         with self._lock:
-            self._suggestions.setdefault(number, Suggestion(region, confidence, "border"))
+            self._suggestions.setdefault(number, Suggestion(region, confidence, str((*named, "own")[0])))
             item.confidence = self._suggestions[number].confidence
         return True
 

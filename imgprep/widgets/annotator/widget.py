@@ -23,12 +23,12 @@ import traitlets
 from imgprep.errors import ImgprepError, RegionError
 from imgprep.regions import Region
 from imgprep.store import RegionStore
-from imgprep.suggest import suggest_region
+from imgprep.suggest import suggest_with_method
 from imgprep.widgets.annotator import pictures
 from imgprep.widgets.annotator.join import join_modules
 from imgprep.widgets.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark, text_of
 from imgprep.widgets.annotator.saving import Saving
-from imgprep.widgets.annotator.shelf import UNREADABLE, Shelf, describe, why_not_shown
+from imgprep.widgets.annotator.shelf import UNREADABLE, Shelf, Suggest, describe, why_not_shown
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class RegionAnnotator(anywidget.AnyWidget):
     store : RegionStore or path
         Where regions are kept.
     suggest : bool or callable
-        Offer a suggestion on undone images; a callable takes a path and returns (Region, confidence).
+        Offer a suggestion on undone images; a callable takes a path and returns (Region, confidence), or with the name
+        of its method (Region, confidence, method).
     per_product : bool
         Where products share a picture: one item per picture and product instead of one per picture.
     outcome, findings : pandas.DataFrame, optional
@@ -97,7 +98,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         root: str | Path,
         store: RegionStore | str | Path,
         *,
-        suggest: bool | Callable[[Path], tuple[Region, float]] = True,
+        suggest: bool | Suggest = True,
         per_product: bool = False,
         outcome: pd.DataFrame | None = None,
         findings: pd.DataFrame | None = None,
@@ -118,7 +119,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         # A new session for every widget: a message of a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._queue = Queue(items)
-        asked = suggest if callable(suggest) else (suggest_region if suggest else None)
+        asked: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
         self._shelf = Shelf(self._queue, self.store, folder, asked)
         self._saving = Saving(self._queue, self._shelf, self.store)
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")

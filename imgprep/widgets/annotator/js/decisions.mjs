@@ -1,7 +1,7 @@
 import { sameBox } from "./geometry.mjs";
 import { Outbox, Steps } from "./queue.mjs";
 
-const ITEMS_KEPT = 3000; // told by Python and kept; those in work are never forgotten
+const ITEMS_KEPT = 3000; // told by Python and kept; those in work, and those that undo may come back to, are never forgotten
 
 export function isOpen(item) {
   return item.state === "undone" || item.state === "stale";
@@ -34,7 +34,7 @@ export class Decisions {
   forget(inSight) {
     if (this.items.size <= ITEMS_KEPT) return;
     for (const id of [...this.items.keys()].slice(0, this.items.size - ITEMS_KEPT)) {
-      if (!inSight.has(id) && !this.drafts.has(id) && !this.owed(id) && this.marks?.id !== id) this.items.delete(id);
+      if (!inSight.has(id) && !this.drafts.has(id) && !this.owed(id) && this.marks?.id !== id && !this.steps.has(id)) this.items.delete(id);
     }
   }
 

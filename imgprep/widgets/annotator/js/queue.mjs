@@ -79,6 +79,11 @@ export class Steps {
     this.future = [];
   }
 
+  // Whether undo or redo may come back to an item.
+  has(id) {
+    return this.past.some((step) => step.id === id) || this.future.some((step) => step.id === id);
+  }
+
   undo() {
     const step = this.past.pop();
     if (step) this.future.push(step);

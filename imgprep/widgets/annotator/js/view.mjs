@@ -13,7 +13,7 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole image", service: "left to the service", stale: "stale: the file changed" };
+export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole image", service: "left to the service", stale: "stale: drawn on another file" };
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
 
