@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def build_batch(
     ------
     ConfigError
         `out` holds something that is no batch folder; the export collapsed, or much would be deleted, and nobody
-        confirmed it.
+        confirmed it. Whatever stops, a batch that is in `out` already is left as it is.
 
     Examples
     --------
@@ -160,9 +161,25 @@ def build_batch(
     """
     if last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
-    folder = fresh_folder(Path(out))
+    require_batch_folder(Path(out))
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
-    outbox = folder / IMAGES
+    outbox = Path(out) / IMAGES
+    judge = partial(check, catalogue, service=service, severity=severity, limits=limits)
+    plan_it = partial(
+        plan_batch,
+        catalogue,
+        known=known,
+        delete_missing=delete_missing,
+        ignore=tuple(ignore),
+        keep_refused=keep_refused,
+        service=service,
+    )
+    if delete_missing or "OperationType" in catalogue.columns:
+        # What goes hangs on the names of the copies, not on the copies: the stop comes before anything is touched.
+        ahead = prepare_images(source_facts, images, outbox, dry_run=True, service=service) if prepare else None
+        foreseen = plan_it(prepared=ahead, findings=judge(prepared=ahead))
+        blast_radius(foreseen, known).require(instance or "gallery", confirm)
+    folder = fresh_folder(Path(out))
     if prepare:
         prepared = prepare_images(source_facts, images, outbox, service=service, progress=progress)
     else:
@@ -174,23 +191,11 @@ def build_batch(
     # A photograph without a copy is judged as it is: that is why its row is left out.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
-    rules = {"regions": regions, "prepared": prepared, "service": service, "severity": severity, "limits": limits}
-    findings = check(catalogue, facts, **rules)
+    findings = judge(facts, regions=regions, prepared=prepared)
     loaded = catalogue.attrs.get("findings")
     if loaded is not None:  # a record that could not be read right is not sent either
         findings = attach(pd.concat([loaded, findings], ignore_index=True), ran=findings.attrs["ran"])
-    plan = plan_batch(
-        catalogue,
-        images=facts,
-        prepared=prepared,
-        regions=regions,
-        known=known,
-        findings=findings,
-        delete_missing=delete_missing,
-        ignore=tuple(ignore),
-        keep_refused=keep_refused,
-        service=service,
-    )
+    plan = plan_it(images=facts, prepared=prepared, regions=regions, findings=findings)
     loss = blast_radius(plan, known)
     loss.require(instance or "gallery", confirm)
     built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
@@ -235,6 +240,23 @@ def build_retry(
     return built, retry
 
 
+def require_batch_folder(folder: Path) -> None:
+    """Raise where a batch folder cannot be made at `folder`, as something else is there. Nothing is touched.
+
+    Raises
+    ------
+    ConfigError
+        It is a file, or holds something that is no batch folder.
+    """
+    if not folder.exists():
+        return
+    known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
+    found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
+    strangers = sorted(set(found) - known)
+    if strangers:
+        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+
+
 def fresh_folder(folder: Path) -> Path:
     """Return an empty batch folder: an earlier one is cleared, anything else is left alone.
 
@@ -243,12 +265,8 @@ def fresh_folder(folder: Path) -> Path:
     ConfigError
         It holds something that is no batch folder.
     """
+    require_batch_folder(folder)
     if folder.exists():
-        known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
-        found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
-        strangers = sorted(set(found) - known)
-        if strangers:
-            raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
         for item in folder.iterdir():
             if item.name != IMAGES:  # copies that are right are kept; prepare_images looks
                 item.unlink()

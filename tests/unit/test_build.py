@@ -1,0 +1,81 @@
+"""Batch folders: what stops their making, and what a stop leaves behind."""
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from imgprep.build import build_batch
+from imgprep.errors import ConfigError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg", "c.gif"):
+        Image.effect_noise((300, 300), 80).convert("RGB").save(folder / name)
+    return folder
+
+
+def shop(*products, **columns):
+    names = dict(zip("123", ["a.jpg", "b.jpg", "c.gif"], strict=True))
+    rows = {"ProductId": list(products), "PicName": [names[product] for product in products], "CustomContent": "k:v"}
+    frame = pd.DataFrame(rows | columns).astype("str")
+    frame.insert(0, "row", pd.array(range(1, len(frame) + 1), dtype="Int64"))
+    return frame
+
+
+def held(built):
+    lines = built.plan.batch
+    return lines[lines["OperationType"].eq("ADD")].assign(state="held")
+
+
+def content(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("how", ["by absence", "as asked"])
+def test_a_stop_for_much_that_would_be_deleted_leaves_the_earlier_batch_as_it_was(tmp_path, photos, how):
+    out = tmp_path / "batch"
+    first = build_batch(shop("1", "2", "3"), photos, out, progress=False)
+    before = content(out)
+    assert before
+    Image.effect_noise((400, 400), 80).convert("RGB").save(photos / "a.jpg")  # a copy would be made anew
+    options = {"known": held(first), "instance": "shoes", "progress": False}
+    if how == "by absence":
+        catalogue, options["delete_missing"] = shop("1"), True
+    else:
+        catalogue = shop("1", "2", "3", OperationType=["ADD", "DELETE", "DELETE"])
+    with pytest.raises(ConfigError, match=r"deletes 2 images .* confirm with the name of the instance: 'shoes'"):
+        build_batch(catalogue, photos, out, **options)
+    assert content(out) == before
+    built = build_batch(catalogue, photos, out, confirm="shoes", **options)
+    assert built.plan.batch["OperationType"].tolist().count("DELETE") == 2
+
+
+def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
+    first = build_batch(shop("1", "3"), photos, tmp_path / "batch", progress=False)
+    assert first.prepared["new_name"].tolist() != first.prepared["PicName"].tolist()
+    again = build_batch(
+        shop("1", "3"), photos, tmp_path / "batch", known=held(first), delete_missing=True, progress=False
+    )
+    assert again.plan.batch.empty and not again.loss.images
+
+
+@pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "shoes"}])
+def test_what_is_called_wrongly_leaves_the_earlier_batch_as_it_was(tmp_path, photos, wrong):
+    out = tmp_path / "batch"
+    build_batch(shop("1"), photos, out, progress=False)
+    before = content(out)
+    with pytest.raises(ConfigError):
+        build_batch(shop("1"), photos, out, known=None, delete_missing=True, progress=False, **wrong)
+    assert content(out) == before
+
+
+def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
+    out = tmp_path / "batch"
+    out.mkdir()
+    (out / "thesis.txt").write_text("three years", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is no batch folder"):
+        build_batch(shop("1"), photos, out, progress=False)
+    assert [file.name for file in out.iterdir()] == ["thesis.txt"]
