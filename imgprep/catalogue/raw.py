@@ -16,6 +16,12 @@ TEXT = pa.large_string()
 #: Looked at at a time: what fits into a processor's cache.
 _LOOKED_AT_BYTES = 1 << 18
 
+#: Errors that say that records are hidden, or that one may speak of another product than it seems to: a product that
+#: is missing from the catalogue is then perhaps not missing from the shop.
+UNREAD = frozenset(
+    {"no-records", "quote-left-open", "record-not-read", "record-too-few-cells", "record-too-many-cells"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:

@@ -13,6 +13,8 @@ from imgprep.fields import CATEGORIES, Operation, Service
 from imgprep.findings import Basis, Severity
 
 _INTEGER = r"^[+-]?[0-9]+$"
+#: The rule on ids that are not what the shop calls its product.
+DAMAGED_ID = "product-id-damaged"
 _TRUE, _FALSE = ("yes", "y", "1", "t", "on"), ("no", "n", "0", "f", "off")
 _NOT_PRODUCT = [service for service in Service if service is not Service.PRODUCT]
 
@@ -154,16 +156,18 @@ RULES: tuple[Rule, ...] = (
     spaces("ProductId"),
     control("ProductId"),
     Rule(
-        id="product-id-damaged",
+        id=DAMAGED_ID,
         field="ProductId",
         severity=Severity.WARNING,
         basis=Basis.UNKNOWN,
         source="own",
-        what="ProductId looks like what a spreadsheet makes of an id",
-        message='ProductId "{ProductId}" looks like what a spreadsheet made of an id',
+        what="ProductId looks like what a spreadsheet or a wrong encoding makes of an id",
+        message='ProductId "{ProductId}" looks like what a spreadsheet or a wrong encoding made of an id',
         remedy="export the ids as text",
         among="ProductId",
-        test=lambda sheet: pl.col("ProductId").str.contains(r"^(#[A-Z/0]+[?!A]?|'.*|[0-9]\.[0-9]+[eE][+-]?[0-9]+)$"),
+        test=lambda sheet: pl.col("ProductId").str.contains(
+            r"^(#[A-Z/0]+[?!A]?|'.*|[0-9]\.[0-9]+[eE][+-]?[0-9]+|.*\x{FFFD}.*)$"
+        ),
     ),
     Rule(
         id="category-not-integer",

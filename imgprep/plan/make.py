@@ -10,12 +10,15 @@ import pandas as pd
 import polars as pl
 
 from imgprep.catalogue import compare_exports, require_no_collapse
+from imgprep.catalogue.raw import UNREAD
 from imgprep.checks import check
 from imgprep.checks.limits import service_type
+from imgprep.checks.rows import DAMAGED_ID
 from imgprep.fields import Operation, Service
-from imgprep.frames import to_pandas
+from imgprep.findings import Severity
+from imgprep.frames import to_pandas, to_polars
 from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
-from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, Plan
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
 from imgprep.plan.wanted import wanted_rows
 
 _FIELDS = ["OperationType", *HELD_COLUMNS]
@@ -51,7 +54,8 @@ def plan_batch(
     known : pandas.DataFrame, optional
         A gallery state (`gallery_state`); without it everything is new.
     findings : pandas.DataFrame, optional
-        From `check`; rows with errors are excluded. Without them, `check` is run here.
+        From `check`; rows with errors are excluded. Without them, `check` is run here. What loading found wrong
+        (``catalogue.attrs["findings"]``) counts either way.
     delete_missing : bool
         DELETE what the gallery holds and the catalogue lacks. Never without this.
     ignore : collection of str
@@ -85,6 +89,8 @@ def plan_batch(
     - *Gone* is judged against the full catalogue, before exclusions: a row left out never causes a DELETE.
     - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
       ``Plan.deferred``.
+    - While the export has records that could not be read right, or ids that a spreadsheet or a wrong encoding
+      damaged, nothing is deleted by absence: they may speak of any product. Those, too, are in ``Plan.deferred``.
     - A whole product is deleted in one line only when no row of the catalogue speaks of it any more.
 
     Examples
@@ -98,6 +104,7 @@ def plan_batch(
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     if findings is None:
         findings = check(catalogue, images, regions=regions, prepared=prepared, service=service)
+    findings = _with_loaded(findings, catalogue)
     wanted = wanted_rows(
         catalogue,
         images=images,
@@ -111,16 +118,20 @@ def plan_batch(
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
     judged = compare(wanted, held, ignore)
     parts = [judged.filter(pl.col("verdict") == "send")]
-    waiting = known_rows(None)
+    waiting = _waiting(known_rows(None))
     if delete_missing and held is not None:
-        going, waiting = gone_rows(judged, held)
+        going, waits = gone_rows(judged, held)
+        waiting = _waiting(waits)
+        if _hides_products(findings):
+            waiting = pl.concat([waiting, _waiting(going.drop("whole"), WAITS_FOR_EXPORT)])
+            going = going.clear()
         parts.append(_deletes(going))
     batch = _numbered(parts)
     return Plan(
         batch=_as_batch(batch),
         unchanged=_rows_of(catalogue, judged.filter(pl.col("verdict") == "same")),
         excluded=_rows_of(catalogue, judged.filter(pl.col("verdict") == "excluded")),
-        deferred=to_pandas(waiting.select(*HELD_COLUMNS, "digest", "state")),
+        deferred=to_pandas(waiting),
         before=_before(batch, held),
     )
 
@@ -171,9 +182,29 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
         batch=_as_batch(batch),
         unchanged=to_pandas(same.select(rows)),
         excluded=to_pandas(empty.select(rows)),
-        deferred=to_pandas(known_rows(None).select(*HELD_COLUMNS, "digest", "state")),
+        deferred=to_pandas(_waiting(known_rows(None))),
         before=_before(batch, now),
     )
+
+
+def _with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
+    loaded = catalogue.attrs.get("findings")
+    if loaded is None or not loaded["severity"].eq(Severity.ERROR).any():
+        return findings
+    errors: pd.DataFrame = loaded[loaded["severity"].eq(Severity.ERROR)]
+    return pd.concat([errors, findings], ignore_index=True)
+
+
+def _hides_products(findings: pd.DataFrame) -> bool:
+    """Whether the export has records of which nobody can say whose they are."""
+    table = to_polars(findings, ["rule", "severity"])
+    unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
+    return bool(table.select((unread | (pl.col("rule") == DAMAGED_ID)).any()).item())
+
+
+def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame:
+    return held.select(*HELD_COLUMNS, "digest", "state", pl.lit(reason).alias("reason"))
 
 
 def _deletes(going: pl.DataFrame) -> pl.DataFrame:

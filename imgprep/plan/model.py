@@ -24,6 +24,10 @@ BATCH_COLUMNS: dict[str, str] = {
 #: What the gallery holds of a key; the columns of ``Plan.before`` and ``Plan.deferred``.
 HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.name != "OperationType")
 
+#: Why something that the catalogue lacks stays in the gallery.
+WAITS_FOR_IMAGES = "waits for other images"
+WAITS_FOR_EXPORT = "waits for an export that can be read"
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
@@ -40,8 +44,9 @@ class Plan:
     excluded : pandas.DataFrame
         Catalogue rows left out, with ``reason``: the ids of the rules that say why.
     deferred : pandas.DataFrame
-        What the gallery holds and the catalogue lacks, but what stays while other images of its product are not in
-        the gallery yet: ADD first, DELETE once the ADD is reconciled.
+        What the gallery holds and the catalogue lacks, but what stays, with ``reason``: other images of its product
+        are not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that
+        could not be read, which may speak of it.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
 
@@ -81,10 +86,14 @@ class Plan:
         columns = ["ProductId", "reason"]
         parts = [
             _acted(self.batch).select("what", *columns),
-            to_polars(self.unchanged, columns).select(pl.lit("unchanged").alias("what"), *columns),
-            to_polars(self.excluded, columns).select(pl.lit("excluded").alias("what"), *columns),
-            to_polars(self.deferred, ["ProductId"]).select(
-                pl.lit("deferred").alias("what"), "ProductId", pl.lit("waits for other images").alias("reason")
+            # A catalogue may have no column of products at all.
+            *(
+                to_polars(frame.reindex(columns=columns), columns).select(pl.lit(what).alias("what"), *columns)
+                for what, frame in (
+                    ("unchanged", self.unchanged),
+                    ("excluded", self.excluded),
+                    ("deferred", self.deferred),
+                )
             ),
         ]
         order = {what: place for place, what in enumerate(_WHAT)}

@@ -4,7 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+from exports_made import load
 
+from imgprep.checks import check
 from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS
 from imgprep.findings import findings_frame
@@ -99,6 +101,35 @@ def test_a_row_left_out_keeps_its_product_from_losing_anything():
     plan = plan_batch(catalogue, known=known, delete_missing=True)
     assert plan.batch[["ProductId", "PicName"]].fillna("-").values.tolist() == [["2", "-"]]
     assert plan.deferred[["ProductId", "PicName"]].values.tolist() == [["1", "a.jpg"], ["1", "b.jpg"], ["3", "z.jpg"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title,sku,image\nShirt,1,a.jpg\nHat, blue,2,a.jpg\n",  # the second id is one column too far right
+        'sku,title,image\n1,Shirt,a.jpg\n3,"Hat,c.jpg\n2,Bag,a.jpg\n',  # the last record is inside a cell
+        "sku,title,image\n1,Shirt,a.jpg\n#NAME?,Bag,a.jpg\n",
+        b"sku,title,image\n1,Shirt,a.jpg\n2\xff,Bag,a.jpg\n\xe6\xac\xa2,Hat,c.jpg\n",
+        "sku,title,image\n",
+    ],
+    ids=["shifted", "swallowed", "damaged by a spreadsheet", "damaged by an encoding", "empty"],
+)
+def test_nothing_is_deleted_by_absence_while_a_record_may_speak_of_any_product(tmp_path, text):
+    catalogue = load(tmp_path, text)
+    known = held({"CustomContent": "title:Shirt"}, {"ProductId": "2"})
+    plan = plan_batch(catalogue, known=known, delete_missing=True)
+    assert "DELETE" not in plan.batch["OperationType"].tolist()
+    assert plan.deferred["ProductId"].tolist()[-1] == "2"
+    assert plan.deferred["reason"].tolist()[-1] == "waits for an export that can be read"
+    assert "waits for an export that can be read" in plan.summary()["reason"].tolist()
+
+
+def test_a_record_that_loading_could_not_read_right_is_not_sent_whoever_checked_it(tmp_path):
+    catalogue = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
+    for findings in (None, check(catalogue)):
+        plan = plan_batch(catalogue, findings=findings)
+        assert plan.batch["ProductId"].tolist() == ["1"]
+        assert plan.excluded["reason"].tolist() == ["record-too-many-cells"]
 
 
 def test_a_product_without_a_photograph_keeps_its_old_one():
