@@ -13,8 +13,9 @@ import polars as pl
 from imgprep.errors import ReportError
 from imgprep.frames import attach, to_pandas, to_polars
 from imgprep.reports.causes import CauseTable
-from imgprep.reports.parse import ENTRY_SCHEMA, Parser
-from imgprep.reports.source import open_report, text_chunks
+from imgprep.reports.parse import Parser
+from imgprep.reports.roles import ENTRY_SCHEMA
+from imgprep.reports.source import line_chunks, open_report
 
 
 class Outcome(StrEnum):
@@ -135,10 +136,10 @@ def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable)
     parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
     parts: list[pl.DataFrame] = []
     with open_report(source) as stream:
-        for text in _whole_arrays(text_chunks(stream)):
+        for data in _whole_arrays(line_chunks(stream)):
             if not parts:
-                _refuse_error_page(text)
-            parts.append(parser.chunk(text))
+                _refuse_error_page(data)
+            parts.append(parser.chunk(data))
     entries = pl.concat(parts) if parts else pl.DataFrame(schema=ENTRY_SCHEMA)
     if not entries.height:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
@@ -146,14 +147,15 @@ def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable)
     return entries.with_columns(empty_as_null).with_row_index("entry")
 
 
-def _whole_arrays(chunks: Iterator[str]) -> Iterator[str]:
+def _whole_arrays(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """A JSON array makes sense only as a whole: put its chunks together; pass everything else on."""
-    for text in chunks:
-        yield text + "".join(chunks) if text.lstrip().startswith("[") else text
+    for data in chunks:
+        yield data + b"".join(chunks) if data[:1000].lstrip().startswith(b"[") else data
 
 
-def _refuse_error_page(text: str) -> None:
-    head = text.lstrip()[:200].casefold()
+def _refuse_error_page(data: bytes) -> None:
+    text = data[:1000].decode("utf-8", errors="replace").lstrip()
+    head = text[:200].casefold()
     if head.startswith(("<?xml", "<error", "<!doctype", "<html")):
         raise ReportError(
             f"this is an error page, not a report: {text.strip()[:160]!r}; the link lives two hours, follow the run "
@@ -177,14 +179,15 @@ def _match(claims: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     by_id = pl.concat([whole, by_id.join(whole, on="entry", how="anti")])
     result = by_line.select("entry", "line")
     for way in (by_key, by_pic, by_id):
-        result = pl.concat([result, way.join(result, on="entry", how="anti")])
+        more = way.join(result, on="entry", how="anti") if result.height and way.height else way
+        result = pl.concat([result, more])
+    if result["entry"].n_unique() == result.height:
+        return result.with_columns(pl.lit(1, pl.UInt32).alias("ways"))
     return _paired(result).with_columns(pl.len().over("entry").alias("ways"))
 
 
 def _paired(matched: pl.DataFrame) -> pl.DataFrame:
     """Where as many entries as lines share one key, the first entry means the first line, and so on."""
-    if matched["entry"].n_unique() == matched.height:
-        return matched
     groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
     keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
     keys = keys.sort("entry").with_columns(
@@ -239,7 +242,8 @@ def _without_names(raw: str, *names: str | None) -> str:
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
-    said = matched.join(claims, on="entry").select("line", "ways", "entry", "code", "cause", "message", "raw")
+    at = claims["entry"].search_sorted(matched["entry"])  # quicker than a join: entries are numbered in their order
+    said = pl.concat([matched, claims.select("code", "cause", "message", "raw")[at]], how="horizontal")
     per_line = said.drop("entry")
     if said["line"].n_unique() != said.height:
         per_line = (

@@ -18,49 +18,14 @@ import polars as pl
 
 from imgprep.frames import storable
 from imgprep.reports.causes import CauseTable
+from imgprep.reports.quick import json_lines
+from imgprep.reports.roles import ENTRY_SCHEMA, RAW_MAX, role_of
 
-#: Longest raw text kept in a frame, characters; report.raw has all of it.
-RAW_MAX = 4000
-
-ENTRY_SCHEMA: dict[str, Any] = {
-    "raw": pl.String,
-    "at": pl.Int64,
-    "ProductId": pl.String,
-    "PicName": pl.String,
-    "code": pl.String,
-    "message": pl.String,
-}
-
-_NAMES: dict[str, tuple[str, ...]] = {
-    "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "index", "行号", "行", "序号"),
-    "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id"),
-    "PicName": (
-        "picname",
-        "pic",
-        "picturename",
-        "imagename",
-        "image",
-        "filename",
-        "file",
-        "图片名称",
-        "图片",
-        "图片名",
-    ),
-    "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码"),
-    "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
-    + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误"),
-}
-_ROLE = {name: role for role, names in _NAMES.items() for name in names}
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
 _PAIR = re.compile(
     r"\b(product_?id|item_?id|pic_?name|pic|image)\s*[:=]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))", re.IGNORECASE
 )
 _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
-
-
-def role_of(name: str) -> str | None:
-    """Return which part of an entry a column or key called `name` holds, or None."""
-    return _ROLE.get(re.sub(r"[\s_\-.]", "", name).casefold())
 
 
 class Parser:
@@ -81,7 +46,6 @@ class Parser:
         self._header: list[str | None] | None = None
         self._delimiter: str | None = None
         self._started = False
-        self._schema: dict[str, Any] | None = None
 
     @cached_property
     def _ids(self) -> set[str]:
@@ -91,8 +55,12 @@ class Parser:
     def _pics(self) -> set[str]:
         return self._names("PicName")
 
-    def chunk(self, text: str) -> pl.DataFrame:
-        """Return the entries of a chunk of whole lines; columns of `ENTRY_SCHEMA`."""
+    def chunk(self, data: bytes) -> pl.DataFrame:
+        """Return the entries of a chunk of whole lines, UTF-8; columns of `ENTRY_SCHEMA`."""
+        if self._delimiter is None and (quick := json_lines(data)) is not None:
+            self._started = True
+            return quick
+        text = data.decode("utf-8", errors="replace")
         if not self._started:
             self._started = True
             if (array := _json_array(text)) is not None:
@@ -103,40 +71,11 @@ class Parser:
                 return _frame(self._table(text))
             except csv.Error:  # a cell longer than the csv module takes: this was no table
                 self._delimiter = None
-        quick = self._json_lines(text)
-        return quick if quick is not None else _frame(self._lines(text))
-
-    def _json_lines(self, text: str) -> pl.DataFrame | None:
-        """JSON Lines of one shape, read by polars; None where some line is anything else."""
-        if not text.startswith("{"):
-            return None
-        if "\r" in text:
-            lines = pl.Series("raw", text.splitlines(), dtype=pl.String)
-        else:
-            lines = pl.Series("raw", [text.rstrip("\n")]).str.split("\n").explode()
-        if self._schema is None:
-            try:
-                first = json.loads(lines[0])
-            except ValueError:
-                return None
-            self._schema = dict.fromkeys(first, pl.String) if isinstance(first, dict) else None
-        roles = {name: role for name in self._schema or () if (role := role_of(name))}
-        if not roles or len(set(roles.values())) != len(roles):
-            return None
-        try:
-            table = pl.read_ndjson(io.BytesIO(text.encode()), schema=dict.fromkeys(self._schema or (), pl.String))
-        except pl.exceptions.PolarsError:
-            return None
-        # A line that lacks every key we know, or that polars skipped, needs the careful reader.
-        if table.height != len(lines) or table.select(pl.all_horizontal(pl.col(*roles).is_null()).any()).item():
-            return None
-        named = table.select(pl.col(name).alias(role) for name, role in roles.items())
-        missing = [pl.lit(None, pl.String).alias(role) for role in _NAMES if role not in named.columns]
-        named = named.with_columns(*missing).with_columns(pl.col("at").cast(pl.Int64, strict=False))
-        return named.with_columns(lines.str.slice(0, RAW_MAX).alias("raw")).select(list(ENTRY_SCHEMA))
+        return _frame(self._lines(text))
 
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
-        for line in text.splitlines():
+        # Not splitlines: U+2028 and its like are letters of a line of JSON.
+        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not line.strip():
                 continue
             if line.lstrip().startswith("{"):

@@ -7,14 +7,14 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from imgprep.errors import ReportError
 
-CHUNK = 32 * 1024 * 1024
+CHUNK = 16 * 1024 * 1024
 #: A report that unpacks to more than this is not read: no batch has one, a decompression bomb has.
 UNPACKED_MAX = 16 * 1024**3
 
@@ -54,30 +54,49 @@ def open_report(source: str | Path | bytes) -> Iterator[IO[bytes]]:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
 
 
-def text_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[str]:
-    """Yield the report's text in chunks that end at line ends.
+def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
+    """Yield the report as UTF-8, in chunks that end at line ends.
 
-    UTF-8 (with BOM or without), UTF-16 with BOM, otherwise GB18030. Bytes that are none of these become U+FFFD,
-    so that a line is never lost to one bad byte.
+    UTF-8 (with BOM or without) passes as it is; UTF-16 with BOM, and otherwise GB18030, are rewritten. Bytes that are
+    none of these become U+FFFD, here or where they are decoded, so that a line is never lost to one bad byte.
     """
-    first = stream.read(size)
-    decoder = codecs.getincrementaldecoder(_encoding(first))(errors="replace")
-    rest, data, total = "", first, 0
+    first = _piece(stream, size)
+    encoding = _encoding(first)
+    pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
+    yield from pieces if encoding == "utf-8" else _as_utf8(pieces, encoding)
+
+
+def _piece(stream: IO[bytes], size: int) -> bytes:
+    """So many bytes, and the rest of the line that they end in; in UTF-16, of half a character."""
+    data = stream.read(size)
+    rest = stream.readline(4 * size) if data and not data.endswith(b"\n") else b""
+    if len(rest) == 4 * size:
+        raise ReportError(f"the report has a line of more than {len(rest):,} bytes: this is no report")
+    return data + rest if rest else data
+
+
+def _pieces(stream: IO[bytes], first: bytes, size: int) -> Iterator[bytes]:
+    data, total = first, 0
     while data:
         total += len(data)
         if total > UNPACKED_MAX:
             raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read further")
+        yield data
+        data = _piece(stream, size)
+
+
+def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    rest = ""
+    for data in pieces:
         rest += decoder.decode(data)
         cut = rest.rfind("\n") + 1
         if cut:
-            yield rest[:cut]
+            yield rest[:cut].encode()
             rest = rest[cut:]
-        elif len(rest) > 4 * size:
-            raise ReportError(f"the report has a line of more than {len(rest):,} characters: this is no report")
-        data = stream.read(size)
     rest += decoder.decode(b"", final=True)
     if rest:
-        yield rest
+        yield rest.encode()
 
 
 def _encoding(first: bytes) -> str:
@@ -85,7 +104,7 @@ def _encoding(first: bytes) -> str:
         return "utf-16"
     try:
         # Incremental: a chunk may end within a character.
-        codecs.getincrementaldecoder("utf-8")().decode(first)
+        _ = first.isascii() or codecs.getincrementaldecoder("utf-8")().decode(first)
     except UnicodeDecodeError:
         return "gb18030"
-    return "utf-8-sig"
+    return "utf-8"

@@ -174,12 +174,12 @@ def test_what_an_entry_is_about_is_no_cause(entry):
 
 
 def test_a_long_report_passes_through_in_pieces_of_whole_lines():
-    from imgprep.reports.source import text_chunks
+    from imgprep.reports.source import line_chunks
 
     lines = [f'{{"line": {at}, "Message": "图片不存在"}}\n' for at in range(2_000)]
     whole = "".join(lines)
     for encoding in ("utf-8", "gb18030"):
-        pieces = list(text_chunks(io.BytesIO(whole.encode(encoding)), 4_096))
-        assert "".join(pieces) == whole
+        pieces = list(line_chunks(io.BytesIO(whole.encode(encoding)), 4_096))
+        assert b"".join(pieces).decode() == whole
         assert len(pieces) > 10 and max(map(len, pieces)) < 3 * 4_096
-        assert all(piece.endswith("\n") for piece in pieces)
+        assert all(piece.endswith(b"\n") for piece in pieces)

@@ -1,0 +1,46 @@
+"""What the parts of a report's entry are called, in the languages and spellings seen."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import polars as pl
+
+#: Longest raw text kept in a frame, characters; report.raw has all of it.
+RAW_MAX = 4000
+
+ENTRY_SCHEMA: dict[str, Any] = {
+    "raw": pl.String,
+    "at": pl.Int64,
+    "ProductId": pl.String,
+    "PicName": pl.String,
+    "code": pl.String,
+    "message": pl.String,
+}
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "index", "行号", "行", "序号"),
+    "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id"),
+    "PicName": (
+        "picname",
+        "pic",
+        "picturename",
+        "imagename",
+        "image",
+        "filename",
+        "file",
+        "图片名称",
+        "图片",
+        "图片名",
+    ),
+    "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码"),
+    "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
+    + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误"),
+}
+_ROLE = {name: role for role, names in NAMES.items() for name in names}
+
+
+def role_of(name: str) -> str | None:
+    """Return which part of an entry a column or key called `name` holds, or None."""
+    return _ROLE.get(re.sub(r"[\s_\-.]", "", name).casefold())
