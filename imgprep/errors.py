@@ -64,15 +64,24 @@ class StorageError(ImgprepError):
         The code of the OSS error (``NoSuchBucket``, ``AccessDenied``, …), None where no answer came.
     request_id : str or None
         The id to give to the vendor's support.
+    passing : bool
+        Whether the same request may succeed later with nothing mended: no answer came, or OSS was busy.
     """
 
     def __init__(
-        self, message: str, *, key: str | None = None, code: str | None = None, request_id: str | None = None
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        passing: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.key = key
         self.code = code
         self.request_id = request_id
+        self.passing = code is None if passing is None else passing
 
 
 class ServiceError(ImgprepError):
@@ -84,12 +93,17 @@ class ServiceError(ImgprepError):
         The service's error code, None where no usable answer came.
     request_id : str or None
         The id to give to the vendor's support.
+    passing : bool
+        Whether the same request may succeed later with nothing mended: no answer came, or the service was busy.
     """
 
-    def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, request_id: str | None = None, passing: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.request_id = request_id
+        self.passing = code is None if passing is None else passing
 
 
 class ReportError(ImgprepError):

@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-        # No answer says nothing against the input: the same command can be repeated.
-        transient = isinstance(error, (StorageError, ServiceError)) and error.code is None
-        return ExitCode.PARTIAL if transient else ExitCode.UNUSABLE
+        # No answer, or a busy one, says nothing against the input: the same command can be repeated.
+        passing = isinstance(error, (StorageError, ServiceError)) and error.passing
+        return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
     except KeyboardInterrupt:
         print("imgprep: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return ExitCode.PARTIAL

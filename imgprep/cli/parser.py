@@ -109,6 +109,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
 
+    preflight = command("preflight", cloud)
+    preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="a batch folder that was uploaded")
+
     submit = command("submit", cloud, runs)
     submit.add_argument("batch", type=Path, metavar="BATCH")
     submit.add_argument(
@@ -122,9 +125,17 @@ def make_parser() -> argparse.ArgumentParser:
     )
     submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name, typed: refused where it is another")
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task's end")
+    submit.add_argument(
+        "--by-hand", action="store_true", help="without rights to the API: print what to do in the console"
+    )
 
     follow = command("follow", cloud, runs)
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that is not ended")
+
+    close = command("close")
+    close.add_argument("run_folder", type=Path, metavar="RUN")
+    close.add_argument("--message", metavar="TEXT", help="the task's Error Message in the console, or FAIL")
+    close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
 
     report = command("report")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
@@ -149,6 +160,8 @@ def make_parser() -> argparse.ArgumentParser:
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     command("tasks", cloud, runs)
+    adopt = command("adopt", cloud, runs)
+    adopt.add_argument("task", metavar="TASK", help="the task's number, from imgprep tasks")
     dump = command("dump", cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="keep it here (default: imgprep-work/dumps)")
     policy = command("policy", cloud)

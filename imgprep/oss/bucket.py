@@ -7,8 +7,8 @@ import threading
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from imgprep.clock import Clock
-from imgprep.errors import StorageError
+from imgprep.clock import Clock, SystemClock
+from imgprep.errors import ConfigError, StorageError
 from imgprep.oss.session import Session
 from imgprep.settings import CredentialsProvider, Settings
 
@@ -20,6 +20,8 @@ THROTTLED = frozenset(
     {"SlowDown", "RequestTimeTooFrequent", "QpsLimitExceeded", "TrafficRateLimitExceeded", "ServerBusy"}
     | {"DownloadTrafficRateLimitExceeded", "UploadTrafficRateLimitExceeded", "TotalQpsLimitExceeded"}
 )
+#: Seconds that a listing, or a look at an object, is tried again and again.
+READ_PATIENCE = 60.0
 #: No other file will fare better: stop, and say what to do.
 FATAL = {
     "AccessDenied": "the key may not do this; `imgprep policy` prints what the uploader needs",
@@ -35,7 +37,14 @@ FATAL = {
 }
 
 
-def open_bucket(settings: Settings, *, connections: int = 10, read_timeout: float = 60.0) -> Any:
+def open_bucket(
+    settings: Settings,
+    *,
+    connections: int = 10,
+    read_timeout: float = 60.0,
+    patience: float = READ_PATIENCE,
+    clock: Clock | None = None,
+) -> Any:
     """Return an ``oss2.Bucket`` on a `Session`.
 
     Parameters
@@ -47,11 +56,15 @@ def open_bucket(settings: Settings, *, connections: int = 10, read_timeout: floa
         Connections kept open; one a thread.
     read_timeout : float
         Seconds without a byte after which an answer is given up.
+    patience : float
+        Seconds that a question, which changes nothing, is asked again and again.
+    clock : Clock, optional
+        For tests.
 
     Raises
     ------
-    StorageError
-        The bucket's or the endpoint's name is impossible.
+    ConfigError
+        The bucket's or the endpoint's name is impossible, or a proxy of the environment.
     """
     import oss2  # noqa: PLC0415  heavy
 
@@ -73,10 +86,18 @@ def open_bucket(settings: Settings, *, connections: int = 10, read_timeout: floa
             region=settings.region or None,
             app_name="imgprep",
         )
-    except oss2.exceptions.OssError as error:
-        raise wrapped(error, "bucket", settings.bucket) from error
-    bucket.bridge = bridge
+    except oss2.exceptions.ClientError as error:
+        raise ConfigError(f"bucket {settings.bucket!r} at {settings.oss_url}: {FATAL['InvalidBucketName']}") from error
+    bucket.bridge, bucket.clock, bucket.patience = bridge, clock or SystemClock(), patience
     return bucket
+
+
+def passing(error: Any) -> bool:
+    """Whether what oss2 raised may pass by itself: no answer, 5xx, too fast, credentials that run out."""
+    return bool(
+        error.status < 0 or error.status >= 500 or error.code in THROTTLED or error.code in EXPIRED
+        or error.code in ("RequestTimeout", "OperationConflict")
+    )  # fmt: skip
 
 
 def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError:
@@ -110,18 +131,15 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
             said += f"; {FATAL[code]}"
     if request_id:
         said += f" (request id {request_id})"
-    return StorageError(said, key=key, code=code, request_id=request_id)
+    return StorageError(said, key=key, code=code, request_id=request_id, passing=passing(error))
 
 
 def _skew(error: Any) -> str:
-    from imgprep.clock import SystemClock  # noqa: PLC0415
-
     try:
         there = parsedate_to_datetime(error.headers["Date"]).timestamp()
     except (KeyError, TypeError, ValueError, AttributeError):
         return "this machine's clock differs by more than 15 minutes"
-    clock: Clock = SystemClock()
-    return f"this machine's clock is {clock.time() - there:+.0f} s off"
+    return f"this machine's clock is {SystemClock().time() - there:+.0f} s off"
 
 
 class _Bridge:

@@ -2,7 +2,8 @@
 
 What an HTTP library does around each request (taking the URL apart, checking and joining headers one by one, reading
 the answer's with a parser of e-mails) costs four times what the sockets cost. An upload is a hundred thousand times the
-same small exchange, so this does only that; whatever is not the plain good answer is left to `http.client`.
+same small exchange, so this does only that; whatever is not the plain good answer is left to `http.client`, and costs
+its connection: nothing of it can be taken for the answer to the next request.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ _END = b"\r\n\r\n"
 #: Bytes asked for at once; a good answer to a PUT has some 400.
 _CHUNK = 16 * 1024
 _HEAD_MAX = 64 * 1024
+#: Bytes handed to the socket at once. A timeout is for one such part: several large bodies share a slow line, and none
+#: stands still only because all of it takes long.
+_PART = 128 * 1024
+#: Bytes a second. The machine takes a body long before a slow line has carried it: so much longer is waited for the
+#: answer.
+_SLOWEST = 16 * 1024
 
 
 class Connections:
@@ -34,7 +41,7 @@ class Connections:
     context : ssl.SSLContext or None
         For https: verifies the certificate and the host's name.
     read_timeout : float
-        Seconds without a byte after which an answer is given up.
+        Seconds without a byte, either way, after which an exchange is given up.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext | None, *, read_timeout: float) -> None:
@@ -65,16 +72,14 @@ class Connections:
             raise ValueError("a header of the request has a line break in it")
         at = self._take(connect_timeout)
         try:
-            try:
-                at.sendall(head.encode("latin-1") + _END)
-                at.sendall(body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # a server that refuses early may have said why
-            status, answered, text, kept = _answer(at)
+            at.settimeout(self._read_timeout)
+            whole = _sent(at, head.encode("latin-1") + _END, body)
+            at.settimeout(self._read_timeout + len(body) / _SLOWEST)
+            status, answered, text, plain = _answer(at)
         except BaseException:
             at.close()
             raise
-        if kept:
+        if whole and plain:
             self._idle.append(at)
         else:
             at.close()
@@ -101,19 +106,34 @@ class Connections:
             at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
                 at = self._context.wrap_socket(at, server_hostname=self._host)
-            at.settimeout(self._read_timeout)
         except BaseException:
             at.close()
             raise
         return at
 
 
+def _sent(at: socket.socket, head: bytes, body: bytes) -> bool:
+    """Whether all of it went; where not, there is an answer all the same: a server that refuses early says why."""
+    try:
+        at.sendall(head)
+        for start in range(0, len(body), _PART):
+            at.sendall(memoryview(body)[start : start + _PART])
+    except OSError as error:
+        if isinstance(error, TimeoutError) and not wait_for_read(at, timeout=0.0):
+            raise
+        return False
+    return True
+
+
 def _answer(at: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
-    """(status, headers, body, whether the connection can be used again)."""
-    data = at.recv(_CHUNK)
-    while data and _END not in data and len(data) < _HEAD_MAX and (more := at.recv(_CHUNK)):
-        data += more
-    head, _, body = data.partition(_END)
+    """(status, headers, body, whether it is the plain good answer and nothing more)."""
+    data = b""
+    while True:
+        data = _with_head(at, data)
+        head, _, body = data.partition(_END)
+        if not head.startswith(b"HTTP/1.1 1"):
+            break
+        data = body  # "continue", or a hint: the answer is still to come
     status, _, fields = head.partition(b"\r\n")
     if status.startswith(b"HTTP/1.1 200"):
         headers = HTTPHeaderDict()
@@ -129,7 +149,19 @@ def _answer(at: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
     answer = http.client.HTTPResponse(rest, method="PUT")
     answer.begin()
     text = answer.read()
-    return answer.status, HTTPHeaderDict(answer.getheaders()), text, not answer.will_close
+    return answer.status, HTTPHeaderDict(answer.getheaders()), text, False
+
+
+def _with_head(at: socket.socket, data: bytes) -> bytes:
+    """Read on until a whole head is there: one without its end is no answer, whatever it begins with."""
+    while _END not in data:
+        if len(data) > _HEAD_MAX:
+            raise http.client.HTTPException(f"the head of the answer is longer than {_HEAD_MAX:,} bytes")
+        more = at.recv(_CHUNK)
+        if not more:
+            raise http.client.RemoteDisconnected("the connection ended before the answer did")
+        data += more
+    return data
 
 
 def _plain(headers: Mapping[str, str]) -> bool:

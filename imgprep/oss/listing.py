@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from imgprep.errors import StorageError
-from imgprep.oss.bucket import wrapped
+from imgprep.oss.asking import asked
 
 #: Keys a page; oss2's default of 100 costs twice the time. Source: OSS's ListObjects.
 PAGE = 1000
@@ -49,14 +50,9 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
     StorageError
         ``code`` is AccessDenied where the key may not list.
     """
-    import oss2  # noqa: PLC0415  heavy
-
     marker = ""
     while True:
-        try:
-            page = bucket.list_objects(prefix=prefix, marker=marker, max_keys=PAGE)
-        except oss2.exceptions.OssError as error:
-            raise wrapped(error, "list", prefix) from error
+        page = asked(bucket, "list", prefix, partial(bucket.list_objects, prefix=prefix, marker=marker, max_keys=PAGE))
         for item in page.object_list:
             yield item.key, Stored(item.size, item.etag.strip('"').lower(), None, item.last_modified)
         if not page.is_truncated:
@@ -64,22 +60,20 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
         marker = page.next_marker
 
 
-def head(bucket: Any, key: str) -> Stored | None:
-    """Return one object, or None where there is none.
+def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:
+    """Return one object, or None where there is none; `patience` as for `asked`.
 
     Raises
     ------
     StorageError
         Refused, or no answer.
     """
-    import oss2  # noqa: PLC0415  heavy
+    from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
-        found = bucket.head_object(key)
-    except oss2.exceptions.NotFound:
+        found = asked(bucket, "look at", key, lambda: bucket.head_object(key), patience=patience)
+    except NotFound:
         return None
-    except oss2.exceptions.OssError as error:
-        raise wrapped(error, "look at", key) from error
     crc = found.headers.get("x-oss-hash-crc64ecma")
     etag = (found.etag or "").strip('"').lower()
     return Stored(found.content_length or 0, etag, int(crc) if crc else None, found.last_modified or 0)
@@ -93,29 +87,33 @@ def head_all(bucket: Any, keys: Iterable[str], threads: int) -> dict[str, Stored
         return {key: stored for key, stored in found if stored is not None}
 
 
-def read_object(bucket: Any, key: str, *, limit: int | None = None) -> bytes | None:
-    """Return an object's bytes, or None where there is none.
+def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
+    """Return an object's bytes, or None where there is none; `patience` as for `asked`.
 
     Raises
     ------
     StorageError
         Refused, no answer, cut off, or longer than `limit`.
     """
-    import oss2  # noqa: PLC0415  heavy
+    from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
-        found = bucket.get_object(key)
-        parts, size = [], 0
-        for chunk in found:
-            parts.append(chunk)
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise StorageError(f"read {key}: longer than {limit:,} bytes", key=key)
-    except oss2.exceptions.NoSuchKey:
+        return asked(bucket, "read", key, lambda: _read(bucket, key, limit), patience=patience)
+    except NotFound:
         return None
-    except oss2.exceptions.OssError as error:
-        raise wrapped(error, "read", key) from error
+
+
+def _read(bucket: Any, key: str, limit: int | None) -> bytes:
+    from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+    found = bucket.get_object(key)
+    parts, size = [], 0
+    for chunk in found:
+        parts.append(chunk)
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise StorageError(f"read {key}: longer than {limit:,} bytes", key=key)
     length = found.content_length
     if length is not None and size != length:
-        raise StorageError(f"read {key}: cut off after {size:,} of {length:,} bytes", key=key)
+        raise RequestError(EOFError(f"cut off after {size:,} of {length:,} bytes"))
     return b"".join(parts)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from imgprep.clock import Clock
 from imgprep.errors import StorageError
-from imgprep.oss.bucket import EXPIRED, FATAL, THROTTLED, wrapped
+from imgprep.oss.bucket import EXPIRED, FATAL, THROTTLED, passing, wrapped
 from imgprep.oss.listing import Stored, head, read_object
 from imgprep.oss.pace import Pace, pause
 
@@ -155,7 +155,7 @@ class Sender:
                 mismatches += 1
             elif error is None:
                 mismatches += 1
-            elif not _transient(error):
+            elif not passing(error):
                 said = wrapped(error, "put", item.key)
                 return self._end(item, "failed", "none", attempts, started, str(said))
             if mismatches >= MISMATCHES_MAX:
@@ -201,14 +201,15 @@ class Sender:
     def _look(self, item: Item, data: bytes, digest: str, crc: int) -> str:
         """Whether the object is there as it was sent: 'head', 'readback', or ''."""
         try:
-            found = head(self._bucket, item.key)
+            found = head(self._bucket, item.key, patience=0)
             if found is None or found.bytes != len(data):
                 return ""
             if found.crc is not None:
                 return "head" if found.crc == crc else ""
             if found.md5 is not None:
                 return "head" if found.md5 == digest else ""
-            return "readback" if read_object(self._bucket, item.key, limit=len(data)) == data else ""
+            back = read_object(self._bucket, item.key, limit=len(data), patience=0)
+            return "readback" if back == data else ""
         except StorageError as error:
             _log.debug("%s", error)
             return ""
@@ -248,13 +249,3 @@ def same(item: Item, stored: Stored) -> bool | None:
 @lru_cache(maxsize=256)
 def _content_type(ending: str) -> str:
     return mimetypes.guess_type(f"x.{ending}")[0] or "application/octet-stream"
-
-
-def _transient(error: Any) -> bool:
-    return bool(
-        error.status < 0
-        or error.status >= 500
-        or error.code in THROTTLED
-        or error.code in EXPIRED
-        or error.code in ("RequestTimeout", "OperationConflict", "InvalidDigest", "BadDigest")
-    )

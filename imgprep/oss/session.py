@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 import urllib3
 from urllib3.util import Timeout
 
+from imgprep.errors import ConfigError
 from imgprep.oss.connection import Connections
 from imgprep.settings import is_loopback
 
@@ -35,6 +36,11 @@ def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
         Where requests will go.
     connections : int
         Connections kept open.
+
+    Raises
+    ------
+    ConfigError
+        The proxy is of a kind that cannot be used.
     """
     parts = urlsplit(url)
     options: dict[str, Any] = {"maxsize": connections, "retries": False}
@@ -42,6 +48,12 @@ def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
         options["ssl_context"] = _tls()
     proxy = None if is_loopback(url) else urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        if urlsplit(proxy).scheme not in ("http", "https"):
+            raise ConfigError(
+                f"{parts.scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "
+                "one of http, or take the host past it with NO_PROXY"
+            )
         return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
     return urllib3.PoolManager(**options)
 

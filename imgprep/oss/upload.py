@@ -124,7 +124,7 @@ def upload(
         root = folder / "images"
     items = wanted_items(frame, root, settings.prefix)
     meta_key = settings.prefix + META_NAME
-    bucket = open_bucket(settings, connections=threads)
+    bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
         stored, listed = _look(bucket, settings.prefix, items, threads)
         before = stored.get(meta_key)

@@ -185,7 +185,8 @@ def _free(run: Run, service: ImageSearch, deadline: float, clock: Clock) -> list
         said = f"instance {service.settings.instance} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
         run.update(note=said)
         if clock.monotonic() >= deadline:
-            raise ServiceError(f"{said}; wait for its end (wait=True, --wait), then submit again", code=BUSY)
+            remedy = "wait for its end (wait=True, --wait), then submit again"
+            raise ServiceError(f"{said}; {remedy}", code=BUSY, passing=True)
         _log.info("%s; waiting", said)
         clock.sleep(BUSY_SECONDS)
 

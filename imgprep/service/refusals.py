@@ -27,6 +27,9 @@ _REMEDIES = {
 class AnswerLost(ServiceError):
     """No usable answer came: the request may have been carried out."""
 
+    def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(message, code=code, request_id=request_id, passing=True)
+
 
 def wrapped(action: str, instance: str, error: Exception) -> ServiceError:
     """Return our error for what the SDK raised; raise what was ours already."""
@@ -47,7 +50,8 @@ def wrapped(action: str, instance: str, error: Exception) -> ServiceError:
         )
     remedy = _REMEDIES.get(str(code), "the code is in the vendor's list of Image Search error codes")
     said = f"{action} on instance {instance}: refused with {code}: {text}; {remedy}"
-    return ServiceError(said, code=str(code), request_id=request_id)
+    passing = str(code) in (*THROTTLED, BUSY, EXPORT_BUSY)
+    return ServiceError(said, code=str(code), request_id=request_id, passing=passing)
 
 
 def _plain(text: str) -> str:

@@ -18,6 +18,13 @@ class Credentials:
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        # They go into headers; what an HTTP library says about a bad one would show it.
+        for name in ("access_key_id", "access_key_secret", "security_token"):
+            value = getattr(self, name) or ""
+            if not (value.isascii() and value.isprintable()) or " " in value:
+                raise ConfigError(f"credentials: {name} holds a space, a line break or a letter outside ASCII")
+
 
 class CredentialsProvider(Protocol):
     """Anything that can be asked for credentials; asked again whenever they are needed."""
@@ -67,12 +74,14 @@ class EnvironmentCredentials:
         if self.prefer_oss:
             sets.insert(0, ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"))
         for id_name, secret_name, token_name in sets:
-            key_id, secret = os.environ.get(id_name), os.environ.get(secret_name)
+            names = (id_name, secret_name, token_name)
+            # A file that a secret is read from often ends in a line break.
+            key_id, secret, token = (os.environ.get(name, "").strip() for name in names)
             if bool(key_id) != bool(secret):
                 missing = secret_name if key_id else id_name
                 raise ConfigError(f"credentials: {missing} is not set, though its other half is; set both or neither")
             if key_id and secret:
-                return Credentials(key_id, secret, os.environ.get(token_name) or None)
+                return Credentials(key_id, secret, token or None)
         if self.variables_only:
             raise self._none_found("; `imgprep sandbox` prints the sandbox's own")
         return self._vendor_chain()

@@ -13,7 +13,15 @@ def endpoint_url(endpoint: str, name: str) -> str:
     """Return an endpoint as a URL; `name` is the setting that it comes from."""
     if not endpoint:
         raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
-    return endpoint if "://" in endpoint else f"https://{endpoint}"
+    url = endpoint if "://" in endpoint else f"https://{endpoint}"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a broken IPv6 address
+        good = False
+    if not good:
+        raise ConfigError(f"{name} {endpoint!r}: is no endpoint; needs a host, or http(s)://HOST[:PORT]")
+    return url
 
 
 def is_loopback(url: str) -> bool:

@@ -117,6 +117,18 @@ def test_proxies_of_the_environment_are_honoured_but_not_for_loopback(monkeypatc
     assert not isinstance(open_pool("https://oss-cn-shanghai.aliyuncs.com"), urllib3.ProxyManager)
 
 
+def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_named(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    assert open_pool("https://oss.example").proxy.url == "http://proxy.example:3128"
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret-of-proxy@proxy.example:1080")
+    with pytest.raises(ConfigError, match="HTTPS_PROXY: socks5") as caught:
+        open_pool("https://oss.example")
+    assert "secret-of-proxy" not in str(caught.value)
+
+
 def test_tls_is_verified():
     import ssl
 

@@ -125,3 +125,25 @@ def test_no_repr_shows_a_credential():
     settings = Settings(oss_credentials=StaticCredentials(secret), imagesearch_credentials=StaticCredentials(secret))
     shown = f"{secret!r} {secret} {StaticCredentials(secret)!r} {settings!r} {settings.public()}"
     assert "the-" not in shown
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://oss.example", "http://127.0.0.1:port", "https://", "http://[::1", "a b:c"])
+def test_what_is_no_endpoint_is_named(endpoint):
+    with pytest.raises(ConfigError, match="oss_endpoint"):
+        _ = Settings(oss_endpoint=endpoint).oss_url
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "with space", "密", "tab\t"])
+def test_credentials_that_no_header_can_hold_are_refused_without_being_shown(value):
+    for fields in ((value, "s", None), ("i", value, None), ("i", "s", value)):
+        with pytest.raises(ConfigError, match="line break") as caught:
+            Credentials(*fields)
+        assert value not in str(caught.value)
+
+
+def test_the_line_break_that_a_file_of_a_secret_ends_with_is_taken_off(monkeypatch):
+    for name, value in (("ID", "id\n"), ("SECRET", " secret\r\n")):
+        monkeypatch.setenv(f"OSS_ACCESS_KEY_{name}", value)
+    monkeypatch.setenv("OSS_SESSION_TOKEN", "\n")
+    found = EnvironmentCredentials(prefer_oss=True).credentials()
+    assert (found.access_key_id, found.access_key_secret, found.security_token) == ("id", "secret", None)

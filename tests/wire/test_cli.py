@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from imgprep.oss import open_bucket
 from imgprep.sandbox import Sandbox
+from imgprep.service import ImageSearch
 
 META = "increment.meta"
 
@@ -29,12 +31,26 @@ def imgprep(sandbox, tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "imgprep.cli", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
-        assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
+        assert code in (None, done.returncode), f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         assert environment["OSS_ACCESS_KEY_SECRET"] not in done.stdout + done.stderr
         return json.loads(done.stdout) if json_out else done.stdout
 
+    run.again = lambda *words, variables: subprocess.run(
+        [sys.executable, "-m", "imgprep.cli", *map(str, words)],
+        cwd=tmp_path,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+    )
     return run
+
+
+def build(imgprep, shop, name):
+    """A batch folder of the products that are sound."""
+    catalogue, photos, columns = shop
+    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--out", name, code=None)
+    return name
 
 
 @pytest.fixture
@@ -142,6 +158,64 @@ def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, s
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_by_hand_the_console_is_explained_and_the_run_closed_by_what_it_says(imgprep, shop, tmp_path):
+    built = build(imgprep, shop, "hand")
+    imgprep("upload", built, "--path", "/by-hand")
+    steps = imgprep("submit", built, "--path", "/by-hand", "--by-hand", "--runs", "hand-runs", code=3)
+    assert "Path:         /by-hand" in steps
+    (run,) = (tmp_path / "hand-runs").glob("*-demo-*")
+    assert f"imgprep close hand-runs/{run.name} --message" in steps
+    imgprep("close", run, code=2)
+    imgprep("close", run, "--message", "it went fine", code=2)
+    (ended,) = imgprep("close", run, "--message", "Success", json_out=True)
+    assert ended["state"] == "success" and ended["imported"] == ended["lines"]
+
+
+def test_a_task_made_in_the_console_is_adopted_by_its_number(imgprep, shop, sandbox):
+    built = build(imgprep, shop, "console")
+    imgprep("upload", built, "--path", "/console")
+    task = ImageSearch(sandbox.settings.with_(path="/console")).start_task()
+    (adopted,) = imgprep("adopt", task, "--runs", "console-runs", json_out=True)
+    assert adopted["state"] == "success"
+    listed = {row["id"]: row["run"] for row in imgprep("tasks", "--runs", "console-runs", json_out=True)}
+    assert listed[task] == adopted["run"]
+    imgprep("adopt", "999999", "--runs", "console-runs", code=2)
+
+
+def test_preflight_fails_before_the_upload_and_not_after_it(imgprep, shop):
+    built = build(imgprep, shop, "looked-at")
+    before = imgprep("preflight", built, "--path", "/looked-at", json_out=True, code=2)
+    assert {row["check"] for row in before if row["result"] == "fail"} == {META, "images"}
+    imgprep("upload", built, "--path", "/looked-at")
+    imgprep("preflight", built, "--path", "/looked-at")
+
+
+def test_a_dry_run_lists_what_belongs_to_nothing_and_not_what_earlier_runs_sent(imgprep, shop, sandbox):
+    built = build(imgprep, shop, "first-week")
+    imgprep("upload", built, "--path", "/weeks")
+    imgprep("submit", built, "--path", "/weeks", "--runs", "weeks")
+    open_bucket(sandbox.settings).put_object("weeks/left-behind.jpg", b"x")
+    shop[0].write_text("sku,image,title,type\n001,p1.jpg,Another title,Tops\n", encoding="utf-8")
+    built = build(imgprep, shop, "second-week")
+    planned = imgprep("upload", built, "--path", "/weeks", "--runs", "weeks", "--dry-run", json_out=True)
+    assert [row["key"] for row in planned if row["outcome"] == "stray"] == ["weeks/left-behind.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OSS_SESSION_TOKEN": "to ken"}, "security_token"),
+        ({"IMGPREP_OSS_ENDPOINT": "http://127.0.0.1:port"}, "oss_endpoint"),
+        ({"IMGPREP_OSS_ENDPOINT": "https://oss.invalid", "HTTPS_PROXY": "socks5://127.0.0.1:1"}, "HTTPS_PROXY"),
+        ({"IMGPREP_BUCKET": "Bad_Name"}, "3 to 63"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(imgprep, shop, variables, said):
+    built = build(imgprep, shop, "any")
+    done = imgprep.again("upload", built, variables=variables)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_policy_prints_documents_without_the_double_slash(imgprep):
     document = json.loads(imgprep("policy", "--document", "role"))
     assert document["Statement"][0]["Resource"] == ["acs:oss:*:*:imgprep-demo/increment/*"]
@@ -172,11 +246,14 @@ def test_help_names_every_command():
         "prepare",
         "build",
         "upload",
+        "preflight",
         "submit",
         "follow",
+        "close",
         "report",
         "retry",
         "tasks",
+        "adopt",
         "dump",
         "policy",
         "sandbox",

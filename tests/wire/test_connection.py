@@ -78,10 +78,22 @@ def test_one_connection_serves_many_puts(server, put):
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"late"], 200, b"late"),
     ],
 )
-def test_whatever_http_allows_is_read_and_the_connection_stays_good(server, put, answer, status, text):
+def test_whatever_http_allows_is_read_and_disturbs_no_later_request(server, put, answer, status, text):
     server.answers = [answer, GOOD]
     assert put()[::2] == (status, text)
-    assert put()[0] == 200 and server.connections == 1
+    assert put()[0] == 200
+
+
+def test_a_hint_before_the_answer_is_not_the_answer(server, put):
+    hints = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", b""]
+    server.answers = [hint + GOOD for hint in hints]
+    assert [put()[0] for _ in range(3)] == [200, 200, 200] and server.connections == 1
+
+
+def test_what_follows_an_answer_is_not_taken_for_the_next(server, put):
+    server.answers = [GOOD + GOOD.replace(b"AB", b"EVIL"), GOOD]
+    assert put()[0] == 200
+    assert put()[1]["etag"] == '"AB"' and server.connections == 2
 
 
 @pytest.mark.parametrize("close", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", b""])
@@ -96,12 +108,67 @@ def test_a_connection_that_was_closed_is_not_used_again(server, put, close):
 
 
 @pytest.mark.parametrize(
-    "answer", [b"SSH-2.0-x\r\n\r\nclose", b"HTTP/1.1 200 OK\r\nclose: 1\r\nContent-Length: 9\r\n\r\n1"]
+    "answer",
+    [
+        b"SSH-2.0-x\r\n\r\nclose",
+        b"HTTP/1.1 200 OK\r\nclose: 1\r\nContent-Length: 9\r\n\r\n1",
+        b'HTTP/1.1 200 OK\r\nclose: 1\r\nETag: "AB"\r\n',
+        b"HTTP/1.1 200 OK\r\nclose: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
 )
 def test_what_is_no_whole_answer_is_an_error(server, put, answer):
     server.answers = [answer]
     with pytest.raises((http.client.HTTPException, OSError)):
         put()
+
+
+def refusing(say_why, *, close):
+    """A server that reads the head alone, answers, and then hangs up, or stays and reads nothing more."""
+    listening, done = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve():
+        with contextlib.suppress(OSError):
+            at, _ = listening.accept()
+            with at:
+                at.recv(200)
+                at.sendall(say_why)
+                if close:
+                    at.shutdown(socket.SHUT_WR)
+                done.wait(30)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening, done
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_refusal_that_comes_while_the_body_is_being_sent_is_heard(close):
+    listening, done = refusing(b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\n<E/>", close=close)
+    connections = Connections(f"http://127.0.0.1:{listening.getsockname()[1]}", None, read_timeout=0.5)
+    status, _, text = connections.put("/b/k", {}, b"x" * 30_000_000, connect_timeout=5)
+    assert (status, text) == (403, b"<E/>")
+    done.set()
+    listening.close()
+
+
+def test_a_slow_line_is_given_up_only_where_it_stands_still():
+    """Each part in less than the timeout, all of them in more."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    size, took = 12_000_000, threading.Event()
+
+    def serve():
+        at, _ = listening.accept()
+        with at:
+            left = size
+            while left > 0:
+                took.wait(0.004)
+                left -= len(at.recv(30_000))
+            at.sendall(GOOD)
+
+    threading.Thread(target=serve, daemon=True).start()
+    connections = Connections(f"http://127.0.0.1:{listening.getsockname()[1]}", None, read_timeout=1.0)
+    assert connections.put("/b/k", {}, b"x" * size, connect_timeout=5)[0] == 200
+    listening.close()
 
 
 def test_a_header_cannot_smuggle_another(server, put):

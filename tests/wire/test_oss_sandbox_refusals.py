@@ -69,7 +69,7 @@ def test_tokens_expire_and_belong_to_their_key(start, version):
 
 
 @pytest.mark.parametrize("version", [V1, V4])
-@pytest.mark.parametrize("skew", [901, -901])
+@pytest.mark.parametrize("skew", [901, -960])  # the test itself takes its time
 def test_a_clock_more_than_15_minutes_off_is_refused_with_the_servers_time(start, version, skew):
     sandbox = start(skew=skew)
     bucket = bucket_of(sandbox, version=version)

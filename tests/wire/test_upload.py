@@ -65,6 +65,45 @@ def test_a_faulty_wire_loses_and_repeats_nothing(send, sandbox, kind):
     assert did["PutObject"] == 41 if done_all_the_same else did["PutObject"] >= 41 + hits - 1
 
 
+@pytest.mark.parametrize("operation", ["ListObjects", "HeadObject", "GetObject"])
+@pytest.mark.parametrize("kind", ["503", "500", "reset", "reset_body", "answer_lost"])
+def test_looking_is_tried_again_like_sending(send, sandbox, kind, operation):
+    sandbox.set_faults(Fault(kind, operation=operation, count=3))
+    log, did = send()
+    assert log["outcome"].eq("uploaded").all() and did["PutObject"] == 41
+    assert sum(count for _, count in sandbox.fault_hits()) == 3
+
+
+def test_a_meta_that_was_changed_on_its_way_back_is_read_again(send, sandbox):
+    sandbox.set_faults(Fault("corrupt", operation="GetObject", count=1))
+    assert send()[0]["verified"].iloc[-1] == "readback"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("503", "SlowDown"), ("reset", None)])
+def test_looking_is_given_up_after_a_while_and_can_be_repeated(send, sandbox, kind, code):
+    sandbox.set_faults(Fault(kind, operation="ListObjects"))
+    clock = FakeClock()
+    with pytest.raises(StorageError) as caught:
+        send(clock=clock, patience=90)
+    assert caught.value.passing and caught.value.code == code
+    assert 45 < sum(clock.slept) <= 90
+    sandbox.set_faults()
+    assert send()[0]["outcome"].eq("uploaded").all()
+
+
+def test_credentials_that_run_out_while_looking_are_asked_for_again(send, sandbox):
+    class Changing:
+        asked = 0
+
+        def credentials(self):
+            self.asked += 1
+            return sandbox.settings.oss_credentials.credentials() if self.asked > 1 else old
+
+    old = sandbox.issue_token(60)
+    sandbox.set_faults(Fault("expired_token", operation="ListObjects", count=1))
+    assert send(sandbox.settings.with_(oss_credentials=Changing()))[0]["outcome"].eq("uploaded").all()
+
+
 def test_bytes_that_were_corrupted_on_the_way_are_sent_again(send, sandbox):
     sandbox.set_faults(Fault("corrupt", rate=0.2, operation="PutObject"))
     assert send()[0]["outcome"].eq("uploaded").all()

@@ -4,11 +4,13 @@ from imgprep.cli.commands.after import report, retry, undo
 from imgprep.cli.commands.drift import compare
 from imgprep.cli.commands.prepare import build, check, fetch, init, match, prepare
 from imgprep.cli.commands.rehearse import demo, sandbox
-from imgprep.cli.commands.ship import dump, follow, policy, submit, tasks, upload
+from imgprep.cli.commands.ship import adopt, close, dump, follow, policy, preflight, submit, tasks, upload
 
 __all__ = [
+    "adopt",
     "build",
     "check",
+    "close",
     "compare",
     "demo",
     "dump",
@@ -17,6 +19,7 @@ __all__ = [
     "init",
     "match",
     "policy",
+    "preflight",
     "prepare",
     "report",
     "retry",

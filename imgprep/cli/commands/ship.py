@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from pathlib import Path
+
+import pandas as pd
 
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, show, show_ended
+from imgprep.errors import ConfigError
+from imgprep.settings import Settings
+
+#: Objects that belong to nothing known and are named after an upload; a dry run lists all.
+_NAMED = 5
 
 
 def upload(options: Namespace) -> int:
@@ -26,20 +34,53 @@ def upload(options: Namespace) -> int:
         processes=options.processes,
     )
     bad = log["outcome"].isin(["failed", "changed"])
+    counts, strays = log["outcome"].value_counts(), _strays(log, settings, runs)
+    if options.dry_run:
+        log = pd.concat([log, strays.drop(columns="modified").assign(outcome="stray")], ignore_index=True)
+        bad = bad.reindex(log.index, fill_value=False)
     if options.dry_run or options.format != "table" or bad.any():
         show(log if options.dry_run or options.format != "table" else log[bad], options.format)
-    counts = log["outcome"].value_counts()
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()), file=sys.stderr)
+    if len(strays):
+        named = ", ".join(strays["key"].head(_NAMED)) + (", …" if len(strays) > _NAMED else "")
+        more = "" if options.dry_run else " (--dry-run lists them)"
+        said = f"{len(strays):,} objects in the folder are neither in the batch nor in the gallery, and stay{more}"
+        print(f"{said}: {named}", file=sys.stderr)
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
+
+
+def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
+    """What `upload` found besides the batch, without what earlier runs put there."""
+    from imgprep.runs import gallery_state, load_runs
+
+    strays: pd.DataFrame = log.attrs["strays"]
+    if strays.empty or not settings.instance:
+        return strays
+    known = gallery_state(load_runs(runs), of=settings)
+    return strays[~strays["key"].isin(settings.prefix + known["PicName"])]
+
+
+def preflight(options: Namespace) -> int:
+    """Look at everything that a batch task needs; change nothing."""
+    from imgprep.runs import preflight as look
+
+    found = look(settings_of(options), options.batch)
+    show(found, options.format)
+    return ExitCode.UNUSABLE if found["result"].eq("fail").any() else ExitCode.FINE
 
 
 def submit(options: Namespace) -> int:
     """Start the batch task and leave a run folder."""
     from imgprep.runs import submit as start
+    from imgprep.runs import task_steps
 
     settings = settings_of(options)
-    run = start(options.batch, settings, runs=options.runs or settings.runs, wait=options.wait, confirm=options.yes)
+    runs = options.runs or settings.runs
+    run = start(options.batch, settings, runs=runs, wait=options.wait, confirm=options.yes, by_hand=options.by_hand)
     print(f"run folder: {run.folder}", file=sys.stderr)
+    if options.by_hand and not run.ended:
+        print(task_steps(settings, run.folder), end="")
+        return ExitCode.PARTIAL
     return show_ended([run if options.no_follow else run.follow(settings)], options.format)
 
 
@@ -53,6 +94,26 @@ def follow(options: Namespace) -> int:
     else:
         open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
     return show_ended([run.follow(settings) for run in open_ones], options.format)
+
+
+def close(options: Namespace) -> int:
+    """End a run from what the console says about its task."""
+    from imgprep.runs import open_run
+
+    if options.message is None and options.report is None:
+        raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
+    run = open_run(options.run_folder).close(message=options.message, report=options.report)
+    return show_ended([run], options.format)
+
+
+def adopt(options: Namespace) -> int:
+    """Make a run of a task that was made elsewhere, such as in the console."""
+    from imgprep.runs import adopt as take
+
+    settings = settings_of(options)
+    run = take(options.task, settings, runs=options.runs or settings.runs)
+    print(f"run folder: {run.folder}{f'; {run.note}' if run.note else ''}", file=sys.stderr)
+    return show_ended([run], options.format)
 
 
 def tasks(options: Namespace) -> int:
