@@ -446,14 +446,31 @@ class RegionStore:
         pic_name: str,
         suggested: Region,
         confidence: float,
-        fate: str,
+        fate: str | None = None,
         *,
         product_id: str | None = None,
         final: Region | None = None,
         method: str = "border",
         who: str | None = None,
     ) -> None:
-        """Record what became of a suggestion: ``accepted``, ``edited``, ``replaced`` or ``rejected``, and by whom."""
+        """Record what became of a suggestion, and by whom.
+
+        `fate` is ``accepted``, ``edited``, ``replaced`` or ``rejected``. Without it, it follows from `final`, the
+        region that was drawn instead: the same is accepted, one that overlaps by more than half counts as edited,
+        another one as replaced, none as rejected.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with RegionStore(pathlib.Path(folder.name) / "regions.db") as store:
+        ...     offered = Region(x1=0, y1=0, x2=10, y2=10)
+        ...     store.note_suggestion("a.jpg", offered, 0.8, final=Region(x1=0, y1=0, x2=10, y2=9))
+        ...     store.suggestions()[["PicName", "confidence", "fate", "iou"]].to_numpy().tolist()
+        [['a.jpg', 0.8, 'edited', 0.9]]
+        >>> folder.cleanup()
+        """
+        fate = fate or _fate(suggested, final)
         with self.writing() as connection:
             connection.execute(
                 "INSERT INTO suggestion VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -484,6 +501,14 @@ class RegionStore:
         }
         records = [[row[0], row[1] or None, *row[2:]] for row in map(tuple, rows)]
         return pd.DataFrame(records, columns=list(dtypes)).astype(dtypes)
+
+
+def _fate(suggested: Region, final: Region | None) -> str:
+    if final is None:
+        return "rejected"
+    if final == suggested:
+        return "accepted"
+    return "edited" if suggested.iou(final) > 0.5 else "replaced"
 
 
 def as_frame(rows: list[Any]) -> pd.DataFrame:
