@@ -88,6 +88,10 @@ class Settings:
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
 
     def __post_init__(self) -> None:
+        # People write paths as text.
+        for name in ("role_policy", "role_trust", "uploader_policy", "project", "catalogue", "images", "columns"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
         if not self.is_sandbox:
             return
         for name in ("oss_credentials", "imagesearch_credentials"):

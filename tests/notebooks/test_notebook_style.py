@@ -2,6 +2,7 @@
 
 import ast
 import re
+import re
 from pathlib import Path
 
 import nbformat
@@ -57,3 +58,8 @@ def test_outputs_hold_no_path_of_a_machine(notebook):
 def test_outputs_hold_no_key_of_a_sandbox(notebook):
     for cell in code_cells(notebook):
         assert not re.search(r"SANDBOX[0-9A-F]{16}|STS\.[\w-]{20}|CAIS[\w-]{40}|Signature=", str(cell.outputs))
+
+
+def test_the_start_page_names_every_notebook():
+    start = (NOTEBOOKS[0].parent / "START.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((\w+\.ipynb)\)", start) == [file.name for file in NOTEBOOKS]

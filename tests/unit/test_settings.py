@@ -1,5 +1,7 @@
 """Where settings come from, what is refused, and that credentials never show."""
 
+from pathlib import Path
+
 import pytest
 
 from imgprep.errors import ConfigError
@@ -147,3 +149,9 @@ def test_the_line_break_that_a_file_of_a_secret_ends_with_is_taken_off(monkeypat
     monkeypatch.setenv("OSS_SESSION_TOKEN", "\n")
     found = EnvironmentCredentials(prefer_oss=True).credentials()
     assert (found.access_key_id, found.access_key_secret, found.security_token) == ("id", "secret", None)
+
+
+def test_paths_may_be_given_as_text():
+    settings = Settings(project="shop", catalogue="export.csv")
+    assert settings.runs == Path("shop") / "imgprep-work" / "runs"
+    assert settings.catalogue == Path("export.csv")
