@@ -91,3 +91,10 @@ def storable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """Return `frame` as `to_pandas` does and leave it empty, so that it is never there twice in full."""
+    columns = {name: frame.drop_in_place(name).to_frame().to_arrow()[name] for name in frame.columns}
+    result: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_DTYPES.get)
+    return result

@@ -231,7 +231,9 @@ def _typed(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _facts(facts: pd.DataFrame) -> pl.DataFrame:
     present = [name for name in _FACTS if name in facts.columns]
-    table = to_polars(facts, ["PicName", *present]).unique("PicName", keep="first", maintain_order=True)
+    table = to_polars(facts, ["PicName", *present])
+    if twice(table, "PicName").any():
+        table = table.unique("PicName", keep="first", maintain_order=True)
     columns = [
         pl.col(name).cast(kind, strict=False).alias(_FACTS[name])
         if name in present

@@ -73,10 +73,7 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
         if prepared
         else (pl.lit(1.0), pl.lit(1.0))
     )
-    numbers = rows.select(pl.col("Region").str.splitn(",", 4)).to_series().struct.unnest()
-    found = numbers.select(
-        pl.nth(place).cast(pl.Int64, strict=False).alias(name) for place, name in enumerate(("x1", "x2", "y1", "y2"))
-    )
+    found = _numbers(rows["Region"])
     rows = rows.with_columns(
         pl.col("Region").alias("region"),
         *found.get_columns(),
@@ -90,6 +87,20 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
     if regions is None or not regions.height:
         return rows
     return _drawn(rows, regions, facts=facts, prepared=prepared)
+
+
+def _numbers(texts: pl.Series) -> pl.DataFrame:
+    """``x1, x2, y1, y2`` of each text, null where there is no integer."""
+    names = ("x1", "x2", "y1", "y2")
+    if texts.null_count() == len(texts):
+        return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in names})
+    parts = pl.col("text").str.splitn(",", len(names))
+    numbers = (
+        parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False).alias(name)
+        for place, name in enumerate(names)
+    )
+    # In a stream, so that the parts, four texts a row, are never there at once.
+    return texts.alias("text").to_frame().lazy().select(numbers).collect(engine="streaming")
 
 
 def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: bool) -> pl.DataFrame:

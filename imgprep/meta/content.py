@@ -120,17 +120,15 @@ def _several_names(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _regions(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    given = frame.filter(pl.col("Region").is_not_null())
-    if not given.height:
+    if frame["Region"].null_count() == frame.height:
         return []
-    region = pl.col("Region")
-    edges = region.str.split(",").cast(pl.List(pl.Int64), strict=False)
-    shaped = given.filter(region.str.contains(_REGION))
-    sound = shaped.filter((edges.list.get(0) < edges.list.get(1)) & (edges.list.get(2) < edges.list.get(3)))
-    if sound.height == given.height:
-        return []
+    parts = pl.col("Region").str.splitn(",", 4)
+    x1, x2, y1, y2 = (parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False) for place in range(4))
+    shaped = pl.col("Region").str.contains(_REGION)
+    sound = frame.lazy().select(sound=shaped & (x1 < x2) & (y1 < y2)).collect(engine="streaming")["sound"]
     found = []
-    for values in given.join(sound.select("line"), on="line", how="anti").iter_rows(named=True):
+    given = frame.filter(~sound.fill_null(value=False)).filter(pl.col("Region").is_not_null())
+    for values in given.iter_rows(named=True):
         try:
             Region.from_wire(values["Region"])
         except RegionError as error:

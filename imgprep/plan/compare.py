@@ -85,19 +85,8 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
     """
     chosen = compared(ignore)
     held = known_rows(None) if known is None else known
-    rows = wanted.join(
-        held.rename({name: f"k_{name}" for name in held.columns if name not in _KEY}).with_row_index("k_at"),
-        on=_KEY,
-        how="left",
-        maintain_order="left",
-    )
-    # One number says which of them differ; its few values are put into words once.
-    places = {name: place for place, name in enumerate(_COMPARED)}
-    code = pl.sum_horizontal(
-        pl.when(_differs(name)).then(pl.lit(1 << place, pl.UInt16)).otherwise(pl.lit(0, pl.UInt16))
-        for name, place in places.items()
-    )
-    rows = rows.with_columns(code.cast(pl.UInt16).alias("_code"))
+    rows = wanted.hstack(_met(wanted, held))
+    rows = rows.with_columns(_differences(rows, held).alias("_code"))
     words = {number: _words(number, chosen) for number in rows["_code"].unique().to_list()}
     changed = pl.col("_code").replace_strict(words, return_dtype=pl.String)
     add = pl.col("OperationType") == _ADD
@@ -131,7 +120,7 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
         .then(pl.lit("same"))
         .otherwise(pl.lit("send"))
     )
-    return rows.with_columns(verdict.alias("verdict"))
+    return rows.with_columns(verdict.alias("verdict")).drop("_code")
 
 
 def _words(code: int, chosen: Collection[str]) -> str:
@@ -143,8 +132,31 @@ def _words(code: int, chosen: Collection[str]) -> str:
     return f"ignored: {', '.join(_COMPARED[name] for name in differing)}" if differing else "same"
 
 
-def _differs(name: str) -> pl.Expr:
-    new, old = pl.col(name), pl.col(f"k_{name}")
+def _met(wanted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """``k_at`` and ``k_state`` of the known row that each wanted row meets; of the keys alone, for memory's sake."""
+    if not held.height:
+        nothing = pl.DataFrame(schema={"k_at": pl.UInt32, "k_state": pl.String})
+        return nothing.clear(wanted.height)
+    places = held.select(*_KEY, pl.int_range(pl.len(), dtype=pl.UInt32).alias("k_at"), pl.col("state").alias("k_state"))
+    return wanted.select(_KEY).join(places, on=_KEY, how="left", maintain_order="left").drop(_KEY)
+
+
+def _differences(rows: pl.DataFrame, held: pl.DataFrame) -> pl.Series:
+    """One number a row, whose bits say which fields differ from the known row that it met; its few values are words."""
+    if not held.height:
+        return pl.repeat(0, rows.height, dtype=pl.UInt16, eager=True)
+    # The known values are fetched field by field: side by side with the wanted ones they would take gigabytes.
+    bits = (
+        pl.when(_differs(name, pl.lit(held[name]).gather("k_at")))
+        .then(pl.lit(1 << place, pl.UInt16))
+        .otherwise(pl.lit(0, pl.UInt16))
+        for place, name in enumerate(_COMPARED)
+    )
+    return rows.select(pl.sum_horizontal(bits).cast(pl.UInt16)).to_series()
+
+
+def _differs(name: str, old: pl.Expr) -> pl.Expr:
+    new = pl.col(name)
     if name == "digest":
         # An image of which either side knows no bytes is not known to differ.
         return (new != old).fill_null(value=False)

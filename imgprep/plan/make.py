@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -16,7 +15,7 @@ from imgprep.checks.limits import service_type
 from imgprep.checks.rows import DAMAGED_ID
 from imgprep.fields import Operation, Service
 from imgprep.findings import Severity
-from imgprep.frames import to_pandas, to_polars
+from imgprep.frames import detached, drain_to_pandas, to_pandas, to_polars
 from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
 from imgprep.plan.wanted import wanted_rows
@@ -117,7 +116,8 @@ def plan_batch(
     if service_type(service) is not Service.PRODUCT:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
     judged = compare(wanted, held, ignore)
-    parts = [judged.filter(pl.col("verdict") == "send")]
+    del wanted
+    gone = []
     waiting = _waiting(known_rows(None))
     if delete_missing and held is not None:
         going, waits = gone_rows(judged, held)
@@ -125,14 +125,15 @@ def plan_batch(
         if _hides_products(findings):
             waiting = pl.concat([waiting, _waiting(going.drop("whole"), WAITS_FOR_EXPORT)])
             going = going.clear()
-        parts.append(_deletes(going))
-    batch = _numbered(parts)
+        gone.append(_deletes(going))
+    verdicts = judged.select("_i", "verdict", "reason")
+    batch = _numbered([_sent(judged), *gone])
     return Plan(
-        batch=_as_batch(batch),
-        unchanged=_rows_of(catalogue, judged.filter(pl.col("verdict") == "same")),
-        excluded=_rows_of(catalogue, judged.filter(pl.col("verdict") == "excluded")),
+        unchanged=_rows_of(catalogue, verdicts, "same"),
+        excluded=_rows_of(catalogue, verdicts, "excluded"),
         deferred=to_pandas(waiting),
         before=_before(batch, held),
+        batch=_as_batch(batch),
     )
 
 
@@ -174,16 +175,16 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     gone = gone.join(open_then, on=key, how="anti", maintain_order="left")
     stays = pl.concat([wanted["ProductId"], open_then["ProductId"]]).unique()
     going = gone.with_columns((~pl.col("ProductId").is_in(stays.implode())).alias("whole"))
-    batch = _numbered([judged.filter(pl.col("verdict") == "send"), _deletes(going)])
     same = judged.filter(pl.col("verdict") == "same")
     empty = same.clear()
+    batch = _numbered([_sent(judged), _deletes(going)])
     rows = [*HELD_COLUMNS, "digest", "reason"]
     return Plan(
-        batch=_as_batch(batch),
         unchanged=to_pandas(same.select(rows)),
         excluded=to_pandas(empty.select(rows)),
         deferred=to_pandas(_waiting(known_rows(None))),
         before=_before(batch, now),
+        batch=_as_batch(batch),
     )
 
 
@@ -205,6 +206,12 @@ def _hides_products(findings: pd.DataFrame) -> bool:
 
 def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame:
     return held.select(*HELD_COLUMNS, "digest", "state", pl.lit(reason).alias("reason"))
+
+
+def _sent(judged: pl.DataFrame) -> pl.DataFrame:
+    """What the catalogue has to send, as it stands on its lines; these columns are taken out of `judged`."""
+    mask = judged["verdict"] == "send"
+    return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in BATCH_COLUMNS if name in judged.columns])
 
 
 def _deletes(going: pl.DataFrame) -> pl.DataFrame:
@@ -230,16 +237,26 @@ def _numbered(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _as_batch(lines: pl.DataFrame) -> pd.DataFrame:
-    file = pl.when(pl.col("OperationType") == Operation.ADD.value).then("PicName").alias("file")
-    return to_pandas(lines.with_columns(file).select(BATCH_COLUMNS.keys()))
+    """The batch frame; `lines` is empty afterwards."""
+    add = lines["OperationType"] == Operation.ADD.value
+    if not add.all():
+        lines.hstack([lines.select(pl.when(add).then("PicName").alias("file"))["file"]], in_place=True)
+    batch = drain_to_pandas(lines)
+    if "file" not in batch:
+        batch["file"] = batch["PicName"]  # the very same memory
+    return batch[list(BATCH_COLUMNS)]
 
 
-def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame) -> pd.DataFrame:
-    chosen = np.zeros(len(catalogue), dtype=bool)
-    chosen[judged["_i"].to_numpy()] = True
-    rows = catalogue.loc[chosen].reset_index(drop=True)
-    rows.attrs = {}
-    return rows.assign(reason=pd.Series(judged["reason"].to_list(), dtype="str"))
+def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame, verdict: str) -> pd.DataFrame:
+    mask = judged["verdict"] == verdict
+    if not mask.any():
+        rows = detached(catalogue).iloc[:0]
+    else:
+        # Column by column: rows taken from a frame put the pieces of every text column together first.
+        chosen = mask.to_numpy()
+        taken = (pd.Series(column.array[chosen], name=name, dtype=column.dtype) for name, column in catalogue.items())
+        rows = pd.concat(taken, axis=1)
+    return rows.reset_index(drop=True).assign(reason=to_pandas(judged.select("reason").filter(mask))["reason"])
 
 
 def _before(batch: pl.DataFrame, held: pl.DataFrame | None) -> pd.DataFrame:
@@ -248,7 +265,8 @@ def _before(batch: pl.DataFrame, held: pl.DataFrame | None) -> pd.DataFrame:
         return to_pandas(known_rows(None).select(pl.lit(None, pl.Int64).alias("line"), *HELD_COLUMNS, "digest"))
     lines = batch.select("line", "OperationType", "ProductId", "PicName")
     single = lines.filter(pl.col("PicName").is_not_null())
-    found = single.join(held, on=["ProductId", "PicName"], how="inner", maintain_order="left")
+    # Sorted afterwards: without an order of its own the join may look the few up among the many.
+    found = single.join(held, on=["ProductId", "PicName"], how="inner")
     whole = lines.filter(pl.col("PicName").is_null()).select("line", "ProductId")
     found = pl.concat(
         [

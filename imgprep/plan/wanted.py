@@ -37,8 +37,9 @@ def wanted_rows(
         ``digest``, ``excluded`` (rule ids, null where the row may be sent), ``expected``.
     """
     rows = sheet_rows(catalogue, images, regions=regions, prepared=prepared)
-    rows = rows.join(_errors(rows, findings), on="_i", how="left", maintain_order="left")
-    rows = rows.with_columns(_unwritable().alias("_unwritable"))
+    # Joined to the numbers alone, and put beside the rows: a join of the whole sheet would copy it.
+    said_of = rows.select("_i").join(_errors(rows, findings), on="_i", how="left", maintain_order="left")
+    rows = rows.hstack(said_of.drop("_i")).with_columns(_unwritable().alias("_unwritable"))
     if prepared is not None:
         unready = (pl.col("p_action").is_not_null() & ~pl.col("p_action").is_in(_READY)).fill_null(value=False)
         unready = unready & (pl.col("op") == Operation.ADD.value)
@@ -60,13 +61,14 @@ def wanted_rows(
     )
     rows = rows.with_columns(left_out.alias("excluded"), expected.alias("expected"))
     # Two rows of one line: the first is sent.
-    kept = rows.select("_i", "op", "ProductId", "name", "excluded").filter(pl.col("excluded").is_null())
-    kept = kept.filter(twice(kept, "op", "ProductId", "name"))
+    twins = rows.select("_i", "op", "ProductId", "name", "excluded").filter(twice(rows, "op", "ProductId", "name"))
+    kept = twins.filter(pl.col("excluded").is_null())
     again = kept.filter(~pl.struct("op", "ProductId", "name").is_first_distinct())["_i"]
     add = ~delete
+    only_adds = bool((rows["op"] != Operation.DELETE.value).all())
 
     def of_add(expression: pl.Expr) -> pl.Expr:
-        return pl.when(add).then(expression)
+        return expression if only_adds else pl.when(add).then(expression)
 
     return rows.select(
         "_i",
