@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +19,28 @@ from imgprep.fields import BY_NAME
 from imgprep.frames import to_polars
 
 _TRUE = ("true", "1")
+_STAMP = "%Y-%m-%dT%H%M%SZ"
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-.*\.dump")
+
+
+def dump_name(made: datetime, instance: str, number: str) -> str:
+    """Return the file name of an export: it tells when the export was made, wherever the file goes.
+
+    Examples
+    --------
+    >>> dump_name(datetime(2026, 11, 24, 3, 15, tzinfo=UTC), "shop", "7")
+    '2026-11-24T031500Z-shop-7.dump'
+    """
+    return f"{made.astimezone(UTC).strftime(_STAMP)}-{instance}-{number}.dump"
+
+
+def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | None:
+    """Return when an export was made; None where its name does not tell."""
+    found = None if isinstance(source, pd.DataFrame) else _NAME.fullmatch(Path(source).name)
+    try:
+        return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def read_dump(source: pd.DataFrame | str | os.PathLike[str], fields: Sequence[str]) -> pl.DataFrame:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from imgprep.clock import Clock, SystemClock, stamp
+from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ServiceError
 from imgprep.runs.download import LinkDead, save_link
+from imgprep.runs.dump import dump_name
 from imgprep.runs.panel import told
 from imgprep.service import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback
@@ -52,7 +54,7 @@ def dump_gallery(
     -------
     Path
         The file, as downloaded, for ``gallery_state(runs, dump=…)`` and ``imgprep build --known``. Its format is not
-        documented.
+        documented; its name tells when the export was made.
 
     Raises
     ------
@@ -78,7 +80,6 @@ def dump_gallery(
     folder = settings.work / "dumps" if into is None else Path(into)
     folder.mkdir(parents=True, exist_ok=True)
     number = _begin(service)
-    target = folder / f"{stamp(clock)[:19].replace(':', '')}Z-{settings.instance}-{number}.dump"
     where = f"{settings.instance} ({'SANDBOX' if settings.is_sandbox else 'PRODUCTION'})"
     with told(number, where, show=progress, clock=clock) as tell:
         last: LinkDead | None = None
@@ -90,6 +91,8 @@ def dump_gallery(
             if task.report_url:
                 try:
                     local = is_loopback(settings.imagesearch_url)
+                    made = task.created or datetime.fromtimestamp(clock.time(), UTC)
+                    target = folder / dump_name(made, settings.instance, number)
                     save_link(task.report_url, target, local=local, what="export")
                     return target
                 except LinkDead as error:  # the next look brings a fresh link

@@ -13,7 +13,7 @@ from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS, Operation
 from imgprep.frames import to_pandas, to_polars
 from imgprep.reports import Outcome
-from imgprep.runs.dump import read_dump
+from imgprep.runs.dump import export_moment, read_dump
 from imgprep.runs.folder import State
 from imgprep.runs.run import Run, moment
 from imgprep.settings import Settings
@@ -57,8 +57,10 @@ def gallery_state(
     before : Run, optional
         The state before this run: only runs that came earlier.
     dump : frame or path, optional
-        An export of the gallery (DumpMeta), newer than every run: what it lacks is not held, what it has is. Its
-        format is not documented: JSON Lines, CSV and TSV with the service's field names are read.
+        An export of the gallery (DumpMeta): what it lacks is not held, what it has is. Its format is not documented:
+        JSON Lines, CSV and TSV with the service's field names are read. Where its name tells when it was made, as that
+        of a file of `dump_gallery` does, runs whose task was made after it count on top of it, and it counts for
+        nothing where the state before it is asked for; any other is taken to be newer than every run.
     of : Settings, optional
         Take only runs that were sent to this instance, such as production's among rehearsals.
 
@@ -95,19 +97,43 @@ def gallery_state(
     if before is not None:
         chosen = [run for run in chosen if in_order(run) < in_order(before)]
     chosen.sort(key=in_order)
-    folded = fold([_lines(run) for run in chosen])
+    made = None if dump is None else export_moment(dump)
+    if made is not None and ((at is not None and made > until) or (before is not None and made > _utc(moment(before)))):
+        dump = None
+    if dump is None:
+        return to_pandas(_state(chosen).sort(KEY))
+    newer = [] if made is None else [run for run in chosen if _utc(moment(run)) > made]
+    older = chosen[: len(chosen) - len(newer)]
+    state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
+    return to_pandas((_state(newer, state) if newer else state).sort(KEY))
+
+
+def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
+    """What is held after `runs`, oldest first; with `base`, on top of that."""
+    parts = [_lines(run) for run in runs]
     told = pl.DataFrame(
-        {"number": range(len(chosen)), "name": [run.id for run in chosen], "at": [moment(run) for run in chosen]},
-        schema={"number": pl.Int64, "name": pl.String, "at": pl.String},
+        {"number": range(len(runs)), "name": [run.id for run in runs], "moment": [moment(run) for run in runs]},
+        schema={"number": pl.Int64, "name": pl.String, "moment": pl.String},
     )
-    state = (
-        folded.join(told, left_on="run", right_on="number", how="left")
-        .with_columns(pl.col("name").alias("run"))
+    before = pl.DataFrame(schema=dict.fromkeys((*KEY, "was_run", "was_at"), pl.String))
+    if base is not None:
+        outcome = pl.when(pl.col("state") == HELD).then(pl.lit(str(Outcome.IMPORTED)))
+        parts.insert(0, base.select(
+            *KEY, *PAYLOAD, pl.lit(Operation.ADD.value).alias("OperationType"), pl.lit(0, pl.Int64).alias("line"),
+            outcome.otherwise(pl.lit(str(Outcome.UNKNOWN))).alias("outcome"),
+        ))  # fmt: skip
+        told = told.with_columns(pl.col("number") + 1)
+        before = base.select(*KEY, pl.col("run").alias("was_run"), pl.col("at").alias("was_at"))
+    return (
+        fold(parts)
+        .join(told, left_on="run", right_on="number", how="left")
+        .join(before, on=KEY, how="left")
+        .with_columns(
+            pl.when(pl.col("name").is_null()).then("was_run").otherwise("name").alias("run"),
+            pl.when(pl.col("name").is_null()).then("was_at").otherwise("moment").alias("at"),
+        )
         .select(GALLERY_COLUMNS)
     )
-    if dump is not None:
-        state = correct(state, read_dump(dump, list(PAYLOAD)))
-    return to_pandas(state.sort(KEY))
 
 
 def fold(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:

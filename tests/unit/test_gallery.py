@@ -128,6 +128,24 @@ def test_a_dump_corrects_what_runs_say(ran, tmp_path, form):
     assert frame["run"].fillna("").tolist() == [first.id, ""]
 
 
+def test_runs_after_an_export_count_on_top_of_it_and_before_it_it_counts_for_nothing(ran, tmp_path):
+    first = ran(("ADD", "1", "a", "imported"), ("ADD", "1", "b", "imported"))
+    later = ran(("ADD", "3", "y", "imported"), ("DELETE", "2", None, "deleted"), ("ADD", "4", "z", "unknown"))
+    dump = pd.DataFrame([("1", "a", "v1"), ("2", "x", "theirs"), ("2", "w", "theirs"), ("4", "z", "theirs")],
+                        columns=["ProductId", "PicName", "CustomContent"])  # fmt: skip
+    source = tmp_path / "2026-11-21T120000Z-shop-7.dump"
+    dump.to_json(source, orient="records", lines=True)
+    both = {("1", "a"): ("held", "v1"), ("3", "y"): ("held", "v2"), ("4", "z"): ("unknown", "theirs")}
+    assert held(first, later, dump=source) == both
+    frame = gallery_state([later, first], dump=source).set_index(["ProductId", "PicName"])
+    assert frame["run"].tolist() == [first.id, later.id, later.id]
+    assert held(first, later, dump=source, at="2026-11-21T06:00:00Z") == held(first)
+    assert held(first, later, dump=source, before=first) == {}
+    undated = tmp_path / "gallery.dump"
+    source.rename(undated)
+    assert ("3", "y") not in held(first, later, dump=undated)
+
+
 def test_something_that_is_no_dump_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="no column ProductId"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from imgprep.cli.inputs import settings_of
-from imgprep.cli.output import ExitCode, show, show_ended
+from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.errors import ConfigError
 from imgprep.settings import Settings
 
@@ -45,7 +45,7 @@ def upload(options: Namespace) -> int:
         named = ", ".join(strays["key"].head(_NAMED)) + (", …" if len(strays) > _NAMED else "")
         more = "" if options.dry_run else " (--dry-run lists them)"
         said = f"{len(strays):,} objects in the folder are neither in the batch nor in the gallery, and stay{more}"
-        print(f"{said}: {named}", file=sys.stderr)
+        print(escaped(f"{said}: {named}"), file=sys.stderr)
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
 
 
@@ -112,7 +112,7 @@ def adopt(options: Namespace) -> int:
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
-    print(f"run folder: {run.folder}{f'; {run.note}' if run.note else ''}", file=sys.stderr)
+    print(escaped(f"run folder: {run.folder}{f'; {run.note}' if run.note else ''}"), file=sys.stderr)
     return show_ended([run], options.format)
 
 
