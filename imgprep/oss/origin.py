@@ -18,10 +18,12 @@ _log = logging.getLogger(__name__)
 
 #: States of a run whose task reads nothing any more; see docs/runs.md.
 OVER = frozenset({"success", "partial", "failed", "closed"})
+#: Seconds that the service is asked for its tasks.
+PATIENCE = 20.0
 
 
 def may_replace(
-    there: Stored, settings: Settings, runs: Path | None, *, replace: bool, clock: Clock, patience: float = 20.0
+    there: Stored, settings: Settings, runs: Path | None, *, replace: bool, clock: Clock, patience: float = PATIENCE
 ) -> None:
     """Return where the increment.meta in the folder may be replaced; raise where not.
 
@@ -44,7 +46,7 @@ def may_replace(
         With the remedy.
     """
     where = f"{settings.bucket}/{settings.prefix}{META_NAME}"
-    running, asked = _running(settings, clock, patience)
+    running, asked = running_task(settings, clock, patience)
     if running:
         raise ConfigError(
             f"{where}: batch task {running} is reading this folder; follow it to its end first, or use another path"
@@ -57,8 +59,8 @@ def may_replace(
         raise ConfigError(f"{where}: {whose}; finish what it is for, use another path, or say --replace (replace=True)")
 
 
-def _running(settings: Settings, clock: Clock, patience: float) -> tuple[str | None, bool]:
-    """(the id of a task that reads the folder now, whether the service could be asked)."""
+def running_task(settings: Settings, clock: Clock, patience: float = PATIENCE) -> tuple[str | None, bool]:
+    """Return the id of a task that reads the folder now, and whether the service could be asked."""
     if not settings.instance:
         return None, False
     try:

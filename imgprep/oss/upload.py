@@ -21,7 +21,7 @@ from imgprep.oss.journal import NAME as JOURNAL_NAME
 from imgprep.oss.journal import Journal
 from imgprep.oss.listing import Stored, head_all, list_folder
 from imgprep.oss.lock import only_one
-from imgprep.oss.origin import may_replace
+from imgprep.oss.origin import may_replace, running_task
 from imgprep.oss.put import Item, Sent
 from imgprep.oss.wanted import META_NAME, Decision, decide, wanted_items
 from imgprep.settings import Settings
@@ -148,7 +148,10 @@ def upload(
                 bar.update(sizes[sent.key])
             if decision.send and listed:
                 _look_again(bucket, settings.prefix, items, done)
-            done[meta_key] = _finish(bucket, meta_key, text, before, done, clock=clock, patience=patience)
+            reader = running_task(settings, clock)[0] if before is not None and not same_meta else None
+            done[meta_key] = _finish(
+                bucket, meta_key, text, before, done, reader=reader, clock=clock, patience=patience
+            )
             book.write(done[meta_key])
     return _log_frame(items, done, strays, (meta_key, len(text)))
 
@@ -216,12 +219,18 @@ def _finish(
     before: Stored | None,
     done: Mapping[str, Sent],
     *,
+    reader: str | None,
     clock: Clock,
     patience: float,
 ) -> Sent:
     bad = [sent for sent in done.values() if sent.outcome in ("failed", "changed")]
     if bad:
         said = f"not written: {len(bad):,} of {len(done):,} images are not there as planned; repeat the upload"
+        return Sent(key, "failed", "none", 0, 0.0, said)
+    if reader is not None:
+        said = (
+            f"not written: batch task {reader} began to read this folder meanwhile; follow it to its end, then repeat"
+        )
         return Sent(key, "failed", "none", 0, 0.0, said)
     return commit(bucket, key, text, before, clock=clock, patience=patience)
 

@@ -1,5 +1,6 @@
 """Submit and follow over real sockets: no task twice, no line lost, whatever happens to the answers."""
 
+import importlib
 import json
 import logging
 import os
@@ -313,6 +314,27 @@ def test_a_finished_runs_meta_is_replaced_without_a_question_and_a_running_ones_
     run.follow(progress=False, clock=here.clock)
     log = upload(other, None, here.settings, progress=False, runs=here.runs)
     assert log.iloc[-1]["outcome"] == "uploaded"
+
+
+def test_a_task_that_begins_while_an_upload_runs_keeps_its_meta(shop, tmp_path, monkeypatch):
+    here = shop(task_seconds=60)
+    here.submit()
+    here.server.clock.advance(120)
+    load_runs(here.runs)[0].follow(here.settings, progress=False, clock=here.clock)
+    module = importlib.import_module("imgprep.oss.upload")
+    original = module._look_again
+
+    def meanwhile(*arguments):
+        ImageSearch(here.settings).start_task()
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "_look_again", meanwhile)
+    other = make_batch(tmp_path / "other", 3, seed=5)
+    log = upload(other, None, here.settings, progress=False, runs=here.runs)
+    assert log["outcome"].tolist() == ["uploaded"] * 3 + ["failed"] and "began to read" in log.iloc[-1]["message"]
+    monkeypatch.undo()
+    here.server.clock.advance(120)
+    assert upload(other, None, here.settings, progress=False, runs=here.runs).iloc[-1]["outcome"] == "uploaded"
 
 
 def test_broken_run_folders_are_named_and_skipped(shop, caplog):
