@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +21,8 @@ from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
 from imgprep.errors import ConfigError
 from imgprep.frames import attach, detached
-from imgprep.images import inspect_images, prepare_images
+from imgprep.images import inspect_images, match_names, prepare_images
+from imgprep.images.listing import open_source
 from imgprep.meta import write_meta
 from imgprep.plan import BlastRadius, Plan, blast_radius, plan_batch
 from imgprep.reports import CauseTable
@@ -104,7 +104,7 @@ def build_batch(
     catalogue : pandas.DataFrame
         From `load_catalogue`.
     images : path
-        Folder of the photographs.
+        Folder or zip archive of the photographs.
     out : path
         The batch folder; made anew where it is one already, refused where it holds anything else.
     service : str
@@ -191,7 +191,7 @@ def build_batch(
     # A photograph without a copy is judged as it is: that is why its row is left out.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
-    findings = judge(facts, regions=regions, prepared=prepared)
+    findings = judge(facts, regions=regions, prepared=prepared, files=match_names(catalogue, images))
     loaded = catalogue.attrs.get("findings")
     if loaded is not None:  # a record that could not be read right is not sent either
         findings = attach(pd.concat([loaded, findings], ignore_index=True), ran=findings.attrs["ran"])
@@ -280,10 +280,11 @@ _TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded"
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Put every photograph that is there into `out` as it is; the log says so."""
     there = facts["exists"].fillna(False).astype(bool)
+    source = open_source(images)
     for name in facts.loc[there, "PicName"]:
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(images / name, target)
+        source.copy(source.find(name), target)
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(there),
         source_digest=facts["digest"],

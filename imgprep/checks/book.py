@@ -32,6 +32,7 @@ def check(
     service: str = "product",
     severity: Mapping[str, str] | None = None,
     limits: Mapping[str, float] | None = None,
+    files: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Ask every rule of every row, before anything is sent.
 
@@ -53,6 +54,9 @@ def check(
         Rule id → ``error``, ``warning``, ``info`` or ``off``, where the shop wants another than the rule's own.
     limits : mapping of str to number, optional
         Threshold → value; see `imgprep.checks.limits.DEFAULTS`.
+    files : pandas.DataFrame, optional
+        From `match_names`: where an image is not there, the file that its name nearly is becomes the fix, which
+        ``apply_fixes(…, files=files)`` puts in; and files that no row names are told.
 
     Returns
     -------
@@ -80,7 +84,13 @@ def check(
     kind = service_type(service)
     severities = severities_for(kind, severity)
     sheet = make_sheet(
-        catalogue, facts, regions=regions, prepared=prepared, service=kind, limits=limits_for(kind, limits)
+        catalogue,
+        facts,
+        regions=regions,
+        prepared=prepared,
+        service=kind,
+        limits=limits_for(kind, limits),
+        files=files,
     )
     found, ran = run_rules(sheet, RULES, severities)
     table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})

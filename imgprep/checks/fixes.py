@@ -9,7 +9,8 @@ import pandas as pd
 import polars as pl
 
 from imgprep.checks.book import RULES
-from imgprep.errors import CatalogueError
+from imgprep.checks.sheet import near_files
+from imgprep.errors import CatalogueError, ConfigError
 
 #: Column → dtype of the log of fixes.
 LOG_COLUMNS: dict[str, str] = {
@@ -23,8 +24,10 @@ LOG_COLUMNS: dict[str, str] = {
 }
 
 
-def apply_fixes(catalogue: pd.DataFrame, findings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply the fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``.
+def apply_fixes(
+    catalogue: pd.DataFrame, findings: pd.DataFrame, *, files: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply the fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``, the file that a name nearly is.
 
     Parameters
     ----------
@@ -32,6 +35,8 @@ def apply_fixes(catalogue: pd.DataFrame, findings: pd.DataFrame) -> tuple[pd.Dat
         The catalogue (fields as text) that was checked. It is not changed.
     findings : pandas.DataFrame
         From `check`, or those of them that shall be fixed; others than fixable ones are passed over.
+    files : pandas.DataFrame, optional
+        From `match_names`, as `check` had them.
 
     Returns
     -------
@@ -40,6 +45,11 @@ def apply_fixes(catalogue: pd.DataFrame, findings: pd.DataFrame) -> tuple[pd.Dat
     log : pandas.DataFrame
         One row per change: ``position`` (0 = first row), ``row``, ``line``, ``rule``, ``field``, ``before``,
         ``after``. `undo_fixes` takes it back.
+
+    Raises
+    ------
+    ConfigError
+        A fix is the name of a file, and `files` was not given.
 
     Examples
     --------
@@ -59,8 +69,18 @@ def apply_fixes(catalogue: pd.DataFrame, findings: pd.DataFrame) -> tuple[pd.Dat
         if rule.mend is None or rule.field not in fixed.columns or not len(chosen):
             continue
         positions = chosen.drop_duplicates().sort_values().to_numpy()
+        if rule.by_file and files is None:
+            raise ConfigError(
+                f"findings: {len(positions):,} fixes of {rule.id} are names of files; pass files=, as to check"
+            )
         before = fixed[rule.field].iloc[positions].astype("str")
-        mended = pl.from_pandas(before.reset_index(drop=True)).to_frame("text").select(rule.mend(pl.col("text")))
+        texts = pl.from_pandas(before.reset_index(drop=True)).to_frame("text")
+        if rule.by_file:
+            # By the name that was looked for: another rule may have changed it meanwhile.
+            asked = pl.from_pandas(catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True))
+            texts = texts.with_columns(asked.alias("PicName"))
+            texts = texts.join(near_files(files), on="PicName", how="left", maintain_order="left")
+        mended = texts.select(rule.mend(pl.col("text")))
         after = pd.Series(mended.to_series().to_list(), index=before.index, dtype="str")
         changed = ~((before == after) | (before.isna() & after.isna())).to_numpy()
         if not changed.any():

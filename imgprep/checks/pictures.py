@@ -7,12 +7,14 @@ import polars as pl
 from imgprep.checks.limits import EXTENSIONS, FORMATS
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
+from imgprep.checks.texts import QUOTE_CHARS
 from imgprep.findings import Basis, Severity
 
 #: Codes of ``problem`` with a rule of their own; any other is ``image-unreadable``.
 _OWN_RULE = ("missing", "empty", "outside_root")
 #: Pillow's name of the JPEG with several pictures that cameras and phones write.
 _MPO = "MPO"
+_EXAMPLES = 3
 
 
 def _promised() -> pl.Expr:
@@ -34,7 +36,31 @@ def _missing(sheet: Sheet) -> pl.Expr:
     return named & gone & (pl.col("i_problem").is_null() | ~pl.col("i_problem").is_in(["outside_root"]))
 
 
+def _nearest(text: pl.Expr) -> pl.Expr:
+    return pl.coalesce("f_file", text)
+
+
+def _unnamed(sheet: Sheet) -> tuple[int, str]:
+    """Say how many files no row means, and some of them."""
+    count = len(sheet.unnamed)
+    shown = ", ".join(f'"{name[:QUOTE_CHARS]}"' for name in sheet.unnamed[:_EXAMPLES])
+    more = ", …" if count > _EXAMPLES else ""
+    return count, f"{count:,} {'file is' if count == 1 else 'files are'} named by no row: {shown}{more}"
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="file-unnamed",
+        field="PicName",
+        severity=Severity.INFO,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="files that no row names are in the folder of images: they are not sent",
+        message="files are named by no row",
+        remedy="match them to products (imgprep match), or leave them",
+        needs="files",
+        tell=_unnamed,
+    ),
     Rule(
         id="image-missing",
         field="PicName",
@@ -47,6 +73,8 @@ RULES: tuple[Rule, ...] = (
         scope="add",
         needs="facts",
         test=_missing,
+        mend=_nearest,
+        by_file=True,
         refuses=True,
     ),
     Rule(
@@ -61,6 +89,8 @@ RULES: tuple[Rule, ...] = (
         scope="add",
         needs="facts",
         test=lambda sheet: pl.col("i_problem") == "outside_root",
+        mend=_nearest,
+        by_file=True,
     ),
     Rule(
         id="image-empty",

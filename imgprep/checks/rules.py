@@ -52,11 +52,16 @@ class Rule:
     scope : {"all", "add", "delete", "picture"}
         The rows it looks at; ``picture`` is ADD rows whose image exists.
     needs : str
-        ``"facts"`` or ``"regions"``: it cannot run without them.
+        ``"facts"``, ``"regions"`` or ``"files"``: it cannot run without them.
     value : str
         Column of the sheet to show as the value; the field by default.
+    tell : callable, optional
+        In place of `test`: sheet → how many, and a text of them: one finding of no row.
     mend : callable, optional
-        Expression (the field's text) → expression (the mended text); only for mechanical fixes.
+        Expression (the field's text) → expression (the mended text); only for mechanical fixes. It may look at
+        ``f_file``, the file that PicName nearly names: then `by_file`.
+    by_file : bool
+        Whether the fix is known only with the names of the files.
     refuses : bool
         Whether the service is expected to refuse such a line, rather than do something that nobody wants.
     by_service : mapping
@@ -76,9 +81,11 @@ class Rule:
     confirm: Callable[[Sheet], pl.Expr] | None = None
     find: Callable[[Sheet], pl.DataFrame] | None = None
     scope: Scope = "all"
-    needs: Literal["", "facts", "regions"] = ""
+    tell: Callable[[Sheet], tuple[int, str]] | None = None
+    needs: Literal["", "facts", "regions", "files"] = ""
     value: str = ""
     mend: Callable[[pl.Expr], pl.Expr] | None = None
+    by_file: bool = False
     refuses: bool = False
     by_service: Mapping[Service, Severity] = made(default_factory=dict)
 
@@ -121,11 +128,15 @@ def run_rules(
     for place, rule in enumerate(rules):
         why = "off" if severities[rule.id] == "off" else "" if rule in ready else f"no {rule.needs}"
         count = 0
-        if not why:
+        if not why and rule.tell is not None:
+            count, text = rule.tell(sheet)
+            if count:
+                parts.append(_note(rule, severities[rule.id], text, place))
+        elif not why:
             bad = _failing(rule, sheet, masks)
             count = bad.height
             if severities[rule.id] == Severity.INFO and count > sheet.limits["info_rows"]:
-                parts.append(_note(rule, count, place))
+                parts.append(_note(rule, Severity.INFO.value, f"{count:,} rows: {rule.what}", place))
             elif count:
                 parts.append(_findings(rule, sheet, bad, severities[rule.id], place))
         ran.append(
@@ -143,14 +154,14 @@ _SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def _note(rule: Rule, count: int, place: int) -> pl.DataFrame:
-    """One finding, of no row, in place of thousands that only inform."""
+def _note(rule: Rule, severity: str, message: str, place: int) -> pl.DataFrame:
+    """One finding, of no row: of files, or in place of thousands that only inform."""
     texts = {
         "rule": rule.id,
-        "severity": Severity.INFO.value,
+        "severity": severity,
         "basis": rule.basis.value,
         "field": rule.field or None,
-        "message": f"{count:,} rows: {rule.what}",
+        "message": message,
         "fix": rule.remedy.replace("{{", "{").replace("}}", "}"),
     }
     row = {name: texts.get(name) for name in _SCHEMA} | {"fixable": False}
@@ -202,11 +213,19 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
             (pl.col("i_width").cast(pl.String) + " × " + pl.col("i_height").cast(pl.String)).alias("size"),
             pl.when(pl.col("i_exists").is_null())
             .then(pl.lit("is not among the images that were looked at"))
-            .otherwise(pl.lit("is not there"))
+            .otherwise(pl.concat_str(pl.lit("is not there"), _nearly()))
             .alias("absent"),
             pl.coalesce("i_detail", "i_problem", pl.lit("it does not decode")).alias("why"),
         ]
     return columns
+
+
+def _nearly() -> pl.Expr:
+    """Say which file is there instead, and in what its name differs."""
+    quoted, others = cut(pl.col("f_file"), QUOTE_CHARS), cut(pl.col("f_others"), 2 * QUOTE_CHARS)
+    one = pl.concat_str(pl.lit(', but "'), quoted, pl.lit('" is, which differs in '), "f_how")
+    several = pl.concat_str(pl.lit("; it may be "), others)
+    return pl.when(pl.col("f_file").is_not_null()).then(one).otherwise(several).fill_null("")
 
 
 def _findings(rule: Rule, sheet: Sheet, bad: pl.DataFrame, severity: str, place: int) -> pl.DataFrame:

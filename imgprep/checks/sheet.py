@@ -86,6 +86,8 @@ class Sheet:
         Scope of a rule → mask, None for all rows.
     counts : mapping
         Scope of a rule → number of rows.
+    unnamed : tuple of str
+        The files that no row means.
     """
 
     rows: pl.DataFrame
@@ -96,6 +98,7 @@ class Sheet:
     given: frozenset[str]
     scopes: Mapping[str, pl.Expr | None]
     counts: Mapping[str, int]
+    unnamed: tuple[str, ...] = ()
 
     def has(self, need: str) -> bool:
         """Tell whether `need` was given (the empty need always is)."""
@@ -110,10 +113,14 @@ def make_sheet(
     prepared: pd.DataFrame | None,
     service: Service,
     limits: Mapping[str, float],
+    files: pd.DataFrame | None = None,
 ) -> Sheet:
     """Return the sheet of `catalogue`; see `check` for the parameters."""
     rows = sheet_rows(catalogue, facts, regions=regions, prepared=prepared)
-    given = {name for name, value in (("facts", facts), ("regions", regions)) if value is not None}
+    rows = rows.join(near_files(files), on="PicName", how="left", maintain_order="left")
+    unnamed = () if files is None else tuple(files.loc[files["how"] == "unnamed", "file"])
+    tables = {"facts": facts, "regions": regions, "files": files}
+    given = {name for name, value in tables.items() if value is not None}
     add = pl.col("op") == Operation.ADD.value
     scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
     if facts is not None:
@@ -125,7 +132,22 @@ def make_sheet(
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
-    return Sheet(rows, service, limits, odd, repeated, frozenset(given), scopes, counts)
+    return Sheet(rows, service, limits, odd, repeated, frozenset(given), scopes, counts, unnamed)
+
+
+def near_files(files: pd.DataFrame | None) -> pl.DataFrame:
+    """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row a name.
+
+    Parameters
+    ----------
+    files : pandas.DataFrame, optional
+        From `match_names`.
+    """
+    names = {"PicName": "PicName", "file": "f_file", "how": "f_how", "others": "f_others"}
+    if files is None:
+        return pl.DataFrame(schema=dict.fromkeys(names.values(), pl.String))
+    table = to_polars(files, list(names)).select(pl.col(name).cast(pl.String).alias(to) for name, to in names.items())
+    return table.filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
 
 
 def sheet_rows(

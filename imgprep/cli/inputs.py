@@ -32,6 +32,31 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     return settings, load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
 
 
+def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
+    """Return the catalogue with the files that its names nearly are; each change is a finding that informs."""
+    from imgprep.findings import Basis, Severity, findings_frame
+    from imgprep.frames import attach
+    from imgprep.images import match_names, use_files
+
+    fixed, log = use_files(catalogue, match_names(catalogue, images))
+    told = findings_frame(
+        {
+            "rule": change["rule"],
+            "severity": Severity.INFO,
+            "basis": Basis.UNKNOWN,
+            "row": change["row"],
+            "ProductId": fixed["ProductId"].iloc[change["position"]] if "ProductId" in fixed.columns else None,
+            "PicName": change["after"],
+            "field": "PicName",
+            "value": change["before"],
+            "message": f'"{change["before"]}" is taken for the file "{change["after"]}"',
+        }
+        for change in log.to_dict("records")
+    )
+    earlier = catalogue.attrs.get("findings")
+    return attach(fixed, findings=told if earlier is None else pd.concat([earlier, told], ignore_index=True))
+
+
 def cache_of(settings: Settings) -> Path | None:
     """Return where the project keeps facts of images; None outside a project."""
     return settings.work / "cache" / "facts" if settings.work.is_dir() else None

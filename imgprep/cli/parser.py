@@ -62,16 +62,26 @@ def make_parser() -> argparse.ArgumentParser:
     init = command("init")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
 
-    check = command("check", catalogue)
-    check.add_argument("--images", type=Path, metavar="DIR", help="folder of the photographs; without it only rows")
+    naming = argparse.ArgumentParser(add_help=False)
+    naming.add_argument(
+        "--near-names",
+        action="store_true",
+        help="take the file that a PicName nearly names: case, Unicode form, slashes, extension, folder",
+    )
+    photographs = "folder or zip archive of the photographs"
+
+    check = command("check", catalogue, naming)
+    check.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs}; without it only rows")
     check.add_argument("--regions", type=Path, metavar="DB", help="region store")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
     fetch = command("fetch", catalogue)
-    fetch.add_argument("--into", type=Path, required=True, metavar="DIR")
+    fetch.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="folder of the files; what is there stays"
+    )
 
     match = command("match", catalogue)
-    match.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder or archive of photographs")
+    match.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
     match.add_argument(
         "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
     )
@@ -79,13 +89,13 @@ def make_parser() -> argparse.ArgumentParser:
     match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; what a person decided in it stays")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
 
-    prepare = command("prepare", catalogue)
-    prepare.add_argument("--images", type=Path, required=True, metavar="DIR")
-    prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    prepare = command("prepare", catalogue, naming)
+    prepare.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
+    prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
 
-    build = command("build", catalogue)
-    build.add_argument("--images", type=Path, required=True, metavar="DIR")
+    build = command("build", catalogue, naming)
+    build.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
     build.add_argument("--regions", type=Path, metavar="DB", help="region store")
     build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")

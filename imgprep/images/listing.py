@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -93,6 +94,10 @@ class Folder:
         except OSError as error:
             raise Unfit(Problem.UNREADABLE, _said(error)) from None
 
+    def copy(self, found: Found, target: Path) -> None:
+        """Write a file to `target` as it is, however large."""
+        shutil.copyfile(found.path, target)
+
     def names(self) -> Iterator[str]:
         """Yield the name of every file, folder by folder, hidden ones left out."""
         for folder, folders, files in os.walk(self.root):
@@ -129,6 +134,10 @@ class Archive:
         except Exception as error:  # noqa: BLE001
             raise Unfit(Problem.UNREADABLE, f"in the archive: {_said(error)}") from None
 
+    def copy(self, found: Found, target: Path) -> None:
+        """Write a member to `target` as it is."""
+        target.write_bytes(self.read(found))
+
     def names(self) -> Iterator[str]:
         """Yield the name of every member, hidden ones left out."""
         for name in sorted(self._members):
@@ -136,7 +145,7 @@ class Archive:
                 yield name
 
 
-def open_source(root: str | os.PathLike[str]) -> Source:
+def open_source(root: str | os.PathLike[str]) -> Folder | Archive:
     """Return the folder or zip archive at `root`.
 
     Raises

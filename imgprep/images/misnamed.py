@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,6 +49,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
     See Also
     --------
     use_files : put these names into the catalogue.
+    imgprep.check : with ``files=``, says them as findings with a fix.
 
     Examples
     --------
@@ -61,10 +63,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
         raise ConfigError("catalogue: there is no PicName column; load it with load_catalogue")
     files = list_names(root)
     there = set(files)
-    ladder = [_Step(how, key) for how, key in _LADDER.items()]
-    for step in ladder:
-        for file in files:
-            step.files[step.key(file)].append(file)
+    ladder = [_Step(how, key, files) for how, key in _LADDER.items()]
     rows: list[tuple[Any, ...]] = []
     meant: set[str] = set()
     for name in pd.unique(catalogue["PicName"].dropna().astype(str)):
@@ -129,7 +128,14 @@ class _Step:
 
     how: str
     key: Callable[[str], str]
-    files: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    names: list[str]
+
+    @functools.cached_property
+    def files(self) -> dict[str, list[str]]:  # made only where a name needs it
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for name in self.names:
+            found[self.key(name)].append(name)
+        return found
 
 
 def _climb(name: str, ladder: list[_Step]) -> tuple[str, list[str]]:

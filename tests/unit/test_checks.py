@@ -177,6 +177,7 @@ def test_rows_that_disturb_each_other_are_found_and_rows_of_another_product_are_
 
 def test_every_rule_has_a_case_here():
     elsewhere = {"region-outside", "region-stale", "region-unverified", "region-order-suspect", "image-placeholder"}
+    elsewhere.add("file-unnamed")
     assert {rule.id for rule in RULES} == {*ROW_CASES, *PICTURE_CASES, *BATCH_CASES, *elsewhere}
 
 

@@ -6,9 +6,9 @@ import zipfile
 import pandas as pd
 import pytest
 
-from imgprep.checks import undo_fixes
+from imgprep.checks import apply_fixes, check, undo_fixes
 from imgprep.errors import ConfigError
-from imgprep.images import match_names, use_files
+from imgprep.images import inspect_images, match_names, use_files
 
 
 @pytest.fixture
@@ -69,3 +69,34 @@ def test_a_wrong_call_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match="neither a folder"):
         match_names(pd.DataFrame({"PicName": []}), tmp_path / "none")
     assert match_names(pd.DataFrame({"PicName": []}, dtype="str"), tmp_path).empty
+
+
+def test_a_missing_image_is_offered_the_file_that_its_name_nearly_is(root):
+    names = ["a.jpg", "red dress.jpg", "twin.jpg", "nowhere.jpg", "/alone.jpg", "../x/b.png"]
+    catalogue = pd.DataFrame({"row": range(1, 7), "ProductId": [*"123456"], "PicName": names, "CustomContent": "k:v"})
+    facts, files = inspect_images(catalogue, root, tier="stat", progress=False), match_names(catalogue, root)
+    found = check(catalogue, facts, files=files)
+    missing = found[found["rule"].isin(["image-missing", "image-outside-root"])].set_index("PicName")
+    assert missing.loc["red dress.jpg", "fix"] == 'write "Red Dress.JPG"'
+    assert 'but "Red Dress.JPG" is, which differs in case' in missing.loc["red dress.jpg", "message"]
+    assert "x/twin.jpg | y/twin.jpg" in missing.loc["twin.jpg", "message"]
+    assert missing.index[missing["fixable"]].tolist() == ["red dress.jpg", "/alone.jpg", "../x/b.png"]
+    assert missing.index[~missing["fixable"]].tolist() == ["twin.jpg", "nowhere.jpg"]
+    fixed, log = apply_fixes(catalogue, found, files=files)
+    assert fixed["PicName"].tolist() == ["a.jpg", "Red Dress.JPG", "twin.jpg", "nowhere.jpg", "alone.jpg", "deep/b.png"]
+    assert undo_fixes(fixed, log)["PicName"].tolist() == names
+    with pytest.raises(ConfigError, match="pass files="):
+        apply_fixes(catalogue, found)
+
+
+def test_files_that_no_row_names_are_told_once(root):
+    catalogue = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"]})
+    found = check(catalogue, files=match_names(catalogue, root)).set_index("rule")
+    told = found.loc["file-unnamed"]
+    assert told["severity"] == "info" and pd.isna(told["row"])
+    assert told["message"].startswith('7 files are named by no row: "Red Dress.JPG", ') and told["message"].endswith(
+        "…"
+    )
+    ran = check(catalogue).attrs["ran"].set_index("rule")
+    assert ran.loc["file-unnamed", "why"] == "no files"
+    assert "file-unnamed" not in set(check(catalogue, files=match_names(catalogue, root).head(1))["rule"])

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -261,3 +263,28 @@ def test_help_names_every_command():
     assert all(f"    {name}" in done.stdout for name in commands)
     root = Path(__file__).parents[2]
     assert (root / "imgprep" / "cli" / "__main__.py").exists()
+
+
+def test_names_that_nearly_fit_are_offered_and_taken_on_demand_from_a_folder_and_a_zip(imgprep, shop, tmp_path):
+    catalogue, photos, columns = shop
+    (photos / "p2.jpg").rename(photos / "P2.JPEG")
+    Image.new("RGB", (300, 200)).save(photos / "extra.jpg")
+    words = ("--images", photos, "--columns", columns)
+    found = {row["rule"]: row for row in imgprep("check", catalogue, *words, code=1, json_out=True)}
+    told = imgprep("check", catalogue, *words, code=1)
+    assert 'write "P2.JPEG"' in told
+    assert "2 files are named by no row" not in told and '1 file is named by no row: "extra.jpg"' in told
+    assert found["file-unnamed"]["severity"] == "info"
+
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    for number, images in enumerate((photos, archive)):
+        words = ("build", catalogue, "--images", images, "--columns", columns, "--near-names")
+        for option in ((), ("--keep-refused",)):
+            batch = tmp_path / f"batch{number}{len(option)}"
+            imgprep(*words, "--out", batch, *option, code=1)
+            lines = [json.loads(line) for line in (batch / META).read_text(encoding="utf-8").splitlines()]
+            assert [line["PicName"] for line in lines][:2] == ["p1.jpg", "P2.JPEG"]
+            assert (batch / "images" / "P2.JPEG").read_bytes() == (photos / "P2.JPEG").read_bytes()
+    findings = pd.read_parquet(batch / "findings.parquet").set_index("rule")
+    assert findings.loc["file-name-extension", ["value", "PicName"]].tolist() == ["p2.jpg", "P2.JPEG"]
+    imgprep("build", catalogue, "--images", catalogue, "--columns", columns, "--out", tmp_path / "no", code=2)

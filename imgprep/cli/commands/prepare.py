@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
 from imgprep.cli.output import ExitCode, show
 from imgprep.frames import detached
 from imgprep.settings import PROJECT_FILE
@@ -28,10 +28,12 @@ def check(options: Namespace) -> int:
     """Check every row, and every image, against the service's rules."""
     from imgprep.checks import check as check_rows
     from imgprep.checks import summary
-    from imgprep.images import inspect_images
+    from imgprep.images import inspect_images, match_names
 
     settings, catalogue = catalogue_of(options)
     images = options.images or settings.images
+    if images and options.near_names:
+        catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     findings = check_rows(
         catalogue,
@@ -40,6 +42,7 @@ def check(options: Namespace) -> int:
         service=settings.service,
         severity=settings.severity,
         limits=settings.limits,
+        files=match_names(catalogue, images) if images else None,
     )
     findings = pd.concat([catalogue.attrs["findings"], findings], ignore_index=True)
     show(summary(findings) if options.summary else findings, options.format)
@@ -85,6 +88,8 @@ def prepare(options: Namespace) -> int:
     from imgprep.images import inspect_images, prepare_images
 
     settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
     log = prepare_images(facts, options.images, options.out, dry_run=options.dry_run, service=settings.service)
     show(log, options.format)
@@ -96,6 +101,8 @@ def build(options: Namespace) -> int:
     from imgprep.build import build_batch
 
     settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
     built = build_batch(
         catalogue,
         options.images,
