@@ -14,6 +14,7 @@ COLLAPSE_LOSS = 0.3
 
 #: What is counted whole; a collapse of one of them stops a plan.
 TOTALS = ("rows", "products", "images")
+GONE = "products gone"
 COLLAPSED = "collapsed"
 #: A column whose filled share moves less than this is the same.
 _STEADY = 0.05
@@ -50,7 +51,8 @@ def compare_exports(
         filled cells, NA where it is not there), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there
         was none; of a column it is its filled *share* that changed), ``verdict``: ``same``, ``changed``, ``new``,
         ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
-        `collapse`), ``collapsed`` (rows, products or images that did).
+        `collapse`), ``collapsed`` (rows, products or images that did, and products gone that are more than this share
+        of the last export's: as many new ones do not make up for them, they may be the same under other ids).
 
     Raises
     ------
@@ -72,7 +74,11 @@ def compare_exports(
     then, now = _texts(last), _texts(this)
     table = pl.concat([_totals(then, now), _columns(then, now), _categories(then, now, column)])
     table = table.with_columns(_change(then.height, now.height).alias("change"))
-    return to_pandas(table.with_columns(_verdict(collapse).alias("verdict")).select(_SCHEMA.keys()))
+    table = table.with_columns(_verdict(collapse).alias("verdict"))
+    products = pl.col("last").filter(pl.col("what") == "products").first()
+    lost = (pl.col("what") == GONE) & (pl.col("last") > collapse * products)
+    table = table.with_columns(verdict=pl.when(lost).then(pl.lit(COLLAPSED)).otherwise("verdict"))
+    return to_pandas(table.select(_SCHEMA.keys()))
 
 
 def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:
@@ -101,11 +107,14 @@ def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) ->
     rows = int(drift.loc[drift["what"] == "rows", "this"].iloc[0])
     if confirm_rows == rows:
         return
-    told = "; ".join(f"{row.what} {row.last:,} → {row.this:,} ({row.change:+.0%})" for row in fallen.itertuples())
+    told = "; ".join(
+        f"{last:,} {what}" if what == GONE else f"{what} {last:,} → {this:,} ({change:+.0%})"
+        for what, last, this, change in zip(*(fallen[name] for name in ("what", "last", "this", "change")), strict=True)
+    )
     said = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
     raise ConfigError(
         f"the export collapsed against the last one: {told}{said}. Look whether it is whole; "
-        f"if it is meant, confirm its number of rows: {rows}"
+        f"if it is meant, or another export than the last, confirm its number of rows: {rows}"
     )
 
 
@@ -129,7 +138,7 @@ def _totals(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
         was, is_ = (table.select(field).drop_nulls().unique() for table in (then, now))
         counted.append((what, was.height, is_.height))
         if what == "products":
-            moved.append(("products gone", was.join(is_, on=field, how="anti").height, 0))
+            moved.append((GONE, was.join(is_, on=field, how="anti").height, 0))
             moved.append(("products new", 0, is_.join(was, on=field, how="anti").height))
     counted += moved
     return _frame([(what, None, last, this) for what, last, this in counted])

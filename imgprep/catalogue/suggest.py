@@ -101,6 +101,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "productname",
         "producttitle",
         "titel",
+        "bezeichnung",
         "名称",
         "商品名称",
         "标题",

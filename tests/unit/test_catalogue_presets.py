@@ -10,6 +10,7 @@ from exports_made import CDN, GOOGLE, MAGENTO, WOO, delimited, load, pairs, said
 from imgprep.catalogue import load_catalogue
 from imgprep.catalogue.presets import PRESETS
 from imgprep.errors import CatalogueError
+from imgprep.plan import plan_batch
 
 EXPORTS = Path(__file__).parents[2].parent / "shared" / "data" / "exports"
 
@@ -254,6 +255,28 @@ def test_a_plain_table_takes_a_key_that_merges_no_products_or_says_that_there_is
     assert "'sku' stands on different products" in catalogue.attrs["preset"]["why"]
     alone = load(tmp_path, text.replace("code", "weight"))
     assert said(alone, "product-key-unsure")["severity"].tolist() == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("text", "such"),
+    [
+        ("sku,title,image\nX,Mug,a.jpg\nY,Hat,c.jpg\nX,Cup,b.jpg\nY,hat ,d.jpg\n", "'Mug' and 'Cup'"),
+        (
+            "SKU,Name,Visibility in catalog,Images\nX,Mug,visible,a.jpg\nY,Hat,visible,c.jpg\nX,Mug,visible,b.jpg\n",
+            "'record 1' and 'record 3'",
+        ),
+    ],
+    ids=["plain", "woocommerce"],
+)
+def test_records_that_a_key_would_merge_are_errors_and_no_others(tmp_path, text, such):
+    catalogue = load(tmp_path, text)
+    found = said(catalogue, "product-key-shared")
+    assert found["row"].tolist() == [1, 3] and set(found["severity"]) == {"error"}
+    assert f"stands on 2 products, such as {such}" in found["message"].iloc[0]
+    sent = set(plan_batch(catalogue.assign(CustomContent="k:v")).batch["PicName"])
+    assert "c.jpg" in sent and not sent & {"a.jpg", "b.jpg"}
+    key = catalogue.attrs["preset"]["columns"]["ProductId"]
+    assert not len(said(load(tmp_path, text, columns={"ProductId": key}), "product-key-shared"))
 
 
 def test_no_doubt_is_told_of_a_product_id_that_the_map_names(tmp_path):

@@ -50,9 +50,18 @@ def test_a_column_that_is_as_full_as_it_was_has_not_changed_because_rows_went():
 
 def test_products_that_came_and_went_are_counted_though_their_number_is_the_same():
     this = export(10)
-    this["ProductId"] = [f"P{n}" for n in range(4, 14)]
+    this["ProductId"] = [f"P{n}" for n in range(3, 13)]
     drift = compare_exports(export(10), this).set_index("what")
-    assert drift.loc["products gone", "last"] == 4 and drift.loc["products new", "this"] == 4
+    assert drift.loc["products gone", "last"] == 3 and drift.loc["products new", "this"] == 3
+    assert drift.loc["products gone", "verdict"] == "changed"
+
+
+def test_ids_that_a_spreadsheet_rewrote_are_a_collapse_though_as_many_products_came_as_went():
+    last, this = export(10), export(10)
+    this["ProductId"] = [f"{at}.0" for at in range(10)]
+    with pytest.raises(ConfigError, match=r"the last one: 10 products gone\. .*confirm its number of rows: 10"):
+        require_no_collapse(compare_exports(last, this))
+    require_no_collapse(compare_exports(last, this), confirm_rows=10)
 
 
 def test_exports_without_rows_or_columns_are_compared_too():

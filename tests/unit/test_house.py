@@ -26,7 +26,7 @@ LAYERS = [
         "annotated",
         "export",
         "story",
-        "wayback",
+        "undoing",
         "project",
         "tallies",
         "charts",

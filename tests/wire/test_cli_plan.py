@@ -48,3 +48,19 @@ def test_a_collapse_and_a_loss_are_confirmed_and_a_run_is_taken_back(imgprep, sh
     imgprep("undo", newest, "--images", first / "images", "--out", back)
     assert [(line["OperationType"], line["PicName"]) for line in lines_of(back)] == [("ADD", "p2.jpg")]
     assert (back / "images" / "p2.jpg").read_bytes() == (first / "images" / "p2.jpg").read_bytes()
+
+
+def test_a_small_export_beside_a_large_one_of_the_same_gallery_is_no_collapse(imgprep, shop, tmp_path):  # noqa: F811
+    catalogue, photos, columns = shop
+    runs, small = tmp_path / "runs", tmp_path / "small.csv"
+    small.write_text(COLLAPSED.replace("001", "900"), encoding="utf-8")
+    # The first time nothing tells that it is another export; its rows are typed once.
+    for export, more in ((small, ()), (catalogue, ("--confirm-rows", 3))):
+        batch = tmp_path / export.stem
+        words = ("build", export, "--images", photos, "--columns", columns, "--out", batch, "--known", runs)
+        imgprep(*(words if runs.exists() else words[:-2]), *more, code=0 if export == small else 1)
+        imgprep("upload", batch, "--replace")
+        imgprep("submit", batch, "--runs", runs)
+    words = ("build", small, "--images", photos, "--columns", columns, "--known", runs)
+    imgprep(*words, "--out", tmp_path / "again")
+    assert lines_of(tmp_path / "again") == []

@@ -14,7 +14,7 @@ from imgprep.oss import upload
 from imgprep.plan import plan_batch
 from imgprep.runs import gallery_state, load_runs, submit
 from imgprep.sandbox import Sandbox
-from imgprep.wayback import build_undo, undo
+from imgprep.undoing import build_undo, undo
 from tests.wire.shipping import FakeClock
 
 WEEK = 7 * 86_400

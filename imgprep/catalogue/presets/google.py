@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_of
+from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_notes, key_of
 from imgprep.catalogue.raw import Raw
 from imgprep.errors import CatalogueError
 
@@ -21,14 +21,17 @@ def _shape(raw: Raw) -> Shape:
     if image is None:
         raise CatalogueError('preset "google": the feed has no "image_link"; use preset="plain"')
     # link and title may differ between variants of one id only by mistake: two products.
-    key, why, _ = key_of(raw.table, [find(names, "id"), find(names, "link")], find(names, "link"))
+    link = find(names, "link")
+    chosen = key_of(raw.table, [find(names, "id"), link], link)
+    key, why, _ = chosen
     more = find(names, "additional_image_link")
     columns = {
         "PicName": [image, *([more] if more else [])],
         **({"ProductId": key} if key else {}),
         **content(find(names, "title"), find(names, "price")),
     }
-    return Shape(raw.table, raw.rows, columns, {"ProductId": why}, grouped=True)
+    notes = key_notes(raw.table, raw.rows, chosen, link)
+    return Shape(raw.table, raw.rows, columns, {"ProductId": why}, grouped=True, notes=notes)
 
 
 GOOGLE = Preset("google", _looks, _shape)

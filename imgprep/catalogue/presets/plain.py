@@ -7,8 +7,8 @@ import re
 import pandas as pd
 import pyarrow as pa
 
-from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_of
-from imgprep.catalogue.raw import Raw, note
+from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_notes, key_of
+from imgprep.catalogue.raw import Raw
 from imgprep.catalogue.suggest import LOOKED_AT, plain_name, suggest_columns
 from imgprep.fields import FIELD_NAMES
 
@@ -40,22 +40,30 @@ def _plain(raw: Raw) -> Shape:
         columns["PicName"] = image_names
     ids = suggested[(suggested["field"] == "ProductId") & (suggested["score"] >= 0.35)]["column"].tolist()
     title = find(
-        table.column_names, "title", "name", "product name", "product title", "titel", "标题", "商品名称", "名称"
+        table.column_names,
+        "title",
+        "name",
+        "product name",
+        "product title",
+        "titel",
+        "bezeichnung",
+        "标题",
+        "商品名称",
+        "名称",
     )
-    key, why, sure = key_of(table, [name for name in ids if name not in image_names], title)
-    notes = []
+    chosen = key_of(table, [name for name in ids if name not in image_names], title)
+    key, why, _ = chosen
     if key:
         columns["ProductId"] = key
-        if not sure:
-            fix = "say which column is the key: columns={'ProductId': …}"
-            notes.append(note("product-key-unsure", why, fix, field="ProductId", value=key))
     for name in ("OperationType", "Region", "Crop"):
         if name in table.column_names:
             columns[name] = name
     price = find(table.column_names, "price", "regular price", "preis", "价格")
     columns = {**columns, **content(title, price)}
     where = f"images are in {', '.join(map(repr, image_names))}" if image_names else "no column holds images"
-    return Shape(table, raw.rows, columns, {"ProductId": why, "PicName": where}, notes=notes)
+    return Shape(
+        table, raw.rows, columns, {"ProductId": why, "PicName": where}, notes=key_notes(table, raw.rows, chosen, title)
+    )
 
 
 def _family(names: list[str]) -> list[str]:

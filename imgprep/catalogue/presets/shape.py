@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from imgprep.catalogue.raw import Raw
+from imgprep.catalogue.raw import Raw, note
 from imgprep.catalogue.suggest import plain_name
+from imgprep.findings import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def key_of(table: pa.Table, candidates: Iterable[str | None], identity: str | No
         missing = frame[name].null_count()
         merged = 0
         if identity is not None and identity != name:
-            pairs = frame.drop_nulls().unique()
+            pairs = frame.drop_nulls().with_columns(_alike(identity)).unique()
             merged = pairs.height - pairs[name].n_unique()
         if not missing and not merged and frame.height:
             return (
@@ -121,3 +122,49 @@ def key_of(table: pa.Table, candidates: Iterable[str | None], identity: str | No
         return None, "no column looks like a product's key", False
     best = min(faulty, key=lambda fault: fault[:2])[2]
     return best, "; ".join([*said, f"{best!r} is taken as the product's key all the same"]), False
+
+
+def key_notes(table: pa.Table, rows: pa.Array, chosen: tuple[str | None, str, bool], identity: str | None) -> list[Any]:
+    """Return findings on a key that `key_of` chose for want of a better one: the doubt, and the records it would merge.
+
+    Those are errors: no two products become one because an export has no key. Who says in a column map that the key is
+    the right one takes the doubt away, and the errors with it.
+    """
+    key, why, sure = chosen
+    if sure:
+        return []
+    fix = "say which column is the key: columns={'ProductId': …}"
+    notes = [note("product-key-unsure", why, fix, field="ProductId", value=key)]
+    if key is None or identity is None or identity == key:
+        return notes
+    frame = pl.DataFrame(
+        {"key": pl.Series(table[key]), "name": pl.Series(table[identity]), "row": pl.Series(rows)}
+    ).with_columns(_alike("name").alias("_name"))
+    shared = frame.with_columns(pl.col("_name").drop_nulls().n_unique().over("key").alias("products")).filter(
+        pl.col("key").is_not_null() & (pl.col("products") > 1)
+    )
+    names = {
+        value: list(told)
+        for value, told in shared.group_by("key")
+        .agg(pl.col("name").drop_nulls().unique(maintain_order=True).head(2))
+        .iter_rows()
+    }
+    for value, row, products in shared.select("key", "row", "products").iter_rows():
+        told = " and ".join(repr(name) for name in names[value])
+        notes.append(
+            note(
+                "product-key-shared",
+                f"{key!r} {value!r} stands on {products:,} products, such as {told}; as one they would be lost",
+                f"give each its own in the export, or say that it is right: columns={{'ProductId': {key!r}}}",
+                severity=Severity.ERROR,
+                row=row,
+                field="ProductId",
+                value=value,
+            )
+        )
+    return notes
+
+
+def _alike(name: str) -> pl.Expr:
+    """A name without what may differ between two spellings of it."""
+    return pl.col(name).str.strip_chars().str.to_lowercase().str.replace_all(r"\s+", " ")

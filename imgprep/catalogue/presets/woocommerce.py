@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_of
-from imgprep.catalogue.raw import Raw
+from imgprep.catalogue.presets.shape import Preset, Shape, content, find, key_notes, key_of
+from imgprep.catalogue.raw import TEXT, Raw
 from imgprep.errors import CatalogueError
 
 # Source: WooCommerce documentation, "Product CSV Import Schema".
 #: What a variation has from its product where its own cell is empty.
 INHERITED = ("Name", "Short description", "Description", "Categories", "Tags", "Brands", "Regular price", "Sale price")
+
+#: Not a column of the export: what tells its products apart.
+_RECORD = "(record)"
 
 
 def _looks(raw: Raw) -> str | None:
@@ -29,12 +32,17 @@ def _shape(raw: Raw) -> Shape:
     if parent is not None and (sku or number):
         table = _inherited(table, parent, sku, number)
     name = find(names, "Name")
-    key, why, _ = key_of(table, [sku, number, name], number or name)
+    # Every record is a product, so that a key may stand on one record only: names, above all, repeat.
+    record = pl.Series(raw.rows).cast(pl.String)
+    told = table.append_column(_RECORD, ("record " + record).to_arrow().cast(TEXT))
+    chosen = key_of(told, [sku, number, name], _RECORD)
+    key, why, _ = chosen
     price = find(names, "Regular price", "Price")
     columns = {"PicName": images, **({"ProductId": key} if key else {}), **content(name, price)}
     if parent is not None and table[parent].null_count < table.num_rows:
         why += "; variations stay products of their own, with what they have from their Parent"
-    return Shape(table, raw.rows, columns, {"ProductId": why}, grouped=True)
+    notes = key_notes(told, raw.rows, chosen, _RECORD)
+    return Shape(table, raw.rows, columns, {"ProductId": why}, grouped=True, notes=notes)
 
 
 def _inherited(table: object, parent: str, sku: str | None, number: str | None) -> object:

@@ -60,7 +60,7 @@ def retry(options: Namespace) -> int:
 def undo(options: Namespace) -> int:
     """Make the batch that takes a run back."""
     from imgprep.runs import open_run
-    from imgprep.wayback import build_undo
+    from imgprep.undoing import build_undo
 
     run = open_run(options.run_folder)
     built = build_undo(run, options.images, options.out, later=options.later, confirm=options.confirm)

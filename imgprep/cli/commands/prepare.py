@@ -117,7 +117,7 @@ def build(options: Namespace) -> int:
         limits=settings.limits,
         sources=[options.catalogue],
         cache=cache_of(settings),
-        last=last_of(options, settings),
+        last=last_of(options, settings, catalogue),
         confirm_rows=options.confirm_rows,
         instance=settings.instance,
         confirm=options.confirm,
