@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgprep.catalogue.documents import counted
+from imgprep.catalogue.extent import MAX_CELLS, column_number, span, worksheets
 from imgprep.catalogue.raw import Raw, distinct_names, note, text_array
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
@@ -31,6 +32,12 @@ def read_excel(path: Path) -> Raw:
     """
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
+    cells_at_most = span(path)
+    if cells_at_most > MAX_CELLS:
+        raise CatalogueError(
+            f"{path.name}: a sheet reaches over {cells_at_most:,} cells, gaps included; at most {MAX_CELLS:,} are "
+            "read. Delete the stray cells far from the table (Ctrl+End leads to them), or export it as CSV"
+        )
     try:
         book = calamine.CalamineWorkbook.from_path(str(path))
         visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible == calamine.SheetVisibleEnum.Visible]
@@ -137,10 +144,7 @@ def _error_cells(path: Path, index: int) -> dict[tuple[int, int], str]:
     """Position (line, column; from 0) of every error cell such as #NAME?, which the reader gives as empty."""
     try:
         with zipfile.ZipFile(path) as archive:
-            sheets = sorted(
-                (item for item in archive.infolist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", item.filename)),
-                key=lambda item: int(re.sub(r"\D", "", item.filename)),
-            )
+            sheets = worksheets(archive)
             if index >= len(sheets) or sheets[index].file_size > _SEARCHED_BYTES:
                 return {}
             xml = archive.read(sheets[index])
@@ -149,12 +153,5 @@ def _error_cells(path: Path, index: int) -> dict[tuple[int, int], str]:
     if b't="e"' not in xml:
         return {}
     return {
-        (int(line) - 1, _column(letters.decode())): text.decode() for letters, line, text in _ERROR_CELL.findall(xml)
+        (int(line) - 1, column_number(letters) - 1): text.decode() for letters, line, text in _ERROR_CELL.findall(xml)
     }
-
-
-def _column(letters: str) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - 64
-    return number - 1

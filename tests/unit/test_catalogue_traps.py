@@ -2,14 +2,17 @@
 
 import datetime
 import random
+import zipfile
 
 import openpyxl
 import pandas as pd
 import pytest
 from exports_made import CDN, delimited, load, pairs, said, shopify
 
+from imgprep.catalogue import load_catalogue
 from imgprep.catalogue.lists import split_images
 from imgprep.checks import check
+from imgprep.errors import CatalogueError
 
 # Text and delimiters
 
@@ -174,6 +177,34 @@ def test_what_excel_made_of_skus_is_told_and_not_made_worse(tmp_path):
     assert found.loc["excel-long-number", "row"] == 4
     assert found.loc["apostrophe-removed", "value"] == "'0042"
     assert said_rows(catalogue, "product-id-damaged") == [4, 6]
+
+
+def reaching(tmp_path, *cells):
+    """A workbook with further cells, as they stand in its XML."""
+    workbook(tmp_path, ["sku", "image"], ["A", "a.jpg"])
+    made = tmp_path / "far.xlsx"
+    with zipfile.ZipFile(tmp_path / "export.xlsx") as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                data = data.replace(b"</sheetData>", "".join(cells).encode() + b"</sheetData>")
+            new.writestr(name, data)
+    return made
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_stray_cell_in_the_far_corner_of_a_sheet_ends_no_process(tmp_path, quote):
+    cell = '<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'.replace('"', quote)
+    with pytest.raises(CatalogueError, match="17,179,869,184 cells, gaps included"):
+        load_catalogue(reaching(tmp_path, cell))
+
+
+@pytest.mark.parametrize("place", ["A200000", "ABC9"])
+def test_a_long_or_a_wide_sheet_is_read(tmp_path, place):
+    row = place.lstrip("ABC")
+    cell = f'<row r="{row}"><c r="{place}" t="inlineStr"><is><t>far</t></is></c></row>'
+    catalogue = load_catalogue(reaching(tmp_path, cell))
+    assert len(catalogue) == 2 and "far" in catalogue.iloc[1].tolist()
 
 
 def test_an_error_cell_of_excel_keeps_its_text_and_is_told(tmp_path):
