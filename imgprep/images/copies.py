@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from imgprep.errors import ConfigError
 from imgprep.images.convert import Copied
 from imgprep.images.listing import Source, Unfit
 from imgprep.images.manifest import Entry, Manifest
@@ -25,6 +27,8 @@ _CHUNK = 4
 _DRAFTS = ".imgprep-drafts-"
 #: Drafts that nobody touched for so long are of a run that was killed.
 _STALE_SECONDS = 3600.0
+#: What no other image would get past: the disk is full or may not be written.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _CHANGED = "the file has changed since it was inspected; inspect it again"
 
 
@@ -127,6 +131,8 @@ def _settle(step: Step, copy: Copied | Casualty, drafts: Path, out: Path, manife
 def _copied(step: Step, copy: Copied | Casualty) -> Done:
     if isinstance(copy, Casualty) or copy.error:
         why = copy.detail if isinstance(copy, Casualty) else copy.error
+        if any(os.strerror(number) in (why or "") for number in _NO_ROOM):
+            raise _no_room(why)
         return Done(Recipe("refused"), reason=f"no copy could be made: {why}")
     name = step.new_name if _promises(step.new_name, copy.format) else step.fallback_name
     renamed = step.renamed if name == step.new_name else f"named {name}"
@@ -160,7 +166,14 @@ def _placed(draft: Path, place: Path) -> Path:
     return place
 
 
+def _no_room(why: str | None) -> ConfigError:
+    # Were each image refused for it, a batch without any would be built.
+    return ConfigError(f"no copy can be written: {why}; make room, and run it again: what is done is kept")
+
+
 def _refused(error: OSError) -> Done:
+    if error.errno in _NO_ROOM:
+        raise _no_room(error.strerror) from error
     return Done(Recipe("refused"), reason=f"no copy could be made: {error.strerror or error}")
 
 

@@ -35,6 +35,8 @@ CHUNK = 32
 WORKER_BYTES = 4 * 2**30
 #: A file that takes longer hangs. The largest image that is decoded takes a few seconds.
 TASK_SECONDS = 60.0
+#: Longest that a process may take to start.
+_START_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 
 
@@ -245,8 +247,11 @@ class _Pool:
             (begun,) = BEGUN.unpack_from(board, worker.slot * BEGUN.size)
             if begun != worker.begun or not worker.at_work:
                 worker.begun, worker.since = begun, now
-            elif now - worker.since > self._seconds and worker.killed_for is None:
-                worker.killed_for = self._seconds
+                continue
+            # A process that is still starting, on a busy machine, has not met its task yet.
+            seconds = self._seconds if worker.ready else max(self._seconds, _START_SECONDS)
+            if now - worker.since > seconds and worker.killed_for is None:
+                worker.killed_for = seconds
                 worker.process.kill()
 
 

@@ -85,7 +85,8 @@ def prepare_images(
     Raises
     ------
     ConfigError
-        `out` is `root`, or the service type is unknown.
+        `out` is `root`, or the service type is unknown; the disk is full or may not be written, which no other image
+        would get past either.
 
     Notes
     -----

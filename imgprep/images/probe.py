@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Found, Source, Unfit, open_source
-from imgprep.images.metadata import is_personal, orientation_in, raw_profile
+from imgprep.images.metadata import is_personal, orientation_in, raw_profile, sole_exif
 from imgprep.images.pixels import has_profile
 from imgprep.images.scans import without_fine_scans
 from imgprep.images.upright import TURN, NotAnImage, TooManyPixels, open_header, upright_size
@@ -175,7 +175,7 @@ def _coarse(image: Image.Image, data: bytes) -> Image.Image:
     """Return a drafted progressive JPEG without the scans that its small picture does not need."""
     if not image.info.get("progressive") or getattr(image, "decoderconfig", ())[:1] != (_EIGHTH,):
         return image
-    lean = without_fine_scans(data)
+    lean = without_fine_scans(sole_exif(data))
     if lean is None:
         return image
     coarse = JpegImageFile(io.BytesIO(lean))

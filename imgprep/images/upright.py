@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from imgprep.errors import ImgprepError
-from imgprep.images.metadata import orientation_in
+from imgprep.images.metadata import orientation_in, sole_exif
 from imgprep.images.pixels import plain_rgb
 
 #: Most pixels that are ever decoded. A bomb is a small file that claims more. Source: where Pillow itself refuses
@@ -142,8 +142,10 @@ def open_header(file: Path | io.BytesIO) -> Image.Image:
     TooManyPixels, NotAnImage, OSError
         As `open_upright`.
     """
+    data = file.getvalue() if isinstance(file, io.BytesIO) else _if_jpeg(file)
+    lean = sole_exif(data)
     try:
-        image = Image.open(file, formats=readers())
+        image = Image.open(file if lean is data else io.BytesIO(lean), formats=readers())
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"{error}; at most {MAX_PIXELS:,} pixels are decoded") from error
     except UnidentifiedImageError as error:
@@ -153,6 +155,12 @@ def open_header(file: Path | io.BytesIO) -> Image.Image:
         image.close()
         raise TooManyPixels(f"claims {width} × {height} pixels; at most {MAX_PIXELS:,} are decoded")
     return image
+
+
+def _if_jpeg(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        start = opened.read(2)
+        return start + opened.read() if start == b"\xff\xd8" else start
 
 
 def exif_orientation(image: Image.Image) -> int:

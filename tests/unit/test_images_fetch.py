@@ -1,5 +1,6 @@
 """Fetching from a server that misbehaves."""
 
+import gzip
 import io
 import threading
 from collections import Counter
@@ -54,6 +55,17 @@ class Handler(BaseHTTPRequestHandler):
             data = b"<!doctype html><title>Sorry</title>"
         if path == "/large.jpg":
             data += b"\0" * 200_000
+        if path == "/bomb.jpg":
+            data = gzip.compress(data + bytes(50_000_000))
+            self.send_header("Content-Encoding", "gzip")
+        if path == "/endless.jpg":
+            self.end_headers()
+            while not self.server.stop.is_set():
+                try:
+                    self.wfile.write(data)
+                except OSError:
+                    return
+            return
         self.send_header("Content-Length", str(len(data) + (1000 if path == "/cut.jpg" else 0)))
         self.end_headers()
         if path == "/slow.jpg":
@@ -100,6 +112,12 @@ def test_each_failure_has_its_cause_and_leaves_no_file(server, tmp_path):
     ]  # fmt: skip
     assert [file.name for file in tmp_path.iterdir()] == [log["PicName"][0]]
     assert "HTML" in log["detail"][2]
+
+
+def test_a_body_without_end_and_one_that_unpacks_to_more_are_given_up(server, tmp_path):
+    log = fetched(server, tmp_path, "/endless.jpg", "/bomb.jpg", "/a.jpg")
+    assert log["problem"].fillna("").tolist() == ["too_large", "too_large", ""]
+    assert [file.name for file in tmp_path.iterdir()] == [log["PicName"][2]]
 
 
 def test_many_failures_of_one_host_do_not_use_its_connections_up(server, tmp_path):

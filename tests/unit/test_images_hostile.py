@@ -1,16 +1,23 @@
 """One bad file is one row: whatever it does to the process that opens it, on whatever executor."""
 
+import io
 import os
 import signal
+import struct
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from images_made import encoded, photo, png_that_claims
+from images_made import encoded, photo, png_chunk, png_that_claims, turned
 
 from imgprep.images import inspect_images
+from imgprep.images.metadata import sole_exif
 from imgprep.images.pool import Casualty, run_apart
+from imgprep.images.thumbs import thumb_of
+from imgprep.images.upright import open_header
 
 NAMES = [f"{number}.jpg" for number in range(8)]
 
@@ -192,3 +199,87 @@ def test_heic_is_read_in_workers_where_a_reader_is_installed_and_explained_elsew
     monkeypatch.setenv("PYTHONPATH", str(packages))
     (found,) = inspect_images(["a.heic"], tmp_path, progress=False).to_dict("records")
     assert (found["format"], found["width"], found["decodes"]) == ("HEIF", 240, True)
+
+
+PAYLOAD = b"<html><script>alert(1)</script></html>"
+
+
+def polyglots():
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("evil.html", PAYLOAD)
+    jpeg = encoded(photo())
+    comment = b"\xff\xfe" + struct.pack(">H", len(PAYLOAD) + 2) + PAYLOAD
+    return {
+        "zip behind.jpg": jpeg + packed.getvalue(),
+        "page behind.jpg": jpeg + PAYLOAD,
+        "page inside.jpg": jpeg[:2] + comment + jpeg[2:],
+        "zip before.jpg": packed.getvalue() + jpeg,
+        "page before.jpg": PAYLOAD + jpeg,
+    }
+
+
+def test_a_file_of_two_kinds_is_what_it_begins_as_and_its_other_half_is_never_shown(tmp_path):
+    for name, data in polyglots().items():
+        (tmp_path / name).write_bytes(data)
+    facts = inspect_images(polyglots(), tmp_path, progress=False)
+    assert facts["problem"].fillna("").tolist() == ["", "", "", "not_an_image", "not_an_image"]
+    for name in polyglots():
+        assert b"script" not in thumb_of(name, tmp_path).data
+
+
+def test_a_hundred_thousand_frames_are_one_picture(tmp_path):
+    first = encoded(photo(size=(4, 4)).convert("P"), "GIF")
+    frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
+    (tmp_path / "film.gif").write_bytes(first[:-1] + frame * 99_999 + b";")
+    facts = inspect_images(["film.gif"], tmp_path, progress=False)
+    assert facts.loc[0, ["frames", "decodes"]].tolist() == [100_000, True]
+
+
+def test_sixty_megabytes_of_exif_are_not_put_together_piece_by_piece(tmp_path):
+    jpeg = turned(photo(), 6)
+    exif = jpeg[jpeg.index(b"\xff\xe1") :]
+    exif = exif[: 2 + int.from_bytes(exif[2:4], "big")]
+    more = b"\xff\xe1" + struct.pack(">H", 65_000) + b"Exif\0\0".ljust(64_998, b"\0")
+    before, after = jpeg.split(exif)
+    data = before + exif + more * 900 + after
+    assert sole_exif(data) == jpeg and sole_exif(jpeg) is jpeg
+    (tmp_path / "heavy.jpg").write_bytes(data)
+    for source in (io.BytesIO(data), tmp_path / "heavy.jpg"):
+        assert len(open_header(source).info["exif"]) < 65_000
+    facts = inspect_images(["heavy.jpg"], tmp_path, progress=False)
+    assert facts.loc[0, ["orientation", "decodes"]].tolist() == [6, True]
+    for end in range(len(jpeg)):
+        assert sole_exif(jpeg[:end]) == jpeg[:end]
+
+
+def png_with(*chunks):
+    png = encoded(photo(), "PNG")
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "problem"),
+    [
+        (b"tEXt", b"Comment\0" + b"x" * 60_000_000, ""),
+        (b"eXIf", b"MM\0*\0\0\0\x08".ljust(60_000_000, b"\0"), ""),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(60_000_000)), "unreadable"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(60_000_000)), "unreadable"),
+        (b"iCCP", b"p\0\0" + zlib.compress(bytes(60_000_000)), "unreadable"),
+    ],
+    ids=["tEXt", "eXIf", "zTXt", "iTXt", "iCCP"],
+)
+def test_sixty_megabytes_beside_the_pixels_are_one_row_whether_read_or_refused(kind, data, problem, tmp_path):
+    (tmp_path / "heavy.png").write_bytes(png_with(png_chunk(kind, data)))
+    facts = inspect_images(["heavy.png"], tmp_path, progress=False)
+    assert facts["problem"].fillna("").tolist() == [problem]
+
+
+def test_an_archive_that_says_less_than_it_holds_fills_no_memory(tmp_path):
+    packed = tmp_path / "photos.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.jpg", bytes(300_000_000))
+    assert inspect_images(["bomb.jpg"], packed, progress=False)["problem"].tolist() == ["too_large_to_look"]
+    packed.write_bytes(packed.read_bytes().replace(struct.pack("<I", 300_000_000), struct.pack("<I", 1000)))
+    facts = inspect_images(["bomb.jpg"], packed, progress=False)
+    assert facts["problem"].item() in ("unreadable", "not_an_image")

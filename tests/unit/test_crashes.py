@@ -1,0 +1,122 @@
+"""A full disk, a folder that may not be written, a kill at any moment: said, nothing half done, and repeated."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from images_made import encoded, photo
+
+from imgprep.cli import main
+from imgprep.images import inspect_images, prepare_images
+from imgprep.project import init_project
+
+
+@pytest.fixture
+def shop(tmp_path):
+    images = tmp_path / "photos"
+    images.mkdir()
+    for number in range(30):
+        (images / f"{number}.jpg").write_bytes(encoded(photo(number), quality=95))
+    rows = "".join(f"S{number},Shirt {number},{number}.jpg\n" for number in range(30))
+    (tmp_path / "export.csv").write_text("sku,title,image\n" + rows)
+    return tmp_path
+
+
+def building(shop, **options):
+    command = [sys.executable, "-m", "imgprep.cli", "build", shop / "export.csv", "--images", shop / "photos"]
+    return subprocess.Popen(
+        [*command, "--out", shop / "batch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def built_again(shop):
+    return main(["build", f"{shop}/export.csv", "--images", f"{shop}/photos", "--out", f"{shop}/batch"])
+
+
+def limited(size):
+    """Let the process write files of this size only: to whoever writes, the disk is full."""
+    resource = pytest.importorskip("resource")
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [500, 2_000, 12_000])
+def test_where_no_room_is_left_a_build_stops_and_leaves_nothing_that_could_be_sent(shop, size):
+    with building(shop, preexec_fn=limited(size)) as build:
+        said = build.communicate(timeout=120)[1]
+    assert build.returncode == 2, said
+    assert "large" in said and "Traceback" not in said
+    assert not (shop / "batch" / "increment.meta").exists()
+    assert main(["upload", str(shop / "batch")]) == 2
+    assert built_again(shop) == 0
+    assert len((shop / "batch" / "increment.meta").read_text().splitlines()) == 30
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_could_be_sent_and_is_repeated(shop):
+    with building(shop) as build:
+        while not list((shop / "batch").glob("images/*.jpg")):
+            assert build.poll() is None, build.stderr.read()
+            time.sleep(0.01)
+        build.send_signal(signal.SIGKILL)
+        build.communicate(timeout=60)
+    meta = shop / "batch" / "increment.meta"
+    assert not meta.exists() or len(meta.read_text().splitlines()) == 30
+    assert built_again(shop) == 0
+    assert len(meta.read_text().splitlines()) == 30
+    assert sorted(file.suffix for file in (shop / "batch" / "images").glob("[!.]*")) == [".jpg"] * 30
+
+
+@contextlib.contextmanager
+def read_only():
+    """A folder that this process may read and not write, also where it runs as root."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions of folders mean something else on Windows")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "shop"
+        folder.mkdir()
+        folder.chmod(0o555)
+        Path(name).chmod(0o755)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_written_is_named_and_nothing_is_made(capsys):
+    from imgprep.errors import ImgprepError, RegionError
+    from imgprep.store import RegionStore
+
+    with read_only() as folder:
+        assert main(["init", str(folder / "project")]) == 2
+        said = capsys.readouterr().err
+        with pytest.raises((ImgprepError, OSError)):
+            init_project(folder)
+        with pytest.raises(RegionError):
+            RegionStore(folder / "regions.db")
+        assert not list(folder.iterdir())
+    assert str(folder) in said and "ermission" in said
+
+
+def test_copies_are_not_refused_one_by_one_where_none_can_be_written(shop, monkeypatch):
+    import errno
+
+    from imgprep.errors import ConfigError
+
+    facts = inspect_images([f"{number}.jpg" for number in range(30)], shop / "photos", progress=False)
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ConfigError, match="make room, and run it again"):
+        prepare_images(facts, shop / "photos", shop / "out", progress=False)

@@ -1,0 +1,100 @@
+"""Reports from servers that lie, redirect or never end, and reports that unpack to more than any batch has."""
+
+import gzip
+import io
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pandas as pd
+import pytest
+
+from imgprep.errors import ReportError
+from imgprep.reports import read_report
+from imgprep.reports.source import text_chunks
+from imgprep.runs.download import save_link
+
+BATCH = pd.DataFrame({"line": [1], "OperationType": ["ADD"], "ProductId": ["1"], "PicName": ["a.jpg"]})
+
+
+class Liar(BaseHTTPRequestHandler):
+    def do_GET(self):
+        port = self.server.server_port
+        leads = {
+            "/elsewhere": f"http://localhost:{port}/report",
+            "/inside": "http://169.254.169.254/latest",
+            "/round": "/round",
+            "/file": "file:///etc/passwd",
+        }
+        self.send_response(302 if self.path in leads else 200)
+        if self.path in leads:
+            self.send_header("Location", leads[self.path])
+        elif self.path == "/short":
+            self.send_header("Content-Length", "1000")
+        self.end_headers()
+        if self.path == "/endless":
+            try:
+                while not self.server.stop.is_set():
+                    self.wfile.write(b"PicNotExist\n" * 1000)
+            except OSError:
+                return
+        elif self.path not in leads:
+            self.wfile.write(b"a.jpg PicNotExist\n")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def link():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+        server.stop = threading.Event()
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.stop.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/elsewhere", "leads on to another host, localhost"),
+        ("/inside", "leads on to another host"),
+        ("/round", "leads on more than 3 times"),
+        ("/file", "neither http nor https"),
+        ("/short", "cannot be downloaded: ProtocolError"),
+        ("/endless", "longer than 50,000 bytes"),
+    ],
+)
+def test_a_server_that_lies_leaves_no_file_and_its_link_in_no_message(link, path, words, tmp_path):
+    with pytest.raises(ReportError, match=words) as told:
+        save_link(link + path, tmp_path / "report.raw", local=True, limit=50_000)
+    assert not list(tmp_path.iterdir()) and link not in str(told.value)
+
+
+def test_an_honest_server_is_believed(link, tmp_path):
+    assert save_link(link + "/report", tmp_path / "report.raw", local=True) == len(b"a.jpg PicNotExist\n")
+
+
+def bombs():
+    plain = b"\n" * 2**21
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("report.txt", plain)
+    return gzip.compress(plain), packed.getvalue()
+
+
+@pytest.mark.parametrize("bomb", bombs(), ids=["gzip", "zip"])
+def test_a_report_that_unpacks_without_end_is_given_up(bomb, monkeypatch):
+    monkeypatch.setattr("imgprep.reports.source.UNPACKED_MAX", 2**20)
+    with pytest.raises(ReportError, match="unpacks to more than"):
+        read_report(bomb, BATCH)
+
+
+def test_a_line_without_end_is_given_up_before_it_fills_the_memory():
+    endless = io.BytesIO(bytes(2**20))
+    with pytest.raises(ReportError, match="no report"):
+        list(text_chunks(endless, size=1000))
+    assert endless.tell() < 10_000
