@@ -25,6 +25,11 @@ _KNOWN = {extension for group in EXTENSIONS.values() for extension in group}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+#: Windows opens a device under these names, whatever follows the dot, and another stream of a file behind a colon: a
+#: copy would be written nowhere. Source: Microsoft, "Naming Files, Paths, and Namespaces".
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE)
+
+
 def ready_name(name: str, format_: str, *, converted: bool) -> str:
     """Return the name of a copy.
 
@@ -46,8 +51,11 @@ def ready_name(name: str, format_: str, *, converted: bool) -> str:
     --------
     >>> ready_name("autumn/a.heic", "JPEG", converted=True)
     'autumn/a.jpg'
+    >>> ready_name("con.jpg", "JPEG", converted=False)
+    '_con.jpg'
     """
-    parts = [part for part in _CONTROL.sub("_", name).replace("\\", "_").split("/") if part not in ("", ".", "..")]
+    plain = _CONTROL.sub("_", name).replace("\\", "_").replace(":", "_")
+    parts = [_no_device(part) for part in plain.split("/") if part not in ("", ".", "..")]
     folder, base = parts[:-1], parts[-1] if parts else "image"
     stem, dot, extension = base.rpartition(".")
     fitting = EXTENSIONS.get(format_, ())
@@ -58,6 +66,10 @@ def ready_name(name: str, format_: str, *, converted: bool) -> str:
         base = f"{stem}.{fitting[0] if fitting else format_.lower()}"
     result = "/".join([*folder, base])
     return result if len(result) <= MAX_CHARS else shortened(result)
+
+
+def _no_device(part: str) -> str:
+    return f"_{part}" if _DEVICE.fullmatch(part) else part
 
 
 def shortened(name: str) -> str:

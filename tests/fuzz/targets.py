@@ -78,8 +78,8 @@ def catalogue(data: bytes) -> None:
             return
     findings = frame.attrs["findings"]
     assert frame["row"].notna().all()
-    # Where records are grouped by product, those that bring no image give no row.
-    grouped = frame.attrs["preset"]["name"] in ("shopify", "woocommerce")
+    # Where records are grouped by product, those that bring no image give no row (in Magento: further store views).
+    grouped = frame.attrs["preset"]["name"] in ("shopify", "woocommerce", "magento", "google")
     if MARK.encode() in data and not grouped and not (findings["severity"] == "error").any():
         told = [*frame.columns, *findings["message"], *findings["value"].astype("str")]
         cells = (str(value) for name in frame for value in frame[name])

@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 
 from imgprep.errors import ConfigError
 from imgprep.images import inspect_images, list_names, open_upright, prepare_images, transform_region
+from imgprep.images.names import ready_name
 from imgprep.regions import Region
 
 
@@ -177,3 +178,23 @@ def test_a_colour_profile_is_honoured(tmp_path):
     expected = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB", renderingIntent=1)
     with Image.open(tmp_path / "out" / "a.png") as copy:
         assert copy.getpixel((9, 9)) == pytest.approx(expected.getpixel((9, 9)), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("CON.jpg", "_CON.jpg"),
+        ("aux", "_aux.jpg"),
+        ("lpt9/nul .tar.jpg", "_lpt9/_nul .tar.jpg"),
+        ("a.jpg:b.jpg", "a.jpg_b.jpg"),
+        ("a.jpg.", "a.jpg.jpg"),
+        ("a.jpg ", "a.jpg .jpg"),
+        ("../../etc/passwd", "etc/passwd.jpg"),
+        ("\\\\host\\share\\a.jpg", "__host_share_a.jpg"),
+        ("C:\\a.jpg", "C__a.jpg"),
+        ("console.jpg", "console.jpg"),
+        ("com10.jpg", "com10.jpg"),
+    ],
+)
+def test_no_copy_goes_to_a_device_a_stream_or_another_folder_on_any_system(name, wanted):
+    assert ready_name(name, "JPEG", converted=False) == wanted
