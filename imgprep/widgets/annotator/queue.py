@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -39,14 +39,14 @@ class Item:
 
     pic_name: str
     product_id: str | None
-    products: list[str] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+    products: tuple[str, ...] = ()  # no lists: of 100,000 items the garbage collector would have to look through each
+    rows: tuple[int, ...] = ()
     status: str = "undone"
     flagged: bool = False
     failed: bool = False
     findings: int = 0
     confidence: float | None = None
-    conflict: list[dict[str, Any]] = field(default_factory=list)
+    conflict: Sequence[dict[str, Any]] = ()
 
 
 def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = False) -> list[Item]:
@@ -65,19 +65,17 @@ def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = Fal
     pictures = source["PicName"].tolist()
     products = source["ProductId"].tolist() if "ProductId" in source else [None] * len(pictures)
     operations = source["OperationType"].tolist() if "OperationType" in source else [None] * len(pictures)
-    found: dict[tuple[str, str | None], Item] = {}
+    rows: dict[tuple[str, str | None], list[int]] = {}
+    products_of: dict[tuple[str, str | None], dict[str, None]] = {}
     for row, (picture, product, operation) in enumerate(zip(pictures, products, operations, strict=True)):
         if not isinstance(picture, str) or not picture or operation == "DELETE":
             continue
         owner = str(product) if product is not None and product == product else None  # noqa: PLR0124  NaN
         key = (picture, owner if per_product else None)
-        item = found.get(key)
-        if item is None:
-            item = found[key] = Item(*key)
-        item.rows.append(row)
-        if owner is not None and owner not in item.products:
-            item.products.append(owner)
-    return list(found.values())
+        rows.setdefault(key, []).append(row)
+        if owner is not None:
+            products_of.setdefault(key, {})[owner] = None
+    return [Item(*key, products=tuple(products_of.get(key, ())), rows=tuple(rows[key])) for key in rows]
 
 
 def text_of(catalogue: pd.DataFrame | None, item: Item, *, limit: int = 3) -> list[list[tuple[str, str]]]:
@@ -125,7 +123,7 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
         raise RegionError(f"no filter {show!r} or no order {order!r}")
     keep = [number for number, item in enumerate(items) if tests[show](item)]
     if order == "product":
-        keep.sort(key=lambda number: (items[number].products[:1] or [""])[0])
+        keep.sort(key=lambda number: (items[number].products[:1] or ("",))[0])
     elif order == "confidence":
         keep.sort(key=lambda number: 2.0 if items[number].confidence is None else items[number].confidence or 0.0)
     elif order == "findings":
@@ -207,7 +205,7 @@ class Queue:
         with self.lock:
             for number, item in enumerate(self.items):
                 if item.conflict or number in found:
-                    item.conflict = found.get(number, [])
+                    item.conflict = found.get(number, ())
 
     def arrange(self, view: str, *, show: str, order: str) -> list[int]:
         """Filter and order the items for a display, and remember it."""

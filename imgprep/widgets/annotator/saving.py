@@ -49,7 +49,7 @@ class Saving:
         item = self._queue.items[number]
         with self._queue.lock:
             was_open = item.status in OPEN
-            item.status, item.flagged, item.conflict = entry.state, entry.flagged, []
+            item.status, item.flagged, item.conflict = entry.state, entry.flagged, ()
             if was_open and item.status != "undone":
                 self._queue.saved_at.append(time.monotonic())
         answer = {"type": "saved", "key": key, "id": number, "rev": entry.revision}

@@ -146,7 +146,7 @@ def describe(number: int, queue: Queue, shelf: Shelf, store: RegionStore) -> dic
             "id": number,
             "pic_name": item.pic_name,
             "product_id": item.product_id,
-            "products": item.products[:20],
+            "products": list(item.products[:20]),
             "state": state,
             "rev": entry.revision if entry else 0,
             "region": edges(entry.region) if entry and not open_one else None,
@@ -161,7 +161,7 @@ def describe(number: int, queue: Queue, shelf: Shelf, store: RegionStore) -> dic
             "findings": item.findings,
             "who": entry.who if entry and not open_one else None,
             "how": entry.how if entry and not open_one else None,
-            "conflict": item.conflict,
+            "conflict": list(item.conflict),
         }
 
 
