@@ -60,13 +60,15 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
     'Why lines failed: 7 of 69 lines sent'
     """
-    runs = list(dict.fromkeys(tally["run"]))
+    lines = _lines_of(tally)
+    runs = list(lines)
     if len(runs) <= 1:
         return _plot_pareto(tally, ax if ax is not None else new_axes(9, 0.9 + 0.42 * max(3, len(tally))))
     ax = ax if ax is not None else new_axes(max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
     order = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
     value = "share" if share else "count"
-    table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0).reindex(runs)
+    table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
+    table = table.reindex(runs, fill_value=0)
     labels = dict(zip(tally["cause"], legible(ax, tally["label"]), strict=True))
     bottom = pd.Series(0.0, index=runs)
     for cause in order:
@@ -74,12 +76,24 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
         style = cause_style(cause)
         ax.bar(range(len(runs)), heights, bottom=bottom, label=labels[cause], edgecolor="white", linewidth=0.5, **style)
         bottom += heights
-    lines = tally.groupby("run", sort=False)["lines"].first()
-    ax.set_title(f"Causes of failure, {len(runs)} runs, {int(lines.sum()):,} lines sent", **text_style())
+    ax.set_title(f"Causes of failure, {len(runs)} runs, {sum(lines.values()):,} lines sent", **text_style())
+    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run in which nothing failed keeps its place
     ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
     run_ticks(ax, runs)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8))
+    if len(order):
+        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8))
+    else:
+        ax.set_yticks([])
     return clean(ax, whole=not share)
+
+
+def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
+    """Run → lines sent, of all runs that were counted; of those in the tally where it was filtered since."""
+    shown = dict(zip(tally["run"], tally["lines"].astype("int64"), strict=True))
+    every = tally.attrs.get("runs")
+    if every is None or not set(every.loc[every["failed"] > 0, "run"]) <= shown.keys():
+        return shown
+    return dict(zip(every["run"], every["lines"].astype("int64"), strict=True))
 
 
 def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pandas as pd
 
+from imgprep.frames import attach
 from imgprep.reports import CauseTable, Outcome
 from imgprep.tallies.runs import Reconciled, each, outcome_of
 
@@ -30,7 +31,8 @@ def tally_causes(
     pandas.DataFrame
         One row per run and cause that occurred: ``run, cause, label, family, remedy, count, failed`` (failed lines
         of the run), ``lines`` (lines sent), ``share`` (of the lines sent). Oldest run first, then by count;
-        `unrecognised` leads its run.
+        `unrecognised` leads its run. ``.attrs["runs"]``: ``run, failed, lines`` of every run counted, those in which
+        nothing failed too.
 
     Examples
     --------
@@ -42,12 +44,13 @@ def tally_causes(
     """
     table = (causes or CauseTable()).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
-    parts = []
+    parts, counted = [], []
     for run in each(runs):
         outcome = outcome_of(run, "outcome", *keys)
         failed = outcome[outcome["outcome"] == Outcome.FAILED]
         counts = failed.groupby(keys, dropna=False, sort=False).size().rename("count").reset_index()
         parts.append(counts.assign(run=run.id, failed=len(failed), lines=len(outcome)))
+        counted.append({"run": run.id, "failed": len(failed), "lines": len(outcome)})
     columns = ["run", *keys, "label", "family", "remedy", "count", "failed", "lines", "share"]
     if not parts:
         return pd.DataFrame(columns=columns)
@@ -58,7 +61,8 @@ def tally_causes(
     order = tally.assign(_first=~first).sort_values(
         ["run", "_first", "count", "cause"], ascending=[True, True, False, True], ignore_index=True
     )
-    return order[columns]
+    every = pd.DataFrame(counted).sort_values("run", ignore_index=True)
+    return attach(order[columns], runs=every)
 
 
 def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int = 12) -> pd.DataFrame:

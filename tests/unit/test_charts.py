@@ -1,18 +1,20 @@
 """Counts over runs, and the charts of them."""
 
+import itertools
 from types import SimpleNamespace
 
 import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
 import imgprep as ip
-from imgprep.charts import cause_style, plot_causes, plot_findings, plot_outcomes
+from imgprep.charts import cause_style, look, plot_causes, plot_findings, plot_outcomes
 from imgprep.reports import CAUSES
 from imgprep.tallies import tally_causes, tally_outcomes
 
@@ -72,6 +74,18 @@ def test_stacked_bars_hold_the_counts_or_the_shares(runs):
     assert sum(bar.get_height() for bar in plot_causes(tally, share=True).patches) == pytest.approx(60)
 
 
+def test_a_run_in_which_nothing_failed_keeps_its_place_and_counts_in_the_total(runs):
+    tally = tally_causes([*runs, a_run(3, imported=7), a_run(4, imported=1)])
+    ax = plot_causes(tally)
+    assert ax.get_title() == "Causes of failure, 4 runs, 28 lines sent"
+    assert len([label for label in ax.get_xticklabels() if label.get_text()]) == 4
+    assert sum(bar.get_height() for bar in ax.patches if bar.get_x() > 1.5) == 0
+    filtered = plot_causes(tally[tally["run"] == runs[0].id])
+    assert filtered.get_title() == "Why lines failed: 4 of 10 lines sent"
+    nothing = plot_causes(tally_causes([a_run(1, imported=3), a_run(2, imported=4)]))
+    assert nothing.get_title() == "Causes of failure, 2 runs, 7 lines sent"
+
+
 def test_one_cause_keeps_one_look_and_no_two_share_one():
     looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
     assert len(set(looks)) == len(CAUSES)
@@ -116,3 +130,51 @@ def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_p
     assert (other.min(axis=0).tolist(), other.max(axis=0).tolist()) == ([15, 24], [150, 210])
     assert ax.texts[0].get_text().startswith("a $x$.png")
     ax.figure.canvas.draw()
+
+
+def test_predicted_categories_are_counted_by_the_shops_own_word():
+    run = SimpleNamespace(
+        batch=pd.DataFrame({"line": [1, 2, 3, 4], "row": [1, 2, 3, 4]}),
+        catalogue=pd.DataFrame({"row": [1, 2, 3, 4], "type": ["Shoes", "Shoes", "箱包", None]}),
+    )
+    told = pd.DataFrame({"line": [1, 2, 3, 4, 1], "difference": "predicted", "field": "CategoryId"})
+    told["there"] = ["4", "4", "3", "77", "9"]
+    told.loc[4, "field"] = "Region"
+    tally = ip.tally_predicted(told, run, "type")
+    assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
+    ax = ip.plot_predicted(tally, name="type")
+    assert ax.get_title() == "Category that the service predicted, 4 images"
+    assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
+    with pytest.raises(KeyError, match="no such column; it has row, type"):
+        ip.tally_predicted(told, run, "brand")
+    assert ip.plot_predicted(ip.tally_predicted(told.iloc[:0], run, "type")).get_title().endswith("0 images")
+
+
+# Machado, Oliveira and Fernandes (2009), deuteranopia at full strength, for linear RGB.
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+
+
+def as_seen_without_green(colour):
+    """L*a*b* of a colour as a deuteranope sees it."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = (DEUTERANOPIA @ linear).clip(0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    x, y, z = (value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in xyz / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def looks_of_charts():
+    causes = [(style["facecolor"], style["hatch"]) for style in (cause_style(cause.id) for cause in CAUSES)]
+    hatched = {"failed": "///", "unknown": "..."}
+    outcomes = [(colour, hatched.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
+    return {"causes": causes, "outcomes": outcomes, "severities": [(c, "") for c in look.SEVERITY_COLOURS.values()]}
+
+
+@pytest.mark.parametrize("palette", ["causes", "outcomes", "severities"])
+def test_no_two_looks_are_one_to_the_colour_blind(palette):
+    for (one, hatch), (other, another) in itertools.combinations(looks_of_charts()[palette], 2):
+        apart = np.linalg.norm(as_seen_without_green(one) - as_seen_without_green(other))
+        assert hatch != another or apart > 12, (one, other, hatch, apart)
