@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+#: Entries that are held before repeated ones are left out.
+ROOM = 1_000_000
 OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
 
 
@@ -78,7 +80,8 @@ def read_report(
     pandas.DataFrame
         One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
         message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``);
-        ``.attrs["notes"]``: text that claims nothing.
+        ``.attrs["notes"]``: text that claims nothing. Where a report has millions of entries, equal ones are not all
+        among them.
 
     Raises
     ------
@@ -135,16 +138,33 @@ def _is_note() -> pl.Expr:
 def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
     parts: list[pl.DataFrame] = []
+    held, room = 0, ROOM
     with open_report(source) as stream:
         for data in _whole_arrays(line_chunks(stream)):
             if not parts:
                 _refuse_error_page(data)
             parts.append(parser.chunk(data))
+            held += parts[-1].height
+            if held > room:
+                parts = [_without_repeats(pl.concat(parts), lines)]
+                held = parts[0].height
+                room = max(2 * held, ROOM)
     entries = pl.concat(parts) if parts else pl.DataFrame(schema=ENTRY_SCHEMA)
     if not entries.height:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
     empty_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("ProductId", "PicName")]
     return entries.with_columns(empty_as_null).with_row_index("entry")
+
+
+def _without_repeats(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what an entry says again and again: memory grows with what a report says, not with its size.
+
+    One more copy than lines share a name is kept, so that equal entries mean the same lines as before.
+    """
+    shared = [lines.group_by(name).len()["len"].max() for name in ("ProductId", "PicName")]
+    copies = 1 + max((count for count in shared if isinstance(count, int)), default=1)
+    nth = pl.int_range(pl.len()).over(*(pl.col(name) for name in entries.columns))
+    return entries.filter(nth < copies)
 
 
 def _whole_arrays(chunks: Iterator[bytes]) -> Iterator[bytes]:

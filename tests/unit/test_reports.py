@@ -183,3 +183,20 @@ def test_a_long_report_passes_through_in_pieces_of_whole_lines():
         assert b"".join(pieces).decode() == whole
         assert len(pieces) > 10 and max(map(len, pieces)) < 3 * 4_096
         assert all(piece.endswith(b"\n") for piece in pieces)
+
+
+def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(monkeypatch, batch):
+    from imgprep.reports import match, source
+
+    twice = pd.concat([batch, batch.iloc[[1]].assign(line=6)], ignore_index=True)
+    told = (JSON_LINES + '{"ProductId": "9", "PicName": "x.jpg", "Code": "E-1", "Message": "?"}\n') * 400
+    whole = read_report(told.encode(), twice)
+    held = []
+    keep = match._without_repeats
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
+    monkeypatch.setattr(match, "ROOM", 50)
+    monkeypatch.setattr(match, "_without_repeats", lambda *given: held.append(keep(*given)) or held[-1])
+    again = read_report(told.encode(), twice)
+    pd.testing.assert_frame_equal(again, whole, check_flags=False)
+    assert len(held) > 10 and max(part.height for part in held) == 4 * 3
+    assert set(again.attrs["unmatched"]["raw"]) == set(whole.attrs["unmatched"]["raw"])
