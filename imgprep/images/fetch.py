@@ -125,6 +125,17 @@ def url_stem(url: str) -> str:
     return f"{readable}-{hashlib.md5(url.encode()).hexdigest()[:8]}"
 
 
+def discreet(text: str) -> str:
+    """Return `text` without the queries of URLs in it: they may be signatures.
+
+    Examples
+    --------
+    >>> discreet("cannot parse https://shop.example/a.jpg?Signature=abc : no port")
+    'cannot parse https://shop.example/a.jpg?… : no port'
+    """
+    return re.sub(r"\?[^\s'\"]+", "?…", text)
+
+
 def _fetched(fetcher: _Fetcher, urls: list[str], at_once: int, progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
 
@@ -180,9 +191,9 @@ class _Fetcher:
                         raise
                     time.sleep(max(min(failed.after, 60.0), self._pause * 2 ** (row["attempts"] - 1)))
         except _Failed as failed:
-            return row | {"problem": failed.problem, "detail": failed.detail[:300]}
+            return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
         except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
-            return row | {"problem": "unreachable", "detail": f"{type(error).__name__}: {error}"[:300]}
+            return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
         data = there.read_bytes()
         return row | {"PicName": there.name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
 
