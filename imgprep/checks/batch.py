@@ -94,11 +94,13 @@ def _twins(sheet: Sheet) -> pl.DataFrame:
 
 def _swapped(sheet: Sheet) -> pl.DataFrame:
     """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
-    known = sheet.rows.filter(_IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null())
+    speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
     x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
     impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
-    if known.filter(impossible.fill_null((x1 >= x2) | (y1 >= y2))).height < MIN_DECIDED:
+    settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
+    if sheet.rows.select(settling.sum()).item() < MIN_DECIDED:
         return _NONE  # nothing can settle the order, as in nearly every batch
+    known = sheet.rows.select("_i", "op", "region", "subject", "width", "height").filter(speaks)
     # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
     kinds = known.select("region", "width", "height").unique(maintain_order=True).with_row_index("kind")
     keys = kinds["kind"].cast(pl.String).to_list()
