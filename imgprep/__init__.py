@@ -87,6 +87,7 @@ _HOME: dict[str, str] = {
     "read_report": "reports",
     "load_causes": "reports",
     "build_batch": "build",
+    "build_retry": "build",
     "Built": "build",
     "open_project": "project",
     "init_project": "project",

@@ -231,6 +231,13 @@ def build_retry(
     -------
     tuple of Built and Retry
         The folder, whose batch holds only the lines worth sending; and what stays out, with what to mend.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> built, again = ip.build_retry(runs[0], shop.images, "retry", progress=False)
+    >>> len(built.plan.batch) == len(again.batch), "remedy" in again.rest
+    (True, True)
     """
     built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
     retry = retry_batch(run, built.plan.batch, causes=causes)

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from imgprep.catalogue.applying import BY_MATCH
 from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.catalogue.lists import split_column
 from imgprep.catalogue.names import is_url, pic_name_for_url
@@ -43,7 +44,8 @@ def load_catalogue(
         How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` says which and why.
     columns : mapping or path, optional
         A column map, or a TOML file of one (a project file's ``[shop.columns]`` counts). It wins over the preset,
-        field by field. See `parse_columns` for its forms.
+        field by field. See `parse_columns` for its forms. A catalogue that was kept after `apply_matches`
+        (``imgprep match --out``) is read as it stands: for it, the map and the preset have done their work.
 
     Returns
     -------
@@ -71,6 +73,9 @@ def load_catalogue(
     ([[1, '007', 'a.jpg']], 'plain')
     """
     raw = read_raw(Path(path))
+    if BY_MATCH in raw.table.column_names:
+        # A catalogue kept with the files of a map: the column map did its work, and would put the old names back.
+        preset, columns = "fields", None
     said, where = load_columns(columns) if columns is not None else ({}, "columns")
     own = parse_columns(said, raw.table.column_names, where)
     chosen, why = choose_preset(preset, raw)
@@ -239,7 +244,7 @@ def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]
 def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name in FIELD_NAMES and name in fields and fields[name].equals(column):
+        if name in FIELD_NAMES and name in fields and _same(fields[name], column):
             continue  # the field is this column, as it stands
         own = name
         while own in columns or own in ("row", IMAGE_URL):
@@ -250,6 +255,11 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[d
         columns[own] = column
     frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_TYPES.get)
     return frame
+
+
+def _same(field: pa.ChunkedArray | pa.Array, column: pa.ChunkedArray) -> bool:
+    whole = field if isinstance(field, pa.ChunkedArray) else pa.chunked_array([field])
+    return bool(whole.type == column.type and whole.equals(column))
 
 
 def _without_image(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from imgprep.catalogue.likeness import candidates_by_likeness
 from imgprep.catalogue.patterns import PATTERNS, Candidate, Names, candidates_by_name, parse_pattern
-from imgprep.errors import CatalogueError
+from imgprep.errors import CatalogueError, ConfigError
 from imgprep.images import can_read, inspect_images, list_names
 
 #: A match at least so sure, and so much surer than the next, is taken; all others are for a person.
@@ -49,6 +49,7 @@ def match_files(
     facts: pd.DataFrame | None = None,
     known: pd.DataFrame | None = None,
     at_least: float = AT_LEAST,
+    within: str | None = None,
 ) -> pd.DataFrame:
     """Find the product of each file of a folder.
 
@@ -69,20 +70,24 @@ def match_files(
         An earlier map: what a person has decided there stays.
     at_least : float
         How sure a match must be, 0 … 1, to need no person.
+    within : str, optional
+        A folder below `folder`, such as ``new``: only its files are matched. ``file`` stays a path below `folder`,
+        so that the map fits the folder that batches are built from.
 
     Returns
     -------
     pandas.DataFrame
         The map, one row per file: ``file``, ``ProductId`` (NA where not known), ``state`` (matched, ambiguous,
         unmatched; chosen or set aside by a person; ignored: no picture), ``confidence`` (0 … 1), ``how``, ``number``
-        (which picture of the product), ``candidates`` (ProductIds, likeliest first), ``detail``.
+        (which picture of the product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
+        ``PicName`` of the catalogue belongs to that product, whatever it is called.
 
     Raises
     ------
     CatalogueError
         The catalogue has no ProductId, or a pattern names no column of it.
     ConfigError
-        `folder` is neither folder nor archive.
+        `folder` is neither folder nor archive, or nothing lies `within`.
 
     Examples
     --------
@@ -103,8 +108,9 @@ def match_files(
         patterns = [patterns]
     ready = [parse_pattern(text, catalogue.columns) for text in patterns]
     names = {column: Names(catalogue, column) for column in {pattern.column for pattern in ready}}
-    files = list_names(folder)
-    pictures = [file for file in files if _extension(file) in PICTURES]
+    files = list_names(folder) if within is None else _within(folder, within)
+    named = _named(catalogue)
+    pictures = [file for file in files if _extension(file) in PICTURES and file not in named]
     alike: dict[str, list[Candidate]] = {}
     if earlier is not None:
         seen = inspect_images(pictures, folder, progress=False) if facts is None else facts
@@ -114,6 +120,8 @@ def match_files(
     for file in files:
         if file in decided:
             records.append(decided[file])
+        elif file in named:
+            records.append(_by_the_catalogue(file, named[file]))
         elif _extension(file) not in PICTURES:
             records.append({"file": file, "state": IGNORED, "confidence": 0.0, "how": "no picture, by its name"})
         else:
@@ -211,6 +219,39 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise CatalogueError(f"{path}: no map of files can be read there; {error}") from error
     return matches_frame(records)
+
+
+def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
+    below = within.replace("\\", "/").strip("/") + "/"
+    files = [file for file in list_names(folder) if file.startswith(below)]
+    if not files:
+        raise ConfigError(
+            f"within={within!r}: no file of {folder} lies there; name a folder below it, such as 'new', not a whole path"
+        )
+    return files
+
+
+def _named(catalogue: pd.DataFrame) -> dict[str, list[str]]:
+    """File → the products whose picture it is by the catalogue itself."""
+    if "PicName" not in catalogue:
+        return {}
+    pairs = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()
+    named: dict[str, list[str]] = {}
+    for file, product in zip(pairs["PicName"], pairs["ProductId"], strict=True):
+        named.setdefault(file, []).append(product)
+    return named
+
+
+def _by_the_catalogue(file: str, products: list[str]) -> dict[str, Any]:
+    return {
+        "file": file,
+        "ProductId": products[0],
+        "state": MATCHED,
+        "confidence": 1.0,
+        "how": "the catalogue names it" + (f", for {len(products)} products" if len(products) > 1 else ""),
+        "candidates": products[:12],
+        "detail": _detail(file),
+    }
 
 
 def _extension(file: str) -> str:

@@ -86,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
     )
     match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
+    match.add_argument("--within", metavar="SUBFOLDER", help="match only what lies in this folder below --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; what a person decided in it stays")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
 

@@ -221,3 +221,43 @@ def test_what_loading_made_is_not_suggested_as_a_column_of_the_export(tmp_path):
     (tmp_path / "c.csv").write_text("sku,image\n001,a.jpg\n002,b.jpg\n", encoding="utf-8")
     suggested = ip.suggest_columns(ip.load_catalogue(tmp_path / "c.csv", preset="plain"))
     assert suggested[["field", "column"]].values.tolist() == [["ProductId", "sku"], ["PicName", "image"]]
+
+
+def test_a_file_that_the_catalogue_names_belongs_to_its_product_whatever_it_is_called(folder):
+    put(folder, "IMG_7.jpg", "001_2.jpg", "both.jpg")
+    catalogue = shop("001", "002", "003", "003", PicName=["IMG_7.jpg", "001_2.jpg", "both.jpg", pd.NA])
+    catalogue.loc[3] = ["002", "both.jpg"]
+    found = ip.match_files(folder, catalogue).set_index("file")
+    assert found["ProductId"].to_dict() == {"IMG_7.jpg": "001", "001_2.jpg": "002", "both.jpg": "003"}
+    assert found["how"]["both.jpg"] == "the catalogue names it, for 2 products"
+    applied = ip.apply_matches(catalogue, found.reset_index())
+    assert applied.drop(columns="by_match").equals(catalogue), "nothing was left to fill"
+
+
+def test_only_what_lies_within_is_matched_and_its_names_fit_the_whole_folder(folder):
+    put(folder, "001_1.jpg", "new/002_1.jpg", "newer/001_3.jpg")
+    assert ip.match_files(folder, shop("001", "002"), within="new/")["file"].tolist() == ["new/002_1.jpg"]
+    with pytest.raises(ip.ConfigError, match="within='nwe': no file of .* lies there"):
+        ip.match_files(folder, shop("001"), within="nwe")
+
+
+def test_a_catalogue_kept_with_its_files_is_read_as_it_stands_whatever_the_column_map(folder, tmp_path):
+    put(folder, "new/002_1.jpg")
+    columns = {"ProductId": "sku", "PicName": "image", "CustomContent": "title:{title}"}
+    (tmp_path / "c.csv").write_text("sku,title,image\n001,a,old.jpg\n002,b,\n", encoding="utf-8")
+    catalogue = ip.load_catalogue(tmp_path / "c.csv", columns=columns)
+    applied = ip.apply_matches(catalogue, ip.match_files(folder, catalogue))
+    applied.attrs = {}
+    applied.to_parquet(tmp_path / "kept.parquet")
+    again = ip.load_catalogue(tmp_path / "kept.parquet", columns=columns)
+    told = ["ProductId", "PicName", "CustomContent"]
+    assert again[told].values.tolist() == applied[told].values.tolist()
+    assert again["PicName"].tolist() == ["old.jpg", "new/002_1.jpg"]
+
+
+def test_a_field_that_the_map_makes_may_stand_in_the_export_under_the_same_name(tmp_path):
+    (tmp_path / "c.csv").write_text("sku,image,title,CustomContent\n001,a.jpg,Shirt,old\n", encoding="utf-8")
+    columns = {"ProductId": "sku", "PicName": "image", "CustomContent": "title:{title}"}
+    made = ip.load_catalogue(tmp_path / "c.csv", columns=columns)
+    assert made["CustomContent"].tolist() == ["title:Shirt"]
+    assert made["CustomContent (source)"].tolist() == ["old"]

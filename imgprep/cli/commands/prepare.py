@@ -71,7 +71,8 @@ def match(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
     known = read_matches(options.map) if options.map and options.map.exists() else None
-    found = match_files(options.images, catalogue, options.pattern or PATTERNS, earlier=earlier, known=known)
+    patterns = options.pattern or PATTERNS
+    found = match_files(options.images, catalogue, patterns, earlier=earlier, known=known, within=options.within)
     if options.map:
         write_matches(found, options.map)
     if options.out:
