@@ -57,6 +57,7 @@ _HOME: dict[str, str] = {
     "undo": "undoing",
     "build_undo": "undoing",
     "compare_exports": "catalogue",
+    "compare_products": "catalogue",
     "load_catalogue": "catalogue",
     "suggest_columns": "catalogue",
     "suggest_categories": "catalogue",

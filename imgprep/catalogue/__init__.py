@@ -3,9 +3,10 @@
 from imgprep.catalogue.applying import apply_matches, undo_matches
 from imgprep.catalogue.categories import as_category_map, suggest_categories
 from imgprep.catalogue.columns import load_columns, parse_columns
-from imgprep.catalogue.drift import compare_exports, require_no_collapse
+from imgprep.catalogue.drift import compare_exports, compare_products, require_no_collapse
+from imgprep.catalogue.keeping import read_matches, write_matches
 from imgprep.catalogue.load import load_catalogue
-from imgprep.catalogue.matching import match_files, read_matches, undecided, write_matches
+from imgprep.catalogue.matching import match_files, undecided
 from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.suggest import as_map, suggest_columns
 from imgprep.catalogue.template import preview_custom_content
@@ -15,6 +16,7 @@ __all__ = [
     "as_category_map",
     "as_map",
     "compare_exports",
+    "compare_products",
     "is_url",
     "load_catalogue",
     "load_columns",

@@ -6,7 +6,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.catalogue.categories import category_column
-from imgprep.errors import ConfigError
+from imgprep.errors import CatalogueError, ConfigError
 from imgprep.frames import to_pandas, to_polars
 
 #: Share of rows, products or images that an export may lose from one week to the next; more is a collapse.
@@ -79,6 +79,59 @@ def compare_exports(
     lost = (pl.col("what") == GONE) & (pl.col("last") > collapse * products)
     table = table.with_columns(verdict=pl.when(lost).then(pl.lit(COLLAPSED)).otherwise("verdict"))
     return to_pandas(table.select(_SCHEMA.keys()))
+
+
+def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
+    """Tell which products went, came and changed from one export to the next, and in what.
+
+    Parameters
+    ----------
+    last, this : pandas.DataFrame
+        Catalogues, from `load_catalogue`, read in the same way.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``ProductId``, ``change`` (``gone``, ``new``, ``changed``), ``field`` (a column of both exports; NA where the
+        product is gone or new), ``last`` and ``this``: its values, several of them with a bar between, NA where empty.
+        One row per product gone or new, and per column in which a product changed. Products in which nothing
+        changed have none; the order of rows is no change.
+
+    Raises
+    ------
+    CatalogueError
+        One of the two has no ProductId.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2"], "price": ["5", "7"]})
+    >>> this = pd.DataFrame({"ProductId": ["2", "3"], "price": ["8", "9"]})
+    >>> compare_products(last, this).fillna("").values.tolist()
+    [['1', 'gone', '', '', ''], ['2', 'changed', 'price', '7', '8'], ['3', 'new', '', '', '']]
+    """
+    key = "ProductId"
+    for name, frame in (("last", last), ("this", this)):
+        if key not in frame.columns:
+            raise CatalogueError(
+                f"compare_products: {name} has no ProductId; map it with columns=, see suggest_columns"
+            )
+    then, now = (table.filter(pl.col(key).is_not_null()) for table in (_texts(last), _texts(this)))
+    told = [
+        one.join(other, on=key, how="anti").select(key).unique().with_columns(change=pl.lit(word))
+        for one, other, word in ((then, now, "gone"), (now, then, "new"))
+    ]
+    for name in (column for column in now.columns if column in then.columns and column != key):
+        values = pl.col(name).drop_nulls().unique().sort().str.join(" | ")
+        was, is_ = (table.group_by(key).agg(values.replace("", None).alias("value")) for table in (then, now))
+        both = was.join(is_, on=key).filter(pl.col("value").ne_missing(pl.col("value_right")))
+        told.append(
+            both.select(
+                key, pl.lit("changed").alias("change"), pl.lit(name).alias("field"), last="value", this="value_right"
+            )
+        )
+    schema = dict.fromkeys((key, "change", "field", "last", "this"), pl.String)
+    table = pl.concat([pl.DataFrame(schema=schema), *told], how="diagonal")
+    return to_pandas(table.sort(key, maintain_order=True).select(schema.keys()))
 
 
 def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:

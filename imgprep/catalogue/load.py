@@ -121,8 +121,8 @@ def _series(table: pa.Table, name: str) -> pl.Series:
     return series.alias(name)
 
 
-def _arrow(series: pl.Series) -> pa.Array:
-    return series.cast(pl.String).to_arrow().cast(TEXT)
+def _arrow(series: pl.Series) -> pa.ChunkedArray:
+    return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
 
 
 def _per_image(
@@ -244,7 +244,7 @@ def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]
 def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name in FIELD_NAMES and name in fields and _same(fields[name], column):
+        if name in FIELD_NAMES and name in fields and fields[name].equals(column):
             continue  # the field is this column, as it stands
         own = name
         while own in columns or own in ("row", IMAGE_URL):
@@ -255,11 +255,6 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[d
         columns[own] = column
     frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_TYPES.get)
     return frame
-
-
-def _same(field: pa.ChunkedArray | pa.Array, column: pa.ChunkedArray) -> bool:
-    whole = field if isinstance(field, pa.ChunkedArray) else pa.chunked_array([field])
-    return bool(whole.type == column.type and whole.equals(column))
 
 
 def _without_image(frame: pd.DataFrame) -> pd.DataFrame:

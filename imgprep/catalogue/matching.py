@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -91,11 +89,11 @@ def match_files(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> catalogue = pd.DataFrame({"ProductId": ["CL-0001", "CL-0002"]})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("CL-0001_1.jpg", "cl0002_1.jpg", "IMG_4711.jpg"):
-    ...         _ = (Path(folder) / name).write_bytes(b"")
+    ...         _ = (pathlib.Path(folder) / name).write_bytes(b"")
     ...     found = match_files(folder, catalogue)
     >>> found[["file", "ProductId", "confidence"]].fillna("").values.tolist()
     [['CL-0001_1.jpg', 'CL-0001', 1.0], ['IMG_4711.jpg', '', 0.0], ['cl0002_1.jpg', 'CL-0002', 0.9]]
@@ -160,74 +158,11 @@ def decide(matches: pd.DataFrame, file: str, product_id: str | None) -> pd.DataF
     return changed
 
 
-def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Keep a map from files to products, as JSON Lines: one file a line, to be read, edited and compared.
-
-    Examples
-    --------
-    >>> from PIL import Image
-    >>> import os
-    >>> os.makedirs("photos")
-    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
-    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
-    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> len(ip.read_matches("map.jsonl"))
-    1
-    """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for record in matches.to_dict("records"):
-        kept = {str(name): value for name, value in record.items() if name == "candidates" or not pd.isna(value)}
-        lines.append(json.dumps(kept, ensure_ascii=False) + "\n")
-    partly = file.with_name(f".{file.name}.part")
-    partly.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
-    partly.replace(file)
-    return file
-
-
-def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a map that `write_matches` has kept.
-
-    Raises
-    ------
-    CatalogueError
-        It cannot be read, or a line is no map of a file.
-
-    Examples
-    --------
-    >>> from PIL import Image
-    >>> import os
-    >>> os.makedirs("photos")
-    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
-    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
-    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> ip.read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
-    [['001_1.jpg', '001', 'matched']]
-    """
-    records = []
-    try:
-        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
-            record = json.loads(line)
-            if not isinstance(record, dict) or not isinstance(record.get("file"), str) or "state" not in record:
-                raise CatalogueError(f"{path}, line {number}: needs an object with file and state")
-            records.append({name: value for name, value in record.items() if name in MATCH_COLUMNS})
-    except (OSError, ValueError) as error:
-        raise CatalogueError(f"{path}: no map of files can be read there; {error}") from error
-    return matches_frame(records)
-
-
 def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
     below = within.replace("\\", "/").strip("/") + "/"
     files = [file for file in list_names(folder) if file.startswith(below)]
     if not files:
-        raise ConfigError(
-            f"within={within!r}: no file of {folder} lies there; name a folder below it, such as 'new', not a whole path"
-        )
+        raise ConfigError(f"within={within!r}: no file of {folder} lies there; name a folder below it, such as 'new'")
     return files
 
 

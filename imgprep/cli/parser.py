@@ -110,6 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
     compare.add_argument("--all", action="store_true", help="also what is the same")
+    compare.add_argument("--products", action="store_true", help="which products went, came and changed, and in what")
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
 
     upload = command("upload", cloud, runs)

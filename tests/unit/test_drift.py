@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
+import imgprep as ip
 from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.charts import plot_drift
-from imgprep.errors import ConfigError
+from imgprep.errors import CatalogueError, ConfigError
 from imgprep.findings import findings_frame
 from imgprep.plan import plan_batch
 
@@ -105,3 +106,25 @@ def test_many_changes_are_cut_to_the_largest_and_the_rest_is_counted():
     last = export(200).assign(type=[f"kind {n % 100}" for n in range(200)])
     ax = plot_drift(compare_exports(last, last.iloc[::2].reset_index(drop=True)))
     assert len(ax.patches) == 24 and "smaller changes not shown" in ax.get_title()
+
+
+def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
+    last = export(4, price=["1", "2", "3", "4"])
+    this = export(5, price=["1", "20", "3", "4", "5"]).iloc[[4, 3, 2, 1]]
+    this.loc[this["ProductId"] == "P2", "type"] = None
+    told = ip.compare_products(last, this).fillna("").values.tolist()
+    assert told == [
+        ["P0", "gone", "", "", ""],
+        ["P1", "changed", "price", "2", "20"],
+        ["P2", "changed", "type", "Toys", ""],
+        ["P4", "new", "", "", ""],
+    ]
+
+
+def test_the_images_of_a_product_are_compared_as_a_whole_whatever_their_order():
+    last, this = (pd.DataFrame({"ProductId": ["A", "A"], "PicName": names}) for names in (["1", "2"], ["2", "1"]))
+    assert ip.compare_products(last, this).empty
+    added = pd.concat([this, pd.DataFrame({"ProductId": ["A"], "PicName": ["3"]})])
+    assert ip.compare_products(last, added)[["last", "this"]].values.tolist() == [["1 | 2", "1 | 2 | 3"]]
+    with pytest.raises(CatalogueError, match="this has no ProductId"):
+        ip.compare_products(last, last[["PicName"]])

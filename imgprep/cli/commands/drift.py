@@ -10,14 +10,17 @@ from imgprep.cli.output import ExitCode, show
 
 def compare(options: Namespace) -> int:
     """This export against the last one: rows, products, columns, categories."""
-    from imgprep.catalogue import compare_exports, load_catalogue
+    from imgprep.catalogue import compare_exports, compare_products, load_catalogue
     from imgprep.charts import plot_drift
 
     settings = settings_of(options)
     columns, preset = options.columns or settings.columns, options.preset or settings.preset
     last, this = (load_catalogue(file, preset=preset, columns=columns) for file in (options.last, options.this))
     drift = compare_exports(last, this)
-    show(drift if options.all else drift[drift["verdict"] != "same"], options.format)
+    if options.products:
+        show(compare_products(last, this), options.format)
+    else:
+        show(drift if options.all else drift[drift["verdict"] != "same"], options.format)
     if options.picture:
         figure = plot_drift(drift).get_figure(root=True)
         if figure is not None:
