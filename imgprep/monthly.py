@@ -155,8 +155,9 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
     ours = [run for run in past if _when(run) >= first]
     state = gallery_state(past)
     held = state[state["state"] == "held"]
-    catalogue = _stages(past[-1], held)
-    seen, came = _firsts(past)
+    names = _names(past)
+    catalogue = _stages(past[-1], held, names)
+    seen, came = _firsts(past, names)
     return Review(
         name,
         _funnel(catalogue),
@@ -185,17 +186,36 @@ def _bounds(month: str) -> tuple[datetime, datetime]:
     return first, (first + timedelta(days=32)).replace(day=1)
 
 
-def _stages(run: Run, held: pd.DataFrame) -> pd.DataFrame:
+def _names(past: list[Run]) -> pd.DataFrame:
+    """Every name (`sent`) under which a picture of the catalogue was sent: a copy in another format has another."""
+    parts = [pd.DataFrame(columns=[*_KEY, "sent"], dtype="str")]
+    for run in past:
+        own = run.catalogue[[name for name in ("row", *_KEY) if name in run.catalogue.columns]].dropna(subset=_KEY)
+        parts.append(own[_KEY].assign(sent=own["PicName"]))
+        if "row" in own.columns and "row" in run.batch.columns:
+            lines = run.batch[["row", "PicName"]].dropna().set_axis(["row", "sent"], axis=1)
+            parts.append(own.merge(lines, on="row")[[*_KEY, "sent"]])
+    return pd.concat(parts, ignore_index=True).drop_duplicates()
+
+
+def _as_catalogued(sent: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
+    """Pictures by the names that they have in the catalogue, each once; `sent` has the names that they were sent by."""
+    known = names.merge(sent.rename(columns={"PicName": "sent"}), on=["ProductId", "sent"])
+    return known.drop(columns="sent").drop_duplicates(_KEY)
+
+
+def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     """The catalogue's pictures, and how far each has come."""
-    names = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
-    rows = run.catalogue[names].drop_duplicates(_KEY).reset_index(drop=True)
+    held = _as_catalogued(held[[*_KEY, "Region"]], names)
+    columns = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
+    rows = run.catalogue[columns].drop_duplicates(_KEY).reset_index(drop=True)
     facts = run.source_facts
     there = facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"] if "exists" in facts else facts["PicName"]
     rows["image"] = rows["PicName"].isin(there)
     findings = run.findings
     wrong = findings.loc[findings["severity"] == "error", "row"]
     # A fault found in a photograph may have been mended in its copy, or by hand since: what is in, passes.
-    both = rows[_KEY].merge(held[[*_KEY, "Region"]], on=_KEY, how="left", indicator=True)
+    both = rows[_KEY].merge(held, on=_KEY, how="left", indicator=True)
     rows["held"] = both["_merge"].eq("both").to_numpy()
     sent = run.batch.loc[run.batch["expected"].eq("imported"), "row"] if "expected" in run.batch else wrong.head(0)
     rows["passes"] = ~rows["row"].isin(wrong) | rows["held"] | rows["row"].isin(sent)
@@ -227,15 +247,15 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["share", "category"], ignore_index=True)
 
 
-def _firsts(past: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _firsts(past: list[Run], names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """When each picture was first in a catalogue, and first imported."""
     seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past]).dropna(subset=_KEY)
     parts = []
     for run in past:
         ended = run.outcome[["line", "outcome"]].merge(run.batch[["line", *_KEY]], on="line")
         parts.append(ended.loc[ended["outcome"] == "imported", _KEY].assign(came=_when(run)))
-    came = pd.concat(parts).dropna(subset=_KEY)
-    return seen.drop_duplicates(_KEY), came.drop_duplicates(_KEY)
+    came = _as_catalogued(pd.concat(parts).dropna(subset=_KEY).drop_duplicates(_KEY), names)
+    return seen.drop_duplicates(_KEY), came
 
 
 def _backlog(rows: pd.DataFrame, seen: pd.DataFrame, end: datetime) -> pd.DataFrame:

@@ -129,9 +129,10 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
     for row in mine(run.batch):
         detail = f"line {row['line']}, {row['OperationType']}: {row['reason']}"
         yield {"at": planned, "run": run.id, "what": "sent", "PicName": row["PicName"], "detail": detail}
-    causes = CauseTable()
+    labels = {cause.id: cause.label for cause in CauseTable().causes}
     for row in mine(run.outcome):
-        told = [row["code"], causes[row["cause"]].label if row["cause"] else None, row["message"]]
+        # A cause that a user taught goes by its own name.
+        told = [row["code"], labels.get(row["cause"], row["cause"]), row["message"]]
         detail = " · ".join(str(item) for item in told if item)
         yield {"at": ended, "run": run.id, "what": row["outcome"], "PicName": row["PicName"], "detail": detail}
 

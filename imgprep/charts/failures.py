@@ -147,6 +147,12 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
     lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
     shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
     ax = ax if ax is not None else new_axes(3.5 + 0.85 * len(counts.columns), 1.6 + 0.36 * len(counts))
+    failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
+    title = f"{failed:,} failed lines" + (f" of {sent:,} sent" if sent else "")
+    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
+    if counts.empty:
+        ax.set_axis_off()
+        return ax
     # Nothing is white, so that the few cells that hold something stand out.
     image = ax.imshow(
         np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=max(1.0, shares.max(initial=0))
@@ -161,9 +167,6 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
     ax.set_yticks(range(len(values)), values, **text_style())
     ax.tick_params(labelsize=8, length=0)
-    failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
-    title = f"{failed:,} failed lines" + (f" of {sent:,} sent" if sent else "")
-    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
     ax.figure.colorbar(image, ax=ax, label="% of the lines sent with that value")
     return ax
 

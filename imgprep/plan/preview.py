@@ -67,10 +67,8 @@ class BlastRadius:
             raise ConfigError(f"{self}; to go on, confirm with the name of the instance: {instance!r}")
 
     def __str__(self) -> str:
-        return (
-            f"the batch deletes {self.images:,} images ({self.share:.1%} of {self.held:,} held), "
-            f"and {self.products:,} products lose their last one"
-        )
+        of = f"{self.share:.1%} of {self.held:,} held" if self.held else "of how many is not known"
+        return f"the batch deletes {self.images:,} images ({of}), and {self.products:,} products lose their last one"
 
 
 def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = LOSS_THRESHOLD) -> BlastRadius:

@@ -107,10 +107,10 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     lines["value"] = lines["value"].astype("str").fillna("(none)")
     kept = lines["value"].value_counts().index[:top]
     lines["value"] = lines["value"].where(lines["value"].isin(kept), "(other)")
-    sent = lines.groupby("value").size().rename("lines")
+    sent = lines.groupby("value").size().rename("lines").reset_index()
     failed = lines[lines["outcome"] == Outcome.FAILED]
     counts = failed.groupby(["value", "cause"], dropna=False).size().rename("count").reset_index()
-    counts = counts.merge(sent, left_on="value", right_index=True)
+    counts = counts.merge(sent, on="value")
     counts["share"] = counts["count"] / counts["lines"]
     counts = counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
     counts.attrs["lines"] = len(lines)

@@ -17,8 +17,8 @@ from imgprep.runs import open_run
 ROWS = [(1, "A", "a.jpg", 0), (2, "B", "b.jpg", 1), (3, "C", "<i>c.jpg", 1), (4, "D", "d.jpg", None)]
 
 
-def make_run(folder, when, ends):
-    """A run that sent the products in `ends`; D has no image."""
+def make_run(folder, when, ends, *, renamed=None):
+    """A run that sent the products in `ends`, some under the names in `renamed`; D has no image."""
     folder.mkdir()
     catalogue = pd.DataFrame(ROWS, columns=["row", "ProductId", "PicName", "CategoryId"]).astype(
         {"CategoryId": "Int64"}
@@ -26,6 +26,7 @@ def make_run(folder, when, ends):
     catalogue.assign(source=["studio", "phone", "phone", "studio"]).to_parquet(folder / "catalogue.parquet")
     batch = catalogue[catalogue["ProductId"].isin(ends)].assign(OperationType="ADD", reason="new", expected="imported")
     batch = batch.assign(Region=["1,9,1,9" if product == "A" else None for product in batch["ProductId"]])
+    batch["PicName"] = batch["PicName"].replace(renamed or {})
     batch.insert(0, "line", range(1, len(batch) + 1))
     batch.to_parquet(folder / "batch.parquet")
     ended = [ends[product] for product in batch["ProductId"]]
@@ -65,6 +66,16 @@ def test_a_picture_counts_in_a_stage_only_if_it_is_in_all_before(month):
         ["with region", 1],
     ]
     assert month.funnel["share"].tolist() == [1, 0.75, 0.75, 0.5, 0.25]
+
+
+def test_a_picture_converted_under_another_name_is_in_the_gallery(tmp_path):
+    first = make_run(tmp_path / "1", "2026-10-12", {"A": "imported", "B": "failed"}, renamed={"a.jpg": "a.png"})
+    later = make_run(tmp_path / "2", "2026-11-02", {"B": "imported"}, renamed={"b.jpg": "b.png"})
+    month = review([first, later])
+    assert month.funnel["pictures"].tolist() == [4, 3, 3, 2, 1]
+    assert month.coverage["in_gallery"].sum() == 2
+    assert month.backlog["pictures"].sum() == 2
+    assert month.findable.values.tolist() == [[21, 1]]
 
 
 def test_coverage_is_of_each_category_the_worst_first(month):

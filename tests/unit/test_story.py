@@ -52,3 +52,9 @@ def test_an_unknown_product_is_said_to_be_unknown(runs):
 
 def test_names_cannot_become_markup(runs):
     assert "<b>.jpg" not in trace("CL-1", runs)._repr_html_()
+
+
+def test_a_cause_that_a_user_taught_goes_by_its_name(runs):
+    for file in runs.glob("*/outcome.parquet"):
+        pd.read_parquet(file).assign(outcome="failed", cause="watermark").to_parquet(file)
+    assert "watermark" in trace("CL-1", runs).answer

@@ -64,6 +64,14 @@ def test_causes_by_a_catalogue_column_are_out_of_the_lines_with_that_value(first
     ]
 
 
+def test_a_run_in_which_nothing_failed_has_no_causes_by_anything(second):
+    second.outcome = second.outcome.assign(outcome="imported", cause=None)
+    tally = tally_by(second, "brand")
+    assert tally.empty and tally.columns.tolist() == ["value", "cause", "count", "lines", "share"]
+    assert plot_by(tally, name="brand").get_title() == "0 failed lines of 4 sent, by cause and brand"
+    plt.close("all")
+
+
 def test_causes_by_size_and_by_fact(first):
     assert tally_by(first, "side")["value"].unique().tolist() == ["100…199 px"]
     assert tally_by([first, first], "format")["lines"].tolist() == [10, 10]
