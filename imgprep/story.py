@@ -163,6 +163,10 @@ def _answer(events: pd.DataFrame, held: pd.DataFrame) -> str:
     parts = [f"the gallery holds {len(there)} of its pictures"]
     if len(open_):
         parts.append(f"{len(open_)} are unknown")
+    ends = events[events["what"].isin(["imported", "deleted"])]
+    if there.empty and len(ends) and ends["what"].iloc[-1] == "deleted":
+        order = events[(events["what"] == "sent") & (events["run"] == ends["run"].iloc[-1])]
+        parts += [f"deleted: {order['detail'].iloc[-1]}"] if len(order) else ["deleted"]
     last = events[events["what"].isin(["failed", "excluded"]) & ~events["PicName"].isin(there["PicName"])]
     for name, group in last.groupby("PicName", dropna=False):
         event = group.iloc[-1]
