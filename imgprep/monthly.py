@@ -136,13 +136,8 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
     Examples
     --------
     >>> month = ip.review(runs, "2026-09")
-    >>> month.funnel
-             stage  pictures     share
-    0    catalogue       107  1.000000
-    1    has image       105  0.981308
-    2       passes       103  0.962617
-    3   in gallery        99  0.925234
-    4  with region         0  0.000000
+    >>> month.funnel["stage"].tolist()
+    ['catalogue', 'has image', 'passes', 'in gallery', 'with region']
     """
     every = sorted([runs] if isinstance(runs, Run) else runs, key=_when)
     if not every:

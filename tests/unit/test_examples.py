@@ -4,6 +4,7 @@ import doctest
 import inspect
 import sys
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -36,4 +37,5 @@ def test_the_example_runs(name, request, tmp_path, monkeypatch):
         example.globs.update(known)
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         runner.run(example, out=failed.append)
+    plt.close("all")
     assert not failed, "".join(failed)

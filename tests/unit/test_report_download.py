@@ -11,7 +11,7 @@ import pytest
 
 from imgprep.errors import ReportError
 from imgprep.reports import read_report
-from imgprep.reports.source import text_chunks
+from imgprep.reports.source import line_chunks
 from imgprep.runs.download import save_link
 
 BATCH = pd.DataFrame({"line": [1], "OperationType": ["ADD"], "ProductId": ["1"], "PicName": ["a.jpg"]})
@@ -96,5 +96,5 @@ def test_a_report_that_unpacks_without_end_is_given_up(bomb, monkeypatch):
 def test_a_line_without_end_is_given_up_before_it_fills_the_memory():
     endless = io.BytesIO(bytes(2**20))
     with pytest.raises(ReportError, match="no report"):
-        list(text_chunks(endless, size=1000))
+        list(line_chunks(endless, size=1000))
     assert endless.tell() < 10_000
