@@ -20,9 +20,7 @@ from imgprep.errors import CatalogueError
 from imgprep.fields import FIELD_NAMES, Operation
 from imgprep.findings import FINDING_COLUMNS, Basis, Severity, findings_frame
 from imgprep.frames import attach, to_pandas, to_polars
-
-#: Column of the addresses of images that the catalogue names by URL.
-IMAGE_URL = "image_url"
+from imgprep.images.fetched import IMAGE_URL
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
 
@@ -122,6 +120,7 @@ def _series(table: pa.Table, name: str) -> pl.Series:
 
 
 def _arrow(series: pl.Series) -> pa.ChunkedArray:
+    # In chunks as a table's own columns are: each kind equals only its like.
     return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
 
 

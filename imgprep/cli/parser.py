@@ -80,6 +80,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--into", type=Path, required=True, metavar="DIR", help="folder of the files; what is there stays"
     )
 
+    fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
+
     match = command("match", catalogue)
     match.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
     match.add_argument(

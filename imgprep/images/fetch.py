@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import urllib3
 
 from imgprep.errors import ConfigError
 from imgprep.frames import attach
+from imgprep.images.fetched import IMAGE_URL, FetchMap, url_stem, wanted_files, whole_url
 from imgprep.images.hops import MOST_HOPS, REDIRECTS, NoWay, host_of, next_hop
+from imgprep.images.listing import Unfit, legal
 from imgprep.images.probe import kind_of
 from imgprep.images.unfetched import unfetched
 
@@ -45,7 +46,7 @@ def fetch_images(
     catalogue: pd.DataFrame,
     into: str | os.PathLike[str],
     *,
-    column: str = "PicName",
+    column: str | None = None,
     at_once: int = 8,
     per_host: int = 4,
     tries: int = 4,
@@ -62,8 +63,9 @@ def fetch_images(
         From `load_catalogue`.
     into : path
         Folder of the files; made where it is not there. What is there already is not fetched again.
-    column : str
-        The column that holds URLs; rows without one are passed over.
+    column : str, optional
+        The column that holds URLs; rows without one are passed over. By default ``image_url``, where `load_catalogue`
+        has put them, else ``PicName``.
     at_once, per_host : int
         Most requests at a time, and at one host.
     tries : int
@@ -81,8 +83,8 @@ def fetch_images(
     -------
     pandas.DataFrame
         The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA where
-        there is none): bad_url, not_found, refused, http_error, timeout, unreachable, too_large, cut_off, not_an_image.
-        ``.attrs["findings"]`` says the same for each row of the catalogue.
+        there is none): bad_url, bad_name, not_found, refused, http_error, timeout, unreachable, too_large, cut_off,
+        not_an_image. ``.attrs["findings"]`` says the same for each row of the catalogue.
 
     Raises
     ------
@@ -92,7 +94,9 @@ def fetch_images(
     Notes
     -----
     Only http and https; a redirect is followed under the same rules, and never from a public host into a private
-    network. `use_files` puts the new names into the catalogue.
+    network. What comes from ``image_url`` goes by the PicName that `load_catalogue` made of it, so that the catalogue
+    fits as it is; other files are named after their URL and content, and `use_files` puts these names in. The folder
+    keeps the map, too: where a PicName's URL has changed since (a new version), the file is fetched anew.
 
     Examples
     --------
@@ -100,29 +104,17 @@ def fetch_images(
     >>> ip.fetch_images(catalogue, "images", progress=False)[["problem", "attempts"]].values.tolist()
     [['bad_url', 0]]
     """
+    if column is None:
+        column = IMAGE_URL if IMAGE_URL in catalogue.columns else "PicName"
     if column not in catalogue.columns:
         raise ConfigError(f"column {column!r}: the catalogue has none; it has {', '.join(map(str, catalogue.columns))}")
     into = Path(into)
     into.mkdir(parents=True, exist_ok=True)
-    urls = list(dict.fromkeys(url.strip() for url in catalogue[column].dropna().astype(str) if "://" in url))
+    wanted = dict(wanted_files(catalogue, column))
     fetcher = _Fetcher(into, at_once, per_host, tries=tries, pause=pause, seconds=seconds, max_bytes=max_bytes)
-    rows = dict(_fetched(fetcher, urls, at_once, progress))
-    log = pd.DataFrame([rows[url] for url in urls], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
+    rows = dict(_fetched(fetcher, wanted, at_once, progress))
+    log = pd.DataFrame([rows[url] for url in wanted], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
     return attach(log, findings=unfetched(catalogue, column, log))
-
-
-def url_stem(url: str) -> str:
-    """Return the start of a file name for `url`: readable, the same every time, never shared by two URLs.
-
-    Examples
-    --------
-    >>> url_stem("https://shop.example/p/red%20dress.jpg?w=800")
-    'red-dress-f22fa0ab'
-    """
-    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-    stem = last.rpartition(".")[0] if re.search(r"\.[A-Za-z0-9]{2,5}$", last) else last
-    readable = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "image"
-    return f"{readable}-{hashlib.md5(url.encode()).hexdigest()[:8]}"
 
 
 def discreet(text: str) -> str:
@@ -136,17 +128,32 @@ def discreet(text: str) -> str:
     return re.sub(r"\?[^\s'\"]+", "?…", text)
 
 
-def _fetched(fetcher: _Fetcher, urls: list[str], at_once: int, progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _fetched(
+    fetcher: _Fetcher, wanted: dict[str, str | None], at_once: int, progress: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
     from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
 
-    with ThreadPoolExecutor(at_once) as threads, tqdm(total=len(urls), disable=not progress, unit="image") as bar:
-        futures = {threads.submit(fetcher.fetch, url): url for url in urls}
+    # Versions of one picture share a name; the first stands for all.
+    first: dict[str, str] = {}
+    for url, name in wanted.items():
+        first.setdefault(name or url, url)
+    with ThreadPoolExecutor(at_once) as threads, tqdm(total=len(wanted), disable=not progress, unit="image") as bar:
+        futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
+        rows: dict[str, dict[str, Any]] = {}
         try:
             for future in as_completed(futures):
                 bar.update()
-                yield futures[future], future.result()
+                row = rows[futures[future]] = future.result()
+                fetcher.note(row)
+                yield row["url"], row
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+            fetcher.close()
+        for url in wanted.keys() - rows.keys():
+            bar.update()
+            row = rows[first[wanted[url] or url]]
+            said = row["detail"] or f"the same PicName as {discreet(row['url'])}, which was taken"
+            yield url, row | {"url": url, "attempts": 0, "detail": said}
 
 
 class _Failed(Exception):
@@ -173,19 +180,28 @@ class _Fetcher:
         self._per_host = per_host
         self._hosts: dict[str, threading.Semaphore] = {}
         self._lock = threading.Lock()
+        self._map = FetchMap(into)
 
-    def fetch(self, url: str) -> dict[str, Any]:
+    def note(self, row: dict[str, Any]) -> None:
+        """Keep where a file came from."""
+        if row["PicName"] is not None:
+            self._map.add(row["PicName"], row["url"])
+
+    def close(self) -> None:
+        """Write the map in order."""
+        self._map.close()
+
+    def fetch(self, url: str, name: str | None) -> dict[str, Any]:
         """Return one row of the log."""
         row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
         row |= {"url": url, "attempts": 0}
         try:
-            _host(url)
-            stem = url_stem(url)
-            there = self._there(stem)
+            _host(whole_url(url))
+            there = self._there(url, name)
             while there is None:
                 row["attempts"] += 1
                 try:
-                    there = self._get(url, stem)
+                    there = self._get(url, name)
                 except _Failed as failed:
                     if not failed.again or row["attempts"] >= self._tries:
                         raise
@@ -195,26 +211,32 @@ class _Fetcher:
         except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
             return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
         data = there.read_bytes()
-        return row | {"PicName": there.name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
+        return row | {"PicName": name or there.name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
 
-    def _there(self, stem: str) -> Path | None:
-        for extension in (*_EXTENSION.values(), *_OTHER.values()):
-            place = self._into / f"{stem}.{extension}"
-            if place.is_file():  # files get their name only when they are whole
-                return place
-        return None
+    def _there(self, url: str, name: str | None) -> Path | None:
+        """Return the file where it was fetched before; files get their name only when they are whole."""
+        if name is not None:
+            try:
+                place = self._into / legal(name)
+            except Unfit as unfit:
+                raise _Failed("bad_name", f"PicName {name!r} {unfit.detail}") from None
+            return place if place.is_file() and self._map.is_of(name, url) else None
+        stem = url_stem(url)
+        places = (self._into / f"{stem}.{extension}" for extension in (*_EXTENSION.values(), *_OTHER.values()))
+        return next((place for place in places if place.is_file()), None)
 
     def _turn(self, host: str) -> threading.Semaphore:
         with self._lock:
             return self._hosts.setdefault(host, threading.Semaphore(self._per_host))
 
-    def _get(self, url: str, stem: str) -> Path:
-        data = self._follow(url)
+    def _get(self, url: str, name: str | None) -> Path:
+        data = self._follow(whole_url(url))
         kind = kind_of(data)
         extension = {**_EXTENSION, **_OTHER}.get(kind or "")
         if extension is None:
             raise _Failed("not_an_image", f"the server sent {kind or 'something else'} instead of an image")
-        place = self._into / f"{stem}.{extension}"
+        place = self._into / (name or f"{url_stem(url)}.{extension}")
+        place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.draft")
         draft.write_bytes(data)
         draft.replace(place)
@@ -283,10 +305,17 @@ def _judge(answer: urllib3.BaseHTTPResponse) -> None:
     status = answer.status
     if status == 200:
         return
-    after = answer.headers.get("Retry-After", "")
     detail = f"HTTP {status} {answer.reason or ''}".strip()
     problem = {404: "not_found", 410: "not_found", 401: "refused", 403: "refused"}.get(status, "http_error")
-    raise _Failed(problem, detail, again=status in _TRY_AGAIN, after=float(after) if after.isdigit() else 0.0)
+    raise _Failed(problem, detail, again=status in _TRY_AGAIN, after=_after(answer))
+
+
+def _after(answer: urllib3.BaseHTTPResponse) -> float:
+    """Seconds that the server asks for, as a number or as a date (RFC 9110, 10.2.3); 0 where it does not."""
+    try:
+        return urllib3.Retry().get_retry_after(answer) or 0.0
+    except urllib3.exceptions.HTTPError:
+        return 0.0
 
 
 def _unreached(error: BaseException, problem: str = "unreachable") -> _Failed:

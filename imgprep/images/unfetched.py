@@ -9,6 +9,7 @@ from imgprep.findings import Basis, Severity, findings_frame
 #: Problem → what to do about it.
 _REMEDY = {
     "bad_url": "write an http or https URL",
+    "bad_name": "write a PicName that stays below the folder of images",
     "not_found": "correct the URL, or leave the row out",
     "refused": "let the server give the image to anyone who asks, or fetch it by hand",
     "http_error": "ask whoever runs the server; then fetch again",
@@ -28,16 +29,17 @@ def unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.Dat
         why = failed.get(value.strip()) if isinstance(value, str) else None
         if why is None:
             continue
-        row = {name: catalogue[name].iloc[place] for name in ("row", "ProductId") if name in catalogue.columns}
+        known = [name for name in ("row", "ProductId", "PicName") if name in catalogue.columns]
+        row = {name: catalogue[name].iloc[place] for name in known}
         problem = str(why["problem"])
         records.append(
             {
                 "row": place + 1,
+                "PicName": value,
                 **row,
                 "rule": f"fetch-{problem.replace('_', '-')}",
                 "severity": Severity.ERROR,
                 "basis": Basis.DOCUMENTED,
-                "PicName": value,
                 "field": column,
                 "value": value,
                 "message": f"{column}: the image could not be fetched ({why['detail']})",

@@ -44,3 +44,10 @@ def test_a_product_without_image_is_reported_and_stays(tmp_path):
     assert frame["ProductId"].tolist() == ["h", "k"] and frame["row"].tolist() == [2, 3]
     assert frame["Title"].tolist() == ["H", "K"]
     assert frame.attrs["findings"].query("rule == 'product-without-image'")["ProductId"].tolist() == ["k"]
+
+
+def test_a_field_that_is_mended_in_a_column_of_its_own_name_is_loaded(tmp_path):
+    catalogue = load(tmp_path, "ProductId,PicName\n'001,https://x.example/a.jpg\n'002,b.jpg\n")
+    assert catalogue["ProductId"].tolist() == ["001", "002"]
+    assert catalogue["image_url"].fillna("").tolist() == ["https://x.example/a.jpg", ""]
+    assert catalogue["PicName (source)"].tolist() == ["https://x.example/a.jpg", "b.jpg"]

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from imgprep.catalogue import load_catalogue
 from imgprep.errors import ConfigError
-from imgprep.images import fetch_images, use_files
-from imgprep.images.fetch import url_stem
+from imgprep.images import fetch_images, inspect_images, use_files
+from imgprep.images.fetched import MAP, url_stem
 from imgprep.images.hops import NoWay, is_private, next_hop
 
 
@@ -40,6 +41,12 @@ class Handler(BaseHTTPRequestHandler):
         if path in LEADS:
             self.send_response(302)
             self.send_header("Location", LEADS[path])
+            self.end_headers()
+            return
+        if path == "/later.jpg" and asked[self.path] < 2:
+            self.send_response(429)
+            self.send_header("Retry-After", "Thu, 01 Jan 1970 00:00:00 GMT")
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         if path == "/gone.jpg" or (path == "/flaky.jpg" and asked[self.path] < 3):
@@ -103,6 +110,10 @@ def fetched(server, into, *paths, **options):
     return fetch_images(pd.DataFrame({"PicName": urls}, dtype="str"), into, **options)
 
 
+def files_in(folder):
+    return [file.name for file in folder.iterdir() if file.name != MAP]
+
+
 def test_each_failure_has_its_cause_and_leaves_no_file(server, tmp_path):
     log = fetched(
         server, tmp_path, "/a.jpg", "/gone.jpg", "/page.jpg", "/large.jpg", "/cut.jpg", "ftp://host/x.jpg", "http://[x"
@@ -110,14 +121,14 @@ def test_each_failure_has_its_cause_and_leaves_no_file(server, tmp_path):
     assert log["problem"].fillna("").tolist() == [
         "", "not_found", "not_an_image", "too_large", "cut_off", "bad_url", "bad_url",
     ]  # fmt: skip
-    assert [file.name for file in tmp_path.iterdir()] == [log["PicName"][0]]
+    assert files_in(tmp_path) == [log["PicName"][0]]
     assert "HTML" in log["detail"][2]
 
 
 def test_a_body_without_end_and_one_that_unpacks_to_more_are_given_up(server, tmp_path):
     log = fetched(server, tmp_path, "/endless.jpg", "/bomb.jpg", "/a.jpg")
     assert log["problem"].fillna("").tolist() == ["too_large", "too_large", ""]
-    assert [file.name for file in tmp_path.iterdir()] == [log["PicName"][2]]
+    assert files_in(tmp_path) == [log["PicName"][2]]
 
 
 def test_many_failures_of_one_host_do_not_use_its_connections_up(server, tmp_path):
@@ -170,7 +181,7 @@ def test_nobody_outside_sends_us_into_a_private_network():
 def test_a_server_that_stops_in_the_middle_is_not_waited_for(server, tmp_path):
     log = fetched(server, tmp_path, "/slow.jpg", seconds=0.2, tries=1)
     assert log["problem"].tolist() == ["timeout"]
-    assert not list(tmp_path.iterdir())
+    assert not files_in(tmp_path)
 
 
 def test_one_host_is_never_asked_for_more_at_once_than_allowed(server, tmp_path):
@@ -203,7 +214,58 @@ def test_each_failure_is_a_finding_of_its_row_with_a_remedy(server, tmp_path):
 
 def test_an_interrupted_run_left_no_half_file_and_goes_on(server, tmp_path):
     fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=1)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(files_in(tmp_path)) == 1
     fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=3)
     assert server.asked["/a.jpg"] == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(files_in(tmp_path)) == 2
+
+
+def exported(tmp_path, *urls, header="ProductId,PicName"):
+    rows = "".join(f"P-{number},{url}\n" for number, url in enumerate(urls))
+    (tmp_path / "export.csv").write_text(f"{header}\n{rows}", encoding="utf-8")
+    return load_catalogue(tmp_path / "export.csv")
+
+
+@pytest.mark.parametrize("header", ["ProductId,PicName", "sku,image"])
+def test_what_a_loaded_export_names_by_url_is_there_under_the_names_it_has(server, tmp_path, header):
+    base = f"http://127.0.0.1:{server.server_port}"
+    catalogue = exported(tmp_path, f"{base}/a.jpg", f"{base}/b.jpg?w=5", f"{base}/gone.jpg", "own.jpg", header=header)
+    log = fetch_images(catalogue, tmp_path / "images", pause=0, progress=False)
+    assert log["problem"].fillna("").tolist() == ["", "", "not_found"]
+    facts = inspect_images(catalogue, tmp_path / "images", tier="stat", progress=False)
+    assert facts["exists"].tolist() == [True, True, False, False]
+    assert log.attrs["findings"][["PicName", "field"]].values.tolist() == [[catalogue["PicName"][2], "image_url"]]
+    assert use_files(catalogue, log)[0]["PicName"].tolist() == catalogue["PicName"].tolist()
+
+
+def test_a_new_version_behind_the_same_name_is_fetched_and_an_old_one_is_not(server, tmp_path):
+    base = f"http://127.0.0.1:{server.server_port}"
+    for url in ("/a.jpg?v=1", "/a.jpg?v=1", "/a.jpg?v=2", "/a.jpg?v=2"):
+        fetch_images(exported(tmp_path, base + url), tmp_path / "images", progress=False)
+    assert (server.asked["/a.jpg?v=1"], server.asked["/a.jpg?v=2"]) == (1, 1)
+    assert len(files_in(tmp_path / "images")) == 1
+
+
+def test_two_versions_in_one_export_are_one_file_and_the_log_says_which(server, tmp_path):
+    base = f"http://127.0.0.1:{server.server_port}"
+    log = fetch_images(exported(tmp_path, f"{base}/a.jpg?v=1", f"{base}/a.jpg?v=2"), tmp_path / "i", progress=False)
+    assert log["PicName"].nunique() == 1 and log["problem"].isna().all()
+    assert log["attempts"].tolist() == [1, 0] and "same PicName" in log["detail"][1]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_written_nowhere(server, tmp_path):
+    base = f"http://127.0.0.1:{server.server_port}"
+    frame = pd.DataFrame({"PicName": ["../a.jpg", "b/c.jpg"], "image_url": [f"{base}/a.jpg", f"{base}/c.jpg"]})
+    log = fetch_images(frame, tmp_path / "images", progress=False)
+    assert log["problem"].fillna("").tolist() == ["bad_name", ""]
+    assert not (tmp_path / "a.jpg").exists() and (tmp_path / "images/b/c.jpg").exists()
+    assert not server.asked["/a.jpg"]
+
+
+def test_a_map_that_was_cut_off_is_no_reason_to_stop(server, tmp_path):
+    (tmp_path / MAP).write_text('{"PicName": "x.jpg", "url"', encoding="utf-8")
+    assert fetched(server, tmp_path, "/a.jpg")["problem"].isna().all()
+
+
+def test_a_date_to_come_back_at_is_understood(server, tmp_path):
+    assert fetched(server, tmp_path, "/later.jpg")["attempts"].tolist() == [2]

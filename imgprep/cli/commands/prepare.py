@@ -57,8 +57,12 @@ def fetch(options: Namespace) -> int:
     from imgprep.images import fetch_images
 
     _, catalogue = catalogue_of(options)
-    log = fetch_images(catalogue, options.into)
+    log = fetch_images(catalogue, options.into, column=options.column)
     show(log, options.format)
+    if options.format == "table":
+        failed = int(log["problem"].notna().sum())
+        told = f"{len(log) - failed:,} there, {failed:,} not" if len(log) else "no image is named by URL; see --column"
+        print(f"\n{len(log):,} URLs: {told}")
     return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
 
 

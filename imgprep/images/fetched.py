@@ -1,0 +1,94 @@
+"""Which URL each file of a folder was fetched from: asked before, and noted after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+
+#: Column in which `load_catalogue` puts the URL that a PicName was made of.
+IMAGE_URL = "image_url"
+MAP = ".imgprep-fetched.jsonl"
+
+
+def wanted_files(catalogue: pd.DataFrame, column: str) -> Iterator[tuple[str, str | None]]:
+    """Yield each distinct URL, and the PicName that its file has to have; None where the URL makes the name.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        From `load_catalogue`, or any frame with `column`.
+    column : str
+        Holds URLs. Only those of ``image_url`` have a PicName already: it was made of them.
+    """
+    names = catalogue["PicName"] if column == IMAGE_URL and "PicName" in catalogue.columns else None
+    rows = pd.DataFrame({"url": catalogue[column].astype("str").str.strip(), "name": names}).dropna(subset="url")
+    marked = rows["url"].str.contains("//" if names is not None else "://", regex=False)
+    for url, name in rows[marked].drop_duplicates("url").itertuples(index=False):
+        yield url, name if isinstance(name, str) and name else None
+
+
+def whole_url(url: str) -> str:
+    """Return a URL with its scheme: shops leave it out where the page's own shall count.
+
+    Examples
+    --------
+    >>> whole_url("//cdn.example/a.jpg")
+    'https://cdn.example/a.jpg'
+    """
+    return f"https:{url}" if url.startswith("//") else url
+
+
+def url_stem(url: str) -> str:
+    """Return the start of a file name for `url`: readable, the same every time, never shared by two URLs.
+
+    Examples
+    --------
+    >>> url_stem("https://shop.example/p/red%20dress.jpg?w=800")
+    'red-dress-f22fa0ab'
+    """
+    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    stem = last.rpartition(".")[0] if re.search(r"\.[A-Za-z0-9]{2,5}$", last) else last
+    readable = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "image"
+    return f"{readable}-{hashlib.md5(url.encode()).hexdigest()[:8]}"
+
+
+class FetchMap:
+    """PicName → URL of the files of a folder; added to line by line, so that an interrupted run has kept it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / MAP
+        self._urls: dict[str, str] = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    record = json.loads(line)
+                    self._urls[record["PicName"]] = record["url"]
+                except (ValueError, TypeError, KeyError):  # cut off, or edited
+                    continue
+
+    def is_of(self, name: str, url: str) -> bool:
+        """Return whether a file is the one behind `url`, as far as is known: a name can stand for a newer version."""
+        return self._urls.get(name, url) == url
+
+    def add(self, name: str, url: str) -> None:
+        """Note where a file came from."""
+        if self._urls.get(name) != url:
+            self._urls[name] = url
+            line = json.dumps({"PicName": name, "url": url}, ensure_ascii=False)
+            with self._path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+                file.write(line + "\n")
+
+    def close(self) -> None:
+        """Write the file anew, one line a file, where there is one."""
+        if self._path.exists():
+            draft = self._path.with_name(f"{MAP}.{os.getpid()}.draft")
+            lines = (json.dumps({"PicName": name, "url": self._urls[name]}, ensure_ascii=False) for name in self._urls)
+            draft.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogatepass", "\n")
+            draft.replace(self._path)
