@@ -191,7 +191,10 @@ KINDS: tuple[Kind, ...] = (
 )
 
 #: Rules that no single row can break.
-NOT_SEEDED = {"region-order-suspect": "judges the regions of a whole batch by their majority"}
+NOT_SEEDED = {
+    "region-order-suspect": "judges the regions of a whole batch by their majority",
+    "file-unnamed": "is about files that no row names, and so are never sent",
+}
 
 #: Rule, or code of a refusal → why prediction and outcome differ where they do.
 WHY = {

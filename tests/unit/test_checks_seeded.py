@@ -1,8 +1,13 @@
-"""From a file to findings: each rule counts the faults that were put in, and nothing beside them."""
+"""From a file to findings: each rule counts the faults put in, and nothing beside them; no rule is left out."""
 
 from bench.checks import FAULTS, make_csv
+from bench.predictions import KINDS, NOT_SEEDED
 from imgprep.catalogue import load_catalogue
-from imgprep.checks import check, summary
+from imgprep.checks import RULES, check, summary
+
+
+def test_every_rule_is_among_the_faults_that_are_shipped_or_says_why_not():
+    assert {kind.rule for kind in KINDS} - {""} == {rule.id for rule in RULES} - NOT_SEEDED.keys()
 
 
 def test_each_rule_finds_the_faults_that_were_seeded_in_their_rows_and_no_others(tmp_path):
