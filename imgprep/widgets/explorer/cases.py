@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imgprep.reports import UNRECOGNISED, CauseTable, Outcome
+from imgprep.tallies import Reconciled
 
 #: What stands in a cause's place where nobody knows how a line ended.
 END_UNKNOWN = "end unknown"
@@ -20,33 +21,8 @@ Positions = np.ndarray[tuple[int, ...], np.dtype[Any]]
 NOWHERE: Positions = np.empty(0, dtype=np.int64)
 
 
-class Explored(Protocol):
+class Explored(Reconciled, Protocol):
     """What is looked at of a run; `imgprep.Run` is one."""
-
-    @property
-    def id(self) -> str:
-        """The run's name."""
-        ...
-
-    @property
-    def outcome(self) -> pd.DataFrame:
-        """What became of each line."""
-        ...
-
-    @property
-    def batch(self) -> pd.DataFrame:
-        """The batch as sent."""
-        ...
-
-    @property
-    def catalogue(self) -> pd.DataFrame:
-        """The catalogue rows behind it."""
-        ...
-
-    @property
-    def facts(self) -> pd.DataFrame:
-        """Facts of the images sent."""
-        ...
 
     @property
     def findings(self) -> pd.DataFrame:
