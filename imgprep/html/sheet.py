@@ -245,7 +245,7 @@ def finding_sections(
     if about.empty or not roots:
         return []
     source = _Several([open_source(root) for root in roots])
-    sections = gallery(about, source, per_page=per_rule, side=140).sections
+    sections = gallery(about, source, per_page=per_rule, side=side).sections
     return [section for section in sections if any(card.thumb.data for card in section.cards)]
 
 
