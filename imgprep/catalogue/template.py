@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
@@ -196,8 +196,3 @@ def _shown(template: Template, text: str | None, values: Mapping[str, str | None
     back = template.parse(text) if text is not None else dict.fromkeys(template.keys, "")
     wanted = {key: values[column] or "" for key, column in zip(template.keys, template.columns, strict=True)}
     return {"CustomContent": text, **(back or {}), "same": back == wanted, "chars": len(text or "")}
-
-
-def columns_of(templates: Iterable[Template]) -> list[str]:
-    """Every column that `templates` name, each once."""
-    return list(dict.fromkeys(column for template in templates for column in template.columns))

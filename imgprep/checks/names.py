@@ -14,10 +14,6 @@ _NAMED = "|".join(EXTENSIONS)
 _SEVERAL = rf"(?i)\.(?:{_NAMED})\s*[,;|]\s*\S.*\.(?:{_NAMED})\s*$"
 
 
-def _base() -> pl.Expr:
-    return pl.col("name").str.extract(r"([^/\\]*)$", 1)
-
-
 def _several(sheet: Sheet) -> pl.Expr:
     several = pl.col("name").str.contains(_SEVERAL)
     # A file of exactly this name is one image, however odd its name.
