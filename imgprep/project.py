@@ -20,19 +20,21 @@ _TEMPLATE = """\
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
+# A rehearsal (notebook 00) needs catalogue, images and [shop.columns] alone; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
-images = ""           # the folder of its photographs
+images = ""           # the folder (or zip) of its photographs
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
 
-# Which column of the export is which field. Delete the table to let imgprep suggest one.
+# Which column of the export is which field. Without this table the names of columns decide, and only ProductId,
+# PicName and what is named like a field are found. `ip.suggest_columns` (notebook 01) proposes the rest.
 # [shop.columns]
 # ProductId = "sku"
 # PicName = "image"
 # CustomContent = "title:{title},price:{price}"
 # IntAttr = { column = "price", scale = 100 }
 # [shop.columns.CategoryId]
-# column = "type"
+# column = "type"      # the service has numbers: `ip.suggest_categories` proposes them; left out, it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }
 
 [service]

@@ -131,7 +131,7 @@ def _nearest(what: str, name: str, known: Iterable[str]) -> str:
     folded = {choice.casefold(): choice for choice in choices}
     close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
     shown = choices if len(choices) <= 30 else [*choices[:30], f"and {len(choices) - 30} more"]
-    hint = f"; did you mean {' or '.join(repr(folded[item]) for item in close)}?" if close else ";"
+    hint = f"; did you mean {' or '.join(repr(folded[item]) for item in close)}?" if close else "."
     return f"{what}{hint} There are: {', '.join(shown)}"
 
 

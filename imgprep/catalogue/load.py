@@ -26,7 +26,7 @@ _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype
 
 
 def load_catalogue(
-    path: str | Path, *, preset: str = "auto", columns: ColumnMap | str | Path | None = None
+    path: str | Path | None, *, preset: str = "auto", columns: ColumnMap | str | Path | None = None
 ) -> pd.DataFrame:
     """Load what a shop exports into one canonical table, one row per image of a product.
 
@@ -55,7 +55,7 @@ def load_catalogue(
     Raises
     ------
     CatalogueError
-        The file cannot be read at all, or the column map names what does not exist.
+        No file is named, it cannot be read at all, or the column map names what does not exist.
 
     Notes
     -----
@@ -70,6 +70,8 @@ def load_catalogue(
     >>> catalogue[["row", "ProductId", "PicName"]].to_numpy().tolist(), catalogue.attrs["preset"]["name"]
     ([[1, '007', 'a.jpg']], 'plain')
     """
+    if path is None:  # a project whose imgprep.toml is not filled in
+        raise CatalogueError("catalogue: none is named; set catalogue under [shop] in imgprep.toml, or pass the file")
     raw = read_raw(Path(path))
     if BY_MATCH in raw.table.column_names:
         # A catalogue kept with the files of a map: the column map did its work, and would put the old names back.

@@ -24,10 +24,13 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
-    """Return the settings, and the catalogue that was named, read by them."""
+    """Return the settings, and the catalogue read by them; what is not named is the project's."""
     from imgprep.catalogue import load_catalogue
 
     settings = settings_of(options)
+    options.catalogue = options.catalogue or settings.catalogue
+    if hasattr(options, "images"):
+        options.images = options.images or settings.images
     columns = options.columns or settings.columns
     return settings, load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
 

@@ -13,11 +13,20 @@ _EPILOG = """\
 Exit codes: 0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access;
 3 partly done or outcome unknown, safe to repeat.
 
+Options go after the command: imgprep check --project my-shop. `imgprep COMMAND --help` tells them.
 Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in the folder (or --project).
 Credentials come from the vendors' own variables and chains only: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET,
 ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
 """
-_SETTINGS = ("region", "bucket", "path", "instance", "role-arn", "oss-endpoint", "imagesearch-endpoint")
+_SETTINGS = {
+    "region": "region of bucket and instance, such as cn-shanghai",
+    "bucket": "the OSS bucket's name",
+    "path": "folder in the bucket, such as /increment",
+    "instance": "the Image Search instance's name, not its id",
+    "role-arn": "RAM role that the service reads the bucket with",
+    "oss-endpoint": "address of OSS, where it is not the region's",
+    "imagesearch-endpoint": "address of Image Search, where it is not the region's",
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,11 +48,17 @@ def make_parser() -> argparse.ArgumentParser:
     reading.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
     reading.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
     catalogue = argparse.ArgumentParser(add_help=False, parents=[reading])
-    catalogue.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="CSV, TSV, Excel, Parquet or JSON Lines")
+    catalogue.add_argument(
+        "catalogue",
+        type=Path,
+        nargs="?",
+        metavar="CATALOGUE",
+        help="CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)",
+    )
 
     cloud = argparse.ArgumentParser(add_help=False)
-    for name in _SETTINGS:
-        cloud.add_argument(f"--{name}", help=f"the {name.replace('-', ' ')} (default: the project's)")
+    for name, what in _SETTINGS.items():
+        cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
     runs = argparse.ArgumentParser(add_help=False)
     runs.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders (default: imgprep-work/runs)")
 
@@ -60,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
 
     init = command("init")
-    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     naming = argparse.ArgumentParser(add_help=False)
     naming.add_argument(
@@ -71,7 +86,9 @@ def make_parser() -> argparse.ArgumentParser:
     photographs = "folder or zip archive of the photographs"
 
     check = command("check", catalogue, naming)
-    check.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs}; without it only rows")
+    check.add_argument(
+        "--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's); without any only rows"
+    )
     check.add_argument("--regions", type=Path, metavar="DB", help="region store")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
@@ -83,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
 
     match = command("match", catalogue)
-    match.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
+    match.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
     match.add_argument(
         "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
     )
@@ -93,12 +110,12 @@ def make_parser() -> argparse.ArgumentParser:
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
 
     prepare = command("prepare", catalogue, naming)
-    prepare.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
+    prepare.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
 
     build = command("build", catalogue, naming)
-    build.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
+    build.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
     build.add_argument("--regions", type=Path, metavar="DB", help="region store")
     build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
@@ -106,7 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, where its collapse is meant")
     build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
-    build.add_argument("--out", type=Path, required=True, metavar="BATCH")
+    build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     compare = command("compare", reading)
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
@@ -116,7 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
 
     upload = command("upload", cloud, runs)
-    upload.add_argument("batch", type=Path, metavar="BATCH")
+    upload.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     upload.add_argument("--dry-run", action="store_true", help="say what would be sent, send nothing")
     upload.add_argument(
         "--processes", type=int, default=1, metavar="N", help="send from so many processes (default: 1)"
@@ -127,7 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="a batch folder that was uploaded")
 
     submit = command("submit", cloud, runs)
-    submit.add_argument("batch", type=Path, metavar="BATCH")
+    submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     submit.add_argument(
         "--wait",
         nargs="?",
@@ -152,7 +169,7 @@ def make_parser() -> argparse.ArgumentParser:
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
 
     report = command("report")
-    report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
+    report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the (one) run from this error report")
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")

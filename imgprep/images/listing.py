@@ -145,14 +145,16 @@ class Archive:
                 yield name
 
 
-def open_source(root: str | os.PathLike[str]) -> Folder | Archive:
+def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
     """Return the folder or zip archive at `root`.
 
     Raises
     ------
     ConfigError
-        There is neither.
+        There is neither, or none is named.
     """
+    if root is None:
+        raise ConfigError("images: none are named; set images under [shop] in imgprep.toml, or pass their folder")
     path = Path(root)
     if path.is_dir():
         return Folder(path)

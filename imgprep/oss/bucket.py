@@ -127,11 +127,19 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
         said = f"{where}: {code}: {getattr(error, 'message', '') or 'refused'}"
         if code == "RequestTimeTooSkewed":
             said += f" ({_skew(error)})"
-        if code in FATAL:
+        if _elsewhere(code, str(getattr(error, "message", ""))):
+            said += "; the bucket is in another region: name the bucket's own as region, it must be the instance's too"
+        elif code in FATAL:
             said += f"; {FATAL[code]}"
     if request_id:
         said += f" (request id {request_id})"
     return StorageError(said, key=key, code=code, request_id=request_id, passing=passing(error))
+
+
+def _elsewhere(code: str, message: str) -> bool:
+    """The bucket is not in the region that was asked: of version 4 the signature says so, else the endpoint."""
+    clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
+    return clue is not None and clue in message
 
 
 def _skew(error: Any) -> str:

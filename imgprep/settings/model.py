@@ -126,7 +126,7 @@ class Settings:
         except FileNotFoundError:
             raise ConfigError(f"{file}: not found; `imgprep init` makes one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: is not TOML: {error}") from error
+            raise ConfigError(f"{file}: is not TOML: {error}; text stands in quotes, a key only once") from error
         values = {**from_document(document, file), **from_environment(), **arguments}
         return cls(**{"project": file.parent, **values})
 

@@ -1,8 +1,14 @@
 """`imgprep init`: a project that loads, and that a second run leaves alone."""
 
+import json
+
+import pandas as pd
 import pytest
 
-from imgprep.errors import ConfigError
+from imgprep.catalogue import load_catalogue
+from imgprep.cli import main
+from imgprep.errors import CatalogueError, ConfigError
+from imgprep.images import inspect_images, match_names
 from imgprep.project import init_project, open_project, shipped
 from imgprep.settings import Settings
 
@@ -39,3 +45,45 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
     assert demo.project.is_dir() and not any(demo.project.iterdir())
     with pytest.raises(ConfigError, match="imgprep init"):
         open_project(tmp_path)
+
+
+def test_a_project_that_is_not_filled_in_says_which_key_to_set(tmp_path):
+    init_project(tmp_path)
+    shop = open_project(tmp_path)
+    with pytest.raises(CatalogueError, match=r"set catalogue under \[shop\] in imgprep.toml"):
+        load_catalogue(shop.catalogue)
+    for use in (match_names, inspect_images):
+        with pytest.raises(ConfigError, match=r"set images under \[shop\] in imgprep.toml"):
+            use(pd.DataFrame({"row": [1], "PicName": ["a.jpg"]}), shop.images)
+
+
+@pytest.mark.parametrize("words", [["check"], ["build", "--out", "batch"], ["prepare", "--out", "copies"]])
+def test_commands_take_the_export_and_the_photographs_that_the_project_names(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert "set catalogue under [shop]" in capsys.readouterr().err
+    (tmp_path / "imgprep.toml").write_text('[shop]\ncatalogue = "export.csv"\n', encoding="utf-8")
+    (tmp_path / "export.csv").write_text("sku,image\n1,gone.jpg\n", encoding="utf-8")
+    if words != ["check"]:  # without images, check looks at rows alone
+        assert main(words) == 2
+        assert "set images under [shop]" in capsys.readouterr().err
+    (tmp_path / "imgprep.toml").write_text('[shop]\ncatalogue = "export.csv"\nimages = "photos"\n', encoding="utf-8")
+    (tmp_path / "photos").mkdir()
+    assert main(words) == 1
+    assert "missing" in capsys.readouterr().out
+
+
+def test_an_export_behind_known_is_not_taken_for_a_dump(capsys):
+    assert main(["build", "--out", "batch", "--known", "runs", "export.csv"]) == 2
+    assert "write CATALOGUE before it" in capsys.readouterr().err
+
+
+def test_a_catalogue_that_is_not_there_is_answered_with_the_remedy(tmp_path):
+    with pytest.raises(CatalogueError, match="no such file; mend its name"):
+        load_catalogue(tmp_path / "gone.csv")
+
+
+def test_the_quickstart_shows_an_export_that_has_only_ids_and_images():
+    cells = json.loads((shipped("notebooks") / "00_quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = next("".join(cell["source"]) for cell in cells if "load_catalogue" in "".join(cell["source"]))
+    assert "catalogue[[" not in source

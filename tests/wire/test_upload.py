@@ -152,9 +152,11 @@ def test_what_no_file_gets_past_stops_at_once(send, sandbox, kind, code):
     assert len([r for r in sandbox.requests if r.operation == "PutObject"]) <= 8
 
 
-def test_no_bucket_and_a_wrong_secret_are_told_apart(send, sandbox):
+def test_no_bucket_another_region_and_a_wrong_secret_are_told_apart(send, sandbox):
     with pytest.raises(StorageError, match=r"NoSuchBucket.*make the bucket"):
         send(sandbox.settings.with_(bucket="another-bucket"))
+    with pytest.raises(StorageError, match=r"the bucket is in another region: name the bucket's own"):
+        send(sandbox.settings.with_(region="cn-hangzhou"))
     key = sandbox.settings.oss_credentials.credentials()
     wrong = StaticCredentials(Credentials(key.access_key_id, "not-the-secret"))
     with pytest.raises(StorageError, match="SignatureDoesNotMatch"):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
 from imgprep.cli.output import ExitCode, show
+from imgprep.errors import ConfigError
 from imgprep.frames import detached
 from imgprep.settings import PROJECT_FILE
 
@@ -31,7 +32,7 @@ def check(options: Namespace) -> int:
     from imgprep.images import inspect_images, match_names
 
     settings, catalogue = catalogue_of(options)
-    images = options.images or settings.images
+    images = options.images
     if images and options.near_names:
         catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
@@ -105,6 +106,8 @@ def build(options: Namespace) -> int:
     """Make a batch folder: increment.meta, its tables, and images."""
     from imgprep.build import build_batch
 
+    if options.catalogue is None and len(options.known or ()) > 1:
+        raise ConfigError("--known: takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
     if options.near_names:
         catalogue = renamed(catalogue, options.images)
