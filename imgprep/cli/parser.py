@@ -92,6 +92,28 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument("--regions", type=Path, metavar="DB", help="region store")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
+    pages = argparse.ArgumentParser(add_help=False)
+    pages.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
+    paged = argparse.ArgumentParser(add_help=False)
+    paged.add_argument("--page", type=int, default=1, metavar="N", help="which page, where one does not hold all")
+    ruled = argparse.ArgumentParser(add_help=False)
+    ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
+    ruled.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    ruled.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file")
+
+    command("look", catalogue, naming, pages, ruled, paged)
+
+    told = command("feedback", catalogue, naming, pages, ruled)
+    told.add_argument(
+        "--by",
+        default="folder",
+        metavar="PATTERN",
+        help="group by folder, or by a regular expression's first group, such as ^([a-z]+)- (default: folder)",
+    )
+
+    twins = command("duplicates", catalogue, naming, pages, paged)
+    twins.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
+
     fetch = command("fetch", catalogue)
     fetch.add_argument(
         "--into", type=Path, required=True, metavar="DIR", help="folder of the files; what is there stays"

@@ -2,6 +2,7 @@
 
 from imgprep.cli.commands.after import report, retry, undo
 from imgprep.cli.commands.drift import compare
+from imgprep.cli.commands.look import duplicates, feedback, look
 from imgprep.cli.commands.prepare import build, check, fetch, init, match, prepare
 from imgprep.cli.commands.rehearse import demo, sandbox
 from imgprep.cli.commands.ship import adopt, close, dump, follow, policy, preflight, submit, tasks, upload
@@ -14,9 +15,12 @@ __all__ = [
     "compare",
     "demo",
     "dump",
+    "duplicates",
+    "feedback",
     "fetch",
     "follow",
     "init",
+    "look",
     "match",
     "policy",
     "preflight",

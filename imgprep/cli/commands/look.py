@@ -1,0 +1,85 @@
+"""Pages to look at: what was found, what is there twice, and what to tell those who make the pictures."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed
+from imgprep.cli.output import ExitCode, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Findings of each rule on a page of a file, which is scrolled and not a cell of a notebook.
+_PER_RULE = 48
+
+
+def look(options: Namespace) -> int:
+    """Write a page of what check finds, each with its picture."""
+    from imgprep.checks import summary
+    from imgprep.html import gallery
+
+    findings = _found(options)
+    sheet = gallery(
+        findings,
+        options.images,
+        rules=options.rule,
+        regions=regions_of(options),
+        page=options.page,
+        per_page=_PER_RULE,
+    )
+    sheet.write(options.out)
+    show(summary(findings), options.format)
+    print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
+    return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def feedback(options: Namespace) -> int:
+    """Write a printable sheet of faults for those who make the pictures."""
+    from imgprep.checks import summary
+    from imgprep.html import write_feedback
+
+    findings = _found(options)
+    write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule)
+    show(summary(findings[findings["PicName"].notna()]), options.format)
+    print(f"{options.out}: to be printed or mailed; it needs no other file", file=sys.stderr)
+    return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def duplicates(options: Namespace) -> int:
+    """List images that are the same, or nearly, those across products first."""
+    from imgprep.html import gallery
+    from imgprep.images import find_duplicates, inspect_images
+
+    settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
+    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+    groups = find_duplicates(facts, catalogue, root=options.images)
+    show(groups, options.format)
+    if options.out:
+        sheet = gallery(groups, options.images, page=options.page, per_page=_PER_RULE)
+        sheet.write(options.out)
+        print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
+    return ExitCode.FINE
+
+
+def _found(options: Namespace) -> pd.DataFrame:
+    """Return what check finds in rows and images."""
+    from imgprep.checks import check
+    from imgprep.images import inspect_images, match_names
+
+    settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
+    return check(
+        catalogue,
+        inspect_images(catalogue, options.images, cache=cache_of(settings)),
+        regions=regions_of(options),
+        service=settings.service,
+        severity=settings.severity,
+        limits=settings.limits,
+        files=match_names(catalogue, options.images),
+    )
