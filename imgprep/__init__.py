@@ -98,7 +98,7 @@ _HOME: dict[str, str] = {
     "Reconciliation": "reconciliation",
     "annotate_manifest": "annotated",
     "export_table": "export",
-    "make_history": "history",
+    "make_history": "demo_weeks",
     "review": "monthly",
     "Review": "monthly",
     "tally_durations": "tallies",
