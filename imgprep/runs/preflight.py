@@ -14,7 +14,7 @@ from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.oss import META_NAME, Stored, list_folder, open_bucket, wanted_items
 from imgprep.runs import rights
-from imgprep.runs.checks import FAIL, OK, UNKNOWN, WARN, Check
+from imgprep.runs.preflight_row import FAIL, OK, UNKNOWN, WARN, Check
 from imgprep.service import PROCESSING, ImageSearch
 from imgprep.settings import Settings
 

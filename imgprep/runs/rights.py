@@ -10,7 +10,7 @@ from typing import Any
 from imgprep.access import evaluate, explain, object_resource, trusts
 from imgprep.errors import ConfigError, StorageError
 from imgprep.oss import META_NAME, bucket_region, head, probe_put
-from imgprep.runs.checks import FAIL, OK, UNKNOWN, WARN, Check
+from imgprep.runs.preflight_row import FAIL, OK, UNKNOWN, WARN, Check
 from imgprep.settings import Settings
 
 _SHOWN = "`imgprep policy` prints what it should be"
