@@ -111,7 +111,8 @@ def last_run(shop: Settings) -> Run:
     if ended:
         return ended[-1]
     if shop.catalogue is None or Path(shop.catalogue).parent.resolve() != shipped("data").resolve():
-        raise ConfigError(f"{shop.runs}: no run has ended here yet; submit a batch and follow it to its end first")
+        remedy = "submit a batch and follow it to its end first (notebook 00 does, in a sandbox)"
+        raise ConfigError(f"{shop.runs}: no run has ended here yet; {remedy}")
     return open_run(run_demo(shop.work / "demo").run_folder)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping, MutableMapping
@@ -141,11 +141,20 @@ def init_project(folder: str | Path = ".") -> list[Path]:
             copy = root / "notebooks" / guide.name
             if not copy.exists():
                 copy.parent.mkdir(exist_ok=True)
-                shutil.copyfile(guide, copy)
+                copy.write_bytes(_unrun(guide.read_bytes()) if guide.suffix == ".ipynb" else guide.read_bytes())
                 made.append(copy)
     except OSError as error:
         raise ConfigError(f"{root}: a project cannot be made here: {error.strerror or error}") from error
     return made
+
+
+def _unrun(notebook: bytes) -> bytes:
+    """Return a notebook without its outputs: those of the demo shop are not to be taken for one's own."""
+    document = json.loads(notebook)
+    for cell in document["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
 
 
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:

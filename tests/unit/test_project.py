@@ -21,6 +21,14 @@ def test_a_new_project_loads_and_has_the_notebooks(tmp_path):
     assert {"imgprep.toml", *(file.name for file in shipped("notebooks").glob("*.ipynb"))} <= names
 
 
+def test_copies_of_notebooks_show_no_outputs_of_the_demo_shop(tmp_path):
+    init_project(tmp_path)
+    for file in (tmp_path / "notebooks").glob("*.ipynb"):
+        ours, theirs = (json.loads(f.read_bytes())["cells"] for f in (file, shipped("notebooks") / file.name))
+        assert [cell["source"] for cell in ours] == [cell["source"] for cell in theirs]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in ours)
+
+
 def test_running_it_again_changes_nothing(tmp_path):
     init_project(tmp_path)
     file = tmp_path / "imgprep.toml"

@@ -21,7 +21,11 @@ def init(options: Namespace) -> int:
     made = init_project(options.folder)
     for file in made:
         print(f"made {file}")
-    print("Everything is there already." if not made else f"Next: fill in {options.folder / PROJECT_FILE}")
+    if made:
+        start = options.folder / "notebooks" / "00_quickstart.ipynb"
+        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then open {start}")
+    else:
+        print("Everything is there already.")
     return ExitCode.FINE
 
 
