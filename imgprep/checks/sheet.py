@@ -14,7 +14,7 @@ from imgprep.checks.keys import twice
 from imgprep.checks.limits import EXTENSIONS
 from imgprep.checks.subject import add_subject, region_rows
 from imgprep.errors import CatalogueError
-from imgprep.fields import FIELD_NAMES, FIELDS, Operation, Service
+from imgprep.fields import FIELD_NAMES, Operation, Service
 from imgprep.frames import to_polars
 from imgprep.regions import Region
 
@@ -289,7 +289,3 @@ def _log(prepared: pd.DataFrame) -> pl.DataFrame:
             for name, (short, kind) in wanted.items()
         ),
     )
-
-
-#: For the docs: field → its kind, as the sheet types it.
-KINDS: dict[str, str] = {field.name: field.kind for field in FIELDS}

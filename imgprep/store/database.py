@@ -24,8 +24,6 @@ from imgprep.store.schema import open_file, unusable
 HOWS = ("drawn", "accepted", "edited", "imported")
 """How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file."""
 
-STATES = ("region", "whole", "service", "undone")
-
 FRAME_DTYPES = {
     "PicName": "str",
     "ProductId": "str",
