@@ -13,13 +13,17 @@ import pandas as pd
 
 from imgprep.errors import ConfigError
 from imgprep.fields import CATEGORIES
+from imgprep.reports import CauseTable
 from imgprep.runs import Run, gallery_state
+from imgprep.runs.gallery import runs_of
+from imgprep.settings import Settings
 from imgprep.tallies import tally_by, tally_changes, tally_outcomes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEY = ["ProductId", "PicName"]
+_SAID = {"in_gallery": "in the gallery", "value": "taken by", "count": "failed", "lines": "lines sent"}
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
@@ -97,9 +101,7 @@ class Review:
         }
         parts = [f"<h2>Image search, {html.escape(self.month)}</h2>"]
         for title, table in tables.items():
-            shares = {"share": "{:.1%}".format}
-            shown = table.to_html(index=False, border=0, formatters=shares, na_rep="") if len(table) else "<p>none</p>"
-            parts.append(f"<h3>{html.escape(title)}</h3>{shown}")
+            parts.append(f"<h3>{html.escape(title)}</h3>{_shown(table) if len(table) else '<p>none</p>'}")
         return "".join(parts)
 
     def write(self, path: str | Path) -> Path:
@@ -112,7 +114,26 @@ class Review:
         return file
 
 
-def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source") -> Review:
+def _shown(table: pd.DataFrame) -> str:
+    """A table as people read it: causes by their labels, shares in percent, nothing where nothing is known."""
+    labels = {cause.id: cause.label for cause in CauseTable().causes}
+    named = (
+        table.assign(cause=table["cause"].map(lambda cause: labels.get(cause, cause))) if "cause" in table else table
+    )
+    said = {
+        _SAID.get(str(name), str(name)): named[name].map("{:.1%}".format if name == "share" else _number)
+        for name in named
+    }
+    return pd.DataFrame(said, dtype="str").to_html(index=False, border=0)
+
+
+def _number(value: object) -> str:
+    return "" if pd.isna(value) else f"{value:,g}" if isinstance(value, (int, float)) else str(value)  # type: ignore[call-overload]
+
+
+def review(
+    runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
+) -> Review:
     """Sum up a month for those who decide.
 
     Parameters
@@ -123,6 +144,8 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
         As ``2026-11``; default: the month of the last run. Months are UTC's.
     source : str
         Column of the catalogue that tells who took a picture.
+    of : Settings, optional
+        Take only runs that were sent to this instance, such as production's among rehearsals.
 
     Returns
     -------
@@ -131,7 +154,7 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
     Raises
     ------
     ConfigError
-        No run was made until the month's end, or the month is none.
+        No run was made until the month's end, the month is none, or the runs belong to several galleries.
 
     Examples
     --------
@@ -139,7 +162,8 @@ def review(runs: Run | Iterable[Run], month: str | None = None, *, source: str =
     >>> month.funnel["stage"].tolist()
     ['catalogue', 'has image', 'passes', 'in gallery', 'with region']
     """
-    every = sorted([runs] if isinstance(runs, Run) else runs, key=_when)
+    given = [runs] if isinstance(runs, Run) else list(runs)
+    every = sorted(given if of is None else runs_of(given, of), key=_when)
     if not every:
         raise ConfigError("review: there is no run to sum up")
     name = month or f"{_when(every[-1]):%Y-%m}"

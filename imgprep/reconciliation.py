@@ -17,6 +17,7 @@ from imgprep.frames import to_pandas
 from imgprep.reports import Outcome
 from imgprep.runs import Run, gallery_state
 from imgprep.runs.dump import read_dump
+from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
 
 #: Of every 100 such statements, 95 are true.
@@ -75,8 +76,8 @@ def reconcile(
     Parameters
     ----------
     run : Run or iterable of Run
-        The run. Of several, the last in time is accounted for, and all together say what the gallery should hold;
-        with one alone, images of older runs are ``there but not sent``.
+        The run. Of several, the last in time is accounted for, and all that went to its gallery say together what
+        that should hold; with one alone, images of older runs are ``there but not sent``.
     dump : frame or path, optional
         An export of the gallery (DumpMeta).
     sample : int, optional
@@ -117,6 +118,7 @@ def reconcile(
     if dump is not None and sample is not None:
         raise ConfigError("reconcile: an export says all that a sample can say; give one of them")
     last = runs[-1]
+    runs = runs_of(runs, last.sent_to)
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
     there = None if dump is None else to_pandas(read_dump(dump, _COMPARED)).drop_duplicates(_KEY, keep="last")
     winners = _winners(lines, there)

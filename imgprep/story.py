@@ -14,6 +14,7 @@ from imgprep.html.thumbs import thumbnail
 from imgprep.regions import Region
 from imgprep.reports import CauseTable
 from imgprep.runs import Run, gallery_state, load_runs
+from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
 from imgprep.store import RegionStore
 
@@ -74,7 +75,8 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     product_id : str
         The ProductId, as sent.
     project : Settings or path, optional
-        The project, its folder, or a folder of run folders; default: the nearest project.
+        The project, its folder, or a folder of run folders; default: the nearest project. Runs of every gallery are
+        told; the answer is about the project's own, or where no run went there, the newest run's.
 
     Returns
     -------
@@ -103,9 +105,12 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
     events += _of_regions(settings, product_id, names)
     frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)
-    state = gallery_state(runs)
+    # Rehearsals lie beside what was shipped: the project's own gallery is meant, or else that of the newest run.
+    ours = runs_of(runs, settings) or (runs_of(runs, runs[-1].sent_to) if runs else [])
+    state = gallery_state(ours)
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
-    return Trace(product_id, _answer(frame, held), frame, held, _pictures(settings, names))
+    told = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
+    return Trace(product_id, _answer(told, held), frame, held, _pictures(settings, names))
 
 
 def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:

@@ -251,14 +251,19 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     """
     sent = [run for run in runs if _reached(run)]
     if of is not None:
-        place = _place(of.public(), of.is_sandbox)
-        return [run for run in sent if _place(run.settings, run.is_sandbox) == place]
+        return runs_of(sent, of)
     places = {_place(run.settings, run.is_sandbox) for run in sent}
     if len(places) > 1:
         names = ", ".join(sorted(f"{name} ({'sandbox' if local else region or 'no region'})"
                                  for name, region, local in places))  # fmt: skip
         raise ConfigError(f"gallery_state: these runs belong to several galleries: {names}; pass of=settings to choose")
     return sent
+
+
+def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
+    """Return the runs that went, or were to go, to the instance `of`."""
+    place = _place(of.public(), of.is_sandbox)
+    return [run for run in runs if _place(run.settings, run.is_sandbox) == place]
 
 
 def _place(settings: object, is_sandbox: bool) -> tuple[str, str, bool]:

@@ -15,7 +15,7 @@ from imgprep.clock import Clock, SystemClock, stamp
 from imgprep.errors import ConfigError
 from imgprep.findings import FINDING_COLUMNS
 from imgprep.frames import attach
-from imgprep.reports import Outcome, read_report, settle
+from imgprep.reports import CauseTable, Outcome, load_causes, read_report, settle
 from imgprep.runs import folder as files
 from imgprep.runs.folder import ENDED, State
 from imgprep.runs.wording import Said, meaning_by_hand
@@ -289,6 +289,51 @@ class Run:
         else:
             outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; look at the gallery")
         self.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand")
+        return self
+
+    def read_again(self, causes: CauseTable | str | os.PathLike[str]) -> Run:
+        """Name the causes of failure anew, such as after a phrase was taught.
+
+        The report that was saved with the run is read once more; which lines failed stays as it is.
+
+        Parameters
+        ----------
+        causes : CauseTable or path
+            A table from `load_causes`, or its TOML file.
+
+        Returns
+        -------
+        Run
+            This run; charts, `retry_batch`, `trace` and the pages see the causes from now on. Give them the same table
+            as `causes=` for its labels, families and remedies.
+
+        Raises
+        ------
+        ConfigError
+            The run has no outcome yet, or no report; the file is no table of causes.
+        ReportError
+            The report cannot be read.
+
+        Examples
+        --------
+        >>> with open("causes.toml", "w", encoding="utf-8") as file:
+        ...     _ = file.write('[[cause]]\\nid = "supplier"\\ncodes = ["UnsupportedPicFormat"]\\n')
+        >>> import shutil
+        >>> run = ip.open_run(shutil.copytree(runs[0].folder, "copy"))
+        >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
+        ['supplier', 'bad_custom_content']
+        """
+        before, report = files.read_table(self.folder, files.OUTCOME), self.folder / files.REPORT
+        if before is None or not report.is_file():
+            what = "outcome, so there is nothing to read again" if before is None else "error report to read again"
+            raise ConfigError(f"run {self.id} has no {what}")
+        table = causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
+        told = read_report(report, self.batch, causes=table, other_batch="keep")
+        named = before["line"].map(told.set_index("line")["cause"])
+        outcome = before.assign(cause=named.where(before["cause"].notna(), before["cause"]).fillna(before["cause"]))
+        files.write_table(self.folder, files.OUTCOME, outcome)
+        if len(told.attrs["unmatched"]):
+            files.write_table(self.folder, files.UNMATCHED, told.attrs["unmatched"])
         return self
 
     def end(self, outcome: pd.DataFrame, *, failed: bool = False, clock: Clock, **entries: Any) -> None:

@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from imgprep.errors import ConfigError
 from imgprep.monthly import review
 from imgprep.runs import open_run
+from imgprep.settings import Settings
 
 ROWS = [(1, "A", "a.jpg", 0), (2, "B", "b.jpg", 1), (3, "C", "<i>c.jpg", 1), (4, "D", "d.jpg", None)]
 
@@ -120,6 +121,22 @@ def test_bad_months_are_refused(runs):
         review(runs, "2026-09")
     with pytest.raises(ConfigError, match="no run"):
         review([])
+
+
+def test_the_tables_are_in_words_and_have_no_marks_for_missing_numbers(month):
+    text = month._repr_html_()
+    assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
+    assert "NA" not in text and "in_gallery" not in text
+    assert "<td>2</td>" in text and "2.0<" not in text, "a count has no decimals"
+
+
+def test_rehearsals_are_left_out_where_the_shop_is_named(runs, tmp_path):
+    about = {**runs[1].about, "settings": {"instance": "rehearsal"}}
+    (runs[1].folder / "run.json").write_text(json.dumps(about))
+    mixed = [open_run(run.folder) for run in runs]
+    with pytest.raises(ConfigError, match="pass of=settings"):
+        review(mixed)
+    assert review(mixed, of=Settings(instance="shop")).funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
 
 
 def test_the_page_stands_alone_and_escapes(month, tmp_path):

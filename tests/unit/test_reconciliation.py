@@ -87,3 +87,11 @@ def test_the_bound_is_the_exact_one():
     assert upper_share(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100), abs=1e-6)
     assert upper_share(2, 10) == pytest.approx(0.5069, abs=1e-3)
     assert upper_share(5, 5) == 1.0
+
+
+def test_runs_of_another_gallery_do_not_count(run, tmp_path):
+    rehearsal = make_run(tmp_path / "r0", [("ADD", "9", "z", 3, "imported")])
+    about = {**rehearsal.about, "settings": {"instance": "rehearsal"}}
+    (rehearsal.folder / "run.json").write_text(json.dumps(about))
+    dump = there(("1", "a", 3), ("1", "b", 3), ("2", "c", 7))
+    assert ("9", "z") not in differences(reconcile([open_run(rehearsal.folder), run], dump=dump))

@@ -54,6 +54,15 @@ def test_names_cannot_become_markup(runs):
     assert "<b>.jpg" not in trace("CL-1", runs)._repr_html_()
 
 
+def test_a_rehearsal_beside_the_shop_answers_nothing_about_the_shop(runs):
+    first = min(runs.glob("*/run.json"))
+    about = json.loads(first.read_text())
+    first.write_text(json.dumps({**about, "settings": {"instance": "rehearsal"}}))
+    told = trace("CL-1", runs)
+    assert "holds 1 of its pictures" in told.answer and "failed" not in told.answer
+    assert "failed" in set(told.events["what"]), "the rehearsal is told all the same"
+
+
 def test_a_cause_that_a_user_taught_goes_by_its_name(runs):
     for file in runs.glob("*/outcome.parquet"):
         pd.read_parquet(file).assign(outcome="failed", cause="watermark").to_parquet(file)
