@@ -65,12 +65,15 @@ def cache_of(settings: Settings) -> Path | None:
     return settings.work / "cache" / "facts" if settings.work.is_dir() else None
 
 
-def regions_of(options: Namespace) -> Any:
-    """Return the region store that was named, if one was."""
+def regions_of(options: Namespace, settings: Settings) -> Any:
+    """Return the region store that was named, else the project's where it has one.
+
+    Were it left out unseen, the batch would take every drawn region out of the gallery.
+    """
     from imgprep.store import RegionStore
 
     if options.regions is None:
-        return None
+        return RegionStore(settings.regions) if settings.regions.exists() else None
     if not options.regions.exists():
         raise ConfigError(f"{options.regions}: no region store is there; RegionStore(path) makes one")
     return RegionStore(options.regions)

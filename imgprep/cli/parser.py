@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's); without any only rows"
     )
-    check.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    check.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
     pages = argparse.ArgumentParser(add_help=False)
@@ -98,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     paged.add_argument("--page", type=int, default=1, metavar="N", help="which page, where one does not hold all")
     ruled = argparse.ArgumentParser(add_help=False)
     ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
-    ruled.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    ruled.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     ruled.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file")
 
     command("look", catalogue, naming, pages, ruled, paged)
@@ -138,7 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     build = command("build", catalogue, naming)
     build.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
-    build.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    build.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
     build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
@@ -201,7 +201,7 @@ def make_parser() -> argparse.ArgumentParser:
     retry.add_argument(
         "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
     )
-    retry.add_argument("--regions", type=Path, metavar="DB", help="region store")
+    retry.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     retry.add_argument("--images", type=Path, required=True, metavar="DIR")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 

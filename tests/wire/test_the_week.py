@@ -228,10 +228,15 @@ def test_the_same_monday_at_the_command_line_leads_to_the_same_batch(shop, capsy
     monkeypatch.chdir(shop.project)
     assert main(["compare", "last.csv", "monday.csv", "--products", "--format", "csv"]) == 0
     assert f"{CHEAPER},changed,price,19.90,9.90" in capsys.readouterr().out
+    store = ip.RegionStore(shop.regions)
+    store.put(f"{CHEAPER}.jpg", ip.Region(x1=10, y1=20, x2=120, y2=140))
     match = ["match", "monday.csv", "--images", "photos", "--within", "new", "--map", "imgprep-work/map.jsonl"]
     assert main([*match, "--out", "kept.parquet"]) == 0, "what a person decided on Monday stays"
     assert main(["build", "kept.parquet", "--images", "photos", "--out", "batch"]) == 1  # two are left out
     batch = pd.read_parquet(shop.project / "batch" / "batch.parquet")
-    by_hand = ip.build_batch(catalogue, shop.images, shop.work / "by-hand", progress=False).plan.batch
+    by_hand = ip.build_batch(catalogue, shop.images, shop.work / "by-hand", regions=store, progress=False).plan.batch
     told = ["OperationType", "ProductId", "PicName", "CategoryId", "IntAttr", "CustomContent"]
     assert batch[told].values.tolist() == by_hand[told].values.tolist()
+    drawn = batch.dropna(subset="Region")[["ProductId", "Region"]].values.tolist()
+    assert drawn == [[CHEAPER, "10,120,20,140"]], "a --regions that nobody typed takes no region away"
+    store.close()

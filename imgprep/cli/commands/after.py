@@ -48,7 +48,7 @@ def retry(options: Namespace) -> int:
         options.out,
         catalogue=catalogue,
         service=settings.service,
-        regions=regions_of(options),
+        regions=regions_of(options, settings),
         severity=settings.severity,
         limits=settings.limits,
     )

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed
+from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed, settings_of
 from imgprep.cli.output import ExitCode, show
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def look(options: Namespace) -> int:
         findings,
         options.images,
         rules=options.rule,
-        regions=regions_of(options),
+        regions=regions_of(options, settings_of(options)),
         page=options.page,
         per_page=_PER_RULE,
     )
@@ -77,7 +77,7 @@ def _found(options: Namespace) -> pd.DataFrame:
     return check(
         catalogue,
         inspect_images(catalogue, options.images, cache=cache_of(settings)),
-        regions=regions_of(options),
+        regions=regions_of(options, settings),
         service=settings.service,
         severity=settings.severity,
         limits=settings.limits,

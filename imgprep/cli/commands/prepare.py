@@ -43,7 +43,7 @@ def check(options: Namespace) -> int:
     findings = check_rows(
         catalogue,
         facts,
-        regions=regions_of(options),
+        regions=regions_of(options, settings),
         service=settings.service,
         severity=settings.severity,
         limits=settings.limits,
@@ -120,7 +120,7 @@ def build(options: Namespace) -> int:
         options.images,
         options.out,
         service=settings.service,
-        regions=regions_of(options),
+        regions=regions_of(options, settings),
         known=known_of(options.known, settings),
         delete_missing=options.delete_missing,
         keep_refused=options.keep_refused,
