@@ -30,7 +30,7 @@ def read_raw(path: Path) -> Raw:
         with path.open("rb") as file:
             head = file.read(4096)
     except FileNotFoundError:
-        raise CatalogueError(f"{path}: no such file; mend its name (imgprep.toml: from that file's folder)") from None
+        raise CatalogueError(f"{path}: no such file; mend its name (in imgprep.toml: relative to it)") from None
     except OSError as error:
         raise CatalogueError(f"{path}: cannot be read: {error.strerror or error}") from error
     if head.startswith(b"PAR1"):
