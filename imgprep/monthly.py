@@ -128,7 +128,7 @@ def _shown(table: pd.DataFrame) -> str:
 
 
 def _number(value: object) -> str:
-    return "" if pd.isna(value) else f"{value:,g}" if isinstance(value, (int, float)) else str(value)  # type: ignore[call-overload]
+    return "" if pd.isna(value) else f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)  # type: ignore[call-overload]
 
 
 def review(

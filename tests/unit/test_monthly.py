@@ -1,6 +1,7 @@
 """The page for the boss, out of three small runs."""
 
 import json
+from dataclasses import replace
 
 import matplotlib
 
@@ -128,6 +129,11 @@ def test_the_tables_are_in_words_and_have_no_marks_for_missing_numbers(month):
     assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
     assert "NA" not in text and "in_gallery" not in text
     assert "<td>2</td>" in text and "2.0<" not in text, "a count has no decimals"
+
+
+def test_a_million_lines_are_written_out(month):
+    large = replace(month, better=month.better.assign(now=1_234_567.0).astype({"now": "Float64"}))
+    assert "<td>1,234,567</td>" in large._repr_html_()
 
 
 def test_rehearsals_are_left_out_where_the_shop_is_named(runs, tmp_path):
