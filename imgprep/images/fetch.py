@@ -146,6 +146,9 @@ def _fetched(
                 row = rows[futures[future]] = future.result()
                 fetcher.note(row)
                 yield row["url"], row
+        except BaseException:
+            fetcher.stop()
+            raise
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
             fetcher.close()
@@ -181,31 +184,45 @@ class _Fetcher:
         self._hosts: dict[str, threading.Semaphore] = {}
         self._lock = threading.Lock()
         self._map = FetchMap(into)
+        self._stop = threading.Event()
+        self._rest_of: dict[str, float] = {}
 
     def note(self, row: dict[str, Any]) -> None:
         """Keep where a file came from."""
         if row["PicName"] is not None:
             self._map.add(row["PicName"], row["url"])
 
+    def stop(self) -> None:
+        """Let whoever waits wait no longer, and whoever reads give up: the run was interrupted."""
+        self._stop.set()
+
     def close(self) -> None:
         """Write the map in order."""
         self._map.close()
+
+    def _wait(self, seconds: float) -> None:
+        if self._stop.wait(max(seconds, 0.0)):
+            raise _Failed("unreachable", "interrupted")
 
     def fetch(self, url: str, name: str | None) -> dict[str, Any]:
         """Return one row of the log."""
         row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
         row |= {"url": url, "attempts": 0}
         try:
-            _host(whole_url(url))
+            host = _host(whole_url(url))
             there = self._there(url, name)
             while there is None:
+                # A host that asked for time gets it from every request to it, not only from the one that it told.
+                self._wait(self._rest_of.get(host, 0.0) - time.monotonic())
                 row["attempts"] += 1
                 try:
                     there = self._get(url, name)
                 except _Failed as failed:
+                    after = min(failed.after, 60.0)
+                    self._rest_of[host] = max(self._rest_of.get(host, 0.0), time.monotonic() + after)
                     if not failed.again or row["attempts"] >= self._tries:
                         raise
-                    time.sleep(max(min(failed.after, 60.0), self._pause * 2 ** (row["attempts"] - 1)))
+                    self._wait(max(after, self._pause * 2 ** (row["attempts"] - 1)))
         except _Failed as failed:
             return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
         except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
@@ -290,6 +307,7 @@ class _Fetcher:
                 raise _Failed("too_large", f"more than {self._max_bytes:,} bytes")
             if time.monotonic() > ends:
                 raise _Failed("timeout", f"not whole after {10 * self._seconds:g} s")
+            self._wait(0.0)
             pieces.append(piece)
         return b"".join(pieces)
 

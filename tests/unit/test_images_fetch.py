@@ -43,6 +43,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", LEADS[path])
             self.end_headers()
             return
+        if path.startswith("/closed"):
+            self.send_response(503)
+            self.send_header("Retry-After", "50")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if path == "/later.jpg" and asked[self.path] < 2:
             self.send_response(429)
             self.send_header("Retry-After", "Thu, 01 Jan 1970 00:00:00 GMT")
@@ -269,3 +275,41 @@ def test_a_map_that_was_cut_off_is_no_reason_to_stop(server, tmp_path):
 
 def test_a_date_to_come_back_at_is_understood(server, tmp_path):
     assert fetched(server, tmp_path, "/later.jpg")["attempts"].tolist() == [2]
+
+
+class Interrupted:
+    """A bar that is interrupted as a person would: while the others wait for their next try."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self):
+        raise KeyboardInterrupt
+
+
+def test_who_interrupts_waits_for_no_server(server, tmp_path, monkeypatch):
+    import tqdm.auto
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetched(server, tmp_path, *(f"/closed-{number}.jpg" for number in range(4)), "ftp://x/a.jpg", tries=3)
+    assert max(server.asked.values(), default=0) <= 1
+
+
+def test_a_host_that_asks_for_time_gets_it_from_every_request(server, tmp_path, monkeypatch):
+    waits = []
+    real = threading.Event.wait
+
+    def noted(event, timeout=None):
+        waits.append(timeout)
+        return real(event, 0 if timeout and timeout > 10 else timeout)
+
+    monkeypatch.setattr(threading.Event, "wait", noted)
+    fetched(server, tmp_path, "/closed.jpg", "/a.jpg", at_once=1, tries=1)
+    assert any(timeout and timeout > 40 for timeout in waits)
