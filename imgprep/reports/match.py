@@ -86,7 +86,7 @@ def read_report(
     Raises
     ------
     ReportError
-        Not readable, empty, an error page instead of a report, or another batch's report.
+        Not readable, empty, an error page instead of a report, another batch's report, or nothing in it is understood.
 
     Examples
     --------
@@ -100,6 +100,11 @@ def read_report(
     lines = _lines(to_polars(batch))
     entries = _entries(source, lines, table)
     claims = entries.filter(~_is_note())
+    if not claims.height:
+        # A report is given where lines failed: that none of it is understood does not mean that all are there.
+        raise ReportError(
+            f"nothing in the report could be understood as a failure; it begins {entries['raw'][0]!r:.200}"
+        )
     matched = _match(claims, lines)
     keyed = claims.filter(pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())).height
     found = matched["entry"].n_unique()

@@ -200,3 +200,10 @@ def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(
     pd.testing.assert_frame_equal(again, whole, check_flags=False)
     assert len(held) > 10 and max(part.height for part in held) == 4 * 3
     assert set(again.attrs["unmatched"]["raw"]) == set(whole.attrs["unmatched"]["raw"])
+
+
+@pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
+def test_a_report_of_which_nothing_is_understood_is_no_proof_that_all_went_well(text):
+    batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
+    with pytest.raises(ReportError, match="nothing in the report could be understood"):
+        read_report(text, batch)
