@@ -86,10 +86,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.server.stop.wait(10)
             return
-        self.wfile.write(data)
         if path.startswith("/crowd"):
-            with self.server.lock:
+            with self.server.lock:  # before the last byte: whoever has it may ask again at once
                 self.server.inside -= 1
+        self.wfile.write(data)
 
     def log_message(self, *args):
         pass
