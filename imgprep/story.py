@@ -137,7 +137,7 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
     labels = {cause.id: cause.label for cause in CauseTable().causes}
     for row in mine(run.outcome):
         # A cause that a user taught goes by its own name.
-        told = [row["code"], labels.get(row["cause"], row["cause"]), row["message"]]
+        told = [row.get("code"), labels.get(row["cause"], row["cause"]), row.get("message")]
         detail = " · ".join(str(item) for item in told if item)
         yield {"at": ended, "run": run.id, "what": row["outcome"], "PicName": row["PicName"], "detail": detail}
 

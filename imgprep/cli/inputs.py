@@ -66,12 +66,14 @@ def cache_of(settings: Settings) -> Path | None:
 
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
-    """Return the region store that was named, else the project's where it has one.
+    """Return the region store that was named, else the project's where it has one, unless none is wanted.
 
     Were it left out unseen, the batch would take every drawn region out of the gallery.
     """
     from imgprep.store import RegionStore
 
+    if options.no_regions:
+        return None
     if options.regions is None:
         return RegionStore(settings.regions) if settings.regions.exists() else None
     if not options.regions.exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imgprep import __version__
 from imgprep.cli import commands
+from imgprep.cli.mistyped import Parser
 from imgprep.fields import Service
 
 _EPILOG = """\
@@ -27,27 +28,28 @@ _SETTINGS = {
     "oss-endpoint": "address of OSS, where it is not the region's",
     "imagesearch-endpoint": "address of Image Search, where it is not the region's",
 }
+REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser; each command's function is in ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="imgprep",
         description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument("-v", "--verbose", action="store_true", help="log what is done")
     shared.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
     shared.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how lists are printed")
 
-    reading = argparse.ArgumentParser(add_help=False)
+    reading = Parser(add_help=False)
     reading.add_argument("--preset", help="how to read the export (default: auto)")
     reading.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
     reading.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
-    catalogue = argparse.ArgumentParser(add_help=False, parents=[reading])
+    catalogue = Parser(add_help=False, parents=[reading])
     catalogue.add_argument(
         "catalogue",
         type=Path,
@@ -56,19 +58,25 @@ def make_parser() -> argparse.ArgumentParser:
         help="CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)",
     )
 
-    cloud = argparse.ArgumentParser(add_help=False)
+    cloud = Parser(add_help=False)
     for name, what in _SETTINGS.items():
         cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
-    runs = argparse.ArgumentParser(add_help=False)
+    runs = Parser(add_help=False)
     runs.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders (default: imgprep-work/runs)")
+    drawn = Parser(add_help=False)
+    either = drawn.add_mutually_exclusive_group()
+    either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
+    either.add_argument(
+        "--no-regions", action="store_true", help="without any region, also where the project has a store of them"
+    )
 
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(name: str, *parents: Parser) -> Parser:
         run = getattr(commands, name)
         text = str(run.__doc__).rstrip(".")
         made = sub.add_parser(name, parents=[shared, *parents], help=text[0].lower() + text[1:], description=f"{text}.")
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, parser=made)
         return made
 
     demo = command("demo")
@@ -77,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     init = command("init")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
-    naming = argparse.ArgumentParser(add_help=False)
+    naming = Parser(add_help=False)
     naming.add_argument(
         "--near-names",
         action="store_true",
@@ -85,25 +93,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     photographs = "folder or zip archive of the photographs"
 
-    check = command("check", catalogue, naming)
+    check = command("check", catalogue, naming, drawn)
     check.add_argument(
         "--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's); without any only rows"
     )
-    check.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
-    pages = argparse.ArgumentParser(add_help=False)
-    pages.add_argument("--images", type=Path, required=True, metavar="DIR", help=photographs)
-    paged = argparse.ArgumentParser(add_help=False)
+    pages = Parser(add_help=False)
+    pages.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
+    paged = Parser(add_help=False)
     paged.add_argument("--page", type=int, default=1, metavar="N", help="which page, where one does not hold all")
-    ruled = argparse.ArgumentParser(add_help=False)
+    ruled = Parser(add_help=False)
     ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
-    ruled.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     ruled.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file")
 
-    command("look", catalogue, naming, pages, ruled, paged)
+    command("look", catalogue, naming, pages, drawn, ruled, paged)
 
-    told = command("feedback", catalogue, naming, pages, ruled)
+    told = command("feedback", catalogue, naming, pages, drawn, ruled)
     told.add_argument(
         "--by",
         default="folder",
@@ -136,9 +142,8 @@ def make_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
 
-    build = command("build", catalogue, naming)
+    build = command("build", catalogue, naming, drawn)
     build.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
-    build.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
     build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
     build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
@@ -146,6 +151,18 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, where its collapse is meant")
     build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
+
+    regions = command("regions")
+    regions.add_argument(
+        "others",
+        type=Path,
+        nargs="*",
+        metavar="STORE_OR_FILE",
+        help="other people's stores, files of regions (.csv, COCO .json, .meta), to bring in; without any: list",
+    )
+    regions.add_argument("--into", type=Path, metavar="DB", help="the store that receives (default: the project's)")
+    regions.add_argument("--who", metavar="NAME", help="signs what comes from files (default: the file's name)")
+    regions.add_argument("--conflicts", action="store_true", help="list what people decided differently, nothing else")
 
     compare = command("compare", reading)
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
@@ -196,13 +213,12 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")
 
-    retry = command("retry", reading)
+    retry = command("retry", reading, drawn)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument(
         "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
     )
-    retry.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
-    retry.add_argument("--images", type=Path, required=True, metavar="DIR")
+    retry.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo")
@@ -211,6 +227,17 @@ def make_parser() -> argparse.ArgumentParser:
     undo.add_argument("--later", action="store_true", help="take back the runs that came after it, too")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
+
+    trace = command("trace", runs)
+    trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
+
+    review = command("review", runs)
+    review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
+    review.add_argument("--source", default="source", metavar="COLUMN", help="who took a picture (default: source)")
+    review.add_argument(
+        "--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help=f"which table (default: {REVIEW_TABLES[0]})"
+    )
+    review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 
     command("tasks", cloud, runs)
     adopt = command("adopt", cloud, runs)

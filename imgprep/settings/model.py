@@ -63,6 +63,8 @@ class Settings:
     '/increment'
     >>> settings.prefix
     'increment/'
+    >>> settings.rules
+    {'service': 'product', 'severity': {}, 'limits': {}}
     """
 
     region: str = ""
@@ -174,6 +176,11 @@ class Settings:
     def regions(self) -> Path:
         """The region store's file."""
         return self.work / "regions.sqlite"
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What `check`, `build_batch` and `build_retry` take of the shop: ``service``, ``severity`` and ``limits``."""
+        return {"service": self.service, "severity": self.severity, "limits": self.limits}
 
     def public(self) -> dict[str, str]:
         """Return what a run folder may hold: where things were sent, without any credential or local path."""

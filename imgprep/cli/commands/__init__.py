@@ -2,8 +2,10 @@
 
 from imgprep.cli.commands.after import report, retry, undo
 from imgprep.cli.commands.drift import compare
+from imgprep.cli.commands.history import review, trace
 from imgprep.cli.commands.look import duplicates, feedback, look
 from imgprep.cli.commands.prepare import build, check, fetch, init, match, prepare
+from imgprep.cli.commands.regions import regions
 from imgprep.cli.commands.rehearse import demo, sandbox
 from imgprep.cli.commands.ship import adopt, close, dump, follow, policy, preflight, submit, tasks, upload
 
@@ -25,11 +27,14 @@ __all__ = [
     "policy",
     "preflight",
     "prepare",
+    "regions",
     "report",
     "retry",
+    "review",
     "sandbox",
     "submit",
     "tasks",
+    "trace",
     "undo",
     "upload",
 ]

@@ -37,6 +37,7 @@ def retry(options: Namespace) -> int:
     from imgprep.runs import open_run
 
     settings = settings_of(options)
+    options.images = options.images or settings.images
     catalogue = None
     if options.catalogue:
         columns = options.columns or settings.columns
@@ -47,10 +48,8 @@ def retry(options: Namespace) -> int:
         options.images,
         options.out,
         catalogue=catalogue,
-        service=settings.service,
         regions=regions_of(options, settings),
-        severity=settings.severity,
-        limits=settings.limits,
+        **settings.rules,
     )
     show(again.rest, options.format)
     print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)

@@ -78,8 +78,6 @@ def _found(options: Namespace) -> pd.DataFrame:
         catalogue,
         inspect_images(catalogue, options.images, cache=cache_of(settings)),
         regions=regions_of(options, settings),
-        service=settings.service,
-        severity=settings.severity,
-        limits=settings.limits,
+        **settings.rules,
         files=match_names(catalogue, options.images),
     )

@@ -1,0 +1,35 @@
+"""Over all runs: one product's story, and the month's page."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from imgprep.cli.inputs import settings_of
+from imgprep.cli.output import ExitCode, escaped, show
+
+
+def trace(options: Namespace) -> int:
+    """Why is this product found, or not? Its whole story over all runs."""
+    from imgprep.story import trace as tell
+
+    settings = settings_of(options)
+    story = tell(options.product_id, options.runs or settings)
+    show(story.events, options.format)
+    print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
+    return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS
+
+
+def review(options: Namespace) -> int:
+    """A month in numbers: how much of the catalogue is findable, what fails, what got better."""
+    from imgprep.monthly import review as sum_up
+    from imgprep.runs import load_runs
+
+    settings = settings_of(options)
+    of = settings if settings.instance else None
+    month = sum_up(load_runs(options.runs or settings.runs), options.month, source=options.source, of=of)
+    show(getattr(month, options.table), options.format)
+    print(escaped(f"{month}"), file=sys.stderr)
+    if options.html:
+        month.write(options.html)
+    return ExitCode.FINE
