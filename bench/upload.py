@@ -1,6 +1,6 @@
 """Verified PUTs of 100 KB bodies: ours beside stock oss2 with 8 threads, against one sink.
 
-Then two processes against one, and the CPU of a re-run with nothing to do.
+Then two processes against one, and `upload` as a whole: the first time, and again with nothing to do.
 """
 
 import hashlib
@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import oss2
+import pandas as pd
 
 from imgprep.clock import SystemClock
+from imgprep.oss import Session, upload
 from imgprep.oss.bucket import open_bucket
 from imgprep.oss.crew import send_all
-from imgprep.oss.listing import Stored
 from imgprep.oss.put import Item
-from imgprep.oss.wanted import decide, wanted_items
 from imgprep.settings import Credentials, Settings, StaticCredentials
 
 SIZE, BODIES = 100_000, 50
@@ -54,7 +55,7 @@ def main(count: int = 2000, rerun: int = 100_000) -> None:
             _two("loopback", settings, _many(items, 4))
         with _sink(NETWORK) as settings:
             _two(f"answers after {NETWORK * 1000:.0f} ms", settings, _many(items, 2))
-    _rerun(rerun)
+    _whole(rerun)
 
 
 def _two(where: str, settings: Settings, items: list[Item]) -> None:
@@ -78,7 +79,7 @@ def _compare(where: str, count: int, works: dict[str, Callable[[], None]]) -> No
 
 @contextmanager
 def _sink(delay: float) -> Iterator[Settings]:
-    sink = subprocess.Popen([sys.executable, "-m", "bench.sink", str(delay)], stdout=subprocess.PIPE, text=True)
+    sink = subprocess.Popen([sys.executable, "-m", "bench._sink", str(delay)], stdout=subprocess.PIPE, text=True)
     try:
         yield _settings(int(sink.stdout.readline()))
     finally:
@@ -154,74 +155,49 @@ def _measure(work: Callable[[], None], count: int) -> tuple[float, float]:
     return count / (time.perf_counter() - started), (_cpu() - cpu) / count * 1e6
 
 
-def _rerun(count: int) -> None:
-    """Everything is there: one listing, and a decision for each file."""
-    import pandas as pd
-
-    from imgprep.oss.listing import PAGE
-
-    with tempfile.TemporaryDirectory() as name:
-        names = [f"{at:07d}.jpg" for at in range(count)]
-        data = b"x" * 10
-        digest = hashlib.md5(data).hexdigest()
-        for one in names:
-            (Path(name) / one).write_bytes(data)
-        batch = pd.DataFrame({"OperationType": "ADD", "PicName": names, "digest": digest})
-        cpu = time.process_time()
-        items = wanted_items(batch, name, "increment/")
-        looked = time.process_time() - cpu
-        listing = _listing_cpu(names, digest, len(data), PAGE)
-        stored = {f"increment/{one}": Stored(len(data), digest) for one in names}
-        cpu = time.process_time()
-        decision = decide(items, stored)
-        decided = time.process_time() - cpu
-        assert len(decision.unchanged) == count
-    each = [part / count * 1e6 for part in (looked, listing, decided)]
-    print(
-        f"\nre-run of {count:,} files with nothing to do: {sum(each):.1f} us CPU a file "
-        f"(files {each[0]:.1f}, listing {each[1]:.1f}, decision {each[2]:.1f})"
-    )
+def _whole(count: int) -> None:
+    """`upload` itself: a batch of small images, and then the same again with nothing to do."""
+    with tempfile.TemporaryDirectory() as name, _sink(0.0) as settings:
+        root = Path(name)
+        batch = _batch(root, count)
+        asked: list[str] = []
+        with _counting(asked):
+            rows = {}
+            for what, outcome in (("first run", "uploaded"), ("re-run with nothing to do", "unchanged")):
+                asked.clear()
+                cpu = _cpu()
+                log = upload(batch, root, settings, runs=root / "runs", progress=False)
+                rows[what] = (_cpu() - cpu) / count * 1e6, asked.count("list"), len(asked)
+                assert set(log["outcome"]) == {outcome}, log["outcome"].value_counts()
+    print(f"\n{f'upload() of {count:,} images':<48}{'CPU us/image':>13}{'pages listed':>13}{'requests':>10}")
+    for what, (each, pages, requests) in rows.items():
+        print(f"{what:<48}{each:>13,.1f}{pages:>13,}{requests:>10,}", flush=True)
 
 
-def _listing_cpu(names: list[str], digest: str, size: int, page: int) -> float:
-    """CPU of reading the pages of a listing, without the network."""
-    from imgprep.oss.listing import list_folder
-
-    class Answer:
-        status, request_id = 200, "x"
-
-        def __init__(self, text: str) -> None:
-            self._text, self.headers = text.encode(), {"content-length": str(len(text))}
-
-        def read(self, amt: int | None = None) -> bytes:
-            text, self._text = self._text, b""
-            return text
-
-    class Pages:
-        def __init__(self) -> None:
-            self.pages = [_page(names[at : at + page], digest, size, at + page < len(names))
-                          for at in range(0, len(names), page)]  # fmt: skip
-
-        def do_request(self, request, timeout):
-            return Answer(self.pages.pop(0))
-
-    bucket = oss2.Bucket(oss2.Auth("a", "b"), "http://127.0.0.1:9", "bench-bucket", session=Pages())
-    cpu = time.process_time()
-    assert len(dict(list_folder(bucket, "increment/"))) == len(names)
-    return time.process_time() - cpu
+def _batch(root: Path, count: int) -> pd.DataFrame:
+    names = [f"{at:07d}.jpg" for at in range(count)]
+    data = os.urandom(1000)
+    for one in names:
+        (root / one).write_bytes(data)
+    digest = hashlib.md5(data).hexdigest()
+    frame = pd.DataFrame({"OperationType": "ADD", "ProductId": names, "PicName": names, "digest": digest})
+    return frame.assign(CustomContent="title:shirt")
 
 
-def _page(names: list[str], digest: str, size: int, more: bool) -> str:
-    each = "".join(
-        f"<Contents><Key>increment%2F{name}</Key><LastModified>2026-11-24T03:15:00.000Z</LastModified><ETag>"
-        f'"{digest.upper()}"</ETag><Type>Normal</Type><Size>{size}</Size><StorageClass>Standard</StorageClass>'
-        "<Owner><ID>1</ID><DisplayName>1</DisplayName></Owner></Contents>"
-        for name in names
-    )
-    return (
-        f'<?xml version="1.0"?><ListBucketResult><Name>b</Name><EncodingType>url</EncodingType><IsTruncated>'
-        f"{str(more).lower()}</IsTruncated><NextMarker>{names[-1]}</NextMarker>{each}</ListBucketResult>"
-    )
+@contextmanager
+def _counting(asked: list[str]) -> Iterator[None]:
+    """Note every request that goes out."""
+    before = Session.do_request
+
+    def do_request(self: Session, request: Any, timeout: Any) -> Any:
+        asked.append("list" if "max-keys" in (request.params or {}) else request.method)
+        return before(self, request, timeout)
+
+    Session.do_request = do_request
+    try:
+        yield
+    finally:
+        Session.do_request = before
 
 
 if __name__ == "__main__":

@@ -1,12 +1,38 @@
-"""Images and increment.meta into the bucket, verified. The only importer of oss2."""
+"""Images and increment.meta into the bucket, verified. The only importer of oss2.
 
-from imgprep.oss.bucket import open_bucket, wrapped
-from imgprep.oss.listing import Stored, head, list_folder, read_object
-from imgprep.oss.lock import only_one
-from imgprep.oss.probe import bucket_region, probe_put
-from imgprep.oss.session import Session, open_pool
-from imgprep.oss.upload import upload
-from imgprep.oss.wanted import META_NAME, wanted_items
+Everything here is loaded when it is first used: the processes that send import this package, and do without pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgprep.oss.bucket import open_bucket, wrapped
+    from imgprep.oss.listing import Stored, head, list_folder, read_object
+    from imgprep.oss.lock import only_one
+    from imgprep.oss.planning import META_NAME, wanted_items
+    from imgprep.oss.probe import bucket_region, probe_put
+    from imgprep.oss.session import Session, open_pool
+    from imgprep.oss.uploading import upload
+
+_HOME = {
+    "META_NAME": "planning",
+    "Session": "session",
+    "Stored": "listing",
+    "bucket_region": "probe",
+    "head": "listing",
+    "list_folder": "listing",
+    "only_one": "lock",
+    "open_bucket": "bucket",
+    "open_pool": "session",
+    "probe_put": "probe",
+    "read_object": "listing",
+    "upload": "uploading",
+    "wanted_items": "planning",
+    "wrapped": "bucket",
+}
 
 __all__ = [
     "META_NAME",
@@ -24,3 +50,16 @@ __all__ = [
     "wanted_items",
     "wrapped",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

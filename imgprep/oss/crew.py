@@ -11,9 +11,9 @@ from typing import Any
 
 from imgprep.clock import Clock, SystemClock
 from imgprep.errors import StorageError
+from imgprep.oss.helper import Helper, Lot
 from imgprep.oss.pace import Pace
 from imgprep.oss.put import Item, Sender, Sent, Stopped
-from imgprep.oss.worker import Helper, Lot
 from imgprep.settings import Settings
 
 #: Files given to a process at once; another process opens its connections anew for each lot.

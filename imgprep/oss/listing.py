@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from imgprep.errors import StorageError
 from imgprep.oss.asking import asked
@@ -15,8 +14,7 @@ from imgprep.oss.asking import asked
 PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An object as the bucket tells it.
 
     Attributes

@@ -10,7 +10,7 @@ from pathlib import Path
 from imgprep.clock import Clock
 from imgprep.errors import ConfigError, ImgprepError
 from imgprep.oss.listing import Stored
-from imgprep.oss.wanted import META_NAME
+from imgprep.oss.planning import META_NAME
 from imgprep.service import PROCESSING, ImageSearch
 from imgprep.settings import Settings
 

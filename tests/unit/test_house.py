@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,6 +40,9 @@ LAYERS = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 ONLY_IMPORTER = {"oss2": "oss", "alibabacloud_imagesearch20201214": "service"}
+# What the processes run that are started beside the caller's: each loads only what its work needs.
+WORKERS = ["imgprep.oss.worker", "imgprep.images.worker", "imgprep.images.probe", "imgprep.images.convert"]
+HEAVY = {"pandas", "polars", "pyarrow", "numpy", "matplotlib", "IPython"}
 
 
 def imports_of(file: Path) -> set[tuple[str, str]]:
@@ -109,6 +114,19 @@ def test_one_module_imports_the_vendors_package(package, home):
         room for room, files in rooms().items() for file in files if package in {top for top, _ in imports_of(file)}
     }
     assert importers <= {home}
+
+
+@pytest.mark.parametrize("module", WORKERS)
+def test_a_worker_process_starts_without_the_libraries_of_tables(module):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert module in done.stdout.split() and not HEAVY & set(done.stdout.split())
 
 
 def test_environment_yml_has_the_bounds_of_pyproject():

@@ -9,8 +9,8 @@ from imgprep.errors import ConfigError, ReportError
 from imgprep.oss import only_one, open_pool, wanted_items
 from imgprep.oss.listing import Stored
 from imgprep.oss.pace import LONGEST_PAUSE, Pace, pause, told
+from imgprep.oss.planning import decide
 from imgprep.oss.put import Item, crc64, same
-from imgprep.oss.wanted import decide
 from imgprep.runs.confirm import check_confirmed, confirm_production
 from imgprep.runs.download import save_link
 from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED, Said, meaning

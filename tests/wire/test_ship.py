@@ -321,7 +321,7 @@ def test_a_task_that_begins_while_an_upload_runs_keeps_its_meta(shop, tmp_path, 
     here.submit()
     here.server.clock.advance(120)
     load_runs(here.runs)[0].follow(here.settings, progress=False, clock=here.clock)
-    module = importlib.import_module("imgprep.oss.upload")
+    module = importlib.import_module("imgprep.oss.uploading")
     original = module._look_again
 
     def meanwhile(*arguments):

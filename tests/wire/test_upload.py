@@ -231,7 +231,7 @@ def test_a_dry_run_sends_nothing(send):
 
 
 def test_somebody_elses_meta_written_meanwhile_is_detected(send, sandbox, monkeypatch):
-    module = importlib.import_module("imgprep.oss.upload")
+    module = importlib.import_module("imgprep.oss.uploading")
 
     original = module._look_again
 
@@ -245,7 +245,7 @@ def test_somebody_elses_meta_written_meanwhile_is_detected(send, sandbox, monkey
 
 
 def test_an_image_overwritten_meanwhile_is_detected(send, sandbox, monkeypatch):
-    module = importlib.import_module("imgprep.oss.upload")
+    module = importlib.import_module("imgprep.oss.uploading")
 
     original = module._look_again
 

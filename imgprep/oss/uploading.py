@@ -22,8 +22,8 @@ from imgprep.oss.journal import Journal
 from imgprep.oss.listing import Stored, head_all, list_folder
 from imgprep.oss.lock import only_one
 from imgprep.oss.origin import may_replace, running_task
+from imgprep.oss.planning import META_NAME, Decision, decide, wanted_items
 from imgprep.oss.put import Item, Sent
-from imgprep.oss.wanted import META_NAME, Decision, decide, wanted_items
 from imgprep.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What a batch wants to lie in the bucket, and what of that is not there yet. Decides only; nothing is sent."""
+"""The plan of an upload: what a batch wants in the bucket, and what of that is not there yet. Nothing is sent here."""
 
 from __future__ import annotations
 
