@@ -87,7 +87,7 @@ WATCH = """() => {
   const picture = () => document.querySelector(".jp-OutputArea img");
   window.waited = [];
   addEventListener("keydown", async (event) => {
-    if (event.key !== "Enter") return;
+    if (event.key !== "Enter" || event.shiftKey) return; // with Shift it runs a cell
     const start = event.timeStamp;
     if (stage()) {
       const before = stage().dataset.painted;

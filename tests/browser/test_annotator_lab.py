@@ -195,6 +195,33 @@ def test_a_busy_kernel_holds_nobody_up(page, jupyter, folder):
         assert len(store.history()) == 3
 
 
+def test_run_all_with_a_long_cell_below_opens_the_widget_at_once(page, jupyter, folder):
+    folder.mkdir()
+    cell = SET_UP.format(
+        db=str(folder / "regions.db"),
+        names=draw_images(folder / "images"),
+        images=str(folder / "images"),
+        suggest=False,
+    )
+    page.goto(jupyter.notebook("all.ipynb", [cell, BUSY.format(stop=str(folder / "stop"))]))
+    page.get_by_text("| Idle").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    root = shown(page, 0)
+    root.focus()
+    drag(page, root, (30, 50, 210, 350))
+    page.keyboard.press("Enter")
+    shown(page, 1)
+    settled(page)
+    assert page.locator(".jp-Cell .jp-InputPrompt").nth(1).inner_text() == "[*]:"
+    page.keyboard.press("s")
+    shown(page, 2)
+    (folder / "stop").touch()
+    page.wait_for_function("!document.querySelectorAll('.jp-InputPrompt')[1].textContent.includes('*')")
+    assert root.get_attribute("data-painted") == "2"  # the first greeting, answered late, moves nobody
+    assert page.errors == []
+
+
 def test_two_displays_and_two_tabs_on_one_kernel_lose_nothing_and_mix_nothing(page, jupyter, folder):
     root = open_widget(page, jupyter, folder, name="tabs.ipynb", second="annotator")
     page.locator(".jp-Cell .cm-content").nth(1).click()

@@ -13,7 +13,7 @@ from imgprep.store import RegionStore
 from imgprep.widgets.annotator import RegionAnnotator
 from imgprep.widgets.annotator.join import join_modules
 from imgprep.widgets.annotator.queue import Item, arranged, find
-from imgprep.widgets.annotator.widget import front_end
+from imgprep.widgets.annotator.widget import _keep_threads, front_end
 
 BOX = {"x1": 10, "y1": 20, "x2": 60, "y2": 70}
 
@@ -91,6 +91,25 @@ def test_a_save_sent_twice_is_stored_once(widget):
     message = proposal(widget)
     assert deliver(widget, **message)[0]["rev"] == deliver(widget, **message)[0]["rev"]
     assert len(widget.store.history()) == 1
+
+
+def test_a_greeting_that_is_repeated_is_answered_once(widget):
+    answers = deliver(widget, type="hello", session=None)
+    assert [answer["type"] for answer in answers] == ["welcome", "arranged", "window"]
+    assert deliver(widget, type="hello", session=None) == []
+    assert deliver(widget, type="hello", session=None, view="another")[0]["type"] == "welcome"
+
+
+def test_ipykernel_does_not_move_the_widgets_messages_to_the_main_thread(widget):
+    from ipykernel.comm.comm import BaseComm
+
+    class Comm(BaseComm):
+        def publish_msg(self, *given, **named):
+            pass
+
+    comm = Comm(target_name="jupyter.widget")
+    _keep_threads(comm)
+    assert not getattr(comm, "_reply_subshell_for", None)
 
 
 def test_what_is_told_of_an_item_is_of_one_moment(widget):

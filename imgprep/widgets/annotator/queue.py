@@ -207,6 +207,13 @@ class Queue:
                 if item.conflict or number in found:
                     item.conflict = found.get(number, ())
 
+    def meets(self, view: str) -> bool:
+        """Tell whether a display is new; from now on it is not."""
+        with self.lock:
+            new = view not in self._views
+            self._views.setdefault(view, [])
+        return new
+
     def arrange(self, view: str, *, show: str, order: str) -> list[int]:
         """Filter and order the items for a display, and remember it."""
         with self.lock:

@@ -128,6 +128,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._read_states()
         esm, css = front_end()
         super().__init__(_esm=esm, _css=css)
+        _keep_threads(self.comm)
         self.on_msg(self._on_message)
 
     # What Python code sees
@@ -230,6 +231,8 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     def _hello(self, content: dict[str, Any]) -> None:
         view = _view(content)
+        if not self._queue.meets(view):  # a greeting that was repeated, while the first waited behind a busy cell
+            return
         self._read_states()
         self._tell(
             type="welcome",
@@ -363,6 +366,16 @@ class RegionAnnotator(anywidget.AnyWidget):
             return seen.digest if seen else None
 
         self._queue.read_states(self.store, digest)
+
+
+def _keep_threads(comm: Any) -> None:
+    """Let messages arrive where the browser addressed them.
+
+    ipykernel 7.4 sends what a comm hears to the thread that the comm spoke from last. Ours speaks from threads of its
+    own, which ipykernel takes for the main one: a busy cell would then hold up every picture and every save.
+    """
+    if getattr(comm, "_reply_subshell_for", None):
+        comm._reply_subshell_for = None
 
 
 def _view(content: dict[str, Any]) -> str:

@@ -1,4 +1,5 @@
 const LATE_MS = 6000; // an answer that takes longer is worth a warning
+const HELLO_MS = [300, 700, 1500, 3000, 6000]; // when to say hello again
 
 export function token() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -29,6 +30,13 @@ export class Link {
     }
   }
 
+  // Until Python answers: the first may wait behind a busy cell, where JupyterLab has no thread for the widget yet.
+  hello(times = 0) {
+    if (this.closed || this.session) return;
+    this.send({ type: "hello" });
+    if (times < HELLO_MS.length) this.timer = setTimeout(() => this.hello(times + 1), HELLO_MS[times]);
+  }
+
   // Send a save, and say so where no answer comes.
   post(message) {
     this.send(message);
@@ -42,6 +50,7 @@ export class Link {
     const mine = message.view === this.view;
     if (message.type === "welcome") {
       if (!mine) return;
+      clearTimeout(this.timer);
       this.session = message.session;
       this.store = message.store;
       this.on.welcome(message);
@@ -92,6 +101,7 @@ export class Link {
 
   close() {
     this.closed = true;
+    clearTimeout(this.timer);
     this.model.off("msg:custom", this.hear);
   }
 }

@@ -51,7 +51,7 @@ export class Annotator {
     });
     this.hands = new Hands(this);
     element.append(this.v.root);
-    this.link.send({ type: "hello" });
+    this.link.hello();
   }
 
   // Hearing
