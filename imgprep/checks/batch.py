@@ -98,11 +98,12 @@ def _swapped(sheet: Sheet) -> pl.DataFrame:
     x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
     impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
     settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
-    if sheet.rows.select(settling.sum()).item() < MIN_DECIDED:
-        return _NONE  # nothing can settle the order, as in nearly every batch
-    known = sheet.rows.select("_i", "op", "region", "subject", "width", "height").filter(speaks)
     # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
-    kinds = known.select("region", "width", "height").unique(maintain_order=True).with_row_index("kind")
+    kind = ["region", "width", "height"]
+    if sheet.rows.filter(settling).select(kind).n_unique() < MIN_DECIDED:
+        return _NONE  # nothing can settle the order, as in nearly every batch
+    known = sheet.rows.select("_i", "op", "subject", *kind).filter(speaks)
+    kinds = known.select(kind).unique(maintain_order=True).with_row_index("kind")
     keys = kinds["kind"].cast(pl.String).to_list()
     facts = pd.DataFrame({"PicName": keys, "width": kinds["width"].to_list(), "height": kinds["height"].to_list()})
     judged = detect_swapped_regions(

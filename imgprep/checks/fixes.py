@@ -75,7 +75,7 @@ def apply_fixes(
             )
         before = fixed[rule.field].iloc[positions].astype("str")
         texts = pl.from_pandas(before.reset_index(drop=True)).to_frame("text")
-        if rule.by_file:
+        if rule.by_file and files is not None:
             # By the name that was looked for: another rule may have changed it meanwhile.
             asked = pl.from_pandas(catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True))
             texts = texts.with_columns(asked.alias("PicName"))

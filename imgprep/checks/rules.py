@@ -116,12 +116,8 @@ def run_rules(
         ``rule``, ``rows`` looked at, ``findings``, ``why`` where it did not run.
     """
     ready = [rule for rule in rules if severities[rule.id] != "off" and sheet.has(rule.needs)]
-    masks: dict[str, pl.DataFrame] = {
-        among: _rows(sheet, among)
-        .lazy()
-        .select(**{rule.id: _mask(rule, sheet) for rule in ready if rule.test is not None and rule.among == among})
-        .collect()
-        for among in {rule.among for rule in ready}
+    suspects: dict[str, pl.DataFrame] = {
+        among: _suspects(sheet, ready, among) for among in {rule.among for rule in ready}
     }
     parts: list[pl.DataFrame] = []
     ran: list[dict[str, object]] = []
@@ -133,7 +129,7 @@ def run_rules(
             if count:
                 parts.append(_note(rule, severities[rule.id], text, place))
         elif not why:
-            bad = _failing(rule, sheet, masks)
+            bad = _failing(rule, sheet, suspects)
             count = bad.height
             if severities[rule.id] == Severity.INFO and count > sheet.limits["info_rows"]:
                 parts.append(_note(rule, Severity.INFO.value, f"{count:,} rows: {rule.what}", place))
@@ -175,15 +171,18 @@ def _mask(rule: Rule, sheet: Sheet) -> pl.Expr:
     return rule.test(sheet) if scope is None else scope & rule.test(sheet)
 
 
-def _rows(sheet: Sheet, among: str) -> pl.DataFrame:
-    return sheet.odd[among] if among else sheet.rows
+def _suspects(sheet: Sheet, rules: Sequence[Rule], among: str) -> pl.DataFrame:
+    """The rows that fail one of the tests at least, with a column for each test: mostly few, and found in one pass."""
+    tests = {rule.id: _mask(rule, sheet) for rule in rules if rule.test is not None and rule.among == among}
+    rows = sheet.odd[among] if among else sheet.rows
+    return rows.lazy().with_columns(**tests).filter(pl.any_horizontal(pl.lit(value=False), *tests)).collect()
 
 
-def _failing(rule: Rule, sheet: Sheet, masks: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _failing(rule: Rule, sheet: Sheet, suspects: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if rule.find is not None:
         found = rule.find(sheet)
         return sheet.rows[found["_i"]].with_columns(found.drop("_i")) if found.height else found
-    bad = _rows(sheet, rule.among).filter(masks[rule.among][rule.id].fill_null(value=False))
+    bad = suspects[rule.among].filter(pl.col(rule.id))
     if rule.confirm is not None and bad.height:
         bad = bad.filter(rule.confirm(sheet))
     return bad.with_columns(_derived(rule, sheet)) if bad.height else bad

@@ -57,6 +57,8 @@ _PLAIN: dict[str, tuple[str, str]] = {
     ),
     "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
 }
+#: What `match_names` tells of a file → name on the sheet.
+_NEAR = {"PicName": "PicName", "file": "f_file", "how": "f_how", "others": "f_others"}
 _INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
 
 
@@ -117,7 +119,10 @@ def make_sheet(
 ) -> Sheet:
     """Return the sheet of `catalogue`; see `check` for the parameters."""
     rows = sheet_rows(catalogue, facts, regions=regions, prepared=prepared)
-    rows = rows.join(near_files(files), on="PicName", how="left", maintain_order="left")
+    if files is None:
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _NEAR.values() if name != "PicName")
+    else:
+        rows = rows.join(near_files(files), on="PicName", how="left", maintain_order="left")
     unnamed = () if files is None else tuple(files.loc[files["how"] == "unnamed", "file"])
     tables = {"facts": facts, "regions": regions, "files": files}
     given = {name for name, value in tables.items() if value is not None}
@@ -135,18 +140,15 @@ def make_sheet(
     return Sheet(rows, service, limits, odd, repeated, frozenset(given), scopes, counts, unnamed)
 
 
-def near_files(files: pd.DataFrame | None) -> pl.DataFrame:
+def near_files(files: pd.DataFrame) -> pl.DataFrame:
     """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row a name.
 
     Parameters
     ----------
-    files : pandas.DataFrame, optional
+    files : pandas.DataFrame
         From `match_names`.
     """
-    names = {"PicName": "PicName", "file": "f_file", "how": "f_how", "others": "f_others"}
-    if files is None:
-        return pl.DataFrame(schema=dict.fromkeys(names.values(), pl.String))
-    table = to_polars(files, list(names)).select(pl.col(name).cast(pl.String).alias(to) for name, to in names.items())
+    table = to_polars(files, list(_NEAR)).select(pl.col(name).cast(pl.String).alias(to) for name, to in _NEAR.items())
     return table.filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
 
 
