@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from imgprep.images.whole import whole_pixels
+from imgprep.images.pixel_digests import whole_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

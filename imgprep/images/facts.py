@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 #: Raised whenever the same file would give other facts; older entries of a cache are then not used.
-PROBE_VERSION = 4
+PROBE_VERSION = 5
 
 #: Column → pandas dtype of a facts frame; one row per distinct PicName.
 FACT_COLUMNS: dict[str, str] = {
@@ -68,8 +68,8 @@ FACT_MEANING: dict[str, str] = {
     "depth": "bits a channel",
     "alpha": "has transparency, or room for it",
     "profile": "carries a colour profile other than sRGB",
-    "personal": "metadata name a place, a person or a serial number",
-    "ended": "the format's end marker is there",
+    "personal": "metadata name a place, a person or a serial number, or hold free text",
+    "ended": "the file has its end, where its format says where that is",
     "pixels": "hash of the reduced picture and of its size: equal where pictures look the same, pixel for pixel or not",
     "brightness": "mean luma, 0 … 1",
     "contrast": "standard deviation of luma, 0 … 0.5",

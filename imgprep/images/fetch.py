@@ -19,8 +19,8 @@ from imgprep.errors import ConfigError
 from imgprep.frames import attach
 from imgprep.images.fetched import IMAGE_URL, FetchMap, url_stem, wanted_files, whole_url
 from imgprep.images.hops import MOST_HOPS, REDIRECTS, NoWay, host_of, next_hop
+from imgprep.images.kinds import kind_of
 from imgprep.images.listing import Unfit, legal
-from imgprep.images.probe import kind_of
 from imgprep.images.unfetched import unfetched
 
 #: Extension of what was fetched, by content.

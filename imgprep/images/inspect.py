@@ -21,7 +21,7 @@ from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Source, legal_from, open_source
 from imgprep.images.pool import CHUNK, TASK_SECONDS, Casualty, cores, run_apart
 from imgprep.images.probe import probe, probe_many
-from imgprep.images.strict import can_judge
+from imgprep.images.silent_damage import can_judge
 from imgprep.images.table import SCHEMA, FactsFile, records_frame
 
 _log = logging.getLogger(__name__)

@@ -1,23 +1,31 @@
-"""What stands in a file beside its pixels: EXIF tags read without Pillow, and whether any of it is personal."""
+"""What stands in a file beside its pixels, read without Pillow: EXIF tags, and the texts of a PNG."""
 
 from __future__ import annotations
 
-import re
+import zlib
 from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 _ORIENTATION = 0x0112
-_EXIF_IFD = 0x8769
-_GPS_IFD = 0x8825
-_GPS_POSITION = {2, 4}
-#: Artist, camera owner, serial numbers of body and lens, maker note (which repeats them).
-#: Source: EXIF 2.32, table 4 and 5; DNG 1.6 for 0xC62F.
-_PERSONAL = {0x013B, 0xA430, 0xA431, 0xA435, 0x927C, 0xC62F}
-_PERSONAL_XMP = re.compile(rb"GPSL|SerialNumber|OwnerName|dc:creator|PersonInImage")
-_IPTC = b"8BIM\x04\x04"
 _SHORT = 3
+_EXIF = b"Exif\0\0"
+#: Bytes of a value, by its type. Source: TIFF 6.0, page 15; EXIF 3.0 for 129 (UTF-8).
+_WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
 #: Markers of a JPEG. Source: ITU-T T.81, table B.1.
 _APP1 = 0xE1
 _SCAN_OR_END = (0xDA, 0xD9)
+#: Most bytes that a packed text of a PNG is unpacked to.
+MOST_TEXT = 1_048_576
+
+
+class Entry(NamedTuple):
+    """One entry of an EXIF directory."""
+
+    tag: int
+    kind: int
+    length: int
+    four: bytes
+    """Its value; or, where that is longer, the place of it."""
 
 
 def orientation_in(exif: bytes | None) -> int:
@@ -33,54 +41,27 @@ def orientation_in(exif: bytes | None) -> int:
     >>> orientation_in(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0")
     6
     """
-    for tag, kind, value in _entries(exif):
-        if tag == _ORIENTATION:
-            number = value >> 16 if kind == _SHORT and _order(exif) == "big" else value & 0xFFFF
+    for entry in exif_entries(exif):
+        if entry.tag == _ORIENTATION:
+            number = int.from_bytes(entry.four[:2] if entry.kind == _SHORT else entry.four, _order(exif))
             return number if 1 <= number <= 8 else 1
     return 1
 
 
-def is_personal(exif: bytes | None = None, xmp: bytes | None = None, photoshop: bytes | None = None) -> bool:
-    """Tell whether metadata say where, by whom or with which very camera a picture was taken.
-
-    Parameters
-    ----------
-    exif, xmp, photoshop : bytes, optional
-        The blocks as they stand in the file (``photoshop``: APP13).
-
-    Examples
-    --------
-    >>> is_personal(xmp=b"<exif:GPSLatitude>31,13N</exif:GPSLatitude>")
-    True
-    """
-    if xmp and _PERSONAL_XMP.search(xmp):
-        return True
-    if photoshop and _IPTC in photoshop:
-        return True
-    for tag, _, value in _entries(exif):
-        if tag in _PERSONAL:
-            return True
-        if tag == _GPS_IFD and any(inner in _GPS_POSITION for inner, _, _ in _entries(exif, value)):
-            return True
-        if tag == _EXIF_IFD and any(inner in _PERSONAL for inner, _, _ in _entries(exif, value)):
-            return True
-    return False
-
-
-def raw_profile(key: object, text: object) -> bytes | None:
+def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
     """Return the block that a PNG's text holds in hex, None where it holds none.
 
     Source: ImageMagick writes EXIF, IPTC and XMP so: ``Raw profile type exif``, a name, a length, and lines of hex.
 
     Examples
     --------
-    >>> raw_profile("Raw profile type exif", "\\nexif\\n       2\\n4d4d\\n")
+    >>> raw_profile(b"Raw profile type exif", b"\\nexif\\n       2\\n4d4d\\n")
     b'MM'
     """
-    if not (isinstance(key, str) and key.startswith("Raw profile type ") and isinstance(text, str)):
+    if not keyword.startswith(b"Raw profile type "):
         return None
     try:
-        return bytes.fromhex("".join(text.split()[2:]))
+        return bytes.fromhex(b"".join(text.split()[2:]).decode("latin-1"))
     except ValueError:
         return None
 
@@ -114,26 +95,82 @@ def sole_exif(data: bytes) -> bytes:
     return b"".join([*kept, data[start:]]) if kept else data
 
 
-def _order(exif: bytes | None) -> str:
-    plain = (exif or b"").removeprefix(b"Exif\0\0")
-    return "little" if plain[:2] == b"II" else "big"
+def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry]:
+    """Yield the entries of one directory.
 
-
-def _entries(exif: bytes | None, start: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """(tag, type, the four bytes of its value as a number) of one directory."""
+    Parameters
+    ----------
+    exif : bytes or None
+        With or without the ``Exif\\0\\0`` in front.
+    start : int, optional
+        Where the directory begins; the first one where not given.
+    """
     if not isinstance(exif, bytes):
         return
-    exif = exif.removeprefix(b"Exif\0\0")
-    if exif[:2] == b"II":
-        little = True
-    elif exif[:2] == b"MM":
-        little = False
-    else:
+    exif = exif.removeprefix(_EXIF)
+    if exif[:2] not in (b"II", b"MM"):
         return
+    order = _order(exif)
 
     def number(at: int, size: int) -> int:
-        return int.from_bytes(exif[at : at + size], "little" if little else "big")
+        return int.from_bytes(exif[at : at + size], order)
 
     first = number(4, 4) if start is None else start
-    for entry in range(first + 2, min(first + 2 + 12 * number(first, 2), len(exif) - 11), 12):
-        yield number(entry, 2), number(entry + 2, 2), number(entry + 8, 4)
+    for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(exif) - 11), 12):
+        yield Entry(number(at, 2), number(at + 2, 2), number(at + 4, 4), exif[at + 8 : at + 12])
+
+
+def exif_value(exif: bytes, entry: Entry) -> bytes:
+    """Return the bytes of an entry's value as far as they are there, at most `MOST_TEXT`."""
+    exif = exif.removeprefix(_EXIF)
+    size = _WIDTH.get(entry.kind, 1) * entry.length
+    if size <= len(entry.four):
+        return entry.four[:size]
+    at = exif_place(exif, entry)
+    return exif[at : at + min(size, MOST_TEXT)]
+
+
+def exif_place(exif: bytes, entry: Entry) -> int:
+    """Return where the value of an entry, or the directory that it leads to, begins."""
+    return int.from_bytes(entry.four, _order(exif))
+
+
+def png_exif(data: bytes) -> bytes | None:
+    """Return the eXIf of a PNG, which may stand behind the pixels; Pillow would decode them on the way."""
+    return next((data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf"), None)
+
+
+def png_texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (keyword, text) of every text in a PNG, wherever it stands, unpacked to at most `MOST_TEXT` bytes.
+
+    Source: W3C PNG, third edition, 11.3.3.
+    """
+    for kind, start, end in _png_chunks(data):
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        keyword, _, rest = data[start:end].partition(b"\0")
+        packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
+        text = rest[1:] if kind == b"zTXt" else rest
+        if kind == b"iTXt":  # flag, method, language, keyword in that language
+            text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        yield keyword, _unpacked(text) if packed else text
+
+
+def _unpacked(text: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(text, MOST_TEXT)
+    except zlib.error:
+        return b""
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the data of every chunk."""
+    at = 8
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, at + 8 + size
+        at += 12 + size
+
+
+def _order(exif: bytes | None) -> Literal["little", "big"]:
+    return "little" if (exif or b"").removeprefix(_EXIF)[:2] == b"II" else "big"

@@ -75,7 +75,7 @@ def without_fine_scans(data: bytes) -> bytes | None:
     Notes
     -----
     libjpeg has no error for entropy-coded data, only warnings, which Pillow passes over: so the data of a scan cannot
-    change whether a file loads. `imgprep.images.strict` is for those warnings.
+    change whether a file loads. `imgprep.images.silent_damage` is for those warnings.
     """
     kept = []
     start = 0

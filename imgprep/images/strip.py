@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-#: JPEG segments that pixels depend on: JFIF, Adobe (which colours these are). Source: ITU-T T.81 and T.871.
-_JPEG_KEPT = {0xE0, 0xEE}
-_ICC = b"ICC_PROFILE\0"
+#: JPEG segments that pixels depend on, and how they begin: JFIF, Adobe (which colours these are), colour profiles.
+#: Source: ITU-T T.81 and T.871; ICC.1, annex B.4.
+_JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 #: PNG chunks that pixels depend on. Source: W3C PNG, third edition, table of ancillary chunks.
 _PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"pHYs"}
-_WEBP_DROPPED = {b"EXIF", b"XMP "}
+#: WebP chunks likewise. Source: WebP Container Specification.
+_WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
 _WEBP_FLAGS = 0x08 | 0x04
 
 
@@ -56,7 +57,7 @@ def _jpeg(data: bytes) -> bytes | None:
         end = at + 2 + size
         if size < 2 or end > len(data):
             return None
-        if _jpeg_keeps(marker, data[at + 4 : at + 4 + len(_ICC)]):
+        if _jpeg_keeps(marker, data[at + 4 : at + 16]):
             kept.append(data[at:end])
         at = end
         if marker == 0xDA:
@@ -65,9 +66,9 @@ def _jpeg(data: bytes) -> bytes | None:
 
 
 def _jpeg_keeps(marker: int, start: bytes) -> bool:
-    if marker == 0xE2:
-        return start == _ICC
-    return marker in _JPEG_KEPT or not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+    if marker in _JPEG_KEPT:
+        return start.startswith(_JPEG_KEPT[marker])
+    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
 
 
 def _scan_end(data: bytes, at: int) -> int:
@@ -112,7 +113,7 @@ def _webp(data: bytes) -> bytes | None:
             part = part[:8] + bytes([part[8] & ~_WEBP_FLAGS]) + part[9:]
         if kind == b"ANIM":
             return None
-        if kind not in _WEBP_DROPPED:
+        if kind in _WEBP_KEPT:
             kept.append(part)
         at = end
     body = b"WEBP" + b"".join(kept)

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from imgprep.errors import ImgprepError
+from imgprep.images.kinds import kind_of
 from imgprep.images.listing import Folder, Found, Source, Unfit, open_source
-from imgprep.images.probe import kind_of
 from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 from imgprep.regions import Region
 

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 from images_made import encoded, photo, turned
 from PIL import Image, ImageCms
-from PIL.PngImagePlugin import PngInfo
 
 from imgprep.images import inspect_images, list_names, prepare_images, transform_region
 from imgprep.images.convert import ready
@@ -250,55 +249,6 @@ def test_a_profile_that_says_srgb_or_nothing_sensible_costs_no_pixel(shop, tmp_p
     assert log.loc["a.png", "action"] == "kept" and (tmp_path / "out" / "a.png").read_bytes() == data
     with Image.open(tmp_path / "out" / "b.png") as copy:
         assert copy.tobytes() == photo().tobytes()
-
-
-# Metadata
-
-
-def _exif(directory, values):
-    exif = Image.Exif()
-    exif[directory] = exif._ifds[directory] = values
-    return exif
-
-
-GPS = _exif(0x8825, {1: "N", 2: (31.0, 13.0, 0.0), 3: "E", 4: (121.0, 28.0, 0.0)})
-SERIAL = _exif(0x8769, {0xA431: "SN-123456789"})
-MAKER = _exif(0x8769, {0x927C: b"SN-123456789 in a note of the maker"})
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><aux:SerialNumber>SN-123456789</aux:SerialNumber></x:xmpmeta>'
-KINDS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF"}
-
-
-@pytest.mark.parametrize("extension", KINDS)
-@pytest.mark.parametrize("what", ["gps", "serial", "maker", "xmp"])
-def test_nothing_personal_is_left_and_the_pixels_are_the_same(what, extension, shop, tmp_path):
-    format_ = KINDS[extension]
-    options = {"exif": {"gps": GPS, "serial": SERIAL, "maker": MAKER}.get(what)}
-    if what == "xmp":
-        info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
-        options = (
-            {"pnginfo": info} if format_ == "PNG" else {"tiffinfo": {700: XMP}} if format_ == "TIFF" else {"xmp": XMP}
-        )
-    data = encoded(photo(), format_, **options)
-    root = shop.names({f"a.{extension}": data})
-    row = prepared(root, tmp_path / "out").loc[f"a.{extension}"]
-    assert "personal metadata removed" in row["reason"]
-    copy = (tmp_path / "out" / row["new_name"]).read_bytes()
-    assert b"SN-123456789" in data or what == "gps"
-    assert b"SN-123456789" not in copy
-    with Image.open(io.BytesIO(copy)) as image, Image.open(io.BytesIO(data)) as source:
-        assert not image.getexif() and not image.info.get("xmp")
-        assert image.convert("RGB").tobytes() == source.convert("RGB").tobytes()
-
-
-def test_a_serial_number_that_another_program_put_into_a_text_of_a_png_goes_too(shop, tmp_path):
-    block, info = SERIAL.tobytes(), PngInfo()
-    info.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}\n", zip=True)
-    log = prepared(shop(a__png=encoded(photo(), "PNG", pnginfo=info)), tmp_path / "out")
-    assert "personal metadata removed" in log.loc["a.png", "reason"]
-    with Image.open(tmp_path / "out" / "a.png") as copy:
-        copy.load()
-        assert not copy.info
 
 
 # Names

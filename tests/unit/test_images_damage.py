@@ -97,7 +97,7 @@ def test_strict_finds_damage_that_decoders_pass_over(tmp_path):
 def test_without_opencv_a_photograph_is_not_said_to_be_strictly_looked_at(tmp_path, monkeypatch, caplog):
     (tmp_path / "a.jpg").write_bytes(encoded(photo()))
     (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
-    monkeypatch.setattr("imgprep.images.strict.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("imgprep.images.silent_damage.importlib.util.find_spec", lambda name: None)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:  # in this process, where OpenCV is hidden
@@ -110,7 +110,7 @@ def test_what_others_write_meanwhile_is_not_swallowed(capfd):
     pytest.importorskip("cv2")
     import os
 
-    from imgprep.images.strict import _standard_error
+    from imgprep.images.silent_damage import _standard_error
 
     with _standard_error():
         os.write(2, b"Corrupt JPEG data: bad Huffman code\nsomebody else\n")

@@ -40,7 +40,7 @@ def whole_pixels(facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: st
     where = os.path.abspath(root)  # noqa: PTH100  links in it stay
     tasks = [(where, name, digest) for digest, name in one_of_each.items() if isinstance(digest, str)]
     found: dict[str, str | None] = {}
-    for (_, _, digest), answer in run_apart("imgprep.images.whole:digest_of", tasks, chunk=_CHUNK):
+    for (_, _, digest), answer in run_apart("imgprep.images.pixel_digests:digest_of", tasks, chunk=_CHUNK):
         found[digest] = None if isinstance(answer, Casualty) else answer
     return pd.Series([found.get(digests[at]) if at in wanted else None for at in range(len(facts))], dtype="str")
 
