@@ -7,9 +7,9 @@ from imgprep.catalogue.drift import compare_exports, compare_products, require_n
 from imgprep.catalogue.keeping import read_matches, write_matches
 from imgprep.catalogue.load import load_catalogue
 from imgprep.catalogue.matching import match_files, undecided
-from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.suggest import as_map, suggest_columns
 from imgprep.catalogue.template import preview_custom_content
+from imgprep.images.fetching.url_names import is_url, pic_name_for_url
 
 __all__ = [
     "apply_matches",

@@ -12,7 +12,6 @@ import pyarrow as pa
 from imgprep.catalogue.applying import BY_MATCH
 from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.catalogue.lists import split_column
-from imgprep.catalogue.names import is_url, pic_name_for_url
 from imgprep.catalogue.presets import Shape, choose_preset
 from imgprep.catalogue.raw import TEXT, may_hold, note
 from imgprep.catalogue.read import read_raw
@@ -20,7 +19,8 @@ from imgprep.errors import CatalogueError
 from imgprep.fields import FIELD_NAMES, Operation
 from imgprep.findings import FINDING_COLUMNS, Basis, Severity, findings_frame
 from imgprep.frames import attach, to_pandas, to_polars
-from imgprep.images.fetched import IMAGE_URL
+from imgprep.images.fetching.url_names import is_url, pic_name_for_url
+from imgprep.images.fetching.wanted import IMAGE_URL
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
 

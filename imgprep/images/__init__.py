@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imgprep.images.duplicates import find_duplicates
     from imgprep.images.facts import FACT_COLUMNS, FACT_MEANING, Problem, Tier
-    from imgprep.images.fetch import FETCH_COLUMNS, fetch_images
+    from imgprep.images.fetching.fetch import fetch_images
+    from imgprep.images.fetching.fetcher import FETCH_COLUMNS
     from imgprep.images.inspect import inspect_images
     from imgprep.images.listing import list_names
     from imgprep.images.misnamed import NAME_COLUMNS, match_names, use_files
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "FACT_COLUMNS": "facts",
     "FACT_MEANING": "facts",
-    "FETCH_COLUMNS": "fetch",
+    "FETCH_COLUMNS": "fetching.fetcher",
     "MAX_PIXELS": "upright",
     "NAME_COLUMNS": "misnamed",
     "NotAnImage": "upright",
@@ -31,7 +32,7 @@ _HOME = {
     "TooManyPixels": "upright",
     "can_read": "upright",
     "facts_frame": "table",
-    "fetch_images": "fetch",
+    "fetch_images": "fetching.fetch",
     "find_duplicates": "duplicates",
     "inspect_images": "inspect",
     "list_names": "listing",

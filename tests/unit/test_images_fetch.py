@@ -13,8 +13,9 @@ from PIL import Image
 from imgprep.catalogue import load_catalogue
 from imgprep.errors import ConfigError
 from imgprep.images import fetch_images, inspect_images, use_files
-from imgprep.images.fetched import MAP, url_stem
-from imgprep.images.hops import NoWay, is_private, next_hop
+from imgprep.images.fetching.hops import NoWay, is_private, next_hop
+from imgprep.images.fetching.url_names import pic_name_for_url
+from imgprep.images.fetching.wanted import MAP
 
 
 def picture() -> bytes:
@@ -68,6 +69,14 @@ class Handler(BaseHTTPRequestHandler):
             data = b"<!doctype html><title>Sorry</title>"
         if path == "/large.jpg":
             data += b"\0" * 200_000
+        if path.startswith("/half"):
+            # As cameras write them: the thumbnail before the pixels has an end of its own.
+            thumbnail = b"\xff\xe1" + (len(data) + 8).to_bytes(2, "big") + b"Exif\0\0" + data
+            data = (data[:2] + thumbnail + data[2:])[: -len(data) // 2]
+        if path == "/half-close.jpg":
+            self.end_headers()
+            self.wfile.write(data)
+            return
         if path == "/bomb.jpg":
             data = gzip.compress(data + bytes(50_000_000))
             self.send_header("Content-Encoding", "gzip")
@@ -155,16 +164,25 @@ def test_what_is_there_is_not_fetched_again(server, tmp_path):
     assert again["digest"].tolist() == first["digest"].tolist()
 
 
-def test_urls_that_differ_only_in_the_query_do_not_share_a_file(server, tmp_path):
-    log = fetched(server, tmp_path, "/a.jpg?v=1", "/a.jpg?v=2", "/a.jpg?v=1")
-    assert log["PicName"].nunique() == 2
-    assert len(log) == 2
+def test_urls_that_differ_only_in_the_query_do_not_share_a_file_versions_of_one_picture_do(server, tmp_path):
+    log = fetched(server, tmp_path, "/a.jpg?w=1", "/a.jpg?w=2", "/a.jpg?w=1")
+    assert log["PicName"].nunique() == len(log) == 2
+    versions = fetched(server, tmp_path, "/b.jpg?v=1", "/b.jpg?v=2")
+    assert versions["PicName"].nunique() == 1 and "same PicName" in versions["detail"][1]
+
+
+@pytest.mark.parametrize(("how", "problem", "attempts"), [("length", "incomplete", 1), ("close", "cut_off", 2)])
+def test_a_picture_without_its_end_is_no_picture_whatever_the_server_says(how, problem, attempts, server, tmp_path):
+    log = fetched(server, tmp_path, f"/half-{how}.jpg", tries=2)
+    assert (log["problem"][0], log["attempts"][0]) == (problem, attempts)
+    assert "ends too early" in log["detail"][0] and log.attrs["findings"]["fix"].notna().all()
+    assert not files_in(tmp_path)
 
 
 def test_a_name_is_readable_and_stable():
-    assert url_stem("https://x.example/a/红裙%20red.jpg?x").startswith("红裙-red-")
-    assert url_stem("https://x.example/../../etc/") == url_stem("https://x.example/../../etc/")
-    assert "/" not in url_stem("https://x.example/%2e%2e%2fetc%2fpasswd.jpg")
+    assert pic_name_for_url("https://x.example/a/红裙%20red.jpg?x").startswith("红裙-red-")
+    assert pic_name_for_url("https://x.example/../../etc/") == pic_name_for_url("https://x.example/../../etc/")
+    assert "/" not in pic_name_for_url("https://x.example/%2e%2e%2fetc%2fpasswd.jpg")
 
 
 def test_a_redirect_is_followed_only_where_a_url_might_lead(server, tmp_path):

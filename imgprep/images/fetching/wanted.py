@@ -1,37 +1,36 @@
-"""Which URL each file of a folder was fetched from: asked before, and noted after."""
+"""Which files a catalogue wants fetched, under which names; and which URL each file of a folder came from."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pandas as pd
+
+from imgprep.images.fetching.url_names import pic_name_for_url
 
 #: Column in which `load_catalogue` puts the URL that a PicName was made of.
 IMAGE_URL = "image_url"
 MAP = ".imgprep-fetched.jsonl"
 
 
-def wanted_files(catalogue: pd.DataFrame, column: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each distinct URL, and the PicName that its file has to have; None where the URL makes the name.
+def wanted_files(catalogue: pd.DataFrame, column: str) -> Iterator[tuple[str, str]]:
+    """Yield each distinct URL, and the PicName of its file.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
         From `load_catalogue`, or any frame with `column`.
     column : str
-        Holds URLs. Only those of ``image_url`` have a PicName already: it was made of them.
+        Holds URLs. Those of ``image_url`` have a PicName already, which `load_catalogue` made of them.
     """
     names = catalogue["PicName"] if column == IMAGE_URL and "PicName" in catalogue.columns else None
     rows = pd.DataFrame({"url": catalogue[column].astype("str").str.strip(), "name": names}).dropna(subset="url")
     marked = rows["url"].str.contains("//" if names is not None else "://", regex=False)
     for url, name in rows[marked].drop_duplicates("url").itertuples(index=False):
-        yield url, name if isinstance(name, str) and name else None
+        yield url, name if isinstance(name, str) and name else pic_name_for_url(url)
 
 
 def whole_url(url: str) -> str:
@@ -43,20 +42,6 @@ def whole_url(url: str) -> str:
     'https://cdn.example/a.jpg'
     """
     return f"https:{url}" if url.startswith("//") else url
-
-
-def url_stem(url: str) -> str:
-    """Return the start of a file name for `url`: readable, the same every time, never shared by two URLs.
-
-    Examples
-    --------
-    >>> url_stem("https://shop.example/p/red%20dress.jpg?w=800")
-    'red-dress-f22fa0ab'
-    """
-    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-    stem = last.rpartition(".")[0] if re.search(r"\.[A-Za-z0-9]{2,5}$", last) else last
-    readable = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "image"
-    return f"{readable}-{hashlib.md5(url.encode()).hexdigest()[:8]}"
 
 
 class FetchMap:

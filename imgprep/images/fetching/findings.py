@@ -17,6 +17,7 @@ _REMEDY = {
     "unreachable": "look whether the host's name is right and the network is there; then fetch again",
     "too_large": "put a smaller file there, or allow more with max_bytes",
     "cut_off": "fetch again",
+    "incomplete": "put the whole file there; whoever opens it sees only a part",
     "not_an_image": "open the URL in a browser: it leads to a page, or to another kind of file",
 }
 

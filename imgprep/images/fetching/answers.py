@@ -1,0 +1,150 @@
+"""One request for an image: its bytes, where to look instead, or why there is none."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import urllib3
+
+from imgprep.images.fetching.hops import REDIRECTS
+from imgprep.images.kinds import has_ended, kind_of
+
+#: What an image may be, by `kind_of`.
+_IMAGES = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"}
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_PIECE = 65_536
+
+
+class Failed(Exception):
+    """There is no image; `.problem` says why in short, `.again` whether there may be one later, `.after` seconds."""
+
+    def __init__(self, problem: str, detail: str, *, again: bool = False, after: float = 0.0) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.again = again
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how much: seconds without a byte, ten times as many for a whole file, and bytes of a file."""
+
+    seconds: float
+    max_bytes: int
+
+
+def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[], object]) -> tuple[bytes, str | None]:
+    """Ask for an image once.
+
+    Parameters
+    ----------
+    pool : urllib3.PoolManager
+        Connections.
+    url : str
+        With http or https.
+    limits : Limits
+        When to give up.
+    go_on : callable
+        Called before each further piece; raises where nobody waits for it any more.
+
+    Returns
+    -------
+    (bytes, str or None)
+        The image; or nothing, and where the server says it is.
+
+    Raises
+    ------
+    Failed
+        No answer, a refusal, too much, or no whole image.
+    """
+    ends = time.monotonic() + 10 * limits.seconds
+    try:
+        answer = pool.request("GET", url, preload_content=False, timeout=limits.seconds, retries=False, redirect=False)
+    except urllib3.exceptions.HTTPError as error:
+        raise _unreached(error) from error
+    whole = False
+    try:
+        if answer.status in REDIRECTS and "Location" in answer.headers:
+            return b"", answer.headers["Location"]
+        _judge(answer)
+        data = _body(answer, limits, ends, go_on)
+        whole = True
+    except urllib3.exceptions.HTTPError as error:
+        raise _unreached(error, "cut_off") from error
+    finally:
+        if not whole:
+            answer.close()  # what is left of the answer is not wanted
+        answer.release_conn()  # closed or not: the pool waits for it
+    _check(data, told_its_length="Content-Length" in answer.headers or answer.chunked)
+    return data, None
+
+
+def discreet(text: str) -> str:
+    """Return `text` without the queries of URLs in it: they may be signatures.
+
+    Examples
+    --------
+    >>> discreet("cannot parse https://shop.example/a.jpg?Signature=abc : no port")
+    'cannot parse https://shop.example/a.jpg?… : no port'
+    """
+    return re.sub(r"\?[^\s'\"]+", "?…", text)
+
+
+def _judge(answer: urllib3.BaseHTTPResponse) -> None:
+    status = answer.status
+    if status == 200:
+        return
+    detail = f"HTTP {status} {answer.reason or ''}".strip()
+    problem = {404: "not_found", 410: "not_found", 401: "refused", 403: "refused"}.get(status, "http_error")
+    raise Failed(problem, detail, again=status in _TRY_AGAIN, after=_after(answer))
+
+
+def _body(answer: urllib3.BaseHTTPResponse, limits: Limits, ends: float, go_on: Callable[[], object]) -> bytes:
+    stated = answer.headers.get("Content-Length", "")
+    most = limits.max_bytes
+    if stated.isdigit() and int(stated) > most:
+        raise Failed("too_large", f"{int(stated):,} bytes; files over {most:,} bytes are not fetched")
+    pieces = []
+    size = 0
+    for piece in answer.stream(_PIECE):
+        size += len(piece)
+        if size > most:
+            raise Failed("too_large", f"more than {most:,} bytes")
+        if time.monotonic() > ends:
+            raise Failed("timeout", f"not whole after {10 * limits.seconds:g} s")
+        go_on()
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _check(data: bytes, *, told_its_length: bool) -> None:
+    """Look whether this is an image, and whether it has its end."""
+    kind = kind_of(data)
+    if kind not in _IMAGES:
+        raise Failed("not_an_image", f"the server sent {kind or 'something else'} instead of an image")
+    if has_ended(kind, data) is not False:
+        return
+    detail = f"the {kind} ends too early, after {len(data):,} bytes"
+    if told_its_length:  # all was sent that there is
+        raise Failed("incomplete", f"{detail}: the server's own file is not whole")
+    raise Failed("cut_off", detail, again=True)
+
+
+def _after(answer: urllib3.BaseHTTPResponse) -> float:
+    """Seconds that the server asks for, as a number or as a date (RFC 9110, 10.2.3); 0 where it does not."""
+    try:
+        return urllib3.Retry().get_retry_after(answer) or 0.0
+    except urllib3.exceptions.HTTPError:
+        return 0.0
+
+
+def _unreached(error: BaseException, problem: str = "unreachable") -> Failed:
+    text = f"{type(error).__name__}: {error}"
+    # urllib3 counts a connection that is refused among the time-outs.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    late = (isinstance(error, urllib3.exceptions.TimeoutError) and not refused) or "timed out" in text.lower()
+    return Failed("timeout" if late else problem, text, again=True)
