@@ -275,10 +275,13 @@ class CauseTable:
         found = self._any_code.search(text)
         return found.group(1) if found else None
 
+    def of_code(self, code: str | None) -> Cause | None:
+        """Return the cause that a code means; None where it is not known."""
+        return self._by_code.get(code.casefold()) if code else None
+
     def classify(self, code: str | None, text: str) -> Cause:
         """Return the cause of a failure by its code or, where that is not known, by its text."""
-        known = self._by_code.get(code.casefold()) if code else None
-        if known is not None:
+        if (known := self.of_code(code)) is not None:
             return known
         # A line that names its row by both keys says nothing against either of them.
         said = _NAMED.sub(" ", text) if len(set(map(str.casefold, _NAMED.findall(text)))) > 1 else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import pandas as pd
 import polars as pl
 
 from imgprep.errors import ReportError
-from imgprep.frames import attach, to_pandas, to_polars
+from imgprep.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.reports.causes import CauseTable
+from imgprep.reports.holding import Holding, is_keyed, is_note
 from imgprep.reports.parse import Parser
-from imgprep.reports.roles import ENTRY_SCHEMA
 from imgprep.reports.source import line_chunks, open_report
 
 
@@ -27,8 +26,6 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-#: Entries that are held before repeated ones are left out.
-ROOM = 1_000_000
 OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
 
 
@@ -55,7 +52,12 @@ def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str 
 
 
 def read_report(
-    source: str | Path | bytes, batch: pd.DataFrame, *, causes: CauseTable | None = None, other_batch: str = "raise"
+    source: str | Path | bytes,
+    batch: pd.DataFrame,
+    *,
+    causes: CauseTable | None = None,
+    other_batch: str = "raise",
+    overflow: str | Path | None = None,
 ) -> pd.DataFrame:
     """Read the error report of a finished task and tell what became of every line of its batch.
 
@@ -74,14 +76,17 @@ def read_report(
         Default: the built-in table; see `load_causes` for one's own.
     other_batch : {"raise", "keep"}
         What to do when most entries name rows that this batch does not have.
+    overflow : path, optional
+        A file for the text of the entries about no line that are too many to be held; made only where it is needed.
 
     Returns
     -------
     pandas.DataFrame
         One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
         message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``);
-        ``.attrs["notes"]``: text that claims nothing. Where a report has millions of entries, equal ones are not all
-        among them.
+        ``.attrs["notes"]``: text that claims nothing; ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``.
+        In a report of more than a million entries no more is held than the batch asks for: the first 100,000
+        unmatched entries and notes, and of each name one entry more than it has lines (the others are ``repeated``).
 
     Raises
     ------
@@ -98,27 +103,35 @@ def read_report(
     """
     table = causes or CauseTable()
     lines = _lines(to_polars(batch))
-    entries = _entries(source, lines, table)
-    claims = entries.filter(~_is_note())
+    entries, counts = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    note = entries.select(is_note()).to_series()
+    claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
         # A report is given where lines failed: that none of it is understood does not mean that all are there.
         raise ReportError(
             f"nothing in the report could be understood as a failure; it begins {entries['raw'][0]!r:.200}"
         )
+    notes = entries.filter(note).select("raw")
+    del entries
     matched = _match(claims, lines)
-    keyed = claims.filter(pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())).height
-    found = matched["entry"].n_unique()
+    keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
+    found = matched["entry"].n_unique() + counts["repeated"]
+    stray = claims.select(~pl.col("entry").is_in(matched["entry"].implode())).to_series()
     if other_batch == "raise" and keyed and found * 2 < keyed:
-        example = claims.filter(~pl.col("entry").is_in(matched["entry"].implode()))["raw"][0]
+        example = claims.filter(stray)["raw"][0]
         raise ReportError(
             f"the report seems to be another batch's: {keyed - found} of {keyed} entries name rows that this batch "
             f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
         )
     claims = _classified(claims, table)
-    outcome = to_pandas(_outcome(lines, claims, matched))
-    unmatched = claims.filter(~pl.col("entry").is_in(matched["entry"].implode())).select("raw", "code", "cause")
-    notes = entries.filter(_is_note()).select("raw")
-    return attach(outcome, unmatched=to_pandas(unmatched), notes=to_pandas(notes))
+    unmatched = claims.filter(stray).select("raw", "code", "cause")
+    counts["unmatched"] += unmatched.height
+    counts["notes"] += notes.height
+    told = _outcome(lines, claims, matched)
+    del claims, matched
+    outcome = attach(drain_to_pandas(told), unmatched=to_pandas(unmatched), notes=to_pandas(notes))
+    outcome.attrs["counts"] = counts
+    return outcome
 
 
 def _lines(batch: pl.DataFrame) -> pl.DataFrame:
@@ -136,46 +149,19 @@ def _success() -> pl.Expr:
     return pl.when(pl.col("OperationType") == "DELETE").then(deleted).otherwise(pl.lit(str(Outcome.IMPORTED)))
 
 
-def _is_note() -> pl.Expr:
-    return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
-
-
-def _entries(source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
+def _entries(
+    source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
+) -> tuple[pl.DataFrame, dict[str, int]]:
     parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
-    parts: list[pl.DataFrame] = []
-    held, room = 0, ROOM
+    holding = Holding(lines, overflow)
     with open_report(source) as stream:
-        for data in _whole_arrays(line_chunks(stream)):
-            if not parts:
+        for number, data in enumerate(line_chunks(stream)):
+            if not number:
                 _refuse_error_page(data)
-            parts.append(parser.chunk(data))
-            held += parts[-1].height
-            if held > room:
-                parts = [_without_repeats(pl.concat(parts), lines)]
-                held = parts[0].height
-                room = max(2 * held, ROOM)
-    entries = pl.concat(parts) if parts else pl.DataFrame(schema=ENTRY_SCHEMA)
-    if not entries.height:
+            holding.add(parser.chunk(data))
+    if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
-    empty_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("ProductId", "PicName")]
-    return entries.with_columns(empty_as_null).with_row_index("entry")
-
-
-def _without_repeats(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Leave out what an entry says again and again: memory grows with what a report says, not with its size.
-
-    One more copy than lines share a name is kept, so that equal entries mean the same lines as before.
-    """
-    shared = [lines.group_by(name).len()["len"].max() for name in ("ProductId", "PicName")]
-    copies = 1 + max((count for count in shared if isinstance(count, int)), default=1)
-    nth = pl.int_range(pl.len()).over(*(pl.col(name) for name in entries.columns))
-    return entries.filter(nth < copies)
-
-
-def _whole_arrays(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """A JSON array makes sense only as a whole: put its chunks together; pass everything else on."""
-    for data in chunks:
-        yield data + b"".join(chunks) if data[:1000].lstrip().startswith(b"[") else data
+    return holding.entries(), holding.counts
 
 
 def _refuse_error_page(data: bytes) -> None:
@@ -242,16 +228,25 @@ def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame) 
 
 
 def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
-    """Add the cause; each distinct code and message is looked up once."""
+    """Add the cause: each distinct code is looked up once, and each distinct text that has no known one."""
+    codes = {code: cause.id for code in claims["code"].unique() if code and (cause := table.of_code(code))}
+    claims = claims.with_columns(
+        pl.col("code").replace_strict(codes, default=None, return_dtype=pl.String).alias("cause")
+    )
+    unknown = claims["cause"].is_null().arg_true()
+    if not len(unknown):
+        return claims
+    said = claims.select("raw", "ProductId", "PicName", "message")[unknown]
     # Without a message the whole entry is read, but what it is about says nothing of what is wrong with it.
-    bare = claims["message"].is_null()
-    raws = claims.filter(bare).select("raw", "ProductId", "PicName").iter_rows()
-    texts = claims["message"].scatter(bare.arg_true(), [_without_names(*row) for row in raws])
-    claims = claims.with_columns(texts.alias("text"))
-    kinds = claims.select("code", "text").unique(maintain_order=True)
-    causes = [table.classify(code, text).id for code, text in kinds.iter_rows()]
-    kinds = kinds.with_columns(pl.Series("cause", causes, dtype=pl.String))
-    return claims.join(kinds, on=["code", "text"], how="left", nulls_equal=True, maintain_order="left")
+    bare = said["message"].is_null()
+    texts = said["message"].to_frame()
+    if bare.any():
+        whole = [_without_names(*row) for row in said.filter(bare).select("raw", "ProductId", "PicName").iter_rows()]
+        texts = texts.with_columns(texts["message"].scatter(bare.arg_true(), whole))
+    kinds = texts.unique()
+    found = kinds.with_columns(pl.Series("cause", [table.classify(None, text).id for text in kinds["message"]]))
+    named = texts.join(found, on="message", how="left", maintain_order="left")["cause"]
+    return claims.with_columns(claims["cause"].scatter(unknown, named))
 
 
 #: A key of a JSON object, with its value where that names the row.
@@ -268,19 +263,24 @@ def _without_names(raw: str, *names: str | None) -> str:
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
     at = claims["entry"].search_sorted(matched["entry"])  # quicker than a join: entries are numbered in their order
-    said = pl.concat([matched, claims.select("code", "cause", "message", "raw")[at]], how="horizontal")
-    per_line = said.drop("entry")
-    if said["line"].n_unique() != said.height:
-        per_line = (
-            said.sort("line", "ways", "entry")
-            .group_by("line", maintain_order=True)
-            .agg(
-                pl.col("ways", "code", "cause").first(),
-                pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n"),
-            )
-        )
+    said = matched.with_columns(at.alias("at"))
+    several = said["line"].is_duplicated()
+    texts = None
+    if several.any():
+        ordered = said.filter(several).sort("line", "ways", "entry")
+        texts = _joined(ordered["line"], claims.select(pl.col("message", "raw").gather(ordered["at"])))
+        said = pl.concat([said.filter(~several), ordered.unique("line", keep="first")])
+    told = lines.join(said.drop("entry"), on="line", how="left", maintain_order="left")
+    told = told.hstack(claims.select(pl.col("code", "cause", "message", "raw").gather(told["at"])))
+    if texts is not None:
+        told = told.update(texts, on="line")
     failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
     ended = pl.when(pl.col("ways").is_null()).then(_success()).otherwise(failed)
-    result = lines.join(per_line, on="line", how="left", maintain_order="left").with_columns(ended.alias("outcome"))
     none_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("message", "raw")]
-    return result.with_columns(none_as_null).select(OUTCOME_COLUMNS)
+    return told.with_columns(ended.alias("outcome"), *none_as_null).select(OUTCOME_COLUMNS)
+
+
+def _joined(line: pl.Series, texts: pl.DataFrame) -> pl.DataFrame:
+    """All that several entries say of one line, each text once."""
+    each = pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n")
+    return texts.with_columns(line).group_by("line", maintain_order=True).agg(each)

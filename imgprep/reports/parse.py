@@ -63,8 +63,6 @@ class Parser:
         text = data.decode("utf-8", errors="replace")
         if not self._started:
             self._started = True
-            if (array := _json_array(text)) is not None:
-                return _frame(self._json(item, json.dumps(item, ensure_ascii=False)) for item in array)
             self._sniff_table(text)
         if self._delimiter is not None:
             try:
@@ -102,7 +100,7 @@ class Parser:
     def _sniff_table(self, text: str) -> None:
         """A header of names that we know, or three lines with the same number of cells, make a table."""
         lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:50]
-        if not lines or lines[0].startswith("{"):
+        if not lines or lines[0].startswith(("{", '["')):
             return
         for delimiter in ("\t", ",", ";", "|"):
             head = next(csv.reader([lines[0]], delimiter=delimiter), [])
@@ -190,17 +188,6 @@ class Parser:
         if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
             entry["code"] = code
         return entry
-
-
-def _json_array(text: str) -> list[Any] | None:
-    """The items of a JSON array that stands alone in `text`; None where it is anything else."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return items if isinstance(items, list) else None
 
 
 def _integer(value: Any) -> int | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from imgprep.errors import ReportError
+from imgprep.reports.arrays import array_lines
 
 CHUNK = 16 * 1024 * 1024
 #: A report that unpacks to more than this is not read: no batch has one, a decompression bomb has.
@@ -55,24 +56,15 @@ def open_report(source: str | Path | bytes) -> Iterator[IO[bytes]]:
 
 
 def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
-    """Yield the report as UTF-8, in chunks that end at line ends.
+    """Yield the report as UTF-8, in chunks that end at line ends; a JSON array as JSON Lines.
 
     UTF-8 (with BOM or without) passes as it is; UTF-16 with BOM, and otherwise GB18030, are rewritten. Bytes that are
     none of these become U+FFFD, here or where they are decoded, so that a line is never lost to one bad byte.
     """
-    first = _piece(stream, size)
+    first = stream.read(size)
     encoding = _encoding(first)
     pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
-    yield from pieces if encoding == "utf-8" else _as_utf8(pieces, encoding)
-
-
-def _piece(stream: IO[bytes], size: int) -> bytes:
-    """So many bytes, and the rest of the line that they end in; in UTF-16, of half a character."""
-    data = stream.read(size)
-    rest = stream.readline(4 * size) if data and not data.endswith(b"\n") else b""
-    if len(rest) == 4 * size:
-        raise ReportError(f"the report has a line of more than {len(rest):,} bytes: this is no report")
-    return data + rest if rest else data
+    yield from _whole_lines(array_lines(pieces if encoding == "utf-8" else _as_utf8(pieces, encoding)), 4 * size)
 
 
 def _pieces(stream: IO[bytes], first: bytes, size: int) -> Iterator[bytes]:
@@ -82,21 +74,27 @@ def _pieces(stream: IO[bytes], first: bytes, size: int) -> Iterator[bytes]:
         if total > UNPACKED_MAX:
             raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read further")
         yield data
-        data = _piece(stream, size)
+        data = stream.read(size)
 
 
 def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    rest = ""
     for data in pieces:
-        rest += decoder.decode(data)
-        cut = rest.rfind("\n") + 1
+        yield decoder.decode(data).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    rest = b""
+    for data in pieces:
+        cut = data.rfind(b"\n") + 1
         if cut:
-            yield rest[:cut].encode()
-            rest = rest[cut:]
-    rest += decoder.decode(b"", final=True)
+            yield rest + data[:cut]
+        rest = data[cut:] if cut else rest + data
+        if len(rest) > limit:
+            raise ReportError(f"the report has a line of more than {limit:,} bytes: this is no report")
     if rest:
-        yield rest.encode()
+        yield rest
 
 
 def _encoding(first: bytes) -> str:

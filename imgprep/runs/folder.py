@@ -27,6 +27,8 @@ RUN_FILE, META_NAME, REPORT = "run.json", "increment.meta", "report.raw"
 #: Tables that come from the batch folder; those that a run lacks are read as empty.
 TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 OUTCOME, UNMATCHED = "outcome", "unmatched"
+#: What of the report names no line and is too much for a table: its text, a line each.
+OVERFLOW = "unmatched.rest.txt"
 
 
 class State(StrEnum):

@@ -10,7 +10,7 @@ from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ConfigError, ReportError
 from imgprep.reports import Outcome, read_report, settle
 from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
-from imgprep.runs.folder import REPORT, State
+from imgprep.runs.folder import OVERFLOW, REPORT, State
 from imgprep.runs.panel import told
 from imgprep.runs.run import Run
 from imgprep.runs.wording import Said, meaning
@@ -93,7 +93,7 @@ def finish(run: Run, task: Task, service: ImageSearch, *, clock: Clock, limit: i
         return
     if saved:
         try:
-            outcome = read_report(run.folder / REPORT, batch)
+            outcome = read_report(run.folder / REPORT, batch, overflow=run.folder / OVERFLOW)
         except ReportError as error:
             said = f"the error report was saved, but cannot be read: {error}"
             _log.warning("run %s: %s", run.id, said)

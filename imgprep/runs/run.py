@@ -278,7 +278,7 @@ class Run:
             raise ConfigError("close: the message says that all images were imported, so there can be no error report")
         batch = self.batch
         if report is not None:
-            outcome = read_report(Path(report), batch)
+            outcome = read_report(Path(report), batch, overflow=self.folder / files.OVERFLOW)
             partly = self.folder / f".{files.REPORT}.part"
             shutil.copyfile(report, partly)
             partly.replace(self.folder / files.REPORT)
@@ -328,7 +328,8 @@ class Run:
             what = "outcome, so there is nothing to read again" if before is None else "error report to read again"
             raise ConfigError(f"run {self.id} has no {what}")
         table = causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
-        told = read_report(report, self.batch, causes=table, other_batch="keep")
+        rest = self.folder / files.OVERFLOW
+        told = read_report(report, self.batch, causes=table, other_batch="keep", overflow=rest)
         named = before["line"].map(told.set_index("line")["cause"])
         outcome = before.assign(cause=named.where(before["cause"].notna(), before["cause"]).fillna(before["cause"]))
         files.write_table(self.folder, files.OUTCOME, outcome)
@@ -356,6 +357,8 @@ class Run:
             files.write_table(self.folder, files.UNMATCHED, unmatched)
         else:
             (self.folder / f"{files.UNMATCHED}.parquet").unlink(missing_ok=True)
+        if "counts" in outcome.attrs:
+            entries = {"report": outcome.attrs["counts"], **entries}
         counts = files.outcome_counts(outcome)
         all_well = not counts["failed"] and not counts["unknown"]
         state = State.FAILED if failed else State.SUCCESS if all_well else State.PARTIAL

@@ -186,20 +186,22 @@ def test_a_long_report_passes_through_in_pieces_of_whole_lines():
 
 
 def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(monkeypatch, batch):
-    from imgprep.reports import match, source
+    from imgprep.reports import holding, source
 
     twice = pd.concat([batch, batch.iloc[[1]].assign(line=6)], ignore_index=True)
     told = (JSON_LINES + '{"ProductId": "9", "PicName": "x.jpg", "Code": "E-1", "Message": "?"}\n') * 400
     whole = read_report(told.encode(), twice)
     held = []
-    keep = match._without_repeats
+    keep = holding._without_repeats
     monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
-    monkeypatch.setattr(match, "ROOM", 50)
-    monkeypatch.setattr(match, "_without_repeats", lambda *given: held.append(keep(*given)) or held[-1])
+    monkeypatch.setattr(holding, "ROOM", 50)
+    monkeypatch.setattr(holding, "_without_repeats", lambda *given: held.append(keep(*given)) or held[-1])
     again = read_report(told.encode(), twice)
     pd.testing.assert_frame_equal(again, whole, check_flags=False)
-    assert len(held) > 10 and max(part.height for part in held) == 4 * 3
+    assert len(held) > 10 and max(part.height for part in held) == 3 + 2
     assert set(again.attrs["unmatched"]["raw"]) == set(whole.attrs["unmatched"]["raw"])
+    assert whole.attrs["counts"] == {"entries": 1200, "repeated": 0, "unmatched": 400, "notes": 0}
+    assert again.attrs["counts"]["unmatched"] == 400 and 700 < again.attrs["counts"]["repeated"] < 800
 
 
 @pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
@@ -207,3 +209,75 @@ def test_a_report_of_which_nothing_is_understood_is_no_proof_that_all_went_well(
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
     with pytest.raises(ReportError, match="nothing in the report could be understood"):
         read_report(text, batch)
+
+
+def entries_of(data, size):
+    from imgprep.reports.source import line_chunks
+
+    return list(line_chunks(io.BytesIO(data), size))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("size", [301, 302, 303, 100_000])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+def test_an_array_streams_item_by_item_wherever_it_is_cut(indent, size, encoding):
+    items = [
+        {"PicName": f"图片不存在{at}.jpg", "Message": 'a "]}", b [{\\', "n": [at, {"x": None}]} for at in range(40)
+    ]
+    items += ["text, ] as it is", 5, -1.5e3, True, ["a", "b"]]
+    text = json.dumps(items, ensure_ascii=False, indent=indent)
+    pieces = entries_of(text.encode(encoding), size)
+    assert [json.loads(line) for line in b"".join(pieces).splitlines()] == items
+    assert size > 1000 or len(pieces) > 10
+
+
+def test_what_stands_before_the_break_of_an_array_and_what_follows_it_is_read(batch):
+    items = [{"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist"}]
+    for end in (',\n{"PicName": "c.j', ", nonsense]", "]\nline 3: IncorrectOrientation\n"):
+        found = read_report((json.dumps(items)[:-1] + end).encode(), batch)
+        assert found["cause"].tolist()[1] == "image_missing"
+        assert (found["cause"].tolist()[2] == "rotated") == ("line 3" in end)
+        if "nonsense" in end:
+            assert "nonsense" in "".join(found.attrs["notes"]["raw"])
+
+
+def test_a_log_line_in_brackets_is_no_array(batch):
+    found = read_report(b"[2026-01-01] b.jpg: PicNotExist\n[2026-01-02] c.jpg: IncorrectOrientation\n", batch)
+    assert outcomes(found) == FAILED_2_3
+
+
+def test_entries_about_no_line_are_counted_and_written_out_where_they_are_too_many(monkeypatch, batch, tmp_path):
+    from imgprep.reports import holding, source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
+    monkeypatch.setattr(holding, "ROOM", 50)
+    monkeypatch.setattr(holding, "STRANGERS", 20)
+    strangers = [f'{{"ProductId": "9", "PicName": "x{at}.jpg", "Code": "E-{at}", "Message": "?"}}' for at in range(400)]
+    notes = [f"# note {at}" for at in range(100)]
+    rest = tmp_path / "rest.txt"
+    rest.write_text("of an earlier reading\n", encoding="utf-8")
+    told = JSON_LINES + "\n".join([*strangers, *notes, ""])
+    found = read_report(told.encode(), batch, other_batch="keep", overflow=rest)
+    assert outcomes(found) == FAILED_2_3
+    held = [*found.attrs["unmatched"]["raw"], *found.attrs["notes"]["raw"]]
+    assert sorted([*held, *rest.read_text(encoding="utf-8").splitlines()]) == sorted([*strangers, *notes])
+    assert len(held) < 200
+    assert found.attrs["counts"] == {"entries": 502, "repeated": 0, "unmatched": 400, "notes": 100}
+    with pytest.raises(ReportError, match="400 of 402 entries"):
+        read_report(told.encode(), batch)
+
+
+def test_of_many_entries_about_one_line_as_many_are_kept_as_its_end_needs(monkeypatch):
+    from imgprep.reports import holding, source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
+    monkeypatch.setattr(holding, "ROOM", 10)
+    batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"]})
+    batch["PicName"] = ["a.jpg", "same.jpg", "same.jpg"]
+    told = [f'{{"ProductId": "1", "PicName": "a.jpg", "Code": "E-1", "Message": "try {at}"}}' for at in range(90)]
+    even = ['{"PicName": "same.jpg", "Code": "PicNotExist"}'] * 2
+    for more, ends in ((even, "failed"), (even * 2, "unknown")):
+        found = read_report("\n".join([*told, *more]).encode(), batch)
+        assert outcomes(found) == {1: "failed", 2: ends, 3: ends}
+        assert found["message"][0].startswith("try 0\ntry 1")
+        assert found.attrs["counts"]["repeated"] > 60
