@@ -15,13 +15,11 @@ import pandas as pd
 from imgprep.build import IMAGES, build_batch
 from imgprep.catalogue import load_catalogue
 from imgprep.checks import summary
-from imgprep.errors import ConfigError
 from imgprep.html import write_report
 from imgprep.oss import upload
 from imgprep.project import shipped
-from imgprep.runs import Run, load_runs, open_run, submit
+from imgprep.runs import Run, submit
 from imgprep.sandbox import Sandbox
-from imgprep.settings import Settings
 from imgprep.tallies import tally_outcomes
 
 
@@ -86,34 +84,6 @@ def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, pr
     say(f"follow   task {run.task_id}: {run.state}")
     report = write_report(run, folder / "report.html", images=built.folder / IMAGES)
     return DemoResult(report, run.folder, sums, _surprises(run))
-
-
-def last_run(shop: Settings) -> Run:
-    """Return the newest run of a shop that has ended; for the demo shop, which has none, ship it to a sandbox first.
-
-    Parameters
-    ----------
-    shop : Settings
-        From `open_project`.
-
-    Raises
-    ------
-    ConfigError
-        The shop is not the demo's, and no run of it has ended yet.
-
-    Examples
-    --------
-    >>> run = ip.last_run(ip.open_project())
-    >>> str(run.state)
-    'partial'
-    """
-    ended = [run for run in load_runs(shop.runs) if run.ended]
-    if ended:
-        return ended[-1]
-    if shop.catalogue is None or Path(shop.catalogue).parent.resolve() != shipped("data").resolve():
-        remedy = "submit a batch and follow it to its end first (notebook 00 does, in a sandbox)"
-        raise ConfigError(f"{shop.runs}: no run has ended here yet; {remedy}")
-    return open_run(run_demo(shop.work / "demo").run_folder)
 
 
 def _surprises(run: Run) -> pd.DataFrame:

@@ -23,6 +23,7 @@ _TEMPLATE = """\
 # A rehearsal (notebook 00) needs catalogue, images and [shop.columns] alone; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
+earlier = ""          # the export before it, where you keep it: compared and planned against in notebooks 03 and 07
 images = ""           # the folder (or zip) of its photographs
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
 
@@ -71,7 +72,7 @@ def shipped(name: str) -> Path:
     raise ConfigError(f"{name}: does not come with this installation of imgprep; install the wheel or use a checkout")
 
 
-def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings:
+def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments: Any) -> Settings:
     """Return the settings of the shop that a notebook is about.
 
     Parameters
@@ -79,6 +80,8 @@ def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings
     folder : path, optional
         The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
         where there is none, the demo shop, whose work goes to a temporary folder.
+    week : int
+        Of the demo shop, which has two exports: 2 opens the later one, with the other as ``earlier``.
     **arguments
         Win over the project file, see `Settings.load`.
 
@@ -101,6 +104,8 @@ def open_project(folder: str | Path | None = None, **arguments: Any) -> Settings
             return Settings.load(candidate, **arguments)
     data = shipped("data")
     demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
+    if week > 1:
+        demo |= {"catalogue": data / "catalogue_week2.csv", "earlier": data / "catalogue.csv"}
     return Settings(**{"project": Path(tempfile.mkdtemp(prefix="imgprep-demo-")), **demo, **arguments})
 
 

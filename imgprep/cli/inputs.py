@@ -95,16 +95,8 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     return state
 
 
-#: Share of this export's products that its earlier one speaks of, at least.
-_SAME_EXPORT = 0.5
-
-
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the last export: the one that was named, else the one that the newest run of its like kept.
-
-    Several exports may fill one gallery: the last one of *this* is the newest that knows half of its products; where
-    none does, the newest of all.
-    """
+    """Return the last export: the one that was named, else the one that the newest run of its like kept."""
     if options.last:
         from imgprep.catalogue import load_catalogue
 
@@ -112,20 +104,10 @@ def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.Da
         return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
     if not options.known:
         return None
-    from imgprep.runs.gallery import in_order, one_gallery
+    from imgprep.runs.exports import kept_export
+    from imgprep.runs.gallery import one_gallery
 
-    runs = one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None)
-    newest: pd.DataFrame | None = None
-    for run in sorted(runs, key=in_order, reverse=True):
-        kept: pd.DataFrame = run.catalogue
-        if kept.empty:
-            continue
-        newest = kept if newest is None else newest
-        if not {"ProductId"} <= set(this.columns) & set(kept.columns):
-            continue
-        if this["ProductId"].isin(kept["ProductId"].dropna()).mean() >= _SAME_EXPORT:
-            return kept
-    return newest
+    return kept_export(one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None), this)
 
 
 def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:

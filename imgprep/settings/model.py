@@ -45,6 +45,8 @@ class Settings:
         The project's folder; relative paths of the project file start here.
     catalogue, images : Path or None
         The export and the folder of its photographs.
+    earlier : Path or None
+        The export before it, where it is kept; otherwise what the newest run kept is compared with.
     preset : str
         How to read the export, see `load_catalogue`.
     columns : Mapping, Path or None
@@ -81,6 +83,7 @@ class Settings:
     service: str = "product"
     project: Path = Path()
     catalogue: Path | None = None
+    earlier: Path | None = None
     images: Path | None = None
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
@@ -91,7 +94,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         # People write paths as text.
-        for name in ("role_policy", "role_trust", "uploader_policy", "project", "catalogue", "images", "columns"):
+        for name in (
+            "role_policy",
+            "role_trust",
+            "uploader_policy",
+            "project",
+            "catalogue",
+            "earlier",
+            "images",
+            "columns",
+        ):
             if isinstance(given := getattr(self, name), str):
                 object.__setattr__(self, name, Path(given))
         if not self.is_sandbox:

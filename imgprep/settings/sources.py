@@ -14,7 +14,13 @@ PROJECT_FILE = "imgprep.toml"
 
 #: Table and key of the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
-    "shop": {"catalogue": "catalogue", "images": "images", "preset": "preset", "columns": "columns"},
+    "shop": {
+        "catalogue": "catalogue",
+        "earlier": "earlier",
+        "images": "images",
+        "preset": "preset",
+        "columns": "columns",
+    },
     "service": {
         "region": "region",
         "instance": "instance",
@@ -41,7 +47,7 @@ _VARIABLES: dict[str, str] = {
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
-_PATHS = ("catalogue", "images", "role_policy", "role_trust", "uploader_policy")
+_PATHS = ("catalogue", "earlier", "images", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
 
 

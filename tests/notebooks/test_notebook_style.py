@@ -2,7 +2,6 @@
 
 import ast
 import re
-import re
 from pathlib import Path
 
 import nbformat
@@ -58,6 +57,11 @@ def test_outputs_hold_no_path_of_a_machine(notebook):
 def test_outputs_hold_no_key_of_a_sandbox(notebook):
     for cell in code_cells(notebook):
         assert not re.search(r"SANDBOX[0-9A-F]{16}|STS\.[\w-]{20}|CAIS[\w-]{40}|Signature=", str(cell.outputs))
+
+
+def test_nothing_is_saved_that_changes_with_every_run(notebook):
+    assert "widgets" not in notebook.metadata, "widget state: save without it"
+    assert not [cell.id for cell in notebook.cells if "execution" in cell.metadata], "times of execution"
 
 
 def test_the_start_page_names_every_notebook():

@@ -35,6 +35,7 @@ LAYERS = [
         "html",
         "widgets",
         "demo",
+        "shop_or_demo",
         "cli",
     ],
 ]
