@@ -364,7 +364,7 @@ export class Annotator {
     }
     const now = this.showOwed();
     showCounts(this.v, this.counts, this.at, this.count);
-    this.strip.show(this.at, (at) => this.itemAt(at), (one) => this.pictures.get(one.id) || this.thumbs.get(one.id), (one) => outbox.state(one));
+    this.strip.show(this.at, (at) => this.itemAt(at), (one) => this.thumbs.get(one.id) || this.pictures.get(one.id), (one) => outbox.state(one));
     Object.assign(this.v.root.dataset, { at: this.at, count: this.count, state: now.state, done: this.counts.done });
   }
 

@@ -3,6 +3,8 @@ import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
 
 const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
 
+const GROUND = "#2a2f38"; // as in annotator.css
+
 // The stage: one canvas for the picture, one above it for the box, and the pointer. It knows no item but the one it
 // shows, and tells of a box with the id that the gesture began on.
 export class Stage {
@@ -82,9 +84,10 @@ export class Stage {
   }
 
   paint() {
-    const context = this.back.getContext("2d");
+    const context = this.back.getContext("2d", { alpha: false }); // nothing lies under it: no blending
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.back.width, this.back.height);
+    context.fillStyle = GROUND;
+    context.fillRect(0, 0, this.back.width, this.back.height);
     if (this.shown) {
       const { picture, image } = this.shown;
       const { dpr } = this.size;

@@ -42,7 +42,8 @@ export class Strip {
   constructor(element, { open, count = 13 }) {
     this.element = element;
     this.count = count;
-    this.tiles = [];
+    this.at = 0;
+    this.tiles = []; // {tile, canvas, and what was drawn there: item, thumb, dpr}
     for (let number = 0; number < count; number += 1) {
       const canvas = el("canvas", { "aria-hidden": "true" });
       const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-dot" }));
@@ -60,7 +61,9 @@ export class Strip {
   // itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
   show(at, itemAt, thumbOf, owed) {
     const half = Math.floor(this.count / 2);
-    this.tiles.forEach(({ tile, canvas }, number) => {
+    this.roll(at);
+    this.tiles.forEach((one, number) => {
+      const { tile } = one;
       const position = at - half + number;
       const item = itemAt(position);
       tile.style.visibility = item ? "" : "hidden";
@@ -74,7 +77,26 @@ export class Strip {
       tile.setAttribute("aria-selected", position === at ? "true" : "false");
       tile.title = `${item.pic_name}: ${STATE_WORDS[item.state] || item.state}${item.flagged ? ", flagged" : ""}`;
       tile.setAttribute("aria-label", tile.title);
-      drawThumb(canvas, thumbOf(item), item, 52);
+      const thumb = thumbOf(item);
+      const dpr = window.devicePixelRatio;
+      if (one.item === item && one.thumb === thumb && one.dpr === dpr) return;
+      Object.assign(one, { item, thumb, dpr });
+      drawThumb(one.canvas, thumb, item, 52);
     });
+  }
+
+  // Tiles move along with their items, so that a step draws one of them and not all.
+  roll(at) {
+    const by = at - this.at;
+    this.at = at;
+    if (Math.abs(by) >= this.count) return;
+    for (let step = 0; step < by; step += 1) {
+      this.tiles.push(this.tiles.shift());
+      this.element.append(this.tiles.at(-1).tile);
+    }
+    for (let step = 0; step > by; step -= 1) {
+      this.tiles.unshift(this.tiles.pop());
+      this.element.prepend(this.tiles[0].tile);
+    }
   }
 }

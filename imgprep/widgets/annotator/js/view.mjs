@@ -107,6 +107,9 @@ export function showCrop(canvas, picture, box) {
   const dpr = window.devicePixelRatio || 1;
   const wide = canvas.clientWidth || 220;
   const high = canvas.clientHeight || 130;
+  const drawn = [picture?.id, picture?.digest, box && [box.x1, box.y1, box.x2, box.y2], wide, high, dpr].join();
+  if (canvas.dataset.drawn === drawn) return;
+  canvas.dataset.drawn = drawn;
   canvas.width = Math.round(wide * dpr);
   canvas.height = Math.round(high * dpr);
   if (!picture || !picture.bitmap || !box) return;
