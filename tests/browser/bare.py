@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,15 @@ class Bare:
     @property
     def said(self) -> str:
         return self.root.locator(".ipr-status").inner_text()
+
+    def said_within(self, wanted: Callable[[str], bool]) -> None:
+        """Wait until what screen readers are told is as `wanted`."""
+        spoken = self.root.locator(".ipr-spoken")
+        for _ in range(200):
+            if wanted(spoken.text_content()):
+                return
+            self.page.wait_for_timeout(25)
+        raise AssertionError(spoken.text_content())
 
     def saves(self) -> list[dict[str, Any]]:
         """What was sent to be saved, in order."""

@@ -1,10 +1,10 @@
 import { drawThumb, SIDE_COLOURS } from "./strip.mjs";
-import { el, STATE_WORDS } from "./view.mjs";
+import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
 
 // A page of suggestions: accept all but those that were rejected; and of conflicts: choose a side of each. Keys and
 // clicks do the same things.
 export class Grid {
-  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close()}
+  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), speak(text)}
   constructor(element, on) {
     this.element = element;
     this.on = on;
@@ -13,8 +13,8 @@ export class Grid {
     this.rejected = new Set();
     this.at = 0;
     this.head = el("span", { class: "ipr-grid-head" });
-    this.area = el("div", { class: "ipr-grid-area", role: "grid", "aria-label": "Suggestions" });
-    const button = (label, key, action) => el("button", { type: "button", class: "ipr-button", onclick: action }, el("span", {}, label), el("kbd", {}, key));
+    this.area = el("div", { class: "ipr-grid-area", role: "list", "aria-label": "Suggestions" });
+    const button = (label, key, action) => el("button", { type: "button", class: "ipr-button", "aria-label": label, "aria-keyshortcuts": SHORTCUTS[key] || key, onclick: action }, el("span", {}, label), el("kbd", {}, key));
     element.append(
       el("div", { class: "ipr-grid-bar" }, this.head, el("span", { class: "ipr-grow" }),
         button("Accept the rest", "⏎", () => this.accept()), button("Reject", "X", () => this.reject(this.at)),
@@ -41,7 +41,7 @@ export class Grid {
   }
 
   card(item, number) {
-    const tile = el("div", { class: "ipr-card", role: "gridcell", tabindex: -1 }, el("canvas", { "aria-hidden": "true" }),
+    const tile = el("div", { class: "ipr-card", role: "listitem", tabindex: -1 }, el("canvas", { "aria-hidden": "true" }),
       el("span", { class: "ipr-card-name" }, item.pic_name), el("span", { class: "ipr-card-state" }), el("span", { class: "ipr-card-sides" }));
     tile.addEventListener("click", (event) => {
       if (event.target.closest("button")) return;
@@ -100,13 +100,14 @@ export class Grid {
       ready += state === "ready" ? 1 : 0;
       tile.dataset.state = state;
       tile.dataset.chosen = number === this.at ? "yes" : "";
-      tile.setAttribute("aria-selected", state === "ready" ? "true" : "false");
       tile.title = thumb?.problem || item.pic_name;
       tile.querySelector(".ipr-card-state").textContent = { ready: item.state === "stale" ? "stale" : `${Math.round(100 * (item.confidence ?? 0))} %`, rejected: "rejected", done: STATE_WORDS[item.state] || item.state, conflict: "decided differently", problem: "cannot be shown", none: "no suggestion", loading: "…" }[state];
       tile.setAttribute("aria-label", `${item.pic_name}, ${tile.querySelector(".ipr-card-state").textContent}`);
       tile.querySelector(".ipr-card-sides").replaceChildren(...this.sides(item, number));
       drawThumb(tile.querySelector("canvas"), thumb, item, 120);
     });
+    const chosen = this.tiles[this.at];
+    if (chosen) this.on.speak(`${this.at + 1} of ${this.items.length} on this page: ${chosen.getAttribute("aria-label")}`);
     const open = this.items.filter((item) => item.conflict?.length).length;
     this.head.textContent = `${this.where} · Enter accepts ${ready}${open ? ` · ${open} in conflict: 1 or 2 chooses a side` : ""}`;
   }

@@ -41,7 +41,7 @@ export class Hands {
       this.a.decisions.draft(id, { state: "region", region: box, edited: true });
       return;
     }
-    this.a.say(`${value || "nothing"}: needs a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
+    this.a.display.say(`${value || "nothing"}: needs a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
     this.a.v.numbers[edge].querySelector("input").value = from[edge];
   }
 
@@ -51,7 +51,7 @@ export class Hands {
     const { last } = this.a.decisions;
     const box = last && { ...last, x2: Math.min(last.x2, w), y2: Math.min(last.y2, h) };
     if (box && isBox(box, { w, h })) this.a.decisions.draft(this.a.current(), { state: "region", region: box, edited: false });
-    else this.a.say(last ? "The box before does not fit on this image." : "There is no box before this one yet.");
+    else this.a.display.say(last ? "The box before does not fit on this image." : "There is no box before this one yet.");
   }
 
   escape() {
@@ -65,7 +65,8 @@ export class Hands {
     this.a.stage.cancel();
     this.a.stage.twoClick = !this.a.stage.twoClick;
     this.a.v.root.dataset.twoClick = this.a.stage.twoClick ? "yes" : "";
-    this.a.say(this.a.stage.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
+    this.a.v.twoClick.setAttribute("aria-pressed", String(this.a.stage.twoClick));
+    this.a.display.say(this.a.stage.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
   }
 
   toggleHelp() {
@@ -76,7 +77,7 @@ export class Hands {
 
   act(name, value) {
     const actions = {
-      save: () => this.a.save(), back: () => this.a.goTo(this.a.at - 1), skip: () => this.a.goTo(this.a.at + 1),
+      save: () => this.a.save(), back: () => this.a.goTo(this.a.place.at - 1), skip: () => this.a.goTo(this.a.place.at + 1),
       whole: () => this.a.decide("whole"), service: () => this.a.decide("service"), remove: () => this.a.decisions.remove(this.a.current()), same: () => this.same(),
       undo: () => this.a.travel("undo"), redo: () => this.a.travel("redo"),
       flag: () => this.a.item() && this.a.mark({ flagged: !this.a.item().flagged }), note: () => this.a.v.note.focus(),
@@ -86,7 +87,7 @@ export class Hands {
       twoClick: () => this.toggleTwoClick(), panning: () => { this.a.stage.panning = true; }, find: () => this.a.v.find.focus(),
       show: () => this.a.link.send({ type: "arrange", show: value, order: this.a.v.order.value, page: 0 }),
       order: () => this.a.link.send({ type: "arrange", show: this.a.v.show.value, order: value, page: 0 }),
-      grid: () => this.a.toggleGrid(!this.a.grid.visible), help: () => this.toggleHelp(),
+      grid: () => this.a.review.toggle(!this.a.review.open), help: () => this.toggleHelp(),
     };
     actions[name]?.();
     // A pressed button keeps no focus: the next Enter is the widget's, not the button's.
@@ -101,8 +102,8 @@ export class Hands {
       return;
     }
     if (event.target.closest?.("button") && (event.key === "Enter" || event.key === " ")) return; // presses the button
-    if (this.a.grid.visible && this.a.v.help.hidden && event.key !== "?") {
-      if (!event.isComposing && this.a.grid.key(event)) event.preventDefault();
+    if (this.a.review.open && this.a.v.help.hidden && event.key !== "?") {
+      if (!event.isComposing && this.a.review.grid.key(event)) event.preventDefault();
       return;
     }
     const found = actionOf(event);

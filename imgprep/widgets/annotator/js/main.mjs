@@ -1,33 +1,31 @@
 import { Decisions } from "./decisions.mjs";
+import { Display } from "./display.mjs";
 import { isBox } from "./geometry.mjs";
-import { Grid } from "./grid.mjs";
 import { Hands } from "./hands.mjs";
 import { Link, token } from "./link.mjs";
-import { EDGES, showItem, showSaved } from "./panel.mjs";
 import { Pictures } from "./pictures.mjs";
+import { Place } from "./place.mjs";
 import { wanted } from "./queue.mjs";
+import { Review } from "./review.mjs";
 import { Stage } from "./stage.mjs";
 import { Strip } from "./strip.mjs";
 import { Thumbs } from "./thumbs.mjs";
-import { buildView, fillSelects, showCounts, showText } from "./view.mjs";
+import { buildView, fillSelects } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
-const FAR = 300; // positions further away than this are forgotten
 
-// One display of the widget: it puts the parts together and knows where in the queue it is. Decisions holds what is
-// decided, Link talks to Python, Stage is the picture and the box, Hands are the keys, buttons and fields.
+// One display of the widget: it puts the parts together. Decisions holds what is decided, Place where in the queue we
+// are, Link talks to Python, Stage is the picture and the box, Hands are the keys, buttons and fields, Review is the
+// grid, and Display says it all on the screen.
 export class Annotator {
   constructor(model, element) {
-    this.order = new Map(); // position in the filtered queue → id
+    this.place = new Place();
     this.texts = new Map();
-    this.at = 0;
-    this.count = 0;
     this.counts = { done: 0, left: 0, total: 0 };
-    this.gridFrom = 0;
-    this.page = 40;
     this.shownId = null;
     this.closed = false;
     this.v = buildView((name, value) => this.hands.act(name, value));
+    this.display = new Display(this);
     this.decisions = new Decisions({
       post: (message) => this.link.post(message), remember: (list) => this.link.remember(list),
       picture: (id) => this.pictures.get(id), session: () => this.link.session, token, changed: (id) => this.leaving || this.refresh(id),
@@ -36,18 +34,15 @@ export class Annotator {
     this.thumbs = new Thumbs((ids) => this.link.send({ type: "thumbs", ids }));
     this.stage = new Stage(this.v.stage, {
       box: (id, box, edited) => this.boxed(id, box, edited), edge: (edge) => this.stage.setEdge(edge),
-      detail: (id, part) => this.link.send({ type: "detail", id, ...part }), hint: (text) => this.say(text),
+      detail: (id, part) => this.link.send({ type: "detail", id, ...part }), hint: (text) => this.display.say(text),
     });
     this.strip = new Strip(this.v.strip, { open: (at) => this.goTo(at) });
-    this.grid = new Grid(this.v.grid, {
-      accept: (items) => this.acceptAll(items), settle: (item, side) => this.choose(item, side), open: (id) => this.openFromGrid(id),
-      ask: (ids) => this.link.send({ type: "thumbs", ids, suggest: true }), page: (by) => this.gridPage(by), close: () => this.toggleGrid(false),
-    });
+    this.review = new Review(this);
     this.link = new Link(model, {
       heard: (message, buffers) => this.heard(message, buffers), welcome: (message) => this.welcome(message),
-      lost: (error) => this.alarm(`No connection to Python (${error.message}). Run the cell again: what is not saved is kept here.`),
-      late: (id, key) => this.decisions.outbox.flight.get(id)?.key === key && this.alarmOwed(),
-      resent: (list) => this.say(`${list.length} saves from before are sent again.`),
+      lost: (error) => this.display.alarm(`No connection to Python (${error.message}). Run the cell again: what is not saved is kept here.`),
+      late: (id, key) => this.decisions.outbox.flight.get(id)?.key === key && this.display.alarmOwed(),
+      resent: (list) => this.display.say(`${list.length} saves from before are sent again.`),
     });
     this.hands = new Hands(this);
     element.append(this.v.root);
@@ -57,7 +52,7 @@ export class Annotator {
   // Hearing
 
   welcome(message) {
-    this.page = message.page;
+    this.review.page = message.page;
     this.v.root.style.setProperty("--high", `${message.height}px`);
     fillSelects(this.v, message);
   }
@@ -66,46 +61,39 @@ export class Annotator {
     const handlers = {
       arranged: () => this.arranged(message), window: () => this.windowed(message), picture: () => this.pictured(message, buffers[0]),
       items: () => message.items.forEach((item) => this.learn(item)), saved: () => this.answered(message), refused: () => this.answered(message),
-      detail: () => this.detailed(message, buffers[0]), thumb: () => this.thumbed(message, buffers[0]), trouble: () => this.say(message.why),
+      detail: () => this.detailed(message, buffers[0]), thumb: () => this.thumbed(message, buffers[0]), trouble: () => this.display.say(message.why),
     };
     handlers[message.type]?.();
   }
 
   arranged(message) {
-    this.order.clear();
-    this.count = message.count;
+    this.place.arranged(message);
     this.counts = message.counts;
     this.v.show.value = message.show;
     this.v.order.value = message.order;
-    this.at = message.at;
-    this.gridFrom = message.at;
-    if (this.count) return;
+    this.review.from = message.at;
+    if (this.place.count) return;
     this.shownId = null;
     this.stage.show(null, null);
-    this.message(message.show === "all" ? "There are no images in this queue." : "No image is left under this filter.");
-    if (this.grid.visible) this.gridShow();
+    this.display.message(message.show === "all" ? "There are no images in this queue." : "No image is left under this filter.");
+    if (this.review.open) this.review.show();
     this.refresh();
   }
 
   windowed(message) {
-    if (!this.count) return;
-    const first = !this.order.size;
-    message.items.forEach((item, offset) => {
-      this.order.set(message.first + offset, item.id);
-      this.learn(item, false);
-    });
-    for (const at of this.order.keys()) {
-      if (Math.abs(at - this.at) > FAR) this.order.delete(at);
-    }
-    this.decisions.forget(new Set(this.order.values()));
-    if (this.grid.visible) this.gridShow();
-    if (first || this.shownId !== this.order.get(this.at)) this.show();
+    if (!this.place.count) return;
+    const first = !this.place.order.size;
+    this.place.told(message.first, message.items);
+    for (const item of message.items) this.learn(item, false);
+    this.decisions.forget(new Set(this.place.order.values()));
+    if (this.review.open) this.review.show();
+    if (first || this.shownId !== this.current()) this.show();
     else this.refresh();
   }
 
   learn(item, refresh = true) {
     if (!item || !this.decisions.learn(item)) return;
-    if (this.grid.visible) this.grid.take(item, null);
+    this.review.take(item);
     if (refresh) this.refresh(item.id);
   }
 
@@ -131,7 +119,7 @@ export class Annotator {
       thumb.bitmap?.close();
       return;
     }
-    if (this.grid.visible) this.grid.take(this.decisions.items.get(message.id) || message.item, thumb);
+    if (this.review.open) this.review.take(this.decisions.items.get(message.id) || message.item, thumb);
     else this.thumbs.take(message.id, thumb);
     this.refresh(message.id);
   }
@@ -141,20 +129,18 @@ export class Annotator {
     const sent = this.decisions.answered(message);
     if (old && !sent && message.type === "refused") {
       if (old.region && message.item) this.decisions.drafts.set(message.item.id, { state: old.state, region: old.region, edited: true });
-      this.alarm(`A save from before was refused: ${old.pic_name}: ${message.why}. It is kept there, not saved.`);
+      this.display.alarm(`A save from before was refused: ${old.pic_name}: ${message.why}. It is kept there, not saved.`);
     }
     if (message.counts) this.counts = message.counts;
-    if (sent && message.type === "refused") this.alarm(`NOT SAVED: ${sent.pic_name}: ${message.why}`, message.id);
-    else if (sent && this.alarmed === message.id) this.alarm(null);
-    if (!this.decisions.outbox.busy && this.alarmed === "owed") this.alarm(null);
-    if (this.grid.visible && message.item) this.grid.take(message.item, null);
+    this.display.answered(message, sent);
+    this.review.take(message.item);
     this.refresh(message.id);
   }
 
   // Where we are
 
   current() {
-    return this.order.get(this.at);
+    return this.place.current();
   }
 
   item() {
@@ -162,11 +148,7 @@ export class Annotator {
   }
 
   itemAt(at) {
-    return this.decisions.items.get(this.order.get(at));
-  }
-
-  positionOf(id) {
-    return [...this.order].find(([, one]) => one === id)?.[0];
+    return this.decisions.items.get(this.place.idAt(at));
   }
 
   // Whether the picture of the item is on the screen: before that, nothing may be drawn or saved on it.
@@ -176,16 +158,14 @@ export class Annotator {
   }
 
   goTo(at) {
-    if (at < 0 || at >= this.count) {
-      this.say(at < 0 ? "This is the first image." : `This is the last image here. ${this.counts.left} are left in the whole queue.`);
+    if (!this.place.inside(at)) {
+      this.display.say(at < 0 ? "This is the first image." : `This is the last image here. ${this.counts.left} are left in the whole queue.`);
       this.refresh();
       return;
     }
-    this.at = at;
+    this.place.at = at;
     this.show();
-    if (!this.order.has(Math.min(at + 8, this.count - 1)) || !this.order.has(Math.max(at - 8, 0))) {
-      this.link.send({ type: "window", at, around: 30 });
-    }
+    if (this.place.nearEdge()) this.link.send({ type: "window", at, around: 30 });
   }
 
   show() {
@@ -193,10 +173,10 @@ export class Annotator {
     const picture = this.pictures.get(id);
     this.shownId = id !== undefined && picture ? id : null;
     this.stage.show(this.shownId, this.shownId === null ? null : picture);
-    this.message(this.shownId === null ? (this.count ? "Loading…" : "") : picture.problem || "");
+    this.display.message(this.shownId === null ? (this.place.count ? "Loading…" : "") : picture.problem || "");
     this.stage.panning = false;
-    this.showBox();
-    this.showOwed();
+    this.display.box();
+    this.display.saved();
     this.v.root.dataset.painted = this.shownId === null ? "" : String(this.shownId);
     // The picture is on its canvas now; everything else follows once it is on the screen.
     cancelAnimationFrame(this.frame);
@@ -207,9 +187,13 @@ export class Annotator {
   // What a picture's neighbours and the panel need, when there is time for it.
   settle() {
     if (this.closed) return;
-    this.pictures.want(wanted((at) => this.order.get(at), this.at));
+    this.pictures.want(wanted((at) => this.place.idAt(at), this.place.at));
     this.refresh();
-    if (!this.grid.visible) this.thumbs.soon(this.strip.positions(this.at).map((at) => this.order.get(at)));
+    if (!this.review.open) this.thumbs.soon(this.strip.positions(this.place.at).map((at) => this.place.idAt(at)));
+  }
+
+  refresh(id = this.current()) {
+    if (!this.closed && this.link) this.display.refresh(id);
   }
 
   // Doing
@@ -229,8 +213,8 @@ export class Annotator {
     this.leaving = true; // nothing more is painted of this image: the next one comes first
     const done = nothingNew || this.decisions.save(id);
     this.leaving = false;
-    if (done) this.goTo(this.at + 1);
-    else this.say("Nothing to save yet: draw a box, or W whole image, V to the service, S skip.");
+    if (done) this.goTo(this.place.at + 1);
+    else this.display.say("Nothing to save yet: draw a box, or W whole image, V to the service, S skip.");
   }
 
   // Whole image, or left to the service: a proposal like a box.
@@ -241,143 +225,23 @@ export class Annotator {
   travel(way) {
     const id = this.decisions.travel(way);
     if (id === null) {
-      this.say("Nothing more.");
+      this.display.say("Nothing more.");
       return;
     }
-    const at = this.positionOf(id);
+    const at = this.place.positionOf(id);
     if (at === undefined) this.link.send({ type: "arrange", show: "all", order: this.v.order.value, id });
-    else if (at !== this.at) this.goTo(at);
+    else if (at !== this.place.at) this.goTo(at);
   }
 
   mark(values) {
-    if (this.item() && this.decisions.mark(this.current(), values)) this.say("Saved together with the region.");
-  }
-
-  // The grid
-
-  toggleGrid(on) {
-    this.v.work.hidden = on;
-    if (on) {
-      this.gridFrom = this.at;
-      this.v.grid.hidden = false;
-      this.link.send({ type: "window", at: this.gridFrom, around: this.page });
-    } else {
-      this.grid.hide();
-      this.show();
-    }
-    this.v.root.focus({ preventScroll: true });
-  }
-
-  gridShow() {
-    const items = [];
-    for (let at = this.gridFrom; at < Math.min(this.gridFrom + this.page, this.count); at += 1) {
-      if (this.itemAt(at)) items.push(this.itemAt(at));
-    }
-    this.grid.show(items, this.gridFrom, this.count);
-  }
-
-  gridPage(by) {
-    const from = this.gridFrom + by * this.page;
-    if (from >= this.count || from <= -this.page) return;
-    this.gridFrom = Math.max(0, from);
-    this.at = this.gridFrom;
-    this.link.send({ type: "window", at: this.gridFrom, around: this.page });
-  }
-
-  acceptAll(items) {
-    for (const item of items) {
-      this.decisions.accept(item);
-      this.grid.take(this.decisions.items.get(item.id), null);
-    }
-    this.say(`${items.length} accepted.`);
-  }
-
-  choose(item, side) {
-    this.decisions.settle(item, side);
-    this.grid.take(this.decisions.items.get(item.id), null);
-    this.say(`${item.pic_name}: ${side.who || "the other side"} it is.`);
-  }
-
-  openFromGrid(id) {
-    const at = this.positionOf(id);
-    this.toggleGrid(false);
-    if (at !== undefined) this.goTo(at);
-  }
-
-  // Showing
-
-  say(text) {
-    this.v.status.textContent = text;
-  }
-
-  message(text) {
-    this.v.message.textContent = text;
-    this.v.message.hidden = !text;
-  }
-
-  alarm(text, about = "other") {
-    this.alarmed = text ? about : null;
-    this.v.alarm.textContent = text || "";
-    this.v.alarm.hidden = !text;
-  }
-
-  alarmOwed() {
-    const names = this.decisions.outbox.all().map((message) => message.pic_name);
-    const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-    if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or gone. If the kernel was restarted, run the cell again: these are kept and sent then.`, "owed");
-  }
-
-  showBox() {
-    const id = this.current();
-    const now = this.decisions.effective(id);
-    const image = this.stage.shown?.image;
-    const drawn = this.shownId === id && image ? now.region : null;
-    const box = drawn || null;
-    const whole = this.shownId === id && image && now.state === "whole" ? { x1: 0, y1: 0, x2: image.w, y2: image.h } : null;
-    if (!this.stage.gesture && !this.stage.first) this.stage.setBox(box, now.from === "suggestion", whole);
-    this.v.root.dataset.box = box ? EDGES.map((edge) => box[edge]).join(",") : "";
-    this.v.root.dataset.from = now.from;
-    return { now, box };
-  }
-
-  showOwed() {
-    const id = this.current();
-    const { outbox } = this.decisions;
-    const now = this.decisions.effective(id);
-    showSaved(this.v, now, outbox.state(id), outbox.all().length);
-    this.v.root.dataset.id = id ?? "";
-    return now;
-  }
-
-  refresh(id = this.current()) {
-    if (this.closed || !this.link) return;
-    const here = this.current();
-    const item = this.item();
-    const { outbox } = this.decisions;
-    if (id === here && item) {
-      const { now, box } = this.showBox();
-      showItem(this.v, item, now, box, this.pictures.get(here));
-      if (this.textOf !== here) {
-        showText(this.v, this.texts.get(here));
-        this.textOf = this.texts.has(here) ? here : null;
-      }
-    }
-    const now = this.showOwed();
-    showCounts(this.v, this.counts, this.at, this.count);
-    this.strip.show(this.at, (at) => this.itemAt(at), (one) => this.thumbs.get(one.id) || this.pictures.get(one.id), (one) => outbox.state(one));
-    Object.assign(this.v.root.dataset, { at: this.at, count: this.count, state: now.state, done: this.counts.done });
+    if (this.item() && this.decisions.mark(this.current(), values)) this.display.say("Saved together with the region.");
   }
 
   close() {
     this.closed = true;
-    this.link.close();
-    this.hands.close();
+    for (const part of [this.link, this.hands, this.display, this.stage, this.pictures, this.review, this.thumbs]) part.close();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.later);
-    this.stage.close();
-    this.pictures.close();
-    this.grid.clear();
-    this.thumbs.close();
     this.v.root.remove();
   }
 }

@@ -36,6 +36,7 @@ export function showItem(v, item, now, box, picture) {
   v.badge.hidden = !BADGES[now.state];
   v.badge.dataset.state = now.state;
   v.flagMark.hidden = !item.flagged;
+  v.flag.setAttribute("aria-pressed", String(Boolean(item.flagged)));
   v.failedMark.hidden = !item.failed;
   for (const edge of EDGES) {
     const input = v.numbers[edge].querySelector("input");
@@ -45,7 +46,8 @@ export function showItem(v, item, now, box, picture) {
   v.measure.textContent = measureText(box, image);
   const said = image && box ? warnings(box, image).map((one) => `Warning: ${one}`) : [];
   if (item.conflict?.length) said.unshift(`Conflict: ${sides(item)}`);
-  v.warn.textContent = said.join(" · ");
+  const warning = said.join(" · ");
+  if (v.warn.textContent !== warning) v.warn.textContent = warning; // read out once, not at every look
   showCrop(v.crop, picture, whole || box);
   if (v.note !== v.note.getRootNode().activeElement) v.note.value = item.note || "";
   const where = box ? `, region ${EDGES.map((edge) => box[edge]).join(" ")}` : "";

@@ -58,8 +58,8 @@ export class Strip {
     return this.tiles.map((_, number) => at - Math.floor(this.count / 2) + number);
   }
 
-  // itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
-  show(at, itemAt, thumbOf, owed) {
+  // Show where a place is. itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
+  show({ at, count }, itemAt, thumbOf, owed) {
     const half = Math.floor(this.count / 2);
     this.roll(at);
     this.tiles.forEach((one, number) => {
@@ -75,6 +75,8 @@ export class Strip {
       tile.dataset.state = owed(item.id) || item.state;
       tile.dataset.flagged = item.flagged ? "yes" : "";
       tile.setAttribute("aria-selected", position === at ? "true" : "false");
+      tile.setAttribute("aria-posinset", position + 1);
+      tile.setAttribute("aria-setsize", count);
       tile.title = `${item.pic_name}: ${STATE_WORDS[item.state] || item.state}${item.flagged ? ", flagged" : ""}`;
       tile.setAttribute("aria-label", tile.title);
       const thumb = thumbOf(item);

@@ -17,22 +17,28 @@ export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
 
+// Names of the buttons that show a sign only, and of the keys that are shown as one.
+const ICON_WORDS = { zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Fit the image", actual: "One image pixel per screen pixel", twoClick: "Two clicks instead of a drag", help: "List of keys" };
+export const SHORTCUTS = { "⏎": "Enter", Del: "Delete", Esc: "Escape", PgUp: "PageUp", PgDn: "PageDown" };
+
 // Build the widget's elements. act(name, value) is called for what a person does with them.
 export function buildView(act) {
   const button = (name, label, key, title, kind = "") =>
-    el("button", { type: "button", class: `ipr-button ${kind}`, title, "data-act": name, onclick: () => act(name) }, el("span", {}, label), key ? el("kbd", {}, key) : null);
+    el("button", { type: "button", class: `ipr-button ${kind}`, title, "aria-label": ICON_WORDS[name] || label, "aria-keyshortcuts": SHORTCUTS[key] || key || null, "data-act": name, onclick: () => act(name) },
+      el("span", {}, label), key ? el("kbd", {}, key) : null);
   const number = (edge, label) =>
     el("label", { class: "ipr-number" }, el("span", {}, label),
       el("input", { type: "number", step: 1, min: 0, "data-edge": edge, "aria-label": `${label} in pixels`, onchange: (event) => act("number", { edge, value: event.target.value }) }));
   const select = (name, label) => el("select", { class: "ipr-select", "aria-label": label, onchange: (event) => act(name, event.target.value) });
 
   const v = {};
+  v.place = el("span", { class: "ipr-place" });
   v.done = el("span", { class: "ipr-done" }, "…");
   v.meter = el("div", { class: "ipr-meter-fill" });
   v.show = select("show", "Filter");
   v.order = select("order", "Order");
   v.find = el("input", { type: "search", class: "ipr-find", placeholder: "Product or image  /", "aria-label": "Jump to a product or image" });
-  v.bar = el("div", { class: "ipr-bar" },
+  v.bar = el("div", { class: "ipr-bar" }, v.place,
     el("div", { class: "ipr-progress", title: "done and left in the whole queue" }, el("div", { class: "ipr-meter", role: "presentation" }, v.meter), v.done),
     el("span", { class: "ipr-grow" }), v.find, v.show, v.order,
     button("grid", "Grid", "G", "A page of suggestions to accept or reject"),
@@ -57,7 +63,7 @@ export function buildView(act) {
   v.warn = el("div", { class: "ipr-warn", role: "status" });
   v.crop = el("canvas", { class: "ipr-crop", role: "img", "aria-label": "what the region holds" });
   v.note = el("input", { type: "text", class: "ipr-note", placeholder: "Note  N", "aria-label": "Note on this image", maxlength: 2000, onchange: (event) => act("noted", event.target.value) });
-  v.text = el("div", { class: "ipr-text", tabindex: 0, "aria-label": "Product text" });
+  v.text = el("div", { class: "ipr-text", role: "region", tabindex: 0, "aria-label": "Product text" });
   v.side = el("div", { class: "ipr-side" },
     el("div", {}, v.name, el("div", { class: "ipr-chips" }, v.chip, v.flagMark, v.failedMark, v.saved)),
     el("div", { class: "ipr-actions" },
@@ -73,15 +79,19 @@ export function buildView(act) {
 
   v.strip = el("div", { class: "ipr-strip", role: "listbox", "aria-label": "Images before and after" });
   v.status = el("div", { class: "ipr-status", role: "status", "aria-live": "polite" });
+  v.spoken = el("div", { class: "ipr-spoken", role: "status", "aria-live": "polite", "aria-atomic": "true" });
   v.alarm = el("div", { class: "ipr-alarm", role: "alert", hidden: true });
   v.grid = el("div", { class: "ipr-grid", hidden: true });
-  v.help = el("div", { class: "ipr-help", role: "dialog", "aria-label": "Keys", hidden: true },
+  v.help = el("div", { class: "ipr-help", role: "dialog", "aria-modal": "true", "aria-label": "Keys", hidden: true },
     el("div", { class: "ipr-help-card" }, el("strong", {}, "Keys"),
       el("dl", {}, ...HELP.flatMap(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)])),
       button("help", "Close", "Esc", "Close this list")));
   v.work = el("div", { class: "ipr-work" }, v.frame, v.side, v.text);
   v.root = el("div", { class: "ipr", tabindex: 0, role: "application", "aria-label": "Region annotator. Press question mark for the keys." },
-    v.bar, v.alarm, v.work, v.grid, v.strip, v.status, v.help);
+    v.bar, v.alarm, v.work, v.grid, v.strip, v.status, v.spoken, v.help);
+  v.twoClick = v.zoom.querySelector('[data-act="twoClick"]');
+  v.twoClick.setAttribute("aria-pressed", "false");
+  v.flag = v.side.querySelector('[data-act="flag"]');
   return v;
 }
 
@@ -95,7 +105,7 @@ export function showCounts(v, counts, at, count) {
   const hour = counts.per_hour ? ` · ${counts.per_hour}/h` : "";
   v.done.textContent = `${counts.done.toLocaleString("en")} done · ${counts.left.toLocaleString("en")} left${hour}`;
   v.meter.style.width = `${counts.total ? (100 * counts.done) / counts.total : 0}%`;
-  v.bar.dataset.at = `${at + 1} of ${count}`;
+  v.place.textContent = count ? `${(at + 1).toLocaleString("en")} of ${count.toLocaleString("en")}` : "0 of 0";
 }
 
 export function showText(v, text) {
