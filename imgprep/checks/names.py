@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from imgprep.checks.limits import EXTENSIONS
@@ -11,6 +13,21 @@ from imgprep.checks.sheet import Sheet
 from imgprep.findings import Basis, Severity
 
 _NAMED = "|".join(EXTENSIONS)
+#: Windows opens a device under these names, whatever follows the dot, and takes none of these characters, nor a dot or
+#: a space at the end of a name or a folder. Source: Microsoft, "Naming Files, Paths, and Namespaces".
+_DEVICES = ["con", "prn", "aux", "nul", "conin$", "conout$"]
+_DEVICES += [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
+_NO_LETTERS = list('<>:"|?*')
+_NOT_ON_WINDOWS = (
+    rf"(?i)(?:^|/)(?:{'|'.join(map(re.escape, _DEVICES))}) *(?:\.[^/]*)?(?:/|$)|[{''.join(_NO_LETTERS)}]|[. ]/"
+)
+#: What must be in a name for it to be worth the expression above.
+_PERHAPS = [name + end for name in _DEVICES for end in "./ "] + _NO_LETTERS + ["./", " /"]
+#: Joiners, marks of direction, and what else is not seen in a name that looks like another.
+_HIDDEN = [
+    chr(code) for span in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for code in range(span[0], span[1] + 1)
+]
+_HIDDEN += ["\u00ad", "\u061c", "\ufeff"]
 _SEVERAL = rf"(?i)\.(?:{_NAMED})\s*[,;|]\s*\S.*\.(?:{_NAMED})\s*$"
 
 
@@ -63,6 +80,35 @@ RULES: tuple[Rule, ...] = (
     too_long("PicName", "pic_name_chars", "api"),
     spaces("PicName"),
     control("PicName"),
+    Rule(
+        id="pic-name-hidden-character",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="PicName has a character that is not seen, such as a mark of direction: it looks like another name",
+        message="PicName has a character that is not seen (a joiner, a mark of direction); it looks like another name",
+        remedy="take it out, in the name of the file as well",
+        among="PicName",
+        test=lambda sheet: pl.col("name").str.contains_any(_HIDDEN),
+    ),
+    Rule(
+        id="pic-name-not-on-windows",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what='PicName is no name of a file on Windows: a device (CON, NUL …), one of < > : " | ? *, a dot at an end',
+        message='PicName "{PicName}" cannot be the name of a file on Windows; there, its image is missing',
+        remedy="name the file otherwise where anybody works on Windows; copies of prepare_images get another name",
+        scope="add",
+        test=lambda sheet: pl.col("name").str.contains_any(_PERHAPS, ascii_case_insensitive=True),
+        # URLs, folders that lead out and names that are several have findings of their own.
+        confirm=lambda sheet: (
+            pl.col("name").str.contains(_NOT_ON_WINDOWS)
+            & ~pl.col("name").str.contains(rf"://|(?:^|/)\.\.?(?:/|$)|{_SEVERAL}")
+        ),
+    ),
     Rule(
         id="pic-name-slash",
         field="PicName",

@@ -81,6 +81,20 @@ ROW_CASES = {
     "pic-name-too-long": ([{"PicName": "n" * 253 + ".jpg"}], [{"PicName": "山" * 252 + ".jpg"}]),
     "pic-name-spaces": ([{"PicName": " a.jpg"}], [{"PicName": "a b.jpg"}]),
     "pic-name-control-character": ([{"PicName": "a\tb.jpg"}], [{"PicName": "a b.jpg"}]),
+    "pic-name-hidden-character": (
+        [{"PicName": v} for v in ("a\u202egpj.jpg", "a\u200b.jpg", "\ufeffa.jpg")],
+        [{"PicName": v} for v in ("a b.jpg", "山茶.jpg", "é.jpg")],
+    ),
+    "pic-name-not-on-windows": (
+        [
+            {"PicName": v}
+            for v in ("CON.jpg", "aux.x.jpg", "x/nul.png", "lpt1/a.jpg", "a?v=2.jpg", "a:b.jpg", "x./a.jpg")
+        ],
+        [
+            {"PicName": v}
+            for v in ("console.jpg", "xcon.jpg", "com10.jpg", "a/con1.jpg", "a.b.jpg", "https://s/a.jpg", "../a.jpg")
+        ],
+    ),
     "pic-name-slash": ([{"PicName": v} for v in ("/a.jpg", "a/b.jpg/")], [{"PicName": "x/a.jpg"}]),
     "pic-name-edge-backslash": ([{"PicName": v} for v in ("\\a.jpg", "a.jpg\\")], [{"PicName": "x\\a.jpg"}]),
     "pic-name-backslash": ([{"PicName": "x\\a.jpg"}], [{"PicName": "x/a.jpg"}]),
