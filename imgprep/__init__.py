@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
+
+from imgprep.lazy import load
 
 __version__ = "0.1.0"
 
@@ -95,15 +96,15 @@ _HOME: dict[str, str] = {
     "Built": "build",
     "open_project": "project",
     "init_project": "project",
-    "trace": "story",
-    "Trace": "story",
+    "trace": "product_story",
+    "Trace": "product_story",
     "reconcile": "reconciliation",
     "Reconciliation": "reconciliation",
-    "annotate_manifest": "annotated",
+    "annotate_manifest": "annotated_manifest",
     "export_table": "export",
     "make_history": "demo_weeks",
-    "review": "monthly",
-    "Review": "monthly",
+    "review": "monthly_review",
+    "Review": "monthly_review",
     "tally_durations": "tallies",
     "tally_attributes": "tallies",
     "tally_region_origins": "tallies",
@@ -161,12 +162,7 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names of the table
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from imgprep.fields import FIELD_NAMES, FORCED_CATEGORY
 from imgprep.frames import to_pandas
 from imgprep.reports import Outcome
 from imgprep.runs import Run, gallery_state
-from imgprep.runs.dump import read_dump
+from imgprep.runs.dump_file import read_dump
 from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
 

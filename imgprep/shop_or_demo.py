@@ -15,8 +15,8 @@ from imgprep.images import open_upright
 from imgprep.images.listing import Source, Unfit, open_source
 from imgprep.project import shipped
 from imgprep.runs import Run, load_runs, open_run
-from imgprep.runs.exports import kept_export
 from imgprep.runs.gallery import runs_of
+from imgprep.runs.kept_exports import kept_export
 from imgprep.settings import Settings
 from imgprep.store import RegionStore
 from imgprep.store.formats import read_regions

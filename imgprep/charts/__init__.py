@@ -11,7 +11,7 @@ from imgprep.charts.images import (
     plot_images_per_product,
 )
 from imgprep.charts.plans import plot_diff, plot_drift
-from imgprep.charts.predicted import plot_predicted
+from imgprep.charts.predicted_categories import plot_predicted
 from imgprep.charts.regions import plot_region_order, plot_region_sizes, plot_regions, plot_suggestions
 from imgprep.charts.runs import plot_durations, plot_outcomes, plot_review, plot_success
 

@@ -104,8 +104,8 @@ def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.Da
         return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
     if not options.known:
         return None
-    from imgprep.runs.exports import kept_export
     from imgprep.runs.gallery import one_gallery
+    from imgprep.runs.kept_exports import kept_export
 
     return kept_export(one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None), this)
 

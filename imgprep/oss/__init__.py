@@ -5,8 +5,9 @@ Everything here is loaded when it is first used: the processes that send import 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from imgprep.lazy import load
 
 if TYPE_CHECKING:
     from imgprep.oss.bucket import open_bucket, wrapped
@@ -53,12 +54,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return load(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,7 @@ from imgprep.runs.adopting import adopt, tasks
 from imgprep.runs.banner import banner
 from imgprep.runs.by_hand import task_steps
 from imgprep.runs.confirm import confirm_production
-from imgprep.runs.dumping import dump_gallery
+from imgprep.runs.dump_task import dump_gallery
 from imgprep.runs.folder import State
 from imgprep.runs.gallery import gallery_state
 from imgprep.runs.preflight import preflight

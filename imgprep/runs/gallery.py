@@ -13,7 +13,7 @@ from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS, Operation
 from imgprep.frames import to_pandas, to_polars
 from imgprep.reports import Outcome
-from imgprep.runs.dump import export_moment, read_dump
+from imgprep.runs.dump_file import export_moment, read_dump
 from imgprep.runs.folder import State
 from imgprep.runs.run import Run, moment
 from imgprep.settings import Settings

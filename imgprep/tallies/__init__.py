@@ -10,7 +10,7 @@ from imgprep.tallies.images import (
     tally_images,
     tally_images_per_product,
 )
-from imgprep.tallies.predicted import tally_predicted
+from imgprep.tallies.predicted_categories import tally_predicted
 from imgprep.tallies.predictions import predictions, tally_predictions
 from imgprep.tallies.regions import tally_region_origins, tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.tallies.runs import Reconciled, tally_durations, tally_outcomes

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_monthly import make_run
+from test_monthly_review import make_run
 
 from imgprep.cli import main
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "imgprep"
 
 # A module may import from the layers above its own, and from its own as long as no circle forms.
 LAYERS = [
-    ["errors", "frames", "findings"],
+    ["errors", "frames", "findings", "lazy"],
     ["settings", "fields", "clock"],
     ["meta", "regions", "region_order"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
@@ -23,11 +23,11 @@ LAYERS = [
         "build",
         "retry",
         "reconciliation",
-        "monthly",
+        "monthly_review",
         "demo_weeks",
-        "annotated",
+        "annotated_manifest",
         "export",
-        "story",
+        "product_story",
         "undoing",
         "project",
         "tallies",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_monthly import make_run
+from test_monthly_review import make_run
 
 from imgprep.errors import ConfigError
 from imgprep.project import init_project, open_project

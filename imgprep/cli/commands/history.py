@@ -11,7 +11,7 @@ from imgprep.cli.output import ExitCode, escaped, show
 
 def trace(options: Namespace) -> int:
     """Why is this product found, or not? Its whole story over all runs."""
-    from imgprep.story import trace as tell
+    from imgprep.product_story import trace as tell
 
     settings = settings_of(options)
     story = tell(options.product_id, options.runs or settings)
@@ -22,7 +22,7 @@ def trace(options: Namespace) -> int:
 
 def review(options: Namespace) -> int:
     """A month in numbers: how much of the catalogue is findable, what fails, what got better."""
-    from imgprep.monthly import review as sum_up
+    from imgprep.monthly_review import review as sum_up
     from imgprep.runs import load_runs
 
     settings = settings_of(options)

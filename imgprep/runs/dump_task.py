@@ -11,7 +11,7 @@ from pathlib import Path
 from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ServiceError
 from imgprep.runs.download import LinkDead, save_link
-from imgprep.runs.dump import dump_name
+from imgprep.runs.dump_file import dump_name
 from imgprep.runs.panel import told
 from imgprep.service import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback

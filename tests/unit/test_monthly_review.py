@@ -12,7 +12,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from imgprep.errors import ConfigError
-from imgprep.monthly import review
+from imgprep.monthly_review import review
 from imgprep.runs import open_run
 from imgprep.settings import Settings
 

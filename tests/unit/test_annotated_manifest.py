@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from imgprep.annotated import annotate_manifest
+from imgprep.annotated_manifest import annotate_manifest
 from imgprep.meta import loads_meta
 
 BATCH = pd.DataFrame(

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from imgprep.story import trace
+from imgprep.product_story import trace
 
 
 @pytest.fixture
