@@ -51,7 +51,7 @@ export class Display {
     const image = this.a.shownId === id ? stage.shown?.image : null;
     const box = (image && now.region) || null;
     const whole = image && now.state === "whole" ? WHOLE(image) : null;
-    if (!stage.gesture && !stage.first) stage.setBox(box, now.from === "suggestion", whole);
+    if (!stage.pointer.busy) stage.setBox(box, now.from === "suggestion", whole);
     this.v.root.dataset.box = box ? EDGES.map((edge) => box[edge]).join(",") : "";
     this.v.root.dataset.from = now.from;
     return { now, box };

@@ -14,7 +14,7 @@ export class Hands {
     const listen = (name, handler) => root.addEventListener(name, handler, { signal: this.stop.signal });
     listen("keydown", (event) => this.keydown(event));
     listen("keyup", (event) => this.keyup(event));
-    listen("focusout", () => { this.a.stage.panning = false; });
+    listen("focusout", () => { this.a.stage.pointer.panning = false; });
     listen("pointerdown", (event) => {
       if (!event.target.closest("input, select, textarea, button")) root.focus({ preventScroll: true });
     });
@@ -56,17 +56,17 @@ export class Hands {
 
   escape() {
     if (!this.a.v.help.hidden) this.act("help");
-    else if (this.a.stage.cancel()) return;
+    else if (this.a.stage.pointer.cancel()) return;
     else if (this.a.stage.edge) this.a.stage.setEdge(null);
     else this.a.decisions.drop(this.a.current());
   }
 
   toggleTwoClick() {
-    this.a.stage.cancel();
-    this.a.stage.twoClick = !this.a.stage.twoClick;
-    this.a.v.root.dataset.twoClick = this.a.stage.twoClick ? "yes" : "";
-    this.a.v.twoClick.setAttribute("aria-pressed", String(this.a.stage.twoClick));
-    this.a.display.say(this.a.stage.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
+    this.a.stage.pointer.cancel();
+    this.a.stage.pointer.twoClick = !this.a.stage.pointer.twoClick;
+    this.a.v.root.dataset.twoClick = this.a.stage.pointer.twoClick ? "yes" : "";
+    this.a.v.twoClick.setAttribute("aria-pressed", String(this.a.stage.pointer.twoClick));
+    this.a.display.say(this.a.stage.pointer.twoClick ? "Two clicks make a box." : "Dragging makes a box.");
   }
 
   toggleHelp() {
@@ -84,7 +84,7 @@ export class Hands {
       noted: () => this.a.mark({ note: value }), number: () => this.typed(value), escape: () => this.escape(),
       zoomIn: () => this.a.stage.zoom(1.25), zoomOut: () => this.a.stage.zoom(0.8), fit: () => this.a.stage.fit(), actual: () => this.a.stage.actual(),
       edge: () => this.a.stage.setEdge(EDGES[EDGES.indexOf(this.a.stage.edge) + 1] || null),
-      twoClick: () => this.toggleTwoClick(), panning: () => { this.a.stage.panning = true; }, find: () => this.a.v.find.focus(),
+      twoClick: () => this.toggleTwoClick(), panning: () => { this.a.stage.pointer.panning = true; }, find: () => this.a.v.find.focus(),
       show: () => this.a.link.send({ type: "arrange", show: value, order: this.a.v.order.value, page: 0 }),
       order: () => this.a.link.send({ type: "arrange", show: this.a.v.show.value, order: value, page: 0 }),
       grid: () => this.a.review.toggle(!this.a.review.open), help: () => this.toggleHelp(),
@@ -134,7 +134,7 @@ export class Hands {
 
   keyup(event) {
     if (!belongsToPage(event)) event.stopPropagation();
-    if (event.key === " ") this.a.stage.panning = false;
+    if (event.key === " ") this.a.stage.pointer.panning = false;
   }
 
   close() {

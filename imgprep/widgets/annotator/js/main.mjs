@@ -174,7 +174,7 @@ export class Annotator {
     this.shownId = id !== undefined && picture ? id : null;
     this.stage.show(this.shownId, this.shownId === null ? null : picture);
     this.display.message(this.shownId === null ? (this.place.count ? "Loading…" : "") : picture.problem || "");
-    this.stage.panning = false;
+    this.stage.pointer.panning = false;
     this.display.box();
     this.display.saved();
     this.v.root.dataset.painted = this.shownId === null ? "" : String(this.shownId);
@@ -205,7 +205,7 @@ export class Annotator {
 
   save() {
     const id = this.current();
-    if (!this.item() || this.stage.gesture) return;
+    if (!this.item() || this.stage.pointer.gesture) return;
     const problem = this.pictures.get(id)?.problem;
     if (!problem && !this.painted()) return; // Enter on a picture that nobody has seen yet
     const { from } = this.decisions.effective(id);

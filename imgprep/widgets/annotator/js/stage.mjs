@@ -1,12 +1,11 @@
-import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
-import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
-
-const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
+import { clamp, fit, keepInSight, toStage, visible, zoomAt } from "./geometry.mjs";
+import { paintBox, paintCross, paintWhole } from "./paint.mjs";
+import { Pointer } from "./pointer.mjs";
 
 const GROUND = "#2a2f38"; // as in annotator.css
 
-// The stage: one canvas for the picture, one above it for the box, and the pointer. It knows no item but the one it
-// shows, and tells of a box with the id that the gesture began on.
+// The stage: one canvas for the picture, one above it for the box, and the pointer over both. It knows no item but the
+// one it shows, and tells of a box with the id that the gesture began on.
 export class Stage {
   // on: {box(id, box, edited), edge(name), detail(id, part), hint(text)}
   constructor(element, on) {
@@ -23,21 +22,12 @@ export class Stage {
     this.view = { scale: 1, ox: 0, oy: 0 };
     this.size = { w: 0, h: 0, dpr: 0 };
     this.fitted = true;
-    this.gesture = null;
-    this.first = null; // first corner of two clicks
-    this.twoClick = false;
-    this.panning = false;
     this.frame = 0;
     this.detail = null;
     this.timer = 0;
     this.stop = new AbortController();
-    const listen = (name, handler, options = {}) => element.addEventListener(name, handler, { ...options, signal: this.stop.signal });
-    listen("pointerdown", (event) => this.down(event));
-    listen("pointermove", (event) => this.move(event));
-    listen("pointerup", (event) => this.up(event));
-    listen("pointercancel", () => this.cancel());
-    listen("wheel", (event) => this.wheel(event), { passive: false });
-    listen("contextmenu", (event) => this.gesture && event.preventDefault());
+    element.addEventListener("wheel", (event) => this.wheel(event), { passive: false, signal: this.stop.signal });
+    this.pointer = new Pointer(this);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(element);
     this.resize();
@@ -45,7 +35,7 @@ export class Stage {
 
   // Show a picture at once, in this task; null shows nothing.
   show(id, picture) {
-    this.cancel();
+    this.pointer.cancel();
     this.dropDetail();
     this.shown = picture && picture.bitmap ? { id, picture, image: { w: picture.w, h: picture.h } } : null;
     this.edge = null;
@@ -114,123 +104,12 @@ export class Stage {
     if (!this.shown) return;
     if (this.whole) paintWhole(context, toStage(this.view, this.whole));
     if (this.box) paintBox(context, this.view, this.box, { dashed: this.dashed, edge: this.edge, image: this.shown.image, size: this.size });
-    if (this.first) paintCross(context, toStage(this.view, { x1: this.first.x, y1: this.first.y, x2: this.first.x, y2: this.first.y }), this.size);
+    const { first } = this.pointer;
+    if (first) paintCross(context, toStage(this.view, { x1: first.x, y1: first.y, x2: first.x, y2: first.y }), this.size);
   }
 
   soon() {
     if (!this.frame) this.frame = requestAnimationFrame(() => this.paintFront());
-  }
-
-  at(event) {
-    const rect = this.element.getBoundingClientRect(); // pointer events keep fractions of a pixel
-    return { x: event.clientX - rect.left, y: event.clientY - rect.top };
-  }
-
-  under(p) {
-    return (this.dashed ? hitHandle : hit)(this.view, this.box, p.x, p.y);
-  }
-
-  down(event) {
-    if (!this.shown || this.gesture) return;
-    const p = this.at(event);
-    const pan = event.button === 1 || (event.button === 0 && this.panning);
-    if (event.button !== 0 && !pan) return;
-    if (pan) event.preventDefault();
-    this.element.setPointerCapture(event.pointerId);
-    const grip = pan ? null : this.under(p);
-    this.gesture = { id: this.shown.id, pointer: event.pointerId, from: p, start: toImage(this.view, p.x, p.y), grip, pan, before: this.box, dashed: this.dashed, view: this.view, moved: false };
-  }
-
-  move(event) {
-    if (!this.shown) return;
-    const p = this.at(event);
-    const g = this.gesture;
-    if (!g) {
-      const over = this.panning ? "grab" : this.first ? "crosshair" : CURSORS[this.under(p)] || "crosshair";
-      if (this.element.style.cursor !== over) this.element.style.cursor = over;
-      if (this.first) {
-        this.box = boxBetween(this.first, toImage(this.view, p.x, p.y), this.shown.image);
-        this.dashed = false;
-        this.soon();
-      }
-      return;
-    }
-    if (event.pointerId !== g.pointer) return;
-    if (!g.moved && isClick(g.from, p)) return;
-    g.moved = true;
-    if (g.pan) {
-      this.view = keepInSight({ ...g.view, ox: g.view.ox + p.x - g.from.x, oy: g.view.oy + p.y - g.from.y }, this.size, this.shown.image);
-      this.fitted = false;
-      this.paint();
-      return;
-    }
-    this.box = this.result(g, p);
-    this.dashed = false;
-    this.soon();
-  }
-
-  result(g, p) {
-    const here = toImage(this.view, p.x, p.y);
-    if (g.grip) return dragHandle(g.before, g.grip, here.x - g.start.x, here.y - g.start.y, this.shown.image);
-    return boxBetween(g.start, here, this.shown.image);
-  }
-
-  up(event) {
-    const g = this.gesture;
-    if (!g || event.pointerId !== g.pointer) return;
-    this.gesture = null;
-    const p = this.at(event);
-    if (!this.shown || this.shown.id !== g.id) return;
-    if (g.pan) {
-      this.askDetail();
-      return;
-    }
-    if (!g.moved && isClick(g.from, p)) {
-      this.clicked(g, toImage(this.view, p.x, p.y));
-      return;
-    }
-    const box = this.result(g, p);
-    if (!box) {
-      this.setBox(g.before, g.dashed);
-      this.on.hint("That was outside the image.");
-      return;
-    }
-    this.first = null;
-    this.on.box(g.id, box, Boolean(g.grip));
-  }
-
-  clicked(g, point) {
-    if (this.twoClick && (!g.grip || this.first)) {
-      if (!this.first) {
-        this.first = { x: Math.round(clamp(point.x, 0, this.shown.image.w)), y: Math.round(clamp(point.y, 0, this.shown.image.h)) };
-        this.held = { box: this.box, dashed: this.dashed };
-        this.on.hint("Now the opposite corner.");
-        this.paintFront();
-        return;
-      }
-      const box = boxBetween(this.first, point, this.shown.image);
-      this.first = null;
-      if (box) this.on.box(g.id, box, false);
-      else this.setBox(this.held.box, this.held.dashed);
-      return;
-    }
-    if (g.grip && EDGE_OF[g.grip]) this.on.edge(EDGE_OF[g.grip]);
-  }
-
-  // Drop a gesture; true where there was one.
-  cancel() {
-    const g = this.gesture;
-    const had = Boolean(g || this.first);
-    if (g) {
-      this.gesture = null;
-      if (this.element.hasPointerCapture(g.pointer)) this.element.releasePointerCapture(g.pointer);
-      if (g.moved && !g.pan) this.setBox(g.before, g.dashed);
-    }
-    if (this.first) {
-      this.first = null;
-      this.setBox(this.held.box, this.held.dashed);
-    }
-    return had;
   }
 
   // The page scrolls as ever until the widget has the focus.
@@ -238,13 +117,13 @@ export class Stage {
     const root = this.element.closest(".ipr");
     if (!this.shown || (!event.ctrlKey && !root.contains(root.getRootNode().activeElement))) return;
     event.preventDefault();
-    const p = this.at(event);
+    const p = this.pointer.at(event);
     const notches = event.deltaMode === 1 ? event.deltaY * 30 : event.deltaY;
     this.zoom(Math.exp(-clamp(notches, -200, 200) * 0.0025), p);
   }
 
   zoom(factor, p = { x: this.size.w / 2, y: this.size.h / 2 }) {
-    if (!this.shown || this.gesture) return;
+    if (!this.shown || this.pointer.gesture) return;
     this.view = keepInSight(zoomAt(this.view, p.x, p.y, factor), this.size, this.shown.image);
     this.fitted = false;
     this.paint();
@@ -304,6 +183,7 @@ export class Stage {
 
   close() {
     this.stop.abort();
+    this.pointer.close();
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);
     this.dropDetail();
