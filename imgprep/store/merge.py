@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from imgprep.errors import RegionError
-from imgprep.store.database import Entry, RegionStore
+from imgprep.store.entry import Entry, entry_from
+from imgprep.store.ledger import Ledger
 
 _COPIED = "uid pic_name product_id state x1 y1 x2 y2 digest width height how who at note flagged"
 
 
-def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
+def merge(store: Ledger, other: Ledger | str | os.PathLike[str]) -> pd.DataFrame:
     """Add the history of `other` to `store`, with what became of its suggestions, and let what is new there hold.
 
     Parameters
@@ -37,6 +38,7 @@ def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from imgprep import RegionStore
     >>> folder = tempfile.TemporaryDirectory()
     >>> ann, bo = (RegionStore(pathlib.Path(folder.name) / f"{who}.db", who=who) for who in ("Ann", "Bo"))
     >>> _ = ann.put("a.jpg", None, state="whole"), bo.put("b.jpg", None, state="service")
@@ -46,11 +48,14 @@ def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd
     'Bo'
     >>> ann.close(); bo.close(); folder.cleanup()
     """
-    if not isinstance(other, RegionStore):
+    if not isinstance(other, Ledger):
         if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
             raise RegionError(f"{os.fspath(other)}: there is no such store to merge")
-        with RegionStore(other) as opened:
+        opened = Ledger(other)
+        try:
             return merge(store, opened)
+        finally:
+            opened.close()
     if other.path.resolve() == store.path.resolve():
         raise RegionError(f"{store.path}: a store cannot be merged with itself")
     theirs_all = other.connection().execute(f"SELECT {_COPIED.replace(' ', ', ')} FROM entry ORDER BY id").fetchall()  # noqa: S608
@@ -85,7 +90,7 @@ def merge(store: RegionStore, other: RegionStore | str | os.PathLike[str]) -> pd
     return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
 
 
-def conflicts(store: RegionStore) -> pd.DataFrame:
+def conflicts(store: Ledger) -> pd.DataFrame:
     """Return what is still to be decided: both entries of every conflict, side by side.
 
     Returns
@@ -134,7 +139,7 @@ def conflicts(store: RegionStore) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(dtypes)).astype(dtypes)
 
 
-def decide(store: RegionStore, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
+def decide(store: Ledger, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
     """Settle a conflict: the entry with this revision holds from now on, the others stay in the history.
 
     Raises
@@ -161,14 +166,12 @@ def decide(store: RegionStore, pic_name: str, product_id: str | None = None, *, 
         )
 
 
-def entry_of(store: RegionStore, revision: int) -> Entry:
+def entry_of(store: Ledger, revision: int) -> Entry:
     """Return the entry with this revision."""
-    from imgprep.store.database import _entry  # noqa: PLC0415
-
     row = store.connection().execute("SELECT * FROM entry WHERE id = ?", (int(revision),)).fetchone()
     if row is None:
         raise RegionError(f"{store.path}: has no revision {revision}")
-    return _entry(row)
+    return entry_from(row)
 
 
 def _compare(ours: Entry | None, theirs: Entry, known_here: dict[str, int], known_there: set[str]) -> str:

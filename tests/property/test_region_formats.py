@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imgprep import MetaError, Region, RegionError
 from imgprep.regions import RegionState
 from imgprep.store import RegionStore, formats
+from imgprep.store.entry import FRAME_DTYPES
 
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\/\ufeff"), min_size=1, max_size=12
@@ -33,10 +34,10 @@ def frames(draw, *, products=True):
             record |= {"x1": x1, "y1": y1}
             record |= {"x2": draw(st.integers(x1 + 1, width)), "y2": draw(st.integers(y1 + 1, height))}
         records.append(record)
-    return pd.DataFrame(records, columns=list(formats.FRAME_DTYPES), dtype=object).astype(formats.FRAME_DTYPES)
+    return pd.DataFrame(records, columns=list(FRAME_DTYPES), dtype=object).astype(FRAME_DTYPES)
 
 
-def same(one, two, columns=tuple(formats.FRAME_DTYPES)):
+def same(one, two, columns=tuple(FRAME_DTYPES)):
     pd.testing.assert_frame_equal(one[list(columns)].reset_index(drop=True), two[list(columns)].reset_index(drop=True))
 
 
@@ -84,8 +85,8 @@ def test_columns_of_a_csv_in_any_order_mean_the_same(frame, order):
 BOX = Region(x1=10, y1=20, x2=110, y2=220)
 FRAME = pd.DataFrame(
     [{"PicName": "a.jpg", "ProductId": "1", "state": "region", "x1": 10, "y1": 20, "x2": 110, "y2": 220, "flagged": 0}],
-    columns=list(formats.FRAME_DTYPES),
-).astype(formats.FRAME_DTYPES)
+    columns=list(FRAME_DTYPES),
+).astype(FRAME_DTYPES)
 WRITTEN = {
     "csv": formats.dumps_csv(FRAME),
     "meta": formats.dumps_region_meta(FRAME),

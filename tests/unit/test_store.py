@@ -14,6 +14,7 @@ import pytest
 from imgprep.errors import RegionError
 from imgprep.regions import Region
 from imgprep.store import RegionStore, agreement, assign, formats, schema
+from imgprep.store.entry import FRAME_DTYPES
 from imgprep.store.merge import decide
 from imgprep.store.place import refuse_network_drive
 
@@ -174,8 +175,8 @@ def test_a_network_drive_is_refused_with_the_remedy(tmp_path):
 
 def test_frame_has_the_agreed_columns_and_types(full):
     frame = full.frame()
-    assert list(frame.columns) == list(formats.FRAME_DTYPES)
-    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == formats.FRAME_DTYPES
+    assert list(frame.columns) == list(FRAME_DTYPES)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == FRAME_DTYPES
     assert frame["x1"].isna().tolist() == [False, True, True, False]
     pd.concat([frame, frame])
     assert len(RegionStore(full.path).frame()) == 4
@@ -187,10 +188,10 @@ def same(one, two, columns):
 
 def test_csv_there_and_back(full, tmp_path):
     frame = full.frame()
-    same(formats.loads_csv(formats.dumps_csv(frame)), frame, list(formats.FRAME_DTYPES))
+    same(formats.loads_csv(formats.dumps_csv(frame)), frame, list(FRAME_DTYPES))
     with RegionStore(tmp_path / "copy.db") as copy:
         assert copy.load(formats.loads_csv(formats.dumps_csv(frame)), keep_history=True) == 4
-        same(copy.frame(), frame, list(formats.FRAME_DTYPES))
+        same(copy.frame(), frame, list(FRAME_DTYPES))
 
 
 def test_csv_columns_are_found_by_name():
@@ -232,7 +233,7 @@ def test_increment_meta_there_and_back(full):
 def test_coco_there_and_back(full):
     data = json.loads(json.dumps(formats.dumps_coco(full.frame())))
     assert data["annotations"][0]["bbox"] == [10, 20, 100, 200]
-    same(formats.loads_coco(data), full.frame(), list(formats.FRAME_DTYPES))
+    same(formats.loads_coco(data), full.frame(), list(FRAME_DTYPES))
 
 
 def test_coco_of_two_subjects_or_of_fractions_is_refused(full):
@@ -462,5 +463,7 @@ def test_regions_saved_by_excel_with_its_mark_at_the_start_are_read(tmp_path):
 
 def test_examples_in_the_docstrings_hold():
     from imgprep.store import database, merge, sharing
+    from imgprep.store.formats import bbox_widget, coco, increment_meta, table
 
-    assert sum(doctest.testmod(module).failed for module in (database, formats, merge, sharing)) == 0
+    modules = (database, formats, bbox_widget, coco, increment_meta, table, merge, sharing)
+    assert [doctest.testmod(module).failed for module in modules] == [0] * len(modules)
