@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from imgprep.images import inspect_images, list_names
-from imgprep.images.duplicates import near_pairs
+from imgprep.images import find_duplicates, inspect_images, list_names
+from imgprep.images.duplicates import RADIUS, near_pairs
 from imgprep.images.facts import Tier
 from imgprep.images.listing import open_source
 from imgprep.images.probe import probe
@@ -149,6 +150,13 @@ def near() -> None:
     start = time.process_time()
     near_pairs(hashes, 3)
     print(f"near duplicates among {len(hashes):,} hashes, radius 3: {time.process_time() - start:.1f} CPU s")
+    names = pd.Series([f"{number}.jpg" for number in range(len(hashes))], dtype="str")
+    texts = pd.Series([f"{number:016x}" for number in hashes], dtype="str")
+    facts = pd.DataFrame({"PicName": names, "digest": texts, "pixels": texts, "phash": texts, "entropy": 6.0})
+    facts[["red", "green", "blue"]] = 100
+    start = time.process_time()
+    find_duplicates(facts, pd.DataFrame({"PicName": names, "ProductId": names}))
+    print(f"find_duplicates of as many facts, radius {RADIUS}: {time.process_time() - start:.1f} CPU s")
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from imgprep.errors import ConfigError
 from imgprep.findings import Severity
+from imgprep.html.cards import Card, Section
 from imgprep.html.remedies import FOR_PHOTOGRAPHERS
-from imgprep.html.sheet import Card, Section
 from imgprep.html.template import template, write_page
 from imgprep.html.text import shown
 from imgprep.images.listing import Source, open_source
@@ -21,6 +21,8 @@ from imgprep.images.thumbs import Thumb, thumb_of
 
 #: Pictures shown of one fault of one group; the names of the rest are listed.
 SHOWN = 24
+#: Groups of no more pictures than this are kept together on a page when the sheet is printed: two rows of them.
+_TOGETHER = 10
 #: Names listed after them.
 _LISTED = 200
 _SIDE = 150
@@ -35,6 +37,11 @@ class Group:
     pictures: int
     sections: list[Section]
     rest: list[str]
+
+    @property
+    def small(self) -> bool:
+        """Whether it is best kept on one page."""
+        return sum(len(section.cards) for section in self.sections) <= _TOGETHER
 
 
 def write_feedback(
@@ -53,7 +60,7 @@ def write_feedback(
     findings : pandas.DataFrame
         From `check`, with facts. Only faults of pictures are told: rows and prices are no photographer's business.
     path : path
-        The HTML file to write. It needs nothing else, and prints: each group starts a page.
+        The HTML file to write. It needs nothing else, and prints: small groups are kept together.
     root : path
         Folder or zip archive of the images.
     by : str
@@ -92,7 +99,7 @@ def write_feedback(
     told = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]
     told = told.drop_duplicates(["rule", "PicName", "ProductId"])
     told = told.assign(_group=[naming(name) for name in told["PicName"]])
-    groups = list(_groups(told, source))
+    groups = list(_groups(told, source, by_folder=by == "folder"))
     context = {
         "title": shown(title),
         "groups": groups,
@@ -120,24 +127,30 @@ def _naming(by: str) -> Callable[[object], str]:
     return name_of
 
 
-def _groups(told: pd.DataFrame, source: Source) -> Iterator[Group]:
+def _groups(told: pd.DataFrame, source: Source, *, by_folder: bool) -> Iterator[Group]:
     for name, some in told.groupby("_group", sort=True):
+        above = f"{name}/" if by_folder else ""  # the heading says it
         sections, rest = [], []
         counts = some["rule"].value_counts()
         for rule in sorted(counts.index, key=lambda rule: (-counts[rule], rule)):
             part = some[some["rule"] == rule].sort_values("PicName", kind="stable")
             wrong, remedy = FOR_PHOTOGRAPHERS[rule]
-            cards = [_card(record, source) for record in part.head(SHOWN).to_dict("records")]
+            cards = [_card(record, source, above) for record in part.head(SHOWN).to_dict("records")]
             sections.append(Section(wrong, len(part), str(part["severity"].iloc[0]), remedy, cards))
             left = part["PicName"].iloc[SHOWN : SHOWN + _LISTED]
             if len(left):
+                names = ", ".join(shown(_below(above, one), 80) for one in left)
                 more = len(part) - SHOWN - len(left)
-                rest.append(f"{wrong}: {', '.join(shown(one, 80) for one in left)}{f' and {more:,} more' * bool(more)}")
+                rest.append(f"{wrong}: {names}{f' and {more:,} more' * bool(more)}")
         yield Group(shown(name), some["PicName"].nunique(), sections, rest)
 
 
-def _card(record: dict[str, object], source: Source) -> Card:
+def _card(record: dict[str, object], source: Source, above: str) -> Card:
     name = record["PicName"]
     thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why="no picture")
     size = f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
-    return Card(shown(name, 300), shown(record["ProductId"], 80), size, thumb)
+    return Card(shown(_below(above, name), 300), shown(record["ProductId"], 80), size, thumb)
+
+
+def _below(above: str, name: object) -> object:
+    return name.removeprefix(above) if isinstance(name, str) else name

@@ -10,9 +10,10 @@ import pandas as pd
 
 from imgprep.checks import summary
 from imgprep.errors import RegionError
-from imgprep.html.sheet import finding_sections
+from imgprep.html.galleries import duplicate_sections, finding_sections
 from imgprep.html.template import template, write_page
 from imgprep.html.thumbs import figure_uri, thumbnail
+from imgprep.images import FACT_COLUMNS, find_duplicates
 from imgprep.regions import Region
 from imgprep.reports import CauseTable, Outcome
 from imgprep.runs import Run
@@ -67,6 +68,8 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
     findings = run.findings
     excluded = run.excluded
     prepared = run.prepared
+    there = [folder for folder in folders if folder.exists()]
+    duplicates, groups = duplicate_sections(_duplicates(run), there)
     return {
         "run": run,
         "sums": sums,
@@ -85,16 +88,31 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
         "shown": SHOWN_PER_CAUSE,
-        "sections": finding_sections(findings, [folder for folder in folders if folder.exists()]),
+        "sections": finding_sections(findings, there),
+        "duplicates": duplicates,
+        "duplicate_groups": groups,
         "histograms": _histograms(run),
     }
+
+
+def _facts(run: Run) -> pd.DataFrame:
+    """Facts of the pictures as the shop has them."""
+    return run.source_facts if len(run.source_facts) else run.facts
+
+
+def _duplicates(run: Run) -> pd.DataFrame:
+    """Groups of pictures that are there more than once, those of several products first."""
+    facts = _facts(run)
+    if not set(FACT_COLUMNS) <= set(facts.columns):  # not written by inspect_images
+        return pd.DataFrame()
+    return find_duplicates(facts, run.catalogue)
 
 
 def _histograms(run: Run) -> str | None:
     """Sizes, weights, formats and shapes of the pictures as the shop has them."""
     from imgprep.charts import plot_images  # noqa: PLC0415  matplotlib is heavy
 
-    facts = run.source_facts if len(run.source_facts) else run.facts
+    facts = _facts(run)
     if facts.empty or "width" not in facts:
         return None
     return figure_uri(plot_images(tally_images(facts, run.catalogue, service=run.settings.get("service") or "product")))

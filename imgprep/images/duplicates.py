@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ RADIUS = 4
 COLOUR = 18
 #: Less entropy than this, bits, and a picture has no hash to speak of.
 _PLAIN = 1.0
-_BANDS = 4
 
 #: Column → dtype; one row per image that has a twin.
 DUPLICATE_COLUMNS: dict[str, str] = {
@@ -73,7 +73,8 @@ def find_duplicates(
     """
     names = facts["PicName"].reset_index(drop=True)
     parents = np.arange(len(names))
-    near = _equal(facts["pixels"]) + _near(facts, radius, colour)
+    hashes = _hashes(facts["phash"])
+    near = _equal(facts["pixels"]) + _near(facts, hashes, radius, colour)
     ties = [
         ("bytes", _equal(facts["digest"])),
         ("pixels", [] if root is None else _equal(whole_pixels(facts, near, root))),
@@ -87,10 +88,11 @@ def find_duplicates(
                 low, high = min(one, other), max(one, other)
                 parents[high] = low
                 loosest[low] = max(loosest[low], loosest[high], rank)
-    roots = np.array([_root(parents, index) for index in range(len(names))], dtype=np.int64)
+    roots = np.arange(len(names))
+    for index in np.flatnonzero(parents != roots).tolist():
+        roots[index] = _root(parents, index)
     sizes = np.bincount(roots, minlength=len(names))
     members = np.flatnonzero(sizes[roots] > 1)
-    hashes = _hashes(facts["phash"])
     entropy = facts["entropy"].to_numpy(dtype=float, na_value=np.nan)
     frame = pd.DataFrame({"root": roots[members], "PicName": names.to_numpy()[members]})
     kinds = [
@@ -112,56 +114,58 @@ def near_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
     hashes : array of uint64
         Each once: equal ones are grouped before, or a placeholder would be paired with itself a million times.
     radius : int
-        0 … 7. Up to 3, two hashes agree in one of four bands of 16 bits; up to 7 they are within one bit there.
+        0 … 7. Of radius + 2 bands of a hash, at least two are then equal in both of a pair: for each two of the bands,
+        only hashes that agree in them are compared.
     """
-    found = []
-    for band in range(_BANDS):
-        keys = ((hashes >> np.uint64(16 * band)) & np.uint64(0xFFFF)).astype(np.int64)
+    edges = [64 * number // (radius + 2) for number in range(radius + 3)]
+    bands = [(hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1) for low, high in itertools.pairwise(edges)]
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for one, other in itertools.combinations(range(radius + 2), 2):
+        keys = (bands[one] << np.uint64(edges[other + 1] - edges[other])) | bands[other]
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        flips = [0] if radius < _BANDS else [0, *(1 << bit for bit in range(16))]
-        for flip in flips:
-            wanted = keys ^ flip
-            start = np.searchsorted(ordered, wanted, "left")
-            count = np.searchsorted(ordered, wanted, "right") - start
-            for step in range(int(count.max(initial=0))):
-                left = np.flatnonzero(count > step)
-                right = order[start[left] + step]
-                later = right > left
-                left, right = left[later], right[later]
-                near = np.bitwise_count(hashes[left] ^ hashes[right]) <= radius
-                found.append(np.column_stack([left[near], right[near]]))
-    if not found:
-        return np.empty((0, 2), dtype=np.int64)
-    return np.unique(np.concatenate(found).astype(np.int64), axis=0)
+        left, step = np.arange(len(hashes)), 0
+        while left.size:  # each with the next of the same key, then with the one after that
+            step += 1
+            left = left[left + step < len(hashes)]
+            left = left[ordered[left] == ordered[left + step]]
+            first, second = order[left], order[left + step]  # a stable order: the first is the smaller
+            near = np.bitwise_count(hashes[first] ^ hashes[second]) <= radius
+            found.append(np.column_stack([first[near], second[near]]))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
-    values = column.reset_index(drop=True).dropna()
-    first = values.groupby(values).transform(lambda group: group.index[0])
-    return [(int(start), int(at)) for at, start in first.items() if start != at]  # type: ignore[call-overload]
+    """Return (first with that value, this) for every place whose value stands before."""
+    codes = pd.factorize(column)[0]
+    known = np.flatnonzero(codes >= 0)
+    _, first = np.unique(codes[known], return_index=True)
+    starts = known[first][codes[known]]
+    again = starts != known
+    return list(zip(starts[again].tolist(), known[again].tolist(), strict=True))
 
 
-def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]]:
+def _near(facts: pd.DataFrame, hashes: NDArray[np.uint64], radius: int, colour: int) -> list[tuple[int, int]]:
     usable = (facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool)
     places = np.flatnonzero(usable)
     if not places.size:
         return []
-    hashes = _hashes(facts["phash"])[places]
+    hashes = hashes[places]
     colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)[places]
     # Equal hash and equal colour are one; pairs are then sought among what is left.
-    key = np.column_stack([hashes.astype(np.uint64), (colours // max(colour, 1)).astype(np.uint64)])
-    _, first, back = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    pairs = [
-        (int(places[first[group]]), int(places[at])) for at, group in enumerate(back.ravel()) if first[group] != at
-    ]
+    shade = (colours // max(colour, 1)).astype(np.int64) @ np.array([1, 256, 65_536])
+    order = np.lexsort((shade, hashes))
+    new = np.r_[True, (np.diff(hashes[order]) != 0) | (np.diff(shade[order]) != 0)]
+    starts = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
+    pairs = list(zip(places[starts[~new]].tolist(), places[order[~new]].tolist(), strict=True))
+    first = order[new]
     distinct, where = np.unique(hashes[first], return_inverse=True)
+    near = near_pairs(distinct, radius)
+    several = np.flatnonzero(np.bincount(where) > 1)
     holders: dict[int, list[int]] = {}
-    for at, which in enumerate(where.ravel()):
-        holders.setdefault(int(which), []).append(int(first[at]))
-    near = [(int(one), int(other)) for one, other in near_pairs(distinct, radius)]
-    same = [(which, which) for which, held in holders.items() if len(held) > 1]
-    for one, other in near + same:
+    for which in np.flatnonzero(np.isin(where, np.r_[near.ravel(), several])).tolist():
+        holders.setdefault(int(where[which]), []).append(int(first[which]))
+    for one, other in [*near.tolist(), *((which, which) for which in several.tolist())]:
         for left in holders[one]:
             for right in holders[other]:
                 if left != right and np.abs(colours[left] - colours[right]).max() <= colour:
@@ -170,7 +174,8 @@ def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]
 
 
 def _hashes(column: pd.Series[Any]) -> NDArray[np.uint64]:
-    return np.array([int(text, 16) if isinstance(text, str) else 0 for text in column], dtype=np.uint64)
+    digits = "".join([text.zfill(16) for text in column.fillna("").tolist()])
+    return np.frombuffer(bytes.fromhex(digits), dtype=">u8").astype(np.uint64)
 
 
 def _root(parents: NDArray[np.int64], index: int) -> int:
@@ -183,7 +188,12 @@ def _root(parents: NDArray[np.int64], index: int) -> int:
 def _products(frame: pd.DataFrame, catalogue: pd.DataFrame | None) -> tuple[Any, Any]:
     if catalogue is None or "ProductId" not in catalogue.columns or frame.empty:
         return pd.Series(pd.NA, index=frame.index, dtype="object"), pd.Series(pd.NA, index=frame.index, dtype="Int64")
-    owned = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()
+    owned = (
+        catalogue.loc[catalogue["PicName"].isin(frame["PicName"]), ["PicName", "ProductId"]]
+        .dropna()
+        .astype("str")
+        .drop_duplicates()
+    )
     names = owned.groupby("PicName")["ProductId"].agg(",".join)
     joined = frame[["root", "PicName"]].merge(owned, on="PicName", how="left")
     return frame["PicName"].map(names), frame["root"].map(joined.groupby("root")["ProductId"].nunique())

@@ -9,6 +9,7 @@ from images_made import encoded, photo
 import imgprep as ip
 from imgprep.errors import ConfigError
 from imgprep.findings import findings_frame
+from imgprep.html.galleries import duplicate_sections
 from imgprep.html.remedies import FOR_PHOTOGRAPHERS
 from imgprep.html.text import shown
 from imgprep.images import facts_frame
@@ -96,6 +97,21 @@ def test_duplicates_stand_side_by_side(root):
     assert [card.name for card in sheet.sections[0].cards] == ["a.jpg", "b.jpg"]
 
 
+def test_duplicates_are_a_bounded_part_of_another_page_those_across_products_first(root):
+    for number in range(30):
+        (root / f"copy{number}.jpg").write_bytes(b"")
+    facts = facts_frame(
+        [{"PicName": f"copy{number}.jpg", "digest": f"{number // 2}"} for number in range(30)]
+        + [{"PicName": name, "digest": "x"} for name in ("a.jpg", "b.jpg")]
+    )
+    catalogue = pd.DataFrame({"PicName": ["a.jpg", "b.jpg"], "ProductId": ["1", "2"]})
+    sections, groups = duplicate_sections(ip.find_duplicates(facts, catalogue), [root / "autumn", root], most=3)
+    assert groups == 16, "all are counted"
+    assert [section.title for section in sections] == ["group 1: the same file, 2 products"], "others have no picture"
+    assert [card.title for card in sections[0].cards] == ["1", "2"]
+    assert duplicate_sections(ip.find_duplicates(facts), []) == ([], 0)
+
+
 def test_a_finding_about_a_region_draws_it(root):
     plain = ip.gallery(some(PicName="a.jpg"), root).sections[0].cards[0].thumb
     drawn = ip.gallery(some(PicName="a.jpg", field="Region", value="10,100,10,100"), root).sections[0].cards[0].thumb
@@ -113,11 +129,13 @@ def tags(page):
 
 def test_text_from_a_catalogue_cannot_act(root, tmp_path):
     found = some(PicName=EVIL, ProductId=EVIL, message=EVIL, fix=EVIL)
+    twice = facts_frame([{"PicName": name, "digest": "0"} for name in (EVIL, "gone.jpg")])
     pages = [
         ip.contact_sheet([EVIL], root)._repr_html_(),
         ip.gallery(found, root).write(tmp_path / "g.html").read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, title=EVIL).read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, by="(.*)").read_text(encoding="utf-8"),
+        ip.gallery(ip.find_duplicates(twice, pd.DataFrame({"PicName": [EVIL], "ProductId": EVIL})), root)._repr_html_(),
     ]
     for page in pages:
         assert "script" not in tags(page) and "img" not in tags(page)
@@ -140,6 +158,7 @@ def test_feedback_tells_pictures_only_grouped_by_folder(root):
     page = ip.write_feedback(found, root / "f.html", root=root).read_text(encoding="utf-8")
     assert re.findall(r"<h2><bdi>(.*?)</bdi>", page) == ["(no folder)", "autumn"]
     assert page.count("<figure") == 2, "the same fault of one picture is told once"
+    assert "<bdi>c.jpg</bdi>" in page, "the heading says the folder"
     assert FOR_PHOTOGRAPHERS["image-rotated"][1] in page and "category" not in page
 
 
@@ -150,6 +169,14 @@ def test_feedback_groups_by_a_pattern_and_lists_what_it_does_not_show(root):
     page = ip.write_feedback(found, root / "f.html", root=root, by=r"^([a-z]+)_").read_text(encoding="utf-8")
     assert re.findall(r"<h2><bdi>(.*?)</bdi> <small>(.*?)</small>", page) == [("kim", "300 pictures")]
     assert page.count("<figure") == 24 and "kim_024.jpg" in page and "and 76 more" in page
+
+
+def test_feedback_counts_products_without_any_picture_too(root):
+    found = findings_frame(
+        [{"rule": "pic-name-missing", "severity": "error", "ProductId": f"P{n}", "message": "m"} for n in range(40)]
+    )
+    page = ip.write_feedback(found, root / "f.html", root=root).read_text(encoding="utf-8")
+    assert "products without a picture" in page and "P23" in page
 
 
 def test_feedback_without_faults_says_so(root):

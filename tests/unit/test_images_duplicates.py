@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from images_made import encoded, photo
 from PIL import Image
 
@@ -71,3 +72,19 @@ def test_every_near_pair_is_found():
     for radius in (0, 3, 5):
         expected = np.argwhere(np.triu(distance <= radius, 1))
         assert near_pairs(both, radius).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("radius", range(8))
+def test_no_pair_of_hashes_within_the_radius_is_missed_and_none_beyond_is_taken(radius):
+    numbers = np.random.default_rng(radius)
+    near = [
+        int(base) ^ sum(1 << int(bit) for bit in numbers.choice(64, numbers.integers(0, 6), replace=False))
+        for base in numbers.integers(0, 2**63, 20, dtype=np.uint64)
+        for _ in range(12)
+    ]
+    hashes = np.unique(np.array(near, dtype=np.uint64))
+    numbers.shuffle(hashes)
+    within = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= radius
+    expected = np.argwhere(np.triu(within, 1))
+    assert radius < 2 or len(expected)
+    assert near_pairs(hashes, radius).tolist() == expected.tolist()

@@ -114,6 +114,20 @@ def test_the_whole_path_by_command(imgprep, shop, tmp_path):
     assert (batch / META).read_text(encoding="utf-8") == ""
 
 
+def test_the_page_of_a_run_shows_pictures_that_are_there_twice(imgprep, shop, tmp_path):
+    catalogue, photos, columns = shop
+    (photos / "p2.jpg").write_bytes((photos / "p1.jpg").read_bytes())
+    batch, page = tmp_path / "batch", tmp_path / "report.html"
+    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--out", batch, code=1)
+    imgprep("upload", batch, "--path", "/twice")
+    imgprep("submit", batch, "--path", "/twice", "--runs", tmp_path / "runs")
+    (run,) = (file.parent for file in (tmp_path / "runs").glob("*/run.json"))
+    imgprep("report", run, "--html", page, "--images", photos)
+    text = page.read_text(encoding="utf-8")
+    assert "there more than once" in text and "the same file, 2 products" in text
+    assert text.partition("there more than once")[2].count("data:image/jpeg") == 2
+
+
 def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop, tmp_path, monkeypatch):
     catalogue, photos, columns = shop
     batch = tmp_path / "batch"

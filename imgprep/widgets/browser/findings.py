@@ -15,7 +15,7 @@ import pandas as pd
 from imgprep.checks import summary
 from imgprep.errors import ConfigError
 from imgprep.findings import Severity
-from imgprep.html.sheet import Drawn, Regions
+from imgprep.html.drawn import Drawn, Regions
 from imgprep.html.text import shown
 from imgprep.images.listing import open_source
 from imgprep.images.thumbs import Thumb, thumb_of
