@@ -23,8 +23,11 @@ def part_page(home: str, names: list[str]) -> str:
     about = str(importlib.import_module(f"imgprep.{home}").__doc__).strip()
     blocks = []
     for name in names:
-        kind = "autoclass" if isinstance(getattr(imgprep, name), type) else "autofunction"
+        found = getattr(imgprep, name)
+        kind = "autoclass" if isinstance(found, type) else "autofunction"
         members = "   :members:\n" if kind == "autoclass" else ""
+        if kind == "autoclass" and all(base.__module__.startswith("imgprep") for base in found.__mro__[:-1]):
+            members += "   :inherited-members:\n"  # what our own bases give belongs to the class
         blocks.append(f".. {kind}:: imgprep.{name}\n{members}")
     return "\n".join([title(home), about, "", *blocks])
 

@@ -25,7 +25,7 @@ def widget(tmp_path):
     store = RegionStore(tmp_path / "regions.db", who="Ann")
     made = RegionAnnotator(["0.png", "1.png", "2.png", "gone.png"], tmp_path, store, suggest=False)
     made.heard = []
-    made.send = lambda content, buffers=None: made.heard.append((content, buffers))
+    made._channel.send = lambda content, buffers=None: made.heard.append((content, buffers))
     yield made
     made.close()
     store.close()
@@ -222,7 +222,7 @@ def test_what_became_of_a_suggestion_is_kept_with_the_method_that_made_it(tmp_pa
     with RegionStore(tmp_path / "regions.db") as store:
         widget = RegionAnnotator(["0.png"], tmp_path, store, suggest=suggest)
         widget.heard = []
-        widget.send = lambda content, buffers=None: widget.heard.append((content, buffers))
+        widget._channel.send = lambda content, buffers=None: widget.heard.append((content, buffers))
         item = deliver(widget, type="want", ids=[0])[-1]["items"][0]
         message = proposal(widget, region=item["suggestion"], rev=0)
         assert deliver(widget, **message)[0]["type"] == "saved"

@@ -2,12 +2,12 @@
 
 Every message from the browser is answered. A save carries the item's number, the session, the revision it was made on
 and the size of the image it was drawn on; it is stored if all of them hold, and refused with a reason if one does not.
-`queue` holds the items, `shelf` what is known of their files, `saving` judges and stores; here messages come and go.
+`queue` holds the items, `shelf` what is known of their files; `saving` judges and stores, `answers` gives displays what
+they ask for, `channel` carries it. Here messages come in and are handed to their threads.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable
@@ -21,20 +21,18 @@ import pandas as pd
 import traitlets
 
 from imgprep.errors import ImgprepError, RegionError
-from imgprep.regions import Region
 from imgprep.store import RegionStore
 from imgprep.suggest import suggest_with_method
-from imgprep.widgets.annotator import pictures
+from imgprep.widgets.annotator.answers import Answers
+from imgprep.widgets.annotator.channel import Channel
 from imgprep.widgets.annotator.join import join_modules
-from imgprep.widgets.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark, text_of
+from imgprep.widgets.annotator.queue import Queue, arranged, build_items, mark
 from imgprep.widgets.annotator.saving import Saving
-from imgprep.widgets.annotator.shelf import UNREADABLE, Shelf, Suggest, describe, why_not_shown
+from imgprep.widgets.annotator.shelf import Shelf, Suggest
 
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-PAGE = 40
-"""Items on a page of the grid."""
 
 SAVES = ("save", "decide")
 """Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``."""
@@ -109,13 +107,11 @@ class RegionAnnotator(anywidget.AnyWidget):
         folder = Path(root)
         if not folder.is_dir():
             raise RegionError(f"{folder}: is no folder; root is the folder that PicName counts from")
-        self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
+        catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
         items = build_items(catalogue_or_names, per_product=per_product)
         arranged(items[:1], show=show, order=order)  # a wrong name is said here, not in the browser
         mark(items, outcome, findings)
         self.store = store if isinstance(store, RegionStore) else RegionStore(store)
-        self._height = height
-        self._opening: dict[str, Any] = {"show": show, "order": order}
         # A new session for every widget: a message of a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._queue = Queue(items)
@@ -125,7 +121,12 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="imgprep-picture")
         self._thinker = ThreadPoolExecutor(1, thread_name_prefix="imgprep-suggest")
-        self._read_states()
+        self._channel = Channel(self._session, self._queue, self._shelf, self.store, self.send)
+        opening = {"show": show, "order": order, "height": height}
+        self._answers = Answers(
+            self._channel, catalogue, opening, lambda handler, content: self._hand(self._thinker, handler, content)
+        )
+        self._answers.read_states()
         esm, css = front_end()
         super().__init__(_esm=esm, _css=css)
         _keep_threads(self.comm)
@@ -169,13 +170,14 @@ class RegionAnnotator(anywidget.AnyWidget):
         if not isinstance(content, dict) or not isinstance(content.get("type"), str):
             logger.warning("RegionAnnotator: a message without a type was ignored")
             return
+        answers = self._answers
         handlers: dict[str, tuple[Callable[[dict[str, Any]], None], ThreadPoolExecutor | None]] = {
-            "hello": (self._hello, None),
-            "arrange": (self._arrange, None),
-            "window": (self._window, None),
-            "want": (self._want, self._painter),
-            "detail": (self._detail, self._painter),
-            "thumbs": (self._thumbs, self._thinker),
+            "hello": (answers.hello, None),
+            "arrange": (answers.arrange, None),
+            "window": (answers.window, None),
+            "want": (answers.want, self._painter),
+            "detail": (answers.detail, self._painter),
+            "thumbs": (answers.thumbs, self._thinker),
             "save": (self._save, self._saver),
             "decide": (self._save, self._saver),
         }
@@ -211,161 +213,20 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     def _refuse(self, content: dict[str, Any], why: str) -> None:
         if content["type"] not in SAVES:
-            self._tell(type="trouble", view=content.get("view"), why=why)
+            self._channel.tell(type="trouble", view=content.get("view"), why=why)
             return
         try:
-            about = self._number(content)
+            about = self._channel.number(content)
         except ImgprepError:
             about = None
-        self._tell(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
-
-    def _tell(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
-        """Send a message, with the item that it is about as it is at this moment."""
-        # Threads take turns: what one says of an item must not be older than what another has said already.
-        with self._queue.lock:
-            if about is not None:
-                content["item"] = self._item(about)
-            self.send({"session": self._session, **content}, buffers=buffers)
-
-    # Where a display is
-
-    def _hello(self, content: dict[str, Any]) -> None:
-        view = _view(content)
-        if not self._queue.meets(view):  # a greeting that was repeated, while the first waited behind a busy cell
-            return
-        self._read_states()
-        self._tell(
-            type="welcome",
-            view=view,
-            store=hashlib.sha256(str(self.store.path.resolve()).encode()).hexdigest()[:16],
-            total=len(self._queue.items),
-            height=self._height,
-            filters=list(FILTERS),
-            orders=list(ORDERS),
-            page=PAGE,
-            **self._opening,
-        )
-        self._arrange({"view": view, **self._opening, "id": content.get("id")})
-
-    def _arrange(self, content: dict[str, Any]) -> None:
-        view, queue = _view(content), self._queue
-        show, order = str(content.get("show", "all")), str(content.get("order", "given"))
-        if show == "conflict":
-            queue.read_conflicts(self.store)
-        numbers = queue.arrange(view, show=show, order=order)
-        if content.get("find"):
-            target = find(queue.items, str(content["find"]))
-            if target is None:
-                raise RegionError(f"no product or image is called {str(content['find'])[:60]!r}")
-            if target not in numbers:  # named beats filtered
-                show = "all"
-                numbers = queue.arrange(view, show=show, order=order)
-            at = numbers.index(target)
-        elif content.get("id") in numbers:
-            at = numbers.index(content["id"])
-        else:
-            at = 0 if content.get("page") is not None else queue.first_open(numbers)
-        self._tell(type="arranged", view=view, show=show, order=order, at=at, count=len(numbers), counts=queue.counts())
-        self._window({"view": view, "at": at})
-
-    def _window(self, content: dict[str, Any]) -> None:
-        view, at = _view(content), content.get("at")
-        first, chosen = self._queue.part(view, at if isinstance(at, int) else 0, int(content.get("around") or 30))
-        with self._queue.lock:
-            self._tell(type="window", view=view, first=first, items=[self._item(number) for number in chosen])
-
-    # What it looks at
-
-    def _want(self, content: dict[str, Any]) -> None:
-        for number in self._asked(content, 12):
-            item = self._queue.items[number]
-            told: dict[str, Any] = {"type": "picture", "view": content.get("view"), "id": number}
-            try:
-                picture = self._shelf.picture(number)
-            except UNREADABLE as error:
-                self._tell(**told, problem=why_not_shown(error, item), about=number)
-                continue
-            self._tell(
-                **told,
-                mime=picture.mime,
-                pw=picture.shown[0],
-                ph=picture.shown[1],
-                w=picture.size[0],
-                h=picture.size[1],
-                digest=picture.digest,
-                about=number,
-                text=text_of(self._catalogue, item),
-                buffers=[picture.data],
-            )
-            self._hand(self._thinker, self._offer, {**content, "id": number})
-
-    def _offer(self, content: dict[str, Any]) -> None:
-        """Compute a suggestion after the picture is on its way."""
-        if self._shelf.suggest(content["id"]):
-            with self._queue.lock:
-                self._tell(type="items", items=[self._item(content["id"])])
-
-    def _detail(self, content: dict[str, Any]) -> None:
-        number = self._number(content)
-        edges = {name: content[name] for name in ("x1", "y1", "x2", "y2")}
-        data, size = pictures.load_detail(self._shelf.path(number), Region(**edges))
-        self._tell(
-            type="detail", view=content.get("view"), id=number, **edges, mime="image/jpeg", pw=size[0], ph=size[1],
-            buffers=[data],
-        )  # fmt: skip
-
-    def _thumbs(self, content: dict[str, Any]) -> None:
-        page = bool(content.get("suggest"))  # of the grid: what is accepted there needs suggestion and digest
-        for number in self._asked(content, PAGE):
-            told: dict[str, Any] = {"type": "thumb", "view": content.get("view"), "id": number}
-            try:
-                if page:
-                    self._shelf.picture(number)
-                    self._shelf.suggest(number)
-                data, size = pictures.load_thumbnail(self._shelf.path(number), side=240 if page else 120)
-            except UNREADABLE as error:
-                why = why_not_shown(error, self._queue.items[number])
-                self._tell(**told, problem=why, about=number)
-                continue
-            self._tell(
-                **told, mime="image/jpeg", pw=size[0], ph=size[1], about=number, buffers=[data]
-            )  # fmt: skip
+        self._channel.tell(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
 
     # What it decides
 
     def _save(self, content: dict[str, Any]) -> None:
-        number = self._number(content)
+        number = self._channel.number(content)
         answer = self._saving.save(content, number)
-        self._tell(**answer, about=number, counts=self._queue.counts())
-
-    # Small things
-
-    def _number(self, content: dict[str, Any]) -> int:
-        """Return the item a message is about; by name where it comes from before a kernel restart."""
-        if content.get("session") == self._session:
-            number = content.get("id")
-        else:
-            number = self._queue.numbers.get((content.get("pic_name") or "", content.get("product_id")))
-        items = self._queue.items
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(items):
-            raise RegionError("the message is about an image that is not in this queue")
-        if content.get("pic_name") not in (None, items[number].pic_name):
-            raise RegionError(f"the message names {content.get('pic_name')!r}, but the item is another image")
-        return number
-
-    def _asked(self, content: dict[str, Any], most: int) -> list[int]:
-        ids = list(content.get("ids", []))[:most]
-        return [number for number in ids if isinstance(number, int) and 0 <= number < len(self._queue.items)]
-
-    def _item(self, number: int) -> dict[str, Any]:
-        return describe(number, self._queue, self._shelf, self.store)
-
-    def _read_states(self) -> None:
-        def digest(number: int) -> str | None:
-            seen = self._shelf.seen(number)
-            return seen.digest if seen else None
-
-        self._queue.read_states(self.store, digest)
+        self._channel.tell(**answer, about=number, counts=self._queue.counts())
 
 
 def _keep_threads(comm: Any) -> None:
@@ -376,7 +237,3 @@ def _keep_threads(comm: Any) -> None:
     """
     if getattr(comm, "_reply_subshell_for", None):
         comm._reply_subshell_for = None
-
-
-def _view(content: dict[str, Any]) -> str:
-    return str(content.get("view"))[:64]
