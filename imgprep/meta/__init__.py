@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -23,7 +22,7 @@ from imgprep.meta.columns import typed
 from imgprep.meta.content import content_findings
 from imgprep.meta.lines import ANNOTATION
 from imgprep.meta.reading import parse
-from imgprep.meta.rules import META_RULES, RULE, MetaRule, said
+from imgprep.meta.rules import META_RULES, MetaRule, said
 from imgprep.meta.text import blocks
 
 __all__ = ["ANNOTATION", "META_RULES", "MetaRule", "dumps_meta", "loads_meta", "read_meta", "write_meta"]
@@ -90,15 +89,7 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            with ThreadPoolExecutor(max_workers=1) as writer:
-                # The next block is made while the last one is written; never are there more than two.
-                pending: Future[int] | None = None
-                for block in blocks(lines):
-                    if pending is not None:
-                        pending.result()
-                    pending = writer.submit(file.write, block)
-                if pending is not None:
-                    pending.result()
+            file.writelines(blocks(lines))
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
@@ -169,11 +160,7 @@ def _legal(batch: pd.DataFrame) -> pl.DataFrame:
     lines, problems = typed(batch)
     bad = {(item.get("line"), item.get("field")) for item in problems}
     # A cell that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
-    problems += [
-        item
-        for item in content_findings(lines)
-        if RULE[item["rule"]].unwritable and (item["line"], item["field"]) not in bad
-    ]
+    problems += [item for item in content_findings(lines, unwritable=True) if (item["line"], item["field"]) not in bad]
     if problems:
         raise MetaError(said(problems, "these lines cannot be written"), findings_frame(problems))
     return lines

@@ -9,7 +9,7 @@ import polars as pl
 
 from imgprep.errors import RegionError
 from imgprep.fields import FIELDS, Operation
-from imgprep.meta.rules import record
+from imgprep.meta.rules import RULE, record
 from imgprep.regions import Region
 
 #: A text that no more than begins like two file names: an image's extension, a separator, another extension.
@@ -21,13 +21,15 @@ _REGION = r"^[0-9]{1,10},[0-9]{1,10},[0-9]{1,10},[0-9]{1,10}$"
 _Say = Callable[[dict[str, Any]], str]
 
 
-def content_findings(frame: pl.DataFrame) -> list[dict[str, Any]]:
+def content_findings(frame: pl.DataFrame, *, unwritable: bool = False) -> list[dict[str, Any]]:
     """Test the values of `frame`.
 
     Parameters
     ----------
     frame : polars.DataFrame
         ``line`` and the fields of increment.meta in their types; ``row`` where the lines came from a catalogue.
+    unwritable : bool
+        Only what cannot be written (see `MetaRule`).
 
     Returns
     -------
@@ -36,7 +38,7 @@ def content_findings(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """
     if not frame.height:
         return []
-    tests = _tests()
+    tests = [test for test in _tests() if RULE[test[0]].unwritable or not unwritable]
     masks = frame.lazy().select(**{str(i): test for i, (_, _, test, _) in enumerate(tests)}).collect()
     hits = masks.select(pl.all().any()).row(0)
     found: list[dict[str, Any]] = []
@@ -44,8 +46,9 @@ def content_findings(frame: pl.DataFrame) -> list[dict[str, Any]]:
         if hits[i]:
             for values in frame.filter(masks[str(i)]).iter_rows(named=True):
                 found.append(_record(rule_id, field, say(values), values))
-    found += _several_names(frame)
-    found += _regions(frame)
+    if not unwritable:
+        found += _several_names(frame)
+        found += _regions(frame)
     found.sort(key=lambda item: item["line"])
     return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,8 @@ from imgprep.fields import FIELDS
 
 #: Lines made at a time: few enough that their memory is used again for the next ones, still warm.
 BLOCK_LINES = 25_000
+#: Blocks made at the same time, while the one before them is written.
+MAKERS = 2
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
 # since readers that split text "by lines" take some of them for line ends.
@@ -40,8 +44,14 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
     lines : polars.DataFrame
         The fields in their types, legal; absent = null, and then left out of the line.
     """
-    for start in range(0, lines.height, BLOCK_LINES):
-        yield _text(lines.slice(start, BLOCK_LINES))
+    with ThreadPoolExecutor(MAKERS) as makers:
+        made: deque[Future[memoryview]] = deque()
+        for start in range(0, lines.height, BLOCK_LINES):
+            made.append(makers.submit(_text, lines.slice(start, BLOCK_LINES)))
+            if len(made) > MAKERS:
+                yield made.popleft().result()
+        for block in made:
+            yield block.result()
 
 
 def _text(lines: pl.DataFrame) -> memoryview:
