@@ -144,7 +144,7 @@ def upload(
                 settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
             ):
                 done[sent.key] = sent
-                book.write(sent)
+                book.write(sent, sizes[sent.key])
                 bar.update(sizes[sent.key])
             if decision.send and listed:
                 _look_again(bucket, settings.prefix, items, done)

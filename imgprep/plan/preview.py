@@ -136,7 +136,8 @@ def estimate(
     held : int, optional
         Images it holds now.
     durations : pandas.DataFrame, optional
-        How long earlier runs took, from `tally_durations`: the time is then also told by their lines per second.
+        How long earlier runs took, from `tally_durations`: times are then also told by what they sent and imported a
+        second.
     uploads_per_second, adds_per_second, deletes_per_second : float, optional
         Rates that you know; by default the vendor's for adding and deleting, none for uploading.
 
@@ -187,10 +188,18 @@ def estimate(
         ("import", len(adds) / add_rate + deletes / delete_rate, "seconds", own if adds_per_second else theirs),
     ]
     if durations is not None:
-        timed = durations[durations["seconds"] > 0]
-        rate = timed["lines"].sum() / timed["seconds"].sum() if len(timed) else None
-        rows.append(("import", len(batch) / rate if rate else None, "seconds", f"{len(timed)} earlier runs"))
+        unit, much = ("images", len(files)) if size is None else ("bytes", size)
+        rows.append(("upload", *_as_before(much, durations, unit, "upload_seconds")))
+        rows.append(("import", *_as_before(len(batch), durations, "lines", "seconds")))
     if capacity is not None and held is not None:
         rows.append(("room left", capacity - held - new, "images", counted))
     table = pd.DataFrame(rows, columns=["what", "value", "unit", "basis"])
     return table.astype({"what": "str", "value": "Float64", "unit": "str", "basis": "str"})
+
+
+def _as_before(much: float, durations: pd.DataFrame, unit: str, seconds: str) -> tuple[float | None, str, str]:
+    """The seconds that `much` takes at the pace of earlier runs; value, unit and basis."""
+    timed = durations[durations[seconds] > 0]
+    rate = timed[unit].sum() / timed[seconds].sum() if len(timed) else 0
+    value = much / rate if rate else None
+    return value, "seconds", f"{len(timed)} earlier {'run' if len(timed) == 1 else 'runs'}"

@@ -20,6 +20,7 @@ import pyarrow as pa
 from imgprep.clock import Clock
 from imgprep.errors import ConfigError
 from imgprep.frames import detached
+from imgprep.oss.journal import read_pace
 from imgprep.settings import Settings
 
 VERSION = 1
@@ -172,6 +173,7 @@ def make_run(
     name = new_id(settings.instance, clock)
     making = runs / f".{name}.making"
     making.mkdir()
+    uploaded = read_pace(batch_folder)
     try:
         for table in TABLES:
             if (batch_folder / f"{table}.parquet").exists():
@@ -195,6 +197,7 @@ def make_run(
                 "batch": digest,
                 "request": "none",
                 "note": None,
+                **({"upload": uploaded} if uploaded else {}),
                 **more,
             },
         )

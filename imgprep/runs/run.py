@@ -134,6 +134,11 @@ class Run:
         return dict(self._about["counts"])
 
     @property
+    def upload(self) -> Mapping[str, float]:
+        """``images``, ``bytes`` and ``seconds`` of the upload; empty where nothing was noted."""
+        return dict(self._about.get("upload") or {})
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """All of run.json."""
         return dict(self._about)

@@ -54,6 +54,11 @@ class Timed(Protocol):
         ...
 
     @property
+    def upload(self) -> Mapping[str, float]:
+        """Images, bytes and seconds of the upload; may be empty."""
+        ...
+
+    @property
     def outcome(self) -> pd.DataFrame:
         """The outcome frame."""
         ...
@@ -100,12 +105,13 @@ def tally_outcomes(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
 
 
 def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
-    """Tell how long the tasks of runs took.
+    """Tell how long the tasks of runs took, and their uploads.
 
     Returns
     -------
     pandas.DataFrame
-        ``run, lines, seconds`` (from the task's making to its end; missing where it has none), oldest first.
+        ``run, lines, seconds`` (from the task's making to its end; missing where it has none), ``images, bytes,
+        upload_seconds`` (what was sent before, and how long that took; missing where it was not noted), oldest first.
 
     Examples
     --------
@@ -119,5 +125,17 @@ def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
         ended = times.get("ended")
         lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(begun) if begun and ended else None
         seconds = lasted.total_seconds() if lasted is not None else float("nan")
-        rows.append({"run": run.id, "lines": len(outcome_of(run, "outcome")), "seconds": seconds})
-    return pd.DataFrame(rows, columns=["run", "lines", "seconds"]).sort_values("run", ignore_index=True)
+        sent = run.upload
+        rows.append(
+            {
+                "run": run.id,
+                "lines": len(outcome_of(run, "outcome")),
+                "seconds": seconds,
+                "images": sent.get("images"),
+                "bytes": sent.get("bytes"),
+                "upload_seconds": sent.get("seconds"),
+            }
+        )
+    table = pd.DataFrame(rows, columns=["run", "lines", "seconds", "images", "bytes", "upload_seconds"])
+    table = table.astype({"images": "Int64", "bytes": "Int64", "upload_seconds": "float64"})
+    return table.sort_values("run", ignore_index=True)

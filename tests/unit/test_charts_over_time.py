@@ -54,6 +54,7 @@ def a_run(number, failed=1, lines=4):
         id=f"{begun:%Y%m%dT%H%M%SZ}-demo-{number:04x}",
         outcome=outcome,
         times=times,
+        upload={},
         batch=outcome[["line", "PicName"]].assign(row=outcome["line"]),
         catalogue=outcome[["line"]].set_axis(["row"], axis=1).assign(brand="山茶"),
         facts=pd.DataFrame({"PicName": [], "width": [], "height": []}),

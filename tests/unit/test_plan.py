@@ -318,13 +318,21 @@ def test_what_is_gone_can_be_written_beside_what_comes():
 
 
 def test_time_is_told_by_earlier_runs_beside_the_vendors_quota():
-    plan = plan_batch(shop({}, {"ProductId": "2"}))
+    plan = plan_batch(shop({}, {"ProductId": "2", "PicName": "b.jpg"}))
     durations = pd.DataFrame({"run": ["a", "b", "c"], "lines": [10, 30, 5], "seconds": [5.0, 15.0, None]})
-    table = estimate(plan, durations=durations)
-    times = table[(table["what"] == "import") & (table["unit"] == "seconds")]
-    assert times[["value", "basis"]].values.tolist() == [[0.4, "vendor's quota"], [1.0, "2 earlier runs"]]
-    none = estimate(plan, durations=durations.head(0))
-    assert pd.isna(none["value"].iloc[-1]) and none["basis"].iloc[-1] == "0 earlier runs"
+    durations = durations.assign(images=[4, None, 6], bytes=[100, None, 900], upload_seconds=[1.0, None, 4.0])
+
+    def times(facts, what, durations):
+        table = estimate(plan, facts, durations=durations)
+        table = table[(table["what"] == what) & (table["unit"] == "seconds")]
+        return table[["value", "basis"]].values.tolist()
+
+    assert times(None, "import", durations) == [[0.4, "vendor's quota"], [1.0, "2 earlier runs"]]
+    assert times(None, "upload", durations)[1] == [1.0, "2 earlier runs"]
+    heavy = looks("a.jpg", "b.jpg").assign(bytes=500)
+    assert times(heavy, "upload", durations)[1] == [5.0, "2 earlier runs"]
+    (none,) = times(heavy, "upload", durations.head(0))[1:]
+    assert pd.isna(none[0]) and none[1] == "0 earlier runs"
 
 
 def test_the_order_of_lines_does_not_hang_on_the_order_of_what_is_known():

@@ -21,6 +21,7 @@ from imgprep.runs.following import finish
 from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED
 from imgprep.sandbox import Sandbox
 from imgprep.service import AnswerLost, ImageSearch
+from imgprep.tallies import tally_durations
 from tests.wire.shipping import FakeClock, make_batch
 
 
@@ -57,6 +58,24 @@ def test_success_with_failed_lines_is_partial_and_every_line_is_settled(shop):
     assert sum(run.counts[name] for name in ("imported", "deleted", "failed", "unknown")) == run.counts["lines"]
     assert (run.folder / "report.raw").stat().st_size and (run.folder / "increment.meta").exists()
     assert repr(run) == "Run(demo, partial: 4 lines, 4 add, 3 imported, 1 failed)"
+
+
+def test_a_run_keeps_what_its_upload_sent_and_how_long_that_took(shop):
+    here = shop()
+    images = [file for file in (here.batch / "images").rglob("*") if file.is_file()]
+    upload(here.batch, None, here.settings, progress=False, runs=here.runs)  # sends nothing, and so counts for nothing
+    run = here.ship()
+    assert run.upload["images"] == len(images) and run.upload["seconds"] > 0
+    assert run.upload["bytes"] == sum(file.stat().st_size for file in images)
+    told = tally_durations(load_runs(here.runs))
+    assert told[["images", "bytes", "upload_seconds"]].iloc[0].tolist() == list(run.upload.values())
+
+
+def test_a_journal_that_cannot_be_read_keeps_nobody_from_submitting(shop):
+    here = shop()
+    (here.batch / "upload.jsonl").write_text('{"images": 3, "lasted"')
+    run = here.ship()
+    assert run.upload == {} and tally_durations([run])["images"].isna().all()
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "text", "text-zh"])

@@ -107,6 +107,9 @@ def prepare(options: Namespace) -> int:
 def build(options: Namespace) -> int:
     """Make a batch folder: increment.meta, its tables, and images."""
     from imgprep.build import build_batch
+    from imgprep.plan import estimate
+    from imgprep.runs import load_runs
+    from imgprep.tallies import tally_durations
 
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known: takes every name that follows it; write CATALOGUE before it")
@@ -134,6 +137,9 @@ def build(options: Namespace) -> int:
     if options.format == "table" and len(built.plan.excluded):
         print("\nLeft out:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if options.format == "table" and len(built.plan.batch):
+        print("\nWhat it takes:")
+        show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
