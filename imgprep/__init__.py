@@ -93,7 +93,7 @@ _HOME: dict[str, str] = {
     "load_causes": "reports",
     "build_batch": "build",
     "build_retry": "build",
-    "Built": "build",
+    "Built": "batch_folder",
     "open_project": "project",
     "init_project": "project",
     "trace": "product_story",

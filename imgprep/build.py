@@ -6,73 +6,25 @@ folder that comes out holds ``increment.meta``, the tables behind it, and ``imag
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from imgprep.batch_folder import IMAGES, META_NAME, Built, fresh_folder, require_batch_folder, write_folder
 from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
-from imgprep.errors import ConfigError
 from imgprep.frames import attach, detached
 from imgprep.images import inspect_images, match_names, prepare_images
 from imgprep.images.listing import open_source
 from imgprep.meta import write_meta
-from imgprep.plan import BlastRadius, Plan, blast_radius, plan_batch
+from imgprep.plan import blast_radius, plan_batch
 from imgprep.reports import CauseTable
 from imgprep.retry import Retry, retry_batch
 from imgprep.runs import Run
-
-META_NAME = "increment.meta"
-IMAGES = "images"
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Built:
-    """A batch folder and what led to it.
-
-    Attributes
-    ----------
-    folder : Path
-        The batch folder.
-    plan : Plan
-        What is sent, what is not, and why.
-    findings : pandas.DataFrame
-        From `check`, on the rows and on the images as they would be sent.
-    facts, source_facts : pandas.DataFrame
-        Facts of the images that are sent, and of the photographs they were made from.
-    prepared : pandas.DataFrame
-        The prepare log.
-    loss : BlastRadius
-        What the batch takes out of the gallery.
-
-    Examples
-    --------
-    >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
-    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
-    >>> built.prepared["action"].unique().tolist()
-    ['kept']
-    """
-
-    folder: Path
-    plan: Plan
-    findings: pd.DataFrame
-    facts: pd.DataFrame
-    source_facts: pd.DataFrame
-    prepared: pd.DataFrame
-    loss: BlastRadius
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))
-        return f"Built({self.folder.name}: {counts})"
 
 
 def build_batch(
@@ -122,7 +74,7 @@ def build_batch(
     ignore : iterable of str
         Fields in which a difference is no reason to send a row again.
     severity, limits : mapping, optional
-        The shop's own, see `check`.
+        The shop's own, see `check`; copies are made within the same limits.
     sources : iterable of path
         Files whose hashes are noted, such as the export.
     cache : path, optional
@@ -165,6 +117,7 @@ def build_batch(
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     outbox = Path(out) / IMAGES
     judge = partial(check, catalogue, service=service, severity=severity, limits=limits)
+    make = partial(prepare_images, source_facts, images, outbox, service=service, limits=limits)
     plan_it = partial(
         plan_batch,
         catalogue,
@@ -176,14 +129,11 @@ def build_batch(
     )
     if delete_missing or "OperationType" in catalogue.columns:
         # What goes hangs on the names of the copies, not on the copies: the stop comes before anything is touched.
-        ahead = prepare_images(source_facts, images, outbox, dry_run=True, service=service) if prepare else None
+        ahead = make(dry_run=True) if prepare else None
         foreseen = plan_it(prepared=ahead, findings=judge(prepared=ahead))
         blast_radius(foreseen, known).require(instance or "gallery", confirm)
     folder = fresh_folder(Path(out))
-    if prepare:
-        prepared = prepare_images(source_facts, images, outbox, service=service, progress=progress)
-    else:
-        prepared = _as_is(source_facts, Path(images), outbox)
+    prepared = make(progress=progress) if prepare else _as_is(source_facts, Path(images), outbox)
     if prepare and keep_refused:
         prepared = _with_refused(prepared, source_facts, Path(images), outbox)
     ready = prepared["action"].isin(["kept", "converted"])
@@ -247,43 +197,6 @@ def build_retry(
     return built, retry
 
 
-def require_batch_folder(folder: Path) -> None:
-    """Raise where a batch folder cannot be made at `folder`, as something else is there. Nothing is touched.
-
-    Raises
-    ------
-    ConfigError
-        It is a file, or holds something that is no batch folder.
-    """
-    if not folder.exists():
-        return
-    known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
-    found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
-    strangers = sorted(set(found) - known)
-    if strangers:
-        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
-
-
-def fresh_folder(folder: Path) -> Path:
-    """Return an empty batch folder: an earlier one is cleared, anything else is left alone.
-
-    Raises
-    ------
-    ConfigError
-        It holds something that is no batch folder.
-    """
-    require_batch_folder(folder)
-    if folder.exists():
-        for item in folder.iterdir():
-            if item.name != IMAGES:  # copies that are right are kept; prepare_images looks
-                item.unlink()
-    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-_TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
-
-
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Put every photograph that is there into `out` as it is; the log says so."""
     there = facts["exists"].fillna(False).astype(bool)
@@ -307,36 +220,3 @@ def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out
     refused = prepared["action"].eq("refused")
     as_is = _as_is(facts[facts["PicName"].isin(prepared.loc[refused, "PicName"])], images, out)
     return pd.concat([prepared[~refused], as_is], ignore_index=True)[list(prepared.columns)]
-
-
-def write_folder(
-    built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
-) -> None:
-    """Write the tables, increment.meta and batch.json of a batch folder."""
-    tables = {
-        "batch": built.plan.batch,
-        "catalogue": catalogue,
-        "facts": built.facts,
-        "source_facts": built.source_facts,
-        "findings": built.findings,
-        "excluded": built.plan.excluded,
-        "prepare": built.prepared,
-    }
-    for name in _TABLES:
-        detached(tables[name]).to_parquet(built.folder / f"{name}.parquet", index=False)
-    write_meta(built.plan.batch, built.folder / META_NAME)
-    about = {
-        "version": VERSION,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "service": service,
-        "keep_refused": keep_refused,
-        "counts": {name: len(getattr(built.plan, name)) for name in ("batch", "unchanged", "excluded")},
-        "loss": {"images": built.loss.images, "products": built.loss.products, "held": built.loss.held},
-        "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
-    }
-    (built.folder / "batch.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

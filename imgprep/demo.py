@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgprep.build import IMAGES, build_batch
+from imgprep.batch_folder import IMAGES
+from imgprep.build import build_batch
 from imgprep.catalogue import load_catalogue
 from imgprep.checks import summary
 from imgprep.html import write_report

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.build import IMAGES, Built, build_batch
+from imgprep.batch_folder import IMAGES, Built
+from imgprep.build import build_batch
 from imgprep.catalogue import load_catalogue
 from imgprep.clock import SystemClock
 from imgprep.errors import ConfigError

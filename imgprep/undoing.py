@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgprep.build import IMAGES, Built, fresh_folder, write_folder
+from imgprep.batch_folder import IMAGES, Built, fresh_folder, write_folder
 from imgprep.errors import ConfigError
 from imgprep.fields import Operation
 from imgprep.findings import findings_frame

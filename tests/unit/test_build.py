@@ -79,3 +79,9 @@ def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
     with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is no batch folder"):
         build_batch(shop("1"), photos, out, progress=False)
     assert [file.name for file in out.iterdir()] == ["thesis.txt"]
+
+
+def test_copies_are_made_within_the_shops_own_limits(tmp_path, photos):
+    built = build_batch(shop("1", "2"), photos, tmp_path / "batch", limits={"side_max": 200}, progress=False)
+    assert built.prepared[["action", "width"]].drop_duplicates().values.tolist() == [["converted", 200]]
+    assert len(built.plan.batch) == 2

@@ -20,6 +20,7 @@ LAYERS = [
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
     ["store", "oss", "service", "runs"],
     [
+        "batch_folder",
         "build",
         "retry",
         "reconciliation",

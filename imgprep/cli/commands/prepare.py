@@ -99,7 +99,9 @@ def prepare(options: Namespace) -> int:
     if options.near_names:
         catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
-    log = prepare_images(facts, options.images, options.out, dry_run=options.dry_run, service=settings.service)
+    log = prepare_images(
+        facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
+    )
     show(log, options.format)
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
