@@ -96,6 +96,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("product-id-spaces", {"ProductId": " P{n}"}),
     Kind("product-id-control-character", {"ProductId": "P\t{n}"}),
     Kind("product-id-damaged", {"ProductId": "6.93E+{n}"}),
+    Kind("product-id-date", {"ProductId": "1-Mar"}),
     Kind("category-not-integer", {"CategoryId": "Dresses"}),
     Kind("category-not-integer", {"CategoryId": "1.0"}),
     Kind("category-unknown", {"CategoryId": "17"}),

@@ -13,7 +13,7 @@ from imgprep.catalogue.applying import BY_MATCH
 from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.catalogue.lists import split_column
 from imgprep.catalogue.presets import Shape, choose_preset
-from imgprep.catalogue.raw import TEXT, may_hold, note
+from imgprep.catalogue.raw import ELSEWHERE, NOT_READ, TEXT, UNREAD, may_hold, note
 from imgprep.catalogue.read import read_raw
 from imgprep.errors import CatalogueError
 from imgprep.fields import FIELD_NAMES, Operation
@@ -50,7 +50,8 @@ def load_catalogue(
     DataFrame
         ``row`` (Int64, record number, 1 = first data record), the fields of increment.meta that are known, as text;
         ``image_url`` where images are named by URL (PicName is then made of it); every source column under its own
-        name. A product without any image stays as one row without PicName.
+        name; ``not_read`` where some records could not be read right. A product without any image stays as one row
+        without PicName.
 
     Raises
     ------
@@ -105,6 +106,10 @@ def load_catalogue(
     frame = _assembled(rows, fields, table, notes)
     findings = [findings_frame(notes), _without_image(frame)]
     found = pd.concat([part for part in findings if len(part)] or findings[:1], ignore_index=True)
+    unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
+    if len(unread):
+        rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"]
+        frame[NOT_READ] = frame["row"].map(rules).fillna(ELSEWHERE).astype("str")
     frame.attrs["preset"] = {
         "name": chosen.name,
         "why": "; ".join(reasons),

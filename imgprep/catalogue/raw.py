@@ -22,6 +22,11 @@ UNREAD = frozenset(
     {"no-records", "quote-left-open", "record-not-read", "record-too-few-cells", "record-too-many-cells"}
 )
 
+#: Column of a catalogue with such records: the rule that says why a row cannot be read right, or `ELSEWHERE`. It stays
+#: where ``.attrs`` are lost: after a merge, in a Parquet file.
+NOT_READ = "not_read"
+ELSEWHERE = "other records"
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:

@@ -9,17 +9,19 @@ import pandas as pd
 import polars as pl
 
 from imgprep.catalogue import compare_exports, require_no_collapse
-from imgprep.catalogue.raw import UNREAD
+from imgprep.catalogue.raw import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.checks import check
 from imgprep.checks.limits import service_type
-from imgprep.checks.rows import DAMAGED_ID
+from imgprep.checks.rows import DAMAGED_ID, DATE_ID
 from imgprep.fields import Operation, Service
-from imgprep.findings import Severity
+from imgprep.findings import FINDING_COLUMNS, Severity
 from imgprep.frames import detached, drain_to_pandas, to_pandas, to_polars
 from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
 from imgprep.plan.wanted import wanted_rows
 
+#: What nobody means to be in an id, and what does not count where two spellings are compared.
+_STRAY_SIGNS, _UNSEEN = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
 _FIELDS = ["OperationType", *HELD_COLUMNS]
 
 
@@ -89,7 +91,8 @@ def plan_batch(
     - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
       ``Plan.deferred``.
     - While the export has records that could not be read right, or ids that a spreadsheet or a wrong encoding
-      damaged, nothing is deleted by absence: they may speak of any product. Those, too, are in ``Plan.deferred``.
+      damaged, nothing is deleted by absence: they may speak of any product. Nor is a product that the export has under
+      an id with a line break in it, or blanks around it. Those, too, are in ``Plan.deferred``.
     - A whole product is deleted in one line only when no row of the catalogue speaks of it any more.
 
     Examples
@@ -121,11 +124,10 @@ def plan_batch(
     waiting = _waiting(known_rows(None))
     if delete_missing and held is not None:
         going, waits = gone_rows(judged, held)
-        waiting = _waiting(waits)
-        if _hides_products(findings):
-            waiting = pl.concat([waiting, _waiting(going.drop("whole"), WAITS_FOR_EXPORT)])
-            going = going.clear()
-        gone.append(_deletes(going))
+        doubtful = pl.lit(value=True) if _hides_products(findings) else _spelt_otherwise(judged["ProductId"])
+        kept = going.filter(doubtful).drop("whole")
+        waiting = pl.concat([_waiting(waits), _waiting(kept, WAITS_FOR_EXPORT)])
+        gone.append(_deletes(going.filter(~doubtful)))
     verdicts = judged.select("_i", "verdict", "reason")
     batch = _numbered([_sent(judged), *gone])
     return Plan(
@@ -190,18 +192,30 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
 
 def _with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
+    parts = [findings]
     loaded = catalogue.attrs.get("findings")
-    if loaded is None or not loaded["severity"].eq(Severity.ERROR).any():
-        return findings
-    errors: pd.DataFrame = loaded[loaded["severity"].eq(Severity.ERROR)]
-    return pd.concat([errors, findings], ignore_index=True)
+    if loaded is not None and loaded["severity"].eq(Severity.ERROR).any():
+        parts.insert(0, loaded[loaded["severity"].eq(Severity.ERROR)])
+    elif NOT_READ in catalogue.columns:  # the frame was merged, or written and read again
+        rows = catalogue[["row", NOT_READ]].dropna(subset=NOT_READ).drop_duplicates()
+        known = rows[NOT_READ].ne(ELSEWHERE)
+        told = {"rule": rows[NOT_READ].where(known, "record-not-read"), "row": rows["row"].where(known)}
+        unread = pd.DataFrame(told).drop_duplicates().assign(severity=Severity.ERROR.value)
+        parts.insert(0, unread.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else findings
 
 
 def _hides_products(findings: pd.DataFrame) -> bool:
     """Whether the export has records of which nobody can say whose they are."""
     table = to_polars(findings, ["rule", "severity"])
     unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
-    return bool(table.select((unread | (pl.col("rule") == DAMAGED_ID)).any()).item())
+    return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
+
+
+def _spelt_otherwise(wanted: pl.Series) -> pl.Expr:
+    """Whether a row of an export means this product under an id with a line break in it, or blanks around it."""
+    odd = wanted.filter(wanted.str.contains(_STRAY_SIGNS)).unique().str.replace_all(_UNSEEN, "")
+    return pl.col("ProductId").str.replace_all(_UNSEEN, "").is_in(odd.implode())
 
 
 def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame:

@@ -46,7 +46,7 @@ class Plan:
     deferred : pandas.DataFrame
         What the gallery holds and the catalogue lacks, but what stays, with ``reason``: other images of its product
         are not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that
-        could not be read, which may speak of it.
+        could not be read, or another spelling of its id, which may speak of it.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
 

@@ -53,6 +53,13 @@ ROW_CASES = {
         [{"ProductId": v} for v in ("#NAME?", "1.23E+12", "'0012", "#N/A")],
         [{"ProductId": v} for v in ("1E12", "12.5", "#12", "0012")],
     ),
+    "product-id-date": (
+        [
+            {"ProductId": v}
+            for v in ("1-Mar", "Mar-01", "01. Mrz", "3/1/2024", "2024-03-01", "3月1日", "2024-03-01 00:00:00")
+        ],
+        [{"ProductId": v} for v in ("MAR1", "3-1", "1-MARE", "20240301", "2024-13", "12.5", "Mar-01-XL", "5/6")],
+    ),
     "category-not-integer": ([{"CategoryId": v} for v in ("x", "3.0", " 3", "")], [{"CategoryId": "+3"}]),
     "category-unknown": ([{"CategoryId": v} for v in ("10", "-1", "9" * 30)], [{"CategoryId": "88888888"}]),
     "category-missing": ([{"CategoryId": None}], [{}]),

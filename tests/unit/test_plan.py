@@ -10,6 +10,7 @@ from imgprep.checks import check
 from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS
 from imgprep.findings import findings_frame
+from imgprep.frames import detached
 from imgprep.meta import dumps_meta
 from imgprep.plan import BATCH_COLUMNS, blast_radius, estimate, plan_batch, plan_between, split_batch
 
@@ -109,10 +110,11 @@ def test_a_row_left_out_keeps_its_product_from_losing_anything():
         "title,sku,image\nShirt,1,a.jpg\nHat, blue,2,a.jpg\n",  # the second id is one column too far right
         'sku,title,image\n1,Shirt,a.jpg\n3,"Hat,c.jpg\n2,Bag,a.jpg\n',  # the last record is inside a cell
         "sku,title,image\n1,Shirt,a.jpg\n#NAME?,Bag,a.jpg\n",
+        "sku,title,image\n1,Shirt,a.jpg\n2-Mar,Bag,a.jpg\n",
         b"sku,title,image\n1,Shirt,a.jpg\n2\xff,Bag,a.jpg\n\xe6\xac\xa2,Hat,c.jpg\n",
         "sku,title,image\n",
     ],
-    ids=["shifted", "swallowed", "damaged by a spreadsheet", "damaged by an encoding", "empty"],
+    ids=["shifted", "swallowed", "damaged by a spreadsheet", "a date", "damaged by an encoding", "empty"],
 )
 def test_nothing_is_deleted_by_absence_while_a_record_may_speak_of_any_product(tmp_path, text):
     catalogue = load(tmp_path, text)
@@ -130,6 +132,37 @@ def test_a_record_that_loading_could_not_read_right_is_not_sent_whoever_checked_
         plan = plan_batch(catalogue, findings=findings)
         assert plan.batch["ProductId"].tolist() == ["1"]
         assert plan.excluded["reason"].tolist() == ["record-too-many-cells"]
+
+
+@pytest.mark.parametrize("how", ["merged", "stored"])
+def test_a_loss_of_what_loading_found_deletes_nothing_and_sends_no_shifted_record(tmp_path, how):
+    loaded = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
+    if how == "merged":
+        catalogue = loaded.merge(pd.DataFrame({"ProductId": ["1", "2"], "stock": [3, 4]}), on="ProductId")
+    else:
+        detached(loaded).to_parquet(tmp_path / "kept.parquet")
+        catalogue = pd.read_parquet(tmp_path / "kept.parquet")
+    assert "findings" not in catalogue.attrs
+    plan = plan_batch(catalogue, known=held({"ProductId": "3"}), delete_missing=True)
+    assert plan.batch["ProductId"].tolist() == ["1"] and plan.deferred["ProductId"].tolist() == ["3"]
+    assert plan.excluded["reason"].tolist() == ["record-too-many-cells"]
+    rest = catalogue[catalogue["ProductId"] == "1"]
+    assert plan_batch(rest, known=held({"ProductId": "3"}), delete_missing=True).batch["reason"].tolist() == ["new"]
+
+
+def test_a_sound_export_has_no_column_about_records_that_cannot_be_read(tmp_path):
+    assert "not_read" not in load(tmp_path, "sku,image\n1,a.jpg\n").columns
+
+
+@pytest.mark.parametrize("spelt", ["00\n7", "007\r", " 007", "0\u000b07 "])
+def test_another_spelling_of_an_id_does_not_delete_the_right_one(spelt):
+    known = held({"ProductId": "007"}, {"ProductId": "007", "PicName": "b.jpg"}, {"ProductId": "8"})
+    plan = plan_batch(shop({"ProductId": spelt}), known=known, delete_missing=True)
+    assert plan.batch[["OperationType", "ProductId"]].values.tolist() == [["ADD", spelt], ["DELETE", "8"]]
+    assert plan.deferred["ProductId"].tolist() == ["007", "007"]
+    known = held({"ProductId": "007"}, {"ProductId": spelt})
+    mended = plan_batch(shop({"ProductId": "007"}), known=known, delete_missing=True)
+    assert mended.batch[["OperationType", "ProductId"]].values.tolist() == [["DELETE", spelt]]
 
 
 def test_a_product_without_a_photograph_keeps_its_old_one():
