@@ -78,7 +78,8 @@ def match_files(
         The map, one row per file: ``file``, ``ProductId`` (NA where not known), ``state`` (matched, ambiguous,
         unmatched; chosen or set aside by a person; ignored: no picture), ``confidence`` (0 … 1), ``how``, ``number``
         (which picture of the product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` of the catalogue belongs to that product, whatever it is called.
+        ``PicName`` of the catalogue belongs to that product, whatever it is called. An id that stands among other words
+        of a name, or is one character off, is offered and not taken.
 
     Raises
     ------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,9 +20,12 @@ PATTERNS: tuple[str, ...] = (
     "{ProductId} ({n})",
     "{ProductId}/{any}",
 )
-EXACT, FOLDED, NEAR = 1.0, 0.9, 0.6
-#: Shorter ids are near to too many others.
+EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
+#: Shorter ids are near to too many others, and stand in too many names by chance.
 _NEAR_CHARS = 5
+#: Words of a name that are looked through for an id, and the most that an id is made of.
+_WORDS, _ID_WORDS = 24, 6
+_WORD = re.compile(r"[^\W_]+")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _LOOSE = re.compile(r"[\W_]+")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
@@ -48,7 +52,7 @@ class Pattern:
 
     def read(self, name: str) -> Iterator[tuple[str, int | None]]:
         """Yield what may stand in the column's place, and the number."""
-        stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
+        stem = _stem(name)
         stem = stem if "/" in self.text else stem.rpartition("/")[2]
         # Where anything may come first, nobody knows which dash is the one before the id: each is tried.
         for start in range(len(stem) if self.anywhere else 1):
@@ -122,6 +126,20 @@ class Names:
         elif products := self._folded.get(folded_id(value)):
             yield from ((product, FOLDED, "written otherwise") for product in sorted(products))
 
+    def among(self, name: str) -> Iterator[tuple[str, float, str]]:
+        """Yield the products whose whole id stands among other words of a file's name; overlapping, the longer one."""
+        stem = unicodedata.normalize("NFC", _stem(name).rpartition("/")[2])
+        words = list(itertools.islice(_WORD.finditer(stem), _WORDS))
+        found: dict[tuple[int, int], set[str]] = {}
+        for length in range(min(_ID_WORDS, len(words)), 0, -1):
+            for first in range(len(words) - length + 1):
+                last = first + length - 1
+                loose = folded_id(stem[words[first].start() : words[last].end()])
+                taken = any(start <= last and first <= end for start, end in found)
+                if len(loose) >= _NEAR_CHARS and not taken and loose in self._folded:
+                    found[first, last] = self._folded[loose]
+        yield from ((product, AMONG, "among other words") for product in sorted(set().union(*found.values())))
+
     def near(self, value: str) -> Iterator[tuple[str, float, str]]:
         """Yield the products whose id is one character off."""
         loose = folded_id(value)
@@ -145,19 +163,41 @@ def folded_id(value: str) -> str:
 
 def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
     """Return the products that a file's name may mean, by every pattern; only the surest kind is kept."""
-    found: dict[str, Candidate] = {}
     readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
     # A name that fits needs no guesses beside it, and guesses cost a hundred times as much.
-    for look in (Names.find, Names.near):
-        for pattern, value, number in readings:
-            for product, confidence, how in look(names[pattern.column], value):
-                told = f"pattern {pattern.text}" + (f", {how}" if how else "")
-                if product not in found or found[product].confidence < confidence:
-                    found[product] = Candidate(product, confidence, told, number)
-        if found:
-            break
+    return (
+        _surest(_read(readings, names, Names.find))
+        or _surest(
+            Candidate(product, confidence, f"{column} {how}")
+            for column, known in names.items()
+            for product, confidence, how in known.among(name)
+        )
+        or _surest(_read(readings, names, Names.near))
+    )
+
+
+def _read(
+    readings: Iterable[tuple[Pattern, str, int | None]],
+    names: Mapping[str, Names],
+    look: Callable[[Names, str], Iterator[tuple[str, float, str]]],
+) -> Iterator[Candidate]:
+    for pattern, value, number in readings:
+        for product, confidence, how in look(names[pattern.column], value):
+            yield Candidate(product, confidence, f"pattern {pattern.text}" + (f", {how}" if how else ""), number)
+
+
+def _surest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One a product, the first of the surest; and of the products those that are surest."""
+    found: dict[str, Candidate] = {}
+    for each in candidates:
+        if each.product not in found or found[each.product].confidence < each.confidence:
+            found[each.product] = each
     best = max((each.confidence for each in found.values()), default=0.0)
     return [each for each in found.values() if each.confidence == best]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
 
 
 def _one_off(text: str, letters: list[str]) -> Iterator[str]:

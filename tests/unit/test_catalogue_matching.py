@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import unicodedata
 
 import pandas as pd
 import pytest
@@ -61,8 +62,20 @@ def test_whatever_comes_first_the_id_is_found(folder):
     matches = ip.match_files(folder, shop("CL-0001", "9"), "{any}-{ProductId}-{n}")
     assert found(matches) == {
         "t-shirts-CL-0001-2.jpg": ("CL-0001", "matched"), "a-b-c-9-3.jpg": ("9", "matched"),
-        "CL-0001-4.jpg": ("", "unmatched"),
+        "CL-0001-4.jpg": ("", "ambiguous"),
     }  # fmt: skip
+
+
+def test_an_id_among_other_words_is_offered_and_never_taken(folder):
+    put(folder, "CL-0001 front (2).jpeg", "Copy of cl_0002.JPG", "CL-0001 & CL-0002.jpg", "set CL-0001-12 b.jpg",
+        unicodedata.normalize("NFD", "Été CL-0001.jpg"), "12 front.jpg", "XCL-0001 back.jpg")  # fmt: skip
+    matches = ip.match_files(folder, shop("CL-0001", "CL-0002", "CL-0001-12", "12")).set_index("file")
+    assert matches["candidates"].to_dict() == {
+        "12 front.jpg": [], "CL-0001 & CL-0002.jpg": ["CL-0001", "CL-0002"], "CL-0001 front (2).jpeg": ["CL-0001"],
+        "Copy of cl_0002.JPG": ["CL-0002"], unicodedata.normalize("NFD", "Été CL-0001.jpg"): ["CL-0001"],
+        "XCL-0001 back.jpg": [], "set CL-0001-12 b.jpg": ["CL-0001-12"],
+    }  # fmt: skip
+    assert matches["ProductId"].isna().all() and (matches["confidence"] <= 0.7).all()
 
 
 @pytest.mark.parametrize("pattern", ["{n}", "{sku}_{n}", "{ProductId}_{ProductId}", "plain", ""])
