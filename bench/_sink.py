@@ -110,9 +110,10 @@ class Sink(asyncio.Protocol):
 
     def page(self, asked):
         """The next keys, as ListObjects tells them."""
-        marker, most = asked.get("marker", [""])[0], int(asked["max-keys"][0])
+        prefix, marker = (asked.get(name, [""])[0] for name in ("prefix", "marker"))
+        most = int(asked["max-keys"][0])
         if not marker:
-            Sink.names = sorted(self.kept)
+            Sink.names = sorted(name for name in self.kept if name.startswith(prefix))
         at = bisect.bisect_right(self.names, marker)
         names = self.names[at : at + most]
         each = "".join(
