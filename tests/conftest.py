@@ -1,7 +1,71 @@
-"""What all tests share."""
+"""What all tests share: none may leave a secret anywhere; each is searched for the keys that it used."""
+
+import gc
+import logging
 
 import hypothesis
+import pytest
+
+from imgprep.sandbox import sandbox as sandboxes
+from imgprep.sandbox.oss.keys import KeyRing
+from tests.leaks import LOGGERS, Watch
 
 # A slow machine is no failure: nothing here asserts on time.
 hypothesis.settings.register_profile("imgprep", deadline=None)
 hypothesis.settings.load_profile("imgprep")
+
+#: These speak to the sandbox with the vendors' clients alone, whose logs are the vendors' affair.
+VENDORS_ALONE = ("test_oss_sandbox", "test_imagesearch_sandbox")
+
+
+@pytest.fixture(scope="session")
+def secret_watch():
+    """Collect the secrets of every key that a sandbox of this session makes or is given."""
+    watch, patch = Watch(), pytest.MonkeyPatch()
+    issue, add, find_key = KeyRing.issue, KeyRing.add, sandboxes.Sandbox._key
+    patch.setattr(KeyRing, "issue", lambda *given, **more: watch.note(issue(*given, **more)))
+    patch.setattr(KeyRing, "add", lambda *given, **more: watch.note(add(*given, **more)))
+    patch.setattr(sandboxes.Sandbox, "_key", lambda self: watch.note(find_key(self)))
+    # What is there before any key need not be looked through after each test.
+    gc.collect()
+    gc.freeze()
+    yield watch
+    gc.unfreeze()
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_anywhere(request, secret_watch):
+    """Search what the test logged, printed and left, and the repr of everything of ours that is alive.
+
+    Reprs are looked at where a key was made since the last look, or where one server serves many tests.
+    """
+    alone = request.path.name.startswith(VENDORS_ALONE)
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    loggers = [logging.getLogger(name) for name in (LOGGERS[:1] if alone else LOGGERS)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(secret_watch)
+        logger.setLevel(logging.DEBUG)
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(secret_watch)
+        logger.setLevel(level)
+    if secret_watch.new or request.path.parent.name == "wire":
+        secret_watch.look_at_reprs()
+        secret_watch.new = False
+    if folder is not None:
+        secret_watch.look_at_files(folder)
+    found, secret_watch.found = sorted(set(secret_watch.found)), []
+    assert not found, f"a secret stands in {'; '.join(found)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What a test printed, and what it would show if it failed, is searched too."""
+    report = yield
+    watch = getattr(item, "funcargs", {}).get("secret_watch")
+    if watch is not None and call.when == "call":
+        for name, text in report.sections:
+            watch.look(text, f"the test's {name}")
+    return report

@@ -39,9 +39,13 @@ def page(browser):
 
 
 @pytest.fixture(scope="session")
-def jupyter(tmp_path_factory):
-    with running_lab(tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home")) as lab:
+def jupyter(tmp_path_factory, secret_watch):
+    folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home")
+    with running_lab(folder, home) as lab:
         yield lab
+    for left in (folder, home):  # notebooks with their outputs, run folders, logs
+        secret_watch.look_at_files(left)
+    assert not secret_watch.found, f"a secret stands in {'; '.join(secret_watch.found)}"
 
 
 def draw_images(folder: Path, count: int = 6, size: tuple[int, int] = (300, 400)) -> list[str]:

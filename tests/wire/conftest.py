@@ -1,61 +1,14 @@
-"""No test over the wire may leave a secret anywhere: each is searched for the keys that it used."""
+"""The vendors' clients are half a million objects, which no search for secrets needs to look through."""
 
 import gc
-import logging
 
 import pytest
 
-from imgprep.sandbox import sandbox as sandboxes
-from imgprep.sandbox.oss.keys import KeyRing
-from tests.wire.leaks import LOGGERS, Watch
 
-#: These speak to the sandbox with the vendors' clients alone, whose logs are the vendors' affair.
-VENDORS_ALONE = ("test_oss_sandbox", "test_imagesearch_sandbox")
-
-
-@pytest.fixture(scope="session")
-def secret_watch():
-    """Collect the secrets of every key that a sandbox of this session makes or is given."""
-    watch, patch = Watch(), pytest.MonkeyPatch()
-    issue, add, find_key = KeyRing.issue, KeyRing.add, sandboxes.Sandbox._key
-    patch.setattr(KeyRing, "issue", lambda *given, **more: watch.note(issue(*given, **more)))
-    patch.setattr(KeyRing, "add", lambda *given, **more: watch.note(add(*given, **more)))
-    patch.setattr(sandboxes.Sandbox, "_key", lambda self: watch.note(find_key(self)))
-    # What is there before any key need not be looked through after each test: half a million objects of libraries.
-    import alibabacloud_imagesearch20201214.client  # noqa: F401  the largest of them
+@pytest.fixture(scope="session", autouse=True)
+def clients_set_aside(secret_watch):
+    """Load the largest of the clients before the first look at what is alive."""
+    import alibabacloud_imagesearch20201214.client  # noqa: F401
 
     gc.collect()
     gc.freeze()
-    yield watch
-    gc.unfreeze()
-    patch.undo()
-
-
-@pytest.fixture(autouse=True)
-def no_secret_anywhere(request, secret_watch, tmp_path):
-    """Search what the test logged, printed and left, and the repr of everything of ours that is alive."""
-    alone = request.path.name.startswith(VENDORS_ALONE)
-    loggers = [logging.getLogger(name) for name in (LOGGERS[:1] if alone else LOGGERS)]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(secret_watch)
-        logger.setLevel(logging.DEBUG)
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.removeHandler(secret_watch)
-        logger.setLevel(level)
-    secret_watch.look_at_reprs()
-    secret_watch.look_at_files(tmp_path)
-    found, secret_watch.found = sorted(set(secret_watch.found)), []
-    assert not found, f"a secret stands in {'; '.join(found)}"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """What a test printed, and what it would show if it failed, is searched too."""
-    report = yield
-    watch = getattr(item, "funcargs", {}).get("secret_watch")
-    if watch is not None and call.when == "call":
-        for name, text in report.sections:
-            watch.look(text, f"the test's {name}")
-    return report

@@ -1,12 +1,14 @@
 """The watch over secrets finds them wherever they stand; a watch that is blind would guard nothing."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
 from imgprep.sandbox import Sandbox
 from imgprep.settings import Credentials, Settings
-from tests.wire.leaks import Watch
+from tests.leaks import Watch
 
 KEY = Credentials("the-id", "the-secret-of-the-test", "the-token-of-the-test")
 
@@ -48,3 +50,15 @@ def test_a_secret_in_a_file_is_found_unless_it_is_the_sandboxs_own(watch, tmp_pa
     (tmp_path / "run" / "run.json").write_text(f"x{KEY.security_token}x")
     watch.look_at_files(tmp_path)
     assert [where.rpartition("/")[2] for where in watch.found] == ["run.json"]
+
+
+def test_a_key_of_a_sandbox_in_another_process_is_found_by_its_shape(tmp_path):
+    started = "from imgprep import Sandbox; s = Sandbox(); print(s.environment(), s.issue_token(60).security_token)"
+    done = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, check=True, timeout=60)
+    for at, text in enumerate(done.stdout.rsplit(maxsplit=1)):
+        watch = Watch()
+        (tmp_path / f"{at}.ipynb").write_text(text)
+        watch.look_at_files(tmp_path)
+        watch.look(text, "what it printed")
+        assert [where.rpartition("/")[2] for where in watch.found] == [f"{at}.ipynb", "what it printed"]
+        (tmp_path / f"{at}.ipynb").unlink()

@@ -11,6 +11,9 @@ from typing import Any
 from imgprep.sandbox.imagesearch.ram import Role, object_names
 from imgprep.settings import Credentials
 
+#: What the secret of every key of a sandbox begins with.
+_MARK = "sandbox-secret-"
+
 #: RAM action of each operation. Source: the vendor's table of OSS actions.
 ACTIONS: dict[str, str] = {
     "ListBuckets": "oss:ListBuckets",
@@ -87,9 +90,7 @@ class KeyRing:
 
     def issue(self, expires: float, policy: Mapping[str, Any] | str | None = None) -> Credentials:
         """Return a temporary key that ends at `expires` (seconds since 1970), as STS gives them."""
-        credentials = Credentials(
-            f"STS.{secrets.token_urlsafe(18)}", secrets.token_urlsafe(33), f"CAIS{secrets.token_urlsafe(96)}"
-        )
+        credentials = Credentials(f"STS.{secrets.token_urlsafe(18)}", _secret(), f"CAIS{secrets.token_urlsafe(96)}")
         with self._lock:
             self._principals[credentials.access_key_id] = Principal(credentials, expires, _role(policy))
         return credentials
@@ -104,7 +105,12 @@ class KeyRing:
 
 def new_key() -> Credentials:
     """Return a random access key."""
-    return Credentials(f"SANDBOX{secrets.token_hex(8).upper()}", secrets.token_urlsafe(24))
+    return Credentials(f"SANDBOX{secrets.token_hex(8).upper()}", _secret())
+
+
+def _secret() -> str:
+    """A secret that shows by its beginning what it is, so that one that leaked is found wherever it stands."""
+    return _MARK + secrets.token_urlsafe(24)
 
 
 def _role(policy: Mapping[str, Any] | str | None) -> Role | None:
