@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pandas as pd
 
 from imgprep.errors import ConfigError
 from imgprep.settings import PROJECT_FILE, Settings
+
+_log = logging.getLogger(__name__)
 
 _SETTINGS = ("region", "bucket", "path", "instance", "role_arn", "oss_endpoint", "imagesearch_endpoint", "service")
 
@@ -82,16 +85,18 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
-    """Return the gallery's state from run folders, folders of runs, and at most one DumpMeta export."""
+    """Return the gallery's state from run folders, folders of runs, and the newest of the DumpMeta exports."""
     if not sources:
         return None
     from imgprep.runs import gallery_state
+    from imgprep.runs.dump import newest_export
 
     runs, dumps = _runs_and_dumps(sources)
+    dump = newest_export(dumps, settings.instance) if dumps else None
     if len(dumps) > 1:
-        raise ConfigError(f"--known: two DumpMeta exports ({dumps[0]}, {dumps[1]}); name the newer one")
+        _log.info("--known: of %d exports the newest counts, %s", len(dumps), dump)
     of = settings if settings.instance else None
-    state: pd.DataFrame = gallery_state(runs, dump=dumps[0] if dumps else None, of=of)
+    state: pd.DataFrame = gallery_state(runs, dump=dump, of=of)
     return state
 
 
@@ -121,7 +126,8 @@ def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
         elif (source / "run.json").exists():
             runs.append(open_run(source))
         elif source.is_dir():
+            dumps += sorted(source.glob("*.dump"))
             runs += load_runs(source)
         else:
-            raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor a DumpMeta export")
+            raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor DumpMeta exports")
     return runs, dumps

@@ -144,7 +144,14 @@ def make_parser() -> Parser:
 
     build = command("build", catalogue, naming, drawn)
     build.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
-    build.add_argument("--known", type=Path, nargs="+", metavar="RUNS_OR_DUMP", help="what the gallery holds by now")
+    build.add_argument(
+        "--known",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="RUNS_OR_DUMP",
+        help="what the gallery holds by now: run folders, folders of runs, exports of it (the newest counts)",
+    )
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
     build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
     build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
@@ -223,7 +230,9 @@ def make_parser() -> Parser:
 
     undo = command("undo")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    undo.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="folders of images as sent")
+    undo.add_argument(
+        "--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="folders of images as sent"
+    )
     undo.add_argument("--later", action="store_true", help="take back the runs that came after it, too")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")

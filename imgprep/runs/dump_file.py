@@ -20,7 +20,7 @@ from imgprep.frames import to_polars
 
 _TRUE = ("true", "1")
 _STAMP = "%Y-%m-%dT%H%M%SZ"
-_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-.*\.dump")
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-(.+)-[^-]+\.dump")
 
 
 def dump_name(made: datetime, instance: str, number: str) -> str:
@@ -41,6 +41,36 @@ def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | N
         return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC) if found else None
     except ValueError:
         return None
+
+
+def newest_export(files: Sequence[Path], instance: str = "") -> Path:
+    """Return the newest of several exports of one instance.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        One, whatever it is called, or several of `dump_gallery`.
+    instance : str
+        Whose they have to be, where their names tell.
+
+    Raises
+    ------
+    ConfigError
+        Another instance's, or of several one whose name does not tell when it was made.
+    """
+    names = {file: _NAME.fullmatch(file.name) for file in files}
+    whose = {name[2]: file for file, name in names.items() if name}
+    for other, file in whose.items():
+        if other != (instance or min(whose)):
+            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {instance or min(whose)!r}")
+    if len(files) > 1:
+        untold = [file for file in files if export_moment(file) is None]
+        if untold:
+            raise ConfigError(
+                f"{untold[0]}: one of {len(files)} exports, and its name does not tell when it was made; name the "
+                "newest export alone"
+            )
+    return max(files, key=lambda file: str(export_moment(file)))
 
 
 def read_dump(source: pd.DataFrame | str | os.PathLike[str], fields: Sequence[str]) -> pl.DataFrame:

@@ -2,12 +2,14 @@
 
 import json
 from datetime import date
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from imgprep.errors import ConfigError
 from imgprep.runs import gallery_state, load_runs, open_run
+from imgprep.runs.dump import newest_export
 from imgprep.settings import Settings
 
 HOME = Settings(region="cn-shanghai", instance="shop", bucket="b", path="/p")
@@ -111,6 +113,22 @@ def test_galleries_are_not_mixed(ran):
         gallery_state(runs)
     assert set(held(*runs, of=HOME)) == {("1", "a")}
     assert set(held(*runs, of=rehearsal)) == {("2", "b")}
+
+
+def test_of_several_exports_the_newest_counts_and_none_of_another_instance():
+    monday, tuesday, other = (
+        Path(f"x/2026-11-{name}.dump") for name in ("23T120000Z-shop-9", "24T120000Z-shop-10", "25T120000Z-demo-1")
+    )
+    unnamed = Path("export.csv")
+    assert newest_export([tuesday, monday], "shop") == tuesday and newest_export([unnamed], "shop") == unnamed
+    for files, instance, said in [
+        ([monday, other], "shop", "instance 'demo'"),
+        ([monday, other], "", "2026-11-2"),
+        ([other], "shop", "not of 'shop'"),
+        ([monday, unnamed], "shop", "export.csv: one of 2 exports"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            newest_export(files, instance)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "frame"])

@@ -153,7 +153,11 @@ def test_follow_from_cron_ends_what_is_open_and_then_has_nothing_to_do(imgprep, 
     assert [(run["state"], run["imported"]) for run in ended] == [("success", 2)]
     assert imgprep("follow", "--runs", runs, json_out=True) == []
     dump = imgprep("dump", "--into", tmp_path / "dumps").strip()
-    imgprep("build", catalogue, "--images", photos, "--columns", columns, "--known", dump, "--out", batch, code=1)
+    words = ("build", catalogue, "--images", photos, "--columns", columns, "--out", batch)
+    imgprep(*words, "--known", dump, code=1)
+    imgprep("dump", "--into", tmp_path / "dumps")
+    imgprep(*words, "--known", runs, "--known", tmp_path / "dumps", code=1)
+    assert not (batch / "increment.meta").read_bytes(), "all is held, by the runs and by the newest export"
 
 
 @pytest.mark.parametrize(
