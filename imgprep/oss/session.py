@@ -10,6 +10,7 @@ import http.client
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,7 +19,7 @@ from urllib3.util import Timeout
 
 from imgprep.errors import ConfigError
 from imgprep.oss.connection import Connections
-from imgprep.settings import is_loopback
+from imgprep.settings import certificates, is_loopback
 
 if TYPE_CHECKING:
     from oss2.http import Request
@@ -30,6 +31,9 @@ CHUNK = 256 * 1024
 def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
     """Return a pool for `url`: TLS verified, the environment's proxies honoured, but none for loopback.
 
+    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` hold, in capitals or not, and a proxy of http;
+    ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE`` names the certificates that are trusted, instead of the system's.
+
     Parameters
     ----------
     url : str
@@ -40,18 +44,20 @@ def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
     Raises
     ------
     ConfigError
-        The proxy is of a kind that cannot be used.
+        The proxy is of a kind that cannot be used, or the certificates cannot be read.
     """
     parts = urlsplit(url)
     options: dict[str, Any] = {"maxsize": connections, "retries": False}
     if parts.scheme == "https":
         options["ssl_context"] = _tls()
-    proxy = None if is_loopback(url) else urllib.request.getproxies().get(parts.scheme)
+    proxies = {} if is_loopback(url) else urllib.request.getproxies()
+    scheme = parts.scheme if parts.scheme in proxies else "all"
+    proxy = proxies.get(scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         if urlsplit(proxy).scheme not in ("http", "https"):
             raise ConfigError(
-                f"{parts.scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "
+                f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "
                 "one of http, or take the host past it with NO_PROXY"
             )
         return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
@@ -186,12 +192,20 @@ def _parted(url: str) -> tuple[str, str]:
 
 
 def _tls() -> ssl.SSLContext:
-    """Certificates of the system and, since some Pythons find none there, certifi's."""
-    import certifi  # noqa: PLC0415
+    """The certificates that the environment names; else the system's and, since some Pythons find none, certifi's."""
+    named = certificates()
+    if named is None:
+        import certifi  # noqa: PLC0415
 
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        return context
+    try:
+        if Path(named).is_dir():
+            return ssl.create_default_context(capath=named)
+        return ssl.create_default_context(cafile=named)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"{named}: is no file of certificates (PEM): {error}") from error
 
 
 def _proxy_headers(proxy: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from imgprep.errors import ServiceError
 from imgprep.service import answers
 from imgprep.service.answers import Instance, Task
 from imgprep.service.refusals import THROTTLED, AnswerLost, wrapped
-from imgprep.settings import CredentialsProvider, Settings, is_loopback
+from imgprep.settings import CredentialsProvider, Settings, certificates, is_loopback
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -180,6 +180,7 @@ class ImageSearch:
                 protocol=url.scheme.upper(),
                 region_id=self.settings.region or None,
                 user_agent="imgprep",
+                ca=certificates(),
             )
             if is_loopback(self.settings.imagesearch_url):
                 # The SDK sends even loopback through HTTP_PROXY and knows no exception from that, but a proxy that

@@ -4,7 +4,7 @@ Credentials are never part of a settings *value*: settings hold a provider, whic
 """
 
 from imgprep.settings.credentials import Credentials, CredentialsProvider, EnvironmentCredentials, StaticCredentials
-from imgprep.settings.endpoints import is_loopback
+from imgprep.settings.endpoints import certificates, is_loopback
 from imgprep.settings.model import WORK_FOLDER, Settings
 from imgprep.settings.sources import PROJECT_FILE
 
@@ -16,5 +16,6 @@ __all__ = [
     "EnvironmentCredentials",
     "Settings",
     "StaticCredentials",
+    "certificates",
     "is_loopback",
 ]

@@ -1,8 +1,9 @@
-"""Endpoints as URLs."""
+"""Endpoints as URLs, and whom the environment trusts to vouch for them."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from urllib.parse import urlsplit
 
 from imgprep.errors import ConfigError
@@ -33,3 +34,21 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def certificates() -> str | None:
+    """Return the file or folder of certificates that the environment names; None: the system's and certifi's.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(variable)
+        if not path:
+            continue
+        if not os.path.exists(path):  # noqa: PTH110  it is handed on as it is
+            raise ConfigError(f"{variable}: {path} is not there; name a file of certificates (PEM), or unset it")
+        return path
+    return None

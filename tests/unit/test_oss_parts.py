@@ -129,6 +129,18 @@ def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_
     assert "secret-of-proxy" not in str(caught.value)
 
 
+def test_a_proxy_for_all_holds_where_none_is_named_for_the_scheme(monkeypatch):
+    for name in ("HTTPS_PROXY", "https_proxy", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "http://all.example:3128")
+    assert open_pool("https://oss.example").proxy.url == "http://all.example:3128"
+    monkeypatch.setenv("ALL_PROXY", "socks5://all.example:1080")
+    with pytest.raises(ConfigError, match="ALL_PROXY: socks5"):
+        open_pool("https://oss.example")
+    monkeypatch.setenv("HTTPS_PROXY", "http://own.example:3128")
+    assert open_pool("https://oss.example").proxy.url == "http://own.example:3128"
+
+
 def test_tls_is_verified():
     import ssl
 

@@ -10,8 +10,11 @@ import threading
 
 import pytest
 
+from imgprep.errors import ConfigError, ServiceError
 from imgprep.oss import open_pool
 from imgprep.oss.connection import Connections
+from imgprep.service import ImageSearch
+from imgprep.settings import Credentials, Settings, StaticCredentials
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "AB"\r\nx-oss-request-id: 5C3D\r\n\r\n'
 
@@ -177,28 +180,74 @@ def test_a_header_cannot_smuggle_another(server, put):
     assert not server.requests
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
-def test_a_certificate_nobody_vouches_for_is_refused(tmp_path):
-    pem = str(tmp_path / "both.pem")
+@pytest.fixture
+def https(tmp_path):
+    """A server that says GOOD to whoever trusts it: its address, and the certificate that vouches for it."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    pem, crt = str(tmp_path / "both.pem"), tmp_path / "crt.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", pem, "-out", str(tmp_path / "crt.pem")]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", pem, "-out", str(crt)]
     subprocess.run(made, check=True, capture_output=True)
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ours.load_cert_chain(tmp_path / "crt.pem", pem)
+    ours.load_cert_chain(crt, pem)
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve():
-        for _ in range(2):
-            at, _ = listening.accept()
+        while True:
+            try:
+                at, _ = listening.accept()
+            except OSError:
+                return
             with contextlib.suppress(OSError), ours.wrap_socket(at, server_side=True) as tls:
                 tls.recv(65536)
                 tls.sendall(GOOD)
 
     threading.Thread(target=serve, daemon=True).start()
-    url = f"https://localhost:{listening.getsockname()[1]}"
-    with listening:
-        trusting = open_pool(url).connection_pool_kw["ssl_context"]
-        with pytest.raises(ssl.SSLCertVerificationError):
-            Connections(url, trusting, read_timeout=10).put("/", {}, b"", connect_timeout=5)
-        trusting.load_verify_locations(tmp_path / "crt.pem")
-        assert Connections(url, trusting, read_timeout=10).put("/", {}, b"", connect_timeout=5)[0] == 200
+    yield f"https://localhost:{listening.getsockname()[1]}", crt
+    listening.close()
+
+
+@pytest.fixture(params=["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def variable(request, monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return request.param
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(https, variable, monkeypatch):
+    url, crt = https
+
+    def put():
+        context = open_pool(url).connection_pool_kw["ssl_context"]
+        return Connections(url, context, read_timeout=10).put("/", {}, b"", connect_timeout=5)[0]
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        put()
+    monkeypatch.setenv(variable, str(crt))
+    assert put() == 200
+
+
+def test_image_search_too_trusts_whom_the_environment_names(https, variable, monkeypatch):
+    url, crt = https
+    key = StaticCredentials(Credentials("the-id", "the-secret"))
+    settings = Settings(imagesearch_endpoint=url, instance="demo", imagesearch_credentials=key)
+
+    def said():
+        with pytest.raises(ServiceError) as caught:
+            ImageSearch(settings, patience=0).tasks(newest=1)
+        return str(caught.value)
+
+    assert "certificate" in said().lower()
+    monkeypatch.setenv(variable, str(crt))
+    assert "certificate" not in said().lower(), "an empty answer is what it complains of"
+
+
+@pytest.mark.parametrize(("text", "says"), [(None, "is not there"), ("no certificate", "no file of certificates")])
+def test_certificates_that_cannot_be_read_are_named(variable, monkeypatch, tmp_path, text, says):
+    bundle = tmp_path / "bundle.pem"
+    if text is not None:
+        bundle.write_text(text)
+    monkeypatch.setenv(variable, str(bundle))
+    with pytest.raises(ConfigError, match=f"bundle.pem.*{says}"):
+        open_pool("https://oss.example")
