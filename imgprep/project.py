@@ -49,6 +49,7 @@ role_arn = ""         # acs:ram::ACCOUNT:role/NAME
 [oss]
 bucket = ""
 path = ""             # starts with a slash, does not end with one: /increment
+# policy = "uploader-policy.json"    # the uploader's own, as above
 
 [checks.severity]     # rule = "error" | "warning" | "info", where yours differs
 [checks.limits]       # threshold = number, where yours differs

@@ -102,7 +102,10 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     service = ImageSearch(settings, clock=clock)
     task = service.task(str(task_id))
     if task is None:
-        raise ConfigError(f"task {task_id}: the instance {settings.instance} has none of this number; see `tasks`")
+        raise ConfigError(
+            f"task {task_id}: the instance {settings.instance} has none of this number; `imgprep tasks` (ip.tasks) "
+            "lists those there are"
+        )
     there = settings.with_(bucket=task.bucket or settings.bucket, path=task.path or settings.path)
     bucket, key = open_bucket(there), there.prefix + META_NAME
     text, stored = read_object(bucket, key), head(bucket, key)

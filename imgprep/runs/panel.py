@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 from imgprep.clock import Clock
 from imgprep.runs.confirm import in_notebook
+from imgprep.runs.wording import Said, meaning
 from imgprep.service import FAIL, PROCESSING, SUCCESS, Task
 
 _COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
+#: For a SUCCESS that is none: some images were not imported.
+_PARTIAL = "#9a6700"
 
 
 @contextmanager
@@ -73,9 +76,17 @@ def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], 
 
 def panel_html(task: Task, where: str, seconds: float) -> str:
     """Return the panel's content; whatever the service says is escaped."""
-    colour = _COLOURS.get(task.status, "#57606a")
+    partial = task.status == SUCCESS and meaning(task.message) is Said.SOME
+    colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
     lines = [f"task {html.escape(task.id)} on {html.escape(where)}", f"<b>{html.escape(task.status)}</b>"]
-    lines += [html.escape(task.message)] if task.message else []
-    lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s")
-    style = f"border-left: 4px solid {colour}; padding: 2px 10px"
-    return f'<div style="{style}">{" · ".join(lines)}</div>'
+    lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s")
+    below = []
+    if task.message:
+        below.append(f"the service says: {html.escape(task.message)}")
+    if partial:
+        below.append("its SUCCESS includes failures: the error report tells which")
+    if task.status == PROCESSING:
+        below.append("this may be interrupted: the same cell goes on")
+    style = f"border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5"
+    more = "".join(f'<div style="opacity: 0.75">{line}</div>' for line in below)
+    return f'<div style="{style}">{" · ".join(lines)}{more}</div>'

@@ -27,14 +27,14 @@ def documents(settings: Settings, keys: Sequence[str]) -> Iterator[Check]:
         Keys of the batch's images; increment.meta's own is always asked about.
     """
     wanted = [settings.prefix + META_NAME, *keys]
-    looks: list[tuple[str, Path | None, Callable[[Any], Check]]] = [
-        ("role policy", settings.role_policy, lambda text: _role(text, settings, wanted)),
-        ("role trust", settings.role_trust, _trust),
-        ("uploader policy", settings.uploader_policy, lambda text: _uploader(text, settings, wanted)),
+    looks: list[tuple[str, Path | None, str, Callable[[Any], Check]]] = [
+        ("role policy", settings.role_policy, "[service] role_policy", lambda text: _role(text, settings, wanted)),
+        ("role trust", settings.role_trust, "[service] role_trust", _trust),
+        ("uploader policy", settings.uploader_policy, "[oss] policy", lambda text: _uploader(text, settings, wanted)),
     ]
-    for name, file, look in looks:
+    for name, file, key, look in looks:
         if file is None:
-            remedy = "save the document as the RAM console shows it, and name the file in imgprep.toml"
+            remedy = f"save the document as the RAM console shows it, and name the file in imgprep.toml: {key}"
             yield Check(name, UNKNOWN, "not checked: no document is given", remedy)
             continue
         try:

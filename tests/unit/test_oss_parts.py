@@ -198,6 +198,18 @@ def test_the_panel_escapes_what_the_service_says():
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
 
 
+def test_a_success_that_lost_images_is_not_shown_as_one():
+    from imgprep.runs.panel import panel_html
+    from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED
+    from imgprep.service import Task
+
+    good, partial = (
+        panel_html(Task("1", "b", "/p", "SUCCESS", message=text), "shop", 26) for text in (ALL_IMPORTED, SOME_FAILED)
+    )
+    green = "#1a7f37"
+    assert green in good and green not in partial and "includes failures" in partial and "26 s" in partial
+
+
 def test_the_banner_cannot_be_mistaken_and_escapes_names():
     from imgprep.runs import banner
 

@@ -205,6 +205,8 @@ def test_a_task_made_in_the_console_is_adopted_by_its_number(imgprep, shop, sand
 def test_preflight_fails_before_the_upload_and_not_after_it(imgprep, shop):
     built = build(imgprep, shop, "looked-at")
     before = imgprep("preflight", built, "--path", "/looked-at", json_out=True, code=2)
+    told = imgprep("preflight", built, "--path", "/looked-at", code=2)
+    assert all(row["remedy"] in told for row in before if row["result"] != "ok"), "none is cut short"
     assert {row["check"] for row in before if row["result"] == "fail"} == {META, "images"}
     imgprep("upload", built, "--path", "/looked-at")
     imgprep("preflight", built, "--path", "/looked-at")

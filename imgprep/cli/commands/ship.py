@@ -65,8 +65,20 @@ def preflight(options: Namespace) -> int:
     from imgprep.runs import preflight as look
 
     found = look(settings_of(options), options.batch)
-    show(found, options.format)
+    if options.format == "table":
+        show(found.drop(columns="remedy"), options.format)
+        print(escaped(_remedies(found)))
+    else:
+        show(found, options.format)
     return ExitCode.UNUSABLE if found["result"].eq("fail").any() else ExitCode.FINE
+
+
+def _remedies(found: pd.DataFrame) -> str:
+    """What to do about what is not good, in full: a table would cut it short."""
+    bad = found[found["result"] != "ok"]
+    lines = [f"{', '.join(group['check'])}: {remedy}" for remedy, group in bad.groupby("remedy", sort=False)]
+    counts = [f"{number:,} {result}" for result, number in found["result"].value_counts().items()]
+    return "\n".join(["", ", ".join(counts), *lines])
 
 
 def submit(options: Namespace) -> int:
@@ -81,7 +93,10 @@ def submit(options: Namespace) -> int:
     if options.by_hand and not run.ended:
         print(task_steps(settings, run.folder), end="")
         return ExitCode.PARTIAL
-    return show_ended([run if options.no_follow else run.follow(settings)], options.format)
+    code = show_ended([run if options.no_follow else run.follow(settings)], options.format)
+    if options.no_follow and run.task_id and not run.ended:
+        print("the task goes on by itself; `imgprep follow` sees it to its end and saves its report", file=sys.stderr)
+    return code
 
 
 def follow(options: Namespace) -> int:
@@ -121,7 +136,14 @@ def tasks(options: Namespace) -> int:
     from imgprep.runs import tasks as all_tasks
 
     settings = settings_of(options)
-    show(all_tasks(settings, runs=options.runs or settings.runs), options.format)
+    found = all_tasks(settings, runs=options.runs or settings.runs)
+    show(found, options.format)
+    strange = found.loc[found["run"].isna(), "id"]
+    if len(strange):
+        said = (
+            f"{len(strange):,} of {len(found):,} belong to no run here; `imgprep adopt ID` makes one, with its report"
+        )
+        print(f"{said}: {', '.join(strange.head(_NAMED))}{', …' if len(strange) > _NAMED else ''}", file=sys.stderr)
     return ExitCode.FINE
 
 
