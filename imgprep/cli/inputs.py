@@ -89,7 +89,7 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     if not sources:
         return None
     from imgprep.runs import gallery_state
-    from imgprep.runs.dump import newest_export
+    from imgprep.runs.dump_file import newest_export
 
     runs, dumps = _runs_and_dumps(sources)
     dump = newest_export(dumps, settings.instance) if dumps else None

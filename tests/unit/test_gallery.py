@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from imgprep.runs.dump import newest_export
 
 from imgprep.errors import ConfigError
 from imgprep.runs import gallery_state, load_runs, open_run
+from imgprep.runs.dump_file import newest_export
 from imgprep.settings import Settings
 
 HOME = Settings(region="cn-shanghai", instance="shop", bucket="b", path="/p")
