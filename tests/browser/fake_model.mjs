@@ -59,7 +59,7 @@ export class FakeModel {
         filters: ["all", "undone", "flagged", "failed", "conflict"], orders: ["given", "confidence"], show: "all", order: "given" });
       this.arrange(view, { show: "all", order: "given" });
     } else if (type === "arrange") this.arrange(view, content);
-    else if (type === "window") this.window(view, content.at);
+    else if (type === "window") this.window(view, content.at, content.around);
     else if (type === "want") for (const id of content.ids) await this.picture(view, id, "picture");
     else if (type === "thumbs") for (const id of content.ids) await this.picture(view, id, "thumb");
     else if (type === "save" || type === "decide") this.save(content);
@@ -76,9 +76,9 @@ export class FakeModel {
     }
   }
 
-  window(view, at) {
-    const first = Math.max(0, at - 40);
-    this.tell({ type: "window", view, first, items: this.numbers.slice(first, at + 41).map((id) => ({ ...this.items[id] })) });
+  window(view, at, around = 40) {
+    const first = Math.max(0, at - around);
+    this.tell({ type: "window", view, first, items: this.numbers.slice(first, at + around + 1).map((id) => ({ ...this.items[id] })) });
   }
 
   async picture(view, id, type) {

@@ -311,6 +311,26 @@ def test_the_grid_accepts_a_page_but_what_was_rejected(page):
     bare.shown(40)
 
 
+def test_enter_does_not_settle_a_conflict_unseen(page):
+    sides = [{"rev": rev, "who": who, "state": "region", "region": BOX} for rev, who in ((1, "Ann"), (2, "Bo"))]
+    bare = Bare(page, suggestions={0: BOX}, conflicts={0: sides}).shown(0)
+    bare.press("Enter")
+    assert "decided differently" in bare.said
+    assert bare.saves() == []
+    bare.press("s")
+    bare.shown(1)
+    assert bare.said == ""
+
+
+def test_the_page_after_is_asked_to_be_thought_about_once_the_page_is_there(page):
+    bare = Bare(page, count=90, suggestions=dict.fromkeys(range(90), BOX)).shown(0)
+    bare.press("g")
+    page.wait_for_function("model.sent.some((message) => message.type === 'ahead')")
+    (ahead,) = page.evaluate("model.sent.filter((message) => message.type === 'ahead')")
+    assert ahead["ids"] == list(range(40, 80))
+    assert not bare.root.locator(".ipr-strip").is_visible()
+
+
 def test_a_conflict_is_decided_in_the_grid_and_only_there_where_chosen(page):
     sides = [
         {"rev": 3, "who": "Ann", "state": "region", "region": BOX},

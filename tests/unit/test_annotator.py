@@ -243,6 +243,28 @@ def test_pictures_travel_as_messages_and_never_as_state(widget):
     assert not any(isinstance(value, bytes) for value in widget.get_state().values())
 
 
+def test_the_next_page_is_thought_about_before_it_is_asked_for(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (90, 80), "white").save(tmp_path / f"{number}.png")
+    asked = []
+
+    def suggest(path):
+        asked.append(path.name)
+        return Region(**BOX), 0.5
+
+    with RegionStore(tmp_path / "regions.db") as store:
+        widget = RegionAnnotator(["0.png", "1.png", "gone.png", "2.png"], tmp_path, store, suggest=suggest)
+        widget.heard = []
+        widget._channel.send = lambda content, buffers=None: widget.heard.append((content, buffers))
+        deliver(widget, type="ahead", ids=[1, 2, 3])
+        for _ in range(4):
+            widget._thinker.submit(lambda: None).result()
+        assert asked == ["1.png", "2.png"]
+        assert [content["items"][0]["pic_name"] for content, _ in widget.heard] == ["1.png", "2.png"]
+        assert not any(buffers for _, buffers in widget.heard)
+        widget.close()
+
+
 def test_filters_and_search():
     items = [Item("a.jpg", None, ["1"]), Item("b.jpg", None, ["22"], status="region", flagged=True)]
     assert arranged(items, show="undone") == [0]

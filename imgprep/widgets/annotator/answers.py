@@ -126,6 +126,19 @@ class Answers:
             )
             self._later(self._offer, {**content, "id": number})
 
+    def ahead(self, content: dict[str, Any]) -> None:
+        """Compute the suggestions of the page after, one by one: what is asked for meanwhile comes between."""
+        ids = self._asked(content, PAGE)
+        if not ids:
+            return
+        try:
+            self._shelf.picture(ids[0])
+        except UNREADABLE:
+            pass  # said when it is shown
+        else:
+            self._offer({"id": ids[0]})
+        self._later(self.ahead, {**content, "ids": ids[1:]})
+
     def _offer(self, content: dict[str, Any]) -> None:
         """Compute a suggestion after the picture is on its way."""
         if self._shelf.suggest(content["id"]):

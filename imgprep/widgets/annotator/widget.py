@@ -178,6 +178,7 @@ class RegionAnnotator(anywidget.AnyWidget):
             "want": (answers.want, self._painter),
             "detail": (answers.detail, self._painter),
             "thumbs": (answers.thumbs, self._thinker),
+            "ahead": (answers.ahead, self._thinker),
             "save": (self._save, self._saver),
             "decide": (self._save, self._saver),
         }

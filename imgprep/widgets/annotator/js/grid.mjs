@@ -4,7 +4,7 @@ import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
 // A page of suggestions: accept all but those that were rejected; and of conflicts: choose a side of each. Keys and
 // clicks do the same things.
 export class Grid {
-  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), speak(text)}
+  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), speak(text), loaded()}
   constructor(element, on) {
     this.element = element;
     this.on = on;
@@ -32,6 +32,7 @@ export class Grid {
     this.clear();
     this.items = items;
     this.at = 0;
+    this.told = false; // that every thumbnail of the page is here
     this.rejected.clear();
     this.where = `${count ? from + 1 : 0}–${from + items.length} of ${count}`;
     this.tiles = items.map((item, number) => this.card(item, number));
@@ -83,6 +84,10 @@ export class Grid {
     if (thumb) {
       this.thumbs.get(item.id)?.bitmap?.close();
       this.thumbs.set(item.id, thumb);
+      if (this.thumbs.size === this.items.length && !this.told) {
+        this.told = true;
+        this.on.loaded();
+      }
     }
     this.mark();
   }

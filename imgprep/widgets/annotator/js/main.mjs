@@ -164,6 +164,7 @@ export class Annotator {
       return;
     }
     this.place.at = at;
+    this.display.say(""); // what was said of the image before
     this.show();
     if (this.place.nearEdge()) this.link.send({ type: "window", at, around: 30 });
   }
@@ -209,6 +210,10 @@ export class Annotator {
     const problem = this.pictures.get(id)?.problem;
     if (!problem && !this.painted()) return; // Enter on a picture that nobody has seen yet
     const { from } = this.decisions.effective(id);
+    if (from === "suggestion" && this.item().conflict?.length) {
+      this.display.say("Two people decided differently here: settle it in the grid (G), or draw, or S to skip.");
+      return;
+    }
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
     this.leaving = true; // nothing more is painted of this image: the next one comes first
     const done = nothingNew || this.decisions.save(id);

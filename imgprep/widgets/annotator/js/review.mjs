@@ -8,7 +8,7 @@ export class Review {
     this.page = 40;
     this.grid = new Grid(annotator.v.grid, {
       accept: (items) => this.accept(items), settle: (item, side) => this.settle(item, side), open: (id) => this.leaveFor(id),
-      ask: (ids) => annotator.link.send({ type: "thumbs", ids, suggest: true }), page: (by) => this.turn(by), close: () => this.toggle(false),
+      ask: (ids) => annotator.link.send({ type: "thumbs", ids, suggest: true }), page: (by) => this.turn(by), close: () => this.toggle(false), loaded: () => this.ahead(),
       speak: (text) => annotator.display.spoken.item(text),
     });
   }
@@ -20,6 +20,7 @@ export class Review {
   toggle(on) {
     const { a } = this;
     a.v.work.hidden = on;
+    a.v.strip.hidden = on;
     if (on) {
       this.from = a.place.at;
       a.v.grid.hidden = false;
@@ -32,7 +33,7 @@ export class Review {
   }
 
   ask() {
-    this.a.link.send({ type: "window", at: this.from, around: this.page });
+    this.a.link.send({ type: "window", at: this.from, around: 2 * this.page });
   }
 
   show() {
@@ -50,6 +51,14 @@ export class Review {
     this.from = Math.max(0, from);
     this.a.place.at = this.from;
     this.ask();
+  }
+
+  // While somebody looks at a page, Python may think about the next one.
+  ahead() {
+    const { place } = this.a;
+    const next = this.from + this.page;
+    const ids = Array.from({ length: this.page }, (_, step) => place.idAt(next + step)).filter((id) => id !== undefined);
+    if (ids.length) this.a.link.send({ type: "ahead", ids });
   }
 
   // A fresher item, with its thumbnail or without.

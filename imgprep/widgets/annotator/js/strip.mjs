@@ -60,6 +60,7 @@ export class Strip {
 
   // Show where a place is. itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
   show({ at, count }, itemAt, thumbOf, owed) {
+    if (this.element.hidden) return;
     const half = Math.floor(this.count / 2);
     this.roll(at);
     this.tiles.forEach((one, number) => {
