@@ -1,7 +1,7 @@
 """Objects on disk: one file each, found by a hash of its key, so that no key ever names a path.
 
-A file holds its own description before its bytes, and comes into place by one rename: after a crash an object is there
-whole, or it is not. Nothing is fsynced: what survives is a killed process, not a power cut.
+A file comes into place by one rename: after a crash an object is there whole, or it is not. Nothing is fsynced: what
+survives is a killed process, not a power cut.
 """
 
 from __future__ import annotations
@@ -16,74 +16,13 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import Any
+
+from imgprep.sandbox.object_file import Entry, crc64, read_bytes, read_head, write_file
 
 #: Source: bucket naming rules: 3–63 of a-z, 0-9 and ``-``, starting and ending with a letter or digit.
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_HEAD = 8
-_FIRST_READ = 2048
-
-
-@cache
-def _crc_model() -> Any:
-    import anycrc  # noqa: PLC0415  compiled tables: loaded where they are used
-
-    return anycrc.Model("CRC64-XZ")
-
-
-def crc64(data: bytes | bytearray | memoryview, before: int | None = None) -> int:
-    """Return the CRC64 (ECMA-182, reflected: CRC-64/XZ) of `data`, going on from `before`.
-
-    Examples
-    --------
-    >>> crc64(b"123456789") == 0x995DC9BBDF1939FA
-    True
-    """
-    return int(_crc_model().calc(data, before) if before is not None else _crc_model().calc(data))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An object without its bytes.
-
-    Attributes
-    ----------
-    key : str
-        Opaque.
-    size : int
-        Bytes.
-    etag : str
-        Upper-case hex MD5; of a multipart object a hash of the parts' MD5s and ``-N``.
-    crc : int
-        CRC64 of the bytes.
-    modified : float
-        Seconds since 1970.
-    headers : mapping
-        ``content-type``, ``cache-control``, …, ``x-oss-meta-…`` as they were given; lower-case names.
-    kind : {"Normal", "Multipart"}
-        How it was made.
-    """
-
-    key: str
-    size: int
-    etag: str
-    crc: int
-    modified: float
-    headers: Mapping[str, str] = field(default_factory=dict)
-    kind: str = "Normal"
-
-    def dumps(self) -> bytes:
-        """Return the description that stands before the bytes."""
-        fields = [self.key, self.size, self.etag, self.crc, self.modified, dict(self.headers), self.kind]
-        return json.dumps(fields, separators=(",", ":")).encode()
-
-    @classmethod
-    def loads(cls, text: bytes) -> Entry:
-        """Return the entry that `dumps` described."""
-        return cls(*json.loads(text))
 
 
 @dataclass(slots=True)
@@ -319,36 +258,6 @@ def _past(keys: Sequence[str], prefix: str, at: int) -> int:
 def _file(folder: Path, key: str) -> Path:
     name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
     return folder / "data" / name[:2] / name[2:]
-
-
-def write_file(file: Path, entry: Entry, data: bytes) -> None:
-    """Write a new file: description, then bytes."""
-    head = entry.dumps()
-    with file.open("xb", buffering=0) as handle:
-        for piece in (b"%08d" % len(head) + head, data):
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[handle.write(rest) :]
-
-
-def read_head(handle: FileIO) -> tuple[Entry, int]:
-    """Return the description of an open file, and where its bytes begin."""
-    first = handle.read(_FIRST_READ)
-    end = _HEAD + int(first[:_HEAD])
-    if end > len(first):
-        first += read_bytes(handle, end - len(first))
-    return Entry.loads(first[_HEAD:end]), end
-
-
-def read_bytes(handle: FileIO, length: int) -> bytes:
-    """Return just so many bytes of an open file."""
-    data = handle.read(length)
-    while len(data) < length:
-        more = handle.read(length - len(data))
-        if not more:
-            raise OSError("an object's file is shorter than its description says")
-        data += more
-    return data
 
 
 def _read_bucket(folder: Path) -> Bucket:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
-from imgprep.sandbox.objects import Entry, ObjectStore, crc64, read_bytes, read_head, write_file
+from imgprep.sandbox.object_file import Entry, crc64, read_bytes, read_head, write_file
+from imgprep.sandbox.objects import ObjectStore
 
 _ABOUT = "upload.json"
 

@@ -8,14 +8,14 @@ from imgprep.sandbox import Fault, Sandbox
 from imgprep.sandbox.clock import Clock
 from imgprep.sandbox.config import Switches, sort_switches
 from imgprep.sandbox.faults import Faults
-from imgprep.sandbox.http import Request
-from imgprep.sandbox.objects import Entry, ObjectStore, crc64
+from imgprep.sandbox.http import Request, http_date, is_loopback
+from imgprep.sandbox.object_file import Entry, crc64
+from imgprep.sandbox.objects import ObjectStore
 from imgprep.sandbox.oss import xml
 from imgprep.sandbox.oss.aim import aim_of
 from imgprep.sandbox.oss.conditions import check_conditions, read_range
 from imgprep.sandbox.oss.errors import Refused
 from imgprep.sandbox.oss.keys import KeyRing, new_key
-from imgprep.sandbox.server import http_date, is_loopback
 
 
 def test_crc_is_the_one_of_oss_and_goes_on_over_pieces():

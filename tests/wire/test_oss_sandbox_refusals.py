@@ -10,7 +10,7 @@ import pytest
 from test_oss_sandbox import bucket_of
 
 from imgprep.sandbox import Sandbox
-from imgprep.sandbox.server import http_date
+from imgprep.sandbox.http import http_date
 from imgprep.settings import Credentials
 
 V1, V4 = oss2.AUTH_VERSION_1, oss2.AUTH_VERSION_4

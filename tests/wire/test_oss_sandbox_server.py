@@ -12,7 +12,7 @@ import oss2
 import pytest
 from test_oss_sandbox import bucket_of
 
-from imgprep.sandbox import Sandbox, server
+from imgprep.sandbox import Sandbox, connection, server
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def test_continue_is_said_when_it_is_asked_for(sandbox):
 
 
 def test_a_slow_client_is_left(sandbox, monkeypatch):
-    monkeypatch.setattr(server, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.05)
     assert talk(sandbox, b"GET / HTTP/1.1\r\nHo", finish=False) == b""
 
 
 def test_a_slow_body_is_left_and_not_stored(sandbox, monkeypatch):
-    monkeypatch.setattr(server, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.05)
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nx"
     assert talk(sandbox, head, finish=False) == b""
 

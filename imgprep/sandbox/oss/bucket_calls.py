@@ -7,7 +7,8 @@ import binascii
 import hashlib
 
 from imgprep.sandbox.http import Response
-from imgprep.sandbox.objects import BUCKET_NAME, Bucket, Entry
+from imgprep.sandbox.object_file import Entry
+from imgprep.sandbox.objects import BUCKET_NAME, Bucket
 from imgprep.sandbox.oss import xml as markup
 from imgprep.sandbox.oss.call import Call, Shop, check_key, xml
 from imgprep.sandbox.oss.conditions import check_digest

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from imgprep.sandbox.clock import Clock
 from imgprep.sandbox.config import Switches
 from imgprep.sandbox.http import Request, Response
-from imgprep.sandbox.objects import Entry, ObjectStore
+from imgprep.sandbox.object_file import Entry
+from imgprep.sandbox.objects import ObjectStore
 from imgprep.sandbox.oss.aim import Aim
 from imgprep.sandbox.oss.errors import Refused, invalid_argument
 from imgprep.sandbox.oss.keys import Principal

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from imgprep.sandbox.objects import Entry
+from imgprep.sandbox.object_file import Entry
 from imgprep.sandbox.oss.errors import Refused
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)(?:,.*)?")

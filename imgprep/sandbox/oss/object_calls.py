@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from imgprep.sandbox.http import Response
-from imgprep.sandbox.objects import Entry
+from imgprep.sandbox.http import Response, http_date
+from imgprep.sandbox.object_file import Entry
 from imgprep.sandbox.oss import xml as markup
 from imgprep.sandbox.oss.call import Call, Shop, check_key, stored, xml
 from imgprep.sandbox.oss.conditions import check_conditions, check_digest, read_range
 from imgprep.sandbox.oss.errors import Refused, invalid_argument
-from imgprep.sandbox.server import http_date
 
 #: Bytes of all x-oss-meta- headers together. Source: PutObject.
 MAX_META_BYTES = 8 * 1024
