@@ -66,7 +66,7 @@ _HOME: dict[str, str] = {
     "suggest_columns": "catalogue",
     "suggest_categories": "catalogue",
     "as_category_map": "catalogue",
-    "save_columns": "project",
+    "save_columns": "project_columns",
     "MappingPanel": "widgets.mapping",
     "FindingsBrowser": "widgets.browser",
     "MatchPanel": "widgets.browser",

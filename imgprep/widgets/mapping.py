@@ -20,7 +20,7 @@ from imgprep.catalogue.raw import Raw
 from imgprep.catalogue.read import read_raw
 from imgprep.errors import CatalogueError, ImgprepError
 from imgprep.fields import BY_NAME, CATEGORIES, FIELD_NAMES
-from imgprep.project import save_columns
+from imgprep.project_columns import save_columns
 from imgprep.settings import Settings
 
 #: Records that the preview is made of, rows of it that are shown, and categories that can be placed by hand.

@@ -31,6 +31,7 @@ LAYERS = [
         "product_story",
         "undoing",
         "project",
+        "project_columns",
         "tallies",
         "charts",
         "html",

@@ -7,7 +7,8 @@ import pytest
 
 from imgprep.catalogue import as_category_map, load_catalogue, suggest_categories
 from imgprep.errors import CatalogueError, ConfigError
-from imgprep.project import init_project, save_columns
+from imgprep.project import init_project
+from imgprep.project_columns import save_columns
 from imgprep.settings import Settings
 from imgprep.tallies import tally_attributes
 from imgprep.widgets.mapping import MappingPanel

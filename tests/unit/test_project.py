@@ -81,6 +81,14 @@ def test_commands_take_the_export_and_the_photographs_that_the_project_names(wor
     assert "missing" in capsys.readouterr().out
 
 
+def test_the_summary_says_of_how_many_rows_a_rules_share_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,/b.jpg\n", encoding="utf-8")
+    assert main(["check", "export.csv", "--summary", "--format", "json"]) == 1
+    shares = {each["rule"]: each["share"] for each in json.loads(capsys.readouterr().out)}
+    assert shares["pic-name-slash"] == 0.5
+
+
 def test_an_export_behind_known_is_not_taken_for_a_dump(capsys):
     assert main(["build", "--out", "batch", "--known", "runs", "export.csv"]) == 2
     assert "write CATALOGUE before it" in capsys.readouterr().err

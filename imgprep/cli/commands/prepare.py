@@ -40,14 +40,15 @@ def check(options: Namespace) -> int:
     if images and options.near_names:
         catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
-    findings = check_rows(
+    judged = check_rows(
         catalogue,
         facts,
         regions=regions_of(options, settings),
         **settings.rules,
         files=match_names(catalogue, images) if images else None,
     )
-    findings = pd.concat([catalogue.attrs["findings"], findings], ignore_index=True)
+    findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
+    findings.attrs = judged.attrs  # of how many rows each rule's share is
     show(summary(findings) if options.summary else findings, options.format)
     if options.format == "table":
         told = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
