@@ -36,6 +36,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
 
     Examples
     --------
+    >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "imgprep.toml"
     >>> _ = file.write_text('[shop] # ours\\n[shop.columns]\\nProductId = "id"  # the ERP has no sku\\n')
     >>> print(save_columns({"ProductId": "sku"}, file).read_text().strip())
