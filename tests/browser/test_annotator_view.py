@@ -549,6 +549,23 @@ def test_letters_stay_in_the_widget_and_the_browsers_keys_go_on(bare):
     assert bare.page.evaluate("window.outside") == [["F5", False], ["Control", False], ["s", False]]
 
 
+def test_a_front_end_that_hears_keys_first_is_told_to_leave_the_widgets_alone(bare):
+    # As Lumino does in Notebook 7: on the document, before the widget.
+    bare.page.evaluate(
+        """() => document.addEventListener("keydown", (event) => {
+        if (!event.target.closest("[data-lm-suppress-shortcuts]")) window.taken = [...(window.taken || []), event.key];
+        }, { capture: true })"""
+    )
+    bare.press("a", "d", "d", "Enter", "Escape")
+    assert bare.page.evaluate("window.taken") is None
+    bare.page.evaluate("addEventListener('keydown', (event) => event.preventDefault())")
+    bare.press("Control+s")
+    assert bare.page.evaluate("window.taken") == ["Control", "s"]
+    bare.page.locator("#before").focus()
+    bare.press("a")
+    assert bare.page.evaluate("window.taken") == ["Control", "s", "a"]
+
+
 def test_tab_leaves_the_widget_and_every_control_has_a_name(bare):
     names = bare.page.evaluate(
         """() => [...document.querySelectorAll(".ipr button, .ipr input, .ipr select")]

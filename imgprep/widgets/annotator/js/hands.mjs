@@ -13,6 +13,9 @@ export class Hands {
     const { root } = annotator.v;
     const listen = (name, handler) => root.addEventListener(name, handler, { signal: this.stop.signal });
     listen("keydown", (event) => this.keydown(event));
+    // Notebook 7 hears keys on their way down to us: it leaves those alone that are under this attribute.
+    const shield = (event) => root.toggleAttribute("data-lm-suppress-shortcuts", root.contains(event.target) && !belongsToPage(event));
+    window.addEventListener("keydown", shield, { capture: true, signal: this.stop.signal });
     listen("keyup", (event) => this.keyup(event));
     listen("focusout", () => { this.a.stage.pointer.panning = false; });
     listen("pointerdown", (event) => {
