@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from imgprep.meta import ANNOTATION, dumps_meta
-from imgprep.reports import CauseTable, Outcome
+from imgprep.reports import CauseTable, Outcome, known_to
 from imgprep.runs import Run
 
 _TOLD = ("line", "cause", "code", "message")
@@ -24,7 +24,7 @@ def annotate_manifest(run: Run, *, causes: CauseTable | None = None) -> str:
     run : Run
         The run.
     causes : CauseTable, optional
-        For remedies; default: the built-in table.
+        For remedies; default: those that the run was read by.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def annotate_manifest(run: Run, *, causes: CauseTable | None = None) -> str:
     >>> next(line for line in text.splitlines() if "cause" in line)[:60]
     '{"imgprep:outcome": {"outcome": "failed", "line": 54, "cause'
     """
-    table = causes or CauseTable()
+    table = known_to(run, causes)
     known = {cause.id for cause in table.causes}
     outcome = run.outcome
     open_ones = outcome[outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN])]

@@ -13,7 +13,6 @@ import pandas as pd
 
 from imgprep.errors import ConfigError
 from imgprep.fields import CATEGORIES
-from imgprep.reports import CauseTable
 from imgprep.runs import Run, gallery_state
 from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
@@ -116,7 +115,7 @@ class Review:
 
 def _shown(table: pd.DataFrame) -> str:
     """A table as people read it: causes by their labels, shares in percent, nothing where nothing is known."""
-    labels = {cause.id: cause.label for cause in CauseTable().causes}
+    labels = table.attrs.get("labels", {})
     named = (
         table.assign(cause=table["cause"].map(lambda cause: labels.get(cause, cause))) if "cause" in table else table
     )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from imgprep.html.thumbs import thumbnail
 from imgprep.regions import Region
-from imgprep.reports import CauseTable
+from imgprep.reports import known_to
 from imgprep.runs import Run, gallery_state, load_runs
 from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
@@ -134,7 +134,7 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
     for row in mine(run.batch):
         detail = f"line {row['line']}, {row['OperationType']}: {row['reason']}"
         yield {"at": planned, "run": run.id, "what": "sent", "PicName": row["PicName"], "detail": detail}
-    labels = {cause.id: cause.label for cause in CauseTable().causes}
+    labels = known_to(run).frame().set_index("cause")["label"].to_dict()
     for row in mine(run.outcome):
         # A cause that a user taught goes by its own name.
         told = [row.get("code"), labels.get(row["cause"], row["cause"]), row.get("message")]

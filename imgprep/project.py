@@ -22,6 +22,7 @@ catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, where you keep it: compared and planned against in notebooks 03 and 07
 images = ""           # the folder (or zip) of its photographs
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
+# causes = "causes.toml"   # causes of failure that you taught: [[cause]] tables with id, label, family, remedy, phrases
 
 # Which column of the export is which field. Without this table the names of columns decide, and only ProductId,
 # PicName and what is named like a field are found. `ip.suggest_columns` (notebook 01) proposes the rest.

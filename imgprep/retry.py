@@ -9,7 +9,7 @@ from typing import Protocol
 import pandas as pd
 
 from imgprep.fields import FIELD_NAMES, Operation
-from imgprep.reports import CauseTable, Family, Outcome
+from imgprep.reports import CauseTable, Family, Outcome, known_to
 
 
 class Finished(Protocol):
@@ -75,7 +75,7 @@ def retry_batch(
         A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). An ADD that can go as
         it was goes in today's form, and not at all where today's plan leaves it out.
     causes : CauseTable, optional
-        Default: the built-in table.
+        Default: those that the run was read by.
     include, leave_out : iterable of int
         Failed lines that somebody decided to send all the same, and lines that somebody decided to leave out
         (`CauseExplorer`); the latter are in the rest.
@@ -90,7 +90,7 @@ def retry_batch(
     >>> len(again.batch), len(again.rest)
     (0, 0)
     """
-    table = (causes or CauseTable()).frame().set_index("cause")[["family", "remedy"]]
+    table = known_to(run, causes).frame().set_index("cause")[["family", "remedy"]]
     ended = run.outcome.loc[
         run.outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN]), ["line", "outcome", "cause"]
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -27,13 +28,42 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+#: Each cause's place among the 32 looks, for good: a new one is added at the end.
+_PLACES = (
+    "image_missing",
+    "rotated",
+    "bad_region",
+    "wrong_category",
+    "too_many_bytes",
+    "bad_pixels",
+    "bad_format",
+    "bad_product_id",
+    "bad_pic_name",
+    "bad_custom_content",
+    "bad_str_attr",
+    "bad_int_attr",
+    "bad_line",
+    "over_quota",
+    "no_permission",
+    "download_failed",
+    "storage_fault",
+    "instance_state",
+    "throttled",
+    "timeout",
+    "service_fault",
+)
+#: The last looks are for causes that users teach.
+_TAUGHT = range(24, 32)
+
+
 def cause_style(cause: str) -> dict[str, Any]:
-    """Return the face colour and hatch of a cause: the same in every chart."""
+    """Return the face colour and hatch of a cause: the same in every chart, whatever other causes there are.
+
+    A cause that a user taught has its look by its name.
+    """
     if cause == UNRECOGNISED:
         return {"facecolor": "#222222", "hatch": ""}
-    ids = [item.id for item in CAUSES]
-    # A cause that a user taught gets its place by its name, so that it keeps it too.
-    number = ids.index(cause) if cause in ids else len(ids) + sum(map(ord, cause)) % 8
+    number = _PLACES.index(cause) if cause in _PLACES else _TAUGHT[crc32(cause.encode()) % len(_TAUGHT)]
     return {"facecolor": COLOURS[number % 8], "hatch": HATCHES[(number + number // 8) % 4]}
 
 
@@ -161,7 +191,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value")
         if count:
             dark = shares[row, column] > shares.max() * 0.55
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    labels = {cause.id: cause.label for cause in CAUSES}
+    labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
     names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])

@@ -15,7 +15,7 @@ from imgprep.html.template import template, write_page
 from imgprep.html.thumbs import figure_uri, thumbnail
 from imgprep.images import FACT_COLUMNS, find_duplicates
 from imgprep.regions import Region
-from imgprep.reports import CauseTable, Outcome
+from imgprep.reports import CauseTable, Outcome, known_to
 from imgprep.runs import Run
 from imgprep.tallies import tally_causes, tally_images, tally_outcomes
 
@@ -43,7 +43,7 @@ def write_report(
     images : path or iterable of path, optional
         Folders to look for the images in, for thumbnails of what failed.
     causes : CauseTable, optional
-        Default: the built-in table.
+        Default: those that the run was read by.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def write_report(
     >>> page = ip.write_report(runs[0], "report.html")
     """
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
-    table = causes or CauseTable()
+    table = known_to(run, causes)
     return write_page(path, template("report.html").render(**_context(run, folders, table)))
 
 

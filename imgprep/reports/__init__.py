@@ -1,7 +1,8 @@
 """After the task: what became of every line of a batch, and why."""
 
-from imgprep.reports.causes import CAUSES, UNRECOGNISED, Cause, CauseTable, Family, load_causes
+from imgprep.reports.causes import CAUSES, UNRECOGNISED, Cause, CauseTable, Family
 from imgprep.reports.match import OUTCOME_COLUMNS, Outcome, read_report, settle
+from imgprep.reports.taught import causes_of, known_to, load_causes
 
 __all__ = [
     "CAUSES",
@@ -11,6 +12,8 @@ __all__ = [
     "CauseTable",
     "Family",
     "Outcome",
+    "causes_of",
+    "known_to",
     "load_causes",
     "read_report",
     "settle",

@@ -7,16 +7,11 @@ is a guess. What the table does not know is called `UNRECOGNISED` and shown firs
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
-
-from imgprep.errors import ConfigError
 
 UNRECOGNISED = "unrecognised"
 
@@ -263,7 +258,7 @@ class CauseTable:
 
     def __init__(self, causes: Iterable[Cause] = CAUSES) -> None:
         self.causes = (*causes, UNKNOWN_CAUSE)
-        self._by_code = {code.casefold(): cause for cause in self.causes for code in cause.codes}
+        self._by_code = {code.casefold(): cause for cause in reversed(self.causes) for code in cause.codes}
         self._phrases = [
             (cause, re.compile("|".join(cause.phrases), re.IGNORECASE)) for cause in self.causes if cause.phrases
         ]
@@ -290,6 +285,11 @@ class CauseTable:
                 return cause
         return UNKNOWN_CAUSE
 
+    @property
+    def taught(self) -> tuple[Cause, ...]:
+        """The causes that a user taught."""
+        return tuple(cause for cause in self.causes if cause.source == "user")
+
     def __getitem__(self, cause_id: str) -> Cause:
         for cause in self.causes:
             if cause.id == cause_id:
@@ -297,64 +297,14 @@ class CauseTable:
         raise KeyError(cause_id)
 
     def frame(self) -> pd.DataFrame:
-        """Return the table: cause, label, family, remedy, codes, source."""
-        rows = [(c.id, c.label, str(c.family), c.remedy, ", ".join(c.codes), c.source) for c in self.causes]
-        return pd.DataFrame(rows, columns=["cause", "label", "family", "remedy", "codes", "source"], dtype="str")
-
-
-def load_causes(path: str | Path) -> CauseTable:
-    """Return the built-in table with the user's own causes before it.
-
-    Parameters
-    ----------
-    path : path
-        TOML: any number of ``[[cause]]`` tables with ``id``, and optionally ``label``, ``family`` (see `Family`),
-        ``remedy``, ``codes`` and ``phrases``. A known id gains the codes and phrases.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, lacks an id, has a family or a pattern that is none.
-
-    Examples
-    --------
-    >>> with open("causes.toml", "w", encoding="utf-8") as file:
-    ...     _ = file.write('[[cause]]\\nid = "wrong_supplier"\\nfamily = "fix the data"\\nphrases = ["not known"]\\n')
-    >>> table = ip.load_causes("causes.toml")
-    >>> table.frame().query("cause == 'wrong_supplier'")[["cause", "family"]].values.tolist()
-    [['wrong_supplier', 'fix the data']]
-    """
-    file = Path(path)
-    try:
-        entries = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("cause", [])
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as a table of causes: {error}") from error
-    if not isinstance(entries, list):
-        raise ConfigError(f"{file}: write [[cause]] with two brackets, so that there can be several")
-    return CauseTable([*(_user_cause(entry, file) for entry in entries), *CAUSES])
-
-
-def _user_cause(entry: Mapping[str, Any], file: Path) -> Cause:
-    unknown = set(entry) - {"id", "label", "family", "remedy", "codes", "phrases"}
-    if unknown or not isinstance(entry.get("id"), str):
-        what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "id is missing"
-        raise ConfigError(f"{file}: a [[cause]]: {what}; known keys: id, label, family, remedy, codes, phrases")
-    known = next((cause for cause in CAUSES if cause.id == entry["id"]), None)
-    phrases = tuple(entry.get("phrases", ()))
-    try:
-        family = Family(entry.get("family", known.family if known else Family.DATA))
-        for phrase in phrases:
-            re.compile(phrase)
-    except ValueError as error:
-        raise ConfigError(f"{file}: cause {entry['id']}: {error}; families: {', '.join(Family)}") from error
-    except re.error as error:
-        raise ConfigError(f"{file}: cause {entry['id']}: a phrase is no regular expression: {error}") from error
-    return Cause(
-        id=entry["id"],
-        label=entry.get("label", known.label if known else entry["id"].replace("_", " ")),
-        family=family,
-        remedy=entry.get("remedy", known.remedy if known else ""),
-        codes=tuple(entry.get("codes", ())),
-        phrases=phrases,
-        source="user",
-    )
+        """Return the table, one row per cause: cause, label, family, remedy, codes, source."""
+        rows: dict[str, tuple[str, ...]] = {}
+        for cause in self.causes:
+            # A known cause that learned further phrases is there twice: it is called as it was taught last.
+            codes = [*rows[cause.id][4].split(", "), *cause.codes] if cause.id in rows else cause.codes
+            first = self[cause.id]
+            told = ", ".join(filter(None, codes))
+            rows[cause.id] = (first.id, first.label, str(first.family), first.remedy, told, first.source)
+        return pd.DataFrame(
+            rows.values(), columns=["cause", "label", "family", "remedy", "codes", "source"], dtype="str"
+        )

@@ -7,8 +7,9 @@ from imgprep.runs.confirm import confirm_production
 from imgprep.runs.dump_task import dump_gallery
 from imgprep.runs.folder import State
 from imgprep.runs.gallery import gallery_state
+from imgprep.runs.opening import load_runs, open_run
 from imgprep.runs.preflight import preflight
-from imgprep.runs.run import Run, load_runs, open_run
+from imgprep.runs.run import Run
 from imgprep.runs.several import submit_all
 from imgprep.runs.submitting import submit
 

@@ -14,7 +14,8 @@ from imgprep.errors import ConfigError
 from imgprep.meta import loads_meta
 from imgprep.oss import META_NAME, head, open_bucket, read_object
 from imgprep.runs.folder import State, batch_digest, make_run
-from imgprep.runs.run import Run, load_runs
+from imgprep.runs.opening import load_runs
+from imgprep.runs.run import Run
 from imgprep.service import ImageSearch, list_tasks
 from imgprep.settings import Settings
 

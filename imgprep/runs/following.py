@@ -8,9 +8,10 @@ import pandas as pd
 
 from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ConfigError, ReportError
-from imgprep.reports import Outcome, read_report, settle
+from imgprep.reports import CauseTable, Outcome, causes_of, settle
+from imgprep.runs.closing import read_saved
 from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
-from imgprep.runs.folder import OVERFLOW, REPORT, State
+from imgprep.runs.folder import REPORT, State
 from imgprep.runs.panel import told
 from imgprep.runs.run import Run
 from imgprep.runs.wording import Said, meaning
@@ -38,6 +39,7 @@ def follow(
             f"run {run.id}: has no task to follow: "
             + ("close it by what the console says: run.close(message=…)" if by_hand else "submit its batch again")
         )
+    causes = causes_of(settings, run.folder)  # a file that cannot be read is better known before the wait
     clock = clock or SystemClock()
     service = ImageSearch(settings, clock=clock)
     started, missing = clock.monotonic(), 0
@@ -56,7 +58,7 @@ def follow(
                 run.see(task)
                 tell(task)
                 if task.status in (SUCCESS, FAIL):
-                    finish(run, task, service, clock=clock)
+                    finish(run, task, service, causes, clock=clock)
                     return
                 note = None if task.status == PROCESSING else f"the service says {task.status}, which is not documented"
                 run.update(state=State.PROCESSING, note=note)
@@ -66,7 +68,15 @@ def follow(
             clock.sleep(next(every for until, every in _INTERVALS if spent < until))
 
 
-def finish(run: Run, task: Task, service: ImageSearch, *, clock: Clock, limit: int = REPORT_MAX) -> None:
+def finish(
+    run: Run,
+    task: Task,
+    service: ImageSearch,
+    causes: CauseTable | None = None,
+    *,
+    clock: Clock,
+    limit: int = REPORT_MAX,
+) -> None:
     """Save the report of a task that ended, and settle every line.
 
     Parameters
@@ -77,12 +87,15 @@ def finish(run: Run, task: Task, service: ImageSearch, *, clock: Clock, limit: i
         As last seen; asked again for a fresh link where its own is dead.
     service : ImageSearch
         To ask.
+    causes : CauseTable, optional
+        To read the report by; default: what the run's project teaches.
     clock : Clock
         Waits.
     limit : int
         Bytes of a report that are saved at most.
     """
     batch = run.batch
+    causes = causes or run.taught()
     try:
         saved = _save(run, task, service, clock, limit)
     except ReportError as error:
@@ -93,7 +106,7 @@ def finish(run: Run, task: Task, service: ImageSearch, *, clock: Clock, limit: i
         return
     if saved:
         try:
-            outcome = read_report(run.folder / REPORT, batch, overflow=run.folder / OVERFLOW)
+            outcome = read_saved(run, batch, causes)
         except ReportError as error:
             said = f"the error report was saved, but cannot be read: {error}"
             _log.warning("run %s: %s", run.id, said)

@@ -15,7 +15,8 @@ from imgprep.frames import to_pandas, to_polars
 from imgprep.reports import Outcome
 from imgprep.runs.dump_file import export_moment, read_dump
 from imgprep.runs.folder import State
-from imgprep.runs.run import Run, moment
+from imgprep.runs.opening import moment
+from imgprep.runs.run import Run
 from imgprep.settings import Settings
 
 KEY = ("ProductId", "PicName")

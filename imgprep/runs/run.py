@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +13,14 @@ from imgprep.clock import Clock, SystemClock, stamp
 from imgprep.errors import ConfigError
 from imgprep.findings import FINDING_COLUMNS
 from imgprep.frames import attach
-from imgprep.reports import CauseTable, Outcome, load_causes, read_report, settle
+from imgprep.reports import CauseTable, Outcome, causes_of, load_causes, settle
+from imgprep.reports.taught import with_taught
 from imgprep.runs import folder as files
 from imgprep.runs.folder import ENDED, State
-from imgprep.runs.wording import Said, meaning_by_hand
 from imgprep.settings import Settings
 
 if TYPE_CHECKING:
     from imgprep.service import Task
-
-_log = logging.getLogger(__name__)
 
 _EMPTY: dict[str, tuple[str, ...]] = {
     "catalogue": ("row", "ProductId", "PicName"),
@@ -190,6 +186,23 @@ class Run:
         unmatched = files.read_table(self.folder, files.UNMATCHED)
         return frame if unmatched is None else attach(frame, unmatched=unmatched)
 
+    @property
+    def causes(self) -> CauseTable:
+        """The causes that its report was read by: the built-in ones, and those that were taught."""
+        return with_taught(self._about.get("causes") or [], f"{self.folder / files.RUN_FILE}")
+
+    def taught(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> CauseTable:
+        """Return the table to read a report by: the one given, or else what the project teaches."""
+        if causes is None:
+            return causes_of(self._settings, self.folder)
+        return causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
+
+    @property
+    def read_before_taught(self) -> bool:
+        """Whether the project teaches other causes than those that the report was read by."""
+        report = self.folder / files.REPORT
+        return self.ended and report.is_file() and self.taught().taught != self.causes.taught
+
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
         """Return some columns of `outcome`, which is far quicker than all of them where runs are large and many."""
         frame = files.read_table(self.folder, files.OUTCOME, list(columns))
@@ -243,6 +256,7 @@ class Run:
         *,
         message: str | None = None,
         report: str | os.PathLike[str] | None = None,
+        causes: CauseTable | str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
     ) -> Run:
         """End the run from what the console says, where the API cannot be used.
@@ -256,6 +270,8 @@ class Run:
             unknown. FAIL: all are unknown until the gallery is looked at.
         report : path, optional
             The downloaded file of failure causes; it is copied into the run. Alone it is enough.
+        causes : CauseTable or path, optional
+            A table from `load_causes`, or its TOML file; default: what the project teaches.
         clock : Clock, optional
             For tests.
 
@@ -275,42 +291,26 @@ class Run:
         -----
         Source: guide, "What to do next".
         """
-        clock = clock or SystemClock()
-        if message is None and report is None:
-            return self._put_aside(clock)
-        said = Said.SOME if message is None else meaning_by_hand(message)
-        if report is not None and said is Said.ALL:
-            raise ConfigError("close: the message says that all images were imported, so there can be no error report")
-        batch = self.batch
-        if report is not None:
-            outcome = read_report(Path(report), batch, overflow=self.folder / files.OVERFLOW)
-            partly = self.folder / f".{files.REPORT}.part"
-            shutil.copyfile(report, partly)
-            partly.replace(self.folder / files.REPORT)
-        elif said is Said.ALL:
-            outcome = settle(batch)
-        elif said is Said.SOME:
-            outcome = settle(batch, Outcome.UNKNOWN, message="some failed; the file of failure causes was not read")
-        else:
-            outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; look at the gallery")
-        self.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand")
+        from imgprep.runs.closing import close  # noqa: PLC0415  which imports this module
+
+        close(self, message=message, report=report, causes=causes, clock=clock or SystemClock())
         return self
 
-    def read_again(self, causes: CauseTable | str | os.PathLike[str]) -> Run:
+    def read_again(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> Run:
         """Name the causes of failure anew, such as after a phrase was taught.
 
         The report that was saved with the run is read once more; which lines failed stays as it is.
 
         Parameters
         ----------
-        causes : CauseTable or path
-            A table from `load_causes`, or its TOML file.
+        causes : CauseTable or path, optional
+            A table from `load_causes`, or its TOML file; default: what the project teaches.
 
         Returns
         -------
         Run
-            This run; charts, `retry_batch`, `trace` and the pages see the causes from now on. Give them the same table
-            as `causes=` for its labels, families and remedies.
+            This run; charts, `retry_batch`, `trace` and the pages see the causes from now on, with their labels,
+            families and remedies.
 
         Raises
         ------
@@ -328,18 +328,9 @@ class Run:
         >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
         ['supplier', 'bad_custom_content']
         """
-        before, report = files.read_table(self.folder, files.OUTCOME), self.folder / files.REPORT
-        if before is None or not report.is_file():
-            what = "outcome, so there is nothing to read again" if before is None else "error report to read again"
-            raise ConfigError(f"run {self.id} has no {what}")
-        table = causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
-        rest = self.folder / files.OVERFLOW
-        told = read_report(report, self.batch, causes=table, other_batch="keep", overflow=rest)
-        named = before["line"].map(told.set_index("line")["cause"])
-        outcome = before.assign(cause=named.where(before["cause"].notna(), before["cause"]).fillna(before["cause"]))
-        files.write_table(self.folder, files.OUTCOME, outcome)
-        if len(told.attrs["unmatched"]):
-            files.write_table(self.folder, files.UNMATCHED, told.attrs["unmatched"])
+        from imgprep.runs.closing import read_again  # noqa: PLC0415  which imports this module
+
+        read_again(self, self.taught(causes))
         return self
 
     def end(self, outcome: pd.DataFrame, *, failed: bool = False, clock: Clock, **entries: Any) -> None:
@@ -362,8 +353,8 @@ class Run:
             files.write_table(self.folder, files.UNMATCHED, unmatched)
         else:
             (self.folder / f"{files.UNMATCHED}.parquet").unlink(missing_ok=True)
-        if "counts" in outcome.attrs:
-            entries = {"report": outcome.attrs["counts"], **entries}
+        told = {"counts": "report", "causes": "causes"}
+        entries |= {entry: outcome.attrs[name] for name, entry in told.items() if name in outcome.attrs}
         counts = files.outcome_counts(outcome)
         all_well = not counts["failed"] and not counts["unknown"]
         state = State.FAILED if failed else State.SUCCESS if all_well else State.PARTIAL
@@ -393,12 +384,6 @@ class Run:
         self._about = files.read_run(self.folder)
         return self
 
-    def _put_aside(self, clock: Clock) -> Run:
-        times = {**self._about["times"], "closed": stamp(clock)}
-        counts = {**self._about["counts"], **files.outcome_counts(self.outcome)}
-        self.update(state=State.CLOSED, times=times, counts=counts)
-        return self
-
     def _where(self) -> Settings:
         return self._settings or _settings_of(self.settings)
 
@@ -411,58 +396,3 @@ class Run:
 
 def _settings_of(public: Mapping[str, Any]) -> Settings:
     return Settings(**public)
-
-
-def open_run(folder: str | os.PathLike[str]) -> Run:
-    """Open one run folder.
-
-    Raises
-    ------
-    ConfigError
-        It is none, or broken.
-
-    Examples
-    --------
-    >>> ip.open_run(runs[0].folder).counts
-    {'lines': 69, 'add': 69, 'delete': 0, 'images': 67, 'imported': 62, 'deleted': 0, 'failed': 7, 'unknown': 0}
-    """
-    return Run(folder)
-
-
-def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
-    """Open every run below `folder`, oldest first.
-
-    Parameters
-    ----------
-    folder : path
-        The folder of run folders. One that does not exist has no runs.
-
-    Returns
-    -------
-    list of Run
-        Tables are read when they are asked for. Broken run folders are named in the log and skipped.
-
-    Examples
-    --------
-    >>> again = ip.load_runs(runs[0].folder.parent)
-    >>> [str(run.state) for run in again]
-    ['partial', 'partial', 'success']
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        return []
-    found = []
-    for item in sorted(root.iterdir()):
-        if not item.is_dir() or item.name.startswith("."):
-            continue
-        try:
-            found.append(Run(item))
-        except ConfigError as error:
-            _log.warning("skipped: %s", error)
-    return sorted(found, key=lambda run: (moment(run), run.id))
-
-
-def moment(run: Run) -> str:
-    """Return when the run's task was made: by the service's clock, or else by ours."""
-    times = run.times
-    return next((times[name] for name in ("created", "submitted", "intended") if times.get(name)), run.id)

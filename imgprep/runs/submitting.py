@@ -13,7 +13,8 @@ from imgprep.errors import ConfigError, ServiceError, StorageError
 from imgprep.oss import META_NAME, head, only_one, open_bucket
 from imgprep.runs.confirm import check_confirmed
 from imgprep.runs.folder import State, batch_digest, make_run
-from imgprep.runs.run import Run, load_runs
+from imgprep.runs.opening import load_runs
+from imgprep.runs.run import Run
 from imgprep.service import BUSY, PROCESSING, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings
 

@@ -51,6 +51,8 @@ class Settings:
         How to read the export, see `load_catalogue`.
     columns : Mapping, Path or None
         The column map, or a TOML file of one; see `load_catalogue`.
+    causes : Path or None
+        The TOML file in which the shop teaches causes of failure, see `load_causes`.
     severity : Mapping of str to str
         Rule id → severity, where the shop wants another than the rule's own.
     limits : Mapping of str to float
@@ -87,6 +89,7 @@ class Settings:
     images: Path | None = None
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
+    causes: Path | None = None
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
@@ -103,6 +106,7 @@ class Settings:
             "earlier",
             "images",
             "columns",
+            "causes",
         ):
             if isinstance(given := getattr(self, name), str):
                 object.__setattr__(self, name, Path(given))

@@ -20,6 +20,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         "images": "images",
         "preset": "preset",
         "columns": "columns",
+        "causes": "causes",
     },
     "service": {
         "region": "region",
@@ -47,7 +48,7 @@ _VARIABLES: dict[str, str] = {
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
-_PATHS = ("catalogue", "earlier", "images", "role_policy", "role_trust", "uploader_policy")
+_PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 
 from imgprep.frames import attach
-from imgprep.reports import CauseTable, Outcome
+from imgprep.reports import CauseTable, Outcome, known_to
 from imgprep.tallies.runs import Reconciled, each, outcome_of
 
 
@@ -22,7 +22,7 @@ def tally_causes(
     runs : Run or iterable of Run
         What to count.
     causes : CauseTable, optional
-        For labels, families and remedies; default: the built-in table.
+        For labels, families and remedies; default: those that the runs were read by.
     by : str, optional
         A column of the outcome frame to count apart by, besides cause.
 
@@ -42,10 +42,11 @@ def tally_causes(
     1  bad_custom_content      1       7     69
     2          bad_pixels      1       7     69
     """
-    table = (causes or CauseTable()).frame().set_index("cause")[["label", "family", "remedy"]]
+    runs = each(runs)
+    table = known_to(runs, causes).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
     parts, counted = [], []
-    for run in each(runs):
+    for run in runs:
         outcome = outcome_of(run, "outcome", *keys)
         failed = outcome[outcome["outcome"] == Outcome.FAILED]
         counts = failed.groupby(keys, dropna=False, sort=False).size().rename("count").reset_index()
@@ -84,7 +85,7 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     -------
     pandas.DataFrame
         ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines); in
-        ``.attrs["lines"]`` all lines sent.
+        ``.attrs["lines"]`` all lines sent, in ``.attrs["labels"]`` the causes' labels.
 
     Raises
     ------
@@ -99,8 +100,9 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     1  (none)  image_missing      2      5
     2    JPEG     bad_region      2     99
     """
+    runs = each(runs)
     parts = []
-    for run in each(runs):
+    for run in runs:
         values = _values(run, column)
         parts.append(outcome_of(run, "line", "outcome", "cause").merge(values, on="line", how="left"))
     lines = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["outcome", "cause", "value"])
@@ -114,6 +116,7 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     counts["share"] = counts["count"] / counts["lines"]
     counts = counts.sort_values(["count", "value", "cause"], ascending=[False, True, True], ignore_index=True)
     counts.attrs["lines"] = len(lines)
+    counts.attrs["labels"] = known_to(runs).frame().set_index("cause")["label"].to_dict()
     return counts
 
 

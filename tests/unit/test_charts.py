@@ -89,7 +89,17 @@ def test_a_run_in_which_nothing_failed_keeps_its_place_and_counts_in_the_total(r
 def test_one_cause_keeps_one_look_and_no_two_share_one():
     looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
     assert len(set(looks)) == len(CAUSES)
-    assert cause_style("taught_by_a_user") == cause_style("taught_by_a_user")
+    taught = {tuple(cause_style(name).items()) for name in ("watermark", "taught_by_a_user", "wrong_supplier")}
+    assert not taught & set(looks)
+
+
+def test_a_cause_keeps_its_look_whatever_is_added_to_the_table(monkeypatch):
+    from imgprep.charts import failures
+
+    before = [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")]
+    monkeypatch.setattr(failures, "CAUSES", CAUSES[5:])
+    assert [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")] == before
+    assert before[:2] == [{"facecolor": "#E69F00", "hatch": "///"}, {"facecolor": "#CC79A7", "hatch": "///"}]
 
 
 def test_charts_draw_where_they_are_told(runs):

@@ -19,8 +19,14 @@ def report(options: Namespace) -> int:
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
         raise ConfigError("--report and --html are about one run; name one")
-    if options.report:
-        runs[0].close(report=options.report)
+    settings = settings_of(options)
+    for run in runs:
+        run.settings_for(settings)
+        if options.report:
+            run.close(report=options.report)
+        elif run.read_before_taught:
+            run.read_again()
+            print(f"{run.id}: its report was read again, by the causes that were taught since", file=sys.stderr)
     causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)
     if len(causes) and options.format == "table":

@@ -117,8 +117,9 @@ def close(options: Namespace) -> int:
 
     if options.message is None and options.report is None:
         raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
-    run = open_run(options.run_folder).close(message=options.message, report=options.report)
-    return show_ended([run], options.format)
+    run = open_run(options.run_folder)
+    run.settings_for(settings_of(options))
+    return show_ended([run.close(message=options.message, report=options.report)], options.format)
 
 
 def adopt(options: Namespace) -> int:

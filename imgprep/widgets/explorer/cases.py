@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from imgprep.reports import UNRECOGNISED, CauseTable, Outcome
+from imgprep.reports import UNRECOGNISED, CauseTable, Outcome, known_to
 from imgprep.tallies import Reconciled
 
 #: What stands in a cause's place where nobody knows how a line ended.
@@ -66,7 +66,7 @@ class Cases:
     run : Run
         Its tables are read once.
     causes : CauseTable, optional
-        For labels and remedies; default: the built-in table.
+        For labels and remedies; default: those that the run was read by.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Cases:
         cause = cause.mask(self.lines["outcome"].eq(Outcome.UNKNOWN), END_UNKNOWN)
         codes, names = pd.factorize(cause)
         self._at = {str(name): np.flatnonzero(codes == number) for number, name in enumerate(names)}
-        self.causes = _listed(self._at, causes or CauseTable())
+        self.causes = _listed(self._at, known_to(run, causes))
         self.batch = run.batch
         self._batch = _Index(self.batch, "line")
         self._catalogue = _Index(run.catalogue, "row")

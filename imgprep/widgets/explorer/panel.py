@@ -42,7 +42,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
     store : RegionStore or path, optional
         Where regions are kept; without it none can be mended here.
     causes : CauseTable, optional
-        Default: the built-in table.
+        Default: those that the run was read by.
 
     Attributes
     ----------

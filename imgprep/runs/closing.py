@@ -1,0 +1,92 @@
+"""Reading a run's report, and ending a run from what the console says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from imgprep.clock import Clock, stamp
+from imgprep.errors import ConfigError
+from imgprep.reports import CauseTable, Outcome, read_report, settle
+from imgprep.reports.taught import as_entries
+from imgprep.runs import folder as files
+from imgprep.runs.folder import State
+from imgprep.runs.run import Run
+from imgprep.runs.wording import Said, meaning_by_hand
+
+
+def close(
+    run: Run,
+    *,
+    message: str | None,
+    report: str | os.PathLike[str] | None,
+    causes: CauseTable | str | os.PathLike[str] | None,
+    clock: Clock,
+) -> None:
+    """See `Run.close`."""
+    if message is None and report is None:
+        _put_aside(run, clock)
+        return
+    said = Said.SOME if message is None else meaning_by_hand(message)
+    if report is not None and said is Said.ALL:
+        raise ConfigError("close: the message says that all images were imported, so there can be no error report")
+    batch = run.batch
+    if report is not None:
+        table = run.taught(causes)
+        outcome = read_saved(run, batch, table, Path(report))
+        partly = run.folder / f".{files.REPORT}.part"
+        shutil.copyfile(report, partly)
+        partly.replace(run.folder / files.REPORT)
+    elif said is Said.ALL:
+        outcome = settle(batch)
+    elif said is Said.SOME:
+        outcome = settle(batch, Outcome.UNKNOWN, message="some failed; the file of failure causes was not read")
+    else:
+        outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; look at the gallery")
+    run.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand")
+
+
+def read_saved(run: Run, batch: pd.DataFrame, causes: CauseTable, report: Path | None = None) -> pd.DataFrame:
+    """Read the report of a run; what was taught goes with the outcome, into run.json.
+
+    Parameters
+    ----------
+    run : Run
+        Gets the file of entries that are too many for a table.
+    batch : pandas.DataFrame
+        The run's.
+    causes : CauseTable
+        See `Run.taught`.
+    report : Path, optional
+        Default: the one saved with the run.
+    """
+    outcome = read_report(
+        report or run.folder / files.REPORT, batch, causes=causes, overflow=run.folder / files.OVERFLOW
+    )
+    outcome.attrs["causes"] = as_entries(causes)
+    return outcome
+
+
+def read_again(run: Run, causes: CauseTable) -> None:
+    """See `Run.read_again`."""
+    before, report = files.read_table(run.folder, files.OUTCOME), run.folder / files.REPORT
+    if before is None or not report.is_file():
+        what = "outcome, so there is nothing to read again" if before is None else "error report to read again"
+        raise ConfigError(f"run {run.id} has no {what}")
+    rest = run.folder / files.OVERFLOW
+    told = read_report(report, run.batch, causes=causes, other_batch="keep", overflow=rest)
+    named = before["line"].map(told.set_index("line")["cause"])
+    outcome = before.assign(cause=named.where(before["cause"].notna(), before["cause"]).fillna(before["cause"]))
+    files.write_table(run.folder, files.OUTCOME, outcome)
+    if len(told.attrs["unmatched"]):
+        files.write_table(run.folder, files.UNMATCHED, told.attrs["unmatched"])
+    run.update(causes=as_entries(causes))
+
+
+def _put_aside(run: Run, clock: Clock) -> None:
+    times = {**run.times, "closed": stamp(clock)}
+    counts = {**run.counts, **files.outcome_counts(run.outcome)}
+    run.update(state=State.CLOSED, times=times, counts=counts)
