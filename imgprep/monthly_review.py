@@ -17,6 +17,7 @@ from imgprep.runs import Run, gallery_state
 from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
 from imgprep.tallies import tally_by, tally_changes, tally_outcomes
+from imgprep.tallies.runs import read_each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -167,7 +168,7 @@ def review(
         raise ConfigError("review: there is no run to sum up")
     name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)
-    past = [run for run in every if _when(run) < end]
+    past = [run for run, _ in read_each([run for run in every if _when(run) < end], Run.check_tables)]
     if not past:
         raise ConfigError(f"review: no run was made until the end of {name}")
     ours = [run for run in past if _when(run) >= first]

@@ -17,6 +17,7 @@ from imgprep.runs import Run, gallery_state, load_runs
 from imgprep.runs.gallery import runs_of
 from imgprep.settings import Settings
 from imgprep.store import RegionStore
+from imgprep.tallies.runs import read_each
 
 _COLUMNS = ["at", "run", "what", "PicName", "detail"]
 
@@ -101,7 +102,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     else:
         settings = project if isinstance(project, Settings) else open_project(folder)
         runs = load_runs(settings.runs)
-    events = [event for run in runs for event in _of_run(run, product_id)]
+    events = [event for _, told in read_each(runs, lambda run: list(_of_run(run, product_id))) for event in told]
     names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
     events += _of_regions(settings, product_id, names)
     frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)

@@ -85,7 +85,7 @@ class Holding:
         kept = _without_repeats(about)
         self.counts["repeated"] += about.height - kept.height
         self._parts, self._held = [kept], kept.height
-        self._room = max(2 * kept.height, ROOM)
+        self._room = kept.height + ROOM
 
     def _some(self, kind: str, held: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
         """The first `STRANGERS` of both; the rest is written and counted."""
@@ -116,11 +116,11 @@ def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
 
 
 def _without_repeats(about: pl.DataFrame) -> pl.DataFrame:
-    """Leave out what is said of the same lines again: of each name, one entry more than it has lines is kept.
+    """Leave out what is said of the same line again; of several lines of one name, one entry more is kept.
 
     So equally many entries as lines stay equally many, and too many stay too many.
     """
     nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
     numbered = about.with_columns(pl.when(nameless).then(pl.col("at")).alias("nameless_at"))
     nth = pl.int_range(pl.len()).over("ProductId", "PicName", "nameless_at")
-    return numbered.filter(nth <= pl.col("means")).select(list(ENTRY_SCHEMA))
+    return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))

@@ -86,7 +86,7 @@ def read_report(
         message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``);
         ``.attrs["notes"]``: text that claims nothing; ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``.
         In a report of more than a million entries no more is held than the batch asks for: the first 100,000
-        unmatched entries and notes, and of each name one entry more than it has lines (the others are ``repeated``).
+        unmatched entries and notes, and of each line the first entry about it (the others are ``repeated``).
 
     Raises
     ------

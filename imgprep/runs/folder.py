@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imgprep.clock import Clock
 from imgprep.errors import ConfigError
@@ -30,6 +31,7 @@ TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded",
 OUTCOME, UNMATCHED = "outcome", "unmatched"
 #: What of the report names no line and is too much for a table: its text, a line each.
 OVERFLOW = "unmatched.rest.txt"
+_MAGIC = b"PAR1"
 
 
 class State(StrEnum):
@@ -128,6 +130,30 @@ def read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.
         return None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
+
+
+def check_table(folder: Path, name: str, *, deep: bool = False) -> None:
+    """Look whether a table is whole: by its first and last bytes alone, or (`deep`) by reading it.
+
+    Raises
+    ------
+    ConfigError
+        It was cut off, or is something else.
+    """
+    file = folder / f"{name}.parquet"
+    try:
+        with file.open("rb") as stream:
+            first = stream.read(len(_MAGIC))
+            stream.seek(-len(_MAGIC), os.SEEK_END)
+            whole = first == _MAGIC == stream.read()
+        if whole and deep:
+            pq.read_table(file)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}; restore it from a copy of the run folder") from error
+    if not whole:
+        raise ConfigError(f"{file}: is no whole Parquet file; restore it from a copy of the run folder")
 
 
 def batch_digest(folder: Path) -> str:

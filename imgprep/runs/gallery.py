@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
@@ -18,6 +19,8 @@ from imgprep.runs.folder import State
 from imgprep.runs.opening import moment
 from imgprep.runs.run import Run
 from imgprep.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 KEY = ("ProductId", "PicName")
 HELD, UNKNOWN = "held", "unknown"
@@ -111,7 +114,8 @@ def gallery_state(
 
 def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
     """What is held after `runs`, oldest first; with `base`, on top of that."""
-    parts = [_lines(run) for run in runs]
+    read = [(run, lines) for run in runs if (lines := _lines(run)) is not None]
+    runs, parts = [run for run, _ in read], [lines for _, lines in read]
     told = pl.DataFrame(
         {"number": range(len(runs)), "name": [run.id for run in runs], "moment": [moment(run) for run in runs]},
         schema={"number": pl.Int64, "name": pl.String, "moment": pl.String},
@@ -222,8 +226,18 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
     ).cast(_SCHEMA)  # type: ignore[arg-type]
 
 
-def _lines(run: Run) -> pl.DataFrame:
-    batch, outcome = to_polars(run.batch), to_polars(run.outcome, ["line", "outcome"])
+def _lines(run: Run) -> pl.DataFrame | None:
+    """The lines of a run with their ends: unknown ones where that table is broken, None where the batch is."""
+    try:
+        batch = to_polars(run.batch)
+    except ConfigError as error:
+        _log.warning("run %s is left out of the gallery: %s", run.id, error)
+        return None
+    try:
+        outcome = to_polars(run.outcome, ["line", "outcome"])
+    except ConfigError as error:
+        _log.warning("run %s: its lines are taken to be unknown: %s", run.id, error)
+        outcome = pl.DataFrame(schema={"line": pl.Int64, "outcome": pl.String})
     wanted: dict[str, type[pl.DataType]] = {
         **dict.fromkeys(("OperationType", *KEY), pl.String),
         **PAYLOAD,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from imgprep.errors import ConfigError
+from imgprep.runs.folder import OUTCOME, check_table
 from imgprep.runs.run import Run
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
     Returns
     -------
     list of Run
-        Tables are read when they are asked for. Broken run folders are named in the log and skipped.
+        Tables are read when they are asked for. Broken run folders are named in the log and skipped; where a table
+        proves broken only when it is read, what looks at several runs leaves out that run, and names it.
 
     Examples
     --------
@@ -55,7 +57,10 @@ def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
         if not item.is_dir() or item.name.startswith("."):
             continue
         try:
-            found.append(Run(item))
+            run = Run(item)
+            for table in ("batch", OUTCOME):
+                check_table(item, table)
+            found.append(run)
         except ConfigError as error:
             _log.warning("skipped: %s", error)
     return sorted(found, key=lambda run: (moment(run), run.id))

@@ -203,6 +203,17 @@ class Run:
         report = self.folder / files.REPORT
         return self.ended and report.is_file() and self.taught().taught != self.causes.taught
 
+    def check_tables(self) -> None:
+        """Read every table once.
+
+        Raises
+        ------
+        ConfigError
+            One is broken.
+        """
+        for table in (*files.TABLES, files.OUTCOME):
+            files.check_table(self.folder, table, deep=True)
+
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
         """Return some columns of `outcome`, which is far quicker than all of them where runs are large and many."""
         frame = files.read_table(self.folder, files.OUTCOME, list(columns))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from imgprep.frames import attach
 from imgprep.reports import CauseTable, Outcome, known_to
-from imgprep.tallies.runs import Reconciled, each, outcome_of
+from imgprep.tallies.runs import Reconciled, each, outcome_of, read_each
 
 
 def tally_causes(
@@ -42,12 +42,11 @@ def tally_causes(
     1  bad_custom_content      1       7     69
     2          bad_pixels      1       7     69
     """
-    runs = each(runs)
+    runs = each(runs) if isinstance(runs, Iterable) else runs
     table = known_to(runs, causes).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
     parts, counted = [], []
-    for run in runs:
-        outcome = outcome_of(run, "outcome", *keys)
+    for run, outcome in read_each(runs, lambda run: outcome_of(run, "outcome", *keys)):
         failed = outcome[outcome["outcome"] == Outcome.FAILED]
         counts = failed.groupby(keys, dropna=False, sort=False).size().rename("count").reset_index()
         parts.append(counts.assign(run=run.id, failed=len(failed), lines=len(outcome)))
@@ -100,11 +99,8 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
     1  (none)  image_missing      2      5
     2    JPEG     bad_region      2     99
     """
-    runs = each(runs)
-    parts = []
-    for run in runs:
-        values = _values(run, column)
-        parts.append(outcome_of(run, "line", "outcome", "cause").merge(values, on="line", how="left"))
+    runs = each(runs) if isinstance(runs, Iterable) else runs
+    parts = [lines for _, lines in read_each(runs, lambda run: _with_values(run, column))]
     lines = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["outcome", "cause", "value"])
     lines["value"] = lines["value"].astype("str").fillna("(none)")
     kept = lines["value"].value_counts().index[:top]
@@ -121,6 +117,10 @@ def tally_by(runs: Reconciled | Iterable[Reconciled], column: str, *, top: int =
 
 
 _SIDES = [0, 100, 200, 448, 800, 1600, 4096]
+
+
+def _with_values(run: Reconciled, column: str) -> pd.DataFrame:
+    return outcome_of(run, "line", "outcome", "cause").merge(_values(run, column), on="line", how="left")
 
 
 def _values(run: Reconciled, column: str) -> pd.DataFrame:
@@ -190,7 +190,8 @@ def tally_flow(runs: Iterable[Reconciled]) -> pd.DataFrame:
     1  imported → imported      9
     2    failed → imported      6
     """
-    frames = [outcome_of(run, "ProductId", "PicName", "outcome") for run in sorted(each(runs), key=lambda run: run.id)]
+    ordered = sorted(each(runs), key=lambda run: run.id)
+    frames = [lines for _, lines in read_each(ordered, lambda run: outcome_of(run, "ProductId", "PicName", "outcome"))]
     if not frames:
         return pd.DataFrame(columns=["way", "count", "example"])
     lines = pd.concat(frames, ignore_index=True)

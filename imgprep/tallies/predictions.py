@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from imgprep.reports import Outcome
-from imgprep.tallies.runs import Reconciled, each
+from imgprep.tallies.runs import Reconciled, read_each
 
 
 def tally_predictions(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def tally_predictions(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
     1  predicted and failed  image-unreadable      3
     2  predicted and failed  category-unknown      2
     """
-    parts = [predictions(run) for run in each(runs)]
+    parts = [told for _, told in read_each(runs, predictions)]
     if not parts:
         return pd.DataFrame(columns=["verdict", "rule", "cause", "count"])
     both = pd.concat(parts, ignore_index=True)
@@ -61,5 +61,8 @@ def predictions(run: Reconciled) -> pd.DataFrame:
     both.loc[both["outcome"].eq(Outcome.UNKNOWN), "verdict"] = "unknown"
     both["rule"] = both["expected"].where(refusal)
     told = ["format", "bytes", "width", "height", "orientation"]
-    both = both.merge(run.facts[["PicName", *told]].drop_duplicates("PicName"), on="PicName", how="left")
-    return both[["line", "ProductId", "PicName", "verdict", "rule", "outcome", "cause", "code", "raw", *told]]
+    both = both.merge(
+        run.facts.reindex(columns=["PicName", *told]).drop_duplicates("PicName"), on="PicName", how="left"
+    )
+    named = ["line", "ProductId", "PicName", "verdict", "rule", "outcome", "cause", "code", "raw"]
+    return both.reindex(columns=[*named, *told])

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pandas as pd
 
+from imgprep.errors import ConfigError
 from imgprep.reports import Outcome
+
+_log = logging.getLogger(__name__)
+Looked = TypeVar("Looked", bound="Named")
+Read = TypeVar("Read")
+
+
+class Named(Protocol):
+    """A run that has a name."""
+
+    @property
+    def id(self) -> str:
+        """The run's name; names sort by time."""
+        ...
 
 
 class Reconciled(Protocol):
@@ -69,6 +84,26 @@ def each(runs: Reconciled | Iterable[Reconciled]) -> list[Reconciled]:
     return list(runs) if isinstance(runs, Iterable) else [runs]
 
 
+def read_each(runs: Looked | Iterable[Looked], read: Callable[[Looked], Read]) -> Iterator[tuple[Looked, Read]]:
+    """Yield each run with what `read` gets of it; of several, one with a broken table is named in the log and left out.
+
+    Raises
+    ------
+    ConfigError
+        There is one run, and its table is broken.
+    """
+    several = isinstance(runs, Iterable)
+    for run in runs if isinstance(runs, Iterable) else [runs]:
+        try:
+            found = read(run)
+        except ConfigError as error:
+            if not several:
+                raise
+            _log.warning("run %s is left out: %s", run.id, error)
+        else:
+            yield run, found
+
+
 def outcome_of(run: Reconciled | Timed, *columns: str) -> pd.DataFrame:
     """Return columns of a run's outcome; a run folder is read for these alone."""
     reader = getattr(run, "outcome_columns", None)
@@ -94,8 +129,7 @@ def tally_outcomes(runs: Reconciled | Iterable[Reconciled]) -> pd.DataFrame:
     2     18        18       0        0
     """
     rows = []
-    for run in each(runs):
-        outcome = outcome_of(run, "outcome")["outcome"]
+    for run, outcome in read_each(runs, lambda run: outcome_of(run, "outcome")["outcome"]):
         counts, lines = outcome.value_counts(), len(outcome)
         ended = {str(name): int(counts.get(name, 0)) for name in Outcome}
         success = (ended["imported"] + ended["deleted"]) / lines if lines else float("nan")
@@ -119,7 +153,7 @@ def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
     {'lines': True, 'seconds': True}
     """
     rows = []
-    for run in runs:
+    for run, outcome in read_each(runs, lambda run: outcome_of(run, "outcome")):
         times = run.times
         begun = next((times[name] for name in ("created", "submitted") if times.get(name)), None)
         ended = times.get("ended")
@@ -129,7 +163,7 @@ def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
         rows.append(
             {
                 "run": run.id,
-                "lines": len(outcome_of(run, "outcome")),
+                "lines": len(outcome),
                 "seconds": seconds,
                 "images": sent.get("images"),
                 "bytes": sent.get("bytes"),

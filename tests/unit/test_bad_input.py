@@ -165,7 +165,8 @@ def test_half_a_surrogate_pair_costs_no_entry_of_a_report():
     batch = pd.DataFrame({"line": [1], "OperationType": ["ADD"], "ProductId": ["CL-1"], "PicName": ["a.jpg"]})
     report = b'[{"Pro\\ud800": "1", "PicName": "a.jpg", "Code": "PicNotExist", "Message": "\\udfff"}]'
     outcome = read_report(report, batch)
-    assert outcome["cause"].tolist() == ["image_missing"] and "\ufffd" in outcome["raw"].item()
+    assert outcome["cause"].tolist() == ["image_missing"] and outcome["message"].item() == "\ufffd"
+    assert outcome["raw"].item().encode() == report[1:-1]
 
 
 def test_an_address_that_is_none_is_told_where_it_is_fetched_and_stops_nothing_before(tmp_path):
