@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -17,10 +15,11 @@ import polars as pl
 from imgprep.errors import ConfigError
 from imgprep.frames import to_pandas
 from imgprep.images.cache import FactCache
+from imgprep.images.executors import Task, on_executor
 from imgprep.images.facts import Problem, Record, Tier
 from imgprep.images.listing import Source, legal_from, open_source
 from imgprep.images.pool import CHUNK, TASK_SECONDS, Casualty, cores, run_apart
-from imgprep.images.probe import probe, probe_many
+from imgprep.images.probe import probe
 from imgprep.images.silent_damage import can_judge
 from imgprep.images.table import SCHEMA, FactsFile, records_frame
 
@@ -30,11 +29,8 @@ _log = logging.getLogger(__name__)
 WINDOW = 50_000
 _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
-#: Chunks that an executor has in hand at once.
-_IN_HAND = 64
 
 Names: TypeAlias = pd.DataFrame | pd.Series | Iterable[Any]
-_Task: TypeAlias = tuple[str, str, str, frozenset[str]]
 
 
 @overload
@@ -246,10 +242,10 @@ class _Run:
             self._flush()
             raise
 
-    def _answers(self, tasks: list[_Task]) -> Iterator[tuple[_Task, Any]]:
+    def _answers(self, tasks: list[Task]) -> Iterator[tuple[Task, Any]]:
         if self._executor is not None:
-            lost: list[_Task] = []
-            yield from _on_executor(self._executor, tasks, lost)
+            lost: list[Task] = []
+            yield from on_executor(self._executor, tasks, lost)
             if lost:
                 _log.warning("the executor lost %d files; they are looked at in processes of this machine", len(lost))
             tasks = lost
@@ -278,34 +274,6 @@ class _Run:
             self._cache.add(self._waiting)
         self._waiting = []
         self._flushed = time.monotonic()
-
-
-def _on_executor(executor: Executor, tasks: list[_Task], lost: list[_Task]) -> Iterator[tuple[_Task, Any]]:
-    """Only `submit`, in a bounded window: not every executor's `map` takes a generator."""
-    run = uuid.uuid4().hex
-    in_hand: dict[Future[list[Record]], list[_Task]] = {}
-    chunks = iter([tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)])
-    open_ = True
-    while open_ or in_hand:
-        while open_ and len(in_hand) < _IN_HAND:
-            chunk = next(chunks, None)
-            if chunk is None:
-                open_ = False
-                break
-            try:
-                in_hand[executor.submit(probe_many, chunk, run)] = chunk
-            except Exception:  # noqa: BLE001  a pool that broke takes nothing more; our own goes on
-                lost.extend(chunk)
-        if in_hand:
-            done, _ = wait(in_hand, return_when=FIRST_COMPLETED)
-            for future in done:
-                chunk = in_hand.pop(future)
-                try:
-                    records = future.result()
-                except Exception:  # noqa: BLE001  one bad file takes its whole chunk, a dead worker everything unfinished
-                    lost.extend(chunk)
-                else:
-                    yield from zip(chunk, records, strict=True)
 
 
 class _bar:

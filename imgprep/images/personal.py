@@ -97,12 +97,15 @@ def png_says(data: bytes) -> bool:
     data : bytes
         The file.
     """
-    return any(_png_text_says(keyword, text) for keyword, text in png_texts(data))
+    length = 0
+    for keyword, text in png_texts(data):
+        length += len(text)
+        if length >= MOST_TEXT or _png_text_says(keyword, text):  # of more than is read, the worst is taken
+            return True
+    return False
 
 
 def _png_text_says(keyword: bytes, text: bytes) -> bool:
-    if len(text) >= MOST_TEXT:  # what comes after was not read
-        return True
     if keyword == b"XML:com.adobe.xmp":
         return says_person_or_place(xmp=text)
     if block := raw_profile(keyword, text):

@@ -94,7 +94,7 @@ class Interrupting:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
     monkeypatch.setattr("imgprep.images.inspect.CHUNK", 2)
-    monkeypatch.setattr("imgprep.images.inspect._IN_HAND", 1)
+    monkeypatch.setattr("imgprep.images.executors._IN_HAND", 1)
     cache = tmp_path / "cache"
     first = Interrupting(2)
     with pytest.raises(KeyboardInterrupt):
@@ -122,7 +122,7 @@ def rude(tasks, run=""):
 def test_an_executor_that_loses_a_chunk_costs_no_file(root, monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr("imgprep.images.inspect.probe_many", rude)
+    monkeypatch.setattr("imgprep.images.executors.probe_many", rude)
     with ThreadPoolExecutor(1) as pool:
         facts = inspect_images(NAMES, root, executor=pool, progress=False)
     assert facts["PicName"].tolist() == NAMES
