@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,8 +15,10 @@ from imgprep.reports import CauseTable, Outcome, read_report, settle
 from imgprep.reports.taught import as_entries
 from imgprep.runs import folder as files
 from imgprep.runs.folder import State
-from imgprep.runs.run import Run
 from imgprep.runs.wording import Said, meaning_by_hand
+
+if TYPE_CHECKING:
+    from imgprep.runs.run import Run
 
 
 def close(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,10 +14,12 @@ from imgprep.runs.closing import read_saved
 from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
 from imgprep.runs.folder import REPORT, State
 from imgprep.runs.panel import told
-from imgprep.runs.run import Run
 from imgprep.runs.wording import Said, meaning
 from imgprep.service import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from imgprep.runs.run import Run
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,9 @@ from imgprep.frames import attach
 from imgprep.reports import CauseTable, Outcome, causes_of, load_causes, settle
 from imgprep.reports.taught import with_taught
 from imgprep.runs import folder as files
+from imgprep.runs.closing import close, read_again
 from imgprep.runs.folder import ENDED, State
+from imgprep.runs.following import follow
 from imgprep.settings import Settings
 
 if TYPE_CHECKING:
@@ -257,8 +259,6 @@ class Run:
         ConfigError
             There is no task to follow.
         """
-        from imgprep.runs.following import follow  # noqa: PLC0415  which imports this module
-
         follow(self, settings or self._where(), wait=wait, timeout=timeout, progress=progress, clock=clock)
         return self
 
@@ -302,8 +302,6 @@ class Run:
         -----
         Source: guide, "What to do next".
         """
-        from imgprep.runs.closing import close  # noqa: PLC0415  which imports this module
-
         close(self, message=message, report=report, causes=causes, clock=clock or SystemClock())
         return self
 
@@ -339,8 +337,6 @@ class Run:
         >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
         ['supplier', 'bad_custom_content']
         """
-        from imgprep.runs.closing import read_again  # noqa: PLC0415  which imports this module
-
         read_again(self, self.taught(causes))
         return self
 

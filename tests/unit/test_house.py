@@ -1,6 +1,7 @@
 """What holds the house together: the direction of imports, and the promises that two files make each other."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -105,6 +106,26 @@ def test_no_circles_within_a_layer():
 
     for room in graph:
         walk(room, ())
+
+
+def modules_used(file: Path, known: set[str]) -> set[str]:
+    """Modules of ours that a file loads, at once or later; what only type checkers read does not count."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names} & known or {node.module} & known
+    return found
+
+
+def test_no_two_modules_need_each_other():
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+             for file in PACKAGE.rglob("*.py")}  # fmt: skip
+    graph = {name: modules_used(file, set(names)) - {name} for name, file in names.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises, and names the circle
 
 
 def test_the_sandbox_judges_with_its_own_code():
