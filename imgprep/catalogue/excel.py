@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgprep.catalogue.documents import counted
-from imgprep.catalogue.extent import MAX_CELLS, column_number, span, worksheets
+from imgprep.catalogue.extent import MAX_CELLS, MAX_UNPACKED, column_number, span, unpacked, worksheets
 from imgprep.catalogue.raw import Raw, distinct_names, note, text_array
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
@@ -32,6 +32,10 @@ def read_excel(path: Path) -> Raw:
     """
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
+    if unpacked(path) > MAX_UNPACKED:
+        raise CatalogueError(
+            f"{path.name}: unpacks to {unpacked(path):,} bytes; at most {MAX_UNPACKED:,} are read. Export it as CSV"
+        )
     cells_at_most = span(path)
     if cells_at_most > MAX_CELLS:
         raise CatalogueError(

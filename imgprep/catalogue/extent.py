@@ -11,6 +11,9 @@ from pathlib import Path
 #: ends the process: one stray cell at XFD1048576 asks for half a terabyte.
 MAX_CELLS = 80_000_000
 
+#: Bytes that the parts of a workbook may unpack to: a million rows of twenty columns are about a gigabyte of XML.
+MAX_UNPACKED = 4 << 30
+
 _PIECE = 1 << 22
 #: No reference of a cell is longer than this.
 _OVERLAP = 32
@@ -32,6 +35,15 @@ def span(path: Path) -> int:
         with zipfile.ZipFile(path) as archive:
             parts = [item for item in archive.infolist() if item.filename.lower().endswith(".xml")]
             return max((_span(archive, part) for part in parts if "sharedStrings" not in part.filename), default=0)
+    except (zipfile.BadZipFile, OSError, EOFError):
+        return 0
+
+
+def unpacked(path: Path) -> int:
+    """Return how many bytes the parts of a zipped workbook (.xlsx, .xlsb, .ods) unpack to, as it says; 0 for others."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(item.file_size for item in archive.infolist())
     except (zipfile.BadZipFile, OSError, EOFError):
         return 0
 

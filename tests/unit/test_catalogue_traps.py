@@ -331,3 +331,24 @@ def test_no_record_is_lost_whatever_an_export_holds(tmp_path):
     catalogue = load(tmp_path, delimited(["sku", "a", "image", "b"], records))
     for name in ("sku", "a", "b"):
         assert catalogue[name].fillna("").tolist() == [record[name] for record in records]
+
+
+def test_a_workbook_that_grows_without_measure_is_refused(tmp_path, monkeypatch):
+    names = ("office", "table", "text")
+    declared = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    cell = '<table:table-cell office:value-type="string" {}><text:p>x</text:p></table:table-cell>'
+    many = cell.format('table:number-columns-repeated="16384"')
+    rows = f'<table:table-row table:number-rows-repeated="1048573">{many}</table:table-row>'
+    sheet = f'<table:table table:name="S">{rows}</table:table>'
+    body = f"<office:body><office:spreadsheet>{sheet}</office:spreadsheet></office:body>"
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    with zipfile.ZipFile(tmp_path / "bomb.ods", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", kind)
+        archive.writestr("content.xml", f"<office:document-content {declared}>{body}</office:document-content>")
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+    assert (tmp_path / "bomb.ods").stat().st_size < 2_000
+    with pytest.raises(CatalogueError, match="cannot be read as a workbook"):
+        load_catalogue(tmp_path / "bomb.ods")
+    monkeypatch.setattr("imgprep.catalogue.excel.MAX_UNPACKED", 500)
+    with pytest.raises(CatalogueError, match="at most 500 are read"):
+        load_catalogue(tmp_path / "bomb.ods")
