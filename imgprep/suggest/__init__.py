@@ -61,6 +61,14 @@ def suggest_region(
     RegionError
         `model` is not the pinned file, or OpenCV is missing.
 
+    Notes
+    -----
+    On studio grounds it is nearly always right: mean IoU 0.94 and more on drawn shots, 0.92 to 0.98 on real garments
+    cut out and put over white, grey and photographs. Of 72 photographs of clothes on beds, floors and walls, looked at
+    one by one, about 60 suggestions need little or no change. Eight are too large, where tiles, a rug or a crease pass
+    for the subject's edge; four cut something off: sleeves, or half of a pale shirt on a pale wall. The confidence is
+    low (below 0.6) for most of the first kind, but not for the second.
+
     Examples
     --------
     >>> from PIL import Image

@@ -1,13 +1,16 @@
 """Suggestions: the subject and not its shadow, the same each time, and honest about what was not found."""
 
 import doctest
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from onnx_made import pixelwise_model
 from PIL import Image, ImageDraw, ImageFilter
 
 from imgprep import Region, RegionError, suggest_region
-from imgprep.suggest import confidence, find_model, model
+from imgprep.suggest import confidence, find_model, model, suggest_with_method
 
 SIZE = (600, 800)
 BOX = Region(x1=150, y1=200, x2=420, y2=640)
@@ -105,6 +108,48 @@ def test_another_model_than_the_pinned_one_is_refused(tmp_path):
     other.write_bytes(b"another model")
     with pytest.raises(RegionError, match="not the pinned"):
         suggest_region(noise, model=other)
+
+
+def busy_shot():
+    """A dark subject at BOX on ground that no smooth surface explains."""
+    rng = np.random.default_rng(5)
+    ground = Image.fromarray(rng.integers(110, 255, (40, 30, 3), dtype="uint8")).resize(SIZE, Image.Resampling.NEAREST)
+    ground.paste((20, 24, 30), (BOX.x1, BOX.y1, BOX.x2, BOX.y2))
+    return ground
+
+
+@pytest.fixture
+def darkness(tmp_path, monkeypatch):
+    """A real ONNX file in the place of the pinned one: what is dark is the subject."""
+    pytest.importorskip("cv2", reason="models are run by OpenCV")
+    file = tmp_path / "u2netp.onnx"
+    file.write_bytes(pixelwise_model((-1.0, -1.0, -1.0)))
+    monkeypatch.setattr(model, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    return file
+
+
+def test_a_model_is_asked_where_the_ground_is_not_plain(darkness):
+    region, sure, method = suggest_with_method(busy_shot(), model=darkness)
+    assert method == "model"
+    assert region.iou(BOX) > 0.9
+    assert 0.3 < sure < 1
+    assert suggest_with_method(shot(), model=darkness)[2] == "border"  # plain ground needs no model
+
+
+def test_a_model_that_sees_nothing_leaves_the_answer_to_the_others(tmp_path, monkeypatch, darkness):
+    blind = tmp_path / "blind.onnx"
+    blind.write_bytes(pixelwise_model((0.0, 0.0, 0.0)))
+    monkeypatch.setattr(model, "SHA256", hashlib.sha256(blind.read_bytes()).hexdigest())
+    assert model.salient(np.asarray(busy_shot()), blind) is None
+    assert suggest_with_method(busy_shot(), model=blind)[2] != "model"
+
+
+def test_threads_may_ask_one_model_together(darkness):
+    small = np.asarray(busy_shot().resize((150, 200)))
+    alone = model.salient(small, darkness)
+    with ThreadPoolExecutor(4) as pool:
+        for mask in pool.map(lambda _: model.salient(small, darkness), range(12)):
+            assert (mask == alone).all()
 
 
 def test_examples_in_the_docstrings_hold():

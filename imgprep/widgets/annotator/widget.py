@@ -69,6 +69,8 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     Notes
     -----
+    Works in JupyterLab 4 and Notebook 7 (tried in 4.6 and 7.6).
+
     Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Three threads of the
     widget's own do the work: saves, pictures, and suggestions with thumbnails, so that neither a slow store nor a slow
     suggestion holds up pictures.
