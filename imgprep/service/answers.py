@@ -89,12 +89,19 @@ def dig(answer: Mapping[str, Any] | None, *names: str) -> Any:
     return found
 
 
-def list_data(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``Data`` of a list."""
+def page(answer: dict[str, Any], *names: str) -> tuple[list[Task], int | None]:
+    """Return the tasks of a page of a list, in ``Data`` under `names`, and how many there are in all.
+
+    A page without tasks is one only where it says that there are none: on "no task" hangs that one may be started.
+    """
     data = answer.get("Data")
-    if not isinstance(data, dict):
-        raise AnswerLost("the list of tasks has no Data", request_id=answer.get("RequestId"))
-    return data
+    items, total = dig(data, *names), dig(data, "TotalCount")
+    shown = [task(item) for item in items if item] if isinstance(items, list) else []
+    count = int(total) if str(total).isdecimal() else None
+    if not shown and count != 0:
+        said = "no Data" if not isinstance(data, dict) else "neither tasks nor that there are none"
+        raise AnswerLost(f"the list of tasks has {said}", request_id=answer.get("RequestId"))
+    return shown, count
 
 
 def task(item: Mapping[str, Any]) -> Task:
@@ -123,7 +130,7 @@ def _moment(value: object) -> datetime | None:
 def instance(answer: dict[str, Any]) -> Instance:
     """Return the instance of an answer of Detail."""
     found = answer.get("Instance")
-    if answer.get("Success") is False or not isinstance(found, dict):
+    if answer.get("Success") is False or not isinstance(found, dict) or not found:
         raise unsuccessful("Detail", answer)
     kind, capacity, held = (found.get(name) for name in ("ServiceType", "Capacity", "TotalCount"))
     return Instance(

@@ -87,11 +87,13 @@ class ImageSearch:
         asked: dict[str, Any] = {} if task_id is None else {"id": task_id}
         page, size = 1, min(newest or PAGE_SIZE, PAGE_SIZE)
         while True:
-            data = self._read("IncreaseList", {**asked, "page_size": size, "page_number": page}, answers.list_data)
-            shown = [answers.task(item) for item in answers.dig(data, "Increments", "Instance") or [] if item]
+            request = {**asked, "page_size": size, "page_number": page}
+            shown, total = self._read(
+                "IncreaseList", request, lambda answer: answers.page(answer, "Increments", "Instance")
+            )
             found += shown
-            total = data.get("TotalCount") or 0
-            if not shown or page * size >= int(total) or (newest and len(found) >= newest):
+            last = len(shown) < size if total is None else page * size >= total
+            if not shown or last or (newest and len(found) >= newest):
                 break
             page += 1
         unique = {task.id: task for task in found}  # a task made between two pages shifts them
@@ -127,8 +129,7 @@ class ImageSearch:
         """
         asked: dict[str, Any] = {} if export_id is None else {"id": export_id}
         request = {**asked, "page_size": EXPORT_PAGE_SIZE, "page_number": 1}
-        data = self._read("DumpMetaList", request, answers.list_data)
-        shown = [answers.task(item) for item in data.get("DumpMetaList") or [] if item]
+        shown, _ = self._read("DumpMetaList", request, lambda answer: answers.page(answer, "DumpMetaList"))
         return [task for task in shown if export_id in (None, task.id)]
 
     def _read(self, action: str, request: Mapping[str, Any], parse: Callable[[dict[str, Any]], _T]) -> _T:
