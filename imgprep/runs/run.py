@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from imgprep.settings import Settings
 
 if TYPE_CHECKING:
     from imgprep.service import Task
+
+_log = logging.getLogger(__name__)
 
 _EMPTY: dict[str, tuple[str, ...]] = {
     "catalogue": ("row", "ProductId", "PicName"),
@@ -191,7 +194,11 @@ class Run:
     @property
     def causes(self) -> CauseTable:
         """The causes that its report was read by: the built-in ones, and those that were taught."""
-        return with_taught(self._about.get("causes") or [], f"{self.folder / files.RUN_FILE}")
+        try:
+            return with_taught(self._about.get("causes") or [], f"{self.folder / files.RUN_FILE}")
+        except (ConfigError, TypeError) as error:
+            _log.warning("run %s: what was taught is not read: %s", self.id, error)
+            return CauseTable()
 
     def taught(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> CauseTable:
         """Return the table to read a report by: the one given, or else what the project teaches."""

@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import pytest
-from test_monthly import make_run
+from test_monthly_review import make_run
 
 import imgprep as ip
 from imgprep.errors import ConfigError

@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import pytest
-from test_monthly import make_run
+from test_monthly_review import make_run
 
 import imgprep as ip
 from imgprep.cli import main
@@ -126,3 +126,10 @@ def test_a_taught_code_wins_over_a_built_in_one_and_survives_the_run_folder():
     table = with_taught([{"id": "ours", "codes": ["PicNotExist"]}], "here")
     for again in (table, with_taught(as_entries(table), "there")):
         assert again.classify("PicNotExist", "").id == "ours"
+
+
+@pytest.mark.parametrize("damaged", [5, [5], [{"id": "x", "phrases": ["("]}]])
+def test_a_run_whose_taught_causes_are_damaged_is_shown_by_the_built_in_ones(run, damaged, caplog):
+    run.update(causes=damaged)
+    assert ip.tally_causes(run)["label"].tolist() == ["image missing", "watermark"]
+    assert "what was taught is not read" in caplog.text
