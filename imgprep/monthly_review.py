@@ -268,7 +268,7 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _firsts(past: list[Run], names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """When each picture was first in a catalogue, and first imported."""
-    seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past]).dropna(subset=_KEY)
+    seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past])
     parts = []
     for run in past:
         ended = run.outcome[["line", "outcome"]].merge(run.batch[["line", *_KEY]], on="line")

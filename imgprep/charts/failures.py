@@ -52,6 +52,7 @@ _PLACES = (
     "timeout",
     "service_fault",
 )
+_REST = "(others)"
 #: The last looks are for causes that users teach.
 _TAUGHT = range(24, 32)
 
@@ -63,11 +64,13 @@ def cause_style(cause: str) -> dict[str, Any]:
     """
     if cause == UNRECOGNISED:
         return {"facecolor": "#222222", "hatch": ""}
+    if cause == _REST:
+        return {"facecolor": "#DDDDDD", "hatch": ""}
     number = _PLACES.index(cause) if cause in _PLACES else _TAUGHT[crc32(cause.encode()) % len(_TAUGHT)]
     return {"facecolor": COLOURS[number % 8], "hatch": HATCHES[(number + number // 8) % 4]}
 
 
-def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
+def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
     """Draw why lines failed: one run as a Pareto chart, several as stacked bars.
 
     Parameters
@@ -78,6 +81,8 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
         Where to draw; a new figure by default.
     share : bool
         Several runs: percent of the lines sent instead of counts.
+    top : int
+        Several runs: causes drawn apart, the commonest, and what is not recognised; the rest is drawn as one.
 
     Returns
     -------
@@ -95,7 +100,9 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     if len(runs) <= 1:
         return _plot_pareto(tally, ax if ax is not None else new_axes(9, 0.9 + 0.42 * max(3, len(tally))))
     ax = ax if ax is not None else new_axes(max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
-    order = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+    tally = _rest_as_one(tally, top)
+    common = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+    order = [*common[common != _REST], *common[common == _REST]]
     value = "share" if share else "count"
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
     table = table.reindex(runs, fill_value=0)
@@ -110,11 +117,23 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     ax.set_xlim(-0.6, len(runs) - 0.4)  # a run in which nothing failed keeps its place
     ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
     run_ticks(ax, runs)
-    if len(order):
+    if order:
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8))
     else:
         ax.set_yticks([])
     return clean(ax, whole=not share)
+
+
+def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The causes beyond the `top` commonest as one."""
+    common = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+    rest = common[top:].drop(UNRECOGNISED, errors="ignore")
+    if len(rest) < 2:
+        return tally
+    beyond = tally["cause"].isin(rest)
+    return tally.assign(
+        cause=tally["cause"].mask(beyond, _REST), label=tally["label"].mask(beyond, f"{len(rest)} other causes")
+    )
 
 
 def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
@@ -142,7 +161,8 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
             va="center",
             fontsize=8,
         )
-    labels = [f"{label}\n{family}" for label, family in zip(tally["label"], tally["family"], strict=True)]
+    families = tally["family"].fillna("")
+    labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
     ax.set_yticks(list(positions), legible(ax, labels), fontsize=8, **text_style())
     ax.invert_yaxis()
     ax.margins(x=0.18)
@@ -260,10 +280,17 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     return clean(ax, grid="x")
 
 
+#: Steps of a way that are written out.
+_STEPS = 5
+
+
 def _short_way(way: str) -> str:
-    """`failed → failed → imported` as `failed ×2 → imported`."""
+    """`failed → failed → imported` as `failed ×2 → imported`; of many steps, the first and the last."""
     steps = [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
-    return " → ".join(f"{step} ×{times}" if times > 1 else step for step, times in steps)
+    told = [f"{step} ×{times}" if times > 1 else step for step, times in steps]
+    if len(told) > _STEPS:
+        told = [*told[:2], f"({len(told) - 3} more)", told[-1]]
+    return " → ".join(told)
 
 
 def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -59,8 +59,15 @@ def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
     return ax
 
 
+def counted(number: int, what: str) -> str:
+    """``1 run``, ``12 runs``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def run_ticks(ax: Axes, runs: list[str]) -> None:
-    """Dates under bars, at most about 15 of them."""
+    """Dates under bars, at most about 15 of them; few bars stay narrow."""
+    if len(runs) < 3:
+        ax.set_xlim(-1.5, len(runs) + 0.5)
     step = -(-len(runs) // 15)
     shown = range(0, len(runs), step)
     ax.set_xticks(list(shown), [_run_date(runs[at]) for at in shown], rotation=45, ha="right", fontsize=8)

@@ -158,3 +158,23 @@ def test_colours_of_outcomes_differ_in_grey_or_by_hatching():
     hatches = {"failed": "///", "unknown": "..."}
     looks = [(round(grey(colour), 1), hatches.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
     assert len(set(looks)) == len(looks)
+
+
+def test_with_a_hundred_runs_shares_ways_and_causes_stay_apart():
+    runs = [a_run(number, failed=number % 20, lines=20) for number in range(100)]
+    outcomes = plot_outcomes(tally_outcomes(runs))
+    outcomes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in outcomes.texts]
+    assert len(boxes) > 10 and all(two.x0 > one.x0 + 10 for one, two in pairwise(boxes))
+    flow = plot_flow(tally_flow(runs))
+    assert max(len(label.get_text()) for label in flow.get_yticklabels()) < 70
+    causes = plot_causes(tally_causes(runs))
+    legend = [text.get_text() for text in causes.get_legend().get_texts()]
+    assert len(legend) == 11 and legend[-1] == "9 other causes"
+    assert sum(bar.get_height() for bar in causes.patches) == sum(number % 20 for number in range(100))
+
+
+def test_one_run_is_one_run():
+    runs = [a_run(1)]
+    assert plot_success(tally_outcomes(runs)).get_title() == "Imported or deleted over 1 run, 4 lines sent"
+    assert plot_durations(tally_durations(runs)).get_title() == "How long tasks took, 1 run, 4 lines"

@@ -156,5 +156,9 @@ def test_the_page_stands_alone_and_escapes(month, tmp_path):
 def test_its_charts_have_a_bar_for_every_stage(month):
     figure = month.figure()
     assert [bar.get_width() for bar in figure.axes[0].patches] == [4, 3, 3, 2, 1]
-    assert figure.axes[0].get_title() == "From catalogue to gallery"
+    assert figure.axes[0].get_title() == "From catalogue to gallery, of 4 pictures"
+    assert [text.get_text() for text in figure.axes[1].texts] == [
+        f"{row.share:.0%} ({row.in_gallery} of {row.catalogue})" for row in month.coverage.itertuples()
+    ]
+    assert max(figure.axes[1].get_xticks()) == 100
     plt.close(figure)
