@@ -10,8 +10,9 @@ import polars as pl
 import pyarrow as pa
 
 from imgprep.catalogue.applying import BY_MATCH
-from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, make_field, parse_columns
+from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, parse_columns
 from imgprep.catalogue.lists import split_column
+from imgprep.catalogue.making import make_field
 from imgprep.catalogue.presets import Shape, choose_preset
 from imgprep.catalogue.raw import ELSEWHERE, NOT_READ, TEXT, UNREAD, may_hold, note
 from imgprep.catalogue.read import read_raw

@@ -7,9 +7,9 @@ import re
 import polars as pl
 
 from imgprep.checks.limits import EXTENSIONS
-from imgprep.checks.rows import control, spaces, too_long
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
+from imgprep.checks.text_rules import control, spaces, too_long
 from imgprep.findings import Basis, Severity
 
 _NAMED = "|".join(EXTENSIONS)

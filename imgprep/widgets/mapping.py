@@ -255,7 +255,7 @@ class MappingPanel:
             pick = widgets.Dropdown(options=[*choices, *others], value=_NOBODY if value is None else value,
                                     layout={"width": "260px"})  # fmt: skip
             pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
-            label = f"{html.escape(row['value'])} <span style='color:#666'>{row['rows']:,} rows</span>"
+            label = f"{html.escape(row['value'])} <span style='color:#666'>{_rows(row['rows'])}</span>"
             hint = f"{row['name']}? {row['why']}" if value is None and row["name"] else ""
             parts = [widgets.HTML(label, layout={"width": "300px"}), pick, widgets.HTML(f"<i>{html.escape(hint)}</i>")]
             controls.append(widgets.HBox(parts))
@@ -278,7 +278,7 @@ class MappingPanel:
             self._unplaced.value = f"all {len(table):,} of the shop's categories are placed"
         else:
             names = ", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else "")
-            told = f"{len(left):,} of {len(table):,} unmapped, {int(left['rows'].sum()):,} rows: {names}"
+            told = f"{len(left):,} of {len(table):,} unmapped, {_rows(int(left['rows'].sum()))}: {names}"
             self._unplaced.value = f'<span style="color:#b42318">{html.escape(told)}</span>'
 
     def refresh(self) -> None:
@@ -293,8 +293,12 @@ class MappingPanel:
             return
         shown = self.preview[[name for name in FIELD_NAMES if name in self.preview.columns]].head(SHOWN)
         self._preview.value = _as_html(shown)
-        found = self.preview.attrs["findings"]["message"].head(6)
-        self._told.value = "<br>".join(html.escape(str(message)[:240]) for message in found)
+        found = self.preview.attrs["findings"].head(6)
+        told = [
+            said if pd.isna(product) else f"{product}: {said}"
+            for product, said in found[["ProductId", "message"]].values
+        ]
+        self._told.value = "<br>".join(html.escape(said[:240]) for said in told)
 
     def _load_sample(self) -> pd.DataFrame:
         with tempfile.TemporaryDirectory(prefix="imgprep-map-") as folder:
@@ -339,3 +343,7 @@ def _as_html(frame: pd.DataFrame) -> str:
         )
         rows.append(f"<tr>{cells}</tr>")
     return f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

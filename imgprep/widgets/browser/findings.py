@@ -180,13 +180,17 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             layout=ipywidgets.Layout(align_items="center", flex_flow="row wrap"),
         )
         self._grid = CardGrid(empty="No finding here.")
+        # As high as a screen, so that what is opened stays beside the cards.
         self._middle = ipywidgets.Box(
-            [self._grid], layout=ipywidgets.Layout(flex="1 1 320px", min_width="0", padding="0 10px", display="block")
+            [self._grid],
+            layout=ipywidgets.Layout(
+                flex="1 1 320px", min_width="0", max_height="680px", padding="0 10px", display="block", overflow="auto"
+            ),
         )
         self._picture = shown_picture()
         self._told = ipywidgets.HTML("<i>Click a picture to open it.</i>")
         self._right = ipywidgets.VBox(
-            [self._picture, self._told], layout=ipywidgets.Layout(flex="0 1 380px", min_width="240px")
+            [self._picture, self._told], layout=ipywidgets.Layout(flex="0 1 330px", min_width="240px")
         )
         for filtering in (self._rules, self._severity, self._text):
             filtering.observe(self._filtered, "value")
