@@ -93,7 +93,7 @@ class Interrupting:
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("imgprep.images.inspect.CHUNK", 2)
+    monkeypatch.setattr("imgprep.images.executors.CHUNK", 2)
     monkeypatch.setattr("imgprep.images.executors._IN_HAND", 1)
     cache = tmp_path / "cache"
     first = Interrupting(2)
