@@ -52,3 +52,12 @@ def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
     assert main(["review", "--month", "November"]) == 2
     said = capsys.readouterr().err
     assert "no run was made until the end of 2026-01" in said and "is no month; write 2026-11" in said
+
+
+@pytest.mark.parametrize("words", [["trace", "A"], ["review"]])
+def test_a_folder_of_runs_that_is_not_there_is_named(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert main([*words, "--runs", "gone"]) == 2
+    said = capsys.readouterr().err
+    assert "imgprep-work/runs: no folder of runs is there" in said and "gone: no folder of runs" in said

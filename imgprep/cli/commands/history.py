@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show
+from imgprep.errors import ConfigError
+from imgprep.settings import Settings
 
 
 def trace(options: Namespace) -> int:
@@ -14,7 +17,8 @@ def trace(options: Namespace) -> int:
     from imgprep.product_story import trace as tell
 
     settings = settings_of(options)
-    story = tell(options.product_id, options.runs or settings)
+    folder = _runs_folder(options, settings)
+    story = tell(options.product_id, folder if options.runs else settings)
     show(story.events, options.format)
     print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
     return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS
@@ -27,9 +31,16 @@ def review(options: Namespace) -> int:
 
     settings = settings_of(options)
     of = settings if settings.instance else None
-    month = sum_up(load_runs(options.runs or settings.runs), options.month, source=options.source, of=of)
+    month = sum_up(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)
     show(getattr(month, options.table), options.format)
     print(escaped(f"{month}"), file=sys.stderr)
     if options.html:
         month.write(options.html)
     return ExitCode.FINE
+
+
+def _runs_folder(options: Namespace, settings: Settings) -> Path:
+    folder: Path = options.runs or settings.runs
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no folder of runs is there; imgprep submit makes one, and --runs names another")
+    return folder
