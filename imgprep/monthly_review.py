@@ -36,7 +36,12 @@ img { max-width: 100%; height: auto; } h2 { font-size: 20px; } h3 { font-size: 1
 table { border-collapse: collapse; break-inside: avoid; } tr { text-align: left !important; }
 th { color: #5b6675; font-weight: 600; border-bottom: 1.5px solid #dde2e8; } th, td { padding: 3px 22px 3px 0; }
 td { border-bottom: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
-@media print { body { max-width: none; padding: 0; } }
+main { columns: 2; column-gap: 40px; margin-top: 12px; } section { break-inside: avoid; padding-top: 1px; }
+section h3 { margin-top: 12px; } section table { width: 100%; }
+@page { size: A4; margin: 12mm; }
+@media print { body { max-width: none; padding: 0; font-size: 10.5px; line-height: 1.3; }
+  img { display: block; max-height: 105mm; margin: 0 auto; }
+  h2 { font-size: 15px; margin: 0 0 6px; } h3 { font-size: 11.5px; } th, td { padding: 1.5px 14px 1.5px 0; } }
 </style></head>
 """
 
@@ -91,6 +96,12 @@ class Review:
         return plot_review(self)
 
     def _repr_html_(self) -> str:
+        return f"<h2>{self._title()}</h2>{''.join(self._sections())}"
+
+    def _title(self) -> str:
+        return f"Image search, {html.escape(self.month)}"
+
+    def _sections(self) -> list[str]:
         tables = {
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
@@ -99,10 +110,10 @@ class Review:
             "Why pictures failed, by who took them": self.sources.head(12),
             "What changed": self.better,
         }
-        parts = [f"<h2>Image search, {html.escape(self.month)}</h2>"]
-        for title, table in tables.items():
-            parts.append(f"<h3>{html.escape(title)}</h3>{_shown(table) if len(table) else '<p>none</p>'}")
-        return "".join(parts)
+        return [
+            f"<h3>{html.escape(title)}</h3>{_shown(table) if len(table) else '<p>none</p>'}"
+            for title, table in tables.items()
+        ]
 
     def write(self, path: str | Path) -> Path:
         """Write the page: one HTML file that needs nothing else."""
@@ -110,7 +121,9 @@ class Review:
 
         chart = f'<img alt="charts of the tables below" src="{figure_uri(self.figure())}">'
         file = Path(path)
-        file.write_text(f"{_HEAD}<body>{chart}{self._repr_html_()}</body></html>", encoding="utf-8")
+        sections = "".join(f"<section>{section}</section>" for section in self._sections())
+        body = f"<body><h2>{self._title()}</h2>{chart}<main>{sections}</main></body>"
+        file.write_text(f"{_HEAD}{body}</html>", encoding="utf-8")
         return file
 
 

@@ -63,6 +63,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
     from imgprep.charts import plot_causes  # noqa: PLC0415  matplotlib is heavy
 
     outcome = run.outcome
+    unmatched = outcome.attrs.get("unmatched", pd.DataFrame())
     tally = tally_causes(run, causes=table)
     sums = tally_outcomes(run).iloc[0].to_dict()
     findings = run.findings
@@ -87,6 +88,8 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "causes": [_cause(record, outcome, run.batch, folders) for record in _rows(tally)],
         "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
+        "unmatched": _rows(unmatched.head(SHOWN_ROWS)),
+        "unmatched_total": (run.about.get("report") or {}).get("unmatched", len(unmatched)),
         "shown": SHOWN_PER_CAUSE,
         "sections": finding_sections(findings, there),
         "duplicates": duplicates,

@@ -128,6 +128,14 @@ def test_a_taught_code_wins_over_a_built_in_one_and_survives_the_run_folder():
         assert again.classify("PicNotExist", "").id == "ours"
 
 
+def test_what_the_report_says_of_no_line_is_counted_on_the_page(project):
+    (project / "saved.txt").write_bytes(REPORT + b'{"ProductId": "9", "PicName": "<tt>", "Code": "PicNotExist"}\n')
+    run = ip.load_runs("imgprep-work/runs")[0].close(report="saved.txt")
+    page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
+    assert "What the report says of no line: 1 entry" in page and "&lt;tt&gt;" in page and "<tt>" not in page
+    assert run.about["report"]["unmatched"] == 1
+
+
 @pytest.mark.parametrize("damaged", [5, [5], [{"id": "x", "phrases": ["("]}]])
 def test_a_run_whose_taught_causes_are_damaged_is_shown_by_the_built_in_ones(run, damaged, caplog):
     run.update(causes=damaged)
