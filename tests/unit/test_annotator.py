@@ -292,7 +292,7 @@ def test_joining_refuses_what_it_cannot_join(tmp_path):
         join_modules(tmp_path, "a.mjs")
 
 
-@pytest.mark.parametrize("subject", ["geometry", "decisions"])
+@pytest.mark.parametrize("subject", ["geometry", "decisions", "place"])
 def test_modules_under_node(subject):
     playwright = pytest.importorskip("playwright")
     node = Path(playwright.__file__).parent / "driver" / "node"
