@@ -61,7 +61,7 @@ def contact_sheet(
     >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("a.png", "b.png", "c.png"):
-    ...         Image.new("RGB", (120, 90)).save(Path(folder) / name)
+    ...         Image.new("RGB", (120, 90)).save(f"{folder}/{name}")
     ...     contact_sheet(["a.png", "b.png", "c.png"], folder, per_page=2)
     Sheet(3 images; page 1 of 2)
     """
