@@ -11,9 +11,9 @@ from typing import Any
 
 from imgprep.clock import Clock, SystemClock
 from imgprep.errors import StorageError
-from imgprep.oss.helper import Helper, Lot
 from imgprep.oss.pace import Pace
 from imgprep.oss.put import Item, Sender, Sent, Stopped
+from imgprep.oss.worker_process import Lot, WorkerProcess
 from imgprep.settings import Settings
 
 #: Files given to a process at once; another process opens its connections anew for each lot.
@@ -58,7 +58,7 @@ class _Crew:
         self._clock = clock
         self._stop = threading.Event()
         self._pace = Pace(self._threads, clock)
-        self._helpers: list[Helper] = []
+        self._others: list[WorkerProcess] = []
 
     def by_threads(self, items: Iterable[Item]) -> Iterator[Sent]:
         sender = Sender(self._bucket, self._clock, self._pace, patience=self._patience, stop=self._stop)
@@ -89,12 +89,12 @@ class _Crew:
         for at in range(0, len(items), size):
             lots.put(items[at : at + size])
         with ExitStack() as stack:
-            self._helpers = [stack.enter_context(Helper()) for _ in range(processes - 1)]
+            self._others = [stack.enter_context(WorkerProcess()) for _ in range(processes - 1)]
 
-            def elsewhere(helper: Helper, tell: Callable[[list[Sent]], None]) -> None:
+            def elsewhere(other: WorkerProcess, tell: Callable[[list[Sent]], None]) -> None:
                 for lot in self._each(lots):
                     try:
-                        tell(helper.send(Lot(self._settings, lot, self._threads, self._patience)))
+                        tell(other.send(Lot(self._settings, lot, self._threads, self._patience)))
                     except StorageError as error:
                         # One that was stopped has nothing to say: why, is said by the one that failed.
                         raise (Stopped() if self._stop.is_set() and error.code is None else error) from error
@@ -103,7 +103,7 @@ class _Crew:
                 for sent in self.by_threads(item for lot in self._each(lots) for item in lot):
                     tell([sent])
 
-            yield from self._gathered([here, *(partial(elsewhere, helper) for helper in self._helpers)])
+            yield from self._gathered([here, *(partial(elsewhere, other) for other in self._others)])
 
     def _each(self, lots: queue.SimpleQueue[Sequence[Item]]) -> Iterator[Sequence[Item]]:
         while not self._stop.is_set():
@@ -151,8 +151,8 @@ class _Crew:
 
     def _halt(self) -> None:
         self._stop.set()
-        for helper in self._helpers:
-            helper.kill()
+        for other in self._others:
+            other.kill()
 
 
 def send_lot(lot: Lot, bucket: Any) -> list[Sent]:

@@ -9,8 +9,8 @@ import sys
 
 from imgprep.oss.bucket import open_bucket
 from imgprep.oss.crew import send_lot
-from imgprep.oss.helper import Lot
 from imgprep.oss.put import Sent
+from imgprep.oss.worker_process import Lot
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ class Lot(NamedTuple):
     patience: float
 
 
-class Helper:
+class WorkerProcess:
     """The process, seen from the one that started it."""
 
     def __init__(self) -> None:
