@@ -64,6 +64,6 @@ class Watch(logging.Handler):
 
     def look_at_files(self, folder: Path):
         files = (Path(at) / name for at, _, names in os.walk(folder) for name in names if name != OWN_KEY)
-        for file in files:
+        for file in filter(Path.is_file, files):  # a pipe would be read for ever
             with contextlib.suppress(OSError):  # a server that ends may still be clearing up
                 self.look(file.read_bytes().decode("latin-1"), f"the file {file}")
