@@ -26,6 +26,8 @@ def read_raw(path: Path) -> Raw:
     CatalogueError
         It is not there, is empty, or is of no form that is known.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():  # read more than once, and mapped: a pipe is neither
+        raise CatalogueError(f"{path}: is no file but a pipe or a device; save the export, and name its file")
     try:
         with path.open("rb") as file:
             head = file.read(4096)

@@ -9,15 +9,13 @@ import pandas as pd
 import polars as pl
 
 from imgprep.catalogue import compare_exports, require_no_collapse
-from imgprep.catalogue.raw import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.checks import check
 from imgprep.checks.limits import service_type
-from imgprep.checks.rows import DAMAGED_ID, DATE_ID
 from imgprep.fields import Operation, Service
-from imgprep.findings import FINDING_COLUMNS, Severity
-from imgprep.frames import detached, drain_to_pandas, to_pandas, to_polars
+from imgprep.frames import detached, drain_to_pandas, to_pandas
 from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
+from imgprep.plan.unread import hides_products, with_loaded
 from imgprep.plan.wanted import wanted_rows
 
 #: What nobody means to be in an id, and what does not count where two spellings are compared.
@@ -106,7 +104,7 @@ def plan_batch(
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     if findings is None:
         findings = check(catalogue, images, regions=regions, prepared=prepared, service=service)
-    findings = _with_loaded(findings, catalogue)
+    findings = with_loaded(findings, catalogue)
     wanted = wanted_rows(
         catalogue,
         images=images,
@@ -124,7 +122,7 @@ def plan_batch(
     waiting = _waiting(known_rows(None))
     if delete_missing and held is not None:
         going, waits = gone_rows(judged, held)
-        doubtful = pl.lit(value=True) if _hides_products(findings) else _spelt_otherwise(judged["ProductId"])
+        doubtful = pl.lit(value=True) if hides_products(findings) else _spelt_otherwise(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
         waiting = pl.concat([_waiting(waits), _waiting(kept, WAITS_FOR_EXPORT)])
         gone.append(_deletes(going.filter(~doubtful)))
@@ -188,28 +186,6 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
         before=_before(batch, now),
         batch=_as_batch(batch),
     )
-
-
-def _with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
-    parts = [findings]
-    loaded = catalogue.attrs.get("findings")
-    if loaded is not None and loaded["severity"].eq(Severity.ERROR).any():
-        parts.insert(0, loaded[loaded["severity"].eq(Severity.ERROR)])
-    elif NOT_READ in catalogue.columns:  # the frame was merged, or written and read again
-        rows = catalogue[["row", NOT_READ]].dropna(subset=NOT_READ).drop_duplicates()
-        known = rows[NOT_READ].ne(ELSEWHERE)
-        told = {"rule": rows[NOT_READ].where(known, "record-not-read"), "row": rows["row"].where(known)}
-        unread = pd.DataFrame(told).drop_duplicates().assign(severity=Severity.ERROR.value)
-        parts.insert(0, unread.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS))
-    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else findings
-
-
-def _hides_products(findings: pd.DataFrame) -> bool:
-    """Whether the export has records of which nobody can say whose they are."""
-    table = to_polars(findings, ["rule", "severity"])
-    unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
-    return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
 
 
 def _spelt_otherwise(wanted: pl.Series) -> pl.Expr:

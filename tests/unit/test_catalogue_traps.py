@@ -1,6 +1,7 @@
 """What real exports do, one test each: nothing is shifted, merged, converted or lost, and what was odd is told."""
 
 import datetime
+import os
 import random
 import zipfile
 
@@ -25,6 +26,13 @@ def test_every_encoding_and_delimiter_gives_the_same_table(tmp_path, encoding, d
     assert catalogue.columns.tolist()[-3:] == ["货号", "标题", "图片"]
     assert pairs(catalogue) == [(1, "007", "a.jpg"), (2, "1e5", None)]
     assert catalogue["标题"].tolist() == ["山茶花连衣裙, 长袖; 红|蓝", "NA"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are POSIX")
+def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "export.csv")
+    with pytest.raises(CatalogueError, match="is no file but a pipe or a device; save the export"):
+        load_catalogue(tmp_path / "export.csv")
 
 
 def test_a_line_that_names_the_separator_is_no_header(tmp_path):

@@ -150,6 +150,28 @@ def test_a_loss_of_what_loading_found_deletes_nothing_and_sends_no_shifted_recor
     assert plan_batch(rest, known=held({"ProductId": "3"}), delete_missing=True).batch["reason"].tolist() == ["new"]
 
 
+@pytest.mark.parametrize("how", ["two such exports", "no record numbers", "all texts", "twice", "filtered away"])
+def test_what_pandas_does_to_the_column_of_what_was_not_read_deletes_nothing(tmp_path, how):
+    loaded = detached(load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n"))
+    catalogue = {
+        "two such exports": loaded.merge(loaded[["row", "ProductId", "not_read"]], on="ProductId"),
+        "no record numbers": loaded.set_index("row"),
+        "all texts": loaded.astype("str"),
+        "twice": pd.concat([loaded, loaded[["not_read"]]], axis=1),
+        "filtered away": loaded.iloc[:0],
+    }[how]
+    plan = plan_batch(catalogue, known=held({"ProductId": "3"}), delete_missing=True)
+    assert plan.deferred["ProductId"].tolist() == ["3"]
+    assert plan.batch["ProductId"].tolist() == ([] if how == "filtered away" else ["1"])
+
+
+def test_a_column_of_the_shops_own_that_is_called_like_ours_stops_nothing(tmp_path):
+    catalogue = load(tmp_path, "sku,image,title,not_read\n1,a.jpg,Shirt,0\n2,b.jpg,Hat,1\n")
+    plan = plan_batch(catalogue, known=held({"ProductId": "3"}), delete_missing=True)
+    assert plan.batch[["OperationType", "ProductId"]].to_numpy().tolist()[-1] == ["DELETE", "3"]
+    assert plan.excluded.empty
+
+
 def test_a_sound_export_has_no_column_about_records_that_cannot_be_read(tmp_path):
     assert "not_read" not in load(tmp_path, "sku,image\n1,a.jpg\n").columns
 
