@@ -13,7 +13,9 @@ from imgprep.frames import storable
 #: Longest item, in characters, that is waited for: what is longer is taken for text.
 ITEM_MAX = 64 * 1024 * 1024
 
-_OPENED = re.compile(r'\s*\[\s*(?=[{\["])')
+_OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
+#: A short array on a line, and one on the next: these are rows, not one array.
+_ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
 _NEXT = re.compile(r"\s*([,\]])\s*")
 _SPACE = re.compile(r"\s+")
 #: So near the end of what is there, even half a number or half of the space behind an item is no fault yet.
@@ -34,7 +36,7 @@ def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     first = next(pieces, b"")
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = decoder.decode(first) if first[:1000].lstrip().startswith(b"[") else ""
-    opened = _OPENED.match(text)
+    opened = None if _ROWS.match(text) else _OPENED.match(text)
     if opened is None:
         yield from chain([first], pieces)
         return

@@ -244,7 +244,7 @@ UNKNOWN_CAUSE = Cause(
 
 
 #: A row's key as a report may quote it: ``ProductId="1"``, ``PicName=a.jpg``.
-_NAMED = re.compile(r"""\b(ProductId|PicName)\s*[=:]\s*(?:"[^"]*"|'[^']*'|[^\s,;"']+)""", re.IGNORECASE)
+_NAMED = re.compile(r"""\b(ProductId|PicName)["']?\s*[=:]\s*(?:"[^"]*"|'[^']*'|[^\s,;"']+)""", re.IGNORECASE)
 
 
 class CauseTable:

@@ -46,6 +46,8 @@ class Holding:
     counts : dict
         ``entries``: read so far; ``repeated``: left out, since others name the same line; ``unmatched``, ``notes``:
         about no line, and not held; ``keyed``: those of the unmatched that name a row by anything.
+    numbers : list of int
+        The smallest and the largest line number of all entries, held or not; empty where none has any.
     """
 
     def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
@@ -55,6 +57,7 @@ class Holding:
         self._strangers = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
         self._held, self._room = 0, ROOM
         self.counts = dict.fromkeys(("entries", "repeated", "unmatched", "notes", "keyed"), 0)
+        self.numbers: list[int] = []
         if overflow is not None:
             overflow.unlink(missing_ok=True)
 
@@ -64,6 +67,8 @@ class Holding:
         self._parts.append(entries.with_columns(empty_as_null))
         self.counts["entries"] += entries.height
         self._held += entries.height
+        found = [number for number in (entries["at"].min(), entries["at"].max()) if isinstance(number, int)]
+        self.numbers = [pick(self.numbers + found) for pick in (min, max)] if self.numbers or found else []
         if self._held > self._room:
             self._sort_out()
 
@@ -82,7 +87,7 @@ class Holding:
         self._strangers = self._some("unmatched", self._strangers, held.filter((means == 0) & ~note))
         self._notes = self._some("notes", self._notes, held.filter(note))
         about = held.with_columns(means.alias("means")).filter(pl.col("means") > 0)
-        kept = _without_repeats(about)
+        kept = _without_repeats(about, self._lines)
         self.counts["repeated"] += about.height - kept.height
         self._parts, self._held = [kept], kept.height
         self._room = kept.height + ROOM
@@ -115,12 +120,14 @@ def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
     return entries.select(means.fill_null(0).alias("means")).to_series()
 
 
-def _without_repeats(about: pl.DataFrame) -> pl.DataFrame:
+def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """Leave out what is said of the same line again; of several lines of one name, one entry more is kept.
 
     So equally many entries as lines stay equally many, and too many stay too many.
     """
     nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
-    numbered = about.with_columns(pl.when(nameless).then(pl.col("at")).alias("nameless_at"))
-    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "nameless_at")
+    # Where several lines bear one name, the number beside it may tell which.
+    telling = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
+    numbered = about.with_columns(pl.when(telling).then(pl.col("at")).alias("telling_at"))
+    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "telling_at")
     return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))

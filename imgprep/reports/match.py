@@ -103,7 +103,7 @@ def read_report(
     """
     table = causes or CauseTable()
     lines = _lines(to_polars(batch))
-    entries, counts = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    entries, counts, numbers = _entries(source, lines, table, None if overflow is None else Path(overflow))
     note = entries.select(is_note()).to_series()
     claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
@@ -113,7 +113,7 @@ def read_report(
         )
     notes = entries.filter(note).select("raw")
     del entries
-    matched = _match(claims, lines)
+    matched = _match(claims, lines, numbers)
     keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
     found = matched["entry"].n_unique() + counts["repeated"]
     stray = claims.select(~pl.col("entry").is_in(matched["entry"].implode())).to_series()
@@ -151,7 +151,7 @@ def _success() -> pl.Expr:
 
 def _entries(
     source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
-) -> tuple[pl.DataFrame, dict[str, int]]:
+) -> tuple[pl.DataFrame, dict[str, int], list[int]]:
     parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
     holding = Holding(lines, overflow)
     with open_report(source) as stream:
@@ -161,7 +161,7 @@ def _entries(
             holding.add(parser.chunk(data))
     if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
-    return holding.entries(), holding.counts
+    return holding.entries(), holding.counts, holding.numbers
 
 
 def _refuse_error_page(data: bytes) -> None:
@@ -174,10 +174,10 @@ def _refuse_error_page(data: bytes) -> None:
         )
 
 
-def _match(claims: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> pl.DataFrame:
     """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which."""
     by_key = _join(claims, lines, ["ProductId", "PicName"])
-    shift = _numbering(claims, by_key, lines)
+    shift = _numbering(claims, by_key, lines, numbers)
     numbered = claims.select("entry", "ProductId", "PicName", (pl.col("at") + shift).alias("line")).drop_nulls("line")
     by_line = numbered.join(lines, on="line", suffix="_sent").filter(
         # A number that contradicts the name beside it is not believed.
@@ -218,13 +218,12 @@ def _join(claims: pl.DataFrame, lines: pl.DataFrame, keys: list[str]) -> pl.Data
     )
 
 
-def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame) -> int:
+def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
     """0 where the report counts lines from 1, 1 where it counts from 0: shown by its names, or by a line 0."""
     both = claims.drop_nulls("at").join(by_key, on="entry")
     if both.height:
         return int(((both["line"] - both["at"]) == 1).sum() > both.height // 2)
-    smallest, largest = claims["at"].min(), claims["at"].max()
-    return int(smallest == 0 and isinstance(largest, int) and largest < lines.height)
+    return int(bool(numbers) and numbers[0] == 0 and numbers[-1] < lines.height)
 
 
 def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:

@@ -19,13 +19,19 @@ import polars as pl
 from imgprep.frames import storable
 from imgprep.reports.causes import CauseTable
 from imgprep.reports.quick import json_lines
-from imgprep.reports.roles import ENTRY_SCHEMA, RAW_MAX, role_of
+from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
 
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
 _PAIR = re.compile(
-    r"\b(product_?id|item_?id|pic_?name|pic|image)\s*[:=]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))", re.IGNORECASE
+    r"\b(product_?id|item_?id|pic_?name|pic|image)[\"']?\s*[:=]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
+    re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
+#: Whole numbers, also as spreadsheets and data frames write them; of a size that a column takes.
+_WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
+_OBJECT = re.compile(r"\{\s*\"")
+#: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
+_OBJECT_MAX = 64 * 1024
 
 
 class Parser:
@@ -45,6 +51,7 @@ class Parser:
         self._causes = causes
         self._header: list[str | None] | None = None
         self._delimiter: str | None = None
+        self._width = 0
         self._started = False
 
     @cached_property
@@ -65,10 +72,7 @@ class Parser:
             self._started = True
             self._sniff_table(text)
         if self._delimiter is not None:
-            try:
-                return _frame(self._table(text))
-            except csv.Error:  # a cell longer than the csv module takes: this was no table
-                self._delimiter = None
+            return _frame(self._table(text))
         return _frame(self._lines(text))
 
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
@@ -76,17 +80,35 @@ class Parser:
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not line.strip():
                 continue
-            if line.lstrip().startswith("{"):
+            start = line.lstrip("\ufeff\t [,")
+            if start.startswith(("{", '"')):
                 try:
-                    yield self._json(json.loads(line.strip().rstrip(",")), line)
-                    continue
+                    item = json.loads(line.strip().rstrip(","))
                 except (ValueError, RecursionError):
-                    pass
+                    item = None
+                if isinstance(item, Mapping):
+                    yield from self._held(item, line)
+                    continue
+                if isinstance(item, str):
+                    yield {**self._plain(" ".join(item.split())), "raw": line}
+                    continue
+                if start.startswith("{") and len(parts := list(_objects(line))) > 1:
+                    for found, part in parts:
+                        yield self._plain(part) if found is None else self._json(found, part)
+                    continue
             yield self._plain(line)
 
-    def _json(self, item: Any, raw: str) -> dict[str, Any]:
-        if not isinstance(item, Mapping):
-            return self._plain(raw)
+    def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
+        """What an object says; where it names nothing but wraps a list of objects, what each of these says."""
+        wrapped = [] if KEYS & {role_of(str(name)) for name in item} else list(_wrapped(item))
+        if not wrapped:
+            yield self._json(item, raw)
+            return
+        yield {"raw": raw, "note": True}
+        for each in wrapped:
+            yield self._json(each, json.dumps(each, ensure_ascii=False))
+
+    def _json(self, item: Mapping[str, Any], raw: str) -> dict[str, Any]:
         entry: dict[str, Any] = {"raw": raw}
         for name, value in item.items():
             role = role_of(str(name))
@@ -106,19 +128,18 @@ class Parser:
             head = next(csv.reader([lines[0]], delimiter=delimiter), [])
             roles = [role_of(cell) for cell in head]
             if len(head) > 1 and sum(role is not None for role in roles) >= 2:
-                self._delimiter, self._header = delimiter, roles
+                self._delimiter, self._header, self._width = delimiter, roles, len(head)
                 return
         for delimiter in ("\t", ",", ";", "|"):
             rows = list(csv.reader(lines, delimiter=delimiter))
             named = sum(any(cell in self._pics or cell in self._ids for cell in row) for row in rows)
             if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
-                self._delimiter = delimiter
+                self._delimiter, self._width = delimiter, len(rows[0])
                 return
 
     def _table(self, text: str) -> Iterator[dict[str, Any]]:
         delimiter = self._delimiter or ","
-        buffer = io.StringIO(text, newline="")
-        for cells in csv.reader(buffer, delimiter=delimiter):
+        for cells in self._rows(io.StringIO(text, newline="").readlines(), delimiter):
             raw = delimiter.join(cells)
             if not raw.strip():
                 continue
@@ -138,6 +159,33 @@ class Parser:
                     if role and cell != "" and role not in entry:
                         entry[role] = _integer(cell) if role == "at" else cell
                 yield self._with_code(entry)
+
+    def _rows(self, lines: list[str], delimiter: str) -> Iterator[list[str]]:
+        """The rows of a table; a quote that nobody closes is a letter, and costs no row."""
+        start = 0
+        while start < len(lines):
+            first = start
+            reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=delimiter)
+            try:
+                for cells in reader:
+                    after = first + reader.line_num
+                    if after - start > 1 and any(self._is_row(line, delimiter) for line in lines[start + 1 : after]):
+                        break
+                    yield cells
+                    start = after
+                else:
+                    return
+            except csv.Error:  # a cell longer than the csv module takes
+                pass
+            yield lines[start].rstrip("\r\n").split(delimiter)
+            start += 1
+
+    def _is_row(self, line: str, delimiter: str) -> bool:
+        """Whether a line that a quoted cell would hold is a row of its own: as wide, and naming a line."""
+        cells = line.rstrip("\r\n").split(delimiter)
+        if len(cells) < self._width or cells[0].endswith('"'):
+            return False
+        return any(cell.isdecimal() or cell in self._pics or cell in self._ids for cell in map(str.strip, cells))
 
     def _cells(self, cells: Iterable[str], raw: str) -> dict[str, Any]:
         """Cells of unknown meaning, told apart by what the batch holds."""
@@ -191,10 +239,37 @@ class Parser:
 
 
 def _integer(value: Any) -> int | None:
-    try:
-        return int(str(value).strip())
-    except ValueError:
-        return None
+    whole = _WHOLE.fullmatch(str(value).strip())
+    return int(whole.group(1)) if whole else None
+
+
+def _wrapped(item: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:
+    """The objects of the lists that an object holds."""
+    for value in item.values():
+        if isinstance(value, list):
+            yield from (each for each in value if isinstance(each, Mapping))
+        elif isinstance(value, Mapping) and depth:
+            yield from _wrapped(value, depth - 1)
+
+
+def _objects(line: str) -> Iterator[tuple[Mapping[str, Any] | None, str]]:
+    """The JSON objects that stand in a line one after another, and as None the text between them."""
+    read = json.JSONDecoder().raw_decode
+    done = 0
+    for opening in _OBJECT.finditer(line):
+        at = opening.start()
+        if at < done:
+            continue
+        try:
+            item, length = read(line[at : at + _OBJECT_MAX])
+        except (ValueError, RecursionError):
+            continue
+        if between := line[done:at].strip("\ufeff\t ,[]"):
+            yield None, between
+        yield item, line[at : at + length]
+        done = at + length
+    if rest := line[done:].strip("\ufeff\t ,[]"):
+        yield None, rest
 
 
 def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from imgprep.reports.roles import ENTRY_SCHEMA, RAW_MAX, role_of
+from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
 
 #: Lines from whose keys the shape is taken.
 _SAMPLE = 1000
@@ -71,6 +71,8 @@ def _shape(data: bytes) -> pa.Schema:
 
 def _plain(schema: pa.Schema, roles: dict[str, str]) -> bool:
     """Whether the fields that we know are texts and whole numbers, which every reader writes alike."""
+    if not KEYS & set(roles.values()) and any(pa.types.is_nested(kind) for kind in schema.types):
+        return False  # it may wrap a list of entries
     return all(
         pa.types.is_integer(schema.field(name).type) or (role != "at" and pa.types.is_string(schema.field(name).type))
         for name, role in roles.items()

@@ -19,6 +19,9 @@ ENTRY_SCHEMA: dict[str, Any] = {
     "message": pl.String,
 }
 
+#: The parts that say which line an entry is about.
+KEYS = frozenset({"at", "ProductId", "PicName"})
+
 NAMES: dict[str, tuple[str, ...]] = {
     "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "index", "行号", "行", "序号"),
     "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id"),

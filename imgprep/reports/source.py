@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -62,9 +63,19 @@ def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
     none of these become U+FFFD, here or where they are decoded, so that a line is never lost to one bad byte.
     """
     first = stream.read(size)
-    encoding = _encoding(first)
     pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
-    yield from _whole_lines(array_lines(pieces if encoding == "utf-8" else _as_utf8(pieces, encoding)), 4 * size)
+    utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    yield from _whole_lines(array_lines(_as_utf8(pieces, "utf-16") if utf16 else _told(pieces)), 4 * size)
+
+
+def _told(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass UTF-8 on, and rewrite GB18030: which of them it is shows in the first piece that is not plain ASCII."""
+    for data in pieces:
+        if not data.isascii():
+            rest = chain([data], pieces)
+            yield from rest if _is_utf8(data) else _as_utf8(rest, "gb18030")
+            return
+        yield data
 
 
 def _pieces(stream: IO[bytes], first: bytes, size: int) -> Iterator[bytes]:
@@ -97,12 +108,8 @@ def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
         yield rest
 
 
-def _encoding(first: bytes) -> str:
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    try:
-        # Incremental: a chunk may end within a character.
-        _ = first.isascii() or codecs.getincrementaldecoder("utf-8")().decode(first)
-    except UnicodeDecodeError:
-        return "gb18030"
-    return "utf-8"
+def _is_utf8(data: bytes) -> bool:
+    # Incremental: a piece may end within a character. Of damaged UTF-8 most characters still are, of GB18030 few.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    damaged = text.count("\ufffd")
+    return not damaged or len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged

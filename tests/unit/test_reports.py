@@ -281,3 +281,78 @@ def test_of_many_entries_about_one_line_as_many_are_kept_as_its_end_needs(monkey
         assert outcomes(found) == {1: "failed", 2: ends, 3: ends}
         assert found["message"][0].startswith("try 0")
         assert found.attrs["counts"]["repeated"] > 60
+
+
+A, B = JSON_LINES.splitlines()
+BROKEN = '{"ProductId": "1000", "PicName": "a 1.jpg", "Message": "says "no" to it"}'
+WHOLE_AGAIN = {
+    "objects side by side": f"{A}{B}\n",
+    "a comma is missing in an array": f"[{A}{B}]",
+    "an array after a note": f"# made today\n[{A}, {B}]\n",
+    "an array that begins with nothing": f"[null,{A},{B}]",
+    "arrays line by line": '["1000", "b.jpg", "PicNotExist"]\n["1001", "c.jpg", "IncorrectOrientation"]\n',
+    "two byte order marks": f"\ufeff\ufeff[{A}, {B}]",
+    "an array in an object": f'{{"code": 0, "data": {{"total": 2, "failures": [{A}, {B}]}}}}',
+    "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
+    "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
+    "a line number that no column takes": f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}',
+    "quotes that nobody closes": 'ProductId,PicName,Code,Message\n1000,b.jpg,PicNotExist,"gone\n'
+    '1001,c.jpg,IncorrectOrientation,"turned\n',
+}
+
+
+@pytest.mark.parametrize("form", WHOLE_AGAIN)
+def test_an_unusual_form_costs_no_entry(form, batch):
+    found = read_report(WHOLE_AGAIN[form].encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
+
+
+@pytest.mark.parametrize("text", [f"[{A},{BROKEN},{B}]", f"[{BROKEN},{A},{B}]", f"[\n{A},\n{BROKEN},\n{B}\n]"])
+def test_an_item_that_is_no_json_costs_no_other_and_is_read_as_text(text, batch):
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3 | {1: "failed"}
+    assert found["cause"].tolist()[:3] == ["unrecognised", "image_missing", "rotated"]
+
+
+def test_a_cell_of_several_lines_is_no_row(batch):
+    text = 'PicName,Code,Message\nb.jpg,PicNotExist,"gone\nonce, twice, and\nforever"\nc.jpg,IncorrectOrientation,x\n'
+    found = read_report(text.encode(), batch)
+    assert found["message"][1] == "gone\nonce, twice, and\nforever"
+    assert found.attrs["counts"]["entries"] == 2
+
+
+def test_gb18030_shows_wherever_its_first_character_stands():
+    data = b"line 1: PicNotExist\n" * 20 + "第2行 图片不存在\n".encode("gb18030")
+    assert b"".join(entries_of(data, 100)).decode().endswith("第2行 图片不存在\n")
+
+
+def test_a_damaged_byte_does_not_make_another_encoding_of_a_report():
+    data = "图片不存在.jpg\n".encode() * 20 + b"\xff\n"
+    assert "图片不存在.jpg" in b"".join(entries_of(data, 100_000)).decode("utf-8", "replace")
+
+
+def test_where_lines_share_a_name_the_numbers_beside_it_are_all_kept(monkeypatch):
+    from imgprep.reports import holding, source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
+    monkeypatch.setattr(holding, "ROOM", 10)
+    monkeypatch.setattr(holding, "STRANGERS", 5)
+    batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"], "PicName": "s.jpg"})
+    told = ['{"PicName": "s.jpg", "line": 1, "Code": "PicNotExist"}'] * 60
+    told += ['{"PicName": "s.jpg", "line": 2, "Code": "PicNotExist"}']
+    assert outcomes(read_report("\n".join(told).encode(), batch)) == {1: "failed", 2: "failed", 3: "imported"}
+
+
+def test_a_line_number_that_is_not_held_still_tells_where_counting_begins(monkeypatch, batch):
+    from imgprep.reports import holding, source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
+    told = ['{"line": 0, "Code": "E-1"}', '{"line": 2, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
+    told += ['{"line": 999, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
+    text = "\n".join(told).encode()
+    plain = outcomes(read_report(text, batch, other_batch="keep"))
+    monkeypatch.setattr(holding, "ROOM", 10)
+    monkeypatch.setattr(holding, "STRANGERS", 5)
+    assert outcomes(read_report(text, batch, other_batch="keep")) == plain
+    assert plain[2] == "failed"
