@@ -259,11 +259,15 @@ class CauseTable:
     def __init__(self, causes: Iterable[Cause] = CAUSES) -> None:
         self.causes = (*causes, UNKNOWN_CAUSE)
         self._by_code = {code.casefold(): cause for cause in reversed(self.causes) for code in cause.codes}
+        # Taught patterns stay apart: each may have flags and groups of its own.
         self._phrases = [
-            (cause, re.compile("|".join(cause.phrases), re.IGNORECASE)) for cause in self.causes if cause.phrases
+            (cause, re.compile(pattern, re.IGNORECASE))
+            for cause in self.causes
+            for pattern in (cause.phrases if cause.source == "user" else filter(None, ["|".join(cause.phrases)]))
         ]
         codes = sorted((code for cause in self.causes for code in cause.codes), key=len, reverse=True)
-        self._any_code = re.compile(rf"\b({'|'.join(map(re.escape, codes))})\b", re.IGNORECASE)
+        # A letter of Chinese may stand next to a code, though it is one of a word.
+        self._any_code = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(map(re.escape, codes))})(?![A-Za-z0-9_])", re.I)
 
     def find_code(self, text: str) -> str | None:
         """Return the first known code that stands in `text`, as found."""

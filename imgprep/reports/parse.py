@@ -31,7 +31,7 @@ _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _OBJECT = re.compile(r"\{\s*\"")
 #: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
-_OBJECT_MAX = 64 * 1024
+_OBJECT_MAX = 16 * 1024
 
 
 class Parser:

@@ -109,18 +109,22 @@ def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
         raise ConfigError(f"{file}: a [[cause]]: {what}; known keys: {', '.join(_KEYS)}")
     for key in ("codes", "phrases"):
         said = entry.get(key, [])
-        if not isinstance(said, list) or not all(isinstance(item, str) for item in said):
+        if not isinstance(said, list) or not all(isinstance(item, str) and item for item in said):
             raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {said!r}: must be a list of texts: ["…", "…"]')
+    for key in ("label", "remedy"):
+        if not isinstance(entry.get(key, ""), str):
+            raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a text")
     known = next((cause for cause in CAUSES if cause.id == entry["id"]), None)
     phrases = tuple(entry.get("phrases", ()))
     try:
         family = Family(entry.get("family", known.family if known else Family.DATA))
-        for phrase in phrases:
-            re.compile(phrase)
+        everything = next((phrase for phrase in phrases if re.compile(phrase).search("")), None)
     except ValueError as error:
         raise ConfigError(f"{file}: cause {entry['id']}: {error}; families: {', '.join(Family)}") from error
     except re.error as error:
         raise ConfigError(f"{file}: cause {entry['id']}: a phrase is no regular expression: {error}") from error
+    if everything is not None:
+        raise ConfigError(f"{file}: cause {entry['id']}: the phrase {everything!r} would match every message")
     return Cause(
         id=entry["id"],
         label=entry.get("label", known.label if known else entry["id"].replace("_", " ")),

@@ -106,6 +106,9 @@ def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_change
         ("cause = [1]", "must be a table"),
         ('[[cause]]\nid = "x"\ncodes = "E-1"', "list of texts"),
         ('[[cause]]\nid = "x"\nphrases = [1]', "list of texts"),
+        ('[[cause]]\nid = "x"\ncodes = [""]', "list of texts"),
+        ('[[cause]]\nid = "x"\nlabel = 5', "must be a text"),
+        ('[[cause]]\nid = "x"\nphrases = ["a", "b*"]', "every message"),
     ],
 )
 def test_what_is_no_cause_is_refused(entry, words, tmp_path):
@@ -126,6 +129,20 @@ def test_a_taught_code_wins_over_a_built_in_one_and_survives_the_run_folder():
     table = with_taught([{"id": "ours", "codes": ["PicNotExist"]}], "here")
     for again in (table, with_taught(as_entries(table), "there")):
         assert again.classify("PicNotExist", "").id == "ours"
+
+
+def test_each_taught_phrase_has_flags_and_groups_of_its_own():
+    phrases = [r"(?P<n>a)b(?P=n)", r"(?x) stamp", r"(?P<n>c)\1"]
+    table = with_taught([{"id": "ours", "phrases": phrases}], "here")
+    for text in ("aba", "a stamp", "cc"):
+        assert table.classify(None, text).id == "ours"
+
+
+def test_a_code_is_found_between_chinese_letters_and_with_any_letters_at_its_ends():
+    table = with_taught([{"id": "ours", "codes": ["E(7)"]}], "here")
+    assert table.find_code("错误码PicNotExist图片") == "PicNotExist"
+    assert table.find_code("it says E(7)!") == "E(7)"
+    assert table.find_code("MyPicNotExist2") is None
 
 
 def test_what_the_report_says_of_no_line_is_counted_on_the_page(project):
