@@ -17,6 +17,7 @@ import pandas as pd
 from imgprep.batch_folder import IMAGES, META_NAME, Built, fresh_folder, require_batch_folder, write_folder
 from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
+from imgprep.errors import ConfigError
 from imgprep.frames import attach, detached
 from imgprep.images import inspect_images, match_names, prepare_images
 from imgprep.images.listing import open_source
@@ -114,8 +115,10 @@ def build_batch(
     if last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     require_batch_folder(Path(out))
-    source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     outbox = Path(out) / IMAGES
+    if outbox.resolve() == Path(images).resolve():
+        raise ConfigError(f"images: {images} is where the batch folder {out} keeps its copies; name the photographs")
+    source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     judge = partial(check, catalogue, service=service, severity=severity, limits=limits)
     make = partial(prepare_images, source_facts, images, outbox, service=service, limits=limits)
     plan_it = partial(

@@ -105,7 +105,15 @@ def _by_arrow(
     # Of a record with damaged bytes Arrow cannot make the text that it would hand over, and complains on stderr.
     if table is None and (encoding not in ("utf-8", "utf-8-sig") or is_utf8(path)):
         table, notes = _handed_over(path, encoding, delimiter, width, skip)
-    return (table, notes) if table is not None and ends_closed(path, table, encoding, delimiter) else None
+    if table is None or (signs.carriages and _lone_carriage(table)):
+        return None
+    return (table, notes) if ends_closed(path, table, encoding, delimiter) else None
+
+
+def _lone_carriage(table: pa.Table) -> bool:
+    """Whether a cell has a CR without its LF: Arrow drops an LF that is the first byte of one of its blocks."""
+    asked = (column for column in table.columns if may_hold(column, b"\r"))
+    return any(pc.any(pc.match_substring_regex(column, r"\r(?:[^\n]|\z)")).as_py() for column in asked)
 
 
 def _handed_over(

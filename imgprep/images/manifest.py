@@ -39,7 +39,8 @@ class Manifest:
         self._entries: dict[str, Entry] = {}
         self._file: IO[str] | None = None
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            # Damaged bytes make an entry that fits no image, or none: its copy is made again.
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 entry = _entry(line)
                 if entry is not None:
                     self._entries[entry.pic_name] = entry

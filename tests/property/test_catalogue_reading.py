@@ -53,3 +53,10 @@ def test_text_that_nobody_wrote_as_a_table_is_read_alike(tmp_path_factory, text)
     path = tmp_path_factory.mktemp("csv") / "export.csv"
     path.write_bytes(b"x,y\n" + text.encode())
     assert read(path) == read(path, carefully=True)
+
+
+@pytest.mark.parametrize("pad", range(40, 64))
+def test_a_line_break_in_a_cell_outlasts_the_edge_of_a_block(tmp_path, monkeypatch, pad):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    (tmp_path / "export.csv").write_bytes(b'x,y\r\n%s,"a\r\nb"\r\n1,2\r\n' % (b"x" * pad))
+    assert read(tmp_path / "export.csv")[0]["y"] == ["a\r\nb", "2"]

@@ -81,6 +81,28 @@ def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
     assert [file.name for file in out.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("prepare", [True, False])
+def test_copies_named_as_the_photographs_leave_the_batch_as_it_was(tmp_path, photos, prepare):
+    out = tmp_path / "batch"
+    build_batch(shop("1"), photos, out, progress=False)
+    before = content(out)
+    with pytest.raises(ConfigError, match="keeps its copies; name the photographs"):
+        build_batch(shop("1"), out / "images", out, prepare=prepare, progress=False)
+    assert content(out) == before
+
+
+def test_a_list_of_copies_with_damaged_bytes_costs_no_more_than_the_copies(tmp_path, photos):
+    out = tmp_path / "batch"
+    build_batch(shop("1", "2"), photos, out, progress=False)
+    before = content(out / "images")
+    (listed,) = (out / "images").glob(".*.jsonl")
+    listed.write_bytes(b"\xff\xfe\n" + listed.read_bytes().replace(b"a.jpg", b"\xff.jpg"))
+    build_batch(shop("1", "2"), photos, out, progress=False)
+    assert {name: data for name, data in content(out / "images").items() if name.suffix == ".jpg"} == {
+        name: data for name, data in before.items() if name.suffix == ".jpg"
+    }
+
+
 def test_copies_are_made_within_the_shops_own_limits(tmp_path, photos):
     built = build_batch(shop("1", "2"), photos, tmp_path / "batch", limits={"side_max": 200}, progress=False)
     assert built.prepared[["action", "width"]].drop_duplicates().values.tolist() == [["converted", 200]]
