@@ -152,13 +152,14 @@ def _success() -> pl.Expr:
 def _entries(
     source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
 ) -> tuple[pl.DataFrame, dict[str, int], list[int]]:
-    parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
     holding = Holding(lines, overflow)
-    with open_report(source) as stream:
-        for number, data in enumerate(line_chunks(stream)):
-            if not number:
-                _refuse_error_page(data)
-            holding.add(parser.chunk(data))
+    with open_report(source) as streams:
+        for stream in streams:
+            parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
+            for number, data in enumerate(line_chunks(stream)):
+                if not number:
+                    _refuse_error_page(data)
+                holding.add(parser.chunk(data))
     if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
     return holding.entries(), holding.counts, holding.numbers

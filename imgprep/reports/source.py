@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -22,13 +23,13 @@ UNPACKED_MAX = 16 * 1024**3
 
 
 @contextmanager
-def open_report(source: str | Path | bytes) -> Iterator[IO[bytes]]:
-    """Open a report for reading its unpacked bytes.
+def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
+    """Open a report for reading its unpacked bytes: one stream, or those of an archive, one after another.
 
     Parameters
     ----------
     source : path or bytes
-        The file as downloaded, or its content; gzip and zip (its largest member) are unpacked on the fly.
+        The file as downloaded, or its content; gzip and zip (all its members) are unpacked on the fly.
 
     Raises
     ------
@@ -44,16 +45,28 @@ def open_report(source: str | Path | bytes) -> Iterator[IO[bytes]]:
         raw.seek(0)
         try:
             if magic[:2] == b"\x1f\x8b":
-                yield gzip.GzipFile(fileobj=raw)  # type: ignore[misc]
+                yield iter([gzip.GzipFile(fileobj=raw)])  # type: ignore[list-item]
             elif magic == b"PK\x03\x04":
                 with zipfile.ZipFile(raw) as archive:
-                    largest = max(archive.infolist(), key=lambda member: member.file_size)
-                    with archive.open(largest) as member:
-                        yield member
+                    yield _members(archive)
             else:
-                yield raw
-        except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                yield iter([raw])
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
+        except OSError as error:
+            if error.errno is not None:  # gzip and bz2 say without a number that data are broken
+                raise
+            raise ReportError(f"the report is a broken archive: {error}; download it again") from error
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
+    """The files of an archive; what macOS adds of its own is none."""
+    files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+    if sum(item.file_size for item in files) > UNPACKED_MAX:
+        raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read")
+    for item in files:
+        with archive.open(item) as member:
+            yield member
 
 
 def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:

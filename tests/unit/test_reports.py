@@ -356,3 +356,23 @@ def test_a_line_number_that_is_not_held_still_tells_where_counting_begins(monkey
     monkeypatch.setattr(holding, "STRANGERS", 5)
     assert outcomes(read_report(text, batch, other_batch="keep")) == plain
     assert plain[2] == "failed"
+
+
+def test_every_file_of_an_archive_is_read(batch):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("part 1.csv", "PicName,Code\nb.jpg,PicNotExist\n")
+        archive.writestr("__MACOSX/._part 1.csv", b"\0\x05\x16")
+        archive.writestr("part 2.json", f"[{B}]")
+    assert outcomes(read_report(packed.getvalue(), batch)) == FAILED_2_3
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("r", JSON_LINES * 100)
+    data = bytearray(packed.getvalue())
+    data[60] ^= 255
+    with pytest.raises(ReportError, match="broken archive"):
+        read_report(bytes(data), batch)
