@@ -163,9 +163,13 @@ def estimate(
     deletes = len(batch) - len(adds)
     files = adds["file"].drop_duplicates()
     size: float | None = None
+    sized = "needs facts"
     if facts is not None and "bytes" in facts.columns:
-        known = facts.drop_duplicates("PicName").set_index("PicName")["bytes"]
-        size = float(known.reindex(files).sum())
+        sizes = facts.drop_duplicates("PicName").set_index("PicName")["bytes"].reindex(files)
+        lacking = int(sizes.isna().sum())
+        if lacking < len(sizes) or not len(sizes):  # where no size is known, nothing is: not 0 bytes
+            size = float(sizes.sum())
+            sized = f"counted, without {lacking:,} of unknown size" if lacking else "counted"
     small = capacity is not None and capacity <= SMALLEST_CAPACITY
     vendor = ADDS_PER_SECOND_SMALLEST if small else ADDS_PER_SECOND
     add_rate = adds_per_second or vendor
@@ -176,7 +180,7 @@ def estimate(
         ("add", len(adds), "lines", counted),
         ("delete", deletes, "lines", counted),
         ("upload", len(files), "images", counted),
-        ("upload", size, "bytes", counted if size is not None else "needs facts"),
+        ("upload", size, "bytes", sized),
         # One PUT an image and one of increment.meta, one HEAD each to verify.
         ("requests", 2 * (len(files) + 1), "requests", "a PUT and a HEAD each, increment.meta included"),
         (
@@ -199,7 +203,7 @@ def estimate(
 
 def _as_before(much: float, durations: pd.DataFrame, unit: str, seconds: str) -> tuple[float | None, str, str]:
     """The seconds that `much` takes at the pace of earlier runs; value, unit and basis."""
-    timed = durations[durations[seconds] > 0]
+    timed = durations[(durations[seconds] > 0) & durations[unit].notna()]
     rate = timed[unit].sum() / timed[seconds].sum() if len(timed) else 0
     value = much / rate if rate else None
     return value, "seconds", f"{len(timed)} earlier {'run' if len(timed) == 1 else 'runs'}"

@@ -341,6 +341,18 @@ def test_an_estimate_counts_bytes_requests_and_time():
     assert pd.isna(values["upload", "seconds"])
 
 
+def test_an_image_of_unknown_size_is_not_counted_as_empty():
+    plan = plan_batch(shop({}, {"PicName": "b.jpg"}))
+
+    def size(*facts):
+        table = estimate(plan, pd.DataFrame(facts, columns=["PicName", "bytes"]).astype({"bytes": "Int64"}))
+        return table.loc[table["unit"].eq("bytes"), ["value", "basis"]].fillna(-1).to_numpy().tolist()
+
+    assert size(("a.jpg", 500), ("b.jpg", 700)) == [[1200, "counted"]]
+    assert size(("a.jpg", 500), ("b.jpg", None)) == [[500, "counted, without 1 of unknown size"]]
+    assert size(("a.jpg", None)) == [[-1, "needs facts"]]
+
+
 def test_a_split_by_bytes_measures_the_lines_as_they_are_written():
     batch = plan_batch(shop(*({"ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(9)))).batch
     size = len(dumps_meta(batch.head(2)).encode())
