@@ -16,10 +16,11 @@ _INTEGER = r"^[+-]?[0-9]+$"
 #: The rule on ids that are not what the shop calls its product.
 DAMAGED_ID, DATE_ID = "product-id-damaged", "product-id-date"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mär|Mai|Okt|Dez)"
-#: What Excel shows of a date, and writes to CSV: 1-Mar, Mar-01, 01. Mrz, 3/1/2024, 2024-03-01, 3月1日.
+#: What Excel shows of a date, and writes to CSV: 1-Mar, Mar-01, 01. Mrz, 3/1/2024, 2024-03-01, 3月1日, 2024年3月1日.
 _DATE = (
     rf"^(?:[0-9]{{1,2}}[-.] ?{_MONTH}(?:[-. ] ?[0-9]{{2,4}})?|{_MONTH}[- ][0-9]{{2,4}}|[0-9]{{1,2}}[/.][0-9]{{1,2}}[/.]"
-    r"(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[-/][0-9]{1,2}[-/][0-9]{1,2}(?: 0?0:00(?::00)?)?|[0-9]{1,2}月[0-9]{1,2}日)$"
+    r"(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[-/][0-9]{1,2}[-/][0-9]{1,2}(?: 0?0:00(?::00)?)?"
+    r"|(?:(?:19|20)[0-9]{2}年)?[0-9]{1,2}月[0-9]{1,2}日)$"
 )
 _TRUE, _FALSE = ("yes", "y", "1", "t", "on"), ("no", "n", "0", "f", "off")
 _NOT_PRODUCT = [service for service in Service if service is not Service.PRODUCT]
