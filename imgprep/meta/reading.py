@@ -15,7 +15,7 @@ from imgprep.fields import FIELDS
 from imgprep.meta.content import content_findings
 from imgprep.meta.lines import read_line
 from imgprep.meta.rules import record
-from imgprep.meta.text import blocks
+from imgprep.meta.text import ahead, written
 
 SCHEMA: dict[str, pl.DataType] = {
     item.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[item.kind] for item in FIELDS
@@ -87,8 +87,8 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
     if start.startswith(_BOM):
         state.problems.append(record("meta-bom", "the file starts with a byte order mark", line=1))
         start = start[len(_BOM) :]
-    for block in _blocks(file, start):
-        _read(block, state)
+    for block, frame in ahead(_tried, _blocks(file, start)):
+        _read(block, frame, state)
     if state.carriages:
         more = f" (and {state.carriages - 1} more lines)" if state.carriages > 1 else ""
         state.problems.append(record("meta-crlf", f"ends with CR LF{more}", line=state.first_carriage))
@@ -111,9 +111,8 @@ def _blocks(file: BinaryIO, start: bytes) -> Iterator[bytes]:
         start = b""
 
 
-def _read(block: bytes, state: _Reading) -> None:
+def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
     before = state.lines
-    frame = _as_written(block)
     if frame is not None:
         state.lines += frame.height
         state.frames.append(frame.select(_numbers(before, state.lines), *SCHEMA))
@@ -139,6 +138,10 @@ def _read(block: bytes, state: _Reading) -> None:
     state.frames.append(pl.concat([fast, found, slow]).sort("line"))
 
 
+def _tried(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
+    return block, _as_written(block)
+
+
 def _as_written(block: bytes) -> pl.DataFrame | None:
     """The lines of a block, where written again they are the very same bytes: then they were read right, and are legal.
 
@@ -148,7 +151,7 @@ def _as_written(block: bytes) -> pl.DataFrame | None:
     try:
         for piece in (first, block):
             frame = pl.read_ndjson(piece, schema=SCHEMA)
-            if b"".join(blocks(frame)) != piece:
+            if bytes(written(frame)) != piece:
                 return None
     except pl.exceptions.PolarsError:
         return None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from imgprep.fields import FIELDS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Lines made at a time: few enough that their memory is used again for the next ones, still warm.
 BLOCK_LINES = 25_000
@@ -44,17 +48,23 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
     lines : polars.DataFrame
         The fields in their types, legal; absent = null, and then left out of the line.
     """
+    yield from ahead(written, (lines.slice(start, BLOCK_LINES) for start in range(0, lines.height, BLOCK_LINES)))
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the results in order, while the next ones are made on other threads."""
     with ThreadPoolExecutor(MAKERS) as makers:
-        made: deque[Future[memoryview]] = deque()
-        for start in range(0, lines.height, BLOCK_LINES):
-            made.append(makers.submit(_text, lines.slice(start, BLOCK_LINES)))
+        made: deque[Future[Result]] = deque()
+        for item in items:
+            made.append(makers.submit(work, item))
             if len(made) > MAKERS:
                 yield made.popleft().result()
-        for block in made:
-            yield block.result()
+        for result in made:
+            yield result.result()
 
 
-def _text(lines: pl.DataFrame) -> memoryview:
+def written(lines: pl.DataFrame) -> memoryview:
+    """Return the text of a few lines, see `blocks`."""
     special = _special(lines)
     template, parts = "{}", [pl.lit("{")]
     for field in FIELDS:
