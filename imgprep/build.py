@@ -116,7 +116,7 @@ def build_batch(
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     require_batch_folder(Path(out))
     outbox = Path(out) / IMAGES
-    if outbox.resolve() == Path(images).resolve():
+    if images is not None and outbox.resolve() == Path(images).resolve():
         raise ConfigError(f"images: {images} is where the batch folder {out} keeps its copies; name the photographs")
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     judge = partial(check, catalogue, service=service, severity=severity, limits=limits)
