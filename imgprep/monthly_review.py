@@ -141,7 +141,9 @@ def _shown(table: pd.DataFrame) -> str:
 
 
 def _number(value: object) -> str:
-    return "" if pd.isna(value) else f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)  # type: ignore[call-overload]
+    if pd.isna(value):  # type: ignore[call-overload]  # a cell, whatever its kind
+        return ""
+    return f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)
 
 
 def review(

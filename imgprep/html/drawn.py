@@ -26,7 +26,7 @@ class Drawn:
                 edges = {edge: int(record[edge]) for edge in ("x1", "y1", "x2", "y2")}
                 self._known[record["PicName"]] = Region(**edges)
         elif given is not None and self._store is None:
-            self._known = dict(given)  # type: ignore[arg-type]
+            self._known = dict(given)  # type: ignore[arg-type]  # what is left is a mapping
 
     def of(self, name: str, product: str | None) -> Region | None:
         """Return the region of a picture, or None."""

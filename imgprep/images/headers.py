@@ -34,7 +34,7 @@ def header_facts(image: Image.Image, data: bytes) -> Record:
     exif = info.get("exif")
     orientation = 1
     if image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]  # only TIFFs have it
         stated = tags.get(0x0112, 1)
         orientation = stated if stated in range(1, 9) else 1
         # Pillow tells the upright size of a TIFF, and of a TIFF only.
@@ -70,7 +70,7 @@ def _depth(image: Image.Image, data: bytes) -> int:
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
-        bits: Any = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+        bits: Any = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]  # only TIFFs have it
         return int(max(bits)) if isinstance(bits, tuple) else int(bits)
     if image.mode.startswith("I;16"):
         return 16
@@ -84,7 +84,7 @@ def _personal(image: Image.Image, exif: bytes | None, data: bytes) -> bool:
         return says_person_or_place(exif) or _jpeg_says(image, data)
     xmp, photoshop = image.info.get("xmp"), None
     if image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]  # only TIFFs have it
         xmp, photoshop = tags.get(700), tags.get(34377)
         exif = data  # built like one
     comment = image.info.get("comment")

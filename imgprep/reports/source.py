@@ -45,7 +45,7 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
         raw.seek(0)
         try:
             if magic[:2] == b"\x1f\x8b":
-                yield iter([gzip.GzipFile(fileobj=raw)])  # type: ignore[list-item]
+                yield iter([gzip.GzipFile(fileobj=raw)])  # type: ignore[list-item]  # it reads as IO does
             elif magic == b"PK\x03\x04":
                 with zipfile.ZipFile(raw) as archive:
                     yield _members(archive)
