@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from imgprep.ahead import ahead
 from imgprep.fields import FIELDS
 from imgprep.meta.content import content_findings
 from imgprep.meta.lines import read_line
 from imgprep.meta.rules import record
-from imgprep.meta.text import ahead, written
+from imgprep.meta.text import written
 
 SCHEMA: dict[str, pl.DataType] = {
     item.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[item.kind] for item in FIELDS

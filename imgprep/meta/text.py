@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from imgprep.ahead import ahead
 from imgprep.fields import FIELDS
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 #: Lines made at a time: few enough that their memory is used again for the next ones, still warm.
 BLOCK_LINES = 25_000
-#: Blocks made at the same time, while the one before them is written.
-MAKERS = 2
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
 # since readers that split text "by lines" take some of them for line ends.
@@ -49,18 +42,6 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
         The fields in their types, legal; absent = null, and then left out of the line.
     """
     yield from ahead(written, (lines.slice(start, BLOCK_LINES) for start in range(0, lines.height, BLOCK_LINES)))
-
-
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results in order, while the next ones are made on other threads."""
-    with ThreadPoolExecutor(MAKERS) as makers:
-        made: deque[Future[Result]] = deque()
-        for item in items:
-            made.append(makers.submit(work, item))
-            if len(made) > MAKERS:
-                yield made.popleft().result()
-        for result in made:
-            yield result.result()
 
 
 def written(lines: pl.DataFrame) -> memoryview:

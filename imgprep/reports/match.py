@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
+from imgprep.ahead import ahead
 from imgprep.errors import ReportError
 from imgprep.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.reports.causes import CauseTable
 from imgprep.reports.holding import Holding, is_keyed, is_note
 from imgprep.reports.parse import Parser
+from imgprep.reports.quick import json_lines
 from imgprep.reports.source import line_chunks, open_report
 
 
@@ -156,13 +158,17 @@ def _entries(
     with open_report(source) as streams:
         for stream in streams:
             parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
-            for number, data in enumerate(line_chunks(stream)):
+            for number, (data, quick) in enumerate(ahead(_tried, line_chunks(stream))):
                 if not number:
                     _refuse_error_page(data)
-                holding.add(parser.chunk(data))
+                holding.add(parser.chunk(data, quick))
     if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
     return holding.entries(), holding.counts, holding.numbers
+
+
+def _tried(data: bytes) -> tuple[bytes, pl.DataFrame | None]:
+    return data, json_lines(data)
 
 
 def _refuse_error_page(data: bytes) -> None:

@@ -18,7 +18,6 @@ import polars as pl
 
 from imgprep.frames import storable
 from imgprep.reports.causes import CauseTable
-from imgprep.reports.quick import json_lines
 from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
 
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
@@ -62,9 +61,17 @@ class Parser:
     def _pics(self) -> set[str]:
         return self._names("PicName")
 
-    def chunk(self, data: bytes) -> pl.DataFrame:
-        """Return the entries of a chunk of whole lines, UTF-8; columns of `ENTRY_SCHEMA`."""
-        if self._delimiter is None and (quick := json_lines(data)) is not None:
+    def chunk(self, data: bytes, quick: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return the entries of a chunk of whole lines, UTF-8; columns of `ENTRY_SCHEMA`.
+
+        Parameters
+        ----------
+        data : bytes
+            The chunk.
+        quick : polars.DataFrame, optional
+            What `json_lines` gives of it, which knows nothing of the chunks before.
+        """
+        if self._delimiter is None and quick is not None:
             self._started = True
             return quick
         text = data.decode("utf-8", errors="replace")
