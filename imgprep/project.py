@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -77,7 +79,7 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     ----------
     folder : path, optional
         The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
-        where there is none, the demo shop, whose work goes to a temporary folder.
+        where there is none, the demo shop, whose work goes to a temporary folder and is gone when Python ends.
     week : int
         Of the demo shop, which has two exports: 2 opens the later one, with the other as ``earlier``.
     **arguments
@@ -104,7 +106,14 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
     if week > 1:
         demo |= {"catalogue": data / "catalogue_week2.csv", "earlier": data / "catalogue.csv"}
-    return Settings(**{"project": Path(tempfile.mkdtemp(prefix="imgprep-demo-")), **demo, **arguments})
+    return Settings(**{"project": _passing_folder(), **demo, **arguments})
+
+
+def _passing_folder() -> Path:
+    """Make a folder that goes when Python ends."""
+    folder = tempfile.mkdtemp(prefix="imgprep-demo-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:

@@ -1,6 +1,9 @@
 """`imgprep init`: a project that loads, and that a second run leaves alone."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -53,6 +56,12 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
     assert demo.project.is_dir() and not any(demo.project.iterdir())
     with pytest.raises(ConfigError, match="imgprep init"):
         open_project(tmp_path)
+
+
+def test_the_demo_shops_folder_is_gone_when_python_ends(tmp_path):
+    code = "import imgprep as ip; shop = ip.open_project(); shop.runs.mkdir(parents=True); print(shop.project)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
 
 
 def test_a_project_that_is_not_filled_in_says_which_key_to_set(tmp_path):
