@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgprep.oss.lock import only_one
     from imgprep.oss.planning import META_NAME, wanted_items
     from imgprep.oss.probe import bucket_region, probe_put
-    from imgprep.oss.session import Session, open_pool
+    from imgprep.oss.session import Session
     from imgprep.oss.uploading import upload
 
 _HOME = {
@@ -27,7 +27,6 @@ _HOME = {
     "list_folder": "listing",
     "only_one": "lock",
     "open_bucket": "bucket",
-    "open_pool": "session",
     "probe_put": "probe",
     "read_object": "listing",
     "upload": "uploading",
@@ -44,7 +43,6 @@ __all__ = [
     "list_folder",
     "only_one",
     "open_bucket",
-    "open_pool",
     "probe_put",
     "read_object",
     "upload",

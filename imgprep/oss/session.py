@@ -7,61 +7,21 @@ requests, which looks up proxies and netrc at every call.
 from __future__ import annotations
 
 import http.client
-import ssl
-import urllib.request
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import urllib3
 from urllib3.util import Timeout
 
-from imgprep.errors import ConfigError
+from imgprep.network import open_pool
 from imgprep.oss.connection import Connections
-from imgprep.settings import certificates, is_loopback
 
 if TYPE_CHECKING:
     from oss2.http import Request
 
 #: Bytes read at once where a body is streamed.
 CHUNK = 256 * 1024
-
-
-def open_pool(url: str, *, connections: int = 10) -> urllib3.PoolManager:
-    """Return a pool for `url`: TLS verified, the environment's proxies honoured, but none for loopback.
-
-    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` hold, in capitals or not, and a proxy of http;
-    ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE`` names the certificates that are trusted, instead of the system's.
-
-    Parameters
-    ----------
-    url : str
-        Where requests will go.
-    connections : int
-        Connections kept open.
-
-    Raises
-    ------
-    ConfigError
-        The proxy is of a kind that cannot be used, or the certificates cannot be read.
-    """
-    parts = urlsplit(url)
-    options: dict[str, Any] = {"maxsize": connections, "retries": False}
-    if parts.scheme == "https":
-        options["ssl_context"] = _tls()
-    proxies = {} if is_loopback(url) else urllib.request.getproxies()
-    scheme = parts.scheme if parts.scheme in proxies else "all"
-    proxy = proxies.get(scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        proxy = proxy if "://" in proxy else f"http://{proxy}"
-        if urlsplit(proxy).scheme not in ("http", "https"):
-            raise ConfigError(
-                f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "
-                "one of http, or take the host past it with NO_PROXY"
-            )
-        return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
-    return urllib3.PoolManager(**options)
 
 
 class Session:
@@ -189,28 +149,3 @@ def _parted(url: str) -> tuple[str, str]:
     """Scheme with host, and the path."""
     at = url.find("/", 8)
     return (url, "/") if at < 0 else (url[:at], url[at:])
-
-
-def _tls() -> ssl.SSLContext:
-    """The certificates that the environment names; else the system's and, since some Pythons find none, certifi's."""
-    named = certificates()
-    if named is None:
-        import certifi  # noqa: PLC0415
-
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        return context
-    try:
-        if Path(named).is_dir():
-            return ssl.create_default_context(capath=named)
-        return ssl.create_default_context(cafile=named)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"{named}: is no file of certificates (PEM): {error}") from error
-
-
-def _proxy_headers(proxy: str) -> Mapping[str, str]:
-    parts = urlsplit(proxy)
-    if not parts.username:
-        return {}
-    user, password = (unquote(text or "") for text in (parts.username, parts.password))
-    return urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -12,7 +11,7 @@ import urllib3
 from urllib3.util import Timeout
 
 from imgprep.errors import ReportError
-from imgprep.oss import open_pool
+from imgprep.network import Address, AddressRefused, addresses_of, open_pool
 
 #: A report longer than this is not saved: the longest batch's report is far shorter.
 REPORT_MAX = 2 * 1024**3
@@ -56,10 +55,14 @@ def save_link(
     """
     partly = target.with_name(f".{target.name}.part")
     host = urlsplit(url).hostname
+
+    def allowed(address: Address) -> bool:
+        return address.is_global or (local and address.is_loopback)
+
     for _ in range(REDIRECTS_MAX + 1):
-        _refuse_strange(url, host, what, local=local)
+        _refuse_strange(url, host, what, allowed)
         try:
-            with open_pool(url) as pool:
+            with open_pool(url, allowed=allowed) as pool:
                 answer = pool.urlopen(
                     "GET",
                     url,
@@ -75,6 +78,8 @@ def save_link(
                         return _save(answer, partly, target, limit, what)
                 finally:
                     answer.close()
+        except AddressRefused as refused:  # the name led elsewhere when it was looked up before
+            raise _not_public(refused, what) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # str(error) may hold the link.
             raise LinkDead(f"the {what} cannot be downloaded: {type(error).__name__}") from None
@@ -102,28 +107,20 @@ def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: i
     return size
 
 
-def _refuse_strange(url: str, host: str | None, what: str, *, local: bool) -> None:
+def _refuse_strange(url: str, host: str | None, what: str, allowed: Callable[[Address], bool]) -> None:
     """The link comes over the network: it must not make this machine ask others in its name."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ReportError(f"the {what}'s link is neither http nor https; not followed")
     if parts.hostname != host:
         raise ReportError(f"the {what}'s link leads on to another host, {parts.hostname}; not followed")
-    for address in _addresses(parts.hostname):
-        if not address.is_global and not (local and address.is_loopback):
-            raise ReportError(
-                f"the {what}'s link leads to {address}, an address that is not public; not followed. Download it "
-                "in the console instead"
-            )
+    for address in addresses_of(parts.hostname):  # none: a proxy may know it; without one the download fails by itself
+        if not allowed(address):
+            raise _not_public(address, what)
 
 
-def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []  # a proxy may know it; without one the download fails by itself
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+def _not_public(address: object, what: str) -> ReportError:
+    return ReportError(
+        f"the {what}'s link leads to {address}, an address that is not public; not followed. Download it "
+        "in the console instead"
+    )

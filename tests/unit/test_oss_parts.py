@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from imgprep.errors import ConfigError, ReportError
-from imgprep.oss import only_one, open_pool, wanted_items
+from imgprep.oss import only_one, wanted_items
 from imgprep.oss.listing import Stored
 from imgprep.oss.pace import LONGEST_PAUSE, Pace, pause, told
 from imgprep.oss.planning import decide
@@ -102,50 +102,6 @@ def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
             pass
     with only_one("this", file=tmp_path / "lock"):
         pass
-
-
-def test_proxies_of_the_environment_are_honoured_but_not_for_loopback(monkeypatch):
-    import urllib3
-
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:pass@proxy.example:3128")
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    assert isinstance(open_pool("https://oss-cn-shanghai.aliyuncs.com"), urllib3.ProxyManager)
-    assert not isinstance(open_pool("http://127.0.0.1:80"), urllib3.ProxyManager)
-    monkeypatch.setenv("NO_PROXY", ".aliyuncs.com")
-    assert not isinstance(open_pool("https://oss-cn-shanghai.aliyuncs.com"), urllib3.ProxyManager)
-
-
-def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_named(monkeypatch):
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("https_proxy", raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
-    assert open_pool("https://oss.example").proxy.url == "http://proxy.example:3128"
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret-of-proxy@proxy.example:1080")
-    with pytest.raises(ConfigError, match="HTTPS_PROXY: socks5") as caught:
-        open_pool("https://oss.example")
-    assert "secret-of-proxy" not in str(caught.value)
-
-
-def test_a_proxy_for_all_holds_where_none_is_named_for_the_scheme(monkeypatch):
-    for name in ("HTTPS_PROXY", "https_proxy", "all_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ALL_PROXY", "http://all.example:3128")
-    assert open_pool("https://oss.example").proxy.url == "http://all.example:3128"
-    monkeypatch.setenv("ALL_PROXY", "socks5://all.example:1080")
-    with pytest.raises(ConfigError, match="ALL_PROXY: socks5"):
-        open_pool("https://oss.example")
-    monkeypatch.setenv("HTTPS_PROXY", "http://own.example:3128")
-    assert open_pool("https://oss.example").proxy.url == "http://own.example:3128"
-
-
-def test_tls_is_verified():
-    import ssl
-
-    context = open_pool("https://oss-cn-shanghai.aliyuncs.com").connection_pool_kw["ssl_context"]
-    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
 
 
 @pytest.mark.parametrize(

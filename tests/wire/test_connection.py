@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from imgprep.errors import ConfigError, ServiceError
-from imgprep.oss import open_pool
+from imgprep.network import open_pool
 from imgprep.oss.connection import Connections
 from imgprep.service import ImageSearch
 from imgprep.settings import Credentials, Settings, StaticCredentials

@@ -11,11 +11,13 @@ import urllib3
 
 from imgprep.images.fetching.hops import REDIRECTS
 from imgprep.images.kinds import has_ended, kind_of
+from imgprep.network import AddressRefused
 
 #: What an image may be, by `kind_of`.
 _IMAGES = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"}
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _PIECE = 65_536
+_HEADERS = {"User-Agent": "imgprep", "Accept": "image/*"}
 
 
 class Failed(Exception):
@@ -43,7 +45,7 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
     Parameters
     ----------
     pool : urllib3.PoolManager
-        Connections.
+        Connections, from `imgprep.network.open_pool`.
     url : str
         With http or https.
     limits : Limits
@@ -63,7 +65,11 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
     """
     ends = time.monotonic() + 10 * limits.seconds
     try:
-        answer = pool.request("GET", url, preload_content=False, timeout=limits.seconds, retries=False, redirect=False)
+        answer = pool.request(
+            "GET", url, headers=_HEADERS, preload_content=False, timeout=limits.seconds, retries=False, redirect=False
+        )
+    except AddressRefused as address:
+        raise Failed("refused", f"led to {address}, an address inside a private network; nothing was asked") from None
     except urllib3.exceptions.HTTPError as error:
         raise _unreached(error) from error
     whole = False

@@ -65,14 +65,15 @@ def fetch_images(
     Raises
     ------
     ConfigError
-        There is no such column.
+        There is no such column; or the environment's proxy or certificates cannot be used.
 
     Notes
     -----
-    Only http and https; a redirect is followed under the same rules, and never from a public host into a private
-    network. A file goes by the name that `imgprep.catalogue.pic_name_for_url` makes of its URL. A catalogue from
-    `load_catalogue` has these names already and fits as it is; `use_files` puts them into any other. The folder keeps
-    the map, too: where a PicName's URL has changed since (a new version), the file is fetched anew.
+    Only http and https, through the environment's proxies; a redirect is followed under the same rules, and never from
+    a public host into a private network. A file goes by the name that `imgprep.catalogue.pic_name_for_url` makes of its
+    URL. A catalogue from `load_catalogue` has these names already and fits as it is; `use_files` puts them into any
+    other. The folder keeps the map, too: where a PicName's URL has changed since (a new version), the file is fetched
+    anew.
 
     Examples
     --------

@@ -8,13 +8,16 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 
+from imgprep.errors import ConfigError
 from imgprep.images.fetching.answers import Failed, Limits, ask, discreet
-from imgprep.images.fetching.hops import MOST_HOPS, NoWay, host_of, next_hop
+from imgprep.images.fetching.hops import MOST_HOPS, NoWay, host_of, is_outside, is_private, next_hop
 from imgprep.images.fetching.wanted import FetchMap, whole_url
 from imgprep.images.listing import Unfit, legal
+from imgprep.network import open_pool, proxy_for
 
 #: Column → dtype of the log; one row per distinct URL.
 FETCH_COLUMNS: dict[str, str] = {
@@ -50,9 +53,9 @@ class Fetcher:
         self._tries = max(tries, 1)
         self._pause = pause
         self._limits = limits
-        self._pool = urllib3.PoolManager(
-            num_pools=at_once, maxsize=per_host, block=True, headers={"User-Agent": "imgprep", "Accept": "image/*"}
-        )
+        self._pools: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
+        self._outside: dict[str, bool] = {}
+        self._at_once = at_once
         self._per_host = per_host
         self._turns: dict[str, threading.Semaphore] = {}
         self._lock = threading.Lock()
@@ -70,8 +73,10 @@ class Fetcher:
         self._stop.set()
 
     def close(self) -> None:
-        """Write the map in order."""
+        """Write the map in order, and close every connection."""
         self._map.close()
+        for pool in self._pools.values():
+            pool.clear()
 
     def fetch(self, url: str, name: str) -> dict[str, Any]:
         """Return one row of the log; the file `name` is then there, unless the row has a problem."""
@@ -84,6 +89,8 @@ class Fetcher:
                 self._get(url, host, place, row)
         except Failed as failed:
             return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
+        except ConfigError:  # a proxy or certificates that nothing can be fetched with
+            raise
         except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
             return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
         data = place.read_bytes()
@@ -117,9 +124,12 @@ class Fetcher:
 
     def _follow(self, url: str) -> bytes:
         """Ask, and ask where the answer leads; every host is asked only in its turn."""
+        outside = False
         for _ in range(MOST_HOPS + 1):
-            with self._turn(_host(url)):
-                data, location = ask(self._pool, url, self._limits, self._wait)
+            host = _host(url)
+            outside = outside or self._is_outside(url, host)
+            with self._turn(host):
+                data, location = ask(self._pool(url, outside=outside), url, self._limits, self._wait)
             if location is None:
                 return data
             try:
@@ -127,6 +137,24 @@ class Fetcher:
             except NoWay as error:
                 raise Failed("refused", str(error)) from None
         raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
+
+    def _is_outside(self, url: str, host: str) -> bool:
+        """Tell whether a host is of the open net: a proxy stands before it, or all its addresses are."""
+        if proxy_for(url) is not None:
+            return True
+        if host not in self._outside:
+            self._outside[host] = not is_private(host)
+        return self._outside[host]
+
+    def _pool(self, url: str, *, outside: bool) -> urllib3.PoolManager:
+        """The connections that `url` is asked over; once `outside`, only to where addresses of the open net lead."""
+        key = (urlsplit(url).scheme, proxy_for(url), outside)
+        with self._lock:
+            if key not in self._pools:
+                allowed = is_outside if outside else None
+                pool = open_pool(url, connections=self._per_host, hosts=self._at_once, allowed=allowed)
+                self._pools[key] = pool
+            return self._pools[key]
 
     def _turn(self, host: str) -> threading.Semaphore:
         with self._lock:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from urllib.parse import urljoin, urlsplit
+
+from imgprep.network import Address, addresses_of
 
 #: Redirects that are followed. Source: RFC 9110, 15.4; as many as browsers would never need for an image.
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -70,13 +70,10 @@ def next_hop(url: str, location: str) -> str:
 
 
 def is_private(host: str) -> bool:
-    """Tell whether a host is this machine or stands in a private network, by every address that its name has."""
-    try:
-        addresses = [ipaddress.ip_address(host)]
-    except ValueError:
-        try:
-            found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
-        except (OSError, UnicodeError):
-            return False  # has no address at all, so nothing will be reached there
-        addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in found]
-    return any(not address.is_global for address in addresses)
+    """Tell whether a host is this machine or stands in a private network, by every address that its name has now."""
+    return any(not is_outside(address) for address in addresses_of(host))
+
+
+def is_outside(address: Address) -> bool:
+    """Tell whether an address is one of the open net."""
+    return address.is_global
