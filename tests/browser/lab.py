@@ -46,6 +46,10 @@ class Jupyter:
         """Return an address that opens a notebook that is there; each has a workspace of its own."""
         return f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}?token={self.token}&reset"
 
+    def page(self, name: str) -> str:
+        """Return the address that opens a notebook that is there in Notebook 7, which runs on the same server."""
+        return f"{self.url}/notebooks/{name}?token={self.token}"
+
 
 @contextmanager
 def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> Iterator[Jupyter]:
@@ -90,7 +94,7 @@ def run_first_cell(page) -> None:  # type: ignore[no-untyped-def]
     from playwright.sync_api import TimeoutError
 
     # The notebook takes keys before its kernel does: a run that was dropped leaves the prompt empty.
-    page.get_by_text("| Idle").first.wait_for()
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
     prompt = page.locator(".jp-Cell .jp-InputPrompt").first
     for _ in range(10):
         page.locator(".jp-Cell .cm-content").first.click()
