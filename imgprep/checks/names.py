@@ -102,6 +102,7 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" cannot be the name of a file on Windows; there, its image is missing',
         remedy="name the file otherwise where anybody works on Windows; copies of prepare_images get another name",
         scope="add",
+        among="PicName",
         test=lambda sheet: pl.col("name").str.contains_any(_PERHAPS, ascii_case_insensitive=True),
         # URLs, folders that lead out and names that are several have findings of their own.
         confirm=lambda sheet: (

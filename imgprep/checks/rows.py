@@ -109,6 +109,7 @@ RULES: tuple[Rule, ...] = (
         what="ProductId is a date, which spreadsheets make of codes such as 3-1 or MAR1",
         message='ProductId "{ProductId}" is a date; a spreadsheet probably made it of a code such as 3-1 or MAR1',
         remedy="export the ids as text; where ids are dates, set this rule off",
+        among="ProductId",
         test=lambda sheet: pl.col("ProductId").str.contains(_DATE),
     ),
     Rule(

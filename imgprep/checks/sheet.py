@@ -47,13 +47,16 @@ _FACT_TYPES: dict[str, type[pl.DataType]] = {
     "problem": pl.String,
     "detail": pl.String,
 }
+#: A folder, or a name up to its first dot, that is no device of Windows: these have three or four letters.
+_NO_DEVICE = r"(?:[bd-kmoq-z0-9_-][a-z0-9_-]*|[aclnp][a-z0-9_-]?|[aclnp][a-z0-9_-]{4,})"
 #: Texts that no rule about texts can find fault with. They are most, and one look at each is cheaper than ten.
 _PLAIN: dict[str, tuple[str, str]] = {
-    "ProductId": ("ProductId", r"^[A-Za-z0-9_-]+$"),
+    # A date has signs between its parts, and none of these is longer than four.
+    "ProductId": ("ProductId", r"^(?:[A-Za-z0-9_]+|[A-Za-z0-9_-]*[A-Za-z0-9_]{5}[A-Za-z0-9_-]*)$"),
     "PicName": (
         "name",
         # Small letters only: of two names that differ in case, at least one is not plain.
-        rf"^(?:[a-z0-9_-]+/)*[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
+        rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
     ),
     "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
 }
