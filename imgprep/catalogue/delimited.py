@@ -152,8 +152,8 @@ def _arrow(
 ) -> pa.Table | None:
     names = _places(width)
     try:
-        # Mapped, not read: copying the file in blocks took more of the system's time than all the parsing.
-        with pa.memory_map(str(path)) as file:
+        # Opened by ourselves: given the path, Arrow unpacks what is named .gz, and it is never mapped (see decisions).
+        with pa.OSFile(str(path)) as file:
             table = arrow_csv.read_csv(
                 file,
                 read_options=arrow_csv.ReadOptions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,16 @@ class Signs:
 def count_signs(path: Path) -> Signs:
     """Count line feeds and carriage returns of the bytes of a file."""
     counts = dict.fromkeys(b"\n\r", 0)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        signs = np.frombuffer(content, np.uint8)
-        for start in range(0, len(signs), _COUNTED_BYTES):
-            piece = signs[start : start + _COUNTED_BYTES]
+    held = bytearray(_COUNTED_BYTES)
+    signs = np.frombuffer(held, np.uint8)
+    last = ord("\n")
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(held):
+            piece = signs[:size]
             for sign in counts:
                 counts[sign] += int(np.count_nonzero(piece == sign))
-        ended = signs[-1] == ord("\n")
-        del signs, piece  # or the map could not be closed
-    return Signs(counts[ord("\n")] + (not ended), counts[ord("\r")])
+            last = int(piece[-1])
+    return Signs(counts[ord("\n")] + (last != ord("\n")), counts[ord("\r")])
 
 
 def ends_closed(path: Path, table: pa.Table, encoding: str, delimiter: str) -> bool:
