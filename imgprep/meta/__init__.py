@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, BinaryIO, Literal, overload
 
 import pandas as pd
 import polars as pl
@@ -26,6 +28,9 @@ from imgprep.meta.rules import META_RULES, MetaRule, said
 from imgprep.meta.text import blocks
 
 __all__ = ["ANNOTATION", "META_RULES", "MetaRule", "dumps_meta", "loads_meta", "read_meta", "write_meta"]
+
+#: So much is sent to the disk at a time, where more is being written.
+SYNC_BYTES = 1 << 25
 
 
 def dumps_meta(batch: pd.DataFrame) -> str:
@@ -89,9 +94,7 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.writelines(blocks(lines))
-            file.flush()
-            os.fsync(file.fileno())
+            _write_through(file, blocks(lines))
         Path(name).chmod(0o644)
         Path(name).replace(target)
     except BaseException:
@@ -154,6 +157,24 @@ def read_meta(path: str | os.PathLike[str], *, strict: bool = True) -> pd.DataFr
     with Path(path).open("rb") as file:
         lines, problems = parse(file)
     return _result(lines, problems, strict=strict, what=Path(path).name)
+
+
+def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
+    """Write the pieces and have them on the disk: the first ones go there while the next ones are made."""
+    going: Future[None] | None = None
+    waiting = 0
+    with ThreadPoolExecutor(1) as disk:
+        for piece in pieces:
+            waiting += file.write(piece)
+            if waiting >= SYNC_BYTES and (going is None or going.done()):
+                if going is not None:
+                    going.result()  # what the disk refused is told once
+                file.flush()
+                going, waiting = disk.submit(os.fsync, file.fileno()), 0
+    if going is not None:
+        going.result()
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _legal(batch: pd.DataFrame) -> pl.DataFrame:

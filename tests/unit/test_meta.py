@@ -53,6 +53,26 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
+def test_what_the_disk_refuses_while_the_rest_is_made_is_not_lost(tmp_path, monkeypatch):
+    target = tmp_path / "increment.meta"
+    target.write_text("old")
+    asked = []
+
+    def once(handle):
+        asked.append(handle)
+        if len(asked) == 1:
+            raise OSError("input/output error")
+
+    monkeypatch.setattr(meta, "SYNC_BYTES", 1)
+    monkeypatch.setattr(text, "BLOCK_LINES", 1)
+    monkeypatch.setattr(meta.os, "fsync", once)
+    with pytest.raises(OSError, match="input/output"):
+        write_meta(loads_meta(GOOD * 5), target)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+    write_meta(loads_meta(GOOD * 5), target)
+    assert target.read_text() == GOOD * 5
+
+
 def test_dtypes_survive_an_empty_text():
     batch = loads_meta("")
     assert len(batch) == 0
