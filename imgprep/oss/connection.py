@@ -26,8 +26,8 @@ _HEAD_MAX = 64 * 1024
 #: Bytes handed to the socket at once. A timeout is for one such part: several large bodies share a slow line, and none
 #: stands still only because all of it takes long.
 _PART = 128 * 1024
-#: Bytes a second. The machine takes a body long before a slow line has carried it: so much longer is waited for the
-#: answer.
+#: Bytes a second. The machine takes a large body long before a slow line has carried it: so much longer is waited for
+#: the answer.
 _SLOWEST = 16 * 1024
 
 
@@ -50,7 +50,7 @@ class Connections:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._name = parts.netloc.rpartition("@")[2]
         self._context = context if parts.scheme == "https" else None
-        self._read_timeout = read_timeout
+        self._timeout = read_timeout
         self._idle: list[socket.socket] = []
 
     def put(
@@ -72,10 +72,12 @@ class Connections:
             raise ValueError("a header of the request has a line break in it")
         at = self._take(connect_timeout)
         try:
-            at.settimeout(self._read_timeout)
             whole = _sent(at, head.encode("latin-1") + _END, body)
-            at.settimeout(self._read_timeout + len(body) / _SLOWEST)
+            if len(body) > _PART:
+                at.settimeout(self._timeout + len(body) / _SLOWEST)
             status, answered, text, plain = _answer(at)
+            if len(body) > _PART:
+                at.settimeout(self._timeout)
         except BaseException:
             at.close()
             raise
@@ -106,6 +108,7 @@ class Connections:
             at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
                 at = self._context.wrap_socket(at, server_hostname=self._host)
+            at.settimeout(self._timeout)
         except BaseException:
             at.close()
             raise
@@ -115,8 +118,8 @@ class Connections:
 def _sent(at: socket.socket, head: bytes, body: bytes) -> bool:
     """Whether all of it went; where not, there is an answer all the same: a server that refuses early says why."""
     try:
-        at.sendall(head)
-        for start in range(0, len(body), _PART):
+        at.sendall(head + body[:_PART])
+        for start in range(_PART, len(body), _PART):
             at.sendall(memoryview(body)[start : start + _PART])
     except OSError as error:
         if isinstance(error, TimeoutError) and not wait_for_read(at, timeout=0.0):

@@ -121,8 +121,11 @@ class Sender:
         """
         started = self._clock.monotonic()
         try:
-            with open(item.file, "rb") as file:  # noqa: PTH123  a hundred thousand times
-                data = file.read()
+            with open(item.file, "rb", buffering=0) as file:  # noqa: PTH123  a hundred thousand times
+                # One byte more than there should be: a file of the size that is known is read at one go.
+                data = file.read((item.bytes or 0) + 1)
+                if len(data) != item.bytes:
+                    data += file.read()
         except OSError as error:
             return self._end(item, "failed", "none", 0, started, f"cannot be read: {error.strerror or error}")
         return self.send_bytes(item, data, started)

@@ -7,6 +7,7 @@ import pytest
 
 from imgprep.errors import ConfigError, ReportError
 from imgprep.oss import only_one, wanted_items
+from imgprep.oss.crew import NEXT_SECONDS, idle
 from imgprep.oss.listing import Stored
 from imgprep.oss.pace import LONGEST_PAUSE, Pace, pause, told
 from imgprep.oss.planning import decide
@@ -55,6 +56,13 @@ def test_requests_at_once_are_halved_and_recover():
     for _ in range(100):
         pace.good()
     assert pace.limit == 8
+
+
+def test_threads_are_added_only_while_a_core_stands_idle():
+    assert not idle(0.0, NEXT_SECONDS), "not before the first could show what it does"
+    assert idle(0.01, 0.2), "waiting for a network"
+    assert not idle(0.17, 0.2), "as fast as a core can send"
+    assert idle(0.17, 2.0), "a file that hangs holds nobody up"
 
 
 def test_sameness_is_never_told_by_size_alone():

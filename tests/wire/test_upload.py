@@ -1,14 +1,20 @@
 """Uploads over real sockets, with everything that can go wrong on the way."""
 
+import contextlib
+import hashlib
 import importlib
 import logging
+import os
+import random
 import threading
 from collections import Counter
 
 import pytest
 
+from imgprep.clock import SystemClock
 from imgprep.errors import ConfigError, StorageError
 from imgprep.oss import open_bucket, upload
+from imgprep.oss.crew import send_all
 from imgprep.oss.pace import Pace
 from imgprep.oss.put import Item, Sender
 from imgprep.sandbox import Fault, Sandbox
@@ -273,6 +279,28 @@ def test_several_processes_send_everything(sandbox, tmp_path):
     log = upload(frame, tmp_path / "images", sandbox.settings, progress=False, runs=tmp_path, processes=2, threads=2)
     assert log["outcome"].eq("uploaded").all()
     assert len([r for r in sandbox.requests if r.operation == "PutObject"]) == 421
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_while_files_are_waited_for_as_many_threads_run_as_were_asked_for(sandbox, tmp_path):
+    """A pipe can be opened for writing once somebody reads it: all four are opened before one is fed."""
+    data = random.Random(1).randbytes(9000)
+    pipes = [tmp_path / f"{at}.jpg" for at in range(4)]
+    items = [Item(f"increment/{pipe.name}", pipe.name, str(pipe), 1, hashlib.md5(data).hexdigest()) for pipe in pipes]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    def feed():
+        with contextlib.ExitStack() as stack:
+            for file in [stack.enter_context(pipe.open("wb")) for pipe in pipes]:
+                file.write(data)
+
+    feeding = threading.Thread(target=feed, daemon=True)
+    feeding.start()
+    options = {"threads": 4, "processes": 1, "patience": 60, "clock": SystemClock()}
+    sent = list(send_all(sandbox.settings, open_bucket(sandbox.settings), items, **options))
+    assert [one.verified for one in sent] == ["etag"] * 4, "and read to their end, whatever size was noted"
+    feeding.join(30)
 
 
 def test_another_process_stops_the_upload_with_its_own_word(sandbox, tmp_path):
