@@ -162,6 +162,7 @@ def _entries(
                 if not number:
                     _refuse_error_page(data)
                 holding.add(parser.chunk(data, quick))
+            holding.add(parser.rest())
     if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
     return holding.entries(), holding.counts, holding.numbers

@@ -6,8 +6,6 @@ mixtures of them are read. Nothing is dropped: text that says nothing of the bat
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +17,7 @@ import polars as pl
 from imgprep.frames import storable
 from imgprep.reports.causes import CauseTable
 from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
+from imgprep.reports.tables import Table, find_table
 
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
 _PAIR = re.compile(
@@ -29,6 +28,7 @@ _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
 #: Whole numbers, also as spreadsheets and data frames write them; of a size that a column takes.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _OBJECT = re.compile(r"\{\s*\"")
+_BETWEEN = "\ufeff\t ,[]"
 #: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
 _OBJECT_MAX = 16 * 1024
 
@@ -48,9 +48,7 @@ class Parser:
     def __init__(self, names: Callable[[str], set[str]], causes: CauseTable) -> None:
         self._names = names
         self._causes = causes
-        self._header: list[str | None] | None = None
-        self._delimiter: str | None = None
-        self._width = 0
+        self._table: Table | None = None
         self._started = False
 
     @cached_property
@@ -71,16 +69,23 @@ class Parser:
         quick : polars.DataFrame, optional
             What `json_lines` gives of it, which knows nothing of the chunks before.
         """
-        if self._delimiter is None and quick is not None:
+        if self._table is None and quick is not None:
             self._started = True
             return quick
         text = data.decode("utf-8", errors="replace")
         if not self._started:
             self._started = True
-            self._sniff_table(text)
-        if self._delimiter is not None:
-            return _frame(self._table(text))
+            self._table = find_table(text, self._is_known)
+        if self._table is not None:
+            return _frame(self._rows(self._table.rows(text), self._table))
         return _frame(self._lines(text))
+
+    def rest(self) -> pl.DataFrame:
+        """Return what was kept of the last chunk, since it could have gone on."""
+        return _frame(self._rows(self._table.rows("", last=True), self._table) if self._table else ())
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._pics or name in self._ids
 
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
         # Not splitlines: U+2028 and its like are letters of a line of JSON.
@@ -99,9 +104,9 @@ class Parser:
                 if isinstance(item, str):
                     yield {**self._plain(" ".join(item.split())), "raw": line}
                     continue
-                if start.startswith("{") and len(parts := list(_objects(line))) > 1:
+                if start.startswith("{") and (parts := _objects(line)):
                     for found, part in parts:
-                        yield self._plain(part) if found is None else self._json(found, part)
+                        yield from (self._plain(part),) if found is None else self._held(found, part)
                     continue
             yield self._plain(line)
 
@@ -126,73 +131,29 @@ class Parser:
             entry["note"] = True
         return self._with_code(entry)
 
-    def _sniff_table(self, text: str) -> None:
-        """A header of names that we know, or three lines with the same number of cells, make a table."""
-        lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:50]
-        if not lines or lines[0].startswith(("{", '["')):
-            return
-        for delimiter in ("\t", ",", ";", "|"):
-            head = next(csv.reader([lines[0]], delimiter=delimiter), [])
-            roles = [role_of(cell) for cell in head]
-            if len(head) > 1 and sum(role is not None for role in roles) >= 2:
-                self._delimiter, self._header, self._width = delimiter, roles, len(head)
-                return
-        for delimiter in ("\t", ",", ";", "|"):
-            rows = list(csv.reader(lines, delimiter=delimiter))
-            named = sum(any(cell in self._pics or cell in self._ids for cell in row) for row in rows)
-            if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
-                self._delimiter, self._width = delimiter, len(rows[0])
-                return
-
-    def _table(self, text: str) -> Iterator[dict[str, Any]]:
-        delimiter = self._delimiter or ","
-        for cells in self._rows(io.StringIO(text, newline="").readlines(), delimiter):
-            raw = delimiter.join(cells)
+    def _rows(self, rows: Iterable[tuple[list[str], str]], table: Table) -> Iterator[dict[str, Any]]:
+        before = table.roles
+        for cells, raw in rows:
             if not raw.strip():
                 continue
             if raw.startswith("#"):
                 yield {"raw": raw, "note": True}
             elif raw.lstrip().startswith("{"):
                 yield from self._lines(raw)
-            elif self._header is None:
+            elif table.is_header(cells):
+                if table.roles is not before:
+                    before = table.roles
+                    yield {"raw": raw, "note": True}
+            elif len(cells) == 1:
+                yield self._plain(raw)
+            elif len(cells) != len(table.roles):
                 yield self._cells(cells, raw)
-            elif [role_of(cell) for cell in cells] == self._header:
-                continue
-            elif len(cells) != len(self._header):
-                yield self._cells(cells, raw) if len(cells) > 1 else self._plain(raw)
             else:
                 entry: dict[str, Any] = {"raw": raw}
-                for role, cell in zip(self._header, cells, strict=True):
+                for role, cell in zip(table.roles, cells, strict=True):
                     if role and cell != "" and role not in entry:
                         entry[role] = _integer(cell) if role == "at" else cell
                 yield self._with_code(entry)
-
-    def _rows(self, lines: list[str], delimiter: str) -> Iterator[list[str]]:
-        """The rows of a table; a quote that nobody closes is a letter, and costs no row."""
-        start = 0
-        while start < len(lines):
-            first = start
-            reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=delimiter)
-            try:
-                for cells in reader:
-                    after = first + reader.line_num
-                    if after - start > 1 and any(self._is_row(line, delimiter) for line in lines[start + 1 : after]):
-                        break
-                    yield cells
-                    start = after
-                else:
-                    return
-            except csv.Error:  # a cell longer than the csv module takes
-                pass
-            yield lines[start].rstrip("\r\n").split(delimiter)
-            start += 1
-
-    def _is_row(self, line: str, delimiter: str) -> bool:
-        """Whether a line that a quoted cell would hold is a row of its own: as wide, and naming a line."""
-        cells = line.rstrip("\r\n").split(delimiter)
-        if len(cells) < self._width or cells[0].endswith('"'):
-            return False
-        return any(cell.isdecimal() or cell in self._pics or cell in self._ids for cell in map(str.strip, cells))
 
     def _cells(self, cells: Iterable[str], raw: str) -> dict[str, Any]:
         """Cells of unknown meaning, told apart by what the batch holds."""
@@ -259,9 +220,10 @@ def _wrapped(item: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, A
             yield from _wrapped(value, depth - 1)
 
 
-def _objects(line: str) -> Iterator[tuple[Mapping[str, Any] | None, str]]:
-    """The JSON objects that stand in a line one after another, and as None the text between them."""
+def _objects(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
+    """The JSON objects that stand in a line one after another, and as None the text between; empty without any."""
     read = json.JSONDecoder().raw_decode
+    parts: list[tuple[Mapping[str, Any] | None, str]] = []
     done = 0
     for opening in _OBJECT.finditer(line):
         at = opening.start()
@@ -271,12 +233,10 @@ def _objects(line: str) -> Iterator[tuple[Mapping[str, Any] | None, str]]:
             item, length = read(line[at : at + _OBJECT_MAX])
         except (ValueError, RecursionError):
             continue
-        if between := line[done:at].strip("\ufeff\t ,[]"):
-            yield None, between
-        yield item, line[at : at + length]
+        parts += [(None, line[done:at].strip(_BETWEEN)), (item, line[at : at + length])]
         done = at + length
-    if rest := line[done:].strip("\ufeff\t ,[]"):
-        yield None, rest
+    parts.append((None, line[done:].strip(_BETWEEN)))
+    return [part for part in parts if part[1]] if done else []
 
 
 def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import polars as pl
@@ -41,9 +40,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
     + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误"),
 }
+#: Longest name of a column, with what stands between its words.
+_NAME_MAX = 30
+_SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
 _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 
 def role_of(name: str) -> str | None:
     """Return which part of an entry a column or key called `name` holds, or None."""
-    return _ROLE.get(re.sub(r"[\s_\-.]", "", name).casefold())
+    return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None

@@ -20,6 +20,10 @@ from imgprep.reports.arrays import array_lines
 CHUNK = 16 * 1024 * 1024
 #: A report that unpacks to more than this is not read: no batch has one, a decompression bomb has.
 UNPACKED_MAX = 16 * 1024**3
+#: Archives within one another that are opened.
+DEPTH_MAX = 4
+
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
 @contextmanager
@@ -29,7 +33,8 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
     Parameters
     ----------
     source : path or bytes
-        The file as downloaded, or its content; gzip and zip (all its members) are unpacked on the fly.
+        The file as downloaded, or its content; gzip and zip (all its members), also in one another, are unpacked on
+        the fly.
 
     Raises
     ------
@@ -41,16 +46,8 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
     except OSError as error:
         raise ReportError(f"{source!r}: the report cannot be opened: {error.strerror or error}") from error
     with raw:
-        magic = raw.read(4)
-        raw.seek(0)
         try:
-            if magic[:2] == b"\x1f\x8b":
-                yield iter([gzip.GzipFile(fileobj=raw)])  # type: ignore[list-item]  # it reads as IO does
-            elif magic == b"PK\x03\x04":
-                with zipfile.ZipFile(raw) as archive:
-                    yield _members(archive)
-            else:
-                yield iter([raw])
+            yield _streams(raw)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
         except OSError as error:
@@ -59,14 +56,29 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
 
 
-def _members(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
+def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
+    """What is in a file once it is unpacked: archives in archives too."""
+    stream = io.BufferedReader(packed)  # type: ignore[type-var]  # archives read as raw files do
+    magic = stream.peek(4)
+    if magic.startswith((_GZIP, _ZIP)) and depth == DEPTH_MAX:
+        raise ReportError(f"the report is packed more than {DEPTH_MAX} times: not read")
+    if magic.startswith(_GZIP):
+        yield from _streams(gzip.GzipFile(fileobj=stream, mode="rb"), depth + 1)  # type: ignore[arg-type]  # it reads as IO does
+    elif magic.startswith(_ZIP):
+        with zipfile.ZipFile(stream) as archive:
+            for item in _members(archive):
+                with archive.open(item) as member:
+                    yield from _streams(member, depth + 1)
+    else:
+        yield stream
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The files of an archive; what macOS adds of its own is none."""
     files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
     if sum(item.file_size for item in files) > UNPACKED_MAX:
         raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read")
-    for item in files:
-        with archive.open(item) as member:
-            yield member
+    return files
 
 
 def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:

@@ -292,6 +292,18 @@ WHOLE_AGAIN = {
     "an array that begins with nothing": f"[null,{A},{B}]",
     "arrays line by line": '["1000", "b.jpg", "PicNotExist"]\n["1001", "c.jpg", "IncorrectOrientation"]\n',
     "two byte order marks": f"\ufeff\ufeff[{A}, {B}]",
+    "an array below a title": f"made today\n[\n  {A},\n  {B}\n]\n",
+    "two arrays": f"[{A}]\n[{B}]",
+    "two arrays, indented": json.dumps([json.loads(A)], indent=2) + "\n" + json.dumps([json.loads(B)], indent=2),
+    "objects of several lines": "\n".join(json.dumps(json.loads(line), indent=2) for line in (A, B)),
+    "objects of several lines, with a note between": "\n# more\n".join(
+        json.dumps(json.loads(line), indent="\t") for line in (A, B)
+    ),
+    "an array in an object of several lines": json.dumps(
+        {"data": {"failures": [json.loads(A), json.loads(B)]}}, indent=1
+    ),
+    "an array that breaks off behind an item": json.dumps([json.loads(A), json.loads(B)], indent=2)[:-2],
+    "escaped names in an array on its line": f"# 1\n[{A}]\n" + B.replace("c.jpg", "\\u0063.jpg").join("[]"),
     "an array in an object": f'{{"code": 0, "data": {{"total": 2, "failures": [{A}, {B}]}}}}',
     "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
     "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
@@ -308,8 +320,20 @@ def test_an_unusual_form_costs_no_entry(form, batch):
     assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
 
 
-@pytest.mark.parametrize("text", [f"[{A},{BROKEN},{B}]", f"[{BROKEN},{A},{B}]", f"[\n{A},\n{BROKEN},\n{B}\n]"])
-def test_an_item_that_is_no_json_costs_no_other_and_is_read_as_text(text, batch):
+def spread(text):
+    """An item as it is written over several lines."""
+    return text.replace("{", "{\n    ").replace(', "', ',\n    "').replace("}", "\n  }")
+
+
+@pytest.mark.parametrize("items", [(A, BROKEN, B), (BROKEN, A, B), (A, B, BROKEN)])
+@pytest.mark.parametrize("form", ["[{}]", "[\n{}\n]", "[\n  {}\n]\n# end", "{}"])
+@pytest.mark.parametrize("size", [60, 100_000])
+def test_an_item_that_is_no_json_costs_no_other_and_is_read_as_text(items, form, size, batch, monkeypatch):
+    from imgprep.reports import arrays, source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (size,))
+    monkeypatch.setattr(arrays, "_CUT", 20)
+    text = form.replace("{}", ",\n  ".join(map(spread, items)) if "\n  " in form or form == "{}" else ",".join(items))
     found = read_report(text.encode(), batch)
     assert outcomes(found) == FAILED_2_3 | {1: "failed"}
     assert found["cause"].tolist()[:3] == ["unrecognised", "image_missing", "rotated"]
@@ -320,6 +344,51 @@ def test_a_cell_of_several_lines_is_no_row(batch):
     found = read_report(text.encode(), batch)
     assert found["message"][1] == "gone\nonce, twice, and\nforever"
     assert found.attrs["counts"]["entries"] == 2
+
+
+@pytest.mark.parametrize("size", [40, 75, 90, 100, 1000])
+def test_a_cell_of_several_lines_stays_whole_wherever_the_text_is_cut(size, batch, monkeypatch):
+    from imgprep.reports import source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (size,))
+    text = 'PicName,Code,Message\nb.jpg,PicNotExist,"gone\nonce, ""twice"", and\nforever"\n'
+    text += 'c.jpg,IncorrectOrientation,"x\ny"'
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found["message"].tolist()[1:3] == ['gone\nonce, "twice", and\nforever', "x\ny"]
+    assert found.attrs["counts"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
+
+
+def test_a_quote_that_is_open_at_the_end_of_a_text_costs_no_row(batch, monkeypatch):
+    from imgprep.reports import source
+
+    monkeypatch.setattr(source.line_chunks, "__defaults__", (50,))
+    text = 'PicName,Code,Message\nb.jpg,PicNotExist,"gone\nc.jpg,IncorrectOrientation,"turned\n'
+    assert outcomes(read_report(text.encode(), batch)) == FAILED_2_3
+
+
+def test_a_second_header_holds_for_the_rows_below_it(batch):
+    text = (
+        "PicName,Code,Host\nb.jpg,PicNotExist,h1\nPicName,Code,Host\nCode,PicName,Zone\nIncorrectOrientation,c.jpg,z1\n"
+    )
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found["code"].tolist()[1:3] == ["PicNotExist", "IncorrectOrientation"]
+    assert found.attrs["notes"]["raw"].tolist() == ["Code,PicName,Zone"]
+
+
+def test_a_row_of_words_that_could_be_a_header_is_a_row(batch):
+    text = "ProductId,PicName,Code,Host\n1000,b.jpg,error,file\n1001,c.jpg,error,image\n9,id.jpg,E-1,image\n"
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found.attrs["counts"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0}
+
+
+def test_a_title_above_the_header_costs_no_names(batch):
+    text = "Failures of the task 4711\n\nPicName,Code\na 1.jpg,PicNotExist\nc.jpg,IncorrectOrientation\n"
+    found = read_report(text.encode(), batch)
+    assert outcomes(found) == FAILED_2_3 | {1: "failed", 2: "imported"}
+    assert found.attrs["notes"]["raw"].tolist() == ["Failures of the task 4711"]
 
 
 def test_gb18030_shows_wherever_its_first_character_stands():
@@ -365,6 +434,37 @@ def test_every_file_of_an_archive_is_read(batch):
         archive.writestr("__MACOSX/._part 1.csv", b"\0\x05\x16")
         archive.writestr("part 2.json", f"[{B}]")
     assert outcomes(read_report(packed.getvalue(), batch)) == FAILED_2_3
+
+
+def zipped(**files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+PACKED_TWICE = {
+    "gzip in gzip": gzip.compress(gzip.compress(JSON_LINES.encode())),
+    "gzip in zip": zipped(a=gzip.compress(A.encode()), b=gzip.compress(B.encode())),
+    "zip in gzip": gzip.compress(zipped(a=JSON_LINES)),
+    "zip in zip": zipped(a=zipped(a=A, b=B), c=""),
+}
+
+
+@pytest.mark.parametrize("form", PACKED_TWICE)
+def test_an_archive_in_an_archive_is_opened(form, batch, tmp_path):
+    assert outcomes(read_report(PACKED_TWICE[form], batch)) == FAILED_2_3
+    (tmp_path / "report").write_bytes(PACKED_TWICE[form])
+    assert outcomes(read_report(tmp_path / "report", batch)) == FAILED_2_3
+
+
+def test_an_archive_without_a_bottom_is_refused(batch):
+    data = JSON_LINES.encode()
+    for _ in range(8):
+        data = gzip.compress(data)
+    with pytest.raises(ReportError, match="packed more than 4 times"):
+        read_report(data, batch)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
