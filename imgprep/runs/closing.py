@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -49,7 +50,10 @@ def close(
         outcome = settle(batch, Outcome.UNKNOWN, message="some failed; the file of failure causes was not read")
     else:
         outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; look at the gallery")
-    run.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand")
+    of_report = {} if report is not None else {"report": None, "causes": None}
+    run.end(outcome, failed=said is Said.FAILED, clock=clock, message=message, closed_by="hand", **of_report)
+    if report is None:
+        _set_report_aside(run.folder)
 
 
 def read_saved(run: Run, batch: pd.DataFrame, causes: CauseTable, report: Path | None = None) -> pd.DataFrame:
@@ -84,9 +88,15 @@ def read_again(run: Run, causes: CauseTable) -> None:
     named = before["line"].map(told.set_index("line")["cause"])
     outcome = before.assign(cause=named.where(before["cause"].notna(), before["cause"]).fillna(before["cause"]))
     files.write_table(run.folder, files.OUTCOME, outcome)
-    if len(told.attrs["unmatched"]):
-        files.write_table(run.folder, files.UNMATCHED, told.attrs["unmatched"])
+    files.write_unmatched(run.folder, told)
     run.update(causes=as_entries(causes))
+
+
+def _set_report_aside(folder: Path) -> None:
+    """Keep the report of an earlier closing under another name: what the run says now is not from it."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / files.REPORT).replace(folder / files.REPORT_ASIDE)
+    (folder / files.OVERFLOW).unlink(missing_ok=True)
 
 
 def _put_aside(run: Run, clock: Clock) -> None:

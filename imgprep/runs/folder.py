@@ -26,6 +26,8 @@ from imgprep.settings import Settings
 
 VERSION = 1
 RUN_FILE, META_NAME, REPORT = "run.json", "increment.meta", "report.raw"
+#: The report of an outcome that another one took the place of.
+REPORT_ASIDE = "report.set-aside.raw"
 #: Tables that come from the batch folder; those that a run lacks are read as empty.
 TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 OUTCOME, UNMATCHED = "outcome", "unmatched"
@@ -113,6 +115,15 @@ def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
     partly = folder / f".{name}.parquet.part"
     detached(frame).to_parquet(partly, index=False)
     partly.replace(target)
+
+
+def write_unmatched(folder: Path, outcome: pd.DataFrame) -> None:
+    """Write what of the report behind an outcome names no line; without any, there is no such table."""
+    unmatched = outcome.attrs.get("unmatched")
+    if unmatched is not None and len(unmatched):
+        write_table(folder, UNMATCHED, unmatched)
+    else:
+        (folder / f"{UNMATCHED}.parquet").unlink(missing_ok=True)
 
 
 def read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:

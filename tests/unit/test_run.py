@@ -8,7 +8,7 @@ import pytest
 from imgprep.errors import ConfigError
 from imgprep.reports import read_report
 from imgprep.runs import open_run
-from imgprep.runs.folder import OUTCOME, write_table
+from imgprep.runs.folder import OUTCOME, OVERFLOW, write_table
 from imgprep.tallies import tally_causes
 
 REPORT = b"line 1: watermark found\nline 2: PicNotExist\n"
@@ -47,3 +47,20 @@ def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
     (tmp_path / "outcome.parquet").unlink()
     with pytest.raises(ConfigError, match="no outcome"):
         run.read_again(tmp_path / "causes.toml")
+
+
+def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run, tmp_path):
+    again = tmp_path / "again"
+    again.write_bytes(REPORT + b"# 9.jpg\nPicNotExist 9.jpg\n")
+    run.close(report=again)
+    (tmp_path / OVERFLOW).write_text("left over\n")
+    assert run.about["report"]["unmatched"] == 1
+    run.close(message="Success")
+    assert run.outcome["outcome"].tolist() == ["imported"] * 3
+    assert not {"report.raw", OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
+    assert (tmp_path / "report.set-aside.raw").read_bytes() == again.read_bytes()
+    assert run.about["report"] is None
+    assert not run.read_before_taught
+    run.close(report=again)
+    assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
+    assert run.counts["failed"] == 2
