@@ -117,7 +117,7 @@ class Review:
 
     def write(self, path: str | Path) -> Path:
         """Write the page: one HTML file that needs nothing else."""
-        from imgprep.html.thumbs import figure_uri  # noqa: PLC0415
+        from imgprep.html.figures import figure_uri  # noqa: PLC0415
 
         chart = f'<img alt="charts of the tables below" src="{figure_uri(self.figure())}">'
         file = Path(path)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.html.thumbs import thumbnail
+from imgprep.images.listing import open_source
+from imgprep.images.thumbs import thumb_of
 from imgprep.regions import Region
 from imgprep.reports import known_to
 from imgprep.runs import Run, gallery_state, load_runs
@@ -37,6 +38,8 @@ class Trace:
         ``deleted``, ``failed``, ``unknown``, ``region``), ``PicName``, ``detail``.
     gallery : pandas.DataFrame
         What the gallery holds of it by now (the gallery state's columns).
+    images : Path, optional
+        Where its pictures are: the project's folder or zip archive.
 
     Examples
     --------
@@ -51,21 +54,25 @@ class Trace:
     answer: str
     events: pd.DataFrame
     gallery: pd.DataFrame
-    pictures: dict[str, Path]
+    images: Path | None
 
     def __repr__(self) -> str:
         return f"Trace({self.product_id}: {self.answer})"
 
     def _repr_html_(self) -> str:
-        shown = []
-        for name, file in self.pictures.items():
-            uri = thumbnail(file, side=120)
-            if uri:
-                shown.append(f'<figure style="display:inline-block;margin:4px"><img src="{uri}" alt=""><figcaption>')
-                shown.append(f"{html.escape(name)}</figcaption></figure>")
         table = self.events.fillna("").to_html(index=False, escape=True, border=0)
         title = f"<b>{html.escape(self.product_id)}</b>: {html.escape(self.answer)}"
-        return f"<div>{title}<div>{''.join(shown)}</div>{table}</div>"
+        return f"<div>{title}<div>{''.join(self._figures())}</div>{table}</div>"
+
+    def _figures(self) -> Iterator[str]:
+        if self.images is None or not self.images.exists():
+            return
+        source = open_source(self.images)
+        for name in sorted(set(self.events["PicName"].dropna())):
+            uri = thumb_of(name, source, side=120).uri
+            if uri:
+                yield f'<figure style="display:inline-block;margin:4px"><img src="{uri}" alt="">'
+                yield f"<figcaption>{html.escape(name)}</figcaption></figure>"
 
 
 def trace(product_id: str, project: Settings | str | Path | None = None) -> Trace:
@@ -111,7 +118,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     state = gallery_state(ours)
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
     told = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
-    return Trace(product_id, _answer(told, held), frame, held, _pictures(settings, names))
+    return Trace(product_id, _answer(told, held), frame, held, settings.images)
 
 
 def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
@@ -178,11 +185,3 @@ def _answer(events: pd.DataFrame, held: pd.DataFrame) -> str:
         event = group.iloc[-1]
         parts.append(f"{name if isinstance(name, str) else 'a row without image'} {event['what']}: {event['detail']}")
     return "; ".join(parts)
-
-
-def _pictures(settings: Settings, names: set[str]) -> dict[str, Path]:
-    root = settings.images
-    if root is None:
-        return {}
-    inside = {name: (root / name).resolve() for name in sorted(names)}
-    return {name: file for name, file in inside.items() if file.is_file() and file.is_relative_to(root.resolve())}

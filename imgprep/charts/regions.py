@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,6 +15,7 @@ from imgprep.charts.look import (
 )
 from imgprep.errors import ImgprepError
 from imgprep.images import open_upright
+from imgprep.images.listing import Source, Unfit, open_source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +132,7 @@ def plot_region_order(
     found : pandas.DataFrame
         From `imgprep.detect_swapped_regions`.
     root : path
-        The folder of the images; those that cannot be read are passed over.
+        The folder or zip archive of the images; those that cannot be read are passed over.
     images : int
         How many at most: those with the strongest evidence first.
     ax : matplotlib Axes, optional
@@ -150,7 +150,7 @@ def plot_region_order(
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
     'Regions of 1 image in both readings (no verdict: undecided)'
     """
-    shots = _shots(found, Path(root), images)
+    shots = _shots(found, open_source(root), images)
     ax = ax if ax is not None else new_axes(max(3.0, 2.4 * len(shots)), 3.6)
     left = 0.0
     for name, wire, shot, scale in shots:
@@ -174,7 +174,7 @@ def plot_region_order(
     return ax
 
 
-def _shots(found: pd.DataFrame, root: Path, count: int) -> list[tuple[str, str, Image.Image, float]]:
+def _shots(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, str, Image.Image, float]]:
     """Return name, wire text, small copy and its scale of the images that say most."""
     shots: list[tuple[str, str, Image.Image, float]] = []
     telling = found.drop_duplicates("PicName").sort_values(
@@ -184,8 +184,8 @@ def _shots(found: pd.DataFrame, root: Path, count: int) -> list[tuple[str, str, 
         if len(shots) == count:
             break
         try:
-            image = open_upright(root / row["PicName"])
-        except (ImgprepError, OSError, ValueError):
+            image = open_upright(source.read(source.find(row["PicName"])))
+        except (Unfit, ImgprepError, OSError, ValueError):
             continue
         scale = _TALL / image.height
         small = image.convert("RGB").resize((max(1, round(image.width * scale)), _TALL))

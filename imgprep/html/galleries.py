@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from imgprep.errors import ConfigError
 from imgprep.html.cards import Card, Section, Sheet, card_of, counted, pages_of
 from imgprep.html.drawn import Drawn, Regions
 from imgprep.html.text import shown
-from imgprep.images.listing import Found, Source, Unfit, open_source
+from imgprep.images.listing import Several, Source, open_source
 from imgprep.images.thumbs import Thumb, thumb_of
 
 #: Findings of a rule, or groups of duplicates, on a page.
@@ -112,8 +109,7 @@ def finding_sections(
     about = found[found["PicName"].notna() & found["severity"].isin(["error", "warning"])]
     if about.empty or not roots:
         return []
-    source = _Several([open_source(root) for root in roots])
-    sections = gallery(about, source, per_page=per_rule, side=side).sections
+    sections = gallery(about, Several(roots), per_page=per_rule, side=side).sections
     return [section for section in sections if any(card.thumb.data for card in section.cards)]
 
 
@@ -123,33 +119,8 @@ def duplicate_sections(
     """Return the first groups of duplicates that have a picture, for a page, and how many groups there are."""
     if groups.empty or not roots:
         return [], 0
-    sheet = gallery(groups, _Several([open_source(root) for root in roots]), per_page=most, side=side)
+    sheet = gallery(groups, Several(roots), per_page=most, side=side)
     return [section for section in sheet.sections if any(card.thumb.data for card in section.cards)], sheet.total
-
-
-@dataclass(frozen=True, slots=True)
-class _Several:
-    """Places that are looked through in order."""
-
-    sources: Sequence[Source]
-
-    def find(self, name: str) -> Found:
-        """Return the file in the first place that has it, or raise the last one's `Unfit`."""
-        for source in self.sources[:-1]:
-            with suppress(Unfit):
-                return source.find(name)
-        return self.sources[-1].find(name)
-
-    def read(self, found: Found) -> bytes:
-        """Return its bytes."""
-        for source in self.sources[:-1]:
-            with suppress(Unfit):
-                return source.read(found)
-        return self.sources[-1].read(found)
-
-    def names(self) -> Iterator[str]:
-        """Yield every name that is in any of them."""
-        return itertools.chain.from_iterable(source.names() for source in self.sources)
 
 
 def _finding_card(record: Mapping[Any, Any], source: Source, drawn: Drawn, side: int) -> Card:

@@ -10,10 +10,12 @@ import pandas as pd
 
 from imgprep.checks import summary
 from imgprep.errors import RegionError
+from imgprep.html.figures import figure_uri
 from imgprep.html.galleries import duplicate_sections, finding_sections
 from imgprep.html.template import template, write_page
-from imgprep.html.thumbs import figure_uri, thumbnail
 from imgprep.images import FACT_COLUMNS, find_duplicates
+from imgprep.images.listing import Several, Source
+from imgprep.images.thumbs import thumb_of
 from imgprep.regions import Region
 from imgprep.reports import CauseTable, Outcome, known_to
 from imgprep.runs import Run
@@ -41,7 +43,7 @@ def write_report(
     path : path
         The file to write.
     images : path or iterable of path, optional
-        Folders to look for the images in, for thumbnails of what failed.
+        Folders or zip archives to look for the images in, for thumbnails of what failed.
     causes : CauseTable, optional
         Default: those that the run was read by.
 
@@ -70,6 +72,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
     excluded = run.excluded
     prepared = run.prepared
     there = [folder for folder in folders if folder.exists()]
+    source = Several(there) if there else None
     duplicates, groups = duplicate_sections(_duplicates(run), there)
     return {
         "run": run,
@@ -85,7 +88,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "excluded_reasons": excluded["reason"].value_counts().to_dict() if len(excluded) else {},
         "actions": prepared["action"].value_counts().to_dict() if len(prepared) else {},
         "changes": _rows(prepared[prepared["action"] != "kept"].head(SHOWN_ROWS)) if len(prepared) else [],
-        "causes": [_cause(record, outcome, run.batch, folders) for record in _rows(tally)],
+        "causes": [_cause(record, outcome, run.batch, source) for record in _rows(tally)],
         "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
         "unmatched": _rows(unmatched.head(SHOWN_ROWS)),
@@ -121,20 +124,16 @@ def _histograms(run: Run) -> str | None:
     return figure_uri(plot_images(tally_images(facts, run.catalogue, service=run.settings.get("service") or "product")))
 
 
-def _cause(record: dict[str, Any], outcome: pd.DataFrame, batch: pd.DataFrame, folders: list[Path]) -> dict[str, Any]:
+def _cause(record: dict[str, Any], outcome: pd.DataFrame, batch: pd.DataFrame, source: Source | None) -> dict[str, Any]:
     failed = outcome[(outcome["outcome"] == Outcome.FAILED) & (outcome["cause"] == record["cause"])]
     shown = failed.head(SHOWN_PER_CAUSE).merge(batch[["line", "Region", "expected"]], on="line", how="left")
-    return {**record, "lines": [{**row, "picture": _picture(row, folders)} for row in _rows(shown)]}
+    return {**record, "lines": [{**row, "picture": _picture(row, source)} for row in _rows(shown)]}
 
 
-def _picture(row: dict[str, Any], folders: list[Path]) -> str | None:
-    name = row["PicName"]
-    for folder in folders:
-        file = folder / name if name else folder
-        # The name comes from a catalogue: it must not lead out of the folder.
-        if name and file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-            return thumbnail(file, region=_region(row.get("Region")))
-    return None
+def _picture(row: dict[str, Any], source: Source | None) -> str | None:
+    if source is None or not row["PicName"]:
+        return None
+    return thumb_of(row["PicName"], source, region=_region(row.get("Region"))).uri
 
 
 def _region(text: Any) -> Region | None:

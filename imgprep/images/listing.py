@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -143,6 +143,48 @@ class Archive:
         for name in sorted(self._members):
             if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
                 yield name
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundIn(Found):
+    """A file, and the place that has it."""
+
+    source: Source
+
+
+class Several:
+    """Places that are looked through in order.
+
+    Parameters
+    ----------
+    roots : iterable of path
+        Folders and zip archives, at least one.
+    """
+
+    def __init__(self, roots: Iterable[str | os.PathLike[str]]) -> None:
+        self._sources = [open_source(root) for root in roots]
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the file in the first place that has it, or raise the last one's `Unfit`."""
+        for source in self._sources:
+            try:
+                found = source.find(name)
+            except Unfit:
+                if source is self._sources[-1]:
+                    raise
+                continue
+            return _FoundIn(found.path, found.bytes, found.mtime_ns, source)
+        raise Unfit(Problem.MISSING, "no file of this name")
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a file, or raise `Unfit`."""
+        source = found.source if isinstance(found, _FoundIn) else self._sources[0]
+        return source.read(found)
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file in any of them."""
+        for source in self._sources:
+            yield from source.names()
 
 
 def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:

@@ -9,13 +9,12 @@ import base64
 import io
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from imgprep.errors import ImgprepError
 from imgprep.images.kinds import kind_of
-from imgprep.images.listing import Folder, Found, Source, Unfit, open_source
+from imgprep.images.listing import Source, Unfit, open_source
 from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 from imgprep.regions import Region
 
@@ -94,11 +93,9 @@ def thumb_of(
     return draw_thumb(data, side=side, region=region)
 
 
-def draw_thumb(source: bytes | str | os.PathLike[str], *, side: int = 160, region: Region | None = None) -> Thumb:
-    """Return an image, by its bytes or its file, in small; see `thumb_of`. The file is trusted to be where it is."""
-    data = b""
+def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) -> Thumb:
+    """Return an image, by its bytes, in small; see `thumb_of`."""
     try:
-        data = source if isinstance(source, bytes) else _read(Path(source))
         if not data:
             return Thumb(why="the file is empty (0 bytes)")
         return _small(data, side, region)
@@ -112,10 +109,6 @@ def draw_thumb(source: bytes | str | os.PathLike[str], *, side: int = 160, regio
     except Exception:  # noqa: BLE001
         rest = Thumb()
     return Thumb(rest.data, rest.size, why)
-
-
-def _read(file: Path) -> bytes:
-    return Folder(file.parent).read(Found(str(file), file.stat().st_size, 0))
 
 
 def _small(data: bytes, side: int, region: Region | None) -> Thumb:

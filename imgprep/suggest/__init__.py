@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from imgprep.errors import RegionError
 from imgprep.images import open_upright
+from imgprep.images.listing import Unfit, open_source
 from imgprep.regions import Region
 from imgprep.suggest.confidence import ground_score, plain_confidence, refined_confidence
 from imgprep.suggest.cut import cut_out
@@ -38,7 +40,10 @@ CLEAR = 0.35
 
 
 def suggest_region(
-    image: str | os.PathLike[str] | bytes | Image.Image, *, model: str | os.PathLike[str] | None = None
+    image: str | os.PathLike[str] | bytes | Image.Image,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | None = None,
 ) -> tuple[Region, float]:
     """Suggest the subject's region.
 
@@ -46,6 +51,8 @@ def suggest_region(
     ----------
     image : path, bytes or PIL.Image.Image
         Oriented by its EXIF tag, as everywhere.
+    root : path, optional
+        Folder or zip archive of images: `image` is then a PicName below it.
     model : path, optional
         A saliency model's file (see `find_model`), asked instead of grabCut where the ground is not plain. Slower.
 
@@ -59,7 +66,7 @@ def suggest_region(
     Raises
     ------
     RegionError
-        `model` is not the pinned file, or OpenCV is missing.
+        There is no such file below `root`; `model` is not the pinned file, or OpenCV is missing.
 
     Notes
     -----
@@ -78,8 +85,18 @@ def suggest_region(
     >>> region.iou(Region(x1=100, y1=60, x2=300, y2=240)) > 0.95
     True
     """
+    if root is not None:
+        image = _below(root, os.fspath(image) if isinstance(image, os.PathLike) else str(image))
     region, confidence, _ = suggest_with_method(image, model=model)
     return region, confidence
+
+
+def _below(root: str | os.PathLike[str], name: str) -> bytes:
+    source = open_source(root)
+    try:
+        return source.read(source.find(name))
+    except Unfit as unfit:
+        raise RegionError(f"{name}: {unfit.detail}; nothing can be suggested for it") from None
 
 
 def suggest_with_method(

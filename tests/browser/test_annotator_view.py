@@ -518,10 +518,10 @@ def test_size_share_and_warnings_are_said(bare):
 
 
 def test_a_broken_file_says_so_and_the_queue_goes_on(page):
-    bare = Bare(page, problems={1: "The file is missing: p1.png is not in the image folder."}).shown(0)
+    bare = Bare(page, problems={1: "The file is missing: p1.png is not among the images."}).shown(0)
     bare.press("s")
     page.locator('.ipr[data-painted="1"]').wait_for()
-    assert "p1.png is not in the image folder" in bare.root.locator(".ipr-message").inner_text()
+    assert "p1.png is not among the images" in bare.root.locator(".ipr-message").inner_text()
     bare.press("Enter")
     bare.shown(2)
     assert bare.saves() == []

@@ -3,6 +3,7 @@
 import csv
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -31,20 +32,21 @@ _MAP = '[shop.columns]\nProductId = "code"\nPicName = "photo"\nCustomContent = "
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A project of ten products: other columns than the demo's, a photograph that is missing, one too small."""
+    """A project of ten products: other columns than the demo's, photographs in a zip, one missing, one too small."""
     folder = tmp_path_factory.mktemp("shop")
     init_project(folder)
-    (folder / "photos").mkdir()
     rows = [(f"N-{n}", f"Vase {n}", f"vase_N-{n}_1.jpg", "red" if n % 3 else "blue") for n in range(10)]
-    for n, (_, _, name, _) in enumerate(rows):
-        picture = photo(seed=n)
-        if n != 6:
-            (picture.resize((20, 20)) if n == 4 else picture).save(folder / "photos" / name)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as photographs:
+        for n, (_, _, name, _) in enumerate(rows):
+            picture = photo(seed=n)
+            if n != 6:
+                (picture.resize((20, 20)) if n == 4 else picture).save(folder / name)
+                photographs.write(folder / name, name)
     with (folder / "export.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("code", "name", "photo", "colour"), *rows])
     file = folder / "imgprep.toml"
     text = file.read_text(encoding="utf-8").replace('catalogue = ""', 'catalogue = "export.csv"', 1)
-    file.write_text(text.replace('images = ""', 'images = "photos"', 1) + _MAP, encoding="utf-8")
+    file.write_text(text.replace('images = ""', 'images = "photos.zip"', 1) + _MAP, encoding="utf-8")
     return folder
 
 

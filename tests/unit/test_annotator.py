@@ -3,6 +3,7 @@
 import io
 import subprocess
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -230,11 +231,25 @@ def test_what_became_of_a_suggestion_is_kept_with_the_method_that_made_it(tmp_pa
         assert store.suggestions()[["method", "fate"]].to_numpy().tolist() == [[method, "accepted"]]
 
 
+def test_pictures_and_suggestions_of_a_zip_are_those_of_its_folder(widget, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "0.png", "0.png")
+    with RegionStore(tmp_path / "zip.db") as store:
+        packed = RegionAnnotator(["0.png", "gone.png"], tmp_path / "photos.zip", store)
+        packed.heard = []
+        packed._channel.send = lambda content, buffers=None: packed.heard.append((content, buffers))
+        there, gone = deliver(packed, type="want", ids=[0, 1])[:2]
+        assert there["digest"] == deliver(widget, type="want", ids=[0])[0]["digest"] and "missing" in gone["problem"]
+        assert packed._shelf.suggestion(0).region == Region(x1=0, y1=0, x2=100, y2=80)
+        assert deliver(packed, **proposal(packed))[0]["type"] == "saved"
+        packed.close()
+
+
 def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
     answer = deliver(widget, type="want", ids=[3])[0]
     assert "missing" in answer["problem"]
     widget._queue.items[3].pic_name = "../../etc/hostname"
-    assert "outside" in deliver(widget, type="want", ids=[3])[0]["problem"]
+    assert "leads out of the folder" in deliver(widget, type="want", ids=[3])[0]["problem"]
 
 
 def test_pictures_travel_as_messages_and_never_as_state(widget):

@@ -183,5 +183,5 @@ def test_a_run_without_failures_and_bad_calls(images):
         explorer.decide("delete")
     with pytest.raises(ConfigError, match="no run"):
         CauseExplorer([])
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="neither a folder nor a zip"):
         CauseExplorer(a_run(), images / "b.jpg")

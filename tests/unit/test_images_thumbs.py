@@ -5,6 +5,7 @@ import pytest
 from images_made import encoded, photo, png_that_claims, turned
 from PIL import Image
 
+from imgprep.images.listing import Several
 from imgprep.images.thumbs import draw_thumb, thumb_of
 from imgprep.regions import Region
 
@@ -69,3 +70,17 @@ def test_reads_zip_archives(tmp_path):
 
 def test_a_folder_that_is_not_there_says_so(tmp_path):
     assert "neither a folder nor a zip archive" in thumb_of("a.jpg", tmp_path / "gone").why
+
+
+def test_of_several_places_the_first_that_has_a_picture_shows_it(tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(encoded(photo(size=(40, 30))))
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("a.jpg", encoded(photo(size=(80, 60))))
+        archive.writestr("b.jpg", encoded(photo(size=(20, 10))))
+    (tmp_path / "b.jpg").write_bytes(b"not among the places")
+    monkeypatch.chdir(tmp_path)
+    both = Several([folder, tmp_path / "photos.zip"])
+    assert [thumb_of(name, both).size for name in ("a.jpg", "b.jpg")] == [(40, 30), (20, 10)]
+    assert "no file of this name" in thumb_of("c.jpg", both).why and list(both.names()) == ["a.jpg", "a.jpg", "b.jpg"]

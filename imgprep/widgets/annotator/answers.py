@@ -149,7 +149,7 @@ class Answers:
         """Send a part of a picture at full resolution."""
         number = self._channel.number(content)
         edges = {name: content[name] for name in ("x1", "y1", "x2", "y2")}
-        data, size = pictures.load_detail(self._shelf.path(number), Region(**edges))
+        data, size = pictures.load_detail(self._shelf.read(number), Region(**edges))
         self._channel.tell(
             type="detail", view=content.get("view"), id=number, **edges, mime="image/jpeg", pw=size[0], ph=size[1],
             buffers=[data],
@@ -164,7 +164,7 @@ class Answers:
                 if page:
                     self._shelf.picture(number)
                     self._shelf.suggest(number)
-                data, size = pictures.load_thumbnail(self._shelf.path(number), side=240 if page else 120)
+                data, size = pictures.load_thumbnail(self._shelf.read(number), side=240 if page else 120)
             except UNREADABLE as error:
                 why = why_not_shown(error, self._queue.items[number])
                 self._channel.tell(**told, problem=why, about=number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
@@ -45,24 +44,14 @@ class Picture:
     digest: str
 
 
-def locate(root: Path, pic_name: str) -> Path:
-    """Return the file of `pic_name` under `root`; a name that leads outside raises ``FileNotFoundError``."""
-    base = root.resolve()
-    path = (base / pic_name).resolve()
-    if not path.is_relative_to(base):
-        raise FileNotFoundError("its name leads outside the image folder")
-    return path
-
-
-def load_picture(path: Path) -> Picture:
-    """Read a file for display.
+def load_picture(data: bytes) -> Picture:
+    """Make a file, by its bytes, what the browser is shown.
 
     Raises
     ------
     ImgprepError, OSError
-        The file is missing, no image, broken, or too large to decode.
+        It is no image, broken, or too large to decode.
     """
-    data = path.read_bytes()
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if not data:
         raise OSError("the file is empty (0 bytes)")
@@ -90,16 +79,16 @@ def load_picture(path: Path) -> Picture:
     return Picture(_encoded(image), "image/jpeg", image.size, size, digest)
 
 
-def load_detail(path: Path, part: Region, *, side: int = 2048) -> tuple[bytes, tuple[int, int]]:
+def load_detail(data: bytes, part: Region, *, side: int = 2048) -> tuple[bytes, tuple[int, int]]:
     """Return a part of a file at full resolution (at most `side` pixels a side) as JPEG, and its size in pixels."""
-    image = open_upright(path).crop((part.x1, part.y1, part.x2, part.y2))
+    image = open_upright(data).crop((part.x1, part.y1, part.x2, part.y2))
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
     return _encoded(image, quality=92), image.size
 
 
-def load_thumbnail(path: Path, *, side: int = 200) -> tuple[bytes, tuple[int, int]]:
+def load_thumbnail(data: bytes, *, side: int = 200) -> tuple[bytes, tuple[int, int]]:
     """Return a small JPEG of a file and its size in pixels; the shape is the upright image's."""
-    image = open_upright(path, max_side=side)
+    image = open_upright(data, max_side=side)
     return _encoded(image, quality=80), image.size
 
 

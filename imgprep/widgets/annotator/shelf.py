@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imgprep.errors import ImgprepError
+from imgprep.images.facts import Problem
+from imgprep.images.listing import Archive, Folder, Found, Unfit
 from imgprep.regions import Region
 from imgprep.store import RegionStore
 from imgprep.widgets.annotator import pictures
@@ -19,10 +21,11 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES = 64_000_000
 """Encoded pictures kept in Python for going back and for a second display."""
 
-UNREADABLE = (ImgprepError, OSError, ValueError, SyntaxError, TypeError)
+UNREADABLE = (Unfit, ImgprepError, OSError, ValueError, SyntaxError, TypeError)
 """What opening a broken file raises."""
 
-Suggest = Callable[[Path], tuple[Region, float] | tuple[Region, float, str]]
+Suggest = Callable[[Any], tuple[Region, float] | tuple[Region, float, str]]
+"""Of a file's path, or of its bytes where it stands in an archive."""
 
 
 class Seen(NamedTuple):
@@ -49,22 +52,26 @@ class Shelf:
 
     Parameters
     ----------
-    queue, store, root
-        Whose items they are, what was decided on them, and where the files lie.
+    queue, store, source
+        Whose items they are, what was decided on them, and where the files are.
     suggest : callable, optional
-        Path → (Region, confidence), or (Region, confidence, method); None suggests nothing.
+        A `Suggest`; None suggests nothing.
     """
 
-    def __init__(self, queue: Queue, store: RegionStore, root: Path, suggest: Suggest | None) -> None:
-        self._queue, self._store, self._root, self._suggest = queue, store, root, suggest
+    def __init__(self, queue: Queue, store: RegionStore, source: Folder | Archive, suggest: Suggest | None) -> None:
+        self._queue, self._store, self._source, self._suggest = queue, store, source, suggest
         self._lock = queue.lock
         self._seen: dict[int, Seen] = {}
         self._suggestions: dict[int, Suggestion] = {}
-        self._cached: OrderedDict[int, tuple[float, pictures.Picture]] = OrderedDict()
+        self._cached: OrderedDict[int, tuple[int, pictures.Picture]] = OrderedDict()
 
-    def path(self, number: int) -> Path:
-        """Return the item's file; one outside the image folder raises ``FileNotFoundError``."""
-        return pictures.locate(self._root, self._queue.items[number].pic_name)
+    def find(self, number: int) -> Found:
+        """Return where the item's file is; one that is missing or outside the image folder raises `Unfit`."""
+        return self._source.find(self._queue.items[number].pic_name)
+
+    def read(self, number: int) -> bytes:
+        """Return the item's file as it is."""
+        return self._source.read(self.find(number))
 
     def seen(self, number: int) -> Seen | None:
         """Return what the item's file was when it was last read; None where it never was."""
@@ -85,16 +92,15 @@ class Shelf:
 
     def picture(self, number: int) -> pictures.Picture:
         """Return the item's picture as the browser gets it; raises one of `UNREADABLE`."""
-        path = self.path(number)
-        changed = path.stat().st_mtime
+        found = self.find(number)
         with self._lock:
             held = self._cached.get(number)
-            if held and held[0] == changed:
+            if held and held[0] == found.mtime_ns:
                 self._cached.move_to_end(number)
                 return held[1]
-        picture = pictures.load_picture(path)
+        picture = pictures.load_picture(self._source.read(found))
         with self._lock:
-            self._cached[number] = (changed, picture)
+            self._cached[number] = (found.mtime_ns, picture)
             while len(self._cached) > 1 and sum(len(p.data) for _, p in self._cached.values()) > CACHE_BYTES:
                 self._cached.popitem(last=False)
             seen = self._seen[number] = Seen(picture.digest, picture.size)
@@ -107,7 +113,9 @@ class Shelf:
         if item.status not in OPEN or number in self._suggestions or self._suggest is None:
             return False
         try:
-            region, confidence, *named = self._suggest(self.path(number))
+            found = self.find(number)
+            file = Path(found.path) if isinstance(self._source, Folder) else self._source.read(found)
+            region, confidence, *named = self._suggest(file)
         except UNREADABLE as error:
             logger.info("no suggestion for %s: %s", item.pic_name, error)
             return False
@@ -172,9 +180,7 @@ def edges(region: Region | None) -> dict[str, int] | None:
 
 def why_not_shown(error: BaseException, item: Item) -> str:
     """Say what is wrong with a file that could not be opened."""
-    if isinstance(error, FileNotFoundError) and error.strerror:
-        return f"The file is missing: {item.pic_name} is not in the image folder."
-    if isinstance(error, IsADirectoryError):
-        return f"{item.pic_name} is a folder, not an image."
+    if isinstance(error, Unfit) and error.problem is Problem.MISSING:
+        return f"The file is missing: {item.pic_name} is not among the images."
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"The image cannot be shown: {said or type(error).__name__}."

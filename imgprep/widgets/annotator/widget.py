@@ -20,7 +20,8 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from imgprep.errors import ImgprepError, RegionError
+from imgprep.errors import ImgprepError
+from imgprep.images.listing import open_source
 from imgprep.store import RegionStore
 from imgprep.suggest import suggest_with_method
 from imgprep.widgets.annotator.answers import Answers
@@ -52,12 +53,12 @@ class RegionAnnotator(anywidget.AnyWidget):
     catalogue_or_names : pandas.DataFrame or iterable of str
         A catalogue (its text is shown beside the image), or file names.
     root : path
-        The folder that PicName counts from.
+        The folder, or zip archive, that PicName counts from.
     store : RegionStore or path
         Where regions are kept.
     suggest : bool or callable
-        Offer a suggestion on undone images; a callable takes a path and returns (Region, confidence), or with the name
-        of its method (Region, confidence, method).
+        Offer a suggestion on undone images; a callable takes a path (of a file in an archive, its bytes) and returns
+        (Region, confidence), or with the name of its method (Region, confidence, method).
     per_product : bool
         Where products share a picture: one item per picture and product instead of one per picture.
     outcome, findings : pandas.DataFrame, optional
@@ -106,9 +107,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         order: str = "given",
         height: int = 560,
     ) -> None:
-        folder = Path(root)
-        if not folder.is_dir():
-            raise RegionError(f"{folder}: is no folder; root is the folder that PicName counts from")
+        source = open_source(root)
         catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
         items = build_items(catalogue_or_names, per_product=per_product)
         arranged(items[:1], show=show, order=order)  # a wrong name is said here, not in the browser
@@ -118,7 +117,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._session = secrets.token_hex(8)
         self._queue = Queue(items)
         asked: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
-        self._shelf = Shelf(self._queue, self.store, folder, asked)
+        self._shelf = Shelf(self._queue, self.store, source, asked)
         self._saving = Saving(self._queue, self._shelf, self.store)
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="imgprep-picture")

@@ -11,7 +11,8 @@ import ipywidgets
 import pandas as pd
 
 from imgprep.errors import ConfigError, RegionError
-from imgprep.images.thumbs import draw_thumb
+from imgprep.images.listing import Source, Unfit, open_source
+from imgprep.images.thumbs import thumb_of
 from imgprep.regions import Region
 from imgprep.reports import CauseTable
 from imgprep.retry import Finished, Retry, retry_batch
@@ -38,7 +39,8 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
     runs : Run or iterable of Run
         With several, the newest is shown first and the others can be chosen.
     images : path or iterable of path, optional
-        Folders to look for pictures in: the batch folder's ``images`` first, then the shop's photographs.
+        Folders or zip archives to look for pictures in: the batch folder's ``images`` first, then the shop's
+        photographs.
     store : RegionStore or path, optional
         Where regions are kept; without it none can be mended here.
     causes : CauseTable, optional
@@ -83,10 +85,8 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         if not several:
             raise ConfigError("CauseExplorer: there is no run to look into")
         self._runs = {run.id: run for run in sorted(several, key=lambda run: run.id, reverse=True)}
-        self._folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
-        for folder in self._folders:
-            if not folder.is_dir():
-                raise ConfigError(f"{folder}: is no folder; images are the folders to look for pictures in")
+        folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
+        self._sources: dict[Path, Source] = {folder: open_source(folder) for folder in folders}
         self._store, self._causes = store, causes
         self._decided: dict[str, dict[int, str]] = {name: {} for name in self._runs}
         self.annotator: RegionAnnotator | None = None
@@ -280,16 +280,16 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
     def _picture_of(self, case: Case) -> str:
         folder, name = self._locate(case.line["PicName"], case.record.get("PicName"))
         if folder is None:
-            why = "it is in none of the folders" if self._folders else "no folder was given as images="
+            why = "it is in none of the folders" if self._sources else "no folder was given as images="
             return _no_picture(why)
         region = _region(case.sent.get("Region"))
-        thumb = draw_thumb(folder / name, side=SIDE, region=region)
+        thumb = thumb_of(name, self._sources[folder], side=SIDE, region=region)
         sent = (case.fact.get("width"), case.fact.get("height"))
         if region is not None and all(sent) and all(thumb.size) and thumb.size != sent:
             # The photograph is shown, but the region is about the copy that was sent.
             across, down = (shown / int(was or 1) for shown, was in zip(thumb.size, sent, strict=True))
             there = region.scaled(across, down, width=thumb.size[0], height=thumb.size[1])
-            thumb = draw_thumb(folder / name, side=SIDE, region=there)
+            thumb = thumb_of(name, self._sources[folder], side=SIDE, region=there)
         if thumb.uri is None:
             return _no_picture(f"it cannot be shown: {thumb.why}")
         return (
@@ -298,12 +298,13 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
 
     def _locate(self, *names: Any) -> tuple[Path | None, str]:
         """The folder that has a picture, under the name it was sent or its name in the catalogue."""
-        for folder in self._folders:
+        for folder, source in self._sources.items():
             for name in names:
-                # Names come from a catalogue: they must not lead out of the folder.
-                file = folder / name if isinstance(name, str) and name else folder
-                if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-                    return folder, str(name)
+                try:
+                    source.find(name if isinstance(name, str) else "")
+                except Unfit:  # not there, or it leads out of the folder
+                    continue
+                return folder, str(name)
         return None, ""
 
     def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
