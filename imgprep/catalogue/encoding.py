@@ -13,6 +13,11 @@ from pathlib import Path
 #: What is looked at to guess; exports keep one form from start to end.
 SAMPLE_BYTES = 1 << 20
 DELIMITERS = ",;\t|"
+#: Some of these are in every export, in XML and in JSON.
+_ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
+
+_ASCII = bytes(range(0x80))
+_GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -26,8 +31,8 @@ _BOMS = (
 def sniff_encoding(data: bytes) -> str:
     """Return the Python name of the encoding that `data`, the start of a file, is most likely in.
 
-    A byte order mark decides; then NUL bytes (UTF-16 without a mark); then whether it is UTF-8; then whether its
-    high bytes stand in pairs as Chinese does (GB18030) or alone as in Western texts (Windows-1252).
+    A byte order mark decides; then the NULs beside its signs (UTF-16 without a mark); then whether it is UTF-8; then
+    whether its high bytes stand in pairs as Chinese does (GB18030) or alone as in Western texts (Windows-1252).
 
     Parameters
     ----------
@@ -42,12 +47,27 @@ def sniff_encoding(data: bytes) -> str:
     for mark, name in _BOMS:
         if data.startswith(mark):
             return name
-    if b"\0" in data[:4096]:
-        even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
-        # A stray NUL in UTF-8 text is no UTF-16, where even Chinese text has one in every delimiter and line end.
-        if max(even, odd) * 20 >= len(data[:4096]) or not _decodes_as_utf8(data):
-            return "utf-16-be" if even > odd else "utf-16-le"
+    if wide := _utf16(data[:4096]):
+        return wide
     return "utf-8" if _decodes_as_utf8(data) else _not_utf8(data)
+
+
+def _utf16(data: bytes) -> str:
+    """The kind of UTF-16 without a mark that these bytes are in; empty where they are not."""
+    if b"\0" not in data:
+        return ""
+    first, second = data[::2], data[1::2]
+    big = first.count(0) > second.count(0)
+    signs, others = (second, first) if big else (first, second)
+    if _decodes_as_utf8(data):
+        # Texts of ASCII: there, every sign has a NUL beside it; a stray NUL stands beside few of them.
+        wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
+        lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
+    else:
+        # Halves of other letters look like signs, but seldom like line feeds.
+        wide = others.count(0)
+        lone = sum(sign == ord("\n") and bool(other) for sign, other in zip(signs, others, strict=False))
+    return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""
 
 
 def _decodes_as_utf8(data: bytes) -> bool:
@@ -70,8 +90,14 @@ def _not_utf8(data: bytes) -> str:
         codecs.getincrementaldecoder("gb18030")().decode(data)
     except UnicodeDecodeError:
         return "cp1252"
-    paired = sum(map(len, re.findall(rb"(?:[\xa1-\xf7][\xa1-\xfe])+", data)))
+    paired = sum(len(run.translate(None, _ASCII)) for run in _GBK_RUN.findall(data) if _is_chinese(run))
     return "gb18030" if paired * 5 >= high * 3 else "cp1252"
+
+
+def _is_chinese(run: bytes) -> bool:
+    """Whether pairs of bytes hold a common Chinese character, rather than accents between letters ("blåbær")."""
+    common = any(0xB0 <= lead <= 0xD7 for lead in run[::2])
+    return common and (len(run) > 2 or run[1] >= 0xA1)
 
 
 def is_utf8(path: Path) -> bool:

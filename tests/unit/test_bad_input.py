@@ -18,6 +18,25 @@ def test_a_stray_nul_does_not_lose_a_utf8_catalogue(tmp_path):
     assert load_catalogue(path)["ProductId"].tolist() == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (b"sku,img\n1\0,a.jpg\n", "utf-8"),
+        (b"a,b,c\n1,\0,\0\n2,\0,\0\n", "utf-8"),
+        ("名称,价格\n裙\0子,3\n裙子,衣,4\n".encode("gb18030"), "gb18030"),
+        ("prix,été\n1\0,é\n2,x\n".encode("cp1252"), "cp1252"),
+    ],
+)
+def test_a_stray_nul_in_a_small_file_does_not_make_it_utf16(data, encoding):
+    assert sniff_encoding(data) == encoding
+
+
+def test_a_few_rarer_characters_are_chinese_and_accents_are_not():
+    assert sniff_encoding("sku,name,color\n1,Dress 連衣裙,藍\n2,Shoes,綠\n".encode("gb18030")) == "gb18030"
+    for text in ("Größe,Farbe\n1,grün,Übergröße\n", "año,niño\n1,pequeño ñoño\n", "RÉF,DÉSIGNATION\n1,ÀÉÈ\n"):
+        assert sniff_encoding(text.encode("cp1252")) == "cp1252"
+
+
 @pytest.mark.parametrize("text", ["sku,image\n1,a.jpg\n", "名称,价格\n山茶花连衣裙,十二\n"])
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_still_seen(text, encoding):
