@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from imgprep.catalogue.applying import BY_MATCH
 from imgprep.catalogue.columns import ColumnMap, Spec, load_columns, parse_columns
-from imgprep.catalogue.lists import split_column
 from imgprep.catalogue.making import make_field
+from imgprep.catalogue.per_image import as_texts, columns_of, per_image
 from imgprep.catalogue.presets import Shape, choose_preset
 from imgprep.catalogue.raw import ELSEWHERE, NOT_READ, TEXT, UNREAD, may_hold, note
 from imgprep.catalogue.read import read_raw
@@ -92,7 +92,7 @@ def load_catalogue(
     if not raw.table.num_rows:
         told = f"{Path(path).name} has a header and no records"
         notes.append(note("no-records", told, "export it again", severity=Severity.ERROR))
-    table, rows, pictures = _per_image(shape, specs, notes)
+    table, rows, pictures = per_image(shape, specs, notes)
     fields: dict[str, pa.ChunkedArray | pa.Array] = {}
     for name in FIELD_NAMES:
         if name == "PicName" and pictures is not None:
@@ -110,7 +110,9 @@ def load_catalogue(
     unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
     if len(unread):
         rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"]
-        frame[NOT_READ] = frame["row"].map(rules).fillna(ELSEWHERE).astype("str")
+        # A catalogue that was kept has such a column from when it was loaded, and a shop may have its own.
+        name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
+        frame[name] = frame["row"].map(rules).fillna(ELSEWHERE).astype("str")
     frame.attrs["preset"] = {
         "name": chosen.name,
         "why": "; ".join(reasons),
@@ -120,92 +122,13 @@ def load_catalogue(
     return attach(frame, findings=found)
 
 
-def _series(table: pa.Table, name: str) -> pl.Series:
-    # Texts are shared, not copied: only their offsets are made anew.
-    series = pl.from_arrow(table[name])
-    assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
-    return series.alias(name)
-
-
-def _arrow(series: pl.Series) -> pa.ChunkedArray:
-    # In chunks as a table's own columns are: each kind equals only its like.
-    return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
-
-
-def _per_image(
-    shape: Shape, specs: dict[str, Spec], notes: list[dict[str, Any]]
-) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
-    """One row per image: the source columns, the record numbers, and the images' names."""
-    spec = specs.get("PicName")
-    if spec is None or not spec.columns:
-        return shape.table, shape.rows, None
-    if not spec.split and not shape.grouped:
-        return shape.table, shape.rows, shape.table[spec.columns[0]]
-    lists = [split_column(_series(shape.table, name)) for name in spec.columns]
-    if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
-        return shape.table, shape.rows, _arrow(lists[0].list.first())
-    product = specs.get("ProductId")
-    group = (
-        make_field(product, _needed(product, shape.table), pl.Series(shape.rows))[0]
-        if product is not None and shape.grouped
-        else None
-    )
-    frame = pl.DataFrame({"_i": pl.int_range(shape.table.num_rows, eager=True)}).with_columns(
-        _image=pl.concat_list(
-            [
-                part.fill_null(pl.Series([[]], dtype=pl.List(pl.String))).alias(str(place))
-                for place, part in enumerate(lists)
-            ]
-        ),
-        _group=group if group is not None else pl.lit(None, dtype=pl.String),
-    )
-    frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
-    if shape.clean is not None:
-        frame = frame.with_columns(shape.clean(pl.col("_image")).alias("_image"))
-    # A record that has images keeps no row without one; nor does it name one twice.
-    frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
-    frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
-    if shape.grouped:
-        frame = _per_product(frame, shape, notes)
-    taken = pa.array(frame["_i"].to_numpy())
-    return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), _arrow(frame["_image"])
-
-
-def _per_product(frame: pl.DataFrame, shape: Shape, notes: list[dict[str, Any]]) -> pl.DataFrame:
-    """Each image of a product once; a product without any keeps its first record."""
-    known = pl.col("_group").is_not_null()
-    pictured = pl.col("_image").is_not_null().any().over("_group")
-    again = known & ~pl.struct("_group", "_image").is_first_distinct()
-    empty = known & pl.col("_image").is_null() & pictured
-    marked = frame.with_columns(again.alias("_again"), empty.alias("_empty"))
-    repeated = marked.filter(pl.col("_again") & pl.col("_image").is_not_null())
-    if repeated.height:
-        first = repeated.row(0, named=True)
-        notes.append(
-            note(
-                "image-repeated",
-                f"{repeated.height:,} times an image stands again on the same product, and is taken once",
-                "nothing to do",
-                severity=Severity.INFO,
-                row=shape.rows[first["_i"]].as_py(),
-                ProductId=first["_group"],
-                value=first["_image"],
-            )
-        )
-    return marked.filter(~pl.col("_again") & ~pl.col("_empty"))
-
-
-def _needed(spec: Spec, table: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame([_series(table, name) for name in dict.fromkeys(spec.needs)])
-
-
 def _field(spec: Spec, table: pa.Table, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
     plain = spec.value is None and spec.template is None and spec.table is None and spec.scale is None
     if plain:
         return table[spec.columns[0]]  # the very same memory
-    series, more = make_field(spec, _needed(spec, table), pl.Series(rows))
+    series, more = make_field(spec, columns_of(spec, table), pl.Series(rows))
     notes += more
-    return _arrow(series)
+    return as_texts(series)
 
 
 def _named_by_url(pictures: Any) -> dict[str, Any]:
@@ -220,7 +143,7 @@ def _named_by_url(pictures: Any) -> dict[str, Any]:
     made = joined.select(
         pl.coalesce("name", "url").alias("PicName"), pl.when(pl.col("name").is_not_null()).then("url").alias(IMAGE_URL)
     )
-    return {"PicName": _arrow(made["PicName"]), IMAGE_URL: _arrow(made[IMAGE_URL])}
+    return {"PicName": as_texts(made["PicName"]), IMAGE_URL: as_texts(made[IMAGE_URL])}
 
 
 def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
@@ -245,7 +168,7 @@ def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]
     mended = pl.DataFrame({"text": series, "mark": mark}).select(
         pl.when("mark").then(pl.col("text").str.slice(1)).otherwise("text")
     )
-    return _arrow(mended.to_series())
+    return as_texts(mended.to_series())
 
 
 def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:

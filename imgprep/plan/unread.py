@@ -38,9 +38,15 @@ def _told_by_column(catalogue: pd.DataFrame) -> pd.DataFrame:
         if told.empty:  # the only trace of an export without records, or of rows that a filter took out
             told = pd.Series([ELSEWHERE])
         told = told[told.isin([*UNREAD, ELSEWHERE])]
-        known = told.ne(ELSEWHERE)
-        row = rows.reindex(told.index).where(known)
-        found.append(pd.DataFrame({"rule": told.where(known, "record-not-read"), "row": row}).drop_duplicates())
+        rules = told[told.ne(ELSEWHERE)]
+        of = pd.DataFrame({"rule": rules, "row": rows.reindex(rules.index)})
+        for key in ("ProductId", "PicName"):
+            # Exports that were put together have records of the same number.
+            if names.count(key) == 1:
+                of[key] = catalogue[key].reset_index(drop=True).reindex(rules.index)
+        found.append(of)
+        if len(told) > len(rules):
+            found.append(pd.DataFrame({"rule": ["record-not-read"]}))
     if not found:
         return pd.DataFrame({"rule": []})
     unread = pd.concat(found, ignore_index=True).assign(severity=Severity.ERROR.value)

@@ -165,6 +165,23 @@ def test_what_pandas_does_to_the_column_of_what_was_not_read_deletes_nothing(tmp
     assert plan.batch["ProductId"].tolist() == ([] if how == "filtered away" else ["1"])
 
 
+def test_of_two_exports_put_together_only_the_record_that_was_not_read_is_left_out(tmp_path):
+    torn = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
+    other = load(tmp_path, "sku,image,title\n3,c.jpg,Shoe\n4,d.jpg,Bag\n")
+    plan = plan_batch(pd.concat([torn, other], ignore_index=True), known=held({"ProductId": "5"}), delete_missing=True)
+    assert plan.batch["ProductId"].tolist() == ["1", "3", "4"]
+    assert plan.excluded["ProductId"].tolist() == ["2"] and plan.deferred["ProductId"].tolist() == ["5"]
+
+
+def test_what_was_not_read_in_an_export_that_was_kept_is_remembered_beside_what_is_not_read_now(tmp_path):
+    kept = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
+    text = detached(kept).drop(columns="row").to_csv(index=False) + "3,c.jpg,t:Pot,3,c.jpg,Pot,other records,,,x\n"
+    again = load(tmp_path, text)
+    assert again["not_read"].tolist()[1] == "record-too-many-cells"
+    plan = plan_batch(pd.DataFrame(again), findings=check(again))
+    assert plan.excluded["ProductId"].tolist() == ["2", "3"]
+
+
 def test_a_column_of_the_shops_own_that_is_called_like_ours_stops_nothing(tmp_path):
     catalogue = load(tmp_path, "sku,image,title,not_read\n1,a.jpg,Shirt,0\n2,b.jpg,Hat,1\n")
     plan = plan_batch(catalogue, known=held({"ProductId": "3"}), delete_missing=True)
