@@ -137,7 +137,8 @@ def _handed_over(
         alike = number - 1 - place  # records of the header's width before this one
         pieces += [table.slice(done, alike - done), _rows([ragged.fit(number, cells)], width)]
         done = alike
-    return pa.concat_tables([*pieces, table.slice(done)]).combine_chunks(), ragged.told()
+    told = ragged.told(table.num_rows + len(odd))
+    return pa.concat_tables([*pieces, table.slice(done)]).combine_chunks(), told
 
 
 def _arrow(
@@ -195,7 +196,7 @@ def _records(text: Iterator[str] | io.TextIOBase, delimiter: str) -> Iterator[li
 
 
 def _careful(path: Path, encoding: str, delimiter: str, width: int, skip: int) -> tuple[pa.Table, list[dict[str, Any]]]:
-    ragged = Ragged(width)
+    ragged, notes = Ragged(width), []
     pieces = [_rows([], width)]
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         for _ in range(skip):
@@ -210,13 +211,13 @@ def _careful(path: Path, encoding: str, delimiter: str, width: int, skip: int) -
                 chunk.pop()
             elif chunk[-1][-1].endswith(_END):
                 chunk[-1][-1] = chunk[-1][-1].removesuffix(_END)
-                ragged.notes.append(never_closed(number + len(chunk), chunk[-1]))
+                notes.append(never_closed(number + len(chunk), chunk[-1]))
             for position, cells in enumerate(chunk):
                 number += 1
                 if len(cells) != width:
                     chunk[position] = ragged.fit(number, cells)
             pieces.append(_rows(chunk, width))
-    return pa.concat_tables(pieces), ragged.told()
+    return pa.concat_tables(pieces), notes + ragged.told(number)
 
 
 def _damaged(table: pa.Table, rows: pa.Array, encoding: str) -> list[dict[str, Any]]:

@@ -109,7 +109,9 @@ def load_catalogue(
     found = pd.concat([part for part in findings if len(part)] or findings[:1], ignore_index=True)
     unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
     if len(unread):
-        rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"]
+        rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
+        for each in notes:  # of a kind with too many to list
+            rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
         # A catalogue that was kept has such a column from when it was loaded, and a shop may have its own.
         name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
         frame[name] = frame["row"].map(rules).fillna(ELSEWHERE).astype("str")

@@ -18,48 +18,61 @@ class Ragged:
     ----------
     width : int
         How many cells the header has.
-    notes : list of dict
-        Records for a findings frame; see `told`.
     """
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.notes: list[dict[str, Any]] = []
+        self._notes: list[dict[str, Any]] = []
         self._counts: dict[str, int] = {}
+        self._unread: dict[str, list[int]] = {}
+        self._ends_empty: list[tuple[int, int]] = []  # records whose cells beyond the header are empty, and their cells
         self._short = (0, 0)  # the last short record: its number, and how many cells it has
 
     def say(self, told: dict[str, Any]) -> None:
         """Note a finding, unless there are too many of its kind."""
         count = self._counts[told["rule"]] = self._counts.get(told["rule"], 0) + 1
+        if told["severity"] == Severity.ERROR:
+            self._unread.setdefault(told["rule"], []).append(told["row"])
         if count <= LISTED:
-            self.notes.append(told)
+            self._notes.append(told)
 
     def fit(self, number: int, cells: list[str]) -> list[str]:
         """Return the cells of record `number`, which has more or fewer of them than the header."""
         count, width = len(cells), self.width
         if count > width:
             extra = cells[width:]
-            self.say(_too_many(number, count, width, extra) if any(extra) else _empty_extra(number, count, width))
+            if any(extra):
+                self.say(_too_many(number, count, width, extra))
+            else:
+                self._ends_empty.append((number, count))
             return cells[:width]
         before, cells_before = self._short
         torn = before == number - 1 and before > 0 and cells_before + count == width + 1
-        if torn and self.notes and self.notes[-1].get("row") == before:
-            self.notes[-1]["severity"] = Severity.ERROR.value
+        if torn:
+            self._unread.setdefault("record-too-few-cells", []).append(before)
+            if self._notes and self._notes[-1].get("row") == before:
+                self._notes[-1]["severity"] = Severity.ERROR.value
         self.say(_too_few(number, count, width, torn=torn))
         self._short = (0, 0) if torn else (number, count)
         return cells + [""] * (width - count)
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return every note, and one more for each kind of which there are too many to list."""
+    def told(self, records: int) -> list[dict[str, Any]]:
+        """Return every note of a file of so many records, and one more for each kind with too many to list.
+
+        That one has ``rows``, the numbers of all records of its kind that are not read right.
+        """
+        # Exports that end their lines with delimiters do so throughout; else a cell may have been cut in two.
+        habit = 2 * len(self._ends_empty) > records
+        for number, count in self._ends_empty:
+            self.say(_empty_extra(number, count, self.width, habit=habit))
         more = []
         for rule, count in self._counts.items():
             if count > LISTED:
-                like = next(item for item in self.notes if item["rule"] == rule)
+                like = next(item for item in self._notes if item["rule"] == rule)
                 message = f"{count:,} records are like this; the first {LISTED:,} are listed"
-                more.append(
-                    {**like, "message": message, "row": None, "value": None, "severity": Severity.WARNING.value}
-                )
-        return self.notes + more
+                told = {**like, "message": message, "row": None, "value": None, "severity": Severity.WARNING.value}
+                more.append({**told, "rows": self._unread.get(rule, [])})
+        return self._notes + more
 
 
 def _too_many(row: int, count: int, width: int, extra: list[str]) -> dict[str, Any]:
@@ -74,12 +87,22 @@ def _too_many(row: int, count: int, width: int, extra: list[str]) -> dict[str, A
     )
 
 
-def _empty_extra(row: int, count: int, width: int) -> dict[str, Any]:
+def _empty_extra(row: int, count: int, width: int, *, habit: bool) -> dict[str, Any]:
+    if habit:
+        return note(
+            "record-empty-cells",
+            f"the record has {count} cells, the header {width}; those beyond it are empty and left out",
+            "nothing to do; the export ends its lines with delimiters",
+            severity=Severity.INFO,
+            row=row,
+        )
     return note(
-        "record-empty-cells",
-        f"the record has {count} cells, the header {width}; those beyond it are empty and left out",
-        "nothing to do; the export ends its lines with delimiters",
-        severity=Severity.INFO,
+        "record-too-many-cells",
+        f"the record has {count} cells, the header {width}, and most others have as many as it: those beyond it are "
+        "empty, but a cell may hold a delimiter that is not quoted, and what stands behind it is one column too far "
+        "right",
+        "quote the cell in the export, or take the delimiters at the end of the record away; it is not sent as it is",
+        severity=Severity.ERROR,
         row=row,
     )
 

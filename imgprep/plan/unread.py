@@ -15,10 +15,9 @@ def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame
     """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
     loaded = catalogue.attrs.get("findings")
     loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
-    if loaded.empty or "row" not in catalogue.columns:  # merged, filtered, or written and read again
-        told = _told_by_column(catalogue)
-        loaded = loaded if told.empty else told
-    return findings if loaded.empty else pd.concat([loaded, findings], ignore_index=True)
+    # The column says so of every such record, also after a merge, a filter, or a file in between.
+    parts = [part for part in (loaded, _told_by_column(catalogue)) if len(part)]
+    return pd.concat([*parts, findings], ignore_index=True) if parts else findings
 
 
 def _told_by_column(catalogue: pd.DataFrame) -> pd.DataFrame:

@@ -145,6 +145,14 @@ def test_empty_cells_beyond_the_header_are_no_fault(tmp_path):
     assert said(catalogue, "record-empty-cells")["severity"].tolist() == ["info", "info"]
 
 
+@pytest.mark.parametrize("quoted", ["", '"x\ny"'])
+def test_a_shifted_record_whose_last_cells_are_empty_does_not_pass_for_trailing_delimiters(tmp_path, quoted):
+    text = f"sku,title,image,stock\n1,Mug, red,a.jpg,\n2,Cup,b.jpg,5\n3,Pot{quoted},c.jpg,4\n"
+    found = said(load(tmp_path, text), "record-too-many-cells")
+    assert found["row"].tolist() == [1] and found["severity"].tolist() == ["error"]
+    assert "most others have as many" in found["message"].iloc[0]
+
+
 def test_a_record_torn_in_two_is_an_error_of_both_halves(tmp_path):
     catalogue = load(tmp_path, "sku,title,image\n1,Mug\nred,a.jpg\n2,Cup,b.jpg\n")
     found = said(catalogue, "record-too-few-cells")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from exports_made import load
 
+from imgprep.catalogue.ragged import LISTED
 from imgprep.checks import check
 from imgprep.errors import ConfigError
 from imgprep.fields import FIELDS
@@ -163,6 +164,15 @@ def test_what_pandas_does_to_the_column_of_what_was_not_read_deletes_nothing(tmp
     plan = plan_batch(catalogue, known=held({"ProductId": "3"}), delete_missing=True)
     assert plan.deferred["ProductId"].tolist() == ["3"]
     assert plan.batch["ProductId"].tolist() == ([] if how == "filtered away" else ["1"])
+
+
+def test_more_shifted_records_than_are_listed_are_all_left_out(tmp_path):
+    shifted = "".join(f"{n},Mug, red,{n}.jpg\n" for n in range(LISTED + 50))
+    catalogue = load(tmp_path, f"sku,image,title\n{shifted}a,a.jpg,Cup\n")
+    assert len(catalogue.attrs["findings"]) == LISTED + 1
+    for given in (catalogue, pd.DataFrame(detached(catalogue))):
+        plan = plan_batch(given)
+        assert plan.batch["ProductId"].tolist() == ["a"] and len(plan.excluded) == LISTED + 50
 
 
 def test_of_two_exports_put_together_only_the_record_that_was_not_read_is_left_out(tmp_path):
