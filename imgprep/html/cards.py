@@ -67,11 +67,11 @@ class Sheet:
         return f"Sheet({self.title}; page {self.page} of {self.pages})"
 
     def _repr_html_(self) -> str:
-        return template("sheet.html").render(sheet=self, whole=False)
+        return template("sheet.html").render(sheet=self)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the page: one HTML file that needs nothing else, and prints."""
-        return write_page(path, template("sheet.html").render(sheet=self, whole=True))
+        return write_page(path, template("sheet_page.html").render(sheet=self))
 
 
 def card_of(name: str, title: str, note: str, thumb: Thumb) -> Card:
