@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from imgprep.cli.output import ExitCode, Plain, escaped
+from imgprep.cli.output import ExitCode, Plain, escaped, print_anything
 from imgprep.cli.parser import make_parser
 from imgprep.errors import ImgprepError, ServiceError, StorageError
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access; 3 partly
         done or outcome unknown, safe to repeat.
     """
+    print_anything(sys.stdout, sys.stderr)
     options = make_parser().parse_args(arguments)
     told = logging.StreamHandler()
     told.setFormatter(Plain("%(levelname)s %(message)s"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import logging
 import re
@@ -65,8 +67,29 @@ def escaped(text: str) -> str:
     return _ACTS.sub(_shown, text)
 
 
+def print_anything(*streams: Any) -> None:
+    r"""Let `streams` take every character; what their encoding lacks becomes ``\uXXXX``, as in `escaped`.
+
+    Windows gives pipes and files the encoding of its region, which knows no emoji, and outside China no Chinese.
+    """
+    codecs.register_error("imgprep", _spelt)
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="imgprep")
+
+
+def _spelt(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _units(error.object[error.start : error.end]), error.end
+
+
 def _shown(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
+    return _units(found[0])
+
+
+def _units(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 

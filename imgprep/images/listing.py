@@ -13,9 +13,11 @@ from typing import Protocol
 
 from imgprep.errors import ConfigError
 from imgprep.images.facts import Problem
+from imgprep.images.names import no_file_of_windows
 
 #: Largest file that is read. Nothing near it would be taken; it keeps one file from filling the memory.
 MAX_FILE_BYTES = 268_435_456
+WINDOWS = os.name == "nt"
 
 
 class Unfit(Exception):
@@ -60,7 +62,10 @@ class Folder:
     def find(self, name: str) -> Found:
         """Return size and age of the file `name`, or raise `Unfit`."""
         path = self._inside + legal(name)
-        parent = path.rpartition("/")[0]
+        if WINDOWS and no_file_of_windows(name):
+            raise Unfit(Problem.NOT_A_FILE, "on Windows a device or a stream goes by this name; it was not opened")
+        # As the system parts it: on Windows the folder itself is written with backslashes.
+        parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
         inside = self._parents.get(parent)
         if inside is None:
             real = os.path.realpath(parent)

@@ -72,6 +72,11 @@ def _no_device(part: str) -> str:
     return f"_{part}" if _DEVICE.fullmatch(part) else part
 
 
+def no_file_of_windows(name: str) -> bool:
+    """Tell whether Windows would open a device or another stream of a file under this name."""
+    return ":" in name or any(_DEVICE.fullmatch(part) for part in name.replace("\\", "/").split("/"))
+
+
 def shortened(name: str) -> str:
     """Return a name of at most `MAX_CHARS` characters that is still its own."""
     stem, _, extension = name.rpartition(".")

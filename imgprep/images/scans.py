@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 SOI = b"\xff\xd8"
-EOI, SOS, DRI, SOF_PROGRESSIVE = 0xD9, 0xDA, 0xDD, 0xC2
+EOI, SOS, SOF_PROGRESSIVE = 0xD9, 0xDA, 0xC2
 #: Ends entropy-coded data: a marker that is neither stuffing nor a restart.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 #: Markers that may stand between a progressive file's scans: tables, metadata, comments, frame, scan, end.

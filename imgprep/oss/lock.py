@@ -59,5 +59,5 @@ def _lock(handle: int) -> None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
         return ""

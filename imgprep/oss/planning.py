@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -106,6 +106,7 @@ def _path_problem(file: str) -> str:
         "\0" in file
         or Path(file).is_absolute()
         or file[:1] == "\\"
+        or PureWindowsPath(file).drive  # "D:a.jpg" is of another disk there
         or ".." in PurePosixPath(file.replace("\\", "/")).parts
     ):
         return "the name leads out of the folder of images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from argparse import Namespace
@@ -35,7 +36,12 @@ def sandbox(options: Namespace) -> int:
         raise ConfigError(f"--port {options.port}: needs 0 to 65535; 0 takes a free one")
     with Sandbox(options.root, port=options.port) as server:
         for name, value in server.environment().items():
-            print(f"export {name}={value}")
+            print(_as_set(name, value))
         print(f"# sandbox at {server.url}; Ctrl+C stops it", flush=True)
         stop.wait()
     return ExitCode.FINE
+
+
+def _as_set(name: str, value: str) -> str:
+    """A variable as the shell of this system takes it: on Windows that is PowerShell."""
+    return f'$env:{name} = "{value}"' if os.name == "nt" else f"export {name}={value}"
