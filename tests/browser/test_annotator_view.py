@@ -380,6 +380,17 @@ def test_nothing_can_be_drawn_or_saved_while_the_picture_is_loading(page):
     assert (bare.box, bare.source) == (EDGES, "suggestion")
 
 
+def test_a_window_that_gets_no_frames_is_ready_all_the_same(page):
+    page.add_init_script("window.requestAnimationFrame = () => 0")
+    bare = Bare(page).shown(0)
+    page.wait_for_function(
+        "model.sent.filter((message) => message.type === 'want').flatMap((message) => message.ids).includes(3)"
+    )
+    bare.press("w", "Enter")
+    bare.shown(1)
+    page.locator('.ipr[data-at="1"][data-done="1"]').wait_for()
+
+
 def test_a_gesture_that_outlives_its_image_draws_on_no_other(bare):
     bare.page.mouse.move(*bare.point(80, 100))
     bare.page.mouse.down()

@@ -13,6 +13,7 @@ import { Thumbs } from "./thumbs.mjs";
 import { buildView, fillSelects } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
+const NO_FRAME_MS = 300; // a window that nobody sees gets no frames: what follows them is done without
 
 // One display of the widget: it puts the parts together. Decisions holds what is decided, Place where in the queue we
 // are, Link talks to Python, Stage is the picture and the box, Hands are the keys, buttons and fields, Review is the
@@ -179,16 +180,26 @@ export class Annotator {
     this.display.box();
     this.display.saved();
     this.v.root.dataset.painted = this.shownId === null ? "" : String(this.shownId);
+    if (!picture) this.want(); // there is nothing to paint: it is asked for before the browser's next frame
     // The picture is on its canvas now; everything else follows once it is on the screen.
     cancelAnimationFrame(this.frame);
     clearTimeout(this.later);
-    this.frame = requestAnimationFrame(() => { this.later = setTimeout(() => this.settle()); });
+    this.later = setTimeout(() => this.settle(), NO_FRAME_MS);
+    this.frame = requestAnimationFrame(() => {
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.settle());
+    });
+  }
+
+  // Ask for the picture and for those around it.
+  want() {
+    this.pictures.want(wanted((at) => this.place.idAt(at), this.place.at));
   }
 
   // What a picture's neighbours and the panel need, when there is time for it.
   settle() {
     if (this.closed) return;
-    this.pictures.want(wanted((at) => this.place.idAt(at), this.place.at));
+    this.want();
     this.refresh();
     if (!this.review.open) this.thumbs.soon(this.strip.positions(this.place.at).map((at) => this.place.idAt(at)));
   }
