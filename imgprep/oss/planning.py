@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -21,6 +23,7 @@ META_NAME = "increment.meta"
 #: Longest object key in bytes of UTF-8. Source: OSS.
 KEY_MAX = 1023
 _GOOD = ("imported", "deleted")
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 class Decision(NamedTuple):
@@ -78,13 +81,18 @@ _COLUMNS = ["PicName", "OperationType", "file", "digest", "expected"]
 def _item(prefix: str, root: str, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  the columns of a row
     key = prefix + name
     path = os.path.join(root, file)  # noqa: PTH118  half a million times: pathlib takes ten times as long
-    problem = _key_problem(name, key) or _path_problem(file)
+    problem = _key_problem(name, key) or _path_problem(file) or _digest_problem(digest)
     size = None
     if not problem:
         try:
-            size = os.stat(path).st_size  # noqa: PTH116
+            found = os.stat(path)  # noqa: PTH116
         except OSError as error:
             problem = f"no such file: {file}" if isinstance(error, FileNotFoundError) else f"{file}: {error.strerror}"
+        else:
+            if stat.S_ISREG(found.st_mode):
+                size = found.st_size
+            else:  # whoever opens a pipe may wait for ever
+                problem = f"{file}: is a folder, a pipe or a device, not a file"
     return Item(key, name, path, size, digest, problem, refused)
 
 
@@ -111,6 +119,12 @@ def _path_problem(file: str) -> str:
     ):
         return "the name leads out of the folder of images"
     return ""
+
+
+def _digest_problem(digest: str | None) -> str:
+    if digest is None or _MD5.fullmatch(digest):
+        return ""
+    return f"the batch's digest {digest[:40]!r} is no MD5 (32 hexadecimal digits); build the batch again"
 
 
 #: Problems that stop nothing where `check` expects the service to refuse the row anyway.

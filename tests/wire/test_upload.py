@@ -142,6 +142,18 @@ def test_a_file_that_is_missing_fails_unless_it_was_expected_to_be_refused(send)
     assert send(batch=frame)[0]["outcome"].value_counts().to_dict() == {"unchanged": 39, "missing": 1, "uploaded": 1}
 
 
+def test_what_is_no_file_and_what_is_no_digest_fail_alone(send):
+    """A pipe is not even opened: it could be waited for without end."""
+    names = send.frame["PicName"]
+    for name, make in ((names[0], os.mkdir), (names[1], getattr(os, "mkfifo", os.mkdir))):
+        (send.folder / name).unlink()
+        make(send.folder / name)
+    digests = send.frame["digest"].where(send.frame.index != 2, "5ha1")
+    log, _ = send(batch=send.frame.assign(digest=digests))
+    assert log["outcome"].tolist() == ["failed"] * 3 + ["uploaded"] * 37 + ["failed"]
+    assert log["message"][:2].str.contains("not a file").all() and "no MD5" in log["message"][2]
+
+
 def test_names_never_lead_out_of_the_folder(send, tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"x")
     frame = send.frame.head(1).assign(PicName="../secret.jpg", file="../secret.jpg", digest=None)
