@@ -12,7 +12,7 @@ import pandas as pd
 from imgprep.clock import Clock, SystemClock, stamp
 from imgprep.errors import ConfigError
 from imgprep.meta import loads_meta
-from imgprep.oss import META_NAME, head, open_bucket, read_object
+from imgprep.oss import META_NAME, head, only_one, open_bucket, read_object
 from imgprep.runs.folder import State, batch_digest, make_run
 from imgprep.runs.opening import load_runs
 from imgprep.runs.run import Run
@@ -96,12 +96,23 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     (True, 5)
     """
     clock, root = clock or SystemClock(), Path(runs)
-    known = _runs_by_task(settings, root).get(str(task_id))
-    if known is not None:
-        known.settings_for(settings)
-        return known
-    service = ImageSearch(settings, clock=clock)
-    task = service.task(str(task_id))
+    # `submit` holds it too: a task whose answer it awaits belongs to nobody yet.
+    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+        known = _runs_by_task(settings, root).get(str(task_id))
+        if known is not None:
+            known.settings_for(settings)
+            return known
+        run, note = _made(str(task_id), settings, root, clock)
+    run.follow(wait=False, progress=False, clock=clock)
+    if note is not None:
+        run.update(note=note)
+        _log.warning("run %s: %s", run.id, note)
+    return run
+
+
+def _made(task_id: str, settings: Settings, root: Path, clock: Clock) -> tuple[Run, str | None]:
+    """The run of a task of nobody's, and what is doubtful about it."""
+    task = ImageSearch(settings, clock=clock).task(task_id)
     if task is None:
         raise ConfigError(
             f"task {task_id}: the instance {settings.instance} has none of this number; `imgprep tasks` (ip.tasks) "
@@ -119,15 +130,13 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
         batch.to_parquet(folder / "batch.parquet", index=False)
         findings.to_parquet(folder / "findings.parquet", index=False)
         digest = batch_digest(folder)
-        run = Run(make_run(folder, there, root, digest=digest, clock=clock, at=stamp(clock), adopted=True), there)
-    run.update(state=State.SUBMITTED, request="elsewhere")
+        # Its task is in it from the first moment: a run without one would stay for ever, were this killed.
+        of_task = {"state": State.SUBMITTED, "task_id": task.id, "request": "elsewhere", "adopted": True}
+        run = Run(make_run(folder, there, root, digest=digest, clock=clock, at=stamp(clock), **of_task), there)
     run.see(task)
-    run.follow(there, wait=False, progress=False, clock=clock)
-    if task.created and stored.modified > task.created.timestamp() + 1:
-        said = "the increment.meta was written after the task was made: it may not be the one that the task read"
-        run.update(note=said)
-        _log.warning("run %s: %s", run.id, said)
-    return run
+    late = task.created is not None and stored.modified > task.created.timestamp() + 1
+    note = "the increment.meta was written after the task was made: it may not be the one that the task read"
+    return run, note if late else None
 
 
 def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:

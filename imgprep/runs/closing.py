@@ -41,9 +41,8 @@ def close(
     if report is not None:
         table = run.taught(causes)
         outcome = read_saved(run, batch, table, Path(report))
-        partly = run.folder / f".{files.REPORT}.part"
-        shutil.copyfile(report, partly)
-        partly.replace(run.folder / files.REPORT)
+        with files.replacing(run.folder / files.REPORT) as partly:
+            shutil.copyfile(report, partly)
     elif said is Said.ALL:
         outcome = settle(batch)
     elif said is Said.SOME:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -12,6 +11,7 @@ from urllib3.util import Timeout
 
 from imgprep.errors import ReportError
 from imgprep.network import Address, AddressRefused, addresses_of, open_pool
+from imgprep.runs.folder import replacing
 
 #: A report longer than this is not saved: the longest batch's report is far shorter.
 REPORT_MAX = 2 * 1024**3
@@ -53,7 +53,6 @@ def save_link(
     ReportError
         It leads where nothing is fetched from, or it is too long.
     """
-    partly = target.with_name(f".{target.name}.part")
     host = urlsplit(url).hostname
 
     def allowed(address: Address) -> bool:
@@ -75,7 +74,7 @@ def save_link(
                 try:
                     onward = answer.headers.get("Location") if answer.status in (301, 302, 303, 307, 308) else None
                     if onward is None:
-                        return _save(answer, partly, target, limit, what)
+                        return _save(answer, target, limit, what)
                 finally:
                     answer.close()
         except AddressRefused as refused:  # the name led elsewhere when it was looked up before
@@ -83,27 +82,22 @@ def save_link(
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # str(error) may hold the link.
             raise LinkDead(f"the {what} cannot be downloaded: {type(error).__name__}") from None
-        finally:
-            partly.unlink(missing_ok=True)
         if urlsplit(url).scheme == "https" and urlsplit(urljoin(url, onward)).scheme != "https":
             raise ReportError(f"the {what}'s link leads from https to http; not followed")
         url = urljoin(url, onward)
     raise ReportError(f"the {what}'s link leads on more than {REDIRECTS_MAX} times; not followed")
 
 
-def _save(answer: urllib3.BaseHTTPResponse, partly: Path, target: Path, limit: int, what: str) -> int:
+def _save(answer: urllib3.BaseHTTPResponse, target: Path, limit: int, what: str) -> int:
     if answer.status != 200:
         raise LinkDead(f"the {what} cannot be downloaded: HTTP {answer.status}; links live two hours")
     size = 0
-    with partly.open("wb") as file:
+    with replacing(target) as partly, partly.open("wb") as file:
         for chunk in answer.stream(CHUNK, decode_content=False):
             size += len(chunk)
             if size > limit:
                 raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    partly.replace(target)
     return size
 
 

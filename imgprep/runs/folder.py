@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -96,25 +98,34 @@ def write_run(folder: Path, about: dict[str, Any]) -> None:
 
 def write_whole(target: Path, data: bytes) -> None:
     """Write a file so that it is there in full or not at all, also after a crash."""
+    with replacing(target) as partly:
+        partly.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a file beside `target` that takes its place once the body has written it.
+
+    Each has a name of its own: a notebook and cron may follow one run, and save its report at the same moment.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    partly = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield partly
+        with partly.open("rb+") as file:
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+        partly.chmod(0o644)
+        partly.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partly.unlink(missing_ok=True)
         raise
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
     """Write a table of the run: in full or not at all."""
-    target = folder / f"{name}.parquet"
-    partly = folder / f".{name}.parquet.part"
-    detached(frame).to_parquet(partly, index=False)
-    partly.replace(target)
+    with replacing(folder / f"{name}.parquet") as partly:
+        detached(frame).to_parquet(partly, index=False)
 
 
 def write_unmatched(folder: Path, outcome: pd.DataFrame) -> None:

@@ -34,8 +34,9 @@ def follow(
     run: Run, settings: Settings, *, wait: bool, timeout: float | None, progress: bool, clock: Clock | None = None
 ) -> None:
     """See `Run.follow`."""
-    if run.ended:
+    if run.refresh().ended:
         return
+    _check_place(run, settings)
     if run.task_id is None:
         by_hand = run.about.get("request") == "by hand"
         raise ConfigError(
@@ -46,15 +47,17 @@ def follow(
     clock = clock or SystemClock()
     service = ImageSearch(settings, clock=clock)
     started, missing = clock.monotonic(), 0
-    where = f"{settings.instance} ({'SANDBOX' if settings.is_sandbox else 'PRODUCTION'})"
+    where = f"{settings.instance}{_where(settings)}"
     with told(run.task_id, where, show=progress, clock=clock) as tell:
         while True:
             task = service.task(run.task_id)
+            if run.refresh().ended:  # by another process: cron follows what a notebook follows
+                return
             if task is None:
                 missing += 1
                 if missing >= LOOKS:
                     said = f"task {run.task_id} is not in the service's list (any more); look in the console"
-                    run.update(state=State.UNKNOWN, note=said)
+                    _leave_open(run, State.UNKNOWN, said)
                     return
             else:
                 missing = 0
@@ -64,11 +67,24 @@ def follow(
                     finish(run, task, service, causes, clock=clock)
                     return
                 note = None if task.status == PROCESSING else f"the service says {task.status}, which is not documented"
-                run.update(state=State.PROCESSING, note=note)
+                _leave_open(run, State.PROCESSING, note)
             spent = clock.monotonic() - started
             if not wait or (timeout is not None and spent >= timeout):
                 return
             clock.sleep(next(every for until, every in _INTERVALS if spent < until))
+
+
+def _check_place(run: Run, settings: Settings) -> None:
+    """Another instance has tasks of the same numbers."""
+    sent, asked = (f"{at.instance}{_where(at)}" for at in (run.sent_to, settings))
+    if sent != asked:
+        raise ConfigError(
+            f"run {run.id}: was sent to instance {sent}, and the settings name {asked}; follow it with its own"
+        )
+
+
+def _where(settings: Settings) -> str:
+    return " (SANDBOX)" if settings.is_sandbox else f" in {settings.region} (PRODUCTION)"
 
 
 def finish(
@@ -104,16 +120,14 @@ def finish(
     except ReportError as error:
         # Not the end: the next look may find a link that works.
         said = f"the task ended, but its error report is not here: {error}"
-        _log.warning("run %s: %s", run.id, said)
-        run.update(state=State.UNKNOWN, note=said)
+        _leave_open(run, State.UNKNOWN, said)
         return
     if saved:
         try:
             outcome = read_saved(run, batch, causes)
         except ReportError as error:
             said = f"the error report was saved, but cannot be read: {error}"
-            _log.warning("run %s: %s", run.id, said)
-            run.update(state=State.UNKNOWN, note=said)
+            _leave_open(run, State.UNKNOWN, said)
             return
         if task.status == FAIL:
             outcome = _unless_failed(outcome, task)
@@ -125,6 +139,14 @@ def finish(
         outcome = settle(batch)
     note = "the task failed: what it did before that is unknown until the gallery is looked at"
     run.end(outcome, failed=task.status == FAIL, clock=clock, note=note if task.status == FAIL else None)
+
+
+def _leave_open(run: Run, state: State, note: str | None) -> None:
+    """Note how a run stands that has not ended; where another process has ended it, that holds."""
+    if state is State.UNKNOWN:
+        _log.warning("run %s: %s", run.id, note)
+    if not run.refresh().ended:
+        run.update(state=state, note=note)
 
 
 def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) -> bool:

@@ -190,6 +190,7 @@ class Run(RunRecord):
         """
         files.write_table(self.folder, files.OUTCOME, outcome)
         files.write_unmatched(self.folder, outcome)
+        self.refresh()
         told = {"counts": "report", "causes": "causes"}
         entries |= {entry: outcome.attrs[name] for name, entry in told.items() if name in outcome.attrs}
         counts = files.outcome_counts(outcome)
@@ -199,15 +200,15 @@ class Run(RunRecord):
         self.update(**{"note": None, **entries}, state=state, times=times, counts={**self._about["counts"], **counts})
 
     def update(self, **entries: Any) -> None:
-        """Change entries of run.json, where they differ."""
-        about = {**self._about, **entries}
-        if about != self._about:
-            files.write_run(self.folder, about)
-            self._about = about
+        """Change entries of run.json, where they differ; what another process wrote meanwhile stays."""
+        before = files.read_run(self.folder)
+        self._about = {**before, **entries}
+        if self._about != before:
+            files.write_run(self.folder, self._about)
 
     def see(self, task: Task) -> None:
         """Note what the service says about the task."""
-        times = dict(self._about["times"])
+        times = dict(self.refresh().times)
         if task.created:
             times["created"] = task.created.isoformat(timespec="seconds")
         self.update(task_id=task.id, task_status=task.status, message=task.message or None, times=times)

@@ -4,6 +4,7 @@ import gzip
 import io
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
@@ -38,6 +39,10 @@ class Liar(BaseHTTPRequestHandler):
                     self.wfile.write(b"PicNotExist\n" * 1000)
             except OSError:
                 return
+        elif self.path == "/meeting":
+            self.wfile.write(b"x" * 2_000_000)
+            self.server.meeting.wait(30)
+            self.wfile.write(b"y" * 2_000_000)
         elif self.path not in leads:
             self.wfile.write(b"a.jpg PicNotExist\n")
 
@@ -48,7 +53,7 @@ class Liar(BaseHTTPRequestHandler):
 @pytest.fixture
 def link():
     with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
-        server.stop = threading.Event()
+        server.stop, server.meeting = threading.Event(), threading.Barrier(2)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -76,6 +81,14 @@ def test_a_server_that_lies_leaves_no_file_and_its_link_in_no_message(link, path
 
 def test_an_honest_server_is_believed(link, tmp_path):
     assert save_link(link + "/report", tmp_path / "report.raw", local=True) == len(b"a.jpg PicNotExist\n")
+
+
+def test_two_who_save_one_report_at_once_both_leave_it_whole(link, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        sizes = [pool.submit(save_link, link + "/meeting", tmp_path / "report.raw", local=True) for _ in range(2)]
+        assert [size.result() for size in sizes] == [4_000_000] * 2
+    assert (tmp_path / "report.raw").read_bytes() == b"x" * 2_000_000 + b"y" * 2_000_000
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def bombs():

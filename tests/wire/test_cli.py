@@ -160,6 +160,15 @@ def test_follow_from_cron_ends_what_is_open_and_then_has_nothing_to_do(imgprep, 
     assert not (batch / "increment.meta").read_bytes(), "all is held, by the runs and by the newest export"
 
 
+def test_follow_from_cron_passes_over_what_it_cannot_follow(imgprep, shop, tmp_path):
+    built, runs = build(imgprep, shop, "passing"), tmp_path / "passing-runs"
+    for path, how in (("/passing-1", "--by-hand"), ("/passing-2", "--no-follow")):
+        imgprep("upload", built, "--path", path)
+        imgprep("submit", built, "--path", path, how, "--runs", runs, code=3)
+    ended = imgprep("follow", "--runs", runs, code=3, json_out=True)
+    assert [run["state"] for run in ended] == ["submitted", "success"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pandas as pd
@@ -259,6 +260,64 @@ def test_tasks_made_in_the_console_are_seen_and_adopted(shop):
     assert tasks(here.settings, runs=here.runs)["run"].tolist() == [run.id]
     with pytest.raises(ConfigError, match="none of this number"):
         adopt(99, here.settings, runs=here.runs)
+
+
+def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, monkeypatch):
+    here = shop()
+    ImageSearch(here.settings).start_task()
+    here.server.finish_tasks()
+    meeting, found, said = threading.Barrier(2), [], []
+
+    def take():
+        meeting.wait()
+        try:
+            found.append(adopt(1, here.settings, runs=here.runs).id)
+        except ConfigError as error:
+            said.append(str(error))
+
+    with monkeypatch.context() as killed:
+        killed.setattr("imgprep.runs.run.Run.see", lambda run, task: sys.exit())
+        with pytest.raises(SystemExit):
+            adopt(1, here.settings, runs=here.runs)
+    threads = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (run,) = load_runs(here.runs)
+    assert run.adopted and run.task_id == "1" and set(found) == {run.id} and len(found) + len(said) == 2
+    assert all("another imgprep" in text for text in said)
+    assert run.follow(here.settings, progress=False).state == "partial"
+
+
+def test_a_run_that_cron_ends_while_a_notebook_follows_it_stays_ended(shop):
+    here = shop(task_seconds=60)
+    run, cron_clock = here.submit(), FakeClock(here.clock.now + 5000)
+    cron = open_run(run.folder)
+
+    def cron_comes():
+        here.server.finish_tasks()
+        cron.follow(here.settings, progress=False, clock=cron_clock)
+
+    here.clock.on_sleep = cron_comes
+    run.follow(progress=False, clock=here.clock)
+    assert run.state == "partial" and run.times == cron.times, "ended once"
+    late = open_run(run.folder)
+    cron.update(note="looked at")
+    late.update(message="said")
+    assert (run.refresh().note, run.message) == ("looked at", "said"), "neither undoes what the other wrote"
+
+
+def test_a_run_is_not_followed_on_another_instance_which_has_tasks_of_the_same_numbers(shop):
+    here = shop()
+    run = here.submit()
+    for other in (
+        here.settings.with_(instance="other"),
+        here.settings.with_(oss_endpoint="", imagesearch_endpoint="", region="cn-shanghai"),
+    ):
+        with pytest.raises(ConfigError, match=r"was sent to instance demo .*, and the settings name"):
+            run.follow(other, progress=False, clock=here.clock)
+    assert run.state == "submitted"
 
 
 def test_batches_in_a_row_stop_at_a_set_share_of_failures(shop, tmp_path):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
-from imgprep.errors import ConfigError
+from imgprep.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.settings import Settings
 
 #: Objects that belong to nothing known and are named after an upload; a dry run lists all.
@@ -105,10 +105,18 @@ def follow(options: Namespace) -> int:
 
     settings = settings_of(options)
     if options.run_folder:
-        open_ones = [open_run(options.run_folder)]
-    else:
-        open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
-    return show_ended([run.follow(settings) for run in open_ones], options.format)
+        return show_ended([open_run(options.run_folder).follow(settings)], options.format)
+    open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
+    refused: ServiceError | None = None
+    for run in open_ones:
+        try:
+            run.follow(settings)
+        except ImgprepError as error:  # the others go on: their reports wait two hours and no longer
+            print(escaped(f"imgprep: {error}"), file=sys.stderr)
+            if isinstance(error, ServiceError) and not error.passing:
+                refused = error
+    code = show_ended(open_ones, options.format)
+    return code if refused is None else ExitCode.UNUSABLE
 
 
 def close(options: Namespace) -> int:
