@@ -24,6 +24,13 @@ def test_what_goes_stands_on_the_other_side_of_what_comes():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["add (4)", "replace (2)", "delete (8)"]
 
 
+def test_no_count_reaches_into_the_legend():
+    ax = plot_diff(pd.concat([DIFF, DIFF.assign(images=DIFF["images"] * 100, category="Tops")]))
+    ax.get_figure().canvas.draw()
+    edge = ax.get_window_extent().x1
+    assert [text.get_text() for text in ax.texts if text.get_window_extent().x1 > edge] == []
+
+
 def test_the_same_by_reason_and_with_nothing_to_do():
     assert [text.get_text() for text in plot_diff(DIFF, by="reason").get_yticklabels()] == ["gone", "new", "image"]
     assert not plot_diff(DIFF.head(0)).patches
