@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgprep.findings import Basis, Severity
 from imgprep.frames import storable
@@ -108,6 +109,39 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], list[dict[st
         seen.add(free)
         result.append(free)
     return result, notes
+
+
+def without_blank(raw: Raw) -> Raw:
+    """Return the export without records that are all empty, as spreadsheets leave them behind; the others keep theirs.
+
+    Examples
+    --------
+    >>> table = pa.table({"sku": ["1", None, "2"], "image": [None, None, "b.jpg"]})
+    >>> without_blank(Raw(table, pa.array([1, 2, 3]), "csv", "")).rows.to_pylist()
+    [1, 3]
+    """
+    blank: Any = None
+    for column in raw.table.columns:
+        if not column.null_count:
+            return raw
+        empty = column.is_null()
+        blank = empty if blank is None else pc.and_(blank, empty)
+    if blank is None or not pc.any(blank).as_py():
+        return raw
+    # One that could not be read stays, so that its finding has a row.
+    noted = pa.array([told["row"] for told in raw.notes if told.get("row") is not None], raw.rows.type)
+    kept = pc.or_(pc.invert(blank).combine_chunks(), pc.is_in(raw.rows, noted))
+    count = len(kept) - kept.true_count
+    if not count:
+        return raw
+    told = note(
+        "record-blank",
+        f"{count:,} record{'s are' if count > 1 else ' is'} empty in every column, and left out",
+        "nothing to do",
+        severity=Severity.INFO,
+        row=raw.rows.filter(pc.invert(kept))[0].as_py(),
+    )
+    return replace(raw, table=raw.table.filter(kept), rows=raw.rows.filter(kept), notes=[*raw.notes, told])
 
 
 def may_hold(texts: pa.Array | pa.ChunkedArray, sign: bytes) -> bool:

@@ -10,14 +10,14 @@ from imgprep.catalogue.documents import read_json, read_parquet
 from imgprep.catalogue.encoding import sniff_encoding
 from imgprep.catalogue.excel import read_excel
 from imgprep.catalogue.feed import read_xml
-from imgprep.catalogue.raw import Raw
+from imgprep.catalogue.raw import Raw, without_blank
 from imgprep.errors import CatalogueError
 
 EXCEL = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
 def read_raw(path: Path) -> Raw:
-    """Read an export of any form as texts.
+    """Read an export of any form as texts, without the records that are blank.
 
     The content decides, not the extension: shops name tab-separated files ``.xls`` and JSON Lines ``.json``.
 
@@ -26,6 +26,10 @@ def read_raw(path: Path) -> Raw:
     CatalogueError
         It is not there, is empty, or is of no form that is known.
     """
+    return without_blank(_read(path))
+
+
+def _read(path: Path) -> Raw:
     if path.exists() and not path.is_file() and not path.is_dir():  # read more than once, and mapped: a pipe is neither
         raise CatalogueError(f"{path}: is no file but a pipe or a device; save the export, and name its file")
     try:

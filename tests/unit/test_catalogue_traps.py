@@ -153,6 +153,15 @@ def test_a_shifted_record_whose_last_cells_are_empty_does_not_pass_for_trailing_
     assert "most others have as many" in found["message"].iloc[0]
 
 
+def test_blank_records_that_a_spreadsheet_left_behind_are_no_products(tmp_path):
+    catalogue = load(tmp_path, "sku,title,image\n1,Mug,a.jpg\n,,\n2,Cup,\n,,\n,,\n")
+    assert catalogue["row"].tolist() == [1, 3]
+    assert said(catalogue, "record-blank")[["row", "severity"]].to_numpy().tolist() == [[2, "info"]]
+    assert said(catalogue, "product-without-image")["ProductId"].tolist() == ["2"]
+    only = load(tmp_path, "sku,image\n,\n,\n")
+    assert only.empty and said(only, "no-records")["severity"].tolist() == ["error"]
+
+
 def test_a_record_torn_in_two_is_an_error_of_both_halves(tmp_path):
     catalogue = load(tmp_path, "sku,title,image\n1,Mug\nred,a.jpg\n2,Cup,b.jpg\n")
     found = said(catalogue, "record-too-few-cells")
