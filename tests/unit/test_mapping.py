@@ -154,6 +154,19 @@ def test_the_panel_starts_with_what_names_suggest_and_previews_it(export):
     assert load_catalogue(export, columns=panel.columns)["CategoryId"].tolist() == ["0", "3", "88888888"]
 
 
+def test_what_is_left_to_the_service_is_sent_without_a_category(project, export):
+    panel = MappingPanel(export, project)
+    panel.choose("CategoryId", "type")
+    assert panel.columns["CategoryId"] == {"column": "type", "map": {}}
+    assert panel.preview["CategoryId"].isna().all()
+    panel.save()
+    assert MappingPanel(Settings.load(project)).columns == panel.columns
+    export.write_text(EXPORT.replace("Shirts", "0").replace("Hand bags", "3").replace("Garden", "9"), encoding="utf-8")
+    numbers = MappingPanel(export)
+    numbers.choose("CategoryId", "type")
+    assert numbers.columns["CategoryId"] == "type" and numbers.preview["CategoryId"].tolist() == ["0", "3", "9"]
+
+
 def test_the_panel_says_what_is_wrong_and_goes_on(export):
     panel = MappingPanel(export)
     panel.choose("CustomContent", "title:{titel}")

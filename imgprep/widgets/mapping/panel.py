@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import html
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from imgprep.catalogue import as_map, load_catalogue, load_columns, suggest_categories, suggest_columns
-from imgprep.catalogue.categories import GOOD
-from imgprep.catalogue.presets import choose_preset
-from imgprep.catalogue.raw import Raw
+from imgprep.catalogue import load_catalogue, load_columns
 from imgprep.catalogue.read import read_raw
 from imgprep.errors import CatalogueError, ImgprepError
-from imgprep.fields import BY_NAME, CATEGORIES, FIELD_NAMES
+from imgprep.fields import BY_NAME, FIELD_NAMES
 from imgprep.project_columns import save_columns
 from imgprep.settings import Settings
-
-#: Records that the preview is made of, rows of it that are shown, and categories that can be placed by hand.
-SAMPLE, SHOWN, MOST_CATEGORIES = 200, 5, 60
+from imgprep.widgets.mapping.placing import CategoryPlaces
+from imgprep.widgets.mapping.preview import as_html, found_map, sample_of
 
 _UNUSED, _KEPT = "— not used —", "— as the map says —"
-_TEXT, _UNPLACED = "CustomContent", "— the service predicts it —"
+_TEXT = "CustomContent"
 _ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", "IntAttr", "StrAttr", "Region", "Crop", "OperationType")
-_NOBODY = -1  # a dropdown shows the choice None as a blank
 _WIDE = {"description_width": "110px"}
-_CELL = "padding:2px 8px;border-bottom:1px solid #ddd;text-align:left;max-width:260px;overflow:hidden;" \
-        "text-overflow:ellipsis;white-space:nowrap"  # fmt: skip
 
 
 class MappingPanel:
@@ -88,14 +78,12 @@ class MappingPanel:
         else:
             said, path = columns, Path(export)
         self._project = project
-        raw = read_raw(path)
-        self._sample = raw.table.slice(0, SAMPLE)
+        self._raw = raw = read_raw(path)
         self._full = load_catalogue(path, preset=preset)
         found = self._full.attrs["preset"]
         self._preset = str(found["name"])
-        start = dict(load_columns(said)[0]) if said is not None else _found_map(self._preset, raw)
+        start = dict(load_columns(said)[0]) if said is not None else found_map(self._preset, raw)
         self._start: dict[str, Any] = start
-        self._categories: dict[str, int | None] = {}
         self._names = list(raw.table.column_names)
         self._head = widgets.HTML(
             f"<b>{html.escape(path.name)}</b>: {len(self._full):,} rows, {html.escape(self._preset)} "
@@ -127,8 +115,7 @@ class MappingPanel:
                 chosen[field] = self._start[field]
             elif column != _UNUSED:
                 if field == "CategoryId":
-                    placed = {name: number for name, number in self._categories.items() if number is not None}
-                    more = {**({"map": placed} if placed else {}), **more}
+                    more = {**self._places.said, **more}
                 elif field == "IntAttr" and self._scale.value != 1:
                     scale = self._scale.value
                     more = {"scale": int(scale) if scale == int(scale) else scale, **more}
@@ -138,18 +125,12 @@ class MappingPanel:
     @property
     def categories(self) -> pd.DataFrame:
         """The shop's categories, with what is chosen; empty where no column holds them."""
-        column = self._chosen["CategoryId"].value
-        if column not in self._full.columns:
-            return suggest_categories(pd.DataFrame({"": []}), "")
-        placed = {name: number for name, number in self._categories.items() if number is not None}
-        return suggest_categories(self._full, column, mapped=placed)
+        return self._places.table
 
     @property
     def unmapped(self) -> pd.DataFrame:
         """The shop's categories that have no CategoryId."""
-        table = self.categories
-        result: pd.DataFrame = table[table["CategoryId"].isna()].reset_index(drop=True)
-        return result
+        return self._places.left
 
     def save(self) -> Path:
         """Write the map into the project file, whose comments stay; see `save_columns`."""
@@ -164,17 +145,11 @@ class MappingPanel:
 
     def place(self, category: str, number: int | None) -> None:
         """Give one of the shop's categories a CategoryId, as if by hand; None leaves it to the service."""
-        self._categories[category] = number
-        self._show_categories()
-        self.refresh()
+        self._places.place(category, number)
 
     def accept_suggestions(self) -> None:
         """Place every category that is unmapped where its suggestion is a good one."""
-        for row in self.unmapped.itertuples():
-            if float(str(row.score)) >= GOOD:
-                self._categories[str(row.value)] = int(str(row.suggested))
-        self._show_categories()
-        self.refresh()
+        self._places.accept_suggestions()
 
     def _build(self) -> None:
         self._chosen = {field: self._dropdown(field) for field in FIELD_NAMES}
@@ -188,16 +163,19 @@ class MappingPanel:
         self._scale = widgets.FloatText(scale, description="times", layout={"width": "150px"},
                                         style={"description_width": "45px"})  # fmt: skip
         said = self._start.get("CategoryId")
-        if isinstance(said, Mapping):
-            self._categories = {str(name): int(number) for name, number in said.get("map", {}).items()}
+        numbers = said.get("map", {}) if isinstance(said, Mapping) else {}
+        self._places = CategoryPlaces(
+            self._full,
+            self._chosen["CategoryId"].value,
+            {str(name): int(number) for name, number in numbers.items()},
+            self.refresh,
+        )
         self._preview, self._told = widgets.HTML(), widgets.HTML()
-        self._accept = widgets.Button(description="Accept suggestions", icon="check", layout={"width": "180px"})
-        self._accept.on_click(lambda _: self.accept_suggestions())
         self._save = widgets.Button(description="Save", icon="save", button_style="primary")
         self._save.disabled = self._project is None
         self._save.tooltip = "into imgprep.toml" if self._project else "pass project= to save"
         self._save.on_click(self._pressed)
-        self._saved, self._placing, self._unplaced = widgets.HTML(), widgets.VBox(), widgets.HTML()
+        self._saved = widgets.HTML()
         for control in (*self._chosen.values(), self._template, self._scale):
             control.observe(self._changed, "value")
         rows = []
@@ -210,15 +188,13 @@ class MappingPanel:
             [
                 self._head,
                 *rows,
-                widgets.HBox([widgets.HTML("<b>Categories</b>"), self._accept, self._unplaced]),
-                self._placing,
+                self._places.view,
                 widgets.HTML("<b>Preview</b>"),
                 self._preview,
                 self._told,
                 widgets.HBox([self._save, self._saved]),
             ]
         )
-        self._show_categories()
 
     def _dropdown(self, field: str) -> Any:
         said = self._start.get(field)
@@ -241,70 +217,26 @@ class MappingPanel:
 
     def _changed(self, change: Mapping[str, Any]) -> None:
         if change["owner"] is self._chosen["CategoryId"]:
-            self._categories = {}
-            self._show_categories()
+            self._places.look_at(change["new"])
         self.refresh()
-
-    def _show_categories(self) -> None:
-        table = self.categories
-        controls = []
-        choices = [(_UNPLACED, _NOBODY), *((f"{name} ({number})", number) for number, name in CATEGORIES.items())]
-        for row in table.head(MOST_CATEGORIES).astype(object).where(table.notna(), None).to_dict("records"):
-            value = None if row["CategoryId"] is None else int(row["CategoryId"])
-            others = [] if value in (None, *CATEGORIES) else [(f"not in the reference ({value})", value)]
-            pick = widgets.Dropdown(options=[*choices, *others], value=_NOBODY if value is None else value,
-                                    layout={"width": "260px"})  # fmt: skip
-            pick.observe(lambda change, name=row["value"]: self._picked(name, change["new"]), "value")
-            label = f"{html.escape(row['value'])} <span style='color:#666'>{_rows(row['rows'])}</span>"
-            hint = f"{row['name']}? {row['why']}" if value is None and row["name"] else ""
-            parts = [widgets.HTML(label, layout={"width": "300px"}), pick, widgets.HTML(f"<i>{html.escape(hint)}</i>")]
-            controls.append(widgets.HBox(parts))
-        if len(table) > MOST_CATEGORIES:
-            controls.append(widgets.HTML(f"{len(table) - MOST_CATEGORIES:,} more: see panel.categories"))
-        self._placing.children = controls
-        self._say_unplaced(table)
-
-    def _picked(self, name: str, number: int) -> None:
-        self._categories[name] = None if number == _NOBODY else number
-        self._say_unplaced(self.categories)
-        self.refresh()
-
-    def _say_unplaced(self, table: pd.DataFrame) -> None:
-        left = table[table["CategoryId"].isna()]
-        self._accept.disabled = not (left["score"] >= GOOD).any()
-        if table.empty:
-            self._unplaced.value = "none: the service predicts the category of every image"
-        elif left.empty:
-            self._unplaced.value = f"all {len(table):,} of the shop's categories are placed"
-        else:
-            names = ", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else "")
-            told = f"{len(left):,} of {len(table):,} unmapped, {_rows(int(left['rows'].sum()))}: {names}"
-            self._unplaced.value = f'<span style="color:#b42318">{html.escape(told)}</span>'
 
     def refresh(self) -> None:
         """Make the preview anew from the map as chosen."""
         self._saved.value = ""
         try:
-            self.preview = self._load_sample()
+            self.preview = sample_of(self._raw, self._preset, self.columns)
         except ImgprepError as error:
             self.preview = pd.DataFrame()
             self._preview.value = ""
             self._told.value = f'<span style="color:#b42318">{html.escape(str(error))}</span>'
             return
-        shown = self.preview[[name for name in FIELD_NAMES if name in self.preview.columns]].head(SHOWN)
-        self._preview.value = _as_html(shown)
+        self._preview.value = as_html(self.preview)
         found = self.preview.attrs["findings"].head(6)
         told = [
             said if pd.isna(product) else f"{product}: {said}"
             for product, said in found[["ProductId", "message"]].values
         ]
         self._told.value = "<br>".join(html.escape(said[:240]) for said in told)
-
-    def _load_sample(self) -> pd.DataFrame:
-        with tempfile.TemporaryDirectory(prefix="imgprep-map-") as folder:
-            file = Path(folder) / "export.parquet"
-            pq.write_table(pa.table(self._sample), file)
-            return load_catalogue(file, preset=self._preset, columns=self.columns)
 
     def _pressed(self, _: Any) -> None:
         try:
@@ -313,37 +245,3 @@ class MappingPanel:
             self._saved.value = f'<span style="color:#b42318">{html.escape(str(error))}</span>'
         else:
             self._saved.value = f"saved into {html.escape(file.name)}"
-
-
-def _found_map(preset: str, raw: Raw) -> dict[str, Any]:
-    """The map to start with: what the preset reads, and what the names and values of the other columns suggest."""
-    chosen, _ = choose_preset(preset, raw)
-    table = raw.table.slice(0, SAMPLE).to_pandas()
-    found = {**as_map(suggest_columns(table)), **chosen.shape(raw).columns}
-    for field, said in found.items():
-        if isinstance(said, (list, tuple)):
-            found[field] = said[0] if len(said) == 1 else list(said)
-    price = found.get("IntAttr")
-    if isinstance(price, str) and table[price].astype("str").str.contains(r"\d[.,]\d\d$").any():
-        found["IntAttr"] = {"column": price, "scale": 100}  # cents
-    return {field: found[field] for field in FIELD_NAMES if field in found}
-
-
-def _as_html(frame: pd.DataFrame) -> str:
-    if frame.empty:
-        return "nothing is chosen yet"
-    head = "".join(f'<th style="{_CELL}">{html.escape(str(name))}</th>' for name in frame.columns)
-    rows = []
-    for record in frame.astype(object).where(frame.notna(), None).to_dict("records"):
-        cells = "".join(
-            f'<td style="{_CELL}" title="{html.escape(str(value)[:500])}">{html.escape(str(value)[:80])}</td>'
-            if value is not None
-            else f'<td style="{_CELL};color:#999">absent</td>'
-            for value in record.values()
-        )
-        rows.append(f"<tr>{cells}</tr>")
-    return f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
