@@ -100,18 +100,18 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
         look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
         ax.barh(range(len(counts)), width, left=left, label=f"{what} ({total[what]:,})", **look)
         ends[side] = left + width
-    left = float(ends[-1].min())
-    right = 1.05 * float(ends[1].max())
+    lowest = min(map(float, ends[-1]), default=0.0)
+    highest = 1.05 * max(map(float, ends[1]), default=0.0)
     for at, row in enumerate(counts.to_dict("records")):
         told = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
         end, share = float(ends[1].iloc[at]), min(_SIGN * len(told), 0.8)
         value_beside(ax, told, end, at)
-        right = max(right, (end - share * left) / (1 - share))
+        highest = max(highest, (end - share * lowest) / (1 - share))
     ax.set_yticks(range(len(counts)), legible(ax, [str(name)[:_LONGEST] for name in counts.index]), **text_style())
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.invert_yaxis()
     if total.any():
-        ax.set_xlim(1.05 * left, right)
+        ax.set_xlim(1.05 * lowest, highest)
     ax.set_xlabel("images deleted ← | → images added or replaced")
     ax.set_title(f"What the plan does, by {by}: {int(total.sum()):,} images")
     if total.any():
