@@ -15,11 +15,16 @@ from imgprep.catalogue.extent import MAX_CELLS, MAX_UNPACKED, column_number, spa
 from imgprep.catalogue.raw import Raw, distinct_names, note, text_array
 from imgprep.errors import CatalogueError
 from imgprep.findings import Severity
+from imgprep.images.pool import Casualty, run_apart
 
 #: Digits that a number in a cell keeps. Source: Excel's specifications, "Number precision: 15 digits".
 DIGITS = 15
 #: A worksheet of more XML than this is not searched for error cells.
 _SEARCHED_BYTES = 1 << 28
+#: How an .xls begins. Source: Microsoft, MS-CFB, 2.2.
+_OLD = b"\xd0\xcf\x11\xe0"
+#: Bytes that the reader makes room for, for each cell of the rectangle.
+_CELL = 32
 _ERROR_CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"[^>]*\bt="e"[^>]*>(?:<f[^>]*/>|<f.*?</f>)?<v>([^<]*)</v>', re.DOTALL)
 
 
@@ -42,6 +47,7 @@ def read_excel(path: Path) -> Raw:
             f"{path.name}: a sheet reaches over {cells_at_most:,} cells, gaps included; at most {MAX_CELLS:,} are "
             "read. Delete the stray cells far from the table (Ctrl+End leads to them), or export it as CSV"
         )
+    _try_apart(path)
     try:
         book = calamine.CalamineWorkbook.from_path(str(path))
         visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible == calamine.SheetVisibleEnum.Visible]
@@ -77,6 +83,30 @@ def read_excel(path: Path) -> Raw:
             notes.append(note("excel-error", message, fix, field=name, value=damaged[position][0]))
     table = pa.table(columns, names=names)
     return Raw(table, counted(table.num_rows), "excel", f"workbook, sheet {name!r}", notes)
+
+
+def _try_apart(path: Path) -> None:
+    """Let another process open an old workbook first: nothing in an .xls tells how far its sheets reach."""
+    with path.open("rb") as file:
+        if file.read(len(_OLD)) != _OLD:
+            return
+    ((_, result),) = run_apart("imgprep.catalogue.excel:opens", [str(path)], workers=1, memory=MAX_CELLS * _CELL)
+    if isinstance(result, Casualty):
+        raise CatalogueError(
+            f"{path.name}: takes more memory or time than any workbook should; delete the stray cells far from the "
+            "table (Ctrl+End leads to them), or export it as CSV"
+        )
+
+
+def opens(path: str) -> bool:
+    """Tell whether a workbook can be opened; where it asks for too much memory, the process ends."""
+    import python_calamine as calamine  # noqa: PLC0415  only for workbooks
+
+    try:
+        calamine.CalamineWorkbook.from_path(path)
+    except (calamine.CalamineError, OSError):
+        return False
+    return True
 
 
 def _trailing(line: list[Any]) -> int:

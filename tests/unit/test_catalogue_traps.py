@@ -9,6 +9,7 @@ import openpyxl
 import pandas as pd
 import pytest
 from exports_made import CDN, delimited, load, pairs, said, shopify
+from xls_made import xls
 
 from imgprep.catalogue import load_catalogue
 from imgprep.catalogue.lists import split_images
@@ -356,6 +357,13 @@ def test_no_record_is_lost_whatever_an_export_holds(tmp_path):
     catalogue = load(tmp_path, delimited(["sku", "a", "image", "b"], records))
     for name in ("sku", "a", "b"):
         assert catalogue[name].fillna("").tolist() == [record[name] for record in records]
+
+
+def test_an_old_workbook_is_read_and_one_whose_stray_cell_asks_for_all_memory_ends_no_process(tmp_path):
+    table = {(0, 0): "sku", (0, 1): "image", (1, 0): "007", (1, 1): "a.jpg"}
+    assert load(tmp_path, xls(table), name="export.xls")["ProductId"].tolist() == ["007"]
+    with pytest.raises(CatalogueError, match=r"more memory or time .* stray cells"):
+        load(tmp_path, xls({**table, (65_535, 65_535): "x"}), name="far.xls")
 
 
 def test_a_workbook_that_grows_without_measure_is_refused(tmp_path, monkeypatch):
