@@ -1,6 +1,7 @@
 """Frames of counts → matplotlib Axes. Nothing is counted here, nothing is shown or saved."""
 
-from imgprep.charts.failures import cause_style, plot_by, plot_causes, plot_changes, plot_flow, plot_predictions
+from imgprep.charts.causes import cause_style, cause_styles, plot_causes
+from imgprep.charts.failures import plot_by, plot_changes, plot_flow, plot_predictions
 from imgprep.charts.findings import plot_findings
 from imgprep.charts.images import (
     plot_image_bytes,
@@ -17,6 +18,7 @@ from imgprep.charts.runs import plot_durations, plot_outcomes, plot_review, plot
 
 __all__ = [
     "cause_style",
+    "cause_styles",
     "plot_by",
     "plot_causes",
     "plot_changes",

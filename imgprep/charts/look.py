@@ -100,7 +100,12 @@ def legible(ax: Axes, texts: Iterable[object]) -> list[str]:
     drawn = ["".join(char if char.isspace() or ord(char) in glyphs else "□" for char in text) for text in asked]
     figure = ax.get_figure(root=True)
     if drawn != asked and figure is not None and all(text.get_text() != NO_GLYPH for text in figure.texts):
-        figure.text(0.995, 0.005, NO_GLYPH, ha="right", va="bottom", fontsize=7, color="#666666")
+        # The label of the figure, where it has none, is given room; a text would lie on the ticks.
+        small: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7, "color": "#666666"}
+        if figure.get_supxlabel():
+            figure.text(0.995, 0.005, NO_GLYPH, **small)
+        else:
+            figure.supxlabel(NO_GLYPH, x=0.995, **small)
     return drawn
 
 

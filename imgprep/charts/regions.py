@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from PIL import Image
 
-from imgprep.charts.look import (
-    COLOURS,
-    clean,
-    new_axes,
-)
+from imgprep.charts.look import COLOURS, clean, counted, new_axes
 from imgprep.errors import ImgprepError
 from imgprep.images import open_upright
 from imgprep.images.listing import Source, Unfit, open_source
@@ -54,7 +50,7 @@ def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
     ax.set_xlabel("% of the width")
     ax.set_ylabel("% of the height")
-    ax.set_title(f"Where subjects lie, {int(heat.attrs.get('regions', 0)):,} regions")
+    ax.set_title(f"Where subjects lie, {counted(int(heat.attrs.get('regions', 0)), 'region')}")
     ax.figure.colorbar(image, ax=ax, label="% of regions that cover the place")
     return ax
 
@@ -81,7 +77,7 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
     ax.set_ylabel("regions")
     ax.set_xlabel("share of the image")
-    ax.set_title(f"How much regions cover, {int(sizes['regions'].sum()):,} regions")
+    ax.set_title(f"How much regions cover, {counted(int(sizes['regions'].sum()), 'region')}")
     return clean(ax)
 
 
@@ -117,7 +113,7 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 100)
     ax.set_ylabel("confidence")
     ax.set_xlabel("% of the suggestions; beside: how many, mean IoU with what was saved")
-    ax.set_title(f"What became of {int(tally['suggestions'].sum()):,} suggestions", pad=24)
+    ax.set_title(f"What became of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")
 

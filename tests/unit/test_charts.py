@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 import imgprep as ip
-from imgprep.charts import cause_style, look, plot_causes, plot_findings, plot_outcomes
+from imgprep.charts import cause_style, cause_styles, look, plot_causes, plot_findings, plot_outcomes
 from imgprep.reports import CAUSES
 from imgprep.tallies import tally_causes, tally_outcomes
 
@@ -93,11 +93,19 @@ def test_one_cause_keeps_one_look_and_no_two_share_one():
     assert not taught & set(looks)
 
 
+def test_causes_that_a_user_taught_are_told_apart_in_one_chart():
+    names = [f"taught_{at}" for at in range(8)]
+    styles = cause_styles([*names, "rotated", "unrecognised"])
+    assert len({tuple(style.items()) for style in styles.values()}) == len(styles)
+    assert styles["rotated"] == cause_style("rotated")
+    assert styles["taught_0"] == cause_style("taught_0")
+
+
 def test_a_cause_keeps_its_look_whatever_is_added_to_the_table(monkeypatch):
-    from imgprep.charts import failures
+    from imgprep.charts import causes
 
     before = [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")]
-    monkeypatch.setattr(failures, "CAUSES", CAUSES[5:])
+    monkeypatch.setattr(causes, "_PLACES", (*causes._PLACES, "new_one"))
     assert [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")] == before
     assert before[:2] == [{"facecolor": "#E69F00", "hatch": "///"}, {"facecolor": "#CC79A7", "hatch": "///"}]
 

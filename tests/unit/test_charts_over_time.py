@@ -100,7 +100,7 @@ def test_a_flow_draws_the_commonest_ways_and_the_rest_as_one():
     ax = plot_flow(tally_flow(runs), top=2)
     assert [bar.get_width() for bar in ax.patches] == [2, 1, 1]
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels[0] == "imported ×2" and labels[2] == "(1 other ways)"
+    assert labels[0] == "imported ×2" and labels[2] == "(1 other way)"
     assert ax.get_title() == "What pictures went through, 4 in all"
 
 
@@ -146,7 +146,7 @@ def test_text_without_a_font_is_said_to_lack_one(monkeypatch, recwarn):
     ax.figure.canvas.draw()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["□□ (4 sent)"]
     assert [text.get_text() for text in ax.figure.texts] == [look.NO_GLYPH]
-    assert ax.get_title() == "1 failed lines of 4 sent, by cause and brand"
+    assert ax.get_title() == "1 failed line of 4 sent, by cause and brand"
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
@@ -168,9 +168,12 @@ def test_with_a_hundred_runs_shares_ways_and_causes_stay_apart():
     assert len(boxes) > 10 and all(two.x0 > one.x0 + 10 for one, two in pairwise(boxes))
     flow = plot_flow(tally_flow(runs))
     assert max(len(label.get_text()) for label in flow.get_yticklabels()) < 70
+    ways = {label.get_text(): bar.get_width() for label, bar in zip(flow.get_yticklabels(), flow.patches, strict=True)}
+    assert ways["imported → (failed) → failed"] == 19 and sum(ways.values()) == 20
+    assert "whether it failed between" in flow.get_xlabel()
     causes = plot_causes(tally_causes(runs))
     legend = [text.get_text() for text in causes.get_legend().get_texts()]
-    assert len(legend) == 11 and legend[-1] == "9 other causes"
+    assert len(legend) == 11 and legend[0] == "9 other causes"
     assert sum(bar.get_height() for bar in causes.patches) == sum(number % 20 for number in range(100))
 
 
@@ -178,3 +181,10 @@ def test_one_run_is_one_run():
     runs = [a_run(1)]
     assert plot_success(tally_outcomes(runs)).get_title() == "Imported or deleted over 1 run, 4 lines sent"
     assert plot_durations(tally_durations(runs)).get_title() == "How long tasks took, 1 run, 4 lines"
+
+
+def test_causes_beyond_the_commonest_share_a_column_and_no_line_is_lost():
+    tally = tally_by([a_run(0, failed=len(CAUSES), lines=30)], "brand")
+    ax = plot_by(tally, name="brand", top=5)
+    assert [label.get_text() for label in ax.get_xticklabels()][-1] == f"{len(CAUSES) - 5} other causes"
+    assert sum(int(text.get_text()) for text in ax.texts) == len(CAUSES)
