@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value", top: int = 12) -> Axes:
+def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
     """Draw which causes strike which values, as a table of shades with the counts in it.
 
     Parameters
@@ -35,16 +35,17 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "value",
         From `imgprep.tally_by`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
-    name : str
-        What the values are, for the axis.
+    name : str, optional
+        What the values are, for the title; default: the column's name.
     top : int
         Causes with a column of their own, the commonest; the others are counted in one.
 
     Examples
     --------
-    >>> ip.plot_by(ip.tally_by(runs, "format"), name="format").get_title()
+    >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
     '12 failed lines of 124 sent, by cause and format'
     """
+    name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
     counts = counts[counts.sum().sort_values(ascending=False).index]

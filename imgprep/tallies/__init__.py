@@ -1,7 +1,8 @@
 """Runs → counts. What charts and pages draw is counted here, once."""
 
 from imgprep.tallies.attributes import tally_attributes
-from imgprep.tallies.failures import tally_by, tally_causes, tally_changes, tally_flow
+from imgprep.tallies.failures import tally_causes, tally_changes, tally_flow
+from imgprep.tallies.groups import tally_by
 from imgprep.tallies.images import (
     tally_image_bytes,
     tally_image_formats,

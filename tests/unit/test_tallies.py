@@ -79,6 +79,24 @@ def test_causes_by_size_and_by_fact(first):
         tally_by(first, "colour")
 
 
+def test_without_a_column_the_one_that_groups_the_products_is_taken(first):
+    assert tally_by(first).attrs["column"] == "brand"
+    assert plot_by(tally_by(first)).get_title() == "3 failed lines of 5 sent, by cause and brand"
+    plt.close("all")
+    row = first.catalogue["row"]
+    for columns, chosen in (
+        ({"note": row.astype("str"), "season": ["a", "b"] * 10, "sku": row.astype("str")}, "season"),
+        ({"brand": "only one", "Vendor": ["x", "y"] * 10}, "Vendor"),
+        ({"品牌": ["山茶", "鹿鸣"] * 10, "note": ["a", "b"] * 10}, "品牌"),
+        ({"note": row.astype("str")}, "format"),
+    ):
+        kept = {
+            name: values if isinstance(values, str) else list(values)[: len(row)] for name, values in columns.items()
+        }
+        first.catalogue = pd.DataFrame({"row": row, **kept})
+        assert tally_by(first).attrs["column"] == chosen
+
+
 def test_rare_values_are_put_together(first):
     tally = tally_by(first, "brand", top=1)
     assert set(tally["value"]) == {"山茶", "(other)"}
