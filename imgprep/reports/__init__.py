@@ -1,6 +1,7 @@
 """After the task: what became of every line of a batch, and why."""
 
-from imgprep.reports.causes import CAUSES, UNRECOGNISED, Cause, CauseTable, Family
+from imgprep.reports.cause_table import CauseTable
+from imgprep.reports.causes import CAUSES, UNRECOGNISED, Cause, Family
 from imgprep.reports.match import OUTCOME_COLUMNS, Outcome, read_report, settle
 from imgprep.reports.taught import causes_of, known_to, load_causes
 

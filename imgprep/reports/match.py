@@ -12,7 +12,7 @@ import polars as pl
 from imgprep.ahead import ahead
 from imgprep.errors import ReportError
 from imgprep.frames import attach, drain_to_pandas, to_pandas, to_polars
-from imgprep.reports.causes import CauseTable
+from imgprep.reports.cause_table import CauseTable
 from imgprep.reports.holding import Holding, is_keyed, is_note
 from imgprep.reports.parse import Parser
 from imgprep.reports.quick import json_lines

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from imgprep.frames import storable
-from imgprep.reports.causes import CauseTable
+from imgprep.reports.cause_table import CauseTable
 from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
 from imgprep.reports.tables import Table, find_table
 

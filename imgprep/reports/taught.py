@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from imgprep.errors import ConfigError
-from imgprep.reports.causes import CAUSES, Cause, CauseTable, Family
+from imgprep.reports.cause_table import CauseTable
+from imgprep.reports.causes import CAUSES, Cause, Family
 from imgprep.settings import PROJECT_FILE, Settings
 
 _KEYS = ("id", "label", "family", "remedy", "codes", "phrases")

@@ -11,21 +11,17 @@ import ipywidgets
 import pandas as pd
 
 from imgprep.errors import ConfigError, RegionError
-from imgprep.images.listing import Source, Unfit, open_source
-from imgprep.images.thumbs import thumb_of
-from imgprep.regions import Region
 from imgprep.reports import CauseTable
 from imgprep.retry import Finished, Retry, retry_batch
 from imgprep.store import RegionStore
 from imgprep.widgets.annotator import RegionAnnotator
-from imgprep.widgets.explorer.cases import NOWHERE, Case, Cases, Explored, Positions
+from imgprep.widgets.explorer.cases import NOWHERE, Cases, Explored, Positions
 from imgprep.widgets.explorer.page import case_html
 from imgprep.widgets.explorer.parts import Parts
+from imgprep.widgets.explorer.pictures import Pictures
 
 #: Lines on a page of the list: what the browser holds, however many failed.
 PAGE = 15
-#: Longest side of the picture, pixels.
-SIDE = 420
 #: What can be decided of a line.
 DECISIONS = ("region", "exclude", "retry")
 _MARKS = {"region": "▣ ", "exclude": "✕ ", "retry": "↻ "}
@@ -85,8 +81,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         if not several:
             raise ConfigError("CauseExplorer: there is no run to look into")
         self._runs = {run.id: run for run in sorted(several, key=lambda run: run.id, reverse=True)}
-        folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
-        self._sources: dict[Path, Source] = {folder: open_source(folder) for folder in folders}
+        self._pictures = Pictures([images] if isinstance(images, (str, Path)) else images or ())
         self._store, self._causes = store, causes
         self._decided: dict[str, dict[int, str]] = {name: {} for name in self._runs}
         self.annotator: RegionAnnotator | None = None
@@ -275,37 +270,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
             return
         case = self._cases.case(self._parts.list.value[0])
         self._parts.told.value = case_html(case)
-        self._parts.picture.value = self._picture_of(case)
-
-    def _picture_of(self, case: Case) -> str:
-        folder, name = self._locate(case.line["PicName"], case.record.get("PicName"))
-        if folder is None:
-            why = "it is in none of the folders" if self._sources else "no folder was given as images="
-            return _no_picture(why)
-        region = _region(case.sent.get("Region"))
-        thumb = thumb_of(name, self._sources[folder], side=SIDE, region=region)
-        sent = (case.fact.get("width"), case.fact.get("height"))
-        if region is not None and all(sent) and all(thumb.size) and thumb.size != sent:
-            # The photograph is shown, but the region is about the copy that was sent.
-            across, down = (shown / int(was or 1) for shown, was in zip(thumb.size, sent, strict=True))
-            there = region.scaled(across, down, width=thumb.size[0], height=thumb.size[1])
-            thumb = thumb_of(name, self._sources[folder], side=SIDE, region=there)
-        if thumb.uri is None:
-            return _no_picture(f"it cannot be shown: {thumb.why}")
-        return (
-            f'<img src="{thumb.uri}" alt="" style="max-width:100%;max-height:340px"><div>{html.escape(thumb.why)}</div>'
-        )
-
-    def _locate(self, *names: Any) -> tuple[Path | None, str]:
-        """The folder that has a picture, under the name it was sent or its name in the catalogue."""
-        for folder, source in self._sources.items():
-            for name in names:
-                try:
-                    source.find(name if isinstance(name, str) else "")
-                except Unfit:  # not there, or it leads out of the folder
-                    continue
-                return folder, str(name)
-        return None, ""
+        self._parts.picture.value = self._pictures.shown(case)
 
     def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
         """Catalogue-like rows of the chosen lines whose pictures lie in one folder: that of the first that is found."""
@@ -313,7 +278,7 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         for position in self._chosen():
             case = self._cases.case(int(position))
             # Regions are kept under the catalogue's names, so the photograph comes before its copy.
-            folder, name = self._locate(case.record.get("PicName"), case.line["PicName"])
+            folder, name = self._pictures.locate(case.record.get("PicName"), case.line["PicName"])
             root = root or folder
             if folder is not None and folder == root:
                 rows.append({**case.record, "ProductId": case.line["ProductId"], "PicName": name})
@@ -326,14 +291,3 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         frame: pd.DataFrame = self._cases.lines.iloc[positions].reset_index(drop=True)
         decided = self._decided[self._cases.run]
         return frame.assign(decision=pd.Series([decided.get(int(line)) for line in frame["line"]], dtype="str"))
-
-
-def _region(text: Any) -> Region | None:
-    try:
-        return Region.from_wire(text) if isinstance(text, str) else None
-    except RegionError:
-        return None
-
-
-def _no_picture(why: str) -> str:
-    return f'<div style="padding:24px;background:#f5f7f9;color:#5b6675">no picture: {html.escape(why)}</div>'
