@@ -52,8 +52,9 @@ def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patie
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
             told, again, source = wrapped(error, what, key), passing(error), error
-        except ParseError as error:  # a list that was damaged on its way
-            told, again, source = StorageError(f"{what} {key}: the answer is no XML", key=key), True, error
+        except (ParseError, RuntimeError, ValueError) as error:  # what oss2 raises where it cannot read an answer
+            said = f"{what} {key}: the answer is none of OSS's ({error}); does a proxy or a login page give it?"
+            told, again, source = StorageError(said, key=key, passing=True), True, error
         wait = pause(attempt, source)
         if not again or clock.monotonic() + wait > until:
             raise told from source

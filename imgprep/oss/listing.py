@@ -55,6 +55,8 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
             yield item.key, Stored(item.size, item.etag.strip('"').lower(), None, item.last_modified)
         if not page.is_truncated:
             return
+        if page.next_marker <= marker:
+            raise StorageError(f"list {prefix}: the list does not go on after {marker!r}", key=prefix)
         marker = page.next_marker
 
 
@@ -72,9 +74,9 @@ def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | No
         found = asked(bucket, "look at", key, lambda: bucket.head_object(key), patience=patience)
     except NotFound:
         return None
-    crc = found.headers.get("x-oss-hash-crc64ecma")
+    crc = found.headers.get("x-oss-hash-crc64ecma", "")
     etag = (found.etag or "").strip('"').lower()
-    return Stored(found.content_length or 0, etag, int(crc) if crc else None, found.last_modified or 0)
+    return Stored(found.content_length or 0, etag, int(crc) if crc.isdecimal() else None, found.last_modified or 0)
 
 
 def head_all(bucket: Any, keys: Iterable[str], threads: int) -> dict[str, Stored]:

@@ -192,6 +192,9 @@ class Sender:
                 # The answer is lost, or is no verdict: what counts is what is there.
                 return self._look(item, data, digest, crc), error
             return "", error
+        except ValueError as error:  # a checksum that is no number: as good as none
+            _log.debug("put %s: %s", item.key, error)
+            return self._look(item, data, digest, crc), None
         etag = (result.etag or "").strip('"').lower()
         if result.crc is not None:
             if result.crc == crc and etag == digest:

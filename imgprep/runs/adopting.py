@@ -119,7 +119,7 @@ def _made(task_id: str, settings: Settings, root: Path, clock: Clock) -> tuple[R
             "lists those there are"
         )
     there = settings.with_(bucket=task.bucket or settings.bucket, path=task.path or settings.path)
-    bucket, key = open_bucket(there), there.prefix + META_NAME
+    bucket, key = open_bucket(there, clock=clock), there.prefix + META_NAME
     text, stored = read_object(bucket, key), head(bucket, key)
     if text is None or stored is None:
         raise ConfigError(f"task {task_id}: {there.bucket}/{key} is gone, so nobody can say what the task was about")

@@ -59,7 +59,7 @@ def preflight(
     frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
     found = [*_forms(settings)]
     if settings.bucket:
-        found += _storage(settings, frame)
+        found += _storage(settings, frame, clock)
         keys = [] if frame is None else [item.key for item in wanted_items(frame, "", settings.prefix)]
         found += rights.documents(settings, keys)
     if settings.instance:
@@ -96,9 +96,9 @@ def _forms(settings: Settings) -> Iterator[Check]:
     )
 
 
-def _storage(settings: Settings, batch: pd.DataFrame | None) -> Iterator[Check]:
+def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:
     try:
-        bucket = open_bucket(settings)
+        bucket = open_bucket(settings, clock=clock)
         stored = dict(list_folder(bucket, settings.prefix))
     except StorageError as error:
         if error.code != "AccessDenied":

@@ -104,7 +104,7 @@ def submit(
             run.settings_for(settings)
             return run
         check_confirmed(settings, confirm)
-        _check_uploaded(folder, settings)
+        _check_uploaded(folder, settings, clock)
         if run is None or not undecided:
             run = Run(make_run(folder, settings, root, digest=digest, clock=clock, at=stamp(clock)))
         run.settings_for(settings)
@@ -116,11 +116,11 @@ def submit(
         return run
 
 
-def _check_uploaded(folder: Path, settings: Settings) -> None:
+def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
     """A task reads whatever increment.meta lies in the folder: it must be this batch's."""
     key, text = settings.prefix + META_NAME, (folder / META_NAME).read_bytes()
     try:
-        there = head(open_bucket(settings, connections=1), key)
+        there = head(open_bucket(settings, connections=1, clock=clock), key)
     except StorageError as error:
         _log.warning("whether the batch was uploaded cannot be told: %s", error)
         return

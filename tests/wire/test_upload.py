@@ -8,12 +8,14 @@ import os
 import random
 import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from imgprep.clock import SystemClock
 from imgprep.errors import ConfigError, StorageError
 from imgprep.oss import open_bucket, upload
+from imgprep.oss.connection import Connections
 from imgprep.oss.crew import send_all
 from imgprep.oss.pace import Pace
 from imgprep.oss.put import Item, Sender
@@ -95,6 +97,52 @@ def test_looking_is_given_up_after_a_while_and_can_be_repeated(send, sandbox, ki
     assert 45 < sum(clock.slept) <= 90
     sandbox.set_faults()
     assert send()[0]["outcome"].eq("uploaded").all()
+
+
+PAGE = "<ListBucketResult><IsTruncated>{}</IsTruncated>{}</ListBucketResult>"
+THING = (
+    "<Contents><Key>a</Key><LastModified>yesterday</LastModified><ETag>x</ETag><Type>N</Type><Size>1</Size></Contents>"
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("<html><body>Log in to the hotel</body></html>", "login page"),
+        ("<html>Log in<br>to the hotel", "login page"),
+        (PAGE.format("false", THING), "login page"),
+        (PAGE.format("true", "<NextMarker></NextMarker>"), "does not go on"),
+    ],
+)
+def test_a_login_page_is_no_list(send, sandbox, page, says):
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(StorageError, match=says):
+            send(sandbox.settings.with_(oss_endpoint=f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+
+
+def test_a_checksum_that_is_no_number_is_as_good_as_none(send, monkeypatch):
+    put = Connections.put
+
+    def mangled(self, *asked, **options):
+        status, headers, text = put(self, *asked, **options)
+        headers["x-oss-hash-crc64ecma"] = "none"
+        return status, headers, text
+
+    monkeypatch.setattr(Connections, "put", mangled)
+    log, did = send()
+    assert log["verified"].value_counts().to_dict() == {"head": 40, "readback": 1} and did["PutObject"] == 41
 
 
 def test_credentials_that_run_out_while_looking_are_asked_for_again(send, sandbox):
