@@ -34,7 +34,7 @@ def json_lines(data: bytes) -> pl.DataFrame | None:
             return None
         table = _read(data, schema)
         lines = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
-    except (pa.ArrowInvalid, pl.exceptions.PolarsError):
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, UnicodeDecodeError):  # the last for a damaged key
         return None
     if table.num_rows != len(lines):
         lines = lines.filter(lines.str.strip_chars() != "")

@@ -161,6 +161,9 @@ def test_settle_ends_every_line_alike(batch):
 
 def test_a_damaged_byte_costs_no_line(batch):
     assert outcomes(read_report(b"\xfa\xff junk\n" + JSON_LINES.encode(), batch))[2] == "failed"
+    told = b'{"PicName": "b.jpg", "Code": "PicNotExist"}\n{"\xd0roductId": "1001", "PicName": "c.jpg", "Code": "E-9"}\n'
+    found = outcomes(read_report(told, batch))
+    assert found[2] == "failed" and found[3] == "failed"
 
 
 @pytest.mark.parametrize(
