@@ -180,14 +180,15 @@ class Parser:
         if text.startswith("#"):
             return {"raw": line, "note": True}
         entry: dict[str, Any] = {"raw": line, "message": text}
-        if number := _LINE.search(text):
+        words = text.lower()
+        if ("line" in words or "row" in words or "行" in words) and (number := _LINE.search(text)):
             entry["at"] = int(number.group(1) or number.group(2))
-        for key, *values in _PAIR.findall(text):
+        for key, *values in _PAIR.findall(text) if ":" in text or "=" in text else ():
             role = role_of(key)
             value = next((value for value in values if value), "").rstrip(".:：。")
             if role and value and role not in entry:
                 entry[role] = value
-        for token in _TOKEN.findall(text):
+        for token in _TOKEN.findall(text) if not self._broken_names else self._whole_names(text):
             word = token.rstrip(".:：。")
             if "PicName" not in entry and (token in self._pics or word in self._pics):
                 entry["PicName"] = token if token in self._pics else word
@@ -196,6 +197,30 @@ class Parser:
         if entry.keys() == {"raw", "message"} and not self._failure(text):
             entry["note"] = True
         return self._with_code(entry)
+
+    @cached_property
+    def _broken_names(self) -> dict[str, list[str]]:
+        """Names of the batch that are more than one token of a text, by the first of these; the longest first."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._pics | self._ids, key=len, reverse=True):
+            first = _TOKEN.search(name)
+            if first and first.group() != name:
+                found.setdefault(first.group(), []).append(name)
+        return found
+
+    def _whole_names(self, text: str) -> Iterator[str]:
+        """The tokens of a text; those that together are a name of the batch as that name."""
+        at = 0
+        while token := _TOKEN.search(text, at):
+            at = token.end()
+            for name in self._broken_names.get(token.group(), ()):
+                start = token.start() - name.index(token.group())
+                if text.startswith(name, max(start, 0)) and not text[start + len(name) :][:1].isalnum():
+                    yield name
+                    at = max(at, start + len(name))
+                    break
+            else:
+                yield token.group()
 
     def _failure(self, text: str) -> bool:
         return self._causes.classify(self._causes.find_code(text), text).id != "unrecognised"

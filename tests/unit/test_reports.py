@@ -387,6 +387,16 @@ def test_a_row_of_words_that_could_be_a_header_is_a_row(batch):
     assert found.attrs["counts"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0}
 
 
+@pytest.mark.parametrize("text", ["{} is missing: PicNotExist", "[ERROR] ({}) PicNotExist", "PicNotExist {}."])
+@pytest.mark.parametrize("name", ["a 1.jpg", "(front) x, y.jpg", "back [2]; b.jpg", "1.jpg (copy)"])
+def test_a_name_of_several_words_is_found_in_plain_text_and_no_part_of_it_for_another(text, name):
+    names = ["1.jpg", "b.jpg", "y.jpg", name]
+    batch = pd.DataFrame({"line": range(1, 5), "OperationType": "ADD", "ProductId": list("1234"), "PicName": names})
+    found = read_report(("line of the log\n" + text.format(name)).encode(), batch)
+    assert found["outcome"].tolist() == ["imported"] * 3 + ["failed"]
+    assert found["cause"][3] == "image_missing"
+
+
 def test_a_title_above_the_header_costs_no_names(batch):
     text = "Failures of the task 4711\n\nPicName,Code\na 1.jpg,PicNotExist\nc.jpg,IncorrectOrientation\n"
     found = read_report(text.encode(), batch)
