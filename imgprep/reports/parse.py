@@ -25,6 +25,7 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
+_STOPS = ".:：。"
 #: Whole numbers, also as spreadsheets and data frames write them; of a size that a column takes.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _OBJECT = re.compile(r"\{\s*\"")
@@ -185,15 +186,17 @@ class Parser:
             entry["at"] = int(number.group(1) or number.group(2))
         for key, *values in _PAIR.findall(text) if ":" in text or "=" in text else ():
             role = role_of(key)
-            value = next((value for value in values if value), "").rstrip(".:：。")
+            value = next((value for value in values if value), "").rstrip(_STOPS)
             if role and value and role not in entry:
                 entry[role] = value
+        pics, ids = self._pics, self._ids
         for token in _TOKEN.findall(text) if not self._broken_names else self._whole_names(text):
-            word = token.rstrip(".:：。")
-            if "PicName" not in entry and (token in self._pics or word in self._pics):
-                entry["PicName"] = token if token in self._pics else word
-            elif "ProductId" not in entry and (token in self._ids or word in self._ids):
-                entry["ProductId"] = token if token in self._ids else word
+            if token[-1] in _STOPS and token not in pics and token not in ids:
+                token = token.rstrip(_STOPS)  # noqa: PLW2901  the word without the stop behind it
+            if token in pics and "PicName" not in entry:
+                entry["PicName"] = token
+            elif token in ids and "ProductId" not in entry:
+                entry["ProductId"] = token
         if entry.keys() == {"raw", "message"} and not self._failure(text):
             entry["note"] = True
         return self._with_code(entry)

@@ -86,6 +86,8 @@ class Table:
             return False
         if cells == self._header:
             return True
+        if not any(map(role_of, cells[: len(cells) // 2 + 1])):
+            return False  # as nearly every row: not even one of the first, where most are asked for
         roles = [role_of(cell) for cell in cells]
         if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
             return False
