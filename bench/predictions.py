@@ -197,6 +197,7 @@ KINDS: tuple[Kind, ...] = (
 #: Rules that no single row can break.
 NOT_SEEDED = {
     "region-order-suspect": "judges the regions of a whole batch by their majority",
+    "row-numbers-shared": "is about exports that were put together, not about what is sent",
     "file-unnamed": "is about files that no row names, and so are never sent",
 }
 

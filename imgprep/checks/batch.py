@@ -7,7 +7,7 @@ import polars as pl
 
 from imgprep.checks.rules import Rule
 from imgprep.checks.sheet import Sheet
-from imgprep.checks.texts import place
+from imgprep.checks.texts import QUOTE_CHARS, place
 from imgprep.fields import Operation
 from imgprep.findings import Basis, Severity
 from imgprep.region_order import detect_swapped_regions
@@ -130,7 +130,32 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
     return found.select("_i", pl.col("products").cast(pl.String).alias("other"))
 
 
+def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
+    """Say how many record numbers stand on different products: all rows of a record are of one."""
+    if sheet.rows["row"].is_sorted():
+        return 0, ""  # an export as it was loaded
+    known = sheet.rows.select("row", "ProductId").drop_nulls()
+    several = known.group_by("row").agg(pl.col("ProductId").unique(maintain_order=True).alias("products"))
+    several = several.filter(pl.col("products").list.len() > 1).sort("row")
+    if not several.height:
+        return 0, ""
+    number, products = several.row(0)
+    named = " and ".join(f'"{product[:QUOTE_CHARS]}"' for product in products[:2])
+    stand = "record numbers stand" if several.height > 1 else "record number stands"
+    return several.height, f"{several.height:,} {stand} on different products, such as {number} on {named}"
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="row-numbers-shared",
+        severity=Severity.WARNING,
+        basis=Basis.DOCUMENTED,
+        source="own",
+        what="record numbers stand on different products: exports put together, which findings cannot tell apart",
+        message="record numbers stand on different products",
+        remedy="number the rows anew after pd.concat: catalogue.assign(row=range(1, len(catalogue) + 1))",
+        tell=_shared_numbers,
+    ),
     Rule(
         id="duplicate-key",
         field="PicName",

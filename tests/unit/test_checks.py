@@ -205,9 +205,19 @@ def test_rows_that_disturb_each_other_are_found_and_rows_of_another_product_are_
     assert rule not in ids(check(apart))
 
 
+def test_record_numbers_of_exports_that_were_put_together_are_told_once():
+    one = rows({}, {"ProductId": "2"}, {"ProductId": "2", "PicName": "b.jpg"}).assign(row=[1, 2, 2])
+    other = rows({"ProductId": "8"}, {"ProductId": "9"}).assign(row=[1, 2])
+    found = check(pd.concat([one, other]))
+    assert found["rule"].tolist() == ["row-numbers-shared"] and found["row"].isna().all()
+    assert found["message"].tolist() == ['2 record numbers stand on different products, such as 1 on "1" and "8"']
+    assert check(one).empty and check(one.iloc[::-1]).empty
+    assert check(pd.concat([one, other]).assign(row=range(1, 6))).empty
+
+
 def test_every_rule_has_a_case_here():
     elsewhere = {"region-outside", "region-stale", "region-unverified", "region-order-suspect", "image-placeholder"}
-    elsewhere.add("file-unnamed")
+    elsewhere |= {"file-unnamed", "row-numbers-shared"}
     assert {rule.id for rule in RULES} == {*ROW_CASES, *PICTURE_CASES, *BATCH_CASES, *elsewhere}
 
 
