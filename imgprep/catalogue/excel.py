@@ -69,8 +69,10 @@ def read_excel(path: Path) -> Raw:
     width = max(position + 1 for position, cell in enumerate(cells[start]) if cell != "")
     width = max([width, *(len(line) - _trailing(line) for line in cells[start + 1 :])])
     names, notes = distinct_names([_shown(cell) for cell in cells[start][:width]])
-    # A line without any cell is no record, as in CSV.
-    records = [line for line in cells[start + 1 :] if any(cell != "" for cell in line)]
+    # Lines without any cell count, so that a record's number leads to its line; they are left out afterwards.
+    records = cells[start + 1 :]
+    while records and not any(cell != "" for cell in records[-1]):
+        records.pop()
     columns = []
     for position, name in enumerate(names):
         values = [line[position] if position < len(line) else "" for line in records]

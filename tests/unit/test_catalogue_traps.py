@@ -184,6 +184,12 @@ def workbook(tmp_path, *lines, formats=()):
     return load(tmp_path, file.read_bytes(), name="export.xlsx")
 
 
+def test_a_gap_in_a_sheet_does_not_change_the_numbers_of_the_records_behind_it(tmp_path):
+    catalogue = workbook(tmp_path, ["sku", "image"], ["A", "a.jpg"], [None, None], ["B", "b.jpg"])
+    assert catalogue[["row", "ProductId"]].to_numpy().tolist() == [[1, "A"], [3, "B"]]
+    assert said(catalogue, "record-blank")["row"].tolist() == [2]
+
+
 def test_what_excel_made_of_skus_is_told_and_not_made_worse(tmp_path):
     catalogue = workbook(
         tmp_path,
