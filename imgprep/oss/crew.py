@@ -26,6 +26,8 @@ TOLD_AT_ONCE, TOLD_SECONDS = 16, 0.2
 #: answers come as fast as a core can send, more threads only take Python's lock from each other: 8 on loopback cost
 #: 470 us a PUT, one 280, at the same rate. Over a network all run after a moment.
 IDLE, NEXT_SECONDS = 0.5, 0.01
+#: Nobody is waited for longer at a time: once polars is loaded, Ctrl+C wakes no thread that waits for another.
+WAIT_SECONDS = 0.5
 
 
 def send_all(
@@ -154,7 +156,7 @@ class _Crew:
                     threads[started].start()
                     started += 1
                 try:
-                    news = told.get(timeout=NEXT_SECONDS if started < len(threads) else None)
+                    news = told.get(timeout=NEXT_SECONDS if started < len(threads) else WAIT_SECONDS)
                 except queue.Empty:
                     continue
                 if news is None:
@@ -167,9 +169,9 @@ class _Crew:
             self._halt()
             raise
         finally:
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+            for thread in threads[:started]:
+                while thread.is_alive():
+                    thread.join(WAIT_SECONDS)
         if first is not None:
             raise first
 

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 #: So often may an object turn out to be another than was sent, before its file is given up.
 MISMATCHES_MAX = 3
+#: Seconds waited at a time between two tries.
+REST_SECONDS = 0.5
 
 
 class Item(NamedTuple):
@@ -167,7 +169,13 @@ class Sender:
             wait = pause(attempts, error)
             if self._clock.monotonic() + wait - started > self._patience:
                 return self._give_up(item, attempts, started, error)
-            self._clock.sleep(wait)
+            self._rest(wait)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, but not on where all is stopped: an answer may ask for two minutes."""
+        while seconds > 0 and not self._stop.is_set():
+            self._clock.sleep(min(seconds, REST_SECONDS))
+            seconds -= REST_SECONDS
 
     def _try(
         self, item: Item, data: bytes, headers: dict[str, str], digest: str, crc: int
