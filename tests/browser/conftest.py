@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from tests.browser.chromium import ARGUMENTS, find_chromium
 from tests.browser.lab import running_lab
 
-WAIT = 20_000
+WAIT = 60_000
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,16 +91,35 @@ def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> It
 
 def run_first_cell(page) -> None:  # type: ignore[no-untyped-def]
     """Run the first cell of the notebook that is open."""
+
+    def run() -> None:
+        page.locator(".jp-Cell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+
+    _until_taken(page, run)
+
+
+def run_all_cells(page) -> None:  # type: ignore[no-untyped-def]
+    """Run the notebook that is open, from its menu."""
+
+    def run() -> None:
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    _until_taken(page, run)
+
+
+def _until_taken(page, run: Callable[[], None]) -> None:  # type: ignore[no-untyped-def]
     from playwright.sync_api import TimeoutError
 
-    # The notebook takes keys before its kernel does: a run that was dropped leaves the prompt empty.
+    # The notebook takes keys before its kernel does: a run is dropped then, or answered with a question for a kernel.
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
     prompt = page.locator(".jp-Cell .jp-InputPrompt").first
     for _ in range(10):
-        page.locator(".jp-Cell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
+        run()
         try:
             page.wait_for_function("p => p.textContent.trim() !== '[ ]:'", arg=prompt.element_handle(), timeout=3000)
         except TimeoutError:
+            page.keyboard.press("Escape")
             continue
         return

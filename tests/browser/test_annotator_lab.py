@@ -8,7 +8,7 @@ import pytest
 from imgprep.regions import Region
 from imgprep.store import RegionStore, formats
 from tests.browser.conftest import draw_images
-from tests.browser.lab import run_first_cell
+from tests.browser.lab import run_all_cells, run_first_cell
 
 SET_UP = """
 import imgprep as ip
@@ -204,9 +204,7 @@ def test_run_all_with_a_long_cell_below_opens_the_widget_at_once(page, jupyter, 
         suggest=False,
     )
     page.goto(jupyter.notebook("all.ipynb", [cell, BUSY.format(stop=str(folder / "stop"))]))
-    page.get_by_text("| Idle").first.wait_for()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all_cells(page)
     root = shown(page, 0)
     root.focus()
     drag(page, root, (30, 50, 210, 350))
