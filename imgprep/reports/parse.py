@@ -142,13 +142,13 @@ class Parser:
             elif raw.lstrip().startswith("{"):
                 yield from self._lines(raw)
             elif table.is_header(cells):
-                if table.roles is not before:
-                    before = table.roles
+                if before and table.roles is not before:
                     yield {"raw": raw, "note": True}
+                before = table.roles
             elif len(cells) == 1:
                 yield self._plain(raw)
             elif len(cells) != len(table.roles):
-                yield self._cells(cells, raw)
+                yield self._cells(cells, raw, numbered=table.may_number)
             else:
                 entry: dict[str, Any] = {"raw": raw}
                 for role, cell in zip(table.roles, cells, strict=True):
@@ -156,7 +156,7 @@ class Parser:
                         entry[role] = _integer(cell) if role == "at" else cell
                 yield self._with_code(entry)
 
-    def _cells(self, cells: Iterable[str], raw: str) -> dict[str, Any]:
+    def _cells(self, cells: Iterable[str], raw: str, *, numbered: bool) -> dict[str, Any]:
         """Cells of unknown meaning, told apart by what the batch holds."""
         entry: dict[str, Any] = {"raw": raw}
         rest: list[str] = []
@@ -168,12 +168,14 @@ class Parser:
                 entry["ProductId"] = word
             elif "code" not in entry and self._causes.find_code(word) == word:
                 entry["code"] = word
-            elif "at" not in entry and word.isascii() and word.isdigit() and len(word) < 10:
+            elif numbered and "at" not in entry and word.isascii() and word.isdigit() and len(word) < 10:
                 entry["at"] = int(word)
             else:
                 rest.append(word)
         if rest:
             entry["message"] = max(rest, key=len)
+        if entry.keys() <= {"raw", "message"} and not self._failure(raw):
+            entry["note"] = True  # such as a title above a table, or a sum below it
         return self._with_code(entry)
 
     def _plain(self, line: str) -> dict[str, Any]:

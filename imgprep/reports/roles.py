@@ -23,7 +23,7 @@ KEYS = frozenset({"at", "ProductId", "PicName"})
 
 NAMES: dict[str, tuple[str, ...]] = {
     "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "index", "行号", "行", "序号"),
-    "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id"),
+    "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id", "商品编号", "产品编号"),
     "PicName": (
         "picname",
         "pic",
@@ -35,10 +35,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "图片名称",
         "图片",
         "图片名",
+        "图片文件名",
+        "文件名",
     ),
-    "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码"),
+    "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码", "错误代码"),
     "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
-    + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误"),
+    + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误", "错误原因", "错误描述"),
 }
 #: Longest name of a column, with what stands between its words.
 _NAME_MAX = 30

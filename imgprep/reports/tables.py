@@ -28,6 +28,8 @@ class Table:
         Cells in a row.
     is_known : callable
         Whether a text is the name of a product or picture of the batch.
+    begun : bool
+        Whether the header is the first row; otherwise it holds from where it stands.
 
     Attributes
     ----------
@@ -37,9 +39,11 @@ class Table:
         Which part of an entry each column holds, see `role_of`; empty without a header.
     """
 
-    def __init__(self, delimiter: str, header: list[str], width: int, is_known: Callable[[str], bool]) -> None:
+    def __init__(
+        self, delimiter: str, header: list[str], width: int, is_known: Callable[[str], bool], *, begun: bool = True
+    ) -> None:
         self.delimiter = delimiter
-        self.roles = [role_of(cell) for cell in header]
+        self.roles = [role_of(cell) for cell in header] if begun else []
         self._header = header
         self._width = width
         self._is_known = is_known
@@ -82,9 +86,10 @@ class Table:
 
     def is_header(self, cells: list[str]) -> bool:
         """Whether a row names columns: those of this table again, or other ones, which from now on hold."""
-        if not self.roles:
+        if not self._header:
             return False
         if cells == self._header:
+            self.roles = self.roles or [role_of(cell) for cell in cells]
             return True
         if not any(map(role_of, cells[: len(cells) // 2 + 1])):
             return False  # as nearly every row: not even one of the first, where most are asked for
@@ -93,6 +98,11 @@ class Table:
             return False
         self._header, self.roles, self._width = cells, roles, len(cells)
         return True
+
+    @property
+    def may_number(self) -> bool:
+        """Whether a number in a row of another width may be that of a line: where no header says otherwise."""
+        return not self._header or "at" in map(role_of, self._header)
 
     def _is_row(self, line: str) -> bool:
         """Whether a line that a quoted cell would hold is a row of its own: as wide, and naming a line."""
@@ -115,7 +125,7 @@ def find_table(text: str, is_known: Callable[[str], bool]) -> Table | None:
         for delimiter in _DELIMITERS:
             head = next(csv.reader([line], delimiter=delimiter), [])
             if len(head) > 1 and _names_columns([role_of(cell) for cell in head], most=at > 0):
-                return Table(delimiter, head, len(head), is_known)
+                return Table(delimiter, head, len(head), is_known, begun=not at)
     for delimiter in _DELIMITERS:
         rows = list(csv.reader(lines, delimiter=delimiter))
         named = sum(any(map(is_known, row)) for row in rows)

@@ -311,6 +311,8 @@ WHOLE_AGAIN = {
     "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
     "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
     "a line number that no column takes": f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}',
+    "a table as Excel writes it": "sep=;\r\n商品编号;图片文件名;错误代码\r\n1000;b.jpg;PicNotExist\r\n"
+    "1001;c.jpg;IncorrectOrientation\r\nTotal;2;\r\n",
     "quotes that nobody closes": 'ProductId,PicName,Code,Message\n1000,b.jpg,PicNotExist,"gone\n'
     '1001,c.jpg,IncorrectOrientation,"turned\n',
 }
@@ -470,6 +472,18 @@ def test_an_archive_in_an_archive_is_opened(form, batch, tmp_path):
     assert outcomes(read_report(PACKED_TWICE[form], batch)) == FAILED_2_3
     (tmp_path / "report").write_bytes(PACKED_TWICE[form])
     assert outcomes(read_report(tmp_path / "report", batch)) == FAILED_2_3
+
+
+def test_a_workbook_is_no_report(batch):
+    with pytest.raises(ReportError, match="save it as CSV"):
+        read_report(zipped(**{"[Content_Types].xml": "<?xml ?>", "xl/workbook.xml": "<?xml ?>"}), batch)
+
+
+def test_what_stands_above_and_below_a_table_is_a_note(batch):
+    found = read_report(b"Task,4711,\nPicName,Code,Message\nb.jpg,PicNotExist,\nc.jpg,E-1,x\n\nTotal,2\n", batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found.attrs["counts"]["unmatched"] == 0
+    assert found.attrs["notes"]["raw"].tolist() == ["Task,4711,", "Total,2"]
 
 
 def test_an_archive_without_a_bottom_is_refused(batch):
