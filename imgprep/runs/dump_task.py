@@ -12,7 +12,7 @@ from imgprep.clock import Clock, SystemClock
 from imgprep.errors import ServiceError
 from imgprep.runs.download import LinkDead, save_link
 from imgprep.runs.dump_file import dump_name
-from imgprep.runs.panel import told
+from imgprep.runs.panel import named, told
 from imgprep.service import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback
 
@@ -80,8 +80,7 @@ def dump_gallery(
     folder = settings.work / "dumps" if into is None else Path(into)
     folder.mkdir(parents=True, exist_ok=True)
     number = _begin(service)
-    where = f"{settings.instance} ({'SANDBOX' if settings.is_sandbox else 'PRODUCTION'})"
-    with told(number, where, show=progress, clock=clock) as tell:
+    with told(number, named(settings), show=progress, clock=clock) as tell:
         last: LinkDead | None = None
         for _, task in zip(range(LOOKS), _ended(service, number, timeout, clock), strict=False):
             tell(task)

@@ -13,7 +13,7 @@ from imgprep.reports import CauseTable, Outcome, causes_of, settle
 from imgprep.runs.closing import read_saved
 from imgprep.runs.download import REPORT_MAX, LinkDead, save_link
 from imgprep.runs.folder import REPORT, State
-from imgprep.runs.panel import told
+from imgprep.runs.panel import named, told
 from imgprep.runs.wording import Said, meaning
 from imgprep.service import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback
@@ -47,8 +47,7 @@ def follow(
     clock = clock or SystemClock()
     service = ImageSearch(settings, clock=clock)
     started, missing = clock.monotonic(), 0
-    where = f"{settings.instance}{_where(settings)}"
-    with told(run.task_id, where, show=progress, clock=clock) as tell:
+    with told(run.task_id, named(settings), show=progress, clock=clock) as tell:
         while True:
             task = service.task(run.task_id)
             if run.refresh().ended:  # by another process: cron follows what a notebook follows
@@ -76,15 +75,11 @@ def follow(
 
 def _check_place(run: Run, settings: Settings) -> None:
     """Another instance has tasks of the same numbers."""
-    sent, asked = (f"{at.instance}{_where(at)}" for at in (run.sent_to, settings))
+    sent, asked = named(run.sent_to), named(settings)
     if sent != asked:
         raise ConfigError(
             f"run {run.id}: was sent to instance {sent}, and the settings name {asked}; follow it with its own"
         )
-
-
-def _where(settings: Settings) -> str:
-    return " (SANDBOX)" if settings.is_sandbox else f" in {settings.region} (PRODUCTION)"
 
 
 def finish(

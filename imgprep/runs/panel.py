@@ -10,6 +10,7 @@ from imgprep.clock import Clock
 from imgprep.runs.confirm import in_notebook
 from imgprep.runs.wording import Said, meaning
 from imgprep.service import FAIL, PROCESSING, SUCCESS, Task
+from imgprep.settings import Settings
 
 _COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
 #: For a SUCCESS that is none: some images were not imported.
@@ -17,7 +18,9 @@ _PARTIAL = "#9a6700"
 
 
 @contextmanager
-def told(task_id: str, where: str, *, show: bool, clock: Clock) -> Iterator[Callable[[Task], None]]:
+def told(
+    task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
+) -> Iterator[Callable[[Task], None]]:
     """Yield a function that shows the task it is given.
 
     Parameters
@@ -28,32 +31,34 @@ def told(task_id: str, where: str, *, show: bool, clock: Clock) -> Iterator[Call
         False shows nothing.
     clock : Clock
         For the seconds since.
+    waiting : bool
+        Whether it is another's task, and what is to be submitted waits for its end.
     """
     if not show:
         yield lambda task: None
     elif in_notebook():
-        with _panel(task_id, where, clock) as tell:
+        with _panel(task_id, where, clock, waiting) as tell:
             yield tell
     else:
-        with _line(task_id) as tell:
+        with _line(task_id, "waiting for task" if waiting else "task") as tell:
             yield tell
 
 
 @contextmanager
-def _line(task_id: str) -> Iterator[Callable[[Task], None]]:
+def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
     from tqdm import tqdm  # noqa: PLC0415
 
     with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
-        bar.set_description_str(f"task {task_id}")
+        bar.set_description_str(f"{word} {task_id}")
 
         def tell(task: Task) -> None:
-            bar.set_description_str(f"task {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+            bar.set_description_str(f"{word} {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
 
         yield tell
 
 
 @contextmanager
-def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], None]]:
+def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Callable[[Task], None]]:
     from IPython.display import HTML, display  # noqa: PLC0415
     from ipywidgets import HTML as Panel  # noqa: PLC0415
 
@@ -62,7 +67,7 @@ def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], 
 
     def tell(task: Task) -> None:
         spent = clock.monotonic() - started
-        panel.value = panel_html(task, where, spent)
+        panel.value = panel_html(task, where, spent, waiting=waiting)
 
     try:
         yield tell
@@ -74,7 +79,12 @@ def _panel(task_id: str, where: str, clock: Clock) -> Iterator[Callable[[Task], 
             shown.update(HTML(last))  # type: ignore[no-untyped-call]
 
 
-def panel_html(task: Task, where: str, seconds: float) -> str:
+def named(settings: Settings) -> str:
+    """Return the instance, and whether it is real."""
+    return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
+
+
+def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False) -> str:
     """Return the panel's content; whatever the service says is escaped."""
     partial = task.status == SUCCESS and meaning(task.message) is Said.SOME
     colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
@@ -85,6 +95,8 @@ def panel_html(task: Task, where: str, seconds: float) -> str:
         below.append(f"the service says: {html.escape(task.message)}")
     if partial:
         below.append("its SUCCESS includes failures: the error report tells which")
+    if waiting:
+        below.append("one task runs at a time: the batch is submitted when this one has ended")
     if task.status == PROCESSING:
         below.append("this may be interrupted: the same cell goes on")
     style = f"border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5"

@@ -81,7 +81,7 @@ def submit_all(
         bad = log[log["outcome"].isin(["failed", "changed"])]
         if len(bad):
             raise ConfigError(f"{folder}: {len(bad):,} files were not uploaded, the first: {bad['message'].iloc[0]}")
-        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, clock=clock)
+        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
         done.append(run.follow(there, progress=progress, clock=clock))
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imgprep.clock import Clock, SystemClock, stamp
@@ -14,6 +15,7 @@ from imgprep.oss import META_NAME, head, only_one, open_bucket
 from imgprep.runs.confirm import check_confirmed
 from imgprep.runs.folder import State, batch_digest, make_run
 from imgprep.runs.opening import load_runs
+from imgprep.runs.panel import named, told
 from imgprep.runs.run import Run
 from imgprep.service import BUSY, PROCESSING, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings
@@ -37,6 +39,7 @@ def submit(
     confirm: str | None = None,
     again: bool = False,
     by_hand: bool = False,
+    progress: bool = True,
     clock: Clock | None = None,
 ) -> Run:
     """Start the batch task of a folder that was uploaded, and leave a run folder.
@@ -62,6 +65,8 @@ def submit(
     by_hand : bool
         Ask nothing of the service: the task is made in the console (see `task_steps`), and the run ended by
         `Run.close`.
+    progress : bool
+        Show what is waited for: a panel in a notebook, a line elsewhere.
     clock : Clock, optional
         For tests.
 
@@ -112,7 +117,7 @@ def submit(
             times = {**run.times, "submitted": stamp(clock)}
             run.update(state=State.SUBMITTED, request="by hand", times=times)
             return run
-        _start(run, ImageSearch(settings, clock=clock), wait, clock)
+        _start(run, ImageSearch(settings, clock=clock), wait, clock, progress=progress)
         return run
 
 
@@ -136,14 +141,14 @@ def _same(run: Run, settings: Settings, digest: str) -> bool:
     return run.about.get("batch") == digest and all(there.get(name) == here[name] for name in places)
 
 
-def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock) -> None:
+def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, progress: bool) -> None:
     if run.about.get("request") in ("sent", "lost") and _found(run, service, clock, LOOKS[:1]):
         return
     if run.undecided:
         return
     deadline = clock.monotonic() + (float("inf") if wait is True else float(wait))
     while True:
-        before = _free(run, service, deadline, clock)
+        before = _free(run, service, deadline, clock, progress=progress)
         known = None if before is None else [task.id for task in before]
         # From here on there may be a task, whatever happens to this process.
         run.update(request="sent", before=known, note=None, times={**run.times, "submitted": stamp(clock)})
@@ -170,26 +175,31 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock) -> 
         return
 
 
-def _free(run: Run, service: ImageSearch, deadline: float, clock: Clock) -> list[Task] | None:
+def _free(run: Run, service: ImageSearch, deadline: float, clock: Clock, *, progress: bool) -> list[Task] | None:
     """The tasks that there are, once none of them runs; None where the service does not say."""
-    while True:
-        try:
-            tasks = service.tasks(newest=REMEMBERED)
-        except AnswerLost:
-            raise
-        except ServiceError as error:
-            _log.warning("which tasks there are cannot be told: %s", error)
-            return None
-        busy = next((task for task in tasks if task.status == PROCESSING), None)
-        if busy is None:
-            return tasks
-        said = f"instance {service.settings.instance} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
-        run.update(note=said)
-        if clock.monotonic() >= deadline:
-            remedy = "wait for its end (wait=True, --wait), then submit again"
-            raise ServiceError(f"{said}; {remedy}", code=BUSY, passing=True)
-        _log.info("%s; waiting", said)
-        clock.sleep(BUSY_SECONDS)
+    with contextlib.ExitStack() as shown:
+        tell: Callable[[Task], None] | None = None
+        while True:
+            try:
+                tasks = service.tasks(newest=REMEMBERED)
+            except AnswerLost:
+                raise
+            except ServiceError as error:
+                _log.warning("which tasks there are cannot be told: %s", error)
+                return None
+            busy = next((task for task in tasks if task.status == PROCESSING), None)
+            if busy is None:
+                return tasks
+            where = named(service.settings)
+            said = f"instance {where} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
+            run.update(note=said)
+            if clock.monotonic() >= deadline:
+                remedy = "wait for its end (wait=True, --wait), then submit again"
+                raise ServiceError(f"{said}; {remedy}", code=BUSY, passing=True)
+            tell = tell or shown.enter_context(told(busy.id, where, show=progress, clock=clock, waiting=True))
+            tell(busy)
+            _log.info("%s; waiting", said)
+            clock.sleep(BUSY_SECONDS)
 
 
 def _found(run: Run, service: ImageSearch, clock: Clock, pauses: Sequence[float]) -> bool:

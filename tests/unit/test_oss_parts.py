@@ -158,7 +158,7 @@ def test_the_panel_escapes_what_the_service_says():
     from imgprep.runs.panel import panel_html
     from imgprep.service import Task
 
-    text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61)
+    text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61, waiting=True)
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
 
 

@@ -137,12 +137,14 @@ def test_where_nobody_can_tell_it_is_unknown_and_nothing_is_started_again(shop, 
     assert here.submit().task_id == "1" and len(here.server.tasks()) == 1
 
 
-def test_a_busy_instance_is_waited_for_or_given_up_as_asked(shop):
+def test_a_busy_instance_is_waited_for_in_sight_or_given_up_as_asked(shop, capsys):
     here = shop(task_seconds=20)
     ImageSearch(here.settings, clock=here.clock).start_task()
     with pytest.raises(ServiceError, match="busy with task 1"):
         here.submit()
+    assert not capsys.readouterr().err
     run = here.ship(wait=True)
+    assert "waiting for task 1: PROCESSING" in capsys.readouterr().err
     assert run.task_id == "2" and run.state == "partial"
 
 
