@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from imgprep import __version__
@@ -28,7 +29,64 @@ _SETTINGS = {
     "oss-endpoint": "address of OSS, where it is not the region's",
     "imagesearch-endpoint": "address of Image Search, where it is not the region's",
 }
+_IMAGES = "folder or zip archive of the photographs (default: the project's)"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
+
+
+class _Shared:
+    """Options that several commands have, as parents of their parsers."""
+
+    def __init__(self) -> None:
+        self.all = Parser(add_help=False)
+        self.all.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+        self.all.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
+        self.all.add_argument(
+            "--format", choices=["table", "csv", "json"], default="table", help="how lists are printed"
+        )
+        self.reading = Parser(add_help=False)
+        self.reading.add_argument("--preset", help="how to read the export (default: auto)")
+        self.reading.add_argument(
+            "--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)"
+        )
+        kinds = [str(kind) for kind in Service]
+        self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
+        self.catalogue = Parser(add_help=False, parents=[self.reading])
+        self.catalogue.add_argument(
+            "catalogue",
+            type=Path,
+            nargs="?",
+            metavar="CATALOGUE",
+            help="CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)",
+        )
+        self.images = Parser(add_help=False)
+        self.images.add_argument("--images", type=Path, metavar="DIR", help=_IMAGES)
+        self.naming = Parser(add_help=False)
+        self.naming.add_argument(
+            "--near-names",
+            action="store_true",
+            help="take the file that a PicName nearly names: case, Unicode form, slashes, extension, folder",
+        )
+        self.drawn = Parser(add_help=False)
+        either = self.drawn.add_mutually_exclusive_group()
+        either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
+        either.add_argument(
+            "--no-regions", action="store_true", help="without any region, also where the project has a store of them"
+        )
+        self.paged = Parser(add_help=False)
+        self.paged.add_argument(
+            "--page", type=int, default=1, metavar="N", help="which page, where one does not hold all"
+        )
+        self.ruled = Parser(add_help=False)
+        self.ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
+        self.ruled.add_argument(
+            "--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file"
+        )
+        self.cloud = Parser(add_help=False)
+        for name, what in _SETTINGS.items():
+            self.cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
+        self.runs = Parser(add_help=False)
+        runs = "folder of run folders (default: imgprep-work/runs)"
+        self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
 def make_parser() -> Parser:
@@ -40,76 +98,37 @@ def make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    shared = Parser(add_help=False)
-    shared.add_argument("-v", "--verbose", action="store_true", help="log what is done")
-    shared.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
-    shared.add_argument("--format", choices=["table", "csv", "json"], default="table", help="how lists are printed")
-
-    reading = Parser(add_help=False)
-    reading.add_argument("--preset", help="how to read the export (default: auto)")
-    reading.add_argument("--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)")
-    reading.add_argument("--service", choices=[str(kind) for kind in Service], help="service type of the instance")
-    catalogue = Parser(add_help=False, parents=[reading])
-    catalogue.add_argument(
-        "catalogue",
-        type=Path,
-        nargs="?",
-        metavar="CATALOGUE",
-        help="CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)",
-    )
-
-    cloud = Parser(add_help=False)
-    for name, what in _SETTINGS.items():
-        cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
-    runs = Parser(add_help=False)
-    runs.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders (default: imgprep-work/runs)")
-    drawn = Parser(add_help=False)
-    either = drawn.add_mutually_exclusive_group()
-    either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
-    either.add_argument(
-        "--no-regions", action="store_true", help="without any region, also where the project has a store of them"
-    )
-
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    shared = _Shared()
 
     def command(name: str, *parents: Parser) -> Parser:
         run = getattr(commands, name)
         text = str(run.__doc__).rstrip(".")
-        made = sub.add_parser(name, parents=[shared, *parents], help=text[0].lower() + text[1:], description=f"{text}.")
+        short = text[0].lower() + text[1:]
+        made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=f"{text}.")
         made.set_defaults(run=run, parser=made)
         return made
 
+    for stage in (_look, _make, _send, _account, _rest):  # in the order of the path, which is that of the help
+        stage(command, shared)
+    return parser
+
+
+def _look(command: Callable[..., Parser], has: _Shared) -> None:
+    """What is there, and what is wrong with it."""
     demo = command("demo")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
 
     init = command("init")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
-    naming = Parser(add_help=False)
-    naming.add_argument(
-        "--near-names",
-        action="store_true",
-        help="take the file that a PicName nearly names: case, Unicode form, slashes, extension, folder",
-    )
-    photographs = "folder or zip archive of the photographs"
-
-    check = command("check", catalogue, naming, drawn)
-    check.add_argument(
-        "--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's); without any only rows"
-    )
+    check = command("check", has.catalogue, has.naming, has.drawn)
+    check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without any only rows")
     check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
 
-    pages = Parser(add_help=False)
-    pages.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
-    paged = Parser(add_help=False)
-    paged.add_argument("--page", type=int, default=1, metavar="N", help="which page, where one does not hold all")
-    ruled = Parser(add_help=False)
-    ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
-    ruled.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file")
+    command("look", has.catalogue, has.naming, has.images, has.drawn, has.ruled, has.paged)
 
-    command("look", catalogue, naming, pages, drawn, ruled, paged)
-
-    told = command("feedback", catalogue, naming, pages, drawn, ruled)
+    told = command("feedback", has.catalogue, has.naming, has.images, has.drawn, has.ruled)
     told.add_argument(
         "--by",
         default="folder",
@@ -117,18 +136,16 @@ def make_parser() -> Parser:
         help="group by folder, or by a regular expression's first group, such as ^([a-z]+)- (default: folder)",
     )
 
-    twins = command("duplicates", catalogue, naming, pages, paged)
+    twins = command("duplicates", has.catalogue, has.naming, has.images, has.paged)
     twins.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
 
-    fetch = command("fetch", catalogue)
+    fetch = command("fetch", has.catalogue)
     fetch.add_argument(
         "--into", type=Path, required=True, metavar="DIR", help="folder of the files; what is there stays"
     )
-
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
 
-    match = command("match", catalogue)
-    match.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
+    match = command("match", has.catalogue, has.images)
     match.add_argument(
         "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
     )
@@ -137,13 +154,14 @@ def make_parser() -> Parser:
     match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; what a person decided in it stays")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
 
-    prepare = command("prepare", catalogue, naming)
-    prepare.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
+
+def _make(command: Callable[..., Parser], has: _Shared) -> None:
+    """From photographs and an export to a batch folder."""
+    prepare = command("prepare", has.catalogue, has.naming, has.images)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
 
-    build = command("build", catalogue, naming, drawn)
-    build.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
+    build = command("build", has.catalogue, has.naming, has.drawn, has.images)
     build.add_argument(
         "--known",
         type=Path,
@@ -171,14 +189,17 @@ def make_parser() -> Parser:
     regions.add_argument("--who", metavar="NAME", help="signs what comes from files (default: the file's name)")
     regions.add_argument("--conflicts", action="store_true", help="list what people decided differently, nothing else")
 
-    compare = command("compare", reading)
+    compare = command("compare", has.reading)
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
     compare.add_argument("--all", action="store_true", help="also what is the same")
     compare.add_argument("--products", action="store_true", help="which products went, came and changed, and in what")
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
 
-    upload = command("upload", cloud, runs)
+
+def _send(command: Callable[..., Parser], has: _Shared) -> None:
+    """From a batch folder to the gallery."""
+    upload = command("upload", has.cloud, has.runs)
     upload.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     upload.add_argument("--dry-run", action="store_true", help="say what would be sent, send nothing")
     upload.add_argument(
@@ -186,10 +207,10 @@ def make_parser() -> Parser:
     )
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
 
-    preflight = command("preflight", cloud)
+    preflight = command("preflight", has.cloud)
     preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="a batch folder that was uploaded")
 
-    submit = command("submit", cloud, runs)
+    submit = command("submit", has.cloud, has.runs)
     submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     submit.add_argument(
         "--wait",
@@ -206,7 +227,7 @@ def make_parser() -> Parser:
         "--by-hand", action="store_true", help="without rights to the API: print what to do in the console"
     )
 
-    follow = command("follow", cloud, runs)
+    follow = command("follow", has.cloud, has.runs)
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that is not ended")
 
     close = command("close")
@@ -214,18 +235,20 @@ def make_parser() -> Parser:
     close.add_argument("--message", metavar="TEXT", help="the task's Error Message in the console, or FAIL")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
 
+
+def _account(command: Callable[..., Parser], has: _Shared) -> None:
+    """What became of the lines."""
     report = command("report")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the (one) run from this error report")
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")
 
-    retry = command("retry", reading, drawn)
+    retry = command("retry", has.reading, has.drawn, has.images)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument(
         "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
     )
-    retry.add_argument("--images", type=Path, metavar="DIR", help=f"{photographs} (default: the project's)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo")
@@ -237,10 +260,10 @@ def make_parser() -> Parser:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    trace = command("trace", runs)
+    trace = command("trace", has.runs)
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
-    review = command("review", runs)
+    review = command("review", has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
     review.add_argument("--source", default="source", metavar="COLUMN", help="who took a picture (default: source)")
     review.add_argument(
@@ -248,15 +271,17 @@ def make_parser() -> Parser:
     )
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 
-    command("tasks", cloud, runs)
-    adopt = command("adopt", cloud, runs)
+
+def _rest(command: Callable[..., Parser], has: _Shared) -> None:
+    """Tasks, rights and the sandbox."""
+    command("tasks", has.cloud, has.runs)
+    adopt = command("adopt", has.cloud, has.runs)
     adopt.add_argument("task", metavar="TASK", help="the task's number, from imgprep tasks")
-    dump = command("dump", cloud)
+    dump = command("dump", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="keep it here (default: imgprep-work/dumps)")
-    policy = command("policy", cloud)
+    policy = command("policy", has.cloud)
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 
     sandbox = command("sandbox")
     sandbox.add_argument("--root", type=Path, metavar="DIR", help="keep its state here (default: a temporary folder)")
     sandbox.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")
-    return parser

@@ -89,7 +89,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "actions": prepared["action"].value_counts().to_dict() if len(prepared) else {},
         "changes": _rows(prepared[prepared["action"] != "kept"].head(SHOWN_ROWS)) if len(prepared) else [],
         "causes": [_cause(record, outcome, run.batch, source) for record in _rows(tally)],
-        "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]
+        "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]  # ours, not a part of one
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
         "unmatched": _rows(unmatched.head(SHOWN_ROWS)),
         "unmatched_total": (run.about.get("report") or {}).get("unmatched", len(unmatched)),
