@@ -114,7 +114,7 @@ def load_catalogue(
             rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
         # A catalogue that was kept has such a column from when it was loaded, and a shop may have its own.
         name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
-        frame[name] = frame["row"].map(rules).fillna(ELSEWHERE).astype("str")
+        frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
     frame.attrs["preset"] = {
         "name": chosen.name,
         "why": "; ".join(reasons),

@@ -132,6 +132,12 @@ def test_an_export_without_records_is_an_error(tmp_path):
     assert errors(load_catalogue(written(tmp_path, "sku,image\n")))[0][0] == "no-records"
 
 
+def test_an_empty_object_for_an_export_is_an_error_and_a_catalogue(tmp_path):
+    (tmp_path / "x.csv").write_text("{}")
+    catalogue = load_catalogue(tmp_path / "x.csv")
+    assert "no-records" in set(catalogue.attrs["findings"]["rule"]) and catalogue["not_read"].notna().all()
+
+
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [(bytes(range(1, 32)) * 160, "x.csv", "no text"), (b"PKxx-no-workbook", "x.xlsx", "is none")],
