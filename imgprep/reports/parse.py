@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,8 @@ from imgprep.reports.tables import Table, find_table
 
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
 _PAIR = re.compile(
-    r"\b(product_?id|item_?id|pic_?name|pic|image)[\"']?\s*[:=]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
+    r"(?:\b(?=[pi])|(?=[商产图]))(product_?id|item_?id|pic_?name|pic|image|[商产]品\s*(?:id|编号)|图片(?:文件)?名?称?)"
+    r"[\"']?\s*[:=：]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
@@ -70,6 +71,9 @@ class Parser:
         quick : polars.DataFrame, optional
             What `json_lines` gives of it, which knows nothing of the chunks before.
         """
+        return self._with_known_names(self._entries(data, quick))
+
+    def _entries(self, data: bytes, quick: pl.DataFrame | None) -> pl.DataFrame:
         if self._table is None and quick is not None:
             self._started = True
             return quick
@@ -84,6 +88,12 @@ class Parser:
     def rest(self) -> pl.DataFrame:
         """Return what was kept of the last chunk, since it could have gone on."""
         return _frame(self._rows(self._table.rows("", last=True), self._table) if self._table else ())
+
+    def _with_known_names(self, entries: pl.DataFrame) -> pl.DataFrame:
+        """The names of the batch for paths and addresses of its pictures in OSS."""
+        paths = entries.filter(pl.col("PicName").str.contains("/", literal=True))["PicName"].unique().to_list()
+        ends = {path: end for path in paths if (end := known_end(path, self._pics)) != path}
+        return entries.with_columns(pl.col("PicName").replace(ends)) if ends else entries
 
     def _is_known(self, name: str) -> bool:
         return name in self._pics or name in self._ids
@@ -106,10 +116,20 @@ class Parser:
                     yield {**self._plain(" ".join(item.split())), "raw": line}
                     continue
                 if start.startswith("{") and (parts := _objects(line)):
-                    for found, part in parts:
-                        yield from (self._plain(part),) if found is None else self._held(found, part)
+                    yield from self._parts(parts, line)
                     continue
             yield self._plain(line)
+
+    def _parts(self, parts: list[tuple[Mapping[str, Any] | None, str]], line: str) -> Iterator[dict[str, Any]]:
+        """What the objects in a line say, and the text between; what stands beside a single one is said of it."""
+        objects = [found for found, _ in parts if found is not None]
+        if len(objects) == 1:
+            beside = " ".join(text for found, text in parts if found is None)
+            item = objects[0] if "message" in map(role_of, map(str, objects[0])) else {**objects[0], "message": beside}
+            yield from self._held(item, line)
+            return
+        for found, part in parts:
+            yield from (self._plain(part),) if found is None else self._held(found, part)
 
     def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
         """What an object says; where it names nothing but wraps a list of objects, what each of these says."""
@@ -123,7 +143,8 @@ class Parser:
 
     def _json(self, item: Mapping[str, Any], raw: str) -> dict[str, Any]:
         entry: dict[str, Any] = {"raw": raw}
-        for name, value in item.items():
+        inner = [pair for value in item.values() if isinstance(value, Mapping) for pair in value.items()]
+        for name, value in [*item.items(), *inner]:
             role = role_of(str(name))
             if role is None or role in entry or value is None or isinstance(value, (dict, list)):
                 continue
@@ -152,8 +173,8 @@ class Parser:
             else:
                 entry: dict[str, Any] = {"raw": raw}
                 for role, cell in zip(table.roles, cells, strict=True):
-                    if role and cell != "" and role not in entry:
-                        entry[role] = _integer(cell) if role == "at" else cell
+                    if role and cell.strip() and role not in entry:
+                        entry[role] = _integer(cell) if role == "at" else cell if self._is_known(cell) else cell.strip()
                 yield self._with_code(entry)
 
     def _cells(self, cells: Iterable[str], raw: str, *, numbered: bool) -> dict[str, Any]:
@@ -186,7 +207,7 @@ class Parser:
         words = text.lower()
         if ("line" in words or "row" in words or "行" in words) and (number := _LINE.search(text)):
             entry["at"] = int(number.group(1) or number.group(2))
-        for key, *values in _PAIR.findall(text) if ":" in text or "=" in text else ():
+        for key, *values in _PAIR.findall(text) if ":" in text or "=" in text or "：" in text else ():
             role = role_of(key)
             value = next((value for value in values if value), "").rstrip(_STOPS)
             if role and value and role not in entry:
@@ -195,6 +216,8 @@ class Parser:
         for token in _TOKEN.findall(text) if not self._broken_names else self._whole_names(text):
             if token[-1] in _STOPS and token not in pics and token not in ids:
                 token = token.rstrip(_STOPS)  # noqa: PLW2901  the word without the stop behind it
+            if "/" in token and token not in pics:
+                token = known_end(token, pics)  # noqa: PLW2901  as OSS calls it
             if token in pics and "PicName" not in entry:
                 entry["PicName"] = token
             elif token in ids and "ProductId" not in entry:
@@ -234,6 +257,13 @@ class Parser:
         if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
             entry["code"] = code
         return entry
+
+
+def known_end(path: str, names: Container[str]) -> str:
+    """Return the name that a path or an address ends with, the longest of `names`; the path where there is none."""
+    parts = path.split("/")
+    ends = ("/".join(parts[at:]) for at in range(len(parts)))
+    return next((end for end in ends if end in names), path)
 
 
 def _integer(value: Any) -> int | None:

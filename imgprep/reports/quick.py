@@ -71,6 +71,8 @@ def _shape(data: bytes) -> pa.Schema:
 
 def _plain(schema: pa.Schema, roles: dict[str, str]) -> bool:
     """Whether the fields that we know are texts and whole numbers, which every reader writes alike."""
+    if any(pa.types.is_struct(kind) for kind in schema.types):
+        return False  # what it holds may say more of the entry
     if not KEYS & set(roles.values()) and any(pa.types.is_nested(kind) for kind in schema.types):
         return False  # it may wrap a list of entries
     return all(

@@ -15,7 +15,13 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
     ["1", "a.jpg", "PicNotExist", "图片不存在", "a\u2028b", '"},{"', "2026-01-01"]
 )
 VALUES = st.one_of(
-    TEXTS, st.integers(-5, 5), st.none(), st.booleans(), st.floats(allow_nan=False), st.lists(st.integers(), max_size=2)
+    TEXTS,
+    st.integers(-5, 5),
+    st.none(),
+    st.booleans(),
+    st.floats(allow_nan=False),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(NAMES), TEXTS, max_size=2),
 )
 CANONICAL = st.lists(st.fixed_dictionaries(dict.fromkeys(NAMES[:4], TEXTS)), min_size=1, max_size=6)
 MIXED = st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6), min_size=1, max_size=6)

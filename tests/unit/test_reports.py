@@ -288,6 +288,7 @@ def test_of_many_entries_about_one_line_as_many_are_kept_as_its_end_needs(monkey
 
 A, B = JSON_LINES.splitlines()
 BROKEN = '{"ProductId": "1000", "PicName": "a 1.jpg", "Message": "says "no" to it"}'
+SENT_A, SENT_B = (line.split(', "Code"')[0] + "}" for line in (A, B))
 WHOLE_AGAIN = {
     "objects side by side": f"{A}{B}\n",
     "a comma is missing in an array": f"[{A}{B}]",
@@ -311,6 +312,15 @@ WHOLE_AGAIN = {
     "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
     "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
     "a line number that no column takes": f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}',
+    "numbers and codes without a header": "2\tPicNotExist\n3\tIncorrectOrientation\n",
+    "a table with spaces": "ProductId, PicName, Code\n1000, b.jpg, PicNotExist\n1001, c.jpg , IncorrectOrientation\n",
+    "a table with edges": "| PicName | Code |\n| b.jpg | PicNotExist |\n| c.jpg | IncorrectOrientation |\n",
+    "keys in an object, codes in another": '{"row": {"PicName": "b.jpg"}, "Error": {"Code": "PicNotExist"}}\n'
+    '{"row": {"PicName": "c.jpg"}, "Error": {"Code": "IncorrectOrientation"}}\n',
+    "codes beside the lines as sent": f"{SENT_A}\tPicNotExist\n{SENT_B}\tIncorrectOrientation\n",
+    "keys of OSS": '{"PicName": "shop/week/b.jpg", "Code": "PicNotExist"}\n'
+    "oss://bucket/shop/week/c.jpg IncorrectOrientation\n",
+    "chinese keys in plain text": "商品ID：1000，图片：b.jpg，图片不存在\n商品编号:1001 图片名称:c.jpg 旋转\n",
     "a table as Excel writes it": "sep=;\r\n商品编号;图片文件名;错误代码\r\n1000;b.jpg;PicNotExist\r\n"
     "1001;c.jpg;IncorrectOrientation\r\nTotal;2;\r\n",
     "quotes that nobody closes": 'ProductId,PicName,Code,Message\n1000,b.jpg,PicNotExist,"gone\n'
