@@ -52,7 +52,7 @@ def codec(data: bytes) -> None:
         pd.testing.assert_frame_equal(again.drop(columns="line"), batch.drop(columns="line"))
 
 
-_HEADER = re.compile(r'(^|[,;\t|])"?(PicName|ErrorCode)"?([,;\t|]|$)')
+_HEADER = re.compile(r'(^|[,;\t|])"?(PicName|ErrorCode|图片名称|失败原因)"?([,;\t|]|$)')
 
 
 def report(data: bytes) -> None:
