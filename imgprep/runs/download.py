@@ -92,12 +92,15 @@ def _save(answer: urllib3.BaseHTTPResponse, target: Path, limit: int, what: str)
     if answer.status != 200:
         raise LinkDead(f"the {what} cannot be downloaded: HTTP {answer.status}; links live two hours")
     size = 0
-    with replacing(target) as partly, partly.open("wb") as file:
-        for chunk in answer.stream(CHUNK, decode_content=False):
-            size += len(chunk)
-            if size > limit:
-                raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
-            file.write(chunk)
+    try:
+        with replacing(target) as partly, partly.open("wb") as file:
+            for chunk in answer.stream(CHUNK, decode_content=False):
+                size += len(chunk)
+                if size > limit:
+                    raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
+                file.write(chunk)
+    except OSError as error:  # of the disk: those of the line are urllib3's
+        raise ReportError(f"the {what} cannot be saved in {target.parent}: {error.strerror or error}") from error
     return size
 
 

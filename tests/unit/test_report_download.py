@@ -83,6 +83,12 @@ def test_an_honest_server_is_believed(link, tmp_path):
     assert save_link(link + "/report", tmp_path / "report.raw", local=True) == len(b"a.jpg PicNotExist\n")
 
 
+def test_a_disk_that_takes_no_file_is_not_called_a_dead_link(link, tmp_path):
+    with pytest.raises(ReportError, match=r"cannot be saved in .*nowhere: No such file") as told:
+        save_link(link + "/report", tmp_path / "nowhere" / "report.raw", local=True)
+    assert type(told.value) is ReportError, "a fresh link would not help"
+
+
 def test_two_who_save_one_report_at_once_both_leave_it_whole(link, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         sizes = [pool.submit(save_link, link + "/meeting", tmp_path / "report.raw", local=True) for _ in range(2)]
