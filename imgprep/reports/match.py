@@ -271,9 +271,9 @@ def _without_names(raw: str, *names: str | None) -> str:
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
     at = claims["entry"].search_sorted(matched["entry"])  # quicker than a join: entries are numbered in their order
     said = matched.with_columns(at.alias("at"))
-    several = said["line"].is_duplicated()
     texts = None
-    if several.any():
+    if said["line"].n_unique() < said.height:
+        several = said["line"].is_duplicated()
         ordered = said.filter(several).sort("line", "ways", "entry")
         texts = _joined(ordered["line"], claims.select(pl.col("message", "raw").gather(ordered["at"])))
         said = pl.concat([said.filter(~several), ordered.unique("line", keep="first")])
