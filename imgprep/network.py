@@ -66,7 +66,7 @@ def proxy_for(url: str) -> str | None:
     Raises
     ------
     ConfigError
-        It is of a kind that cannot be used.
+        It is no URL, or of a kind that cannot be used.
     """
     parts = urlsplit(url)
     proxies = {} if is_loopback(url) else urllib.request.getproxies()
@@ -75,6 +75,12 @@ def proxy_for(url: str) -> str | None:
     if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        host = urllib3.util.parse_url(proxy).host and urlsplit(proxy).hostname
+    except ValueError:
+        host = None
+    if not host:  # not even quoted: a password may be in it
+        raise ConfigError(f"{scheme.upper()}_PROXY: is not the URL of a proxy; write it as http://host:port")
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
             f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "

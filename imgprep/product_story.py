@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from imgprep.errors import ConfigError
 from imgprep.images.listing import open_source
 from imgprep.images.thumbs import thumb_of
 from imgprep.regions import Region
@@ -67,7 +68,10 @@ class Trace:
     def _figures(self) -> Iterator[str]:
         if self.images is None or not self.images.exists():
             return
-        source = open_source(self.images)
+        try:
+            source = open_source(self.images)
+        except ConfigError:  # neither folder nor archive: the story is told without pictures
+            return
         for name in sorted(set(self.events["PicName"].dropna())):
             uri = thumb_of(name, source, side=120).uri
             if uri:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import shutil
 import tempfile
 from importlib import resources
@@ -112,8 +113,13 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
 def _passing_folder() -> Path:
     """Make a folder that goes when Python ends."""
     folder = tempfile.mkdtemp(prefix="imgprep-demo-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_take_away, folder, os.getpid())
     return Path(folder)
+
+
+def _take_away(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child ends before its parent, and inherits what is registered
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:

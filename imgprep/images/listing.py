@@ -66,11 +66,11 @@ class Folder:
             raise Unfit(Problem.NOT_A_FILE, "on Windows a device or a stream goes by this name; it was not opened")
         # As the system parts it: on Windows the folder itself is written with backslashes.
         parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
-        inside = self._parents.get(parent)
-        if inside is None:
-            real = os.path.realpath(parent)
-            inside = self._parents[parent] = (real + os.sep).startswith(self._inside)
         try:
+            inside = self._parents.get(parent)
+            if inside is None:
+                real = os.path.realpath(parent)
+                inside = self._parents[parent] = (real + os.sep).startswith(self._inside)
             if inside:
                 info = os.lstat(path)
                 if stat.S_ISLNK(info.st_mode):
@@ -198,7 +198,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
     Raises
     ------
     ConfigError
-        There is neither, or none is named.
+        There is neither, none is named, or the archive is damaged.
     """
     if root is None:
         raise ConfigError("images: none are named; set images under [shop] in imgprep.toml, or pass their folder")
@@ -206,7 +206,13 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
     if path.is_dir():
         return Folder(path)
     if path.is_file() and zipfile.is_zipfile(path):
-        return Archive(path)
+        try:
+            return Archive(path)
+        # BadZipFile, NotImplementedError (a later version), UnicodeDecodeError (a name), OSError
+        except Exception as error:
+            raise ConfigError(
+                f"images: {root} is a zip archive whose list of files cannot be read ({_said(error)}); make it anew"
+            ) from error
     raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that PicNames are in")
 
 

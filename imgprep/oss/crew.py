@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -26,6 +27,8 @@ TOLD_AT_ONCE, TOLD_SECONDS = 16, 0.2
 #: answers come as fast as a core can send, more threads only take Python's lock from each other: 8 on loopback cost
 #: 470 us a PUT, one 280, at the same rate. Over a network all run after a moment.
 IDLE, NEXT_SECONDS = 0.5, 0.01
+#: Only the last seconds count, once or twice so many: what was fast for an hour may be slow from now on.
+LATELY_SECONDS = 5.0
 #: Nobody is waited for longer at a time: once polars is loaded, Ctrl+C wakes no thread that waits for another.
 WAIT_SECONDS = 0.5
 
@@ -61,6 +64,26 @@ def idle(busy: float, elapsed: float) -> bool:
     return busy < (1 - IDLE) * (elapsed - NEXT_SECONDS)
 
 
+class Load:
+    """How busy the threads were lately, from what they tell of all their time.
+
+    Parameters
+    ----------
+    now : float
+        When they began.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._marks = deque([(now, 0.0)], maxlen=2)
+
+    def is_low(self, busy: float, now: float) -> bool:
+        """Whether another thread would send more; `busy` is in seconds since they began."""
+        if now - self._marks[-1][0] > LATELY_SECONDS:
+            self._marks.append((now, busy))
+        since, before = self._marks[0]
+        return idle(busy - before, now - since)
+
+
 class _Crew:
     def __init__(self, settings: Settings, bucket: Any, threads: int, patience: float, clock: Clock) -> None:
         self._settings = settings
@@ -77,7 +100,7 @@ class _Crew:
         todo = iter(items)
         lock = threading.Lock()
         busy = [0.0] * self._threads
-        began = time.monotonic()  # the machine's, not the clock's: it is held against time on a core
+        load = Load(time.monotonic())  # the machine's, not the clock's: it is held against time on a core
 
         def work(number: int, tell: Callable[[list[Sent]], None]) -> None:
             done, since = [], self._clock.monotonic()
@@ -96,7 +119,7 @@ class _Crew:
                 tell(done)
 
         works = [partial(work, number) for number in range(self._threads)]
-        yield from self._gathered(works, another=lambda: idle(sum(busy), time.monotonic() - began))
+        yield from self._gathered(works, another=lambda: load.is_low(sum(busy), time.monotonic()))
 
     def by_processes(self, items: Sequence[Item], processes: int) -> Iterator[Sent]:
         """This process is one of them, and sends while the others start."""
@@ -169,7 +192,7 @@ class _Crew:
             self._halt()
             raise
         finally:
-            for thread in threads[:started]:
+            for thread in threads:  # not the first `started`: an interrupt may have come before one was counted
                 while thread.is_alive():
                     thread.join(WAIT_SECONDS)
         if first is not None:

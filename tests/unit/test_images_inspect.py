@@ -14,6 +14,7 @@ from PIL import Image
 
 from imgprep.errors import ConfigError
 from imgprep.images import FACT_COLUMNS, inspect_images, list_names, open_upright, upright_size
+from imgprep.images.listing import Folder, Unfit
 
 
 def looked_at(names, root, **options):
@@ -134,6 +135,26 @@ def test_an_archive_is_read_like_a_folder(tmp_path):
     facts = looked_at(["autumn/a.jpg", "b.jpg"], tmp_path / "all.zip")
     assert facts["problem"].fillna("").tolist() == ["", "missing"]
     assert facts["digest"].iloc[0] == looked_at(["a.jpg"], tmp_path)["digest"].iloc[0]
+
+
+@pytest.mark.parametrize("place", [0, 6], ids=["signature", "version"])
+def test_an_archive_whose_list_is_damaged_is_said_to_be(place, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.jpg", encoded(photo()))
+    whole = bytearray((tmp_path / "all.zip").read_bytes())
+    whole[whole.rindex(b"PK\1\2") + place] = 99
+    (tmp_path / "all.zip").write_bytes(whole)
+    with pytest.raises(ConfigError, match=r"all\.zip is a zip archive whose list of files cannot be read"):
+        list_names(tmp_path / "all.zip")
+
+
+def test_a_name_that_no_disk_can_hold_is_a_problem_of_its_row_alone(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(photo()))
+    folder = Folder(tmp_path)
+    assert folder.find("a.jpg").bytes
+    for name in ("\ud800/a.jpg", "\ud800.jpg"):
+        with pytest.raises(Unfit):
+            folder.find(name)
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])

@@ -82,6 +82,22 @@ def test_a_report_is_not_fetched_where_its_host_turns_to_a_private_address_meanw
     assert len(turning) == 2 and not inside.asked and not list(tmp_path.iterdir())
 
 
+def test_a_private_host_whose_name_was_not_found_for_a_moment_is_asked_again(inside, monkeypatch, tmp_path):
+    ask, looked_up = socket.getaddrinfo, []
+
+    def answer(host, port, *args, **options):
+        if host != "images.corp.example":
+            return ask(host, port, *args, **options)
+        looked_up.append(host)
+        if len(looked_up) == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    row = fetch(f"http://images.corp.example:{inside.server_port}/a.gif", tmp_path)
+    assert pd.isna(row["problem"]) and row["attempts"] == 2
+
+
 def test_a_private_host_that_the_catalogue_names_itself_is_asked_by_its_own_name(inside, tmp_path):
     row = fetch(f"http://localhost:{inside.server_port}/a.gif", tmp_path)
     assert pd.isna(row["problem"]) and inside.asked == [("/a.gif", f"localhost:{inside.server_port}")]
@@ -117,6 +133,14 @@ def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_
     with pytest.raises(ConfigError, match="HTTPS_PROXY: socks5") as caught:
         open_pool("https://oss.example")
     assert "secret-of-proxy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secret@:99999", "http://user:secret@[bad", "http://", "host:port"])
+def test_a_proxy_that_is_no_url_is_said_once_and_without_its_password(proxy, monkeypatch, tmp_path):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(ConfigError, match="HTTP_PROXY: is not the URL of a proxy") as caught:
+        fetch("http://shop.example/a.gif", tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_proxy_for_all_holds_where_none_is_named_for_the_scheme(monkeypatch):

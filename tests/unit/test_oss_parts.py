@@ -1,13 +1,16 @@
 """The parts of an upload that need no bucket."""
 
 import sys
+import threading
+import time
 
 import pandas as pd
 import pytest
 
+from imgprep.clock import SystemClock
 from imgprep.errors import ConfigError, ReportError
-from imgprep.oss import only_one, wanted_items
-from imgprep.oss.crew import NEXT_SECONDS, idle
+from imgprep.oss import crew, only_one, wanted_items
+from imgprep.oss.crew import NEXT_SECONDS, Load, idle
 from imgprep.oss.listing import Stored
 from imgprep.oss.pace import LONGEST_PAUSE, Pace, pause, told
 from imgprep.oss.planning import decide
@@ -63,6 +66,36 @@ def test_threads_are_added_only_while_a_core_stands_idle():
     assert idle(0.01, 0.2), "waiting for a network"
     assert not idle(0.17, 0.2), "as fast as a core can send"
     assert idle(0.17, 2.0), "a file that hangs holds nobody up"
+
+
+def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
+    load, now = Load(0.0), 0.0
+    while now < 3600:
+        now += 0.01
+        assert not load.is_low(now * 0.9, now)
+    while not load.is_low(3240.0, now):
+        now += 0.01
+    assert now < 3600 + 2 * crew.LATELY_SECONDS
+
+
+def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monkeypatch):
+    class Slow:
+        def __init__(self, *args, **options):
+            pass
+
+        def send(self, item):
+            time.sleep(0.1)
+            return item
+
+    def interrupted(thread, start=threading.Thread.start):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew, "Sender", Slow)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(crew.send_all(None, None, range(9), threads=2, processes=1, patience=9, clock=SystemClock()))
+    assert not [thread for thread in threading.enumerate() if thread.name == "imgprep-put"]
 
 
 def test_sameness_is_never_told_by_size_alone():

@@ -1,6 +1,7 @@
 """A product's story out of run folders."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -52,6 +53,12 @@ def test_an_unknown_product_is_said_to_be_unknown(runs):
 
 def test_names_cannot_become_markup(runs):
     assert "<b>.jpg" not in trace("CL-1", runs)._repr_html_()
+
+
+def test_images_that_are_neither_folder_nor_archive_leave_the_story_without_pictures(runs, tmp_path):
+    (tmp_path / "photos.rar").write_bytes(b"Rar!")
+    page = replace(trace("CL-1", runs), images=tmp_path / "photos.rar")._repr_html_()
+    assert "<table" in page and "<img" not in page
 
 
 def test_a_rehearsal_beside_the_shop_answers_nothing_about_the_shop(runs):

@@ -1,6 +1,7 @@
 """`imgprep init`: a project that loads, and that a second run leaves alone."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_the_demo_shops_folder_is_gone_when_python_ends(tmp_path):
     code = "import imgprep as ip; shop = ip.open_project(); shop.runs.mkdir(parents=True); print(shop.project)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system forks no processes")
+def test_the_demo_shops_folder_outlives_a_forked_child(tmp_path):
+    code = (
+        "import os, sys, imgprep as ip; shop = ip.open_project(); child = os.fork()\n"
+        "if child == 0: sys.exit()\n"
+        "os.waitpid(child, 0); print(shop.project.is_dir())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_a_project_that_is_not_filled_in_says_which_key_to_set(tmp_path):

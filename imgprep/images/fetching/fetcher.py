@@ -14,10 +14,10 @@ import urllib3
 
 from imgprep.errors import ConfigError
 from imgprep.images.fetching.answers import Failed, Limits, ask, discreet
-from imgprep.images.fetching.hops import MOST_HOPS, NoWay, host_of, is_outside, is_private, next_hop
+from imgprep.images.fetching.hops import MOST_HOPS, NoWay, host_of, is_outside, next_hop
 from imgprep.images.fetching.wanted import FetchMap, whole_url
 from imgprep.images.listing import Unfit, legal
-from imgprep.network import open_pool, proxy_for
+from imgprep.network import addresses_of, open_pool, proxy_for
 
 #: Column → dtype of the log; one row per distinct URL.
 FETCH_COLUMNS: dict[str, str] = {
@@ -143,7 +143,10 @@ class Fetcher:
         if proxy_for(url) is not None:
             return True
         if host not in self._outside:
-            self._outside[host] = not is_private(host)
+            found = addresses_of(host)
+            if not found:  # for a moment, perhaps: nothing follows from it for the tries to come
+                raise Failed("unreachable", f"{host}: its name could not be looked up", again=True)
+            self._outside[host] = all(map(is_outside, found))
         return self._outside[host]
 
     def _pool(self, url: str, *, outside: bool) -> urllib3.PoolManager:
