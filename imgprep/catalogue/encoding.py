@@ -17,6 +17,8 @@ DELIMITERS = ",;\t|"
 _ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
 
 _ASCII = bytes(range(0x80))
+#: First bytes of the signs of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
+_SIGNS = b"\xa1\xa3"
 _GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
 
 _BOMS = (
@@ -95,8 +97,8 @@ def _not_utf8(data: bytes) -> str:
 
 
 def _is_chinese(run: bytes) -> bool:
-    """Whether pairs of bytes hold a common Chinese character, rather than accents between letters ("blåbær")."""
-    common = any(0xB0 <= lead <= 0xD7 for lead in run[::2])
+    """Whether pairs of bytes hold a common Chinese letter or sign, rather than accents between letters ("blåbær")."""
+    common = any(0xB0 <= lead <= 0xD7 or lead in _SIGNS for lead in run[::2])
     return common and (len(run) > 2 or run[1] >= 0xA1)
 
 

@@ -23,14 +23,16 @@ class Ragged:
     def __init__(self, width: int) -> None:
         self.width = width
         self._notes: list[dict[str, Any]] = []
-        self._counts: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self._unread: dict[str, list[int]] = {}
         self._ends_empty: list[tuple[int, int]] = []  # records whose cells beyond the header are empty, and their cells
         self._short = (0, 0)  # the last short record: its number, and how many cells it has
 
     def say(self, told: dict[str, Any]) -> None:
         """Note a finding, unless there are too many of its kind."""
-        count = self._counts[told["rule"]] = self._counts.get(told["rule"], 0) + 1
+        # Errors are counted by themselves: no number of harmless records may hide one that is not read right.
+        kind = told["rule"], told["severity"]
+        count = self._counts[kind] = self._counts.get(kind, 0) + 1
         if told["severity"] == Severity.ERROR:
             self._unread.setdefault(told["rule"], []).append(told["row"])
         if count <= LISTED:
@@ -66,7 +68,7 @@ class Ragged:
         for number, count in self._ends_empty:
             self.say(_empty_extra(number, count, self.width, habit=habit))
         more = []
-        for rule, count in self._counts.items():
+        for (rule, _), count in self._counts.items():
             if count > LISTED:
                 like = next(item for item in self._notes if item["rule"] == rule)
                 message = f"{count:,} records are like this; the first {LISTED:,} are listed"

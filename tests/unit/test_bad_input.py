@@ -37,6 +37,13 @@ def test_a_few_rarer_characters_are_chinese_and_accents_are_not():
         assert sniff_encoding(text.encode("cp1252")) == "cp1252"
 
 
+@pytest.mark.parametrize("cell", ["￥{}.00", "{}×40", "{}℃", "size（{}）"])
+def test_signs_between_digits_are_chinese_too(cell):
+    text = "sku,image,note\n" + "".join(f"{n},{n}.jpg,{cell.format(n)}\n" for n in range(200))
+    assert sniff_encoding(text.encode("gb18030")) == "gb18030"
+    assert sniff_encoding("sku,précio\n1,¡Ámbar! año, 30° £5\n".encode("cp1252")) == "cp1252"
+
+
 @pytest.mark.parametrize("text", ["sku,image\n1,a.jpg\n", "名称,价格\n山茶花连衣裙,十二\n"])
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_still_seen(text, encoding):

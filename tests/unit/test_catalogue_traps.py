@@ -170,6 +170,14 @@ def test_a_record_torn_in_two_is_an_error_of_both_halves(tmp_path):
     assert len(catalogue) == 3
 
 
+def test_a_record_torn_in_two_is_not_hidden_by_any_number_of_short_ones(tmp_path):
+    short = "".join(f"S{number}\n" for number in range(1200))
+    catalogue = load(tmp_path, f"sku,image,title,note\n{short}1,a.jpg,Mug\nred,x\n2,b.jpg,Cup,y\n")
+    unread = catalogue["not_read"].eq("record-too-few-cells")
+    assert catalogue["row"][unread].tolist() == [1201, 1202]
+    assert "error" in said(catalogue, "record-too-few-cells")["severity"].tolist()
+
+
 # Spreadsheets
 
 
