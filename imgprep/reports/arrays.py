@@ -28,6 +28,9 @@ _SPACE = re.compile(r"\s+")
 _AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
 #: Where a broken item is over that is the last one: at its end, or at a line that is none of its own.
 _OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
+#: Characters in which an item behind a broken one is looked for first: telling where a fault is takes as long as what
+#: is before it in the text.
+_NEAR = 16 * 1024
 #: So near the end of what is there, even half a number or half of the space behind an item is no fault yet.
 _CUT = 1000
 
@@ -71,20 +74,29 @@ def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
     """The whole items from `at` on, where they end, and whether more may follow."""
     read = json.JSONDecoder().raw_decode
     lines: list[str] = []
+    wary = False
     if space := _SPACE.match(text, at):
         at = space.end()
     while at < len(text):
+        near, skipped = (text[at : at + _NEAR], at) if wary else (text, 0)
         try:
-            item, end = read(text, at)
+            item, end = read(near, at - skipped)
         except json.JSONDecodeError as error:
-            again = _behind_broken(text, error.pos, last) if last or _is_broken(error, text) else None
+            broken = _is_broken(error, near)
+            if wary and not broken and at + _NEAR < len(text):
+                wary = False  # a long one
+                continue
+            fault = skipped + error.pos
+            again = _behind_broken(text, at, fault, last) if last or broken else None
             if again is None:
                 return lines, at, True
+            wary = True
             lines.append(" ".join(text[at:again].split()).rstrip(", "))
             at = again
             continue
         except RecursionError:
             return lines, at, False
+        end += skipped
         separator = _NEXT.match(text, end)
         if separator is None and not last and len(text) - end < _CUT:
             return lines, at, True
@@ -101,8 +113,10 @@ def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
     return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
 
 
-def _behind_broken(text: str, at: int, last: bool) -> int | None:
+def _behind_broken(text: str, at: int, fault: int, last: bool) -> int | None:
     """Where reading goes on behind a fault: at the next item, or, where there is none, behind this one or its line."""
-    if again := _AGAIN.search(text, at):
+    # A text that is not closed runs into the next item, and only behind that is the fault seen.
+    opened = text.rfind('"', at, max(fault - 1, at))
+    if again := _AGAIN.search(text, fault if opened < 0 else opened):
         return again.end()
-    return over.end() if last and (over := _OVER.search(text, at)) else None
+    return over.end() if last and (over := _OVER.search(text, fault)) else None

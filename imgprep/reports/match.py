@@ -125,6 +125,11 @@ def read_report(
             f"the report seems to be another batch's: {keyed - found} of {keyed} entries name rows that this batch "
             f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
         )
+    if other_batch == "raise" and not found:
+        raise ReportError(
+            "no entry of the report says which line of the batch failed, so none can be called imported; it says "
+            f"{claims['raw'][0]:.200}; read it, or pass other_batch='keep'"
+        )
     claims = _classified(claims, table)
     unmatched = claims.filter(stray).select("raw", "code", "cause")
     counts["unmatched"] += unmatched.height

@@ -132,14 +132,14 @@ class Parser:
             yield from (self._plain(part),) if found is None else self._held(found, part)
 
     def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
-        """What an object says; where it names nothing but wraps a list of objects, what each of these says."""
-        wrapped = [] if KEYS & {role_of(str(name)) for name in item} else list(_wrapped(item))
+        """What an object says; where it names nothing but wraps several objects, what each of these says."""
+        wrapped = [] if _keys(item) else _entries_by_name(item) or list(_wrapped(item))
         if not wrapped:
             yield self._json(item, raw)
             return
         yield {"raw": raw, "note": True}
         for each in wrapped:
-            yield self._json(each, json.dumps(each, ensure_ascii=False))
+            yield from self._held(each, json.dumps(each, ensure_ascii=False))
 
     def _json(self, item: Mapping[str, Any], raw: str) -> dict[str, Any]:
         entry: dict[str, Any] = {"raw": raw}
@@ -269,6 +269,20 @@ def known_end(path: str, names: Container[str]) -> str:
 def _integer(value: Any) -> int | None:
     whole = _WHOLE.fullmatch(str(value).strip())
     return int(whole.group(1)) if whole else None
+
+
+def _keys(item: Mapping[str, Any]) -> frozenset[str]:
+    """By which parts an object says which line it is about."""
+    return KEYS & {role_of(str(name)) for name in item}
+
+
+def _entries_by_name(item: Mapping[str, Any], depth: int = 2) -> list[Mapping[str, Any]]:
+    """The objects in an object, where two name the same part: one entry each, rather than parts of one."""
+    inner = [value for value in item.values() if isinstance(value, Mapping)]
+    named = [key for each in inner for key in _keys(each)]
+    if len(set(named)) < len(named):
+        return inner
+    return [entry for each in inner for entry in _entries_by_name(each, depth - 1)] if depth and not named else []
 
 
 def _wrapped(item: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from imgprep.errors import ConfigError, ReportError
-from imgprep.reports import CauseTable, Outcome, load_causes, read_report, settle
+from imgprep.reports import CauseTable, Outcome, arrays, load_causes, read_report, settle
+from imgprep.reports.arrays import array_lines
 
 
 @pytest.fixture
@@ -513,3 +514,60 @@ def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
     data[60] ^= 255
     with pytest.raises(ReportError, match="broken archive"):
         read_report(bytes(data), batch)
+
+
+@pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "lines": [1, 3]}'])
+def test_a_report_that_names_no_line_does_not_make_all_imported(report, batch):
+    with pytest.raises(ReportError, match="which line of the batch failed"):
+        read_report(report.encode(), batch)
+    assert read_report(report.encode(), batch, other_batch="keep").attrs["counts"]["unmatched"] == 1
+
+
+B_JPG, C_JPG = (json.loads(line) for line in JSON_LINES.splitlines())
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"1000": B_JPG, "1001": C_JPG},
+        {"failures": {"1000": B_JPG, "1001": C_JPG}},
+        {"groups": [{"code": "PicNotExist", "items": [B_JPG]}, {"code": "IncorrectOrientation", "items": [C_JPG]}]},
+    ],
+)
+def test_objects_below_objects_are_an_entry_each(report, indent, batch):
+    found = read_report(json.dumps(report, indent=indent).encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+    assert found["code"].tolist()[1:3] == ["PicNotExist", "IncorrectOrientation"]
+
+
+def test_parts_of_one_entry_stay_one(batch):
+    found = read_report(b'{"product": {"id": "1000"}, "image": {"name": "b.jpg", "file": "b.jpg"}, "code": "E"}', batch)
+    assert outcomes(found) == {**FAILED_2_3, 3: "imported"}
+
+
+def test_a_text_that_is_not_closed_costs_no_item_behind_it(batch):
+    found = read_report(JSON_LINES.replace('gone"', "gone").replace("}\n{", "},{").join("[]").encode(), batch)
+    assert outcomes(found) == FAILED_2_3
+
+
+def test_items_behind_a_broken_one_are_found_however_long(monkeypatch):
+    monkeypatch.setattr(arrays, "_NEAR", 64)  # shorter than any item
+    broken = '{"ProductId": "9", "PicName": "x.jpg", "Code": "E", "Message": "a "b" c"}'
+    items = [broken, broken, *JSON_LINES.splitlines()]
+    found = b"".join(array_lines(iter([f"[{', '.join(items)}]".encode()])))
+    assert found.decode() == "".join(f"{item}\n" for item in items)
+
+
+def test_many_broken_items_are_not_each_looked_for_from_the_start(monkeypatch):
+    sizes: list[int] = []
+    read = json.JSONDecoder.raw_decode
+
+    def noted(self, text, at=0):
+        sizes.append(len(text))
+        return read(self, text, at)
+
+    monkeypatch.setattr(json.JSONDecoder, "raw_decode", noted)
+    text = ",".join(['{"PicName": "b.jpg", "Message": "a "b" c"}'] * 2000).join("[]")
+    assert b"".join(array_lines(iter([text.encode()]))).count(b"\n") == 2000
+    assert sum(size > arrays._NEAR for size in sizes) < 10
