@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imgprep.errors import ConfigError
+from imgprep.images.archive_names import by_name
 from imgprep.images.facts import Problem
 from imgprep.images.names import no_file_of_windows
 
@@ -119,20 +120,20 @@ class Archive:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._zip = zipfile.ZipFile(path)
         self._mtime = Path(path).stat().st_mtime_ns
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+        self._members = by_name(info for info in self._zip.infolist() if not info.is_dir())
 
     def find(self, name: str) -> Found:
         """Return size and age of the member `name`, or raise `Unfit`."""
         info = self._members.get(legal(name))
         if info is None:
             raise Unfit(Problem.MISSING, "no file of this name in the archive")
-        return Found(info.filename, info.file_size, self._mtime)
+        return Found(name, info.file_size, self._mtime)
 
     def read(self, found: Found) -> bytes:
         """Return the bytes of a member, or raise `Unfit`."""
         _weigh(found)
         try:
-            with self._zip.open(found.path) as file:
+            with self._zip.open(self._members[found.path]) as file:
                 # The size in the directory is only a claim; never more than it is unpacked.
                 return file.read(found.bytes + 1)
         # BadZipFile, RuntimeError (a password), NotImplementedError, zlib.error
