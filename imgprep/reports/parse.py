@@ -16,7 +16,8 @@ import polars as pl
 
 from imgprep.frames import storable
 from imgprep.reports.cause_table import CauseTable
-from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, role_of
+from imgprep.reports.objects import entries_in, objects_in
+from imgprep.reports.roles import ENTRY_SCHEMA, RAW_MAX, role_of
 from imgprep.reports.tables import Table, find_table
 
 _LINE = re.compile(r"\b(?:line|row)\s*(?:no\.?|number)?\s*[:=#]?\s*(\d{1,9})\b|第\s*(\d{1,9})\s*行", re.IGNORECASE)
@@ -29,10 +30,6 @@ _TOKEN = re.compile(r"[^\s,;|，；\"'()\[\]<>]+")
 _STOPS = ".:：。"
 #: Whole numbers, also as spreadsheets and data frames write them; of a size that a column takes.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
-_OBJECT = re.compile(r"\{\s*\"")
-_BETWEEN = "\ufeff\t ,[]"
-#: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
-_OBJECT_MAX = 16 * 1024
 
 
 class Parser:
@@ -115,7 +112,7 @@ class Parser:
                 if isinstance(item, str):
                     yield {**self._plain(" ".join(item.split())), "raw": line}
                     continue
-                if start.startswith("{") and (parts := _objects(line)):
+                if start.startswith("{") and (parts := objects_in(line)):
                     yield from self._parts(parts, line)
                     continue
             yield self._plain(line)
@@ -133,7 +130,7 @@ class Parser:
 
     def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
         """What an object says; where it names nothing but wraps several objects, what each of these says."""
-        wrapped = [] if _keys(item) else _entries_by_name(item) or list(_wrapped(item))
+        wrapped = entries_in(item)
         if not wrapped:
             yield self._json(item, raw)
             return
@@ -269,48 +266,6 @@ def known_end(path: str, names: Container[str]) -> str:
 def _integer(value: Any) -> int | None:
     whole = _WHOLE.fullmatch(str(value).strip())
     return int(whole.group(1)) if whole else None
-
-
-def _keys(item: Mapping[str, Any]) -> frozenset[str]:
-    """By which parts an object says which line it is about."""
-    return KEYS & {role_of(str(name)) for name in item}
-
-
-def _entries_by_name(item: Mapping[str, Any], depth: int = 2) -> list[Mapping[str, Any]]:
-    """The objects in an object, where two name the same part: one entry each, rather than parts of one."""
-    inner = [value for value in item.values() if isinstance(value, Mapping)]
-    named = [key for each in inner for key in _keys(each)]
-    if len(set(named)) < len(named):
-        return inner
-    return [entry for each in inner for entry in _entries_by_name(each, depth - 1)] if depth and not named else []
-
-
-def _wrapped(item: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:
-    """The objects of the lists that an object holds."""
-    for value in item.values():
-        if isinstance(value, list):
-            yield from (each for each in value if isinstance(each, Mapping))
-        elif isinstance(value, Mapping) and depth:
-            yield from _wrapped(value, depth - 1)
-
-
-def _objects(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
-    """The JSON objects that stand in a line one after another, and as None the text between; empty without any."""
-    read = json.JSONDecoder().raw_decode
-    parts: list[tuple[Mapping[str, Any] | None, str]] = []
-    done = 0
-    for opening in _OBJECT.finditer(line):
-        at = opening.start()
-        if at < done:
-            continue
-        try:
-            item, length = read(line[at : at + _OBJECT_MAX])
-        except (ValueError, RecursionError):
-            continue
-        parts += [(None, line[done:at].strip(_BETWEEN)), (item, line[at : at + length])]
-        done = at + length
-    parts.append((None, line[done:].strip(_BETWEEN)))
-    return [part for part in parts if part[1]] if done else []
 
 
 def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
