@@ -13,6 +13,7 @@ import pandas as pd
 
 from imgprep.errors import ConfigError
 from imgprep.frames import detached
+from imgprep.images.listing import list_names
 from imgprep.meta import write_meta
 from imgprep.plan import BlastRadius, Plan
 
@@ -95,6 +96,14 @@ def fresh_folder(folder: Path) -> Path:
                 item.unlink()
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def keep_only(images: Path, names: Iterable[str]) -> None:
+    """Remove the copies of an earlier batch that this one has not: what lies there could be sent in their place."""
+    wanted = set(names)
+    for name in list_names(images):
+        if name not in wanted:
+            (images / name).unlink()
 
 
 def write_folder(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.batch_folder import IMAGES, META_NAME, Built, fresh_folder, require_batch_folder, write_folder
+from imgprep.batch_folder import IMAGES, META_NAME, Built, fresh_folder, keep_only, require_batch_folder, write_folder
 from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
 from imgprep.errors import ConfigError
@@ -140,6 +140,7 @@ def build_batch(
     if prepare and keep_refused:
         prepared = _with_refused(prepared, source_facts, Path(images), outbox)
     ready = prepared["action"].isin(["kept", "converted"])
+    keep_only(outbox, prepared.loc[ready, "new_name"])
     sent = inspect_images(prepared.loc[ready, "new_name"], outbox, progress=progress)
     # A photograph without a copy is judged as it is: that is why its row is left out.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])

@@ -107,3 +107,13 @@ def test_copies_are_made_within_the_shops_own_limits(tmp_path, photos):
     built = build_batch(shop("1", "2"), photos, tmp_path / "batch", limits={"side_max": 200}, progress=False)
     assert built.prepared[["action", "width"]].drop_duplicates().values.tolist() == [["converted", 200]]
     assert len(built.plan.batch) == 2
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+def test_a_photograph_that_is_gone_is_not_sent_from_an_earlier_copy(tmp_path, photos, prepare):
+    options = {"keep_refused": True, "prepare": prepare, "progress": False}
+    build_batch(shop("1", "2"), photos, tmp_path / "batch", **options)
+    (photos / "b.jpg").unlink()
+    again = build_batch(shop("1", "2"), photos, tmp_path / "batch", **options)
+    assert [file.name for file in (again.folder / "images").iterdir() if not file.name.startswith(".")] == ["a.jpg"]
+    assert again.plan.batch["PicName"].tolist() == ["a.jpg", "b.jpg"]  # as asked, and the service will refuse it
