@@ -139,4 +139,10 @@ def _is_utf8(data: bytes) -> bool:
     # Incremental: a piece may end within a character. Of damaged UTF-8 most characters still are, of GB18030 few.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
     damaged = text.count("\ufffd")
-    return not damaged or len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
+    if not damaged:
+        return True
+    try:
+        codecs.getincrementaldecoder("gb2312")().decode(data)
+    except UnicodeDecodeError:
+        return len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
+    return False  # a few common Chinese characters may each be a letter of UTF-8, too

@@ -571,3 +571,13 @@ def test_many_broken_items_are_not_each_looked_for_from_the_start(monkeypatch):
     text = ",".join(['{"PicName": "b.jpg", "Message": "a "b" c"}'] * 2000).join("[]")
     assert b"".join(array_lines(iter([text.encode()]))).count(b"\n") == 2000
     assert sum(size > arrays._NEAR for size in sizes) < 10
+
+
+def test_chinese_names_whose_bytes_are_by_chance_letters_of_utf_8_are_read():
+    batch = pd.DataFrame(
+        {"line": [1, 2], "OperationType": "ADD", "ProductId": "CL-裙", "PicName": ["é.jpg", "裙裙裙.jpg"]}
+    )
+    report = "".join(
+        f'{{"ProductId": "CL-裙", "PicName": "{name}", "Code": "PicNotExist"}}\n' for name in batch["PicName"]
+    )
+    assert read_report(report.encode("gb18030"), batch)["outcome"].tolist() == ["failed", "failed"]
