@@ -111,7 +111,7 @@ CAUSES: tuple[Cause, ...] = (
         "bad_format",
         "format not taken",
         _DATA,
-        "Convert to JPEG or PNG: prepare_images does. A broken file needs a new original.",
+        "A broken file needs a new original; any other: convert it to JPEG or PNG (prepare_images does).",
         ("UnsupportedPicFormat",),
         (r"(pic\w*|image|file)?.{0,10}format.{0,20}(not|un)\s*support|unsupported.{0,20}format|decode", r"格式|解码"),
     ),
