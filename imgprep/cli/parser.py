@@ -242,7 +242,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the (one) run from this error report")
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
-    report.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for thumbnails")
+    report.add_argument("--images", type=Path, metavar="DIR", help=f"for small pictures: {_IMAGES}")
 
     retry = command("retry", has.reading, has.drawn, has.images)
     retry.add_argument("run_folder", type=Path, metavar="RUN")

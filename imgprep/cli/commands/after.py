@@ -32,7 +32,9 @@ def report(options: Namespace) -> int:
     if len(causes) and options.format == "table":
         show(causes, options.format)
     if options.html:
-        write_report(runs[0], options.html, images=options.images)
+        own = settings.images if settings.images and settings.images.exists() else None
+        write_report(runs[0], options.html, images=options.images or own)
+        print(f"page: {options.html}", file=sys.stderr)
     return code
 
 
