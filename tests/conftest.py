@@ -10,8 +10,10 @@ from imgprep.sandbox import sandbox as sandboxes
 from imgprep.sandbox.oss.keys import KeyRing
 from tests.leaks import LOGGERS, Watch
 
-# A slow machine is no failure: nothing here asserts on time.
-hypothesis.settings.register_profile("imgprep", deadline=None)
+# A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a
+# change. New ones are tried with `--hypothesis-profile=search`, and by tests/fuzz.
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.register_profile("imgprep", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("imgprep")
 
 #: These speak to the sandbox with the vendors' clients alone, whose logs are the vendors' affair.

@@ -581,3 +581,9 @@ def test_chinese_names_whose_bytes_are_by_chance_letters_of_utf_8_are_read():
         f'{{"ProductId": "CL-裙", "PicName": "{name}", "Code": "PicNotExist"}}\n' for name in batch["PicName"]
     )
     assert read_report(report.encode("gb18030"), batch)["outcome"].tolist() == ["failed", "failed"]
+
+
+def test_a_short_chinese_message_beside_a_longer_unknown_code_tells_the_cause():
+    batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": "CL-1", "PicName": "1.jpg"})
+    found = read_report("CL-1,1.jpg,E-9041,图片不存在\n".encode(), batch)
+    assert found[["outcome", "cause"]].to_numpy().tolist() == [["failed", "image_missing"]]
