@@ -166,12 +166,12 @@ def dump(options: Namespace) -> int:
 
 def policy(options: Namespace) -> int:
     """The RAM documents and the console's steps to set them up."""
-    from imgprep import access
+    from imgprep.access import console_steps, documents
 
     settings = settings_of(options)
-    documents = access.documents(settings)
+    found = documents(settings)
     if options.document:
-        print(json.dumps(documents[options.document], indent=2))
+        print(json.dumps(found[options.document], indent=2))
     else:
-        print(access.console_steps(settings))
+        print(console_steps(settings))
     return ExitCode.FINE
