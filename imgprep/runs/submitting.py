@@ -91,8 +91,11 @@ def submit(
     ------
     ServiceError
         Refused, busy, or not reached; nothing was started, and the call can be repeated.
+    StorageError
+        The bucket gave no answer, so the upload could not be compared with the batch; nothing was started.
     ConfigError
-        No batch folder, not uploaded, settings missing, not confirmed, or another process is submitting.
+        No batch folder, not uploaded, images in the bucket that are missing or differ from the batch's, settings
+        missing, not confirmed, or another process is submitting.
 
     Notes
     -----
