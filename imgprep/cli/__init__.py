@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+
+# `python -m imgprep.cli` searches the current folder first: a module that lies there among the images must not run.
+if sys.argv[0] == "-m" and not sys.flags.safe_path:
+    del sys.path[0]
+
+import logging
 from collections.abc import Sequence
 
 from imgprep.cli.output import ExitCode, Plain, escaped, print_anything

@@ -14,7 +14,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from imgprep.child_process import start_python
 from imgprep.errors import ImgprepError
 from imgprep.images.worker import BEGUN, receive, send
 
@@ -163,15 +163,12 @@ class _Pool:
                 self._give(worker, more)
 
     def _start(self, slot: int, notes: str) -> _Worker:
-        home = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
-        process = subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "imgprep.images.worker", self._target, notes, str(slot), str(self._memory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        process = start_python(
+            "imgprep.images.worker",
+            [self._target, notes, str(slot), str(self._memory)],
             stderr=errors,
-            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         worker = _Worker(slot, process)
         threading.Thread(target=self._listen, args=(worker, errors), daemon=True).start()

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m imgprep.images.worker MODULE:FUNCTION NOTES SLOT MEMORY``.
+"""A worker process, started by `imgprep.images.pool` with the arguments ``MODULE:FUNCTION NOTES SLOT MEMORY``.
 
 Reads lists of tasks from its standard input, writes lists of results to its standard output. It is started as a
 program of its own and not by `multiprocessing`, which would import the caller's ``__main__`` a second time (a script
@@ -74,7 +74,3 @@ def main() -> None:
                 BEGUN.pack_into(board, place, begun)
                 results.append(function(task))
             send(outbox, results)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,9 +11,9 @@ from imgprep.lazy import load
 
 if TYPE_CHECKING:
     from imgprep.oss.bucket import open_bucket, wrapped
-    from imgprep.oss.listing import Stored, head, list_folder, read_object
+    from imgprep.oss.listing import Stored, head, list_folder, look, read_object
     from imgprep.oss.lock import only_one
-    from imgprep.oss.planning import META_NAME, wanted_items
+    from imgprep.oss.planning import META_NAME, differing_message, find_differing, meta_item, wanted_items
     from imgprep.oss.probe import bucket_region, probe_put
     from imgprep.oss.session import Session
     from imgprep.oss.uploading import upload
@@ -23,8 +23,12 @@ _HOME = {
     "Session": "session",
     "Stored": "listing",
     "bucket_region": "probe",
+    "differing_message": "planning",
+    "find_differing": "planning",
     "head": "listing",
     "list_folder": "listing",
+    "look": "listing",
+    "meta_item": "planning",
     "only_one": "lock",
     "open_bucket": "bucket",
     "probe_put": "probe",
@@ -39,8 +43,12 @@ __all__ = [
     "Session",
     "Stored",
     "bucket_region",
+    "differing_message",
+    "find_differing",
     "head",
     "list_folder",
+    "look",
+    "meta_item",
     "only_one",
     "open_bucket",
     "probe_put",

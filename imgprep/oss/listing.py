@@ -87,6 +87,16 @@ def head_all(bucket: Any, keys: Iterable[str], threads: int) -> dict[str, Stored
         return {key: stored for key, stored in found if stored is not None}
 
 
+def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[dict[str, Stored], bool]:
+    """Return what is there, and whether it could be listed; where it could not, only `keys` were looked for."""
+    try:
+        return dict(list_folder(bucket, prefix)), True
+    except StorageError as error:
+        if error.code != "AccessDenied":
+            raise
+        return head_all(bucket, keys, threads), False
+
+
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
     """Return an object's bytes, or None where there is none; `patience` as for `asked`.
 

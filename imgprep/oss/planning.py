@@ -1,12 +1,13 @@
-"""The plan of an upload: what a batch wants in the bucket, and what of that is not there yet. Nothing is sent here."""
+"""What a batch wants in the bucket, and what of that is not there, or not as planned. Nothing is sent here."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
@@ -16,12 +17,14 @@ import polars as pl
 
 from imgprep.errors import ConfigError
 from imgprep.frames import to_polars
-from imgprep.oss.listing import Stored, head
+from imgprep.oss.listing import Stored, head, read_object
 from imgprep.oss.put import Item, crc64, same
 
 META_NAME = "increment.meta"
 #: Longest object key in bytes of UTF-8. Source: OSS.
 KEY_MAX = 1023
+#: Objects that a message names.
+NAMED = 5
 _GOOD = ("imported", "deleted")
 _MD5 = re.compile("[0-9a-f]{32}")
 
@@ -33,6 +36,11 @@ class Decision(NamedTuple):
     unchanged: list[tuple[Item, str]]
     missing: list[Item]
     failed: list[Item]
+
+
+def meta_item(prefix: str, text: bytes) -> Item:
+    """Return the item of an increment.meta, to compare it like an image."""
+    return Item(prefix + META_NAME, META_NAME, "", None, hashlib.md5(text).hexdigest())
 
 
 def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str) -> list[Item]:
@@ -169,15 +177,68 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
     return decision
 
 
+def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any, *, threads: int = 8) -> list[Item]:
+    """Return the items whose object is missing, or has other bytes than the batch planned.
+
+    Another upload to the same path leaves such objects. An item that is expected to be refused may be missing; of one
+    without a digest and without its file no bytes are known, and it only has to be there.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        From `wanted_items`, and `meta_item`.
+    stored : mapping of str to Stored
+        From `look`.
+    bucket : oss2.Bucket
+        Asked where the ETag does not prove the bytes: for the CRC64, or for the object itself.
+    threads : int
+        For that.
+    """
+    differing, unsure = [], []
+    for item in items:
+        there = stored.get(item.key)
+        if there is None:
+            if not item.refused:
+                differing.append(item)
+        elif item.digest is None:
+            if item.bytes is not None:
+                unsure.append(item)
+        elif there.md5 != item.digest:
+            unsure.append(item)
+    with ThreadPoolExecutor(threads) as pool:
+        equal = pool.map(lambda item: _by_content(item, stored[item.key], bucket), unsure)
+        return differing + [item for item, how in zip(unsure, equal, strict=True) if not how]
+
+
+def differing_message(differing: Sequence[Item], where: str) -> str:
+    """Return the message for a result of `find_differing`."""
+    names = ", ".join(item.pic_name for item in differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
+    count = len(differing)
+    counted = "1 object is missing or differs" if count == 1 else f"{count:,} objects are missing or differ"
+    return (
+        f"{where}: {counted} from this batch: {names}. Another upload to this path is likely: once it has ended, "
+        "upload this batch again, or use another path"
+    )
+
+
 def _by_content(item: Item, there: Stored, bucket: Any) -> str:
-    try:
-        data = Path(item.file).read_bytes()
-    except OSError:
+    """How an object proves to be the planned file; empty where it does not. An ETag need not be an MD5."""
+    data = None
+    if item.bytes is not None:  # else there is no such file, or it must not be opened
+        with contextlib.suppress(OSError):
+            data = Path(item.file).read_bytes()
+    found = hashlib.md5(data).hexdigest() if data is not None else None
+    if item.digest is not None and found != item.digest:
+        data = None  # the file is another by now; the object may still be the one that was planned
+    digest = item.digest or found
+    if digest is None or (data is not None and len(data) != there.bytes):
         return ""
-    digest = hashlib.md5(data).hexdigest()
-    if item.digest is not None and digest != item.digest:
+    if there.md5 == digest:
+        return "etag"
+    asked = head(bucket, item.key) if bucket is not None else None
+    if asked is None:
         return ""
-    if there.md5 is not None:
-        return "etag" if there.md5 == digest else ""
-    told = head(bucket, item.key) if bucket is not None else None
-    return "crc64" if told is not None and told.crc is not None and told.crc == crc64()(data) else ""
+    if asked.crc is not None and data is not None:
+        return "crc64" if asked.crc == crc64()(data) else ""
+    back = read_object(bucket, item.key, limit=asked.bytes)
+    return "readback" if back is not None and hashlib.md5(back).hexdigest() == digest else ""

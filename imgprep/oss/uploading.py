@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.clock import Clock, SystemClock
-from imgprep.errors import ConfigError, StorageError
+from imgprep.errors import ConfigError
 from imgprep.frames import attach
 from imgprep.meta import dumps_meta
 from imgprep.oss.bucket import open_bucket
@@ -19,10 +19,18 @@ from imgprep.oss.commit import commit
 from imgprep.oss.crew import send_all
 from imgprep.oss.journal import NAME as JOURNAL_NAME
 from imgprep.oss.journal import Journal
-from imgprep.oss.listing import Stored, head_all, list_folder
+from imgprep.oss.listing import Stored, look
 from imgprep.oss.lock import only_one
 from imgprep.oss.origin import may_replace, running_task
-from imgprep.oss.planning import META_NAME, Decision, decide, wanted_items
+from imgprep.oss.planning import (
+    META_NAME,
+    Decision,
+    decide,
+    differing_message,
+    find_differing,
+    meta_item,
+    wanted_items,
+)
 from imgprep.oss.put import Item, Sent
 from imgprep.settings import Settings
 
@@ -126,7 +134,12 @@ def upload(
     meta_key = settings.prefix + META_NAME
     bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
-        stored, listed = _look(bucket, settings.prefix, items, threads)
+        keys = [*(item.key for item in items if item.key), meta_key]
+        stored, listed = look(bucket, settings.prefix, keys, threads)
+        if not listed:
+            _log.warning(
+                "the key may not list %s: each object is asked for instead, and strays are not seen", settings.prefix
+            )
         before = stored.get(meta_key)
         decision = decide(items, stored, bucket, threads=threads)
         strays = _strays(stored, items, meta_key, known, settings.prefix) if listed else _no_strays()
@@ -147,11 +160,13 @@ def upload(
                 book.write(sent, sizes[sent.key])
                 bar.update(sizes[sent.key])
             if decision.send and listed:
-                _look_again(bucket, settings.prefix, items, done)
+                _look_again(bucket, settings, items, done, threads)
             reader = running_task(settings, clock)[0] if before is not None and not same_meta else None
             done[meta_key] = _finish(
                 bucket, meta_key, text, before, done, reader=reader, clock=clock, patience=patience
             )
+            if done[meta_key].outcome == "uploaded" or (done[meta_key].outcome == "unchanged" and decision.send):
+                _look_again(bucket, settings, [*items, meta_item(settings.prefix, text)], done, threads)
             book.write(done[meta_key])
     return _log_frame(items, done, strays, (meta_key, len(text)))
 
@@ -173,17 +188,6 @@ def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, 
     return frame, text
 
 
-def _look(bucket: Any, prefix: str, items: list[Item], threads: int) -> tuple[Mapping[str, Stored], bool]:
-    """What is there, and whether it could be listed."""
-    try:
-        return dict(list_folder(bucket, prefix)), True
-    except StorageError as error:
-        if error.code != "AccessDenied":
-            raise
-        _log.warning("the key may not list %s: each object is asked for instead, and strays are not seen", prefix)
-        return head_all(bucket, [*(item.key for item in items if item.key), prefix + META_NAME], threads), False
-
-
 def _settled(decision: Decision) -> dict[str, Sent]:
     done = {item.key: Sent(item.key, "unchanged", how, 0, 0.0) for item, how in decision.unchanged}
     done |= {item.key: Sent(item.key, "missing", "none", 0, 0.0, item.problem) for item in decision.missing}
@@ -198,18 +202,16 @@ def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Se
     return {**done, meta_key: state}
 
 
-def _look_again(bucket: Any, prefix: str, items: list[Item], done: dict[str, Sent]) -> None:
+def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
     """The listing is the truth: what is not there as it was planned, has failed after all."""
-    stored = dict(list_folder(bucket, prefix))
-    for item in items:
-        sent = done[item.key]
-        if sent.outcome not in ("uploaded", "unchanged"):
-            continue
-        there = stored.get(item.key)
-        wrong = there is None or (item.digest is not None and there.md5 is not None and there.md5 != item.digest)
-        if wrong:
-            said = "was changed or removed by somebody else while the upload ran; repeat it"
-            done[item.key] = sent._replace(outcome="failed", verified="none", message=said)
+    sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
+    stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
+    differing = find_differing(sent, stored, bucket, threads=threads)
+    if differing:
+        _log.warning("%s", differing_message(differing, f"{settings.bucket}/{settings.prefix}"))
+    for item in differing:
+        message = "was changed or removed while the upload ran, probably by another upload to this path; repeat it"
+        done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
 
 
 def _finish(

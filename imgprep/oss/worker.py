@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 
+from imgprep.errors import ConfigError
 from imgprep.oss.bucket import open_bucket
 from imgprep.oss.crew import send_lot
 from imgprep.oss.put import Sent
@@ -23,11 +24,18 @@ def _serve() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anybody prints must not come between the outcomes
     while True:
+        answer: list[Sent] | Exception
         try:
             lot: Lot = pickle.load(sys.stdin.buffer)  # noqa: S301  from the process that started this one
         except EOFError:
             return
-        answer: list[Sent] | Exception
+        except (ImportError, AttributeError) as error:
+            answer = ConfigError(
+                f"upload: a worker process cannot load the settings: {error}. Workers do not import from the current "
+                "folder: install the credentials provider's module, name its folder in PYTHONPATH, or use processes=1"
+            )
+            pickle.dump(answer, out)
+            return
         try:
             answer = send_lot(lot, open_bucket(lot.settings, connections=lot.threads))
         except Exception as error:  # noqa: BLE001  raised again on the other side

@@ -7,15 +7,12 @@ where it is not guarded. The settings come through the pipe, so no credential st
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from imgprep.child_process import start_python
 from imgprep.errors import ConfigError, StorageError
 from imgprep.oss.put import Item, Sent
 from imgprep.settings import Settings
@@ -34,13 +31,7 @@ class WorkerProcess:
     """The process, seen from the one that started it."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from imgprep.oss.worker import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        self._process = start_python("imgprep.oss.worker")
 
     def __enter__(self) -> Self:
         return self

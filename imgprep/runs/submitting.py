@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from imgprep.clock import Clock, SystemClock, stamp
 from imgprep.errors import ConfigError, ServiceError, StorageError
-from imgprep.oss import META_NAME, head, only_one, open_bucket
+from imgprep.oss import (
+    META_NAME,
+    differing_message,
+    find_differing,
+    look,
+    meta_item,
+    only_one,
+    open_bucket,
+    wanted_items,
+)
 from imgprep.runs.confirm import check_confirmed
 from imgprep.runs.folder import State, batch_digest, make_run
 from imgprep.runs.opening import load_runs
@@ -26,6 +36,8 @@ _log = logging.getLogger(__name__)
 LOOKS = (1.0, 2.0, 3.0, 5.0, 8.0)
 #: Seconds between looks at a busy instance.
 BUSY_SECONDS = 5.0
+#: Objects asked for at once where the folder cannot be listed.
+THREADS = 8
 #: Tasks remembered from before a request; more than one instance sees in a year of days.
 REMEMBERED = 500
 
@@ -79,8 +91,11 @@ def submit(
     ------
     ServiceError
         Refused, busy, or not reached; nothing was started, and the call can be repeated.
+    StorageError
+        The bucket gave no answer, so the upload could not be compared with the batch; nothing was started.
     ConfigError
-        No batch folder, not uploaded, settings missing, not confirmed, or another process is submitting.
+        No batch folder, not uploaded, images in the bucket that are missing or differ from the batch's, settings
+        missing, not confirmed, or another process is submitting.
 
     Notes
     -----
@@ -122,17 +137,25 @@ def submit(
 
 
 def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
-    """A task reads whatever increment.meta lies in the folder: it must be this batch's."""
-    key, text = settings.prefix + META_NAME, (folder / META_NAME).read_bytes()
+    """A task reads what lies in the folder: increment.meta and each image must be this batch's."""
+    meta = meta_item(settings.prefix, (folder / META_NAME).read_bytes())
+    images = wanted_items(pd.read_parquet(folder / "batch.parquet"), folder / "images", settings.prefix)
+    where = f"{settings.bucket}/{settings.prefix}"
     try:
-        there = head(open_bucket(settings, connections=1, clock=clock), key)
+        bucket = open_bucket(settings, clock=clock)
+        stored, _ = look(bucket, settings.prefix, [meta.key, *(item.key for item in images if item.key)], THREADS)
+        if meta.key not in stored:
+            raise ConfigError(f"{where}{META_NAME} is not there: upload {folder} first")
+        if find_differing([meta], stored, bucket):
+            raise ConfigError(f"{where}{META_NAME} is another batch's, not that of {folder}: upload this one first")
+        differing = find_differing(images, stored, bucket, threads=THREADS)
     except StorageError as error:
-        _log.warning("whether the batch was uploaded cannot be told: %s", error)
+        if error.code != "AccessDenied":
+            raise
+        _log.warning("these settings may not read %s, so the upload is not checked: %s", where, error)
         return
-    if there is None:
-        raise ConfigError(f"{settings.bucket}/{key} is not there: upload {folder} first")
-    if there.bytes != len(text) or there.md5 not in (None, hashlib.md5(text).hexdigest()):
-        raise ConfigError(f"{settings.bucket}/{key} is another batch's, not that of {folder}: upload this one first")
+    if differing:
+        raise ConfigError(differing_message(differing, where))
 
 
 def _same(run: Run, settings: Settings, digest: str) -> bool:
