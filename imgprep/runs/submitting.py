@@ -133,9 +133,12 @@ def submit(
                 _look_after([run], None, service, clock, now=True, progress=False)
             return run
         check_confirmed(settings, confirm)
-        _check_uploaded(folder, settings, clock)
         if not by_hand:
             _look_after(every, run, service, clock, now=now, progress=progress)
+            if run is not None and undecided and _answered(run, service, clock, now=now, progress=progress):
+                run.settings_for(settings)
+                return run
+        _check_uploaded(folder, settings, clock)
         if run is None or not undecided:
             run = Run(make_run(folder, settings, root, digest=digest, clock=clock, at=stamp(clock)))
         run.settings_for(settings)
@@ -148,7 +151,7 @@ def submit(
             times = {**run.times, "submitted": stamp(clock)}
             run.update(state=State.SUBMITTED, request="by hand", times=times)
             return run
-        _start(run, service, wait, clock, now=now, progress=progress)
+        _start(run, service, wait, clock, progress=progress)
         return run
 
 
@@ -208,21 +211,23 @@ def _look_after(
             _found(run, service, clock, wanted, progress=progress)
 
 
-def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, now: bool, progress: bool) -> None:
-    settings = service.settings
+def _answered(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
+    """Wait until a run's unanswered requests can start no task any more; whether one has, or that is unknown."""
     if unanswered(run):
-        left = 0.0 if now else _seconds_left(run, settings, clock)
+        left = 0.0 if now else _seconds_left(run, service.settings, clock)
         if _found(run, service, clock, left, now=now, progress=progress):
-            return
-    if run.undecided:
-        return
+            return True
+    return run.undecided
+
+
+def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, progress: bool) -> None:
     deadline = clock.monotonic() + (float("inf") if wait is True else float(wait))
     while True:
         tasks = _free(run, service, deadline, clock, progress=progress)
         open_before = unanswered(run)
-        if open_before and tasks and _taken(run, tasks, service, clock) is not False:
-            return
         before = run.about.get("before") if open_before else None
+        if before is not None and tasks and _taken(run, tasks, service, clock) is not False:
+            return
         if before is None and tasks is not None:
             before = [task.id for task in tasks]
         sent = stamp(clock)
@@ -242,8 +247,8 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
             if not _found(run, service, clock, LOOK_SECONDS, progress=False) and not run.undecided:
                 raise ServiceError(
                     f"IncreaseInstance got no usable answer and no task has appeared: {error}; repeat the command: it "
-                    f"waits until {settings.gateway_timeout:.0f} s after the request (gateway_timeout), and starts a "
-                    "task only if none has appeared by then",
+                    f"waits until the request is {service.settings.gateway_timeout:.0f} s old (gateway_timeout), and "
+                    "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
                 ) from error
