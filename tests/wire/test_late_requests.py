@@ -14,7 +14,7 @@ import pytest
 
 from imgprep.errors import ConfigError, ServiceError
 from imgprep.oss import upload
-from imgprep.runs import adopt, load_runs, open_run, submit, tasks
+from imgprep.runs import adopt, load_runs, submit, tasks
 from imgprep.runs.submitting import look_for_late
 from imgprep.sandbox import Sandbox
 from imgprep.service import ImageSearch
@@ -197,6 +197,7 @@ def test_where_the_tasks_before_are_unknown_adopting_decides_and_now_overrides(s
     assert run.state == "unknown" and "--now" in run.note and "imgprep adopt" in run.note
     assert shop.submit().state == "unknown" and len(shop.server.tasks()) == 1
     assert adopt("1", shop.settings, runs=shop.runs, clock=shop.clock).id == run.id
+    shop.clock.sleep(60)
     other = shop.submit(again=True)
     other.update(state="unknown", task_id=None, before=None, unanswered=[other.times["submitted"]])
     shop.server.finish_tasks()
@@ -206,9 +207,11 @@ def test_where_the_tasks_before_are_unknown_adopting_decides_and_now_overrides(s
 def test_following_finds_a_late_task_before_submit_does(shop):
     shop.hold(75)
     shop.clock.sleep(60)
-    look_for_late(shop.settings, shop.runs, clock=shop.clock)
+    shop.server.finish_tasks()
+    command = [sys.executable, "-m", "imgprep.cli", "follow", "--runs", str(shop.runs)]
+    done = subprocess.run(command, env={**os.environ, **shop.server.environment()}, check=False)
     (run,) = load_runs(shop.runs)
-    assert (run.task_id, run.state) == ("1", "submitted") and len(shop.server.tasks()) == 1
+    assert done.returncode == 1 and (run.task_id, run.state) == ("1", "partial") and len(shop.server.tasks()) == 1
 
 
 def test_now_sends_without_the_wait_and_by_hand_does_not(shop):
@@ -339,7 +342,7 @@ class Gateway:
 
 def test_a_client_that_is_killed_while_a_gateway_holds_its_request_is_repeated_without_a_second_task(tmp_path):
     batch = make_batch(tmp_path / "batch")
-    with Sandbox(throttle=False) as server:
+    with Sandbox(throttle=False, task_seconds=0) as server:
         upload(batch, None, server.settings, progress=False, runs=tmp_path / "runs")
         gateway = Gateway(server, looks=3)
         variables = {"IMGPREP_IMAGESEARCH_ENDPOINT": gateway.url, "IMGPREP_GATEWAY_TIMEOUT": "45"}
@@ -353,6 +356,6 @@ def test_a_client_that_is_killed_while_a_gateway_holds_its_request_is_repeated_w
         gateway.free.set()
         assert gateway.delivered.wait(60)
         gateway.listener.close()
-        assert "may still start a task; looking for it for" in done.stderr
+        assert len(server.tasks()) == 1
         (run,) = load_runs(tmp_path / "runs")
-        assert len(server.tasks()) == 1 and open_run(run.folder).task_id == "1"
+        assert run.task_id == "1" and "may still start a task; looking for it for" in done.stderr
