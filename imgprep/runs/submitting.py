@@ -194,7 +194,7 @@ def _seconds_left(run: Run, settings: Settings, clock: Clock) -> float:
         return float("-inf")
     try:
         passed = clock.time() - datetime.fromisoformat(sent[-1]).timestamp()
-    except ValueError:
+    except (ValueError, TypeError):
         passed = 0.0
     return settings.gateway_timeout + LISTED_SECONDS - max(passed, 0.0)  # a clock that was set back: all of it
 
