@@ -222,6 +222,12 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         help="wait for a task that runs on the instance, instead of giving up",
     )
     submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name, typed: refused where it is another")
+    submit.add_argument(
+        "--now",
+        action="store_true",
+        help="do not wait after a request whose answer was lost, though it may still start a task; in production the "
+        "instance's name is to be typed, or given by --yes",
+    )
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task's end")
     submit.add_argument(
         "--by-hand", action="store_true", help="without rights to the API: print what to do in the console"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +18,13 @@ from imgprep.oss import META_NAME, head, only_one, open_bucket, read_object
 from imgprep.runs.folder import State, batch_digest, make_run
 from imgprep.runs.opening import load_runs
 from imgprep.runs.run import Run
-from imgprep.service import ImageSearch, list_tasks
+from imgprep.service import ImageSearch, Task, list_tasks
 from imgprep.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+#: Seconds by which the service's clock may be behind this machine's.
+_CLOCK_SECONDS = 60.0
 
 
 def tasks(
@@ -98,11 +103,12 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     clock, root = clock or SystemClock(), Path(runs)
     # `submit` holds it too: a task whose answer it awaits belongs to nobody yet.
     with only_one(f"submit into {root}", file=root / ".submit.lock"):
-        known = _runs_by_task(settings, root).get(str(task_id))
-        if known is not None:
-            known.settings_for(settings)
-            return known
-        run, note = _made(str(task_id), settings, root, clock)
+        known = _runs_by_task(settings, root)
+        if str(task_id) in known:
+            run = known[str(task_id)]
+            run.settings_for(settings)
+            return run
+        run, note = _taken(_task(str(task_id), settings, clock), settings, root, clock)
     run.follow(wait=False, progress=False, clock=clock)
     if note is not None:
         run.update(note=note)
@@ -110,19 +116,77 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     return run
 
 
-def _made(task_id: str, settings: Settings, root: Path, clock: Clock) -> tuple[Run, str | None]:
-    """The run of a task of nobody's, and what is doubtful about it."""
+def unanswered(run: Run) -> list[str]:
+    """Return when those requests of a run were sent of which it is unknown whether they start a task, oldest first."""
+    times = run.about.get("unanswered")
+    if times is None and run.about.get("request") in ("sent", "lost"):  # written before they were counted
+        times = [run.times.get("submitted", "")]
+    return list(times or [])
+
+
+def new_tasks(run: Run, tasks: Iterable[Task], runs: Iterable[Run]) -> list[Task]:
+    """Return the tasks, oldest first, that a run's unanswered requests may have started; `runs` are all there are."""
+    known = {other.task_id for other in runs} | set(run.about.get("before") or ())
+    place = (run.settings["bucket"], run.settings["path"].strip("/"))
+    fitting = [task for task in tasks if task.id not in known and (task.bucket, task.path.strip("/")) == place]
+    return fitting[::-1]
+
+
+def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) -> None:
+    """Give a run the task that its unanswered request started; where it has one already, make another run of it."""
+    for task in new:
+        late = run.task_id is not None
+        left = unanswered(run)
+        if late:
+            other, note = _made(task, settings, run.folder.parent, clock)
+            reason = f"started by the request of run {run.id} of {left[0] if left else 'before'}, which came late"
+            other.update(note=f"{reason}; {note}" if note else reason)
+            _log.warning("task %s: %s; run %s was made of it", task.id, reason, other.id)
+            run.update(unanswered=left[1:])
+        else:
+            run.see(task)
+            run.update(request="answered", state=State.SUBMITTED, note=None, unanswered=left[1:])
+            _log.info("task %s is the one whose answer was lost", task.id)
+
+
+def _task(task_id: str, settings: Settings, clock: Clock) -> Task:
     task = ImageSearch(settings, clock=clock).task(task_id)
     if task is None:
         raise ConfigError(
             f"task {task_id}: the instance {settings.instance} has none of this number; `imgprep tasks` (ip.tasks) "
             "lists those there are"
         )
+    return task
+
+
+def _taken(task: Task, settings: Settings, root: Path, clock: Clock) -> tuple[Run, str | None]:
+    """The run that waits for this task, or else a new one."""
+    runs = load_runs(root)
+    for run in reversed(runs):
+        waits = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
+        if waits and new_tasks(run, [task], runs) and (run.about.get("before") is not None or _in_time(run, task)):
+            take_tasks(run, [task], settings, clock)
+            run.settings_for(settings)
+            return run, None
+    return _made(task, settings, root, clock)
+
+
+def _in_time(run: Run, task: Task) -> bool:
+    """Whether a task was made after a run's first request; true where that is unknown."""
+    try:
+        sent = datetime.fromisoformat(unanswered(run)[0])
+        return task.created is None or (sent - task.created).total_seconds() < _CLOCK_SECONDS
+    except (ValueError, TypeError):
+        return True
+
+
+def _made(task: Task, settings: Settings, root: Path, clock: Clock) -> tuple[Run, str | None]:
+    """A new run of a task that belongs to none, and what is doubtful about it."""
     there = settings.with_(bucket=task.bucket or settings.bucket, path=task.path or settings.path)
     bucket, key = open_bucket(there, clock=clock), there.prefix + META_NAME
     text, stored = read_object(bucket, key), head(bucket, key)
     if text is None or stored is None:
-        raise ConfigError(f"task {task_id}: {there.bucket}/{key} is gone, so nobody can say what the task was about")
+        raise ConfigError(f"task {task.id}: {there.bucket}/{key} is gone, so nobody can say what the task was about")
     batch, findings = loads_meta(text, strict=False)
     with tempfile.TemporaryDirectory(prefix="imgprep-adopt-") as name:
         folder = Path(name)
@@ -139,11 +203,11 @@ def _made(task_id: str, settings: Settings, root: Path, clock: Clock) -> tuple[R
     return run, note if late else None
 
 
-def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:
+def same_instance(run: Run, settings: Settings) -> bool:
+    """Whether a run was sent to the instance of these settings."""
     here = settings.public()
-    found = {}
-    for run in load_runs(root):
-        at = run.settings
-        if run.task_id and all(at.get(name) == here[name] for name in ("instance", "region", "imagesearch_endpoint")):
-            found[run.task_id] = run
-    return found
+    return all(run.settings.get(name) == here[name] for name in ("instance", "region", "imagesearch_endpoint"))
+
+
+def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:
+    return {run.task_id: run for run in load_runs(root) if run.task_id and same_instance(run, settings)}

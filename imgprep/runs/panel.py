@@ -45,6 +45,16 @@ def told(
 
 
 @contextmanager
+def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows after `text` how many seconds are left; nothing in a log file."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    hidden = not show or (None if not in_notebook() else False)
+    with tqdm(total=1, bar_format="{desc}", leave=False, disable=hidden) as bar:
+        yield lambda seconds: bar.set_description_str(f"{text}: {seconds:.0f} s left")
+
+
+@contextmanager
 def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
     from tqdm import tqdm  # noqa: PLC0415
 

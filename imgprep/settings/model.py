@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from imgprep.settings.endpoints import endpoint_url, is_loopback
 from imgprep.settings.sources import PROJECT_FILE, from_document, from_environment, where_to_set
 
 WORK_FOLDER = "imgprep-work"
+#: Longer than the usual time-outs of proxies and load balancers (60 s).
+GATEWAY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,9 @@ class Settings:
         read, who may assume it, and what the uploader may do.
     callback : str
         Address that the service calls after a task; usually empty.
+    gateway_timeout : float
+        Seconds for which a gateway between here and the service may hold a request back and still deliver it. After a
+        batch task was requested without an answer, `submit` waits this long before it sends another request.
     service : str
         Service type of the instance, see `imgprep.fields.Service`.
     project : Path
@@ -82,6 +88,7 @@ class Settings:
     role_trust: Path | None = None
     uploader_policy: Path | None = None
     callback: str = ""
+    gateway_timeout: float = GATEWAY_SECONDS
     service: str = "product"
     project: Path = Path()
     catalogue: Path | None = None
@@ -110,6 +117,7 @@ class Settings:
         ):
             if isinstance(given := getattr(self, name), str):
                 object.__setattr__(self, name, Path(given))
+        object.__setattr__(self, "gateway_timeout", _seconds(self.gateway_timeout))
         if not self.is_sandbox:
             return
         for name in ("oss_credentials", "imagesearch_credentials"):
@@ -209,3 +217,15 @@ class Settings:
         if missing:
             remedies = "; ".join(f"{name}: set {where_to_set(name)}" for name in missing)
             raise ConfigError(f"settings incomplete: {remedies}")
+
+
+def _seconds(given: object) -> float:
+    try:
+        seconds = float(str(given))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(
+            f"gateway_timeout {given!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
+        )
+    return seconds

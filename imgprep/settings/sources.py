@@ -31,6 +31,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         "role_policy": "role_policy",
         "role_trust": "role_trust",
         "callback": "callback",
+        "gateway_timeout": "gateway_timeout",
     },
     "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
     "checks": {"severity": "severity", "limits": "limits"},
@@ -45,11 +46,13 @@ _VARIABLES: dict[str, str] = {
     "IMGPREP_PATH": "path",
     "IMGPREP_INSTANCE": "instance",
     "IMGPREP_ROLE_ARN": "role_arn",
+    "IMGPREP_GATEWAY_TIMEOUT": "gateway_timeout",
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
+_NUMBERS = ("gateway_timeout",)
 
 
 def from_environment() -> dict[str, Any]:
@@ -75,9 +78,9 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            wanted: type = dict if name in _TABLES else str
+            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
             if not isinstance(value, wanted):
-                kind = "a table" if wanted is dict else "a text"
+                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
                 values[name] = file.parent / str(value) if name in _PATHS else value

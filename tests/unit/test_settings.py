@@ -15,6 +15,7 @@ VARIABLES = [
     "IMGPREP_PATH",
     "IMGPREP_INSTANCE",
     "IMGPREP_ROLE_ARN",
+    "IMGPREP_GATEWAY_TIMEOUT",
     "OSS_ACCESS_KEY_ID",
     "OSS_ACCESS_KEY_SECRET",
     "OSS_SESSION_TOKEN",
@@ -155,3 +156,17 @@ def test_paths_may_be_given_as_text():
     settings = Settings(project="shop", catalogue="export.csv")
     assert settings.runs == Path("shop") / "imgprep-work" / "runs"
     assert settings.catalogue == Path("export.csv")
+
+
+def test_the_gateway_timeout_is_a_positive_number_wherever_it_is_set(project, monkeypatch):
+    assert Settings().gateway_timeout == 120
+    folder = project("[service]\ngateway_timeout = 300\n")
+    assert Settings.load(folder).gateway_timeout == 300
+    monkeypatch.setenv("IMGPREP_GATEWAY_TIMEOUT", "7.5")
+    assert Settings.load(folder).gateway_timeout == 7.5
+    for wrong in ("soon", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv("IMGPREP_GATEWAY_TIMEOUT", wrong)
+        with pytest.raises(ConfigError, match=r"not a positive number of seconds; set gateway_timeout under .service."):
+            Settings.load(folder)
+    with pytest.raises(ConfigError, match="gateway_timeout = '300': must be a number"):
+        Settings.load(project('[service]\ngateway_timeout = "300"\n'))

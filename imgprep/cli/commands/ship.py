@@ -88,7 +88,20 @@ def submit(options: Namespace) -> int:
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
-    run = start(options.batch, settings, runs=runs, wait=options.wait, confirm=options.yes, by_hand=options.by_hand)
+    if options.now and options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
+        raise ConfigError(
+            f"submit --now: may start a second task on production instance {settings.instance!r}, and there is no "
+            "terminal to type its name in; leave out --now and the command waits, or add --yes NAME"
+        )
+    run = start(
+        options.batch,
+        settings,
+        runs=runs,
+        wait=options.wait,
+        confirm=options.yes,
+        now=options.now,
+        by_hand=options.by_hand,
+    )
     print(f"run folder: {run.folder}", file=sys.stderr)
     if options.by_hand and not run.ended:
         print(task_steps(settings, run.folder), end="")
@@ -102,10 +115,15 @@ def submit(options: Namespace) -> int:
 def follow(options: Namespace) -> int:
     """Follow a run's task to its end and save its error report."""
     from imgprep.runs import load_runs, open_run
+    from imgprep.runs.submitting import look_for_late
 
     settings = settings_of(options)
     if options.run_folder:
         return show_ended([open_run(options.run_folder).follow(settings)], options.format)
+    try:
+        look_for_late(settings, options.runs or settings.runs)
+    except ImgprepError as error:  # what has a task is followed all the same
+        print(escaped(f"imgprep: {error}"), file=sys.stderr)
     open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
     refused: ServiceError | None = None
     for run in open_ones:
