@@ -83,7 +83,7 @@ def require_batch_folder(folder: Path, photographs: Iterable[str | Path], source
         or a batch folder with a file in it that imgprep did not write or that was changed since.
     """
     for place in photographs:
-        if _is_below(Path(place), folder / IMAGES):
+        if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
                 f"images: {place} is where the batch folder {folder} keeps its copies; name the photographs"
             )
