@@ -174,14 +174,20 @@ def write_folder(
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
     _write_about(written, about)
-    write_meta(built.plan.batch, built.folder / META_NAME)  # last: without it nothing can be sent
+    _write_meta(written, built.plan.batch)  # last: without it nothing can be sent
 
 
 def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
     """Write the batch of a batch folder anew, with fewer lines."""
-    with Written(folder).writing("batch.parquet") as draft:
+    written = Written(folder)
+    with written.writing("batch.parquet") as draft:
         detached(batch).to_parquet(draft, index=False)
-    write_meta(batch, folder / META_NAME)
+    _write_meta(written, batch)
+
+
+def _write_meta(written: Written, batch: pd.DataFrame) -> None:
+    with written.writing(META_NAME) as draft:
+        write_meta(batch, draft)
 
 
 def _write_about(written: Written, about: dict[str, Any]) -> None:

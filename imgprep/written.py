@@ -77,14 +77,16 @@ class Written:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(os.path.realpath(folder))
         self._log = require_no_link(self.folder / LOG)
-        self._digests: dict[str, set[str]] = {}
+        self._digests: dict[str, tuple[str, ...]] = {}
+        self._parents: dict[str, bool] = {}
         if self._log.is_file():
             for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._digests.setdefault(entry["name"], set()).add(entry["digest"])
+                    name, digest = str(entry["name"]), str(entry["digest"])
                 except (ValueError, TypeError, KeyError):  # cut off: the file did not get its name
                     continue
+                self._digests[name] = (*self._digests.get(name, ()), digest)
 
     def __contains__(self, name: str) -> bool:
         return name in self._digests
@@ -120,8 +122,9 @@ class Written:
 
     def note(self, name: str, digest: str) -> None:
         """Log a file that is about to get its name."""
-        if digest not in self._digests.setdefault(name, set()):
-            self._digests[name].add(digest)
+        known = self._digests.get(name, ())
+        if digest not in known:
+            self._digests[name] = (*known, digest)
             with self._log.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps({"name": name, "digest": digest}) + "\n")
 
@@ -159,9 +162,12 @@ class Written:
         (self.folder / name).unlink(missing_ok=True)
 
     def _is_inside(self, path: Path) -> bool:
-        parent = os.path.normcase(os.path.realpath(path.parent))
-        root = os.path.normcase(self.folder)
-        return parent == root or parent.startswith(root.rstrip(os.sep) + os.sep)
+        parent = str(path.parent)
+        if parent not in self._parents:
+            root = os.path.normcase(self.folder).rstrip(os.sep) + os.sep
+            real = os.path.normcase(os.path.realpath(parent)).rstrip(os.sep) + os.sep
+            self._parents[parent] = real.startswith(root)
+        return self._parents[parent]
 
 
 def digest_of(file: Path) -> str:

@@ -63,9 +63,10 @@ def carry_out(
     good = {step.number: entry for step in steps if (entry := _good(step, manifest, out)) is not None}
     copies.require(name for step in steps if step.number not in good for name in _names(step))
     _clear_stale(copies)
-    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=out))
-    copies.note(drafts.name, _DRAFTS)
-    with tqdm(total=len(steps), disable=not progress, unit="image", desc="prepare") as bar:
+    with (
+        _drafts(copies, any(_names(step) for step in steps if step.number not in good)) as drafts,
+        tqdm(total=len(steps), disable=not progress, unit="image", desc="prepare") as bar,
+    ):
         try:
             for step in steps:
                 if step.number in good:
@@ -83,7 +84,6 @@ def carry_out(
                 bar.update()
         finally:
             manifest.close()
-            shutil.rmtree(drafts, ignore_errors=True)
     return done
 
 
@@ -95,6 +95,20 @@ def foreseen(steps: list[Step], root: str, *, bytes_max: int, workers: int) -> d
         for step, copy in _made(doubtful, root, Path(drafts), bytes_max, workers):
             done[step.number] = _copied(step, copy)
     return done
+
+
+@contextlib.contextmanager
+def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
+    """A folder for what is being made, which goes again; it is logged, so that a later run may clear a killed one's."""
+    if not needed:
+        yield copies.folder
+        return
+    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=copies.folder))
+    copies.note(drafts.name, _DRAFTS)
+    try:
+        yield drafts
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
 
 
 def _good(step: Step, manifest: Manifest, out: Path) -> Entry | None:

@@ -6,7 +6,9 @@ commas, fields in the order of `imgprep.fields.FIELDS`, absent fields left out.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +26,6 @@ from imgprep.meta.lines import ANNOTATION
 from imgprep.meta.reading import parse
 from imgprep.meta.rules import META_RULES, MetaRule, said
 from imgprep.meta.text import blocks
-from imgprep.written import overwriting
 
 __all__ = ["ANNOTATION", "META_RULES", "MetaRule", "dumps_meta", "loads_meta", "read_meta", "write_meta"]
 
@@ -80,8 +81,6 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     MetaError
         As for `dumps_meta`; nothing was written.
-    ConfigError
-        A file is there that imgprep did not write, or that was changed since.
 
     Examples
     --------
@@ -91,8 +90,17 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     '{"OperationType": "DELETE","ProductId": "1005"}\\n'
     """
     lines = _legal(batch)
-    with overwriting(path) as draft, draft.open("wb") as file:
-        _write_through(file, blocks(lines))
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_through(file, blocks(lines))
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 @overload

@@ -364,7 +364,6 @@ def test_what_a_notebook_writes_takes_the_place_of_no_other_file(here):
     writers = {
         "t.csv": lambda file: ip.export_table(frame, file),
         "t.xlsx": lambda file: ip.export_table(frame, file),
-        "increment.meta": lambda file: ip.write_meta(frame, file),
         "facts.parquet": lambda file: ip.inspect_images(["p1.jpg"], photos, out=file, progress=False),
         "map.jsonl": lambda file: ip.write_matches(
             ip.match_files(photos, pd.DataFrame({"row": [1], "ProductId": ["p"]})), file
