@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from imgprep.errors import ConfigError
 from imgprep.sandbox.clock import Clock
 from imgprep.sandbox.config import sort_switches
 from imgprep.sandbox.faults import Fault, FaultKind
@@ -58,7 +57,7 @@ class Sandbox:
     ------
     TypeError
         A switch of an unknown name; the message gives the nearest.
-    ConfigError
+    FileExistsError
         `root` holds something that is no sandbox's.
 
     Examples
@@ -269,11 +268,15 @@ def _claim(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file():
         if any(root.iterdir()):
-            raise ConfigError(f"{root}: holds something that is no sandbox's; name a new or an empty folder as root")
+            raise FileExistsError(
+                f"{root}: holds something that is no sandbox's; name a new or an empty folder as root"
+            )
         (root / _MARK).touch()
     for name in ("objects", "imagesearch", _KEY_FILE):
         if (root / name).is_symlink():
-            raise ConfigError(f"{root / name}: is a link, which is not followed; name a new or an empty folder as root")
+            raise FileExistsError(
+                f"{root / name}: is a link, which is not followed; name a new or an empty folder as root"
+            )
 
 
 def _is_imagesearch(request: Request) -> bool:

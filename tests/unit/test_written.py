@@ -326,14 +326,16 @@ def test_another_programs_database_is_not_even_opened(here):
     assert (here / "left" / "text").read_bytes() == MINE
 
 
-def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here):
+def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     (here / "mine" / "objects" / "photos" / "new").mkdir(parents=True)
     (here / "mine" / "objects" / "photos" / "data").mkdir()
     (here / "mine" / "objects" / "photos" / "bucket.json").write_text('{"region": "x", "created": 1}')
     (here / "mine" / "objects" / "photos" / "new" / "a.jpg").write_bytes(MINE)
     before = content(here)
-    with pytest.raises(ConfigError, match="holds something that is no sandbox's"):
+    with pytest.raises(FileExistsError, match="holds something that is no sandbox's"):
         ip.Sandbox(here / "mine")
+    refused(here, capsys, "sandbox", "--root", "mine", match="name a new or an empty folder")
     assert content(here) == before
     for _ in range(2):
         with ip.Sandbox(here / "own"):
