@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -15,12 +17,19 @@ from imgprep.errors import ConfigError
 from imgprep.frames import detached
 from imgprep.images.listing import list_names
 from imgprep.meta import write_meta
+from imgprep.oss.journal import NAME as JOURNAL
+from imgprep.oss.journal import is_journal
 from imgprep.plan import BlastRadius, Plan
+from imgprep.written import DRAFT, LOG, Written
 
 META_NAME = "increment.meta"
 IMAGES = "images"
 VERSION = 1
+#: Tells what a batch is made of, and that the folder is a batch folder: it is there before anything else.
+ABOUT = "batch.json"
+MARK = "batch folder"
 _TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
+_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in _TABLES))
 
 
 @dataclass(frozen=True)
@@ -64,52 +73,85 @@ class Built:
         return f"Built({self.folder.name}: {counts})"
 
 
-def require_batch_folder(folder: Path) -> None:
-    """Raise where a batch folder cannot be made at `folder`, as something else is there. Nothing is touched.
+def require_batch_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
+    """Raise where a batch folder cannot be made at `folder` without loss for somebody. Nothing is touched.
 
     Raises
     ------
     ConfigError
-        It is a file, or holds something that is no batch folder.
+        It overlaps with folders of `photographs` or holds one of the `sources`; or what is there is no batch folder,
+        or a batch folder with a file in it that imgprep did not write or that was changed since.
     """
-    if not folder.exists():
+    for place in photographs:
+        if Path(place).resolve() == (folder / IMAGES).resolve():
+            raise ConfigError(
+                f"images: {place} is where the batch folder {folder} keeps its copies; name the photographs"
+            )
+        if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
+            raise ConfigError(
+                f"{folder}: overlaps with the photographs in {place}, and a batch folder needs a place of its own; "
+                "name another --out"
+            )
+    for source in sources:
+        if _is_below(Path(source), folder):
+            raise ConfigError(f"{folder}: holds {source}, which the batch is made from; name another --out")
+    if not os.path.lexists(folder):
         return
-    known = {META_NAME, "batch.json", "upload.jsonl", IMAGES, *(f"{name}.parquet" for name in _TABLES)}
-    found = [item.name for item in folder.iterdir()] if folder.is_dir() else [folder.name]
-    strangers = sorted(set(found) - known)
-    if strangers:
-        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+    found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
+    if not [name for name in found if name != LOG and not name.startswith(DRAFT)]:
+        return
+    if not is_marked(folder):
+        _refuse_unmarked(folder, found)
+    if os.path.realpath(folder / IMAGES) != os.path.join(os.path.realpath(folder), IMAGES):  # noqa: PTH118
+        raise ConfigError(f"{folder / IMAGES}: is a link, which is not followed; name another --out")
+    written, copies = Written(folder), Written(folder / IMAGES)
+    written.require(_FILES)
+    if (folder / IMAGES).is_dir():
+        copies.require(name for name in list_names(folder / IMAGES) if name not in copies)
 
 
-def fresh_folder(folder: Path) -> Path:
-    """Return an empty batch folder: an earlier one is cleared, anything else is left alone.
+def is_marked(folder: Path) -> bool:
+    """Whether a folder has the ``batch.json`` of a batch folder."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.get("imgprep") == MARK
+
+
+def fresh_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
+    """Return an empty batch folder, marked as one: an earlier one is cleared, anything else is left alone.
 
     Raises
     ------
     ConfigError
-        It holds something that is no batch folder.
+        As `require_batch_folder`.
     """
-    require_batch_folder(folder)
-    if folder.exists():
-        for item in folder.iterdir():
-            if item.name != IMAGES:  # copies that are right are kept; prepare_images looks
-                item.unlink()
-    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    require_batch_folder(folder, photographs, sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = Written(folder)
+    _write_about(written, {})
+    for name in _FILES:
+        if name != ABOUT:
+            written.remove(name)
+    if is_journal(folder / JOURNAL):
+        (folder / JOURNAL).unlink()
+    (folder / IMAGES).mkdir(exist_ok=True)  # copies that are right are kept; prepare_images looks
     return folder
 
 
 def keep_only(images: Path, names: Iterable[str]) -> None:
     """Remove the copies of an earlier batch that this one has not: what lies there could be sent in their place."""
-    wanted = set(names)
+    wanted, copies = set(names), Written(images)
     for name in list_names(images):
         if name not in wanted:
-            (images / name).unlink()
+            copies.remove(name)
 
 
 def write_folder(
     built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
 ) -> None:
-    """Write the tables, increment.meta and batch.json of a batch folder."""
+    """Write the tables, batch.json and increment.meta of a batch folder."""
     tables = {
         "batch": built.plan.batch,
         "catalogue": catalogue,
@@ -119,11 +161,11 @@ def write_folder(
         "excluded": built.plan.excluded,
         "prepare": built.prepared,
     }
+    written = Written(built.folder)
     for name in _TABLES:
-        detached(tables[name]).to_parquet(built.folder / f"{name}.parquet", index=False)
-    write_meta(built.plan.batch, built.folder / META_NAME)
+        with written.writing(f"{name}.parquet") as draft:
+            detached(tables[name]).to_parquet(draft, index=False)
     about = {
-        "version": VERSION,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "service": service,
         "keep_refused": keep_refused,
@@ -131,7 +173,51 @@ def write_folder(
         "loss": {"images": built.loss.images, "products": built.loss.products, "held": built.loss.held},
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
-    (built.folder / "batch.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    _write_about(written, about)
+    _write_meta(written, built.plan.batch)  # last: without it nothing can be sent
+
+
+def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
+    """Write the batch of a batch folder anew, with fewer lines."""
+    written = Written(folder)
+    with written.writing("batch.parquet") as draft:
+        detached(batch).to_parquet(draft, index=False)
+    _write_meta(written, batch)
+
+
+def _write_meta(written: Written, batch: pd.DataFrame) -> None:
+    with written.writing(META_NAME) as draft:
+        write_meta(batch, draft)
+
+
+def _write_about(written: Written, about: dict[str, Any]) -> None:
+    with written.writing(ABOUT) as draft:
+        text = json.dumps({"imgprep": MARK, "version": VERSION, **about}, indent=1)
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
+    strangers = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
+    if strangers:
+        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+    raise ConfigError(
+        f"{folder}: has no {ABOUT} with imgprep's mark, so it is not known to be a batch folder and is left as it is; "
+        "name another --out, or delete it yourself if it was built by an earlier imgprep"
+    )
+
+
+def _is_below(inner: Path, outer: Path) -> bool:
+    """Whether `inner` is `outer` or lies below it, links resolved."""
+    there, top = inner.resolve(), outer.resolve()
+    return any(place == top or _is_same(place, top) for place in (there, *there.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also where only the letters' case differs."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _sha256(file: Path) -> str:

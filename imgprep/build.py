@@ -14,18 +14,25 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.batch_folder import IMAGES, META_NAME, Built, fresh_folder, keep_only, require_batch_folder, write_folder
+from imgprep.batch_folder import (
+    IMAGES,
+    Built,
+    fresh_folder,
+    keep_only,
+    narrow_folder,
+    require_batch_folder,
+    write_folder,
+)
 from imgprep.catalogue import compare_exports, require_no_collapse
 from imgprep.checks import check
-from imgprep.errors import ConfigError
-from imgprep.frames import attach, detached
+from imgprep.frames import attach
 from imgprep.images import inspect_images, match_names, prepare_images
 from imgprep.images.listing import open_source
-from imgprep.meta import write_meta
 from imgprep.plan import blast_radius, plan_batch
 from imgprep.reports import CauseTable
 from imgprep.retry import Retry, retry_batch
 from imgprep.runs import Run
+from imgprep.written import Written
 
 
 def build_batch(
@@ -59,7 +66,8 @@ def build_batch(
     images : path
         Folder or zip archive of the photographs.
     out : path
-        The batch folder; made anew where it is one already, refused where it holds anything else.
+        The batch folder, apart from the photographs. Made anew where it is one already; refused where it is anything
+        else, or holds a file that imgprep did not write or that was changed since.
     service : str
         Service type of the instance.
     regions : RegionStore or frame, optional
@@ -98,7 +106,8 @@ def build_batch(
     Raises
     ------
     ConfigError
-        `out` holds something that is no batch folder; the export collapsed, or much would be deleted, and nobody
+        `out` is something else than a batch folder, holds a file that is not imgprep's, or overlaps with `images`
+        or `sources`; the export collapsed, or much would be deleted, and nobody
         confirmed it. Whatever stops, a batch that is in `out` already is left as it is.
 
     Examples
@@ -114,10 +123,9 @@ def build_batch(
     """
     if last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
-    require_batch_folder(Path(out))
-    outbox = Path(out) / IMAGES
-    if images is not None and outbox.resolve() == Path(images).resolve():
-        raise ConfigError(f"images: {images} is where the batch folder {out} keeps its copies; name the photographs")
+    outbox, sources = Path(out) / IMAGES, list(sources)
+    photographs = [] if images is None else [images]
+    require_batch_folder(Path(out), photographs, sources)
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
     judge = partial(check, catalogue, service=service, severity=severity, limits=limits)
     make = partial(prepare_images, source_facts, images, outbox, service=service, limits=limits)
@@ -135,7 +143,7 @@ def build_batch(
         ahead = make(dry_run=True) if prepare else None
         foreseen = plan_it(prepared=ahead, findings=judge(prepared=ahead))
         blast_radius(foreseen, known).require(instance or "gallery", confirm)
-    folder = fresh_folder(Path(out))
+    folder = fresh_folder(Path(out), photographs, sources)
     prepared = make(progress=progress) if prepare else _as_is(source_facts, Path(images), outbox)
     if prepare and keep_refused:
         prepared = _with_refused(prepared, source_facts, Path(images), outbox)
@@ -196,19 +204,17 @@ def build_retry(
     built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
     retry = retry_batch(run, built.plan.batch, causes=causes)
     built = replace(built, plan=replace(built.plan, batch=retry.batch))
-    detached(retry.batch).to_parquet(built.folder / "batch.parquet", index=False)
-    write_meta(retry.batch, built.folder / META_NAME)
+    narrow_folder(built.folder, retry.batch)
     return built, retry
 
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Put every photograph that is there into `out` as it is; the log says so."""
     there = facts["exists"].fillna(False).astype(bool)
-    source = open_source(images)
+    source, copies = open_source(images), Written(out)
     for name in facts.loc[there, "PicName"]:
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.copy(source.find(name), target)
+        with copies.writing(name) as draft:
+            source.copy(source.find(name), draft)
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(there),
         source_digest=facts["digest"],

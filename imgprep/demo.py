@@ -22,6 +22,9 @@ from imgprep.project import shipped
 from imgprep.runs import Run, submit
 from imgprep.sandbox import Sandbox
 from imgprep.tallies import tally_outcomes
+from imgprep.written import require_ours
+
+_REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, pr
     DemoResult
     """
     folder, data = Path(out), shipped("data")
+    require_ours(folder / _REPORT)
     catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
     say(f"load     {len(catalogue)} rows, {catalogue['ProductId'].nunique()} products")
     built = build_batch(
@@ -83,7 +87,7 @@ def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, pr
         run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=progress)
     sums = tally_outcomes(run)
     say(f"follow   task {run.task_id}: {run.state}")
-    report = write_report(run, folder / "report.html", images=built.folder / IMAGES)
+    report = write_report(run, folder / _REPORT, images=built.folder / IMAGES)
     return DemoResult(report, run.folder, sums, _surprises(run))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -18,18 +19,18 @@ from imgprep.catalogue import load_catalogue
 from imgprep.clock import SystemClock
 from imgprep.errors import ConfigError
 from imgprep.frames import detached
+from imgprep.images.listing import list_names
 from imgprep.meta import write_meta
 from imgprep.oss import upload
 from imgprep.project import shipped
 from imgprep.regions import Region
 from imgprep.runs import Run, load_runs, submit
 from imgprep.sandbox import Sandbox
+from imgprep.written import Written
 
 #: When the first week's batch went; a made history has made dates, so that pages about it stay the same.
 START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
 _PAYLOAD = ["CategoryId", "IntAttr", "StrAttr", "CustomContent", "Region"]
-#: Stands in a folder that only `make_history` has filled.
-_MARK = ".made-history"
 _SOURCES = ("studio", "supplier", "phone")
 
 
@@ -66,7 +67,9 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
        lines  imported  failed
     0    103        91      12
     """
-    folder, data = _fresh(Path(out)), shipped("data")
+    written, data = _fresh(Path(out)), shipped("data")
+    folder = Path(out)
+    images = Written(folder.parent / IMAGES)
     draw = random.Random(seed)  # noqa: S311
     # Nobody else asks this sandbox, so it need not hold its one client to one request a second.
     with (
@@ -78,6 +81,7 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
         catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
         built = build_batch(catalogue, data / IMAGES, work / "shop", keep_refused=True, progress=False)
         shop = _Shop(built, catalogue, draw, weeks)
+        images.require(list_names(shop.images))
         for week in range(weeks):
             batch = shop.week(week)
             target = _batch_folder(shop, batch, week, work / f"week{week:02d}")
@@ -86,21 +90,32 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
             sandbox.finish_tasks()
             run.follow(progress=False, clock=clock)
             shop.ended(run)
-            _date(run.folder, folder, week, len(batch))
-        images = folder.parent / "images"
-        shutil.copytree(shop.images, images, dirs_exist_ok=True)
+            _date(run.folder, written, week, len(batch))
+        images.folder.mkdir(exist_ok=True)
+        _copied(shop.images, images)
     return load_runs(folder)
 
 
-def _fresh(folder: Path) -> Path:
-    """An empty folder for a made history, marked as one. Real runs are never removed, whatever they are called."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / _MARK).is_file():
-            raise ConfigError(f"{folder}: holds something that is no made history; name a new folder")
-        shutil.rmtree(folder)
+def _copied(source: Path, target: Written, below: str = "") -> None:
+    """Copy the files of a folder, which are not hidden."""
+    for name in list_names(source):
+        with target.writing(below + name) as draft:
+            shutil.copyfile(source / name, draft)
+
+
+def _fresh(folder: Path) -> Written:
+    """An empty folder for a made history. Real runs are never removed, whatever they are called."""
+    written = Written(folder)
+    there = list_names(folder) if folder.exists() else []
+    if not all(map(written.is_ours, there)):
+        raise ConfigError(f"{folder}: holds something that is no made history, or was changed; name a new folder")
+    for name in there:
+        written.remove(name)
+    for left in sorted(folder.glob("*/")):  # runs without a file
+        with contextlib.suppress(OSError):
+            left.rmdir()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).write_text("This folder was made by make_history, which may remove it again.\n", encoding="utf-8")
-    return folder
+    return written
 
 
 class _Hurried(SystemClock):
@@ -210,7 +225,7 @@ def _batch_folder(shop: _Shop, batch: pd.DataFrame, week: int, target: Path) -> 
     return target
 
 
-def _date(made: Path, runs: Path, week: int, lines: int) -> None:
+def _date(made: Path, runs: Written, week: int, lines: int) -> None:
     """Move a run to its week: name and times are made, so that the history is the same wherever it is made."""
     begun = START + timedelta(weeks=week)
     ended = begun + timedelta(seconds=40 + 3 * lines)
@@ -221,6 +236,5 @@ def _date(made: Path, runs: Path, week: int, lines: int) -> None:
         name: (ended if name == "ended" else begun).isoformat()
         for name in ("intended", "submitted", "created", "ended")
     }
-    target = runs / about["id"]
-    shutil.copytree(made, target)
-    (target / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (made / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _copied(made, runs, f"{about['id']}/")

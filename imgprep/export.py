@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from imgprep.errors import ConfigError
+from imgprep.written import overwriting
 
 #: What spreadsheets take for the start of a formula, also in full width. Source: OWASP, CSV Injection.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -49,7 +50,7 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ConfigError
-        Another ending.
+        Another ending; or a file is there that imgprep did not write, or that was changed since.
 
     Notes
     -----
@@ -74,11 +75,10 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
         if not pd.api.types.is_numeric_dtype(safe.dtypes.iloc[at]):
             safe.isetitem(at, safe.iloc[:, at].astype(object).map(guarded, na_action="ignore").to_numpy())
     safe.columns = pd.Index([guarded(str(name)) for name in safe.columns], dtype=object)
-    partly = target.with_name(f".{target.stem}.part{ending}")
-    if ending == ".xlsx":
-        # The writer takes texts that start with = for formulas; an apostrophe keeps them texts.
-        safe.to_excel(partly, index=False)
-    else:
-        safe.to_csv(partly, index=False, encoding="utf-8-sig", sep="\t" if ending == ".tsv" else ",")
-    partly.replace(target)
+    with overwriting(target) as draft:
+        if ending == ".xlsx":
+            # The writer takes texts that start with = for formulas; an apostrophe keeps them texts.
+            safe.to_excel(draft, index=False, engine="openpyxl")
+        else:
+            safe.to_csv(draft, index=False, encoding="utf-8-sig", sep="\t" if ending == ".tsv" else ",")
     return target

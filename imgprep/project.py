@@ -13,6 +13,7 @@ from typing import Any
 
 from imgprep.errors import ConfigError
 from imgprep.settings import PROJECT_FILE, WORK_FOLDER, Settings
+from imgprep.written import replacing
 
 _TEMPLATE = """\
 # The project file of imgprep. Every key may be left out; paths are relative to this file.
@@ -148,22 +149,25 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     try:
         (root / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
         file = root / PROJECT_FILE
-        if not file.exists():
-            file.write_text(_TEMPLATE, encoding="utf-8")
-            made.append(file)
+        made += _made_new(file, _TEMPLATE.encode("utf-8"))
         ignore = root / WORK_FOLDER / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("# Caches can be made again; runs and regions cannot.\ncache/\n", encoding="utf-8")
-            made.append(ignore)
+        made += _made_new(ignore, b"# Caches can be made again; runs and regions cannot.\ncache/\n")
         for guide in sorted(file for file in shipped("notebooks").iterdir() if file.suffix in (".md", ".ipynb")):
-            copy = root / "notebooks" / guide.name
-            if not copy.exists():
-                copy.parent.mkdir(exist_ok=True)
-                copy.write_bytes(_unrun(guide.read_bytes()) if guide.suffix == ".ipynb" else guide.read_bytes())
-                made.append(copy)
+            (root / "notebooks").mkdir(exist_ok=True)
+            data = guide.read_bytes()
+            made += _made_new(root / "notebooks" / guide.name, _unrun(data) if guide.suffix == ".ipynb" else data)
     except OSError as error:
         raise ConfigError(f"{root}: a project cannot be made here: {error.strerror or error}") from error
     return made
+
+
+def _made_new(file: Path, data: bytes) -> list[Path]:
+    """Write a file where there is nothing, whole or not at all; a list of it where it was made."""
+    if os.path.lexists(file):
+        return []
+    with replacing(file) as draft:
+        draft.write_bytes(data)
+    return [file]
 
 
 def _unrun(notebook: bytes) -> bytes:

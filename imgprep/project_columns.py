@@ -11,6 +11,7 @@ from typing import Any
 from imgprep.catalogue import parse_columns
 from imgprep.errors import CatalogueError, ConfigError
 from imgprep.settings import PROJECT_FILE, Settings
+from imgprep.written import replacing
 
 
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
@@ -74,9 +75,8 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
     made = tomlkit.dumps(document)
     if tomllib.loads(made)["shop"]["columns"] != plain:  # never leave a file that says something else
         raise ConfigError(f"{file}: [shop.columns] cannot be written there; make room for it by hand")
-    partly = file.with_name(f".{file.name}.part")
-    partly.write_bytes(made.encode("utf-8"))
-    partly.replace(file)
+    with replacing(file) as partly:
+        partly.write_bytes(made.encode("utf-8"))
     return file
 
 

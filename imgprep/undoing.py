@@ -18,6 +18,7 @@ from imgprep.images import inspect_images
 from imgprep.plan import Plan, blast_radius, plan_between
 from imgprep.runs import Run, gallery_state, load_runs
 from imgprep.runs.gallery import in_order, one_gallery
+from imgprep.written import Written
 
 #: Why a line of the way back cannot be sent: nobody has the bytes that the gallery held.
 NOT_AT_HAND = "image-not-at-hand"
@@ -104,7 +105,7 @@ def build_undo(
     loss = blast_radius(plan, now)
     loss.require(run.settings.get("instance") or "gallery", confirm)
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(folder) for folder in images]
-    folder = fresh_folder(Path(out))
+    folder = fresh_folder(Path(out), folders)
     there = _copied(plan.batch, folders, folder / IMAGES)
     add = plan.batch["OperationType"].eq(Operation.ADD)
     lacking = plan.batch[add & ~there].assign(reason=NOT_AT_HAND)
@@ -142,15 +143,15 @@ def _copied(batch: pd.DataFrame, folders: list[Path], out: Path) -> pd.Series:
     """Copy every image whose bytes are the wanted ones; whether that was so, for each line."""
     wanted = batch[["file", "digest"]].dropna().drop_duplicates()
     found: set[tuple[str, str]] = set()
+    copies = Written(out)
     for name, digest in wanted.itertuples(index=False):
         if Path(name).is_absolute() or ".." in Path(name).parts:  # a run folder may have come by mail
             continue
         for folder in folders:
             source = folder / name
             if source.is_file() and hashlib.md5(source.read_bytes()).hexdigest() == digest:
-                target = out / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+                with copies.writing(name) as draft:
+                    shutil.copyfile(source, draft)
                 found.add((name, digest))
                 break
     pairs = zip(batch["file"], batch["digest"], strict=True)

@@ -10,10 +10,16 @@ import pandas as pd
 
 from imgprep.catalogue.matching import MATCH_COLUMNS, matches_frame
 from imgprep.errors import CatalogueError
+from imgprep.written import replacing
 
 
 def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """Keep a map from files to products, as JSON Lines: one file a line, to be read, edited and compared.
+
+    Raises
+    ------
+    CatalogueError
+        What is at `path` already is no such map.
 
     Examples
     --------
@@ -28,15 +34,27 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     1
     """
     file = Path(path)
+    require_map(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for record in matches.to_dict("records"):
         kept = {str(name): value for name, value in record.items() if name == "candidates" or not pd.isna(value)}
         lines.append(json.dumps(kept, ensure_ascii=False) + "\n")
-    partly = file.with_name(f".{file.name}.part")
-    partly.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
-    partly.replace(file)
+    with replacing(file) as partly:
+        partly.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
     return file
+
+
+def require_map(file: Path) -> None:
+    """Raise where `write_matches` would replace something else than a map; people edit maps, so digests tell nothing.
+
+    Raises
+    ------
+    CatalogueError
+        What is there is no map of files.
+    """
+    if os.path.lexists(file) and (file.is_symlink() or read_matches(file).empty):
+        raise CatalogueError(f"{file}: is no map of files, so it is not replaced; move it away, or name another place")
 
 
 def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:

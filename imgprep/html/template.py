@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgprep.html.text import shown
+from imgprep.written import overwriting
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -19,12 +20,11 @@ def template(name: str) -> Template:
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a page by way of a temporary file; folders are made."""
+    """Write a page where there is none, or one of ours; folders are made."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(page, encoding="utf-8", errors="replace")
-    temporary.replace(file)
+    with overwriting(file) as draft:
+        draft.write_text(page, encoding="utf-8", errors="replace")
     return file
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,9 +22,12 @@ from imgprep.errors import ConfigError
 from imgprep.images.facts import PROBE_VERSION, Record, Tier
 from imgprep.images.table import SCHEMA, records_frame
 from imgprep.images.upright import readers
+from imgprep.written import replacing
 
 _log = logging.getLogger(__name__)
 _PARTS = 24
+#: A name that nothing else has: parts are removed once they are joined.
+_PART = re.compile(r"facts-\d{20}-\d+-\d+\.parquet")
 _RANK = {str(tier): rank for rank, tier in enumerate(Tier)}
 
 
@@ -106,12 +110,11 @@ class FactCache:
 
     def _write(self, frame: pl.DataFrame) -> None:
         name = f"facts-{time.time_ns():020d}-{os.getpid()}-{next(self._count)}.parquet"
-        draft = self.folder / f".{name}.draft"
-        frame.write_parquet(draft, compression="zstd")
-        draft.replace(self.folder / name)
+        with replacing(self.folder / name) as draft:
+            frame.write_parquet(draft, compression="zstd")
 
     def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("facts-*.parquet"))
+        return sorted(part for part in self.folder.glob("facts-*.parquet") if _PART.fullmatch(part.name))
 
     def _rows(self, tier: Tier) -> pl.LazyFrame | None:
         parts = self._parts()

@@ -20,6 +20,7 @@ from imgprep.images.names import ready_name
 from imgprep.images.pool import Casualty, run_apart
 from imgprep.images.recipe import Recipe, is_open
 from imgprep.images.steps import Done, Step, expected, joined
+from imgprep.written import Written
 
 #: Making a copy may take several encodings of a large picture.
 COPY_SECONDS = 180.0
@@ -29,6 +30,8 @@ _DRAFTS = ".imgprep-drafts-"
 _STALE_SECONDS = 3600.0
 #: What no other image would get past: the disk is full or may not be written.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+#: Actions that leave a copy.
+_MADE = ("kept", "converted")
 _CHANGED = "the file has changed since it was inspected; inspect it again"
 
 
@@ -56,18 +59,20 @@ def carry_out(
 
     done: dict[int, Done] = {}
     to_make: list[Step] = []
-    manifest = Manifest(out)
-    _clear_stale(out)
-    drafts = out / f"{_DRAFTS}{os.getpid()}"
-    drafts.mkdir(exist_ok=True)
-    with tqdm(total=len(steps), disable=not progress, unit="image", desc="prepare") as bar:
+    manifest, copies = Manifest(out), Written(out)
+    good = {step.number: entry for step in steps if (entry := _good(step, manifest, out)) is not None}
+    copies.require(name for step in steps if step.number not in good for name in _names(step))
+    _clear_stale(copies)
+    with (
+        _drafts(copies, any(_names(step) for step in steps if step.number not in good)) as drafts,
+        tqdm(total=len(steps), disable=not progress, unit="image", desc="prepare") as bar,
+    ):
         try:
             for step in steps:
-                entry = manifest.still_good(out, step.facts["PicName"], step.facts.get("digest") or "", _plan(step))
-                if entry is not None and step.recipe.action in ("kept", "converted"):
-                    done[step.number] = _as_before(step, entry)
+                if step.number in good:
+                    done[step.number] = _as_before(step, good[step.number])
                 elif step.recipe.action == "kept":
-                    done[step.number] = _keep(step, source, drafts, out, manifest)
+                    done[step.number] = _keep(step, source, drafts, copies, manifest)
                 elif step.recipe.action == "converted":
                     to_make.append(step)
                     continue
@@ -75,11 +80,10 @@ def carry_out(
                     done[step.number] = expected(step)
                 bar.update()
             for step, copy in _made(to_make, root, drafts, bytes_max, workers):
-                done[step.number] = _settle(step, copy, drafts, out, manifest)
+                done[step.number] = _settle(step, copy, drafts, copies, manifest)
                 bar.update()
         finally:
             manifest.close()
-            shutil.rmtree(drafts, ignore_errors=True)
     return done
 
 
@@ -93,11 +97,39 @@ def foreseen(steps: list[Step], root: str, *, bytes_max: int, workers: int) -> d
     return done
 
 
-def _clear_stale(out: Path) -> None:
-    for drafts in out.glob(f"{_DRAFTS}*"):
+@contextlib.contextmanager
+def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
+    """A folder for what is being made, which goes again; it is logged, so that a later run may clear a killed one's."""
+    if not needed:
+        yield copies.folder
+        return
+    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=copies.folder))
+    copies.note(drafts.name, _DRAFTS)
+    try:
+        yield drafts
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _good(step: Step, manifest: Manifest, out: Path) -> Entry | None:
+    """The entry of a copy that is there as it would be made."""
+    if step.recipe.action not in _MADE:
+        return None
+    return manifest.still_good(out, step.facts["PicName"], step.facts.get("digest") or "", _plan(step))
+
+
+def _names(step: Step) -> list[str]:
+    """The names that the copy of a step may get."""
+    if step.recipe.action not in _MADE:
+        return []
+    return [step.new_name] if step.recipe.action == "kept" else [step.new_name, step.fallback_name]
+
+
+def _clear_stale(copies: Written) -> None:
+    for drafts in copies.folder.glob(f"{_DRAFTS}*"):
         with contextlib.suppress(OSError):
-            if time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(drafts)
+            if drafts.name in copies and time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(drafts)  # which follows no link
 
 
 def _made(
@@ -115,13 +147,13 @@ def _made(
         yield by_draft[task[3]], copy
 
 
-def _settle(step: Step, copy: Copied | Casualty, drafts: Path, out: Path, manifest: Manifest) -> Done:
+def _settle(step: Step, copy: Copied | Casualty, drafts: Path, copies: Written, manifest: Manifest) -> Done:
     """Put a copy in its place and note it."""
     done = _copied(step, copy)
     if done.new_name is None:
         return done
     try:
-        place = _placed(drafts / str(step.number), out / done.new_name)
+        place = copies.place(drafts / str(step.number), done.new_name, done.digest)
     except OSError as error:
         return _refused(error)
     _note(manifest, step, done, place)
@@ -140,7 +172,7 @@ def _copied(step: Step, copy: Copied | Casualty) -> Done:
     return Done(step.recipe, name, copy.digest, copy.bytes, reason, copy.width, copy.height)
 
 
-def _keep(step: Step, source: Source, drafts: Path, out: Path, manifest: Manifest) -> Done:
+def _keep(step: Step, source: Source, drafts: Path, copies: Written, manifest: Manifest) -> Done:
     """Copy an image that needs nothing."""
     facts = step.facts
     draft = drafts / str(step.number)
@@ -149,7 +181,7 @@ def _keep(step: Step, source: Source, drafts: Path, out: Path, manifest: Manifes
         if hashlib.md5(data).hexdigest() != facts["digest"]:
             return Done(Recipe("refused"), reason=_CHANGED)
         draft.write_bytes(data)
-        place = _placed(draft, out / step.new_name)
+        place = copies.place(draft, step.new_name, facts["digest"])
     except Unfit as unfit:
         return Done(Recipe("refused"), reason=unfit.detail)
     except OSError as error:
@@ -157,13 +189,6 @@ def _keep(step: Step, source: Source, drafts: Path, out: Path, manifest: Manifes
     done = expected(step)
     _note(manifest, step, done, place)
     return done
-
-
-def _placed(draft: Path, place: Path) -> Path:
-    """Move a finished draft to its place: nobody sees half a copy."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft.replace(place)
-    return place
 
 
 def _no_room(why: str | None) -> ConfigError:

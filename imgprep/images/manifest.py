@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from imgprep.images.recipe import RECIPE_VERSION
+from imgprep.written import replacing, require_no_link
 
 NAME = ".imgprep-prepare.jsonl"
 
@@ -35,7 +36,7 @@ class Manifest:
     """The entries of a folder; added to line by line, so that an interrupted run has kept what it did."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = require_no_link(folder / NAME)
         self._entries: dict[str, Entry] = {}
         self._file: IO[str] | None = None
         if self._path.exists():
@@ -70,10 +71,9 @@ class Manifest:
             return
         self._file.close()
         self._file = None
-        draft = self._path.with_name(f"{NAME}.{os.getpid()}.draft")
         lines = (json.dumps(asdict(self._entries[name]), ensure_ascii=False) for name in sorted(self._entries))
-        draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-        draft.replace(self._path)
+        with replacing(self._path) as draft:
+            draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
 def _entry(line: str) -> Entry | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from imgprep.frames import to_pandas
 from imgprep.images.facts import FACT_COLUMNS, Record
+from imgprep.written import overwriting
 
 _POLARS: dict[str, Any] = {"str": pl.String, "Int64": pl.Int64, "boolean": pl.Boolean, "float64": pl.Float64}
 
@@ -53,10 +55,11 @@ class FactsFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.draft")
-        self._schema = pa.Table.from_pandas(facts_frame(), preserve_index=False).schema
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._draft, self._schema, compression="zstd")
+        self._schema = pa.Table.from_pandas(facts_frame(), preserve_index=False).schema
+        self._open = ExitStack()
+        draft = self._open.enter_context(overwriting(self.path))
+        self._writer = self._open.enter_context(pq.ParquetWriter(draft, self._schema, compression="zstd"))
 
     def write(self, frame: pl.DataFrame) -> None:
         """Add rows."""
@@ -66,8 +69,4 @@ class FactsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._writer.close()
-        if kind is None:
-            self._draft.replace(self.path)
-        else:
-            self._draft.unlink(missing_ok=True)
+        self._open.__exit__(kind, error, tb)

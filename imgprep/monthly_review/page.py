@@ -105,13 +105,12 @@ class Review:
     def write(self, path: str | Path) -> Path:
         """Write the page: one HTML file that needs nothing else."""
         from imgprep.html.figures import figure_uri  # noqa: PLC0415
+        from imgprep.html.template import write_page  # noqa: PLC0415
 
         chart = f'<img alt="charts of the tables below" src="{figure_uri(self.figure())}">'
-        file = Path(path)
         sections = "".join(f"<section>{section}</section>" for section in self._sections())
         body = f"<body><h2>{self._title()}</h2>{chart}<main>{sections}</main></body>"
-        file.write_text(f"{_HEAD}{body}</html>", encoding="utf-8")
-        return file
+        return write_page(path, f"{_HEAD}{body}</html>")
 
 
 def _shown(table: pd.DataFrame) -> str:

@@ -6,6 +6,8 @@ A record for people, and for guessing at the next upload: what is there is told 
 from __future__ import annotations
 
 import json
+import logging
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -14,6 +16,10 @@ from imgprep.clock import Clock, stamp
 from imgprep.oss.put import Sent
 
 NAME = "upload.jsonl"
+#: In the first line, by which the file is known to be a journal: added to, and removed with its batch.
+MARK = "upload journal"
+
+_log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -37,7 +43,13 @@ class Journal:
     def __enter__(self) -> Self:
         if self._path is not None:
             try:
-                self._file = self._path.open("a", encoding="utf-8")
+                new = not os.path.lexists(self._path)
+                if new or is_journal(self._path):
+                    self._file = self._path.open("a", encoding="utf-8")
+                    if new:
+                        self._append({"imgprep": MARK})
+                else:
+                    _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", self._path)
             except OSError:  # a batch folder that may only be read is no reason not to send it
                 self._file = None
         return self
@@ -63,6 +75,16 @@ class Journal:
             line = {"at": stamp(self._clock), **line}
             self._file.write(json.dumps({name: value for name, value in line.items() if value != ""}) + "\n")
             self._file.flush()
+
+
+def is_journal(file: Path) -> bool:
+    """Whether a file is a journal of ours, and no link."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            first = json.loads(stream.readline(1000))
+    except (OSError, ValueError):
+        return False
+    return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == MARK
 
 
 def read_pace(folder: Path) -> dict[str, float] | None:

@@ -79,7 +79,8 @@ def read_report(
     other_batch : {"raise", "keep"}
         What to do when most entries name rows that this batch does not have.
     overflow : path, optional
-        A file for the text of the entries about no line that are too many to be held; made only where it is needed.
+        A file for the text of the entries about no line that are too many to be held; one that is there is removed,
+        and a new one made only where it is needed.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from imgprep.reports.taught import as_entries
 from imgprep.runs import folder as files
 from imgprep.runs.folder import State
 from imgprep.runs.wording import Said, meaning_by_hand
+from imgprep.written import replacing
 
 if TYPE_CHECKING:
     from imgprep.runs.run import Run
@@ -41,7 +42,7 @@ def close(
     if report is not None:
         table = run.taught(causes)
         outcome = read_saved(run, batch, table, Path(report))
-        with files.replacing(run.folder / files.REPORT) as partly:
+        with replacing(run.folder / files.REPORT) as partly:
             shutil.copyfile(report, partly)
     elif said is Said.ALL:
         outcome = settle(batch)

@@ -11,7 +11,7 @@ from urllib3.util import Timeout
 
 from imgprep.errors import ReportError
 from imgprep.network import Address, AddressRefused, addresses_of, open_pool
-from imgprep.runs.folder import replacing
+from imgprep.written import replacing
 
 #: A report longer than this is not saved: the longest batch's report is far shorter.
 REPORT_MAX = 2 * 1024**3

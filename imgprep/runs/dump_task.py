@@ -15,6 +15,7 @@ from imgprep.runs.dump_file import dump_name
 from imgprep.runs.panel import named, told
 from imgprep.service import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, AnswerLost, ImageSearch, Task
 from imgprep.settings import Settings, is_loopback
+from imgprep.written import overwriting
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def dump_gallery(
                     local = is_loopback(settings.imagesearch_url)
                     made = task.created or datetime.fromtimestamp(clock.time(), UTC)
                     target = folder / dump_name(made, settings.instance, number)
-                    save_link(task.report_url, target, local=local, what="export")
+                    with overwriting(target) as draft:
+                        save_link(task.report_url, draft, local=local, what="export")
                     return target
                 except LinkDead as error:  # the next look brings a fresh link
                     last = error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +22,7 @@ from imgprep.errors import ConfigError
 from imgprep.frames import detached
 from imgprep.oss.journal import read_pace
 from imgprep.settings import Settings
+from imgprep.written import replacing
 
 VERSION = 1
 RUN_FILE, META_NAME, REPORT = "run.json", "increment.meta", "report.raw"
@@ -100,26 +98,6 @@ def write_whole(target: Path, data: bytes) -> None:
     """Write a file so that it is there in full or not at all, also after a crash."""
     with replacing(target) as partly:
         partly.write_bytes(data)
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a file beside `target` that takes its place once the body has written it.
-
-    Each has a name of its own: a notebook and cron may follow one run, and save its report at the same moment.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    partly = Path(name)
-    try:
-        yield partly
-        with partly.open("rb+") as file:
-            os.fsync(file.fileno())
-        partly.chmod(0o644)
-        partly.replace(target)
-    except BaseException:
-        partly.unlink(missing_ok=True)
-        raise
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:

@@ -25,6 +25,8 @@ from imgprep.settings import Credentials, Settings, StaticCredentials
 REPORTS = "/-/report/"
 ROLE = "imagesearch-reader"
 _KEY_FILE = "key.json"
+#: Stands in a folder whose content is the sandbox's to change and to remove.
+_MARK = ".imgprep-sandbox"
 _ENDINGS: dict[str, Ending] = {"lost": "lost", "cut": "cut", "endless": "endless"}
 
 
@@ -55,6 +57,8 @@ class Sandbox:
     ------
     TypeError
         A switch of an unknown name; the message gives the nearest.
+    FileExistsError
+        `root` holds something that is no sandbox's.
 
     Examples
     --------
@@ -67,7 +71,7 @@ class Sandbox:
         self.switches, imagesearch_switches = sort_switches(switches)
         self._temporary = tempfile.TemporaryDirectory(prefix="imgprep-sandbox-") if root is None else None
         self.root = Path(self._temporary.name if self._temporary else root or "")
-        self.root.mkdir(parents=True, exist_ok=True)
+        _claim(self.root)
         self.clock = Clock(self.switches.skew)
         self._owner = self._key()
         self._keys = KeyRing(self._owner, self.switches.policy)
@@ -257,6 +261,22 @@ class Sandbox:
         file.touch(mode=0o600)
         file.write_text(json.dumps([key.access_key_id, key.access_key_secret]), encoding="utf-8")
         return key
+
+
+def _claim(root: Path) -> None:
+    """Mark an empty folder as a sandbox's; what is in any other may be somebody's."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / _MARK).is_file():
+        if any(root.iterdir()):
+            raise FileExistsError(
+                f"{root}: holds something that is no sandbox's; name a new or an empty folder as root"
+            )
+        (root / _MARK).touch()
+    for name in ("objects", "imagesearch", _KEY_FILE):
+        if (root / name).is_symlink():
+            raise FileExistsError(
+                f"{root / name}: is a link, which is not followed; name a new or an empty folder as root"
+            )
 
 
 def _is_imagesearch(request: Request) -> bool:

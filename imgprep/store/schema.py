@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from imgprep.errors import RegionError
 
@@ -64,6 +65,7 @@ CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     """Return a connection in WAL mode whose commits are on the disk when they return."""
+    _require_ours(path)
     # autocommit: transactions are begun where they are meant, with BEGIN IMMEDIATE.
     try:
         connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
@@ -84,6 +86,22 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _require_ours(path: str) -> None:
+    """Refuse another program's file before SQLite opens it, which may already change it (a WAL that was left)."""
+    file = Path(path)
+    if Path(f"{path}-journal").exists():  # left by a killed process: SQLite restores the file first
+        return
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(72)
+    except OSError:  # not there, or SQLite says why
+        return
+    if head and not head.startswith(b"SQLite format 3\0"):
+        raise RegionError(f"{path}: is no region store (not a SQLite file); choose another file name")
+    if head and int.from_bytes(head[68:72]) != APPLICATION:
+        raise RegionError(f"{path}: is another program's database, not a region store; choose another file")
 
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:

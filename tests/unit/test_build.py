@@ -95,7 +95,7 @@ def test_a_list_of_copies_with_damaged_bytes_costs_no_more_than_the_copies(tmp_p
     out = tmp_path / "batch"
     build_batch(shop("1", "2"), photos, out, progress=False)
     before = content(out / "images")
-    (listed,) = (out / "images").glob(".*.jsonl")
+    (listed,) = (out / "images").glob(".imgprep-prepare.jsonl")
     listed.write_bytes(b"\xff\xfe\n" + listed.read_bytes().replace(b"a.jpg", b"\xff.jpg"))
     build_batch(shop("1", "2"), photos, out, progress=False)
     assert {name: data for name, data in content(out / "images").items() if name.suffix == ".jpg"} == {

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "imgprep"
 # A module may import from the layers above its own, and from its own as long as no circle forms.
 LAYERS = [
     ["errors", "ahead", "child_process", "frames", "findings", "lazy"],
+    ["errors", "ahead", "frames", "findings", "lazy", "written"],
     ["settings", "fields", "clock", "network"],
     ["meta", "regions", "region_order"],
     ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],

@@ -16,6 +16,7 @@ from imgprep.images import fetch_images, inspect_images, use_files
 from imgprep.images.fetching.hops import NoWay, is_private, next_hop
 from imgprep.images.fetching.url_names import pic_name_for_url
 from imgprep.images.fetching.wanted import MAP
+from imgprep.written import LOG
 
 
 def picture() -> bytes:
@@ -126,7 +127,7 @@ def fetched(server, into, *paths, **options):
 
 
 def files_in(folder):
-    return [file.name for file in folder.iterdir() if file.name != MAP]
+    return [file.name for file in folder.iterdir() if file.name not in (MAP, LOG)]
 
 
 def test_each_failure_has_its_cause_and_leaves_no_file(server, tmp_path):

@@ -84,8 +84,12 @@ def test_running_again_writes_nothing_and_says_the_same(shop, tmp_path):
     pd.testing.assert_frame_equal(prepare_images(facts, shop, tmp_path / "out", progress=False), first)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == before
     (tmp_path / "out" / "turned.jpg").write_bytes(b"spoiled")
+    with pytest.raises(ConfigError, match=r"turned\.jpg: was changed since imgprep wrote it"):
+        prepare_images(facts, shop, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "turned.jpg").read_bytes() == b"spoiled"
+    (tmp_path / "out" / "turned.jpg").unlink()
     pd.testing.assert_frame_equal(prepare_images(facts, shop, tmp_path / "out", progress=False), first)
-    assert (tmp_path / "out" / "turned.jpg").read_bytes() != b"spoiled"
+    assert (tmp_path / "out" / "turned.jpg").is_file()
 
 
 def test_a_dry_run_says_what_a_run_does_and_writes_nothing(shop, tmp_path):

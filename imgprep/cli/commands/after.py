@@ -8,6 +8,7 @@ from argparse import Namespace
 from imgprep.cli.inputs import regions_of, settings_of
 from imgprep.cli.output import ExitCode, show, show_ended
 from imgprep.errors import ConfigError
+from imgprep.written import require_ours
 
 
 def report(options: Namespace) -> int:
@@ -16,6 +17,7 @@ def report(options: Namespace) -> int:
     from imgprep.runs import open_run
     from imgprep.tallies import tally_causes
 
+    require_ours(options.html)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
         raise ConfigError("--report and --html are about one run; name one")

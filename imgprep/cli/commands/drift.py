@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, show
+from imgprep.written import overwriting, require_ours
 
 
 def compare(options: Namespace) -> int:
@@ -13,6 +14,7 @@ def compare(options: Namespace) -> int:
     from imgprep.catalogue import compare_exports, compare_products, load_catalogue
     from imgprep.charts import plot_drift
 
+    require_ours(options.picture)
     settings = settings_of(options)
     columns, preset = options.columns or settings.columns, options.preset or settings.preset
     last, this = (load_catalogue(file, preset=preset, columns=columns) for file in (options.last, options.this))
@@ -24,5 +26,6 @@ def compare(options: Namespace) -> int:
     if options.picture:
         figure = plot_drift(drift).get_figure(root=True)
         if figure is not None:
-            figure.savefig(options.picture, dpi=120)
+            with overwriting(options.picture) as draft:
+                figure.savefig(draft, dpi=120)
     return ExitCode.FINDINGS if drift["verdict"].isin(["collapsed", "emptied", "vanished"]).any() else ExitCode.FINE

@@ -10,6 +10,7 @@ from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.errors import ConfigError
 from imgprep.settings import Settings
+from imgprep.written import require_ours
 
 
 def trace(options: Namespace) -> int:
@@ -29,6 +30,7 @@ def review(options: Namespace) -> int:
     from imgprep.monthly_review import review as sum_up
     from imgprep.runs import load_runs
 
+    require_ours(options.html)
     settings = settings_of(options)
     of = settings if settings.instance else None
     month = sum_up(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed, settings_of
 from imgprep.cli.output import ExitCode, show
+from imgprep.written import require_ours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,7 @@ def look(options: Namespace) -> int:
     from imgprep.checks import summary
     from imgprep.html import gallery
 
+    require_ours(options.out)
     findings = _found(options)
     sheet = gallery(
         findings,
@@ -41,6 +43,7 @@ def feedback(options: Namespace) -> int:
     from imgprep.checks import summary
     from imgprep.html import write_feedback
 
+    require_ours(options.out)
     findings = _found(options)
     write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule)
     show(summary(findings[findings["PicName"].notna()]), options.format)
@@ -53,6 +56,7 @@ def duplicates(options: Namespace) -> int:
     from imgprep.html import gallery
     from imgprep.images import find_duplicates, inspect_images
 
+    require_ours(options.out)
     settings, catalogue = catalogue_of(options)
     if options.near_names:
         catalogue = renamed(catalogue, options.images)

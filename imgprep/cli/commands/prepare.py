@@ -12,6 +12,7 @@ from imgprep.cli.output import ExitCode, show
 from imgprep.errors import ConfigError
 from imgprep.frames import detached
 from imgprep.settings import PROJECT_FILE
+from imgprep.written import overwriting, require_ours
 
 
 def init(options: Namespace) -> int:
@@ -76,6 +77,7 @@ def match(options: Namespace) -> int:
     from imgprep.catalogue.patterns import PATTERNS
     from imgprep.images import inspect_images
 
+    require_ours(options.out)
     settings, catalogue = catalogue_of(options)
     earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
     known = read_matches(options.map) if options.map and options.map.exists() else None
@@ -84,7 +86,8 @@ def match(options: Namespace) -> int:
     if options.map:
         write_matches(found, options.map)
     if options.out:
-        detached(apply_matches(catalogue, found)).to_parquet(options.out, index=False)
+        with overwriting(options.out) as draft:
+            detached(apply_matches(catalogue, found)).to_parquet(draft, index=False)
     show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
     if options.format == "table":
         told = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())

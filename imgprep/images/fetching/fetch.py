@@ -59,8 +59,9 @@ def fetch_images(
     -------
     pandas.DataFrame
         The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA where
-        there is none): bad_url, bad_name, not_found, refused, http_error, timeout, unreachable, too_large, cut_off,
-        incomplete, not_an_image. ``.attrs["findings"]`` says the same for each row of the catalogue.
+        there is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), not_found,
+        refused, http_error, timeout, unreachable, too_large, cut_off, incomplete, not_an_image.
+        ``.attrs["findings"]`` says the same for each row of the catalogue.
 
     Raises
     ------

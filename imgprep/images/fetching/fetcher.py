@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from imgprep.images.fetching.hops import MOST_HOPS, NoWay, host_of, is_outside, 
 from imgprep.images.fetching.wanted import FetchMap, whole_url
 from imgprep.images.listing import Unfit, legal
 from imgprep.network import addresses_of, open_pool, proxy_for
+from imgprep.written import Written
 
 #: Column → dtype of the log; one row per distinct URL.
 FETCH_COLUMNS: dict[str, str] = {
@@ -60,6 +60,7 @@ class Fetcher:
         self._turns: dict[str, threading.Semaphore] = {}
         self._lock = threading.Lock()
         self._map = FetchMap(into)
+        self._files = Written(into)
         self._stop = threading.Event()
         self._rest_of: dict[str, float] = {}
 
@@ -86,7 +87,8 @@ class Fetcher:
             host = _host(whole_url(url))
             place = self._place(name)
             if not (place.is_file() and self._map.is_of(name, url)):
-                self._get(url, host, place, row)
+                self._require_ours(name)
+                self._get(url, host, name, row)
         except Failed as failed:
             return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
         except ConfigError:  # a proxy or certificates that nothing can be fetched with
@@ -102,7 +104,13 @@ class Fetcher:
         except Unfit as unfit:
             raise Failed("bad_name", f"PicName {name!r} {unfit.detail}") from None
 
-    def _get(self, url: str, host: str, place: Path, row: dict[str, Any]) -> None:
+    def _require_ours(self, name: str) -> None:
+        try:
+            self._files.require([name])
+        except ConfigError as error:
+            raise Failed("occupied", str(error)) from None
+
+    def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
         """Ask until there is an image, or no use in asking; a file gets its name only when it is whole."""
         while True:
             # A host that asked for time gets it from every request to it, not only from the one that it told.
@@ -117,10 +125,8 @@ class Fetcher:
                 if not failed.again or row["attempts"] >= self._tries:
                     raise
                 self._wait(max(after, self._pause * 2 ** (row["attempts"] - 1)))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.draft")
-        draft.write_bytes(data)
-        draft.replace(place)
+        with self._lock, self._files.writing(name) as draft:
+            draft.write_bytes(data)
 
     def _follow(self, url: str) -> bytes:
         """Ask, and ask where the answer leads; every host is asked only in its turn."""

@@ -10,6 +10,7 @@ from imgprep.findings import Basis, Severity, findings_frame
 _REMEDY = {
     "bad_url": "write an http or https URL",
     "bad_name": "write a PicName that stays below the folder of images",
+    "occupied": "move the file away that is there under this name, then fetch again",
     "not_found": "correct the URL, or leave the row out",
     "refused": "let the server give the image to anyone who asks, or fetch it by hand",
     "http_error": "ask whoever runs the server; then fetch again",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from imgprep.images.fetching.url_names import pic_name_for_url
+from imgprep.written import replacing, require_no_link
 
 #: Column in which `load_catalogue` puts the URL that a PicName was made of.
 IMAGE_URL = "image_url"
@@ -48,7 +48,7 @@ class FetchMap:
     """PicName → URL of the files of a folder; added to line by line, so that an interrupted run has kept it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / MAP
+        self._path = require_no_link(folder / MAP)
         self._urls: dict[str, str] = {}
         if self._path.exists():
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -73,7 +73,6 @@ class FetchMap:
     def close(self) -> None:
         """Write the file anew, one line a file, where there is one."""
         if self._path.exists():
-            draft = self._path.with_name(f"{MAP}.{os.getpid()}.draft")
             lines = (json.dumps({"PicName": name, "url": self._urls[name]}, ensure_ascii=False) for name in self._urls)
-            draft.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogatepass", "\n")
-            draft.replace(self._path)
+            with replacing(self._path) as draft:
+                draft.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogatepass", "\n")
