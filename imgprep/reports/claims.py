@@ -33,7 +33,7 @@ _PAIR = re.compile(
 )
 _JOIN = r"(?:-|–|—|~|～|至|到|,|，|、|;|&|\+|和|及|与|to\b|through\b|and\b|or\b)"
 #: Behind a number: it is not part of a word or of a longer number, and counts nothing.
-_AFTER = r"(?![A-Za-z0-9_]|[.\-]\d)"
+_AFTER = r"(?![A-Za-z0-9_]|\.\d)"
 _UNIT = r"(?!\s*(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
 _NUMBERS = rf"\d{{1,9}}(?:\s*行?\s*{_JOIN}+(?:\s*(?:and|or)\b)?\s*(?:第|lines?\b|rows?\b)?\s*\d{{1,9}}{_AFTER}{_UNIT})*"
 _LABELLED = re.compile(

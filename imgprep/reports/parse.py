@@ -81,9 +81,12 @@ class Parser:
 
     def _with_known_names(self, entries: pl.DataFrame) -> pl.DataFrame:
         """The names of the batch for paths and addresses of its pictures in OSS, and for lists of names in one cell."""
-        for column, names in (("PicName", self._names.pics), ("ProductId", self._names.ids)):
-            some = entries.filter(pl.col(column).str.contains_any(_BETWEEN_NAMES))[column].unique().to_list()
-            held = {cell: found for cell in some if (found := self._names.in_cell(cell, names)) != [cell]}
+        for column in ("PicName", "ProductId"):
+            some = entries[column].filter(entries[column].str.contains_any(_BETWEEN_NAMES))
+            if some.is_empty():
+                continue
+            names = self._names.pics if column == "PicName" else self._names.ids
+            held = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
             if held:
                 lists = pl.col(column).replace_strict(held, default=pl.concat_list(column), return_dtype=pl.List(pl.String))
                 entries = entries.with_columns(lists).explode(column)
@@ -206,7 +209,9 @@ class Parser:
         for cells, raw in rows:
             if not raw.strip():
                 continue
-            if raw.startswith("#") or (len(cells) == 1 and not table.is_header(cells)):
+            if not any(map(str.isalnum, raw)):
+                yield {"raw": raw, "note": True}  # a rule below a header
+            elif raw.startswith("#") or (len(cells) == 1 and not table.is_header(cells)):
                 yield from self._plain(raw)
             elif raw.lstrip().startswith("{"):
                 yield from self._lines(raw)
