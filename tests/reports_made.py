@@ -133,8 +133,10 @@ SHAPES: dict[str, Shape] = {
         [("ProductId", "PicName", "Code"), *((each.product, each.pic, each.code) for each in lines)]
     ),
     "csv, ranges of lines": lambda lines, rng: _table(
-        [("line", "code"), *((", ".join(_ranges(each.line for each in group)), group[0].code)
-                             for group in _grouped(lines, rng))]  # fmt: skip
+        [
+            ("line", "code"),
+            *((", ".join(_ranges(each.line for each in group)), group[0].code) for group in _grouped(lines, rng)),
+        ]  # fmt: skip
     ),
     "csv without header": lambda lines, rng: _table(
         (each.line, each.product, each.pic, each.code, 400) for each in lines
@@ -144,7 +146,10 @@ SHAPES: dict[str, Shape] = {
         for run in _ranges(each.line for each in lines)
     ),
     "tsv, several images in a cell": lambda lines, rng: _table(
-        [("图片名称", "失败原因"), *(("；".join(each.pic for each in group), "图片不存在") for group in _grouped(lines, rng))],
+        [
+            ("图片名称", "失败原因"),
+            *(("；".join(each.pic for each in group), "图片不存在") for group in _grouped(lines, rng)),
+        ],
         "\t",
     ),
     "prose, lines": _many(lambda group: f"Line{'s' * (len(group) > 1)} {_numbers(group)}: {group[0].code}"),
@@ -156,7 +161,9 @@ SHAPES: dict[str, Shape] = {
     "prose, sums": _with_sums,
     "comments": _each(lambda each: f"# Line {each.line}: {each.code}"),
     "chinese, labelled": _each(
-        lambda each: f"第{each.line}行 商品ID：{each.product} 图片：{each.pic} 导入失败，原因：{each.chinese}（{each.code}）"
+        lambda each: (
+            f"第{each.line}行 商品ID：{each.product} 图片：{each.pic} 导入失败，原因：{each.chinese}（{each.code}）"
+        )
     ),
     "chinese, lines": _many(
         lambda group: f"第{'、'.join(str(each.line) for each in group)}行{group[0].chinese}；请检查"

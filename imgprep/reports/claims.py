@@ -41,7 +41,9 @@ _LABELLED = re.compile(
     rf"|第\s*({_NUMBERS})\s*[行条]|(?:行号\s*[:=：#]?|(?<![进执运])行\s*[:=：#])\s*({_NUMBERS}){_AFTER}",
     re.IGNORECASE,
 )
-_ONE = re.compile(r"(\d{1,9})(?:\s*行?\s*(?:-|–|—|~|～|至|到|to\b|through\b)\s*(?:第|lines?\b|rows?\b)?\s*(\d{1,9}))?", re.I)
+_ONE = re.compile(
+    r"(\d{1,9})(?:\s*行?\s*(?:-|–|—|~|～|至|到|to\b|through\b)\s*(?:第|lines?\b|rows?\b)?\s*(\d{1,9}))?", re.I
+)
 #: The whole of a cell of line numbers, also as spreadsheets and data frames write them.
 _CELL = re.compile(rf"(?:(?:line|row)s?\s*#?\s*|第)?\s*({_NUMBERS})\s*行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
@@ -112,7 +114,9 @@ class Names:
 
     @cached_property
     def _by_number(self) -> dict[int, tuple[str | None, str | None]]:
-        return {line: (product, pic) for line, product, pic in self._lines.select("line", "ProductId", "PicName").rows()}
+        return {
+            line: (product, pic) for line, product, pic in self._lines.select("line", "ProductId", "PicName").rows()
+        }
 
     @cached_property
     def _last(self) -> int:
@@ -320,9 +324,7 @@ class Names:
             return [], []
         return self._of_figures(cells, figures, numbered=numbered)
 
-    def _of_figures(
-        self, cells: Sequence[str], figures: list[int], *, numbered: bool
-    ) -> tuple[list[Claim], list[int]]:
+    def _of_figures(self, cells: Sequence[str], figures: list[int], *, numbered: bool) -> tuple[list[Claim], list[int]]:
         """What a row claims that names nothing but by numbers: lines, products, or it cannot be told which."""
         products = [at for at in figures if cells[at] in self.ids]
         if not numbered:

@@ -149,7 +149,9 @@ def read_report(
     claims = _classified(claims, table)
     strangers = claims.filter(stray).select("raw", "code", "cause")
     if wrong := _wrong_sums(sums, matched, lines, counts):
-        strangers = pl.concat([strangers, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strangers.schema)])
+        strangers = pl.concat(
+            [strangers, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strangers.schema)]
+        )
         notes = notes.filter(~pl.col("raw").is_in(wrong))
     counts["unmatched"] += strangers.height
     counts["notes"] += notes.height

@@ -19,7 +19,9 @@ _OBJECT_MAX = 16 * 1024
 _DEPTH_MAX = 50
 
 
-def entries_in(item: Mapping[str, Any], around: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, dict[str, Any]]]:
+def entries_in(
+    item: Mapping[str, Any], around: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield the entries in an object, objects or sentences, each with what the objects around it hold; or it itself."""
     around = dict(around or {})
     if not _splits(item):

@@ -15,7 +15,7 @@ import polars as pl
 
 from imgprep.frames import storable
 from imgprep.reports.cause_table import CauseTable
-from imgprep.reports.claims import Claim, Names, known_end
+from imgprep.reports.claims import Claim, Found, Names, known_end
 from imgprep.reports.objects import entries_in, flat, is_deep, objects_in
 from imgprep.reports.roles import ENTRY_SCHEMA, KEYS, RAW_MAX, list_role, role_of
 from imgprep.reports.tables import Table, find_table
@@ -88,7 +88,9 @@ class Parser:
             names = self._names.pics if column == "PicName" else self._names.ids
             held = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
             if held:
-                lists = pl.col(column).replace_strict(held, default=pl.concat_list(column), return_dtype=pl.List(pl.String))
+                lists = pl.col(column).replace_strict(
+                    held, default=pl.concat_list(column), return_dtype=pl.List(pl.String)
+                )
                 entries = entries.with_columns(lists).explode(column)
         return entries
 
@@ -163,9 +165,9 @@ class Parser:
             role = role_of(str(name))
             if role in ("code", "message"):
                 entry.setdefault(role, str(value))
-            elif role in ("ProductId", "PicName") and role not in named and str(value) in self._names:
-                named[role] = [[value]]
-            elif role == "at" and role not in named:
+            elif (role in ("ProductId", "PicName") and role not in named and str(value) in self._names) or (
+                role == "at" and role not in named
+            ):
                 named[role] = [[value]]
         yield from self._named(entry, named, json.dumps(item, ensure_ascii=False))
 
@@ -188,6 +190,8 @@ class Parser:
     def _of_text(self, entry: dict[str, Any], text: str, *, comment: bool = False) -> Iterator[dict[str, Any]]:
         """The claims of an entry by its text: the lines that it names, a failure without a line, or none at all."""
         found = self._names.in_text(text)
+        if comment and not found.numbers and not any(name in self._names for name in (*found.ids, *found.pics)):
+            found = Found(doubtful=bool(found) and self._failure(text))
         title, self._begun = not (self._begun or comment), self._begun or not comment
         code = entry.get("code")
         if code and code.casefold() in _WELL and not self._failure(entry.get("message", "")):
@@ -202,7 +206,11 @@ class Parser:
         vague = not (title or comment or text.rstrip().endswith((":", "："))) and _FAILS.search(text)
         known = self._causes.find_code(text) if comment else self._failure(text)
         claims_failure = code or known or vague
-        yield self._with_code(entry if found.doubtful or (claims_failure and entry["raw"][:RAW_MAX] not in self.sums) else {**entry, "note": True})
+        yield self._with_code(
+            entry
+            if found.doubtful or (claims_failure and entry["raw"][:RAW_MAX] not in self.sums)
+            else {**entry, "note": True}
+        )
 
     def _rows(self, rows: Iterable[tuple[list[str], str]], table: Table) -> Iterator[dict[str, Any]]:
         before = table.roles

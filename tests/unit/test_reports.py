@@ -30,6 +30,8 @@ def outcomes(frame):
 
 
 FAILED_2_3 = {1: "imported", 2: "failed", 3: "failed", 4: "deleted", 5: "deleted"}
+#: The same where an entry is about no line of the batch, or may be about any.
+DOUBTED = {1: "unknown", 2: "failed", 3: "failed", 4: "unknown", 5: "unknown"}
 
 JSON_LINES = (
     '{"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist", "Message": "gone"}\n'
@@ -106,8 +108,12 @@ def test_what_names_no_line_is_kept_and_counted(batch):
         + '{"ProductId": "9", "PicName": "zz.jpg", "Code": "PicNotExist"}\nPicture error somewhere: PictureError\n'
     )
     found = read_report(text.encode(), batch)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
+    assert found["message"][0] == "2 entries of the report name no line of the batch, and may be about this one"
     assert found.attrs["unmatched"]["cause"].tolist() == ["image_missing", "download_failed"]
+    assert outcomes(read_report(text.encode(), batch, unmatched="ignore")) == FAILED_2_3
+    with pytest.raises(ConfigError, match="'doubt' or 'ignore'"):
+        read_report(text.encode(), batch, unmatched="x")
 
 
 def test_another_batchs_report_is_refused(batch):
@@ -262,7 +268,8 @@ def test_entries_about_no_line_are_counted_and_written_out_where_they_are_too_ma
     rest.write_text("of an earlier reading\n", encoding="utf-8")
     told = JSON_LINES + "\n".join([*strangers, *notes, ""])
     found = read_report(told.encode(), batch, other_batch="keep", overflow=rest)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
+    assert outcomes(read_report(told.encode(), batch, other_batch="keep", unmatched="ignore")) == FAILED_2_3
     held = [*found.attrs["unmatched"]["raw"], *found.attrs["notes"]["raw"]]
     assert sorted([*held, *rest.read_text(encoding="utf-8").splitlines()]) == sorted([*strangers, *notes])
     assert len(held) < 200
@@ -312,7 +319,6 @@ WHOLE_AGAIN = {
     "an array in an object": f'{{"code": 0, "data": {{"total": 2, "failures": [{A}, {B}]}}}}',
     "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
     "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
-    "a line number that no column takes": f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}',
     "numbers and codes without a header": "2\tPicNotExist\n3\tIncorrectOrientation\n",
     "a table with spaces": "ProductId, PicName, Code\n1000, b.jpg, PicNotExist\n1001, c.jpg , IncorrectOrientation\n",
     "a table with edges": "| PicName | Code |\n| b.jpg | PicNotExist |\n| c.jpg | IncorrectOrientation |\n",
@@ -334,6 +340,11 @@ def test_an_unusual_form_costs_no_entry(form, batch):
     found = read_report(WHOLE_AGAIN[form].encode(), batch)
     assert outcomes(found) == FAILED_2_3
     assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
+
+
+def test_a_line_number_that_no_column_takes_costs_no_entry_and_vouches_for_no_line(batch):
+    text = f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}'
+    assert outcomes(read_report(text.encode(), batch)) == DOUBTED
 
 
 def spread(text):
@@ -396,7 +407,7 @@ def test_a_second_header_holds_for_the_rows_below_it(batch):
 def test_a_row_of_words_that_could_be_a_header_is_a_row(batch):
     text = "ProductId,PicName,Code,Host\n1000,b.jpg,error,file\n1001,c.jpg,error,image\n9,id.jpg,E-1,image\n"
     found = read_report(text.encode(), batch)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
     assert found.attrs["counts"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0}
 
 
@@ -516,7 +527,7 @@ def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
         read_report(bytes(data), batch)
 
 
-@pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "lines": [1, 3]}'])
+@pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "sizes": [1, 3]}'])
 def test_a_report_that_names_no_line_does_not_make_all_imported(report, batch):
     with pytest.raises(ReportError, match="which line of the batch failed"):
         read_report(report.encode(), batch)
