@@ -136,7 +136,7 @@ SHAPES: dict[str, Shape] = {
         [
             ("line", "code"),
             *((", ".join(_ranges(each.line for each in group)), group[0].code) for group in _grouped(lines, rng)),
-        ]  # fmt: skip
+        ]
     ),
     "csv without header": lambda lines, rng: _table(
         (each.line, each.product, each.pic, each.code, 400) for each in lines

@@ -57,7 +57,8 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _TOTAL = re.compile(
-    rf"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]*(?:of\s+)?(?:{_THINGS}|counts?|数)?[\"'\s]*[:=：,;|\t]*[\"'\s]*"
+    rf"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]*(?:of\s+)?(?:{_THINGS}|counts?|数)?"
+    r"[\"'\s]*[:=：,;|\t]*[\"'\s]*"
     rf"(\d+){_AFTER}|(?<![\w.])(\d+)\s*{_THINGS}\s*(?:in all|in total|altogether)"
     rf"|(?<![A-Za-z])(?:lines|rows)\s*[:=：]\s*(\d+){_AFTER}(?!\s*{_JOIN}\s*\d)",
     re.IGNORECASE,
@@ -298,7 +299,7 @@ class Names:
             if cell not in self.pics and (cell.isdecimal() or cell not in self.ids) and self.cell_numbers(cell):
                 figures.append(at)
                 continue
-            of_pics, of_ids = self.in_cell(cell, self.pics), self.in_cell(cell, self.ids)
+            of_pics = self.in_cell(cell, self.pics)
             if any(map(self.pics.__contains__, of_pics)) or (len(of_pics) == 1 and _IMAGE.search(cell)):
                 pics += of_pics
             elif cell in self.ids:

@@ -24,7 +24,8 @@ from imgprep.reports.tables import Table, find_table
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
 #: Words of a failure whose cause they leave open; what only counts or heads entries is none of them.
 _FAILS = re.compile(
-    r"\bfailed\b|\b(?:cannot|could not|unable)\b|\berrors?\s*[:：]\s*\S|无法|不能|失败(?![的]?(?:明细|记录|列表|清单|原因|报告|汇总|如下))",
+    r"\bfailed\b|\b(?:cannot|could not|unable)\b|\berrors?\s*[:：]\s*\S|无法|不能"
+    r"|失败(?!的?(?:明细|记录|列表|清单|原因|报告|汇总|如下))",
     re.IGNORECASE,
 )
 _WELL = frozenset(("0", "200", "ok", "success", "succeeded", "成功"))
@@ -88,9 +89,8 @@ class Parser:
             names = self._names.pics if column == "PicName" else self._names.ids
             held = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
             if held:
-                lists = pl.col(column).replace_strict(
-                    held, default=pl.concat_list(column), return_dtype=pl.List(pl.String)
-                )
+                alone, kind = pl.concat_list(column), pl.List(pl.String)
+                lists = pl.col(column).replace_strict(held, default=alone, return_dtype=kind)
                 entries = entries.with_columns(lists).explode(column)
         return entries
 
@@ -173,16 +173,16 @@ class Parser:
 
     def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], text: str) -> Iterator[dict[str, Any]]:
         """The claims of an entry whose parts have names; where none of them names a line, those of its text."""
-        ids, pics = (_chosen(named.get(role, ()), known) for role, known in
-                     (("ProductId", self._names.ids), ("PicName", self._names.pics)))  # fmt: skip
+        ids = _chosen(named.get("ProductId", ()), self._names.ids)
+        pics = _chosen(named.get("PicName", ()), self._names.pics)
         by = "at" if "at" in named or any(ids) or any(pics) else "nth"
         values = [value[0] if isinstance(value, list) else value for value in named.get(by, ())]
         numbers = list(dict.fromkeys(number for value in values for number in self._names.cell_numbers(value)))
         if not (numbers or any(ids) or any(pics)):
             yield from self._of_text(entry, text)
         elif max(len(numbers), len(ids), len(pics)) == 1:
-            parts = {"at": numbers, "ProductId": ids, "PicName": pics}
-            yield self._with_code({**entry, **{role: values[0] for role, values in parts.items() if values}})
+            parts: dict[str, list[Any]] = {"at": numbers, "ProductId": ids, "PicName": pics}
+            yield self._with_code({**entry, **{role: each[0] for role, each in parts.items() if each}})
         else:
             claims = self._names.combine(numbers, filter(None, ids), filter(None, pics))
             yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
@@ -205,12 +205,10 @@ class Parser:
             self.sums[entry["raw"][:RAW_MAX]] = sums
         vague = not (title or comment or text.rstrip().endswith((":", "："))) and _FAILS.search(text)
         known = self._causes.find_code(text) if comment else self._failure(text)
-        claims_failure = code or known or vague
-        yield self._with_code(
-            entry
-            if found.doubtful or (claims_failure and entry["raw"][:RAW_MAX] not in self.sums)
-            else {**entry, "note": True}
-        )
+        if found.doubtful or ((code or known or vague) and entry["raw"][:RAW_MAX] not in self.sums):
+            yield self._with_code(entry)
+        else:
+            yield {**entry, "note": True}
 
     def _rows(self, rows: Iterable[tuple[list[str], str]], table: Table) -> Iterator[dict[str, Any]]:
         before = table.roles

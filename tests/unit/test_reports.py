@@ -598,3 +598,88 @@ def test_a_short_chinese_message_beside_a_longer_unknown_code_tells_the_cause():
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": "CL-1", "PicName": "1.jpg"})
     found = read_report("CL-1,1.jpg,E-9041,图片不存在\n".encode(), batch)
     assert found[["outcome", "cause"]].to_numpy().tolist() == [["failed", "image_missing"]]
+
+
+def ten(products="P{}", pics="img{}.jpg"):
+    """A batch of ten lines."""
+    names = {
+        "ProductId": [products.format(at) for at in range(1, 11)],
+        "PicName": [pics.format(at) for at in range(1, 11)],
+    }
+    return pd.DataFrame({"line": range(1, 11), "OperationType": "ADD", **names})
+
+
+FAILED_3 = {"PicName": "img3.jpg", "Code": "PicNotExist"}
+FAILED_4 = {"PicName": "img4.jpg", "Code": "PicNotExist"}
+#: i imported, f failed, u unknown: of each of ten lines.
+CLAIMED = {
+    "several lines of a sentence": ("Line 3, 4 and 5: PicNotExist", "iifffiiiii"),
+    "several images of a sentence": ("PicNotExist: img3.jpg, img4.jpg, img5.jpg", "iifffiiiii"),
+    "a list of images": ('{"Code": "PicNotExist", "PicName": ["img3.jpg", "img4.jpg"]}', "iiffiiiiii"),
+    "a list of lines": ('{"Code": "PicNotExist", "lines": [3, "5-6"]}', "iififfiiii"),
+    "entries four deep": (json.dumps({"a": {"b": {"c": {"d": [FAILED_3, FAILED_4]}}}}), "iiffiiiiii"),
+    "an entry four deep": (json.dumps({"a": {"b": {"c": {"d": FAILED_3}}}}), "iifiiiiiii"),
+    "an entry sixty deep": ('{"a":' * 60 + json.dumps(FAILED_3) + "}" * 60, "iifiiiiiii"),
+    "entries beside an id": (json.dumps({"id": 4711, "failures": [FAILED_3, FAILED_4]}), "iiffiiiiii"),
+    "images by their code": ('{"PicNotExist": ["img3.jpg", "img4.jpg"]}', "iiffiiiiii"),
+    "codes by their image": ('{"img3.jpg": "PicNotExist", "img4.jpg": "E-1"}', "iiffiiiiii"),
+    "sentences in a list": ('{"failures": ["img3.jpg: PicNotExist", "line 4: E-1"]}', "iiffiiiiii"),
+    "a comment": ("# Line 3: PicNotExist\nLine 4: PicNotExist", "iiffiiiiii"),
+    "ranges in a table without header": ("3-5,PicNotExist\n7,PicNotExist", "iifffifiii"),
+    "ranges in a column of lines": ("line,code\n3-5,PicNotExist\n7,PicNotExist", "iifffifiii"),
+    "several images in a cell": ('PicName,Code\n"img3.jpg, img4.jpg",PicNotExist\nimg6.jpg;img7.jpg,E', "iiffiffiii"),
+    "a rule below a header": ("| line | code |\n|---|---|\n| 3 | E |\n| 4-5 | E |", "iifffiiiii"),
+    "chinese lists": ("第3、4行图片不存在；第7-8行：超时\n第10行 超时", "iiffiiffif"),
+    "a chinese range": ("第3行至第5行 图片不存在", "iifffiiiii"),
+    "chinese quotes": ("“img5.jpg” 超时\n【img6.jpg】超时", "iiiiffiiii"),
+    "names between chinese letters": ("图片img3.jpg不存在\n商品P4导入失败", "iiffiiiiii"),
+    "the code of an error": ('img3.jpg code: 400\n{"code": 400, "PicName": "img4.jpg"}', "iiffiiiiii"),
+    "places of entries": ('{"index": 0, "PicName": "img3.jpg", "Code": "E"}', "iifiiiiiii"),
+    "a number against a name": ('{"line": 7, "PicName": "img3.jpg", "Code": "E"}\nP4 img4.jpg: E', "iiufiiuiii"),
+    "a product against an image": ("P3 img4.jpg: PicNotExist\nimg8.jpg: E", "iiuuiiifii"),
+    "another case": ("IMG3.JPG: PicNotExist\nimg4.jpg: PicNotExist", "uuufuuuuuu"),
+    "another extension": ('{"PicName": "img3.jpeg", "Code": "E"}\n{"PicName": "img4.jpg", "Code": "E"}', "uuufuuuuuu"),
+    "an unknown name beside a known one": ("PicNotExist: img3.jpg, IMG4.JPG", "uufuuuuuuu"),
+    "a sentence without a name": ("img3.jpg: PicNotExist\nthe eighth image could not be read", "uufuuuuuuu"),
+    "a sum that is right": ("img3.jpg: E\nimg4.jpg: E\nRows: 10, failed: 2", "iiffiiiiii"),
+    "a sum that is wrong": ("img3.jpg: E\nfinished with 2 failed rows", "uufuuuuuuu"),
+    "a chinese sum that is wrong": ("img3.jpg: E\n失败3条", "uufuuuuuuu"),
+    "a sum around entries that is wrong": (json.dumps({"failed": 3, "failures": [FAILED_3, FAILED_4]}), "uuffuuuuuu"),
+}
+
+
+@pytest.mark.parametrize("form", CLAIMED)
+def test_no_line_that_an_entry_claims_failed_is_imported(form):
+    text, ends = CLAIMED[form]
+    found = read_report(text.encode(), ten(), other_batch="keep")
+    assert "".join(outcome[0] for outcome in found["outcome"]) == ends
+
+
+@pytest.mark.parametrize(
+    ("products", "pics", "text", "ends"),
+    [
+        ("P {}", "a{}.jpg", "第1行 商品ID：P 1 图片：a1.jpg 导入失败，原因：图片不存在（PicNotExist）", "fiiiiiiiii"),
+        ("P{}", "row1{}.jpg", "“row13.jpg” 超时", "iifiiiiiii"),
+        ("{}", "img{}.jpg", "img5.jpg: E\nimg6.jpg: E\nfinished with 2 failed rows", "iiiiffiiii"),
+        ("{}", "img{}.jpg", "img5.jpg: timeout at attempt 2 of 3", "iiiifiiiii"),
+        ("{}", "img{}.jpg", "3,3,img3.jpg,PicNotExist,400\n4,4,img4.jpg,PicNotExist,400", "iiffiiiiii"),
+        ("{}", "img{}.jpg", "3,PicNotExist\n4,PicNotExist", "iiffiiiiii"),
+    ],
+)
+def test_odd_names_are_taken_for_no_number_and_numbers_for_no_name(products, pics, text, ends):
+    found = read_report(text.encode(), ten(products, pics))
+    assert "".join(outcome[0] for outcome in found["outcome"]) == ends
+
+
+def test_a_line_number_in_a_row_without_header_is_not_taken_for_the_product_of_that_number():
+    batch = ten()
+    batch["ProductId"] = [str(at) for at in range(10, 0, -1)]
+    found = read_report(b"3,8,img3.jpg,PicNotExist\n4,7,img4.jpg,PicNotExist\n", batch)
+    assert "".join(outcome[0] for outcome in found["outcome"]) == "iiffiiiiii"
+    with pytest.raises(ReportError, match="which line of the batch failed"):
+        read_report(b"3,PicNotExist\n4,PicNotExist\n", batch)  # the line or the product
+
+
+def test_ranges_fill_no_memory():
+    found = read_report(b"lines 1-999999999: PicNotExist\n" * 50 + b"img3.jpg: E\n", ten(), other_batch="keep")
+    assert found["outcome"].eq("failed").all() and found.attrs["counts"]["entries"] < 1000
