@@ -123,15 +123,32 @@ def _table(frame: pd.DataFrame) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
 
 
+def unmatched_note(run: Any) -> str:
+    """Return what entries of a report that name no line mean, and what to do about them."""
+    entries = "1 entry" if run.unmatched == 1 else f"{run.unmatched:,} entries"
+    return (
+        f"{entries} of the report name{'s' * (run.unmatched == 1)} no line of the batch, so the lines that it does not "
+        f"name are unknown, not imported; read them in {run.folder / 'unmatched.parquet'} or on the run's page "
+        f"(`imgprep report RUN --html FILE`), and if they are about none of the lines, run "
+        f"`imgprep close RUN --ignore-unmatched`"
+    )
+
+
 def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
     """Print how runs ended (as JSON with their causes); the exit code of the worst."""
     from imgprep.tallies import tally_outcomes
 
-    tally = tally_outcomes(runs).assign(state=[run.state for run in sorted(runs, key=lambda run: run.id)])
+    ordered = sorted(runs, key=lambda run: run.id)
+    tally = tally_outcomes(runs).assign(
+        unmatched=[run.unmatched for run in ordered], state=[run.state for run in ordered]
+    )
     if form == "json" and causes is not None:
         each = [records(causes[causes["run"] == run].drop(columns="run")) for run in tally["run"]]
         tally = tally.assign(causes=pd.Series(each, index=tally.index, dtype=object))
     show(tally, form)
+    for run in ordered:
+        if run.in_doubt:
+            print(escaped(f"{run.id}: {unmatched_note(run)}"), file=sys.stderr)
     if tally["unknown"].any() or not all(run.ended for run in runs):
         return ExitCode.PARTIAL
     return ExitCode.FINDINGS if tally["failed"].any() else ExitCode.FINE

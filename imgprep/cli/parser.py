@@ -240,6 +240,11 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     close.add_argument("run_folder", type=Path, metavar="RUN")
     close.add_argument("--message", metavar="TEXT", help="the task's Error Message in the console, or FAIL")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
+    close.add_argument(
+        "--ignore-unmatched",
+        action="store_true",
+        help="the report's entries that name no line are about none (read them first): the other lines are imported",
+    )
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:

@@ -92,7 +92,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
         "chart": figure_uri(plot_causes(tally).figure) if len(tally) else None,  # type: ignore[arg-type]  # ours, not a part of one
         "unknown": _rows(outcome[outcome["outcome"] == Outcome.UNKNOWN].head(SHOWN_ROWS)),
         "unmatched": _rows(unmatched.head(SHOWN_ROWS)),
-        "unmatched_total": (run.about.get("report") or {}).get("unmatched", len(unmatched)),
+        "unmatched_total": run.unmatched or len(unmatched),
         "shown": SHOWN_PER_CAUSE,
         "sections": finding_sections(findings, there),
         "duplicates": duplicates,

@@ -2,7 +2,7 @@
 
 from imgprep.reports.cause_table import CauseTable
 from imgprep.reports.causes import CAUSES, UNRECOGNISED, Cause, Family
-from imgprep.reports.match import OUTCOME_COLUMNS, Outcome, read_report, settle
+from imgprep.reports.match import OUTCOME_COLUMNS, Outcome, doubted, read_report, settle
 from imgprep.reports.taught import causes_of, known_to, load_causes
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Family",
     "Outcome",
     "causes_of",
+    "doubted",
     "known_to",
     "load_causes",
     "read_report",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import reduce
+from itertools import chain, combinations
+from operator import and_
 from pathlib import Path
 
 import pandas as pd
 import polars as pl
 
 from imgprep.ahead import ahead
-from imgprep.errors import ReportError
+from imgprep.errors import ConfigError, ReportError
 from imgprep.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.reports.cause_table import CauseTable
+from imgprep.reports.causes import UNRECOGNISED
+from imgprep.reports.claims import Names
 from imgprep.reports.holding import Holding, is_keyed, is_note
 from imgprep.reports.parse import Parser
 from imgprep.reports.quick import json_lines
@@ -59,14 +64,17 @@ def read_report(
     *,
     causes: CauseTable | None = None,
     other_batch: str = "raise",
+    unmatched: str = "doubt",
     overflow: str | Path | None = None,
 ) -> pd.DataFrame:
     """Read the error report of a finished task and tell what became of every line of its batch.
 
     The vendor documents neither format nor columns of the report. JSON Lines, a JSON array, CSV or TSV with or
-    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. Entries are matched by
-    ProductId and PicName, by line number, by PicName, by ProductId, in that order. Lines that no entry names were
-    imported or deleted; lines that an entry *might* name, among several, are unknown.
+    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. An entry may claim several
+    lines, by names and ids, or else by numbers that are labelled as lines, or else by a bare number in a column of
+    line numbers. Lines that an entry *might* mean, among several, are unknown, and so are all lines of claims that
+    contradict each other. Where every claim meets a line, the lines that no entry names were imported or deleted;
+    as long as one meets none, they are unknown, for it may be about any of them.
 
     Parameters
     ----------
@@ -78,6 +86,9 @@ def read_report(
         Default: the built-in table; see `load_causes` for one's own.
     other_batch : {"raise", "keep"}
         What to do when most entries name rows that this batch does not have.
+    unmatched : {"doubt", "ignore"}
+        What entries that name no line of the batch mean for the lines that no entry names: these are unknown; or,
+        once a person has read those entries and found them to be about no line, they were imported or deleted.
     overflow : path, optional
         A file for the text of the entries about no line that are too many to be held; one that is there is removed,
         and a new one made only where it is needed.
@@ -86,7 +97,8 @@ def read_report(
     -------
     pandas.DataFrame
         One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
-        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``);
+        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), also counts of
+        failures that are not those found;
         ``.attrs["notes"]``: text that claims nothing; ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``.
         In a report of more than a million entries no more is held than the batch asks for: the first 100,000
         unmatched entries and notes, and of each line the first entry about it (the others are ``repeated``).
@@ -104,9 +116,12 @@ def read_report(
     >>> read_report(b'{"PicName": "b.jpg", "Code": "PicNotExist"}', batch)[["line", "outcome", "cause"]].values.tolist()
     [[1, 'imported', nan], [2, 'failed', 'image_missing']]
     """
+    if unmatched not in ("doubt", "ignore"):
+        raise ConfigError(f"read_report: unmatched={unmatched!r}: must be 'doubt' or 'ignore'")
     table = causes or CauseTable()
     lines = _lines(to_polars(batch))
-    entries, counts, numbers = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    entries, holding, sums = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    counts = holding.counts
     note = entries.select(is_note()).to_series()
     claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
@@ -116,10 +131,11 @@ def read_report(
         )
     notes = entries.filter(note).select("raw")
     del entries
-    matched = _match(claims, lines, numbers)
+    matched, stray = _match(claims, lines, holding.numbers)
     keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
     found = matched["entry"].n_unique() + counts["repeated"]
-    stray = claims.select(~pl.col("entry").is_in(matched["entry"].implode())).to_series()
+    if stray.any():
+        found -= matched.join(claims.filter(stray).select("entry"), on="entry", how="semi")["entry"].n_unique()
     if other_batch == "raise" and keyed and found * 2 < keyed:
         example = claims.filter(stray)["raw"][0]
         raise ReportError(
@@ -132,14 +148,45 @@ def read_report(
             f"{claims['raw'][0]:.200}; read it, or pass other_batch='keep'"
         )
     claims = _classified(claims, table)
-    unmatched = claims.filter(stray).select("raw", "code", "cause")
-    counts["unmatched"] += unmatched.height
+    strangers = claims.filter(stray).select("raw", "code", "cause")
+    if wrong := _wrong_sums(sums, matched, lines, counts):
+        strangers = pl.concat(
+            [strangers, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strangers.schema)]
+        )
+        notes = notes.filter(~pl.col("raw").is_in(wrong))
+    counts["unmatched"] += strangers.height
     counts["notes"] += notes.height
     told = _outcome(lines, claims, matched)
     del claims, matched
-    outcome = attach(drain_to_pandas(told), unmatched=to_pandas(unmatched), notes=to_pandas(notes))
+    outcome = drain_to_pandas(told)
+    if unmatched == "doubt":
+        outcome = doubted(outcome, counts["unmatched"])
+    outcome = attach(outcome, unmatched=to_pandas(strangers), notes=to_pandas(notes))
     outcome.attrs["counts"] = counts
     return outcome
+
+
+def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
+    """Return an outcome in which no line is imported or deleted as long as entries of the report name no line."""
+    well = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
+    if not unmatched or not well.any():
+        return outcome
+    doubt = outcome.copy()
+    doubt.loc[well, "outcome"] = str(Outcome.UNKNOWN)
+    if "message" in doubt:
+        entries = "1 entry of the report names" if unmatched == 1 else f"{unmatched:,} entries of the report name"
+        doubt.loc[well, "message"] = f"{entries} no line of the batch, and may be about this one"
+    return doubt
+
+
+def _wrong_sums(
+    sums: dict[str, tuple[list[int], list[int]]], matched: pl.DataFrame, lines: pl.DataFrame, counts: dict[str, int]
+) -> list[str]:
+    """What counts other failures than those that were found, or all things, other than those or all lines."""
+    failed = matched.filter(pl.col("ways") == 1)["line"].n_unique()
+    sound = {failed, matched["line"].n_unique(), matched["entry"].n_unique() + counts["repeated"]}
+    in_all = {*sound, 0, lines.height}
+    return [text for text, (bad, total) in sums.items() if not (sound >= set(bad) if bad else in_all & set(total))]
 
 
 def _lines(batch: pl.DataFrame) -> pl.DataFrame:
@@ -159,19 +206,21 @@ def _success() -> pl.Expr:
 
 def _entries(
     source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
-) -> tuple[pl.DataFrame, dict[str, int], list[int]]:
-    holding = Holding(lines, overflow)
+) -> tuple[pl.DataFrame, Holding, dict[str, tuple[list[int], list[int]]]]:
+    holding, names = Holding(lines, overflow), Names(lines)
+    sums: dict[str, tuple[list[int], list[int]]] = {}
     with open_report(source) as streams:
         for stream in streams:
-            parser = Parser(lambda name: set(lines[name].drop_nulls()), table)
+            parser = Parser(names, table)
             for number, (data, quick) in enumerate(ahead(_tried, line_chunks(stream))):
                 if not number:
                     _refuse_error_page(data)
                 holding.add(parser.chunk(data, quick))
             holding.add(parser.rest())
+            sums |= parser.sums
     if not holding.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
-    return holding.entries(), holding.counts, holding.numbers
+    return holding.entries(), holding, sums
 
 
 def _tried(data: bytes) -> tuple[bytes, pl.DataFrame | None]:
@@ -188,27 +237,53 @@ def _refuse_error_page(data: bytes) -> None:
         )
 
 
-def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> pl.DataFrame:
-    """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which."""
-    by_key = _join(claims, lines, ["ProductId", "PicName"])
-    shift = _numbering(claims, by_key, lines, numbers)
-    numbered = claims.select("entry", "ProductId", "PicName", (pl.col("at") + shift).alias("line")).drop_nulls("line")
-    by_line = numbered.join(lines, on="line", suffix="_sent").filter(
-        # A number that contradicts the name beside it is not believed.
-        (pl.col("PicName").is_null() | pl.col("PicName").eq_missing(pl.col("PicName_sent")))
-        & (pl.col("ProductId").is_null() | (pl.col("ProductId") == pl.col("ProductId_sent")))
-    )
-    by_pic = _join(claims.filter(pl.col("ProductId").is_null()), lines, ["PicName"])
-    by_id = _join(claims.filter(pl.col("PicName").is_null()), lines, ["ProductId"])
-    whole = by_id.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
-    by_id = pl.concat([whole, by_id.join(whole, on="entry", how="anti")])
-    result = by_line.select("entry", "line")
-    for way in (by_key, by_pic, by_id):
-        more = way.join(result, on="entry", how="anti") if result.height and way.height else way
-        result = pl.concat([result, more])
+#: What a claim may name a line by, the number as it counts in the batch.
+_BY = ("line", "ProductId", "PicName")
+
+
+def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tuple[pl.DataFrame, pl.Series]:
+    """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which. And the strays.
+
+    A claim is met by the lines that are all that it names. Where there is none, its parts contradict each other:
+    the lines of each are then in doubt. It is a stray where a part of it, or every part, is of no line at all.
+    """
+    shift = _numbering(claims, lines, numbers)
+    keys = claims.select("entry", (pl.col("at") + shift).alias("line"), "ProductId", "PicName")
+    result = _met(keys, lines)
     if result["entry"].n_unique() == result.height:
-        return result.with_columns(pl.lit(1, pl.UInt32).alias("ways"))
-    return _paired(result).with_columns(pl.len().over("entry").alias("ways"))
+        result = result.with_columns(pl.lit(1, pl.UInt32).alias("ways"))
+    else:
+        result = _paired(result).with_columns(pl.len().over("entry").alias("ways"))
+    if result.height >= keys.height and result["entry"].n_unique() == keys.height:
+        return result, pl.repeat(False, keys.height, eager=True)
+    rest = keys.join(result, on="entry", how="anti")
+    doubt, whole = [result], pl.all_horizontal(pl.col(_BY).is_null())
+    for name in _BY:
+        known = lines.select(name).drop_nulls()
+        whole |= pl.col(name).is_not_null() & ~pl.col(name).is_in(known[name].implode())
+        some = rest.select("entry", name).drop_nulls().unique(name, keep="first", maintain_order=True)
+        met = some.join(lines.select(list(dict.fromkeys(("line", name)))), on=name).select("entry", "line")
+        doubt.append(met.with_columns(pl.lit(2, pl.UInt32).alias("ways")))
+    strays = rest.filter(whole)["entry"]
+    return pl.concat(doubt).unique(("entry", "line"), keep="first"), claims["entry"].is_in(strays.implode())
+
+
+def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """(entry, line): the lines that are all that an entry names."""
+    there = {name: keys[name].is_not_null() for name in _BY if name in keys.columns}
+    result = []
+    for parts in chain.from_iterable(combinations(there, many) for many in (1, 2, 3)):
+        chosen = reduce(and_, (there[name] if name in parts else ~there[name] for name in there))
+        if not chosen.any():
+            continue
+        some = keys if chosen.all() else keys.filter(chosen)
+        met = some.select("entry", *parts).join(lines.select(list(dict.fromkeys(("line", *parts)))), on=parts)
+        if parts == ("ProductId",) and keys["PicName"].null_count() < keys.height:
+            # Beside entries that name pictures, one that names none is about the line without one.
+            whole = met.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
+            met = pl.concat([whole, met.join(whole, on="entry", how="anti")]) if whole.height else met
+        result.append(met.select("entry", "line"))
+    return pl.concat(result) if result else pl.DataFrame(schema={"entry": keys.schema["entry"], "line": pl.Int64})
 
 
 def _paired(matched: pl.DataFrame) -> pl.DataFrame:
@@ -223,20 +298,15 @@ def _paired(matched: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([chosen, keys.filter(~even).select("entry", "lines").explode("lines").rename({"lines": "line"})])
 
 
-def _join(claims: pl.DataFrame, lines: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    return (
-        claims.drop_nulls(keys)
-        .select("entry", *keys)
-        .join(lines.select("line", *keys), on=keys)
-        .select("entry", "line")
-    )
-
-
-def _numbering(claims: pl.DataFrame, by_key: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
+def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
     """0 where the report counts lines from 1, 1 where it counts from 0: shown by its names, or by a line 0."""
-    both = claims.drop_nulls("at").join(by_key, on="entry")
-    if both.height:
-        return int(((both["line"] - both["at"]) == 1).sum() > both.height // 2)
+    if claims["at"].null_count() == claims.height:
+        return 0
+    both = claims.filter(pl.col("at").is_not_null() & pl.any_horizontal(pl.col("ProductId", "PicName").is_not_null()))
+    met = _met(both.select("entry", "ProductId", "PicName"), lines).join(both.select("entry", "at"), on="entry")
+    if met.height:
+        ahead_by = met["line"] - met["at"]
+        return int((ahead_by == 1).sum() > (ahead_by == 0).sum())
     return int(bool(numbers) and numbers[0] == 0 and numbers[-1] < lines.height)
 
 

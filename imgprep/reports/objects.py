@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imgprep.reports.roles import KEYS, role_of
+from imgprep.reports.roles import KEYS, list_role, role_of
 
 _OBJECT = re.compile(r"\{\s*\"")
 _BETWEEN = "\ufeff\t ,[]"
@@ -15,32 +15,99 @@ _BETWEEN = "\ufeff\t ,[]"
 _OBJECT_MAX = 16 * 1024
 
 
-def entries_in(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the objects within one that are entries of the report; none where it is an entry itself."""
-    return [] if _keys(item) else _entries_by_name(item) or list(_wrapped(item))
+#: Objects within one another that are looked into; deeper ones are read as the text that they are.
+_DEPTH_MAX = 50
 
 
-def _keys(item: Mapping[str, Any]) -> frozenset[str]:
-    """By which parts an object says which line it is about."""
-    return KEYS & {role_of(str(name)) for name in item}
+def entries_in(
+    item: Mapping[str, Any], around: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the entries in an object, objects or sentences, each with what the objects around it hold; or it itself."""
+    around = dict(around or {})
+    if not _splits(item):
+        yield item, around
+        return
+    named, listed = _inner(item)
+    apart = _repeat(item, named) or any(map(_splits, named))
+    own = {name: value for name, value in item.items() if not isinstance(value, (Mapping, list))}
+    for each in named:
+        if not (apart and _keys(each)):
+            own = {**dict(flat(each)), **own}
+    around |= {name: value for name, value in own.items() if role_of(str(name))}
+    for each in [*(each for each in named if apart and _keys(each)), *listed]:
+        if isinstance(each, Mapping):
+            yield from entries_in(each, around)
+        else:
+            yield each, around
 
 
-def _entries_by_name(item: Mapping[str, Any], depth: int = 2) -> list[Mapping[str, Any]]:
-    """The objects in an object, where two name the same part: one entry each, rather than parts of one."""
-    inner = [value for value in item.values() if isinstance(value, Mapping)]
-    named = [key for each in inner for key in _keys(each)]
-    if len(set(named)) < len(named):
-        return inner
-    return [entry for each in inner for entry in _entries_by_name(each, depth - 1)] if depth and not named else []
-
-
-def _wrapped(item: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:
-    """The objects of the lists that an object holds."""
+def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of an object, and then those of the objects in it."""
+    yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
     for value in item.values():
-        if isinstance(value, list):
-            yield from (each for each in value if isinstance(each, Mapping))
-        elif isinstance(value, Mapping) and depth:
-            yield from _wrapped(value, depth - 1)
+        if isinstance(value, Mapping):
+            yield from flat(value)
+
+
+def is_deep(item: object) -> bool:
+    """Whether an object holds others further in than is looked."""
+    level = [item]
+    for _ in range(_DEPTH_MAX):
+        inner = (each.values() if isinstance(each, Mapping) else each for each in level)
+        level = [each for several in inner for each in several if isinstance(each, (Mapping, list))]  # type: ignore[attr-defined]
+        if not level:
+            return False
+    return True
+
+
+def _splits(item: Mapping[str, Any]) -> bool:
+    """Whether an object holds entries: objects in a list, or by name where two say the same part of an entry."""
+    named, listed = _inner(item)
+    own = _own_keys(item)
+    if any(_keys(each) if isinstance(each, Mapping) else False for each in listed) or (listed and not own):
+        return True
+    return _repeat(item, named) or any(map(_splits, named))
+
+
+def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
+    """Whether the objects by name in an object, and it itself, say a part of an entry twice."""
+    roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
+    return len(set(roles)) < len(roles)
+
+
+def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
+    """The objects by name in an object, and those of its lists, also the sentences where they say it all."""
+    named = [value for value in item.values() if isinstance(value, Mapping)]
+    listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
+    if any(isinstance(each, str) for each in listed):
+        silent = not any(role_of(str(name)) or list_role(str(name)) for name in item)
+        listed = [each for each in listed if silent or isinstance(each, Mapping)]
+    return named, listed
+
+
+def _listed(items: list[Any]) -> Iterator[Any]:
+    for each in items:
+        if isinstance(each, list):
+            yield from _listed(each)
+        elif isinstance(each, (Mapping, str)):
+            yield each
+
+
+def _own_keys(item: Mapping[str, Any]) -> set[str]:
+    """By which parts an object itself says which line it is about."""
+    roles = {
+        list_role(str(name)) if isinstance(value, list) else role_of(str(name))
+        for name, value in item.items()
+        if value is not None and not isinstance(value, Mapping)
+        and not (isinstance(value, list) and any(isinstance(each, (Mapping, list)) for each in value[:1]))
+    }  # fmt: skip
+    return {role for role in roles if role in KEYS}
+
+
+def _keys(item: Mapping[str, Any]) -> set[str]:
+    """By which parts an object says which line it is about, itself and further in."""
+    named, listed = _inner(item)
+    return _own_keys(item).union(*(_keys(each) for each in [*named, *listed] if isinstance(each, Mapping)))
 
 
 def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:

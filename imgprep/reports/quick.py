@@ -30,7 +30,10 @@ def json_lines(data: bytes) -> pl.DataFrame | None:
     try:
         schema = _shape(data)
         roles = {name: role for name in schema.names if (role := role_of(name))}
-        if not roles or len(set(roles.values())) != len(roles) or not _plain(schema, roles):
+        # An entry that no part of it names is one for the careful reader, and so is one with several of a part.
+        if not KEYS & set(roles.values()) or "nth" in roles.values() or len(set(roles.values())) != len(roles):
+            return None
+        if not _plain(schema, roles):
             return None
         table = _read(data, schema)
         lines = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
@@ -49,8 +52,12 @@ def json_lines(data: bytes) -> pl.DataFrame | None:
     missing = [pl.lit(None, pl.String).alias(role) for role in ENTRY_SCHEMA if role not in named.columns]
     typed = [pl.col(role).cast(kind, strict=False) for role, kind in ENTRY_SCHEMA.items() if role != "raw"]
     entries = named.with_columns(*missing).with_columns(*typed, lines.alias("raw")).select(list(ENTRY_SCHEMA))
-    # What an entry without a code claims is for the careful reader to judge.
-    return None if entries.select((pl.col("code").fill_null("") == "").any()).item() else entries
+    # What an entry without a code claims, or one that names nothing, is for the careful reader to judge.
+    silent = pl.col("code").fill_null("") == ""
+    nameless = pl.col("at").is_null()
+    for name in ("ProductId", "PicName"):
+        nameless &= pl.col(name).fill_null("") == ""
+    return None if entries.select((silent | nameless).any()).item() else entries
 
 
 def _shape(data: bytes) -> pa.Schema:
@@ -71,10 +78,8 @@ def _shape(data: bytes) -> pa.Schema:
 
 def _plain(schema: pa.Schema, roles: dict[str, str]) -> bool:
     """Whether the fields that we know are texts and whole numbers, which every reader writes alike."""
-    if any(pa.types.is_struct(kind) for kind in schema.types):
-        return False  # what it holds may say more of the entry
-    if not KEYS & set(roles.values()) and any(pa.types.is_nested(kind) for kind in schema.types):
-        return False  # it may wrap a list of entries
+    if any(pa.types.is_nested(kind) for kind in schema.types):
+        return False  # what it holds may say more of the entry, or be entries
     return all(
         pa.types.is_integer(schema.field(name).type) or (role != "at" and pa.types.is_string(schema.field(name).type))
         for name, role in roles.items()

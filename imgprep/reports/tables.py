@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 
+from imgprep.reports.claims import Names
 from imgprep.reports.roles import KEYS, role_of
 
 _DELIMITERS = ("\t", ",", ";", "|")
@@ -112,12 +113,13 @@ class Table:
         return any(cell.isdecimal() or self._is_known(cell) for cell in map(str.strip, cells))
 
 
-def find_table(text: str, is_known: Callable[[str], bool]) -> Table | None:
+def find_table(text: str, names: Names) -> Table | None:
     """Return the table that a text begins with, or None.
 
     A header of names that we know makes one, also below a title; so do rows of equal width which name what the
     batch holds, or begin with a number.
     """
+    is_known = names.__contains__
     lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
     if not lines or lines[0].startswith(("{", '["')):
         return None
@@ -128,7 +130,7 @@ def find_table(text: str, is_known: Callable[[str], bool]) -> Table | None:
                 return Table(delimiter, head, len(head), is_known, begun=not at)
     for delimiter in _DELIMITERS:
         rows = list(csv.reader(lines, delimiter=delimiter))
-        named = sum(row[0].strip().isdecimal() or any(map(is_known, map(str.strip, row))) for row in rows if row)
+        named = sum(bool(names.cell_numbers(row[0])) or any(map(is_known, map(str.strip, row))) for row in rows if row)
         if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
             return Table(delimiter, [], len(rows[0]), is_known)
     return None

@@ -29,19 +29,26 @@ def close(
     message: str | None,
     report: str | os.PathLike[str] | None,
     causes: CauseTable | str | os.PathLike[str] | None,
+    ignore_unmatched: bool = False,
     clock: Clock,
 ) -> None:
     """See `Run.close`."""
-    if message is None and report is None:
+    if ignore_unmatched and report is None:
+        report = run.folder / files.REPORT
+        if run.state is State.FAILED or not report.is_file():
+            why = "its task failed, which leaves its lines unknown" if report.is_file() else "it has no error report"
+            raise ConfigError(f"run {run.id}: there are no unmatched entries to ignore: {why}")
+        message = message or run.message
+    elif message is None and report is None:
         _put_aside(run, clock)
         return
-    said = Said.SOME if message is None else meaning_by_hand(message)
+    said = Said.SOME if message is None or ignore_unmatched else meaning_by_hand(message)
     if report is not None and said is Said.ALL:
         raise ConfigError("close: the message says that all images were imported, so there can be no error report")
     batch = run.batch
     if report is not None:
         table = run.taught(causes)
-        outcome = read_saved(run, batch, table, Path(report))
+        outcome = read_saved(run, batch, table, Path(report), ignore_unmatched=ignore_unmatched)
         with replacing(run.folder / files.REPORT) as partly:
             shutil.copyfile(report, partly)
     elif said is Said.ALL:
@@ -56,7 +63,9 @@ def close(
         _set_report_aside(run.folder)
 
 
-def read_saved(run: Run, batch: pd.DataFrame, causes: CauseTable, report: Path | None = None) -> pd.DataFrame:
+def read_saved(
+    run: Run, batch: pd.DataFrame, causes: CauseTable, report: Path | None = None, *, ignore_unmatched: bool = False
+) -> pd.DataFrame:
     """Read the report of a run; what was taught goes with the outcome, into run.json.
 
     Parameters
@@ -69,10 +78,14 @@ def read_saved(run: Run, batch: pd.DataFrame, causes: CauseTable, report: Path |
         See `Run.taught`.
     report : Path, optional
         Default: the one saved with the run.
+    ignore_unmatched : bool
+        Whether a person found its entries that name no line to be about none.
     """
-    outcome = read_report(
-        report or run.folder / files.REPORT, batch, causes=causes, overflow=run.folder / files.OVERFLOW
-    )
+    saved = report or run.folder / files.REPORT
+    means = "ignore" if ignore_unmatched else "doubt"
+    outcome = read_report(saved, batch, causes=causes, unmatched=means, overflow=run.folder / files.OVERFLOW)
+    if ignore_unmatched:
+        outcome.attrs["counts"]["ignored"] = outcome.attrs["counts"]["unmatched"]
     outcome.attrs["causes"] = as_entries(causes)
     return outcome
 

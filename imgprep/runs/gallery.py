@@ -58,6 +58,8 @@ def gallery_state(
         One row per (ProductId, PicName), sorted: ``ProductId, PicName``, the other fields and ``digest`` as last
         imported, ``state`` (``held``, or ``unknown`` where a later line's end is not known), ``run`` that put it
         there or left it unknown, ``at`` (when). What is not in the gallery is not in the frame.
+        ``.attrs["unmatched"]``: of each run whose report has entries that name no line, how many; its lines that the
+        report does not name are ``unknown``, not held.
 
     Raises
     ------
@@ -88,12 +90,23 @@ def gallery_state(
     made = None if dump is None else export_moment(dump)
     if made is not None and ((at is not None and made > until) or (before is not None and made > _utc(moment(before)))):
         dump = None
+    doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
+    for name, entries in doubtful.items():
+        _log.warning(
+            "run %s: %s of its report's entries name no line; its other lines are unknown", name, f"{entries:,}"
+        )
     if dump is None:
-        return to_pandas(_state(chosen).sort(KEY))
+        return _with_doubts(_state(chosen), doubtful)
     newer = [] if made is None else [run for run in chosen if _utc(moment(run)) > made]
     older = chosen[: len(chosen) - len(newer)]
     state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
-    return to_pandas((_state(newer, state) if newer else state).sort(KEY))
+    return _with_doubts(_state(newer, state) if newer else state, doubtful)
+
+
+def _with_doubts(state: pl.DataFrame, doubtful: dict[str, int]) -> pd.DataFrame:
+    held = to_pandas(state.sort(KEY))
+    held.attrs["unmatched"] = doubtful
+    return held
 
 
 def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from imgprep.errors import ConfigError
 from imgprep.findings import FINDING_COLUMNS
 from imgprep.frames import attach
-from imgprep.reports import CauseTable, Outcome, settle
+from imgprep.reports import CauseTable, Outcome, doubted, settle
 from imgprep.reports.taught import with_taught
 from imgprep.runs import folder as files
 from imgprep.runs.folder import ENDED, State
@@ -46,6 +46,8 @@ class RunRecord:
 
     def __repr__(self) -> str:
         told = ", ".join(f"{value:,} {name}" for name, value in self.counts.items() if value and name != "images")
+        if self.unmatched:
+            told += f", {self.unmatched:,} unmatched in the report"
         return f"Run({self.settings.get('instance') or 'no instance'}, {self.state}: {told})"
 
     @property
@@ -116,7 +118,21 @@ class RunRecord:
     @property
     def counts(self) -> Mapping[str, int]:
         """Lines, ADDs, DELETEs, images; once it ended also imported, deleted, failed, unknown."""
-        return dict(self._about["counts"])
+        counts = dict(self._about["counts"])
+        if self.in_doubt and "unknown" in counts:
+            counts["unknown"] += counts.get("imported", 0) + counts.get("deleted", 0)
+            counts |= {"imported": 0, "deleted": 0}
+        return counts
+
+    @property
+    def unmatched(self) -> int:
+        """How many entries of the error report name no line of the batch."""
+        return int((self._about.get("report") or {}).get("unmatched", 0))
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether such entries may be about any line that the report does not name: none is imported then."""
+        return self.unmatched > 0 and not self._about["report"].get("ignored")
 
     @property
     def upload(self) -> Mapping[str, float]:
@@ -173,6 +189,7 @@ class RunRecord:
         if frame is None:
             return settle(self.batch, Outcome.UNKNOWN, message=f"the run is {self.state}")
         unmatched = files.read_table(self.folder, files.UNMATCHED)
+        frame = doubted(frame, self.unmatched) if self.in_doubt else frame
         return frame if unmatched is None else attach(frame, unmatched=unmatched)
 
     @property
@@ -198,7 +215,9 @@ class RunRecord:
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
         """Return some columns of `outcome`, which is far quicker than all of them where runs are large and many."""
         frame = files.read_table(self.folder, files.OUTCOME, list(columns))
-        return self.outcome[list(columns)] if frame is None else frame
+        if frame is None or (self.in_doubt and "message" in columns):
+            return self.outcome[list(columns)]
+        return doubted(frame, self.unmatched) if self.in_doubt and "outcome" in columns else frame
 
     def _table(self, name: str) -> pd.DataFrame:
         frame = files.read_table(self.folder, name)

@@ -102,6 +102,7 @@ class Run(RunRecord):
         message: str | None = None,
         report: str | os.PathLike[str] | None = None,
         causes: CauseTable | str | os.PathLike[str] | None = None,
+        ignore_unmatched: bool = False,
         clock: Clock | None = None,
     ) -> Run:
         """End the run from what the console says, where the API cannot be used.
@@ -117,6 +118,9 @@ class Run(RunRecord):
             The downloaded file of failure causes; it is copied into the run. Alone it is enough.
         causes : CauseTable or path, optional
             A table from `load_causes`, or its TOML file; default: what the project teaches.
+        ignore_unmatched : bool
+            The entries of the report that name no line of the batch (``outcome.attrs["unmatched"]``) are about none:
+            lines that no entry names are then imported or deleted, not unknown. Alone, the saved report is read again.
         clock : Clock, optional
             For tests.
 
@@ -136,7 +140,8 @@ class Run(RunRecord):
         -----
         Source: guide, "What to do next".
         """
-        close(self, message=message, report=report, causes=causes, clock=clock or SystemClock())
+        clock = clock or SystemClock()
+        close(self, message=message, report=report, causes=causes, ignore_unmatched=ignore_unmatched, clock=clock)
         return self
 
     def read_again(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> Run:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.reports import CauseTable, parse, quick, read_report
+from imgprep.reports.claims import Names
 
 NAMES = ("ProductId", "PicName", "Code", "Message", "line", "RequestId", "pic_name", "ErrorCode")
 TEXTS = st.text(max_size=12) | st.sampled_from(
@@ -29,7 +30,7 @@ BATCH = pd.DataFrame({"OperationType": "ADD", "ProductId": ["1", "1", "2"], "Pic
 
 
 def careful(data):
-    parser = parse.Parser(lambda name: set(BATCH[name]), CauseTable())
+    parser = parse.Parser(Names(pl.from_pandas(BATCH).with_row_index("line", offset=1)), CauseTable())
     return parse._frame(parser._lines(data.decode()))
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from imgprep.errors import ConfigError, RegionError
 from imgprep.regions import Region
-from imgprep.reports import read_report
+from imgprep.reports import read_report, settle
 from imgprep.store import RegionStore
 from imgprep.widgets.explorer import CauseExplorer
 from imgprep.widgets.explorer.panel import PAGE
@@ -175,7 +175,9 @@ def test_another_run_can_be_chosen_and_keeps_its_decisions(images):
 
 
 def test_a_run_without_failures_and_bad_calls(images):
-    explorer = CauseExplorer(a_run(report=b'{"PicName": "zz.jpg", "Code": "PicNotExist"}'), images)
+    run = a_run()
+    run.outcome = settle(run.batch)
+    explorer = CauseExplorer(run, images)
     assert explorer.selected.empty and explorer._parts.where.value == "no line"
     with pytest.raises(ConfigError, match="has the cause"):
         explorer.show("rotated")

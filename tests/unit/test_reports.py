@@ -30,6 +30,8 @@ def outcomes(frame):
 
 
 FAILED_2_3 = {1: "imported", 2: "failed", 3: "failed", 4: "deleted", 5: "deleted"}
+#: The same where an entry is about no line of the batch, or may be about any.
+DOUBTED = {1: "unknown", 2: "failed", 3: "failed", 4: "unknown", 5: "unknown"}
 
 JSON_LINES = (
     '{"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist", "Message": "gone"}\n'
@@ -106,8 +108,12 @@ def test_what_names_no_line_is_kept_and_counted(batch):
         + '{"ProductId": "9", "PicName": "zz.jpg", "Code": "PicNotExist"}\nPicture error somewhere: PictureError\n'
     )
     found = read_report(text.encode(), batch)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
+    assert found["message"][0] == "2 entries of the report name no line of the batch, and may be about this one"
     assert found.attrs["unmatched"]["cause"].tolist() == ["image_missing", "download_failed"]
+    assert outcomes(read_report(text.encode(), batch, unmatched="ignore")) == FAILED_2_3
+    with pytest.raises(ConfigError, match="'doubt' or 'ignore'"):
+        read_report(text.encode(), batch, unmatched="x")
 
 
 def test_another_batchs_report_is_refused(batch):
@@ -262,7 +268,8 @@ def test_entries_about_no_line_are_counted_and_written_out_where_they_are_too_ma
     rest.write_text("of an earlier reading\n", encoding="utf-8")
     told = JSON_LINES + "\n".join([*strangers, *notes, ""])
     found = read_report(told.encode(), batch, other_batch="keep", overflow=rest)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
+    assert outcomes(read_report(told.encode(), batch, other_batch="keep", unmatched="ignore")) == FAILED_2_3
     held = [*found.attrs["unmatched"]["raw"], *found.attrs["notes"]["raw"]]
     assert sorted([*held, *rest.read_text(encoding="utf-8").splitlines()]) == sorted([*strangers, *notes])
     assert len(held) < 200
@@ -312,7 +319,6 @@ WHOLE_AGAIN = {
     "an array in an object": f'{{"code": 0, "data": {{"total": 2, "failures": [{A}, {B}]}}}}',
     "texts of an array, escaped": json.dumps(["第2行 图片不存在", "第3行 图片旋转"]),
     "line numbers as data frames write them": "line,Code\n2.0,PicNotExist\n3.0,IncorrectOrientation\n",
-    "a line number that no column takes": f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}',
     "numbers and codes without a header": "2\tPicNotExist\n3\tIncorrectOrientation\n",
     "a table with spaces": "ProductId, PicName, Code\n1000, b.jpg, PicNotExist\n1001, c.jpg , IncorrectOrientation\n",
     "a table with edges": "| PicName | Code |\n| b.jpg | PicNotExist |\n| c.jpg | IncorrectOrientation |\n",
@@ -334,6 +340,11 @@ def test_an_unusual_form_costs_no_entry(form, batch):
     found = read_report(WHOLE_AGAIN[form].encode(), batch)
     assert outcomes(found) == FAILED_2_3
     assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
+
+
+def test_a_line_number_that_no_column_takes_costs_no_entry_and_vouches_for_no_line(batch):
+    text = f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}'
+    assert outcomes(read_report(text.encode(), batch)) == DOUBTED
 
 
 def spread(text):
@@ -396,7 +407,7 @@ def test_a_second_header_holds_for_the_rows_below_it(batch):
 def test_a_row_of_words_that_could_be_a_header_is_a_row(batch):
     text = "ProductId,PicName,Code,Host\n1000,b.jpg,error,file\n1001,c.jpg,error,image\n9,id.jpg,E-1,image\n"
     found = read_report(text.encode(), batch)
-    assert outcomes(found) == FAILED_2_3
+    assert outcomes(found) == DOUBTED
     assert found.attrs["counts"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0}
 
 
@@ -516,7 +527,7 @@ def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
         read_report(bytes(data), batch)
 
 
-@pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "lines": [1, 3]}'])
+@pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "sizes": [1, 3]}'])
 def test_a_report_that_names_no_line_does_not_make_all_imported(report, batch):
     with pytest.raises(ReportError, match="which line of the batch failed"):
         read_report(report.encode(), batch)
@@ -587,3 +598,88 @@ def test_a_short_chinese_message_beside_a_longer_unknown_code_tells_the_cause():
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": "CL-1", "PicName": "1.jpg"})
     found = read_report("CL-1,1.jpg,E-9041,图片不存在\n".encode(), batch)
     assert found[["outcome", "cause"]].to_numpy().tolist() == [["failed", "image_missing"]]
+
+
+def ten(products="P{}", pics="img{}.jpg"):
+    """A batch of ten lines."""
+    names = {
+        "ProductId": [products.format(at) for at in range(1, 11)],
+        "PicName": [pics.format(at) for at in range(1, 11)],
+    }
+    return pd.DataFrame({"line": range(1, 11), "OperationType": "ADD", **names})
+
+
+FAILED_3 = {"PicName": "img3.jpg", "Code": "PicNotExist"}
+FAILED_4 = {"PicName": "img4.jpg", "Code": "PicNotExist"}
+#: i imported, f failed, u unknown: of each of ten lines.
+CLAIMED = {
+    "several lines of a sentence": ("Line 3, 4 and 5: PicNotExist", "iifffiiiii"),
+    "several images of a sentence": ("PicNotExist: img3.jpg, img4.jpg, img5.jpg", "iifffiiiii"),
+    "a list of images": ('{"Code": "PicNotExist", "PicName": ["img3.jpg", "img4.jpg"]}', "iiffiiiiii"),
+    "a list of lines": ('{"Code": "PicNotExist", "lines": [3, "5-6"]}', "iififfiiii"),
+    "entries four deep": (json.dumps({"a": {"b": {"c": {"d": [FAILED_3, FAILED_4]}}}}), "iiffiiiiii"),
+    "an entry four deep": (json.dumps({"a": {"b": {"c": {"d": FAILED_3}}}}), "iifiiiiiii"),
+    "an entry sixty deep": ('{"a":' * 60 + json.dumps(FAILED_3) + "}" * 60, "iifiiiiiii"),
+    "entries beside an id": (json.dumps({"id": 4711, "failures": [FAILED_3, FAILED_4]}), "iiffiiiiii"),
+    "images by their code": ('{"PicNotExist": ["img3.jpg", "img4.jpg"]}', "iiffiiiiii"),
+    "codes by their image": ('{"img3.jpg": "PicNotExist", "img4.jpg": "E-1"}', "iiffiiiiii"),
+    "sentences in a list": ('{"failures": ["img3.jpg: PicNotExist", "line 4: E-1"]}', "iiffiiiiii"),
+    "a comment": ("# Line 3: PicNotExist\nLine 4: PicNotExist", "iiffiiiiii"),
+    "ranges in a table without header": ("3-5,PicNotExist\n7,PicNotExist", "iifffifiii"),
+    "ranges in a column of lines": ("line,code\n3-5,PicNotExist\n7,PicNotExist", "iifffifiii"),
+    "several images in a cell": ('PicName,Code\n"img3.jpg, img4.jpg",PicNotExist\nimg6.jpg;img7.jpg,E', "iiffiffiii"),
+    "a rule below a header": ("| line | code |\n|---|---|\n| 3 | E |\n| 4-5 | E |", "iifffiiiii"),
+    "chinese lists": ("第3、4行图片不存在；第7-8行：超时\n第10行 超时", "iiffiiffif"),
+    "a chinese range": ("第3行至第5行 图片不存在", "iifffiiiii"),
+    "chinese quotes": ("“img5.jpg” 超时\n【img6.jpg】超时", "iiiiffiiii"),
+    "names between chinese letters": ("图片img3.jpg不存在\n商品P4导入失败", "iiffiiiiii"),
+    "the code of an error": ('img3.jpg code: 400\n{"code": 400, "PicName": "img4.jpg"}', "iiffiiiiii"),
+    "places of entries": ('{"index": 0, "PicName": "img3.jpg", "Code": "E"}', "iifiiiiiii"),
+    "a number against a name": ('{"line": 7, "PicName": "img3.jpg", "Code": "E"}\nP4 img4.jpg: E', "iiufiiuiii"),
+    "a product against an image": ("P3 img4.jpg: PicNotExist\nimg8.jpg: E", "iiuuiiifii"),
+    "another case": ("IMG3.JPG: PicNotExist\nimg4.jpg: PicNotExist", "uuufuuuuuu"),
+    "another extension": ('{"PicName": "img3.jpeg", "Code": "E"}\n{"PicName": "img4.jpg", "Code": "E"}', "uuufuuuuuu"),
+    "an unknown name beside a known one": ("PicNotExist: img3.jpg, IMG4.JPG", "uufuuuuuuu"),
+    "a sentence without a name": ("img3.jpg: PicNotExist\nthe eighth image could not be read", "uufuuuuuuu"),
+    "a sum that is right": ("img3.jpg: E\nimg4.jpg: E\nRows: 10, failed: 2", "iiffiiiiii"),
+    "a sum that is wrong": ("img3.jpg: E\nfinished with 2 failed rows", "uufuuuuuuu"),
+    "a chinese sum that is wrong": ("img3.jpg: E\n失败3条", "uufuuuuuuu"),
+    "a sum around entries that is wrong": (json.dumps({"failed": 3, "failures": [FAILED_3, FAILED_4]}), "uuffuuuuuu"),
+}
+
+
+@pytest.mark.parametrize("form", CLAIMED)
+def test_no_line_that_an_entry_claims_failed_is_imported(form):
+    text, ends = CLAIMED[form]
+    found = read_report(text.encode(), ten(), other_batch="keep")
+    assert "".join(outcome[0] for outcome in found["outcome"]) == ends
+
+
+@pytest.mark.parametrize(
+    ("products", "pics", "text", "ends"),
+    [
+        ("P {}", "a{}.jpg", "第1行 商品ID：P 1 图片：a1.jpg 导入失败，原因：图片不存在（PicNotExist）", "fiiiiiiiii"),
+        ("P{}", "row1{}.jpg", "“row13.jpg” 超时", "iifiiiiiii"),
+        ("{}", "img{}.jpg", "img5.jpg: E\nimg6.jpg: E\nfinished with 2 failed rows", "iiiiffiiii"),
+        ("{}", "img{}.jpg", "img5.jpg: timeout at attempt 2 of 3", "iiiifiiiii"),
+        ("{}", "img{}.jpg", "3,3,img3.jpg,PicNotExist,400\n4,4,img4.jpg,PicNotExist,400", "iiffiiiiii"),
+        ("{}", "img{}.jpg", "3,PicNotExist\n4,PicNotExist", "iiffiiiiii"),
+    ],
+)
+def test_odd_names_are_taken_for_no_number_and_numbers_for_no_name(products, pics, text, ends):
+    found = read_report(text.encode(), ten(products, pics))
+    assert "".join(outcome[0] for outcome in found["outcome"]) == ends
+
+
+def test_a_line_number_in_a_row_without_header_is_not_taken_for_the_product_of_that_number():
+    batch = ten()
+    batch["ProductId"] = [str(at) for at in range(10, 0, -1)]
+    found = read_report(b"3,8,img3.jpg,PicNotExist\n4,7,img4.jpg,PicNotExist\n", batch)
+    assert "".join(outcome[0] for outcome in found["outcome"]) == "iiffiiiiii"
+    with pytest.raises(ReportError, match="which line of the batch failed"):
+        read_report(b"3,PicNotExist\n4,PicNotExist\n", batch)  # the line or the product
+
+
+def test_ranges_fill_no_memory():
+    found = read_report(b"lines 1-999999999: PicNotExist\n" * 50 + b"img3.jpg: E\n", ten(), other_batch="keep")
+    assert found["outcome"].eq("failed").all() and found.attrs["counts"]["entries"] < 1000

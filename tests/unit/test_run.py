@@ -5,6 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+import imgprep as ip
+from imgprep.cli import main
+from imgprep.cli.output import ExitCode
 from imgprep.errors import ConfigError
 from imgprep.reports import read_report
 from imgprep.runs import open_run
@@ -64,3 +67,44 @@ def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run
     run.close(report=again)
     assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
     assert run.counts["failed"] == 2
+
+
+STRAY = REPORT + b"the last image could not be read: PicNotExist\n"
+
+
+def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_aside(run, tmp_path, capsys, caplog):
+    (tmp_path / "saved").write_bytes(STRAY)
+    run.update(settings={"instance": "shop", "bucket": "b", "path": "p"})
+    run.batch.assign(Region=None, expected="imported").to_parquet(tmp_path / "batch.parquet")
+    assert main(["report", str(tmp_path), "--report", str(tmp_path / "saved")]) == ExitCode.PARTIAL
+    shown = capsys.readouterr()
+    assert "unmatched" in shown.out and "1 entry of the report names no line" in shown.err
+    assert run.refresh().outcome["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert repr(run) == "Run(shop, partial: 2 failed, 1 unknown, 1 unmatched in the report)"
+    page = ip.write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "1 unmatched entry in the error report: lines that the report does not name are unknown" in page
+    state = ip.gallery_state([run])
+    assert state["state"].tolist() == ["unknown"] and state.attrs["unmatched"] == {"r": 1}
+    assert "run r: 1 of its report's entries name no line" in caplog.text
+
+    assert main(["close", str(tmp_path), "--ignore-unmatched"]) == ExitCode.FINDINGS
+    assert "name no line" not in capsys.readouterr().err
+    assert run.refresh().outcome["outcome"].tolist() == ["failed", "failed", "imported"]
+    assert run.about["report"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0, "ignored": 1}
+    assert ip.gallery_state([run])["state"].tolist() == ["held"]
+
+
+def test_a_run_that_was_read_before_unmatched_entries_counted_is_in_doubt_too(run):
+    run.update(report={"entries": 3, "unmatched": 1}, counts={"imported": 1, "deleted": 0, "failed": 2, "unknown": 0})
+    assert run.outcome["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert run.outcome_columns("line", "outcome")["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert repr(run) == "Run(no instance, partial: 2 failed, 1 unknown, 1 unmatched in the report)"
+
+
+def test_there_is_nothing_to_ignore_without_a_report_or_where_the_task_failed(run, tmp_path):
+    run.update(state="failed")
+    with pytest.raises(ConfigError, match="its task failed"):
+        run.close(ignore_unmatched=True)
+    (tmp_path / "report.raw").unlink()
+    with pytest.raises(ConfigError, match="it has no error report"):
+        run.close(ignore_unmatched=True)

@@ -141,11 +141,12 @@ def close(options: Namespace) -> int:
     """End a run from what the console says about its task."""
     from imgprep.runs import open_run
 
-    if options.message is None and options.report is None:
+    if options.message is None and options.report is None and not options.ignore_unmatched:
         raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
     run = open_run(options.run_folder)
     run.settings_for(settings_of(options))
-    return show_ended([run.close(message=options.message, report=options.report)], options.format)
+    run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
+    return show_ended([run], options.format)
 
 
 def adopt(options: Namespace) -> int:
