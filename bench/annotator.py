@@ -11,10 +11,10 @@ from statistics import median
 from PIL import Image
 
 from bench._annotator_lab import main as measure_in_lab
-from imgprep.regions import Region
-from imgprep.store import RegionStore
-from imgprep.widgets.annotator import RegionAnnotator
-from imgprep.widgets.annotator.pictures import load_picture
+from imgprep.core.regions import Region
+from imgprep.draw.annotator.shelf import load_picture
+from imgprep.draw.annotator.widget import RegionAnnotator
+from imgprep.draw.store import RegionStore
 
 
 def main() -> None:

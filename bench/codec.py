@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from imgprep import read_meta, write_meta
-from imgprep.frames import to_pandas
+from imgprep.core.frames import to_pandas
+from imgprep.meta.codec import read_meta, write_meta
 
 ROWS = 1_000_000
 ROUNDS = 3

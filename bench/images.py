@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imgprep.images import find_duplicates, inspect_images, list_names
-from imgprep.images.duplicates import RADIUS, near_pairs
-from imgprep.images.facts import Tier
-from imgprep.images.listing import open_source
-from imgprep.images.probe import probe
+from imgprep.images.storage import list_names, open_source
+from imgprep.look.duplicates import RADIUS, find_duplicates, near_pairs
+from imgprep.look.facts import Tier
+from imgprep.look.inspect import inspect_images
+from imgprep.look.probe import probe
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "clothing" / "images"
 TRIES = 7

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from bench.images import SHARED
-from imgprep.images import inspect_images
+from imgprep.look.inspect import inspect_images
 
 TESTS = Path(__file__).parents[1] / "tests" / "unit" / "images_made.py"
 PHOTOS = 50

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from imgprep.images import inspect_images
+from imgprep.look.inspect import inspect_images
 
 COUNT = int(os.environ.get("IMGPREP_BENCH_IMAGES", "1_000_000"))
 #: Names of one file; some disks allow no more than 65,000.

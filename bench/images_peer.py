@@ -18,10 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.images import photographs
-from imgprep.images import facts_frame, find_duplicates, list_names
-from imgprep.images.facts import Tier
-from imgprep.images.listing import open_source
-from imgprep.images.probe import probe
+from imgprep.images.storage import list_names, open_source
+from imgprep.look.duplicates import find_duplicates
+from imgprep.look.facts import Tier
+from imgprep.look.facts_cache import facts_frame
+from imgprep.look.probe import probe
 
 PEER = """
 import json, sys, time

@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 
 import imgprep as ip
-from imgprep.findings import findings_frame
-from imgprep.images.thumbs import thumb_of
+from imgprep.core.findings import findings_frame
+from imgprep.images.thumbnails import thumb_of
 
 MANY, DRAWN = 100_000, 200
 

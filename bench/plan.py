@@ -12,9 +12,10 @@ import time
 import pandas as pd
 import polars as pl
 
-from imgprep.findings import findings_frame
-from imgprep.frames import to_pandas
-from imgprep.plan import plan_batch, split_batch
+from imgprep.core.findings import findings_frame
+from imgprep.core.frames import to_pandas
+from imgprep.plan.make import plan_batch
+from imgprep.plan.preview import split_batch
 
 ROWS = 1_000_000
 FIELDS = ["CategoryId", "IntAttr", "StrAttr", "CustomContent"]

@@ -21,8 +21,8 @@ import pandas as pd
 from PIL import Image
 
 import imgprep as ip
-from imgprep.reports import Outcome
-from imgprep.sandbox import Sandbox
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.report.match import Outcome
 
 ROWS = 5_000
 PREFIX = "increment/2026/autumn/week-48/photos/"
@@ -290,7 +290,7 @@ def compare(folder: Path, rows: int = ROWS, *, every: int = 3, **switches: Any) 
 
 def _ship_raw(rows: pd.DataFrame, photos: Path, sandbox: Sandbox) -> pd.DataFrame:
     """Send rows as a script without a codec would write them."""
-    from imgprep.service import ImageSearch
+    from imgprep.cloud.imagesearch import ImageSearch
 
     settings = replace(sandbox.settings, path="/raw")
     bucket = settings.bucket or ""

@@ -87,7 +87,7 @@ def read(folder: Path) -> None:
     """Read, match and classify, beside pyarrow's bare read: in turns, since other work comes and goes."""
     import pyarrow.json
 
-    from imgprep.reports import read_report
+    from imgprep.ship.report.match import read_report
 
     path, batch = folder / "report.jsonl", make_batch(LINES)
     write_report(path, LINES)
@@ -129,8 +129,8 @@ def click(folder: Path) -> None:
     """From a click on a line to its picture in the panel, with a million failures behind it."""
     from PIL import Image
 
-    from imgprep.reports import read_report
-    from imgprep.widgets.explorer import CauseExplorer
+    from imgprep.outcomes.cause_explorer import CauseExplorer
+    from imgprep.ship.report.match import read_report
 
     images = folder / "images"
     images.mkdir()

@@ -9,7 +9,7 @@ import time
 
 from PIL import Image, ImageDraw
 
-from imgprep.sandbox import Sandbox
+from imgprep.sandbox.sandbox import Sandbox
 
 ROWS = 20_000
 DISTINCT = 50

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgprep.oss import META_NAME, list_folder, open_bucket
-from imgprep.sandbox import Fault, Sandbox
+from imgprep.cloud.oss import list_folder, open_bucket
+from imgprep.sandbox.faults import Fault
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.upload_plan import META_NAME
 
 FAULTS = ("503", "reset", "answer_lost", "wrong_crc")
 THREADS = 8

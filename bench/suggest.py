@@ -15,11 +15,10 @@ from statistics import mean, median
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from imgprep.regions import Region
-from imgprep.suggest import SIDE, find_model, suggest_region
-from imgprep.suggest.ground import differs, fit_ground
-from imgprep.suggest.model import salient
-from imgprep.suggest.parts import box_of
+from imgprep.core.regions import Region
+from imgprep.draw.background import box_of, differs, fit_ground
+from imgprep.draw.saliency import find_model, salient
+from imgprep.draw.suggest import SIDE, suggest_region
 
 SIZE = (900, 1200)
 SLOW = {"u2netp alone": 3}

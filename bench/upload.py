@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import oss2
 import pandas as pd
 
-from imgprep.clock import SystemClock
-from imgprep.oss import Session, upload
-from imgprep.oss.bucket import open_bucket
-from imgprep.oss.crew import send_all
-from imgprep.oss.put import Item
-from imgprep.settings import Credentials, Settings, StaticCredentials
+from imgprep.cloud.connection import Session
+from imgprep.cloud.oss import open_bucket
+from imgprep.cloud.put import Item
+from imgprep.core.clock import SystemClock
+from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.settings import Settings
+from imgprep.ship.upload import upload
+from imgprep.ship.upload_workers import send_all
 
 SIZE, BODIES = 100_000, 50
 

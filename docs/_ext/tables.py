@@ -8,9 +8,9 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
-from imgprep.checks import rules_table
-from imgprep.fields import CATEGORIES, FIELDS
-from imgprep.reports import CauseTable
+from imgprep.core.fields import CATEGORIES, FIELDS
+from imgprep.look.rules.book import rules_table
+from imgprep.ship.report.causes import CauseTable
 
 
 def fields() -> pd.DataFrame:

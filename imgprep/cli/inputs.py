@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.errors import ConfigError
-from imgprep.settings import PROJECT_FILE, Settings
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import PROJECT_FILE, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def settings_of(options: Namespace) -> Settings:
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings, and the catalogue read by them; what is not named is the project's."""
-    from imgprep.catalogue import load_catalogue
+    from imgprep.load.catalogue import load_catalogue
 
     settings = settings_of(options)
     options.catalogue = options.catalogue or settings.catalogue
@@ -40,9 +40,9 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
 
 def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
     """Return the catalogue with the files that its names nearly are; each change is a finding that informs."""
-    from imgprep.findings import Basis, Severity, findings_frame
-    from imgprep.frames import attach
-    from imgprep.images import match_names, use_files
+    from imgprep.core.findings import Basis, Severity, findings_frame
+    from imgprep.core.frames import attach
+    from imgprep.look.misnamed import match_names, use_files
 
     fixed, log = use_files(catalogue, match_names(catalogue, images))
     told = findings_frame(
@@ -69,11 +69,8 @@ def cache_of(settings: Settings) -> Path | None:
 
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
-    """Return the region store that was named, else the project's where it has one, unless none is wanted.
-
-    Were it left out unseen, the batch would take every drawn region out of the gallery.
-    """
-    from imgprep.store import RegionStore
+    """Return the region store that was named, else the project's where it has one, unless none is wanted."""
+    from imgprep.draw.store import RegionStore
 
     if options.no_regions:
         return None
@@ -88,8 +85,8 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     """Return the gallery's state from run folders, folders of runs, and the newest of the DumpMeta exports."""
     if not sources:
         return None
-    from imgprep.runs import gallery_state
-    from imgprep.runs.dump_file import newest_export
+    from imgprep.ship.dump_file import newest_export
+    from imgprep.ship.gallery import gallery_state
 
     runs, dumps = _runs_and_dumps(sources)
     dump = newest_export(dumps, settings.instance) if dumps else None
@@ -103,20 +100,19 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
     """Return the last export: the one that was named, else the one that the newest run of its like kept."""
     if options.last:
-        from imgprep.catalogue import load_catalogue
+        from imgprep.load.catalogue import load_catalogue
 
         columns = options.columns or settings.columns
         return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
     if not options.known:
         return None
-    from imgprep.runs.gallery import one_gallery
-    from imgprep.runs.kept_exports import kept_export
+    from imgprep.ship.gallery import kept_export, one_gallery
 
     return kept_export(one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None), this)
 
 
 def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
-    from imgprep.runs import load_runs, open_run
+    from imgprep.ship.run import load_runs, open_run
 
     runs: list[Any] = []
     dumps = []

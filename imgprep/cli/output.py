@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.export import guarded
+from imgprep.show.spreadsheet import guarded
 
 #: All that is not seen and does something: controls but tab and line break, joiners and marks of direction, tags.
 _ACTS = re.compile(
@@ -136,7 +136,7 @@ def unmatched_note(run: Any) -> str:
 
 def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
     """Print how runs ended (as JSON with their causes); the exit code of the worst."""
-    from imgprep.tallies import tally_outcomes
+    from imgprep.outcomes.tallies import tally_outcomes
 
     ordered = sorted(runs, key=lambda run: run.id)
     tally = tally_outcomes(runs).assign(

@@ -31,29 +31,7 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|
 
 
 def ready_name(name: str, format_: str, *, converted: bool) -> str:
-    """Return the name of a copy.
-
-    Parameters
-    ----------
-    name : str
-        Name of the source.
-    format_ : str
-        Format of the copy, by Pillow's names.
-    converted : bool
-        The copy is another file: then its extension agrees with its format. One that is kept keeps its extension, as
-        long as that is one the service knows.
-
-    Notes
-    -----
-    Source: an extension is required; keys neither start nor end with a slash.
-
-    Examples
-    --------
-    >>> ready_name("autumn/a.heic", "JPEG", converted=True)
-    'autumn/a.jpg'
-    >>> ready_name("con.jpg", "JPEG", converted=False)
-    '_con.jpg'
-    """
+    """Return the name of a copy."""
     plain = _CONTROL.sub("_", name).replace("\\", "_").replace(":", "_")
     parts = [_no_device(part) for part in plain.split("/") if part not in ("", ".", "..")]
     folder, base = parts[:-1], parts[-1] if parts else "image"
@@ -85,17 +63,7 @@ def shortened(name: str) -> str:
 
 
 def free_name(wanted: str, source: str, taken: Collection[str]) -> str:
-    """Return `wanted`, or the first like it that is not taken.
-
-    Parameters
-    ----------
-    wanted : str
-        From `ready_name`.
-    source : str
-        Name of the source; its extension tells copies of ``a.heic`` and ``a.jpg`` apart.
-    taken : collection of str
-        `folded` names.
-    """
+    """Return `wanted`, or the first like it that is not taken."""
     if folded(wanted) not in taken:
         return wanted
     stem, _, extension = wanted.rpartition(".")

@@ -10,12 +10,122 @@ import functools
 import io
 import os
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from imgprep.errors import ImgprepError
-from imgprep.images.metadata import orientation_in, sole_exif
-from imgprep.images.pixels import plain_rgb
+from imgprep.core.errors import ImgprepError
+from imgprep.images.formats import orientation_in, sole_exif
+
+_SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY", "LAB": "Lab"}
+
+
+def plain_rgb(image: Image.Image) -> Image.Image:
+    """Return a new image in mode RGB: transparency on white, deep channels scaled, colours converted to sRGB."""
+    # Premultiplied alpha converts to its plain sister and to nothing else.
+    image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
+    alpha = _alpha(image)
+    opaque = _opaque(image)
+    rgb = _to_srgb(opaque, image.info.get("icc_profile"))
+    if alpha is not None:
+        white = Image.new("RGB", rgb.size, "white")
+        white.paste(rgb, mask=alpha)
+        rgb = white
+    elif rgb is image:
+        rgb = rgb.copy()
+    rgb.info = {}
+    return rgb
+
+
+def has_profile(image: Image.Image) -> bool:
+    """Tell whether the image carries a colour profile that is not sRGB."""
+    data = image.info.get("icc_profile")
+    return isinstance(data, bytes) and len(data) > 0 and not _says_srgb(data)
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    if image.mode in ("RGBA", "LA"):
+        alpha = image.getchannel("A")
+    elif image.mode == "PA" or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
+        alpha = image.convert("RGBA").getchannel("A")
+    else:
+        return None
+    low: Any = alpha.getextrema()[0]
+    return alpha if low < 255 else None
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return the image in one of the modes that a profile can speak of, without transparency."""
+    mode = image.mode
+    if mode in ("RGB", "L", "CMYK", "LAB"):
+        return image
+    if mode.startswith("I;16") or mode in ("I", "F"):
+        return _eight_bits(image)
+    if mode in ("LA", "1"):
+        return image.convert("L")
+    if mode in ("P", "PA"):
+        # By way of RGBA: a direct conversion would mark or drop the transparent palette entry.
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey by the range that it evidently uses."""
+    deep = image if image.mode in ("I", "F") else image.convert("I")
+    extrema: Any = deep.getextrema()
+    low, high = (float(value) for value in extrema)
+    whole = image.mode != "F"
+    if whole and image.mode == "I" and low >= 0 and high <= 255:
+        offset, top = 0.0, 255.0
+    elif whole and low >= 0 and high <= 65_535:
+        offset, top = 0.0, 65_535.0
+    elif not whole and low >= 0 and high <= 1:
+        offset, top = 0.0, 1.0
+    else:
+        offset, top = low, max(high - low, 1e-12)
+    factor = 255.0 / top
+    return deep.convert("F").point(lambda value: value * factor - offset * factor).convert("L")
+
+
+def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
+    if image.mode == "LAB":
+        return _transformed(image, _lab()) or image.getchannel("L").convert("RGB")
+    if isinstance(profile, bytes) and profile and not _says_srgb(profile):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            fits = source.profile.xcolor_space.strip() == _SPACES.get(image.mode)
+        except Exception:  # noqa: BLE001  a broken profile says nothing about the picture
+            fits = False
+        if fits:
+            result = _transformed(image, source)
+            if result is not None:
+                return result
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _transformed(image: Image.Image, source: Any) -> Image.Image | None:
+    try:
+        return ImageCms.profileToProfile(
+            image, source, _srgb(), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+        )
+    except Exception:  # noqa: BLE001  as above: better the colours unmanaged than no picture
+        return None
+
+
+def _says_srgb(profile: bytes) -> bool:
+    # The description stands in the profile as ASCII (v2) or UTF-16 (v4).
+    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+
+
+@functools.cache
+def _srgb() -> Any:
+    return ImageCms.createProfile("sRGB")
+
+
+@functools.cache
+def _lab() -> Any:
+    return ImageCms.createProfile("LAB")
+
 
 #: Most pixels that are ever decoded. A bomb is a small file that claims more. Source: where Pillow itself refuses
 #: (twice its MAX_IMAGE_PIXELS); about 180 megapixels, half a gigabyte as RGB.
@@ -60,24 +170,7 @@ class NotAnImage(ImgprepError):
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Return width and height of an image once its EXIF orientation is applied.
-
-    Parameters
-    ----------
-    width, height : int
-        Pixels as stored in the file.
-    orientation : int
-        EXIF orientation, 1 … 8.
-
-    Notes
-    -----
-    Source: EXIF 2.32, tag 0x0112: 5 … 8 swap rows and columns.
-
-    Examples
-    --------
-    >>> upright_size(640, 480, 6)
-    (480, 640)
-    """
+    """Return width and height of an image once its EXIF orientation is applied."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
@@ -135,13 +228,7 @@ def _finish(image: Image.Image, max_side: int | None) -> Image.Image:
 
 
 def open_header(file: Path | io.BytesIO) -> Image.Image:
-    """Open an image without decoding it, and refuse one that is too large to decode.
-
-    Raises
-    ------
-    TooManyPixels, NotAnImage, OSError
-        As `open_upright`.
-    """
+    """Open an image without decoding it, and refuse one that is too large to decode."""
     data = file.getvalue() if isinstance(file, io.BytesIO) else _if_jpeg(file)
     lean = sole_exif(data)
     try:
@@ -164,10 +251,7 @@ def _if_jpeg(file: Path) -> bytes:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that is still to be applied, 1 … 8; 1 where there is none.
-
-    Pillow turns TIFFs itself, so theirs is 1. In a PNG the tag may follow the pixels: load the image first.
-    """
+    """Return the EXIF orientation that is still to be applied, 1 … 8; 1 where there is none."""
     if image.format == "TIFF":
         return 1
     return orientation_in(image.info.get("exif"))

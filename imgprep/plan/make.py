@@ -8,15 +8,61 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from imgprep.catalogue import compare_exports, require_no_collapse
-from imgprep.checks import check
-from imgprep.checks.limits import service_type
-from imgprep.fields import Operation, Service
-from imgprep.frames import detached, drain_to_pandas, to_pandas
-from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of
+from imgprep.core.fields import Operation, Service
+from imgprep.core.findings import FINDING_COLUMNS, Severity
+from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
+from imgprep.load.drift import compare_exports, require_no_collapse
+from imgprep.load.raw import ELSEWHERE, NOT_READ, UNREAD
+from imgprep.look.rules.book import check
+from imgprep.look.rules.limits import service_type
+from imgprep.look.rules.rows import DAMAGED_ID, DATE_ID
+from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of, wanted_rows
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
-from imgprep.plan.unread import hides_products, with_loaded
-from imgprep.plan.wanted import wanted_rows
+
+
+def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
+    loaded = catalogue.attrs.get("findings")
+    loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
+    # The column says so of every such record, also after a merge, a filter, or a file in between.
+    parts = [part for part in (loaded, _told_by_column(catalogue)) if len(part)]
+    return pd.concat([*parts, findings], ignore_index=True) if parts else findings
+
+
+def _told_by_column(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return what the columns about records that could not be read right say, as findings."""
+    names = list(catalogue.columns)
+    rows = catalogue["row"] if names.count("row") == 1 else pd.Series(range(1, len(catalogue) + 1))
+    rows = pd.to_numeric(rows, errors="coerce").reset_index(drop=True)
+    found = []
+    for place, name in enumerate(names):
+        if not str(name).startswith(NOT_READ):
+            continue
+        told = catalogue.iloc[:, place].reset_index(drop=True)
+        if told.empty:  # the only trace of an export without records, or of rows that a filter took out
+            told = pd.Series([ELSEWHERE])
+        told = told[told.isin([*UNREAD, ELSEWHERE])]
+        rules = told[told.ne(ELSEWHERE)]
+        of = pd.DataFrame({"rule": rules, "row": rows.reindex(rules.index)})
+        for key in ("ProductId", "PicName"):
+            # Exports that were put together have records of the same number.
+            if names.count(key) == 1:
+                of[key] = catalogue[key].reset_index(drop=True).reindex(rules.index)
+        found.append(of)
+        if len(told) > len(rules):
+            found.append(pd.DataFrame({"rule": ["record-not-read"]}))
+    if not found:
+        return pd.DataFrame({"rule": []})
+    unread = pd.concat(found, ignore_index=True).assign(severity=Severity.ERROR.value)
+    return unread.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)
+
+
+def hides_products(findings: pd.DataFrame) -> bool:
+    """Whether the export has records of which nobody can say whose they are."""
+    table = to_polars(findings, ["rule", "severity"])
+    unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
+    return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
+
 
 #: What nobody means to be in an id, and what does not count where two spellings are compared.
 _STRAY_SIGNS, _UNSEEN = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 import polars as pl
 
-from imgprep.fields import CATEGORIES, FIELDS, Operation
-from imgprep.frames import to_pandas, to_polars
+from imgprep.core.fields import CATEGORIES, FIELDS, Operation
+from imgprep.core.frames import to_pandas, to_polars
 
 #: Column → dtype of a batch frame.
 BATCH_COLUMNS: dict[str, str] = {

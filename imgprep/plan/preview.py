@@ -2,16 +2,97 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
-from imgprep.errors import ConfigError
-from imgprep.fields import Operation
-from imgprep.frames import to_polars
+from imgprep.core.errors import ConfigError
+from imgprep.core.fields import Operation
+from imgprep.core.frames import to_polars
+from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
 from imgprep.plan.model import NOT_HELD, Plan
+
+
+def split_batch(
+    batch: pd.DataFrame, *, max_rows: int | None = None, max_bytes: int | None = None
+) -> list[pd.DataFrame]:
+    """Cut a batch into parts that are small enough.
+
+    Parameters
+    ----------
+    batch : pandas.DataFrame
+        A batch frame.
+    max_rows : int, optional
+        Lines in a part, at most.
+    max_bytes : int, optional
+        Bytes of a part's increment.meta, at most.
+
+    Returns
+    -------
+    list of pandas.DataFrame
+        Batch frames, ``line`` numbered anew in each. Products come in the order of their first line; the rows of one
+        are never torn apart. An empty batch gives no part.
+
+    Raises
+    ------
+    ConfigError
+        A limit is not positive, or the rows of one product alone are beyond it.
+
+    Notes
+    -----
+    The vendor documents no limit of rows or bytes: how small is small enough is the caller's to say.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imgprep.plan.make import plan_batch
+    >>> shop = pd.DataFrame({"ProductId": ["1", "2", "1"], "PicName": ["a.jpg", "b.jpg", "c.jpg"]})
+    >>> batch = plan_batch(shop.assign(CustomContent="k:v")).batch
+    >>> [part["PicName"].tolist() for part in split_batch(batch, max_rows=2)]
+    [['a.jpg', 'c.jpg'], ['b.jpg']]
+    """
+    for name, limit in (("max_rows", max_rows), ("max_bytes", max_bytes)):
+        if limit is not None and limit < 1:
+            raise ConfigError(f"{name}={limit}: needs a positive number")
+    if batch.empty:
+        return []
+    products, names = pd.factorize(batch["ProductId"])
+    order = np.argsort(products, kind="stable")
+    ordered = batch.iloc[order]
+    rows = np.bincount(products)
+    sizes = _line_bytes(ordered) if max_bytes is not None else np.zeros(len(ordered), dtype=np.int64)
+    bytes_of = np.bincount(products[order], weights=sizes).astype(np.int64)
+    cuts, in_rows, in_bytes = [0], 0, 0
+    for product, (count, size) in enumerate(zip(rows.tolist(), bytes_of.tolist(), strict=True)):
+        if (max_rows is not None and count > max_rows) or (max_bytes is not None and size > max_bytes):
+            raise ConfigError(
+                f"product {names[product]}: its {count} lines have {size} bytes, beyond the limit of a part "
+                f"(max_rows={max_rows}, max_bytes={max_bytes}); a product is not torn apart, so raise the limit"
+            )
+        full = (max_rows is not None and in_rows + count > max_rows) or (
+            max_bytes is not None and in_bytes + size > max_bytes
+        )
+        if full:
+            cuts.append(cuts[-1] + in_rows)
+            in_rows = in_bytes = 0
+        in_rows, in_bytes = in_rows + count, in_bytes + size
+    cuts.append(len(ordered))
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        part = ordered.iloc[start:end].reset_index(drop=True)
+        parts.append(part.assign(line=pd.array(range(1, len(part) + 1), dtype="Int64")))
+    return parts
+
+
+def _line_bytes(batch: pd.DataFrame) -> np.ndarray:
+    # Every line ends with one line feed, and holds none.
+    lines = dumps_meta(batch).encode("utf-8").split(b"\n")[: len(batch)]
+    return np.fromiter((len(line) + 1 for line in lines), dtype=np.int64, count=len(batch))
+
 
 #: Above this share of the gallery's images, a loss is confirmed by name.
 LOSS_THRESHOLD = 0.05
@@ -56,13 +137,7 @@ class BlastRadius:
         return self.share > self.threshold
 
     def require(self, instance: str, confirm: str | None = None) -> None:
-        """Raise unless the loss is small, or `confirm` is the instance's name, typed by hand.
-
-        Raises
-        ------
-        ConfigError
-            The loss is above the threshold and was not confirmed.
-        """
+        """Raise unless the loss is small, or `confirm` is the instance's name, typed by hand."""
         if self.needs_confirmation and (not instance or confirm != instance):
             raise ConfigError(f"{self}; to go on, confirm with the name of the instance: {instance!r}")
 
@@ -86,7 +161,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
     Examples
     --------
     >>> import pandas as pd
-    >>> from imgprep.plan import plan_batch
+    >>> from imgprep.plan.make import plan_batch
     >>> known = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "state": ["held", "held"]})
     >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> print(blast_radius(plan_batch(shop, known=known, delete_missing=True), known))
@@ -153,7 +228,7 @@ def estimate(
     Examples
     --------
     >>> import pandas as pd
-    >>> from imgprep.plan import plan_batch
+    >>> from imgprep.plan.make import plan_batch
     >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> estimate(plan_batch(shop))[["what", "value", "unit"]].head(3).values.tolist()
     [['add', 1.0, 'lines'], ['delete', 0.0, 'lines'], ['upload', 1.0, 'images']]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from imgprep.sandbox.faults import Fault, FaultKind
-from imgprep.sandbox.imagesearch import ImageSearchSwitches
+from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches
 
 #: OSS takes 5 GB in one PUT; the sandbox holds a body in memory.
 MAX_BODY = 256 * 1024 * 1024
@@ -73,13 +73,7 @@ class Switches:
 
 
 def sort_switches(given: Mapping[str, Any]) -> tuple[Switches, ImageSearchSwitches]:
-    """Return the switches of both sides from the arguments of ``Sandbox``.
-
-    Raises
-    ------
-    TypeError
-        A name that no switch has; the message gives the nearest.
-    """
+    """Return the switches of both sides from the arguments of ``Sandbox``."""
     ours, theirs = ({item.name for item in fields(cls)} for cls in (Switches, ImageSearchSwitches))
     for name in given:
         if name not in ours | theirs:

@@ -72,11 +72,7 @@ class Application(Protocol):
     """What answers."""
 
     def begin(self, request: Request, length: int | None) -> Response | Literal["", "reset", "reset_body"]:
-        """Look at a request before its body is read.
-
-        Return an answer that spares reading it, ``reset`` to break the connection now, ``reset_body`` to break it
-        when half of the body is read, or an empty text to go on.
-        """
+        """Look at a request before its body is read."""
         ...
 
     def handle(self, request: Request) -> Response:
@@ -141,13 +137,7 @@ def decode(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a Host header names this machine: a page of another site that had its name point here does not.
-
-    Examples
-    --------
-    >>> is_loopback("127.0.0.1:8080"), is_loopback("localhost"), is_loopback("evil.example")
-    (True, True, False)
-    """
+    """Whether a Host header names this machine: a page of another site that had its name point here does not."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if name in ("127.0.0.1", "localhost"):
         return True

@@ -9,18 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.settings import Settings
 from imgprep.sandbox.clock import Clock
 from imgprep.sandbox.config import sort_switches
 from imgprep.sandbox.faults import Fault, FaultKind
 from imgprep.sandbox.http import Ending, Request, Response
-from imgprep.sandbox.imagesearch import ImageSearch, World
-from imgprep.sandbox.objects import ObjectStore
-from imgprep.sandbox.oss.call import Shop
+from imgprep.sandbox.imagesearch.service import ImageSearch
+from imgprep.sandbox.imagesearch.tasks import World
 from imgprep.sandbox.oss.keys import KeyRing, new_key
+from imgprep.sandbox.oss.objects import ObjectStore
+from imgprep.sandbox.oss.request import Shop
 from imgprep.sandbox.oss.service import Handled, Oss
+from imgprep.sandbox.oss.uploads import Uploads
 from imgprep.sandbox.server import HOST, Server
-from imgprep.sandbox.uploads import Uploads
-from imgprep.settings import Credentials, Settings, StaticCredentials
 
 REPORTS = "/-/report/"
 ROLE = "imagesearch-reader"
@@ -42,7 +44,7 @@ class Sandbox:
         0 takes a free one.
     **switches
         Every attribute of `imgprep.sandbox.config.Switches` and of
-        `imgprep.sandbox.imagesearch.ImageSearchSwitches`.
+        `imgprep.sandbox.imagesearch.switches.ImageSearchSwitches`.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imgprep.widgets.annotator.widget import front_end
+from imgprep.draw.annotator.widget import front_end
 
 HERE = Path(__file__).parent
 ADDRESS = "http://annotator.test/"

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { safeSource, step, toggled } from "../../imgprep/widgets/browser/cards.mjs";
+import { safeSource, step, toggled } from "../../imgprep/look/cards.mjs";
 
 test("arrow keys walk the page and stop at its ends; other keys are not ours", () => {
   assert.equal(step("ArrowRight", 0, 12, 4), 1);

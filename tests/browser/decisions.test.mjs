@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Decisions } from "../../imgprep/widgets/annotator/js/decisions.mjs";
+import { Decisions } from "../../imgprep/draw/annotator/js/decisions.mjs";
 
 const box = { x1: 1, y1: 2, x2: 30, y2: 40 };
 const item = (id, more = {}) => ({ id, pic_name: `p${id}.png`, state: "undone", rev: 0, region: null, suggestion: null, size: [100, 80], digest: `d${id}`, ...more });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import * as g from "../../imgprep/widgets/annotator/js/geometry.mjs";
-import { actionOf, belongsToPage } from "../../imgprep/widgets/annotator/js/keys.mjs";
-import { Outbox, Steps, wanted } from "../../imgprep/widgets/annotator/js/queue.mjs";
+import * as g from "../../imgprep/draw/annotator/js/geometry.mjs";
+import { actionOf, belongsToPage } from "../../imgprep/draw/annotator/js/keys.mjs";
+import { Outbox, Steps, wanted } from "../../imgprep/draw/annotator/js/queue.mjs";
 
 const image = { w: 1500, h: 2000 };
 

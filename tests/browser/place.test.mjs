@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Place } from "../../imgprep/widgets/annotator/js/place.mjs";
+import { Place } from "../../imgprep/draw/annotator/js/place.mjs";
 
 const items = (first, count) => Array.from({ length: count }, (_, step) => ({ id: 1000 + first + step }));
 

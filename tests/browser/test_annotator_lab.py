@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 
-from imgprep.regions import Region
-from imgprep.store import RegionStore, formats
+from imgprep.core.regions import Region
+from imgprep.draw import formats
+from imgprep.draw.store import RegionStore
 from tests.browser.conftest import draw_images
 from tests.browser.lab import run_all_cells, run_first_cell
 

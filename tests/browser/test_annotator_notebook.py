@@ -1,7 +1,7 @@
 """RegionAnnotator in Notebook 7, which hears keys on their way down, before the widget can stop them."""
 
-from imgprep.regions import Region
-from imgprep.store import RegionStore
+from imgprep.core.regions import Region
+from imgprep.draw.store import RegionStore
 from tests.browser.conftest import draw_images
 from tests.browser.lab import run_first_cell
 from tests.browser.test_annotator_lab import SET_UP, drag, settled, shown

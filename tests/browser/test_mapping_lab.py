@@ -1,6 +1,6 @@
 """MappingPanel in a real JupyterLab: choose, place categories, see the preview follow, save into imgprep.toml."""
 
-from imgprep.settings import Settings
+from imgprep.core.settings import Settings
 from tests.browser.test_annotator_lab import run_first_cell
 
 EXPORT = "sku,image,title,price,type\n" + "".join(

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from imgprep import dumps_meta, load_catalogue, loads_meta, read_report
-from imgprep.errors import CatalogueError, MetaError, ReportError
-from imgprep.reports.source import line_chunks
+from imgprep.core.errors import CatalogueError, MetaError, ReportError
+from imgprep.load.catalogue import load_catalogue
+from imgprep.meta.codec import dumps_meta, loads_meta
+from imgprep.ship.report.match import read_report
+from imgprep.ship.report.source import line_chunks
 from tests.fuzz.mutate import MARK
 
 ROOT = Path(__file__).parents[2]

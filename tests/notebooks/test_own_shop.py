@@ -10,8 +10,8 @@ import nbformat
 import papermill
 import pytest
 
-from imgprep.project import init_project
-from imgprep.store import RegionStore
+from imgprep.shop import init_project
+from imgprep.draw.store import RegionStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from images_made import photo  # noqa: E402
@@ -67,7 +67,9 @@ def test_every_notebook_is_tried():
 
 
 def test_regions_that_were_drawn_are_practised_on_and_sent(shop):
-    from imgprep import Region, Settings, practice_regions
+    from imgprep.core.regions import Region
+    from imgprep.core.settings import Settings
+    from imgprep.demo.practice import practice_regions
 
     settings = Settings.load(shop)
     box = Region(x1=10, y1=10, x2=50, y2=60)

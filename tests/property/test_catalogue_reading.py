@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgprep.catalogue import delimited
-from imgprep.errors import CatalogueError
+from imgprep.core.errors import CatalogueError
+from imgprep.load import delimited
 
 CELLS = st.text(st.sampled_from("ab0 ,;\"\n\r\t|'\0=<名\u2028\ufeff"), max_size=6)
 TABLES = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=6))

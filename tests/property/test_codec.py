@@ -6,8 +6,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgprep import dumps_meta, loads_meta
-from imgprep.fields import FIELDS, INT32_MAX, INT32_MIN
+from imgprep.core.fields import FIELDS, INT32_MAX, INT32_MIN
+from imgprep.meta.codec import dumps_meta, loads_meta
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 name = text.filter(bool)

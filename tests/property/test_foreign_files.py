@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import imgprep as ip
-from imgprep.cli import main
+from imgprep.cli.main import main
 
 #: Names of foreign files: any, and all that imgprep itself writes.
 NAMES = (

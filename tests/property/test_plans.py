@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgprep.checks import check
-from imgprep.fields import FIELDS
-from imgprep.findings import findings_frame
-from imgprep.plan import plan_batch, plan_between, split_batch
+from imgprep.core.fields import FIELDS
+from imgprep.core.findings import findings_frame
+from imgprep.look.rules.book import check
+from imgprep.plan.make import plan_batch, plan_between
+from imgprep.plan.preview import split_batch
 
 PRODUCTS, PICTURES = ["p1", "p2", "p3"], ["a.jpg", "b.jpg", "c.jpg"]
 KEYS = [(product, picture) for product in PRODUCTS for picture in PICTURES]

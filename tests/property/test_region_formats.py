@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgprep import MetaError, Region, RegionError
-from imgprep.regions import RegionState
-from imgprep.store import RegionStore, formats
-from imgprep.store.entry import FRAME_DTYPES
+from imgprep.core.errors import MetaError, RegionError
+from imgprep.core.regions import Region, RegionState
+from imgprep.draw import formats
+from imgprep.draw.entry import FRAME_DTYPES
+from imgprep.draw.store import RegionStore
 
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\/\ufeff"), min_size=1, max_size=12

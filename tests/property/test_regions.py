@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgprep import Region, RegionError
+from imgprep.core.errors import RegionError
+from imgprep.core.regions import Region
 
 SIDE = 20_000
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgprep.errors import ReportError
-from imgprep.reports import read_report
+from imgprep.core.errors import ReportError
+from imgprep.ship.report.match import read_report
 from tests.reports_made import NAMINGS, SHAPES, make_report
 
 WELL = ["imported", "deleted"]

@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imgprep.reports import read_report
+from imgprep.ship.report.match import read_report
 
 CODES = ["PicNotExist", "InvalidRegion", "DeniedRequest", "E-9041", "InternalError"]
 MESSAGES = [

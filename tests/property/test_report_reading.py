@@ -8,8 +8,11 @@ import polars.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgprep.reports import CauseTable, parse, quick, read_report
-from imgprep.reports.claims import Names
+from imgprep.ship.report import entries as parse
+from imgprep.ship.report import quick
+from imgprep.ship.report.causes import CauseTable
+from imgprep.ship.report.claims import Names
+from imgprep.ship.report.match import read_report
 
 NAMES = ("ProductId", "PicName", "Code", "Message", "line", "RequestId", "pic_name", "ErrorCode")
 TEXTS = st.text(max_size=12) | st.sampled_from(

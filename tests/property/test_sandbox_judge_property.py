@@ -8,11 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgprep.sandbox.imagesearch.codes import MESSAGES, Failure
-from imgprep.sandbox.imagesearch.judge import judge_batch
-from imgprep.sandbox.imagesearch.pictures import judge_picture
-from imgprep.sandbox.imagesearch.readings import Readings
-from imgprep.sandbox.imagesearch.service_types import ServiceType
+from imgprep.sandbox.imagesearch.judge import judge_batch, judge_picture
+from imgprep.sandbox.imagesearch.readings import MESSAGES, Failure, Readings, ServiceType
 from imgprep.sandbox.imagesearch.state import Put
 
 FIELDS = (

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgprep.sandbox.http import Request
-from imgprep.sandbox.objects import ObjectStore
 from imgprep.sandbox.oss import xml
-from imgprep.sandbox.oss.aim import aim_of
-from imgprep.sandbox.uploads import Uploads
+from imgprep.sandbox.oss.objects import ObjectStore
+from imgprep.sandbox.oss.request import aim_of
+from imgprep.sandbox.oss.uploads import Uploads
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40) | st.sampled_from(
     ["..", "../../x", "a//b", "%2F", "a+b", "CON", "a\0b", "/x", "a/", "中文/图.jpg", "e\u0301", "\u00e9"]

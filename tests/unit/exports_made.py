@@ -3,7 +3,7 @@
 import csv
 import io
 
-from imgprep.catalogue import load_catalogue
+from imgprep.load.catalogue import load_catalogue
 
 CDN = "https://cdn.shop.example/s/files/1/0042/products"
 SHOPIFY = ["Handle", "Title", "Body (HTML)", "Vendor", "Type", "Option1 Name", "Option1 Value", "Variant SKU"]

@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from imgprep.catalogue import load_catalogue
-from imgprep.catalogue.encoding import sniff_encoding
-from imgprep.cli import main
-from imgprep.errors import CatalogueError, ConfigError
-from imgprep.reports import read_report
-from imgprep.service import ImageSearch
-from imgprep.settings import Settings
+from imgprep.cli.main import main
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.settings import Settings
+from imgprep.load.catalogue import load_catalogue
+from imgprep.load.raw import sniff_encoding
+from imgprep.ship.report.match import read_report
 
 
 def test_a_stray_nul_does_not_lose_a_utf8_catalogue(tmp_path):
@@ -164,7 +164,9 @@ def test_a_sandbox_never_asks_the_network_for_credentials(monkeypatch):
     for name in ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.replace("_ID", "_SECRET"), raising=False)
-    monkeypatch.setattr("imgprep.settings.EnvironmentCredentials._vendor_chain", lambda self: pytest.fail("asked"))
+    monkeypatch.setattr(
+        "imgprep.core.credentials.EnvironmentCredentials._vendor_chain", lambda self: pytest.fail("asked")
+    )
     settings = Settings(oss_endpoint="http://127.0.0.1:9", imagesearch_endpoint="http://127.0.0.1:9")
     for provider in (settings.oss_credentials, settings.imagesearch_credentials):
         with pytest.raises(ConfigError, match="imgprep sandbox"):
@@ -202,7 +204,7 @@ def test_half_a_surrogate_pair_costs_no_entry_of_a_report():
 
 
 def test_an_address_that_is_none_is_told_where_it_is_fetched_and_stops_nothing_before(tmp_path):
-    from imgprep.images import fetch_images
+    from imgprep.look.fetch import fetch_images
 
     catalogue = load_catalogue(written(tmp_path, "sku,image\n1,http://h[x\n2,http://h].jpg\n"))
     assert catalogue["PicName"].nunique() == 2

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from images_made import encoded, photo
 
-from imgprep.cli import main
-from imgprep.images import inspect_images, prepare_images
-from imgprep.project import init_project
+from imgprep.cli.main import main
+from imgprep.fix.prepare import prepare_images
+from imgprep.look.inspect import inspect_images
+from imgprep.shop import init_project
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def shop(tmp_path):
 
 
 def building(shop, **options):
-    command = [sys.executable, "-m", "imgprep.cli", "build", shop / "export.csv", "--images", shop / "photos"]
+    command = [sys.executable, "-m", "imgprep", "build", shop / "export.csv", "--images", shop / "photos"]
     return subprocess.Popen(
         [*command, "--out", shop / "batch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
@@ -93,8 +94,8 @@ def read_only():
 
 
 def test_a_folder_that_may_not_be_written_is_named_and_nothing_is_made(capsys):
-    from imgprep.errors import ImgprepError, RegionError
-    from imgprep.store import RegionStore
+    from imgprep.core.errors import ImgprepError, RegionError
+    from imgprep.draw.store import RegionStore
 
     with read_only() as folder:
         assert main(["init", str(folder / "project")]) == 2
@@ -110,7 +111,7 @@ def test_a_folder_that_may_not_be_written_is_named_and_nothing_is_made(capsys):
 def test_copies_are_not_refused_one_by_one_where_none_can_be_written(shop, monkeypatch):
     import errno
 
-    from imgprep.errors import ConfigError
+    from imgprep.core.errors import ConfigError
 
     facts = inspect_images([f"{number}.jpg" for number in range(30)], shop / "photos", progress=False)
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,132 +14,115 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "imgprep"
 
-# A module may import from the layers above its own, and from its own as long as no circle forms.
-LAYERS = [
-    ["errors", "ahead", "child_process", "frames", "findings", "lazy"],
-    ["errors", "ahead", "frames", "findings", "lazy", "written"],
-    ["settings", "fields", "clock", "network"],
-    ["meta", "regions", "region_order"],
-    ["access", "catalogue", "images", "checks", "plan", "reports", "suggest"],
-    ["store", "oss", "service", "runs"],
-    [
-        "batch_folder",
-        "build",
-        "retry",
-        "reconciliation",
-        "monthly_review",
-        "demo_weeks",
-        "annotated_manifest",
-        "export",
-        "product_story",
-        "undoing",
-        "project",
-        "project_columns",
-        "tallies",
-        "charts",
-        "html",
-        "widgets",
-        "demo",
-        "shop_or_demo",
-        "cli",
-    ],
+# A room may import from the rooms before it. Rooms of one line do not import each other.
+ORDER = [
+    ["core"],
+    ["meta", "cloud", "images"],
+    ["load"],
+    ["look"],
+    ["fix"],
+    ["draw"],
+    ["plan"],
+    ["ship"],
+    ["outcomes"],
+    ["show"],
+    ["shop"],
+    ["sandbox"],
+    ["demo"],
+    ["cli"],
 ]
-RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
-ONLY_IMPORTER = {"oss2": "oss", "alibabacloud_imagesearch20201214": "service"}
-# What the processes run that are started beside the caller's: each loads only what its work needs.
-WORKERS = ["imgprep.oss.worker", "imgprep.images.worker", "imgprep.images.probe", "imgprep.images.convert"]
+RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}
+#: Panels are the top modules of their rooms: what a person sees of a step. They may import `show`.
+PANELS = {
+    "load.mapping_panel",
+    "look.findings_panel",
+    "look.match_panel",
+    "draw.annotator",
+    "outcomes.cause_explorer",
+    "outcomes.review",
+    "outcomes.trace",
+}
+ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
+# What worker processes import: each loads only what its work needs.
+WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_worker"]
 HEAVY = {"pandas", "polars", "pyarrow", "numpy", "matplotlib", "IPython"}
 
 
-def imports_of(file: Path) -> set[tuple[str, str]]:
-    """(top package, next part) of everything that a file imports, at any depth."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {
-                (name.name.partition(".")[0], name.name.partition(".")[2].partition(".")[0]) for name in node.names
-            }
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            parts = node.module.split(".")
-            if parts == ["imgprep"]:
-                found |= {("imgprep", name.name) for name in node.names}
-            else:
-                found.add((parts[0], parts[1] if len(parts) > 1 else ""))
-    return found
-
-
-def rooms() -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for file in sorted(PACKAGE.rglob("*.py")):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        found.setdefault(room, []).append(file)
-    return found
-
-
-def room_imports(room: str) -> set[str]:
+@cache
+def modules() -> dict[str, Path]:
     return {
-        part for file in rooms().get(room, []) for top, part in imports_of(file) if top == "imgprep" and part != room
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in sorted(PACKAGE.rglob("*.py"))
     }
 
 
-def test_every_module_has_a_place_in_the_layers():
-    assert set(rooms()) - {"__init__", "__main__", "sandbox"} <= set(RANK)
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Modules of imgprep that a module imports: at the top, inside functions, or for type checkers alone."""
+    known, found = modules(), set()
+    for node in ast.walk(ast.parse(known[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {f"{node.module}.{name.name}" for name in node.names} & known.keys() or {
+                node.module
+            } & known.keys()
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names} & known.keys()
+    return frozenset(found - {module})
 
 
-@pytest.mark.parametrize("room", [room for room in rooms() if room in RANK])
-def test_imports_point_one_way(room):
-    upward = {other for other in room_imports(room) if RANK.get(other, 99) > RANK[room]}
-    # The command line and the demo start the sandbox; nothing else in the product knows of it.
-    if room in ("cli", "demo", "demo_weeks"):
-        upward -= {"sandbox", "__version__"}
-    assert not upward, f"{room} imports {sorted(upward)}, which stand below it"
-
-
-def test_no_circles_within_a_layer():
-    graph = {room: room_imports(room) & set(RANK) for room in rooms() if room in RANK}
-    done: set[str] = set()
-
-    def walk(room: str, path: tuple[str, ...]) -> None:
-        assert room not in path, " → ".join([*path, room])
-        if room not in done:
-            for other in sorted(graph.get(room, ())):
-                walk(other, (*path, room))
-            done.add(room)
-
-    for room in graph:
-        walk(room, ())
-
-
-def modules_used(file: Path, known: set[str]) -> set[str]:
-    """Modules of ours that a file loads, at once or later; what only type checkers read does not count."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in list(ast.walk(tree)):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body.clear()
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{name.name}" for name in node.names} & known or {node.module} & known
+def packages(file: Path) -> set[str]:
+    """Top-level packages that a file imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
     return found
 
 
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def is_panel(module: str) -> bool:
+    return any(module == f"imgprep.{panel}" or module.startswith(f"imgprep.{panel}.") for panel in PANELS)
+
+
+def test_every_module_is_in_a_room():
+    assert {room_of(module) for module in modules()} - {"", "__main__"} == set(RANK)
+
+
+@pytest.mark.parametrize("room", list(RANK))
+def test_imports_point_one_way(room):
+    for module in modules():
+        for other in imports(module) if room_of(module) == room else ():
+            target = room_of(other)
+            if target and target != room and not (is_panel(module) and target == "show"):
+                assert RANK[target] < RANK[room], f"{module} imports {other}"
+
+
 def test_no_modules_need_each_other_in_a_circle():
-    names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
-             for file in PACKAGE.rglob("*.py")}  # fmt: skip
-    graph = {name: modules_used(file, set(names)) - {name} for name, file in names.items()}
+    graph = {name: imports(name) for name in modules() if name != "imgprep"}
     graphlib.TopologicalSorter(graph).prepare()  # raises, and names the circle
 
 
 def test_the_sandbox_judges_with_its_own_code():
-    assert room_imports("sandbox") <= {"settings"}
+    allowed = {"sandbox", "core"}
+    assert {
+        room_of(other) for module in modules() if room_of(module) == "sandbox" for other in imports(module)
+    } <= allowed
+    own = {
+        other for module in modules() if room_of(module) == "sandbox" for other in imports(module) if "core" in other
+    }
+    assert own <= {f"imgprep.core.{name}" for name in ("files", "errors", "settings", "credentials")}
 
 
 @pytest.mark.parametrize(("package", "home"), ONLY_IMPORTER.items())
 def test_one_module_imports_the_vendors_package(package, home):
-    importers = {
-        room for room, files in rooms().items() for file in files if package in {top for top, _ in imports_of(file)}
+    assert {module for module, file in modules().items() if package in packages(file)} <= {
+        module for module in modules() if room_of(module) == home
     }
-    assert importers <= {home}
 
 
 @pytest.mark.parametrize("module", WORKERS)
@@ -194,4 +178,4 @@ def test_no_module_hides_a_public_name():
     """A module is an attribute of its package once it is imported: `imgprep.x` would then be the module."""
     import imgprep
 
-    assert not set(imgprep.__all__) & set(rooms())
+    assert not set(imgprep.__all__) & {room_of(module) for module in modules()}

@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from imgprep.catalogue import load_catalogue
-from imgprep.cli import main
-from imgprep.errors import CatalogueError, ConfigError
-from imgprep.images import inspect_images, match_names
-from imgprep.project import init_project, open_project, shipped
-from imgprep.settings import Settings
+from imgprep.cli.main import main
+from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.settings import Settings
+from imgprep.load.catalogue import load_catalogue
+from imgprep.look.inspect import inspect_images
+from imgprep.look.misnamed import match_names
+from imgprep.shop import init_project, open_project, shipped
 
 
 def test_a_new_project_loads_and_has_the_notebooks(tmp_path):

@@ -10,15 +10,15 @@ import pytest
 from images_made import encoded, photo
 
 import imgprep
-from imgprep.child_process import start_python
-from imgprep.errors import ConfigError
-from imgprep.oss import upload
-from imgprep.sandbox import Sandbox
+from imgprep.core.child_process import start_python
+from imgprep.core.errors import ConfigError
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.upload import upload
 from tests.wire.shipping import make_blobs, write_batch
 
 PLANTED = ("PIL", "pickle", "json", "numpy", "struct", "imgprep")
 SCRIPT = [shutil.which("imgprep", path=Path(sys.executable).parent)]
-MODULE = [sys.executable, "-m", "imgprep.cli"]
+MODULE = [sys.executable, "-m", "imgprep"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def run(shop, command, *arguments, **environment):
 
 @pytest.mark.parametrize("command", [SCRIPT, MODULE], ids=["script", "module"])
 def test_check_and_build_run_nothing_from_the_current_folder(shop, command):
-    if command is MODULE:  # Python itself looks for imgprep there; `python -P -m imgprep.cli` does not
+    if command is MODULE:  # Python itself looks for imgprep there; `python -P -m imgprep.cli.main` does not
         (shop / "imgprep.py").unlink()
     run(shop, command, "check", "export.csv", "--images", "photos")
     run(shop, command, "build", "export.csv", "--images", "photos", "--out", "batch")
@@ -63,7 +63,7 @@ def test_a_worker_never_searches_the_current_folder(shop, monkeypatch, pythonpat
     monkeypatch.chdir(shop)
     monkeypatch.setenv("PYTHONPATH", pythonpath)
     monkeypatch.setattr(sys, "path", ["", ".", str(shop), *sys.path])
-    with start_python("imgprep.oss.worker") as worker:
+    with start_python("imgprep.ship.upload_worker") as worker:
         worker.communicate(timeout=60)
     assert worker.returncode == 0 and not (shop / "ran").exists()
 
@@ -73,7 +73,9 @@ def test_a_worker_finds_imgprep_where_its_caller_found_it(tmp_path):
     package = tmp_path / "tree" / "imgprep"
     shutil.copytree(Path(imgprep.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "which.py").write_text("def main():\n    print(__file__)\n")
-    code = "from imgprep.child_process import start_python as go; print(go('imgprep.which').communicate()[0].decode())"
+    code = (
+        "from imgprep.core import child_process as c; print(c.start_python('imgprep.which').communicate()[0].decode())"
+    )
     call = [sys.executable, "-c", code]
     done = subprocess.run(call, cwd=package.parent, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(package / "which.py")

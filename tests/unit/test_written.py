@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 import imgprep as ip
-from imgprep.batch_folder import is_marked
-from imgprep.cli import main
-from imgprep.demo_weeks import make_history
-from imgprep.errors import CatalogueError, ConfigError, RegionError
-from imgprep.images.cache import FactCache
-from imgprep.oss.journal import Journal
-from imgprep.written import LOG, Written, overwriting
+from imgprep.cli.main import main
+from imgprep.core.errors import CatalogueError, ConfigError, RegionError
+from imgprep.core.files import LOG, Written, overwriting
+from imgprep.demo.weeks import make_history
+from imgprep.look.facts_cache import FactCache
+from imgprep.plan.batch_folder import is_marked
+from imgprep.ship.upload_log import Journal
 
 MINE = b"three years of work"
 
@@ -392,7 +392,7 @@ def test_a_cache_removes_no_file_but_its_parts(here):
 
 def test_what_was_fetched_takes_the_place_of_no_other_file(here, monkeypatch):
     data = (here / "shop/images/spring/p1.jpg").read_bytes()
-    monkeypatch.setattr("imgprep.images.fetching.fetcher.Fetcher._follow", lambda *_: data)
+    monkeypatch.setattr("imgprep.look.fetch.Fetcher._follow", lambda *_: data)
     catalogue = pd.DataFrame({"ProductId": ["1"], "PicName": ["https://shop.example/a.jpg?v=1"]})
     log = ip.fetch_images(catalogue, here / "into", progress=False)
     newer = catalogue.assign(PicName="https://shop.example/a.jpg?v=2")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from imgprep.meta import write_meta
+from imgprep.meta.codec import write_meta
 
 
 class FakeClock:

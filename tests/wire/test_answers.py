@@ -5,9 +5,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from imgprep.errors import ConfigError
-from imgprep.service import AnswerLost, ImageSearch
-from imgprep.settings import Credentials, Settings, StaticCredentials
+from imgprep.cloud.imagesearch import AnswerLost, ImageSearch
+from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
 
 SHAPES = [
     b"{}",

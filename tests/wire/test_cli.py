@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgprep.oss import open_bucket
-from imgprep.sandbox import Sandbox
-from imgprep.service import ImageSearch
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.cloud.oss import open_bucket
+from imgprep.sandbox.sandbox import Sandbox
 
 META = "increment.meta"
 
@@ -31,7 +31,7 @@ def imgprep(sandbox, tmp_path):
     def run(*arguments, code=0, json_out=False):
         words = [str(word) for word in arguments] + (["--format", "json"] if json_out else [])
         done = subprocess.run(
-            [sys.executable, "-m", "imgprep.cli", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+            [sys.executable, "-m", "imgprep", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert code in (None, done.returncode), f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -39,7 +39,7 @@ def imgprep(sandbox, tmp_path):
         return json.loads(done.stdout) if json_out else done.stdout
 
     run.again = lambda *words, variables: subprocess.run(
-        [sys.executable, "-m", "imgprep.cli", *map(str, words)],
+        [sys.executable, "-m", "imgprep", *map(str, words)],
         cwd=tmp_path,
         env={**environment, **variables},
         capture_output=True,
@@ -185,7 +185,7 @@ def test_follow_from_cron_passes_over_what_it_cannot_follow(imgprep, shop, tmp_p
 def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, said):
     environment = {**os.environ, **sandbox.environment()}
     done = subprocess.run(
-        [sys.executable, "-m", "imgprep.cli", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "imgprep", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
@@ -272,7 +272,7 @@ def test_the_demo_ends_as_predicted(imgprep, tmp_path):
 
 
 def test_help_names_every_command():
-    done = subprocess.run([sys.executable, "-m", "imgprep.cli", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "imgprep", "--help"], capture_output=True, text=True, check=True)
     commands = [
         "demo",
         "init",

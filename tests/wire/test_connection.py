@@ -10,11 +10,12 @@ import threading
 
 import pytest
 
-from imgprep.errors import ConfigError, ServiceError
-from imgprep.network import open_pool
-from imgprep.oss.connection import Connections
-from imgprep.service import ImageSearch
-from imgprep.settings import Credentials, Settings, StaticCredentials
+from imgprep.cloud.connection import Connections
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.errors import ConfigError, ServiceError
+from imgprep.core.network import open_pool
+from imgprep.core.settings import Settings
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "AB"\r\nx-oss-request-id: 5C3D\r\n\r\n'
 

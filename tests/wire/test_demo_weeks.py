@@ -2,8 +2,8 @@
 
 import pytest
 
-from imgprep.demo_weeks import make_history
-from imgprep.errors import ConfigError
+from imgprep.core.errors import ConfigError
+from imgprep.demo.weeks import make_history
 
 
 def test_real_runs_are_never_removed_whatever_they_are_called(tmp_path):

@@ -2,11 +2,13 @@
 
 import pytest
 
-from imgprep.errors import ReportError, ServiceError
-from imgprep.oss import upload
-from imgprep.runs import dump_gallery, gallery_state, submit
-from imgprep.sandbox import Sandbox
-from imgprep.service import ImageSearch
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.errors import ReportError, ServiceError
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.dump import dump_gallery
+from imgprep.ship.gallery import gallery_state
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock, make_batch
 
 

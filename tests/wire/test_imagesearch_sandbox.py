@@ -21,7 +21,7 @@ from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.exceptions import UnretryableException
 from PIL import Image
 
-from imgprep.sandbox import Sandbox
+from imgprep.sandbox.sandbox import Sandbox
 
 FOLDER = {"instance_name": "demo", "bucket_name": "imgprep-demo", "path": "/increment"}
 

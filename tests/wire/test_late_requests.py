@@ -12,13 +12,14 @@ import time
 
 import pytest
 
-from imgprep.errors import ConfigError, ServiceError
-from imgprep.oss import upload
-from imgprep.runs import adopt, load_runs, submit, tasks
-from imgprep.runs.submitting import look_for_late
-from imgprep.sandbox import Sandbox
-from imgprep.service import ImageSearch
-from imgprep.settings import Settings
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.errors import ConfigError, ServiceError
+from imgprep.core.settings import Settings
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.run import load_runs
+from imgprep.ship.submit import look_for_late, submit
+from imgprep.ship.tasks import adopt, tasks
+from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock, make_batch
 
 
@@ -208,7 +209,7 @@ def test_following_finds_a_late_task_before_submit_does(shop):
     shop.hold(75)
     shop.clock.sleep(60)
     shop.server.finish_tasks()
-    command = [sys.executable, "-m", "imgprep.cli", "follow", "--runs", str(shop.runs)]
+    command = [sys.executable, "-m", "imgprep", "follow", "--runs", str(shop.runs)]
     done = subprocess.run(command, env={**os.environ, **shop.server.environment()}, check=False)
     (run,) = load_runs(shop.runs)
     assert done.returncode == 1 and (run.task_id, run.state) == ("1", "partial") and len(shop.server.tasks()) == 1
@@ -245,7 +246,7 @@ def _typed(typed):
 def test_now_in_production_without_a_terminal_ends_with_2_and_names_the_option(tmp_path):
     where = ["--region", "cn-shanghai", "--instance", "shop", "--bucket", "pictures", "--path", "/increment"]
     done = subprocess.run(
-        [sys.executable, "-m", "imgprep.cli", "submit", str(make_batch(tmp_path / "batch")), "--now", *where],
+        [sys.executable, "-m", "imgprep", "submit", str(make_batch(tmp_path / "batch")), "--now", *where],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith("IMGPREP_")},
         input="shop\n",
@@ -347,7 +348,7 @@ def test_a_client_that_is_killed_while_a_gateway_holds_its_request_is_repeated_w
         gateway = Gateway(server, looks=3)
         variables = {"IMGPREP_IMAGESEARCH_ENDPOINT": gateway.url, "IMGPREP_GATEWAY_TIMEOUT": "45"}
         environment = {**os.environ, **server.environment(), **variables}
-        command = [sys.executable, "-m", "imgprep.cli", "submit", str(batch), "--runs", "runs", "--no-follow"]
+        command = [sys.executable, "-m", "imgprep", "submit", str(batch), "--runs", "runs", "--no-follow"]
         first = subprocess.Popen(command, cwd=tmp_path, env=environment)
         assert gateway.seen.wait(60)
         os.kill(first.pid, signal.SIGKILL)

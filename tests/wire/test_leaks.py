@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from imgprep.sandbox import Sandbox
-from imgprep.settings import Credentials, Settings
+from imgprep.core.credentials import Credentials
+from imgprep.core.settings import Settings
+from imgprep.sandbox.sandbox import Sandbox
 from tests.leaks import Watch
 
 KEY = Credentials("the-id", "the-secret-of-the-test", "the-token-of-the-test")

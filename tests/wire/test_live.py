@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgprep.build import build_batch
-from imgprep.oss import upload
-from imgprep.runs import preflight, submit, tasks
-from imgprep.service import ImageSearch
-from imgprep.settings import Settings
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.settings import Settings
+from imgprep.plan.build import build_batch
+from imgprep.ship.preflight import preflight
+from imgprep.ship.submit import submit
+from imgprep.ship.tasks import tasks
+from imgprep.ship.upload import upload
 
 pytestmark = [
     pytest.mark.live,

@@ -9,7 +9,7 @@ import oss2
 import pytest
 from oss2.models import PartInfo
 
-from imgprep.sandbox import Sandbox
+from imgprep.sandbox.sandbox import Sandbox
 
 KEYS = [
     "a//b",
@@ -278,7 +278,7 @@ def test_file_objects_and_progress(bucket):
 
 
 def test_the_settings_and_the_environment_point_here(sandbox, monkeypatch):
-    from imgprep.settings import Settings
+    from imgprep.core.settings import Settings
 
     for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)

@@ -4,7 +4,8 @@ import oss2
 import pytest
 from test_oss_sandbox import bucket_of
 
-from imgprep.sandbox import Fault, Sandbox
+from imgprep.sandbox.faults import Fault
+from imgprep.sandbox.sandbox import Sandbox
 
 DATA = b"0123456789" * 20_000
 

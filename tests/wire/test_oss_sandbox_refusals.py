@@ -9,9 +9,9 @@ import oss2
 import pytest
 from test_oss_sandbox import bucket_of
 
-from imgprep.sandbox import Sandbox
+from imgprep.core.credentials import Credentials
 from imgprep.sandbox.http import http_date
-from imgprep.settings import Credentials
+from imgprep.sandbox.sandbox import Sandbox
 
 V1, V4 = oss2.AUTH_VERSION_1, oss2.AUTH_VERSION_4
 

@@ -12,7 +12,9 @@ import oss2
 import pytest
 from test_oss_sandbox import bucket_of
 
-from imgprep.sandbox import Sandbox, connection, server
+from imgprep.sandbox import server
+from imgprep.sandbox import server as connection
+from imgprep.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.predictions import KINDS, compare, disagreements
-from imgprep.reports import Outcome
+from imgprep.ship.report.match import Outcome
 
 
 @pytest.mark.parametrize("service", ["product", "fabric", "trademark"])

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from imgprep.access import role_policy, trust_policy, uploader_policy
-from imgprep.oss import upload
-from imgprep.runs import preflight
-from imgprep.sandbox import Sandbox
-from imgprep.service import ImageSearch
-from imgprep.settings import Settings, StaticCredentials
+from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.core.credentials import StaticCredentials
+from imgprep.core.settings import Settings
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.access import role_policy, trust_policy, uploader_policy
+from imgprep.ship.preflight import preflight
+from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock, make_batch
 
 HELD_OPEN = {"role policy", "role trust", "uploader policy"}

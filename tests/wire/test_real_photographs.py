@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgprep.build import build_batch
-from imgprep.catalogue import load_catalogue
-from imgprep.oss import upload
-from imgprep.runs import submit
-from imgprep.sandbox import Sandbox
-from imgprep.tallies import tally_outcomes, tally_predictions
+from imgprep.load.catalogue import load_catalogue
+from imgprep.outcomes.tallies import tally_outcomes, tally_predictions
+from imgprep.plan.build import build_batch
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 
 CLOTHING = Path(__file__).parents[2].parent / "shared" / "data" / "clothing"
 TYPES = {"Dresses": 1, "Hats": 5, "Long sleeves": 0, "Outerwear": 0, "Pants": 2, "Shirts": 0, "Shoes": 4, "Shorts": 2}

@@ -1,9 +1,9 @@
 """A sample of the gallery, asked for over sockets."""
 
-from imgprep.oss import upload
-from imgprep.reconciliation import reconcile
-from imgprep.runs import submit
-from imgprep.sandbox import Sandbox
+from imgprep.outcomes.reconcile import reconcile
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 from tests.wire.shipping import make_batch
 
 

@@ -14,15 +14,17 @@ import time
 import pandas as pd
 import pytest
 
-from imgprep.access import role_policy
-from imgprep.errors import ConfigError, ServiceError
-from imgprep.oss import upload
-from imgprep.runs import adopt, gallery_state, load_runs, open_run, submit, submit_all, tasks
-from imgprep.runs.following import finish
-from imgprep.runs.wording import ALL_IMPORTED, SOME_FAILED
-from imgprep.sandbox import Sandbox
-from imgprep.service import AnswerLost, ImageSearch
-from imgprep.tallies import tally_durations
+from imgprep.cloud.imagesearch import AnswerLost, ImageSearch
+from imgprep.core.errors import ConfigError, ServiceError
+from imgprep.outcomes.tallies import tally_durations
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.access import role_policy
+from imgprep.ship.gallery import gallery_state
+from imgprep.ship.run import finish, load_runs, open_run
+from imgprep.ship.submit import submit, submit_all
+from imgprep.ship.tasks import adopt, tasks
+from imgprep.ship.upload import upload
+from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED
 from tests.wire.shipping import FakeClock, make_batch
 
 
@@ -278,7 +280,7 @@ def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, 
             said.append(str(error))
 
     with monkeypatch.context() as killed:
-        killed.setattr("imgprep.runs.run.Run.see", lambda run, task: sys.exit())
+        killed.setattr("imgprep.ship.run.Run.see", lambda run, task: sys.exit())
         with pytest.raises(SystemExit):
             adopt(1, here.settings, runs=here.runs)
     threads = [threading.Thread(target=take) for _ in range(2)]
@@ -349,7 +351,7 @@ def test_a_panel_in_a_notebook_ends_as_what_was_said_last(shop, monkeypatch):
         def update(self, last):
             shown.append(last.data)
 
-    monkeypatch.setattr("imgprep.runs.panel.in_notebook", lambda: True)
+    monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", lambda panel, display_id: shown.append(panel) or Handle())
     here = shop(task_seconds=5)
     here.submit().follow(clock=here.clock)
@@ -401,7 +403,7 @@ def test_a_task_that_begins_while_an_upload_runs_keeps_its_meta(shop, tmp_path, 
     here.submit()
     here.server.clock.advance(120)
     load_runs(here.runs)[0].follow(here.settings, progress=False, clock=here.clock)
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
     original = module._look_again
 
     def meanwhile(*arguments):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import imgprep as ip
-from imgprep.cli import main
+from imgprep.cli.main import main
 
 PROJECT = """
 [shop]

@@ -9,10 +9,14 @@ import threading
 import pytest
 from oss2.models import PartInfo
 
-from imgprep.errors import ConfigError, StorageError
-from imgprep.oss import find_differing, list_folder, open_bucket, upload, wanted_items
-from imgprep.runs import load_runs, submit
-from imgprep.sandbox import Fault, Sandbox
+from imgprep.cloud.oss import list_folder, open_bucket
+from imgprep.core.errors import ConfigError, StorageError
+from imgprep.sandbox.faults import Fault
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.run import load_runs
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
+from imgprep.ship.upload_plan import find_differing, wanted_items
 from tests.wire.shipping import FakeClock, make_batch, make_images, write_batch
 
 NAMES = [f"图 {at:05d}+%.jpg" for at in range(4)]
@@ -35,7 +39,7 @@ def batches(tmp_path):
 @pytest.fixture
 def upload_as(sandbox, tmp_path, monkeypatch):
     """Upload as one of several users, each with a lock of their own."""
-    monkeypatch.setattr("imgprep.oss.lock._user", lambda: threading.current_thread().name)
+    monkeypatch.setattr("imgprep.ship.upload._user", lambda: threading.current_thread().name)
 
     def run(batch, **options):
         return upload(batch, None, sandbox.settings, progress=False, runs=tmp_path / f"runs of {batch.name}", **options)
@@ -46,7 +50,7 @@ def upload_as(sandbox, tmp_path, monkeypatch):
 @pytest.fixture
 def slower(upload_as, batches, monkeypatch):
     """An upload of batch A that has looked at the folder and sends its images once `send` is called."""
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
     original, looked, may_send, ended = module.send_all, threading.Event(), threading.Event(), []
 
     def send_all(*arguments, **options):
@@ -93,7 +97,7 @@ def test_submit_refuses_images_that_another_upload_put_after_this_one_ended(
 def test_an_upload_whose_images_are_replaced_while_it_writes_the_meta_fails(
     batches, upload_as, slower, monkeypatch, caplog
 ):
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
     original = module.commit
 
     def commit(*arguments, **options):
@@ -112,7 +116,7 @@ def test_an_upload_whose_images_are_replaced_while_it_writes_the_meta_fails(
 
 
 def test_an_upload_whose_meta_is_replaced_right_after_it_was_written_fails(sandbox, batches, upload_as, monkeypatch):
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
     original = module.commit
 
     def commit(*arguments, **options):
@@ -128,7 +132,7 @@ def test_an_upload_whose_meta_is_replaced_right_after_it_was_written_fails(sandb
 def test_the_commands_say_which_images_differ_and_end_with_the_documented_codes(sandbox, batches, tmp_path):
     def run(*words):
         return subprocess.run(
-            [sys.executable, "-m", "imgprep.cli", *words, "--runs", tmp_path / "runs"],
+            [sys.executable, "-m", "imgprep", *words, "--runs", tmp_path / "runs"],
             env={**os.environ, **sandbox.environment()},
             capture_output=True,
             text=True,

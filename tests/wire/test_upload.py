@@ -16,16 +16,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from imgprep.clock import SystemClock
-from imgprep.errors import ConfigError, StorageError
-from imgprep.oss import open_bucket, upload
-from imgprep.oss.connection import Connections
-from imgprep.oss.crew import send_all
-from imgprep.oss.pace import Pace
-from imgprep.oss.put import Item, Sender
-from imgprep.oss.uploading import THREADS
-from imgprep.sandbox import Fault, Sandbox
-from imgprep.settings import Credentials, StaticCredentials
+from imgprep.cloud.connection import Connections
+from imgprep.cloud.oss import open_bucket
+from imgprep.cloud.put import Item, Sender
+from imgprep.core.clock import SystemClock
+from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.errors import ConfigError, StorageError
+from imgprep.core.retry import Pace
+from imgprep.sandbox.faults import Fault
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.upload import THREADS, upload
+from imgprep.ship.upload_workers import send_all
 from tests.wire.shipping import FakeClock, make_batch, make_blobs, write_batch
 
 
@@ -272,7 +273,7 @@ def test_an_interrupt_is_heard_while_every_thread_waits(sandbox, tmp_path):
     write_batch(tmp_path / "batch", make_blobs(tmp_path / "batch/images", 20))
     sandbox.set_faults(Fault("503", operation="PutObject", retry_after=100))
     child = subprocess.Popen(
-        [sys.executable, "-m", "imgprep.cli", "upload", str(tmp_path / "batch"), "--runs", str(tmp_path / "runs")],
+        [sys.executable, "-m", "imgprep", "upload", str(tmp_path / "batch"), "--runs", str(tmp_path / "runs")],
         env={**os.environ, **sandbox.environment()},
         stderr=subprocess.PIPE,
         text=True,
@@ -320,7 +321,7 @@ def test_a_dry_run_sends_nothing(send):
 
 
 def test_somebody_elses_meta_written_meanwhile_is_detected(send, sandbox, monkeypatch):
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
 
     original = module._look_again
 
@@ -334,7 +335,7 @@ def test_somebody_elses_meta_written_meanwhile_is_detected(send, sandbox, monkey
 
 
 def test_an_image_overwritten_meanwhile_is_detected(send, sandbox, monkeypatch):
-    module = importlib.import_module("imgprep.oss.uploading")
+    module = importlib.import_module("imgprep.ship.upload")
 
     original = module._look_again
 
@@ -347,7 +348,7 @@ def test_an_image_overwritten_meanwhile_is_detected(send, sandbox, monkeypatch):
 
 
 def test_two_uploads_to_one_path_on_one_machine_are_detected(send, sandbox):
-    from imgprep.oss import only_one
+    from imgprep.ship.upload import only_one
 
     at = sandbox.settings
     with (

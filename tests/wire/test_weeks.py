@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgprep.findings import findings_frame
-from imgprep.meta import write_meta
-from imgprep.oss import upload
-from imgprep.plan import plan_batch
-from imgprep.runs import gallery_state, load_runs, submit
-from imgprep.sandbox import Sandbox
-from imgprep.undoing import build_undo, undo
+from imgprep.core.findings import findings_frame
+from imgprep.meta.codec import write_meta
+from imgprep.outcomes.undo import build_undo, undo
+from imgprep.plan.make import plan_batch
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.gallery import gallery_state
+from imgprep.ship.run import load_runs
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock
 
 WEEK = 7 * 86_400

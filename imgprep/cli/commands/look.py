@@ -8,10 +8,34 @@ from typing import TYPE_CHECKING
 
 from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed, settings_of
 from imgprep.cli.output import ExitCode, show
-from imgprep.written import require_ours
+from imgprep.core.files import overwriting, require_ours
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def compare(options: Namespace) -> int:
+    """This export against the last one: rows, products, columns, categories."""
+    from imgprep.load.catalogue import load_catalogue
+    from imgprep.load.drift import compare_exports, compare_products
+    from imgprep.show.charts.plans import plot_drift
+
+    require_ours(options.picture)
+    settings = settings_of(options)
+    columns, preset = options.columns or settings.columns, options.preset or settings.preset
+    last, this = (load_catalogue(file, preset=preset, columns=columns) for file in (options.last, options.this))
+    drift = compare_exports(last, this)
+    if options.products:
+        show(compare_products(last, this), options.format)
+    else:
+        show(drift if options.all else drift[drift["verdict"] != "same"], options.format)
+    if options.picture:
+        figure = plot_drift(drift).get_figure(root=True)
+        if figure is not None:
+            with overwriting(options.picture) as draft:
+                figure.savefig(draft, dpi=120)
+    return ExitCode.FINDINGS if drift["verdict"].isin(["collapsed", "emptied", "vanished"]).any() else ExitCode.FINE
+
 
 #: Findings of each rule on a page of a file, which is scrolled and not a cell of a notebook.
 _PER_RULE = 48
@@ -19,8 +43,8 @@ _PER_RULE = 48
 
 def look(options: Namespace) -> int:
     """Write a page of what check finds, each with its picture."""
-    from imgprep.checks import summary
-    from imgprep.html import gallery
+    from imgprep.look.rules.book import summary
+    from imgprep.show.galleries import gallery
 
     require_ours(options.out)
     findings = _found(options)
@@ -40,8 +64,8 @@ def look(options: Namespace) -> int:
 
 def feedback(options: Namespace) -> int:
     """Write a printable sheet of faults for those who make the pictures."""
-    from imgprep.checks import summary
-    from imgprep.html import write_feedback
+    from imgprep.look.rules.book import summary
+    from imgprep.show.feedback import write_feedback
 
     require_ours(options.out)
     findings = _found(options)
@@ -53,8 +77,9 @@ def feedback(options: Namespace) -> int:
 
 def duplicates(options: Namespace) -> int:
     """List images that are the same, or nearly, those across products first."""
-    from imgprep.html import gallery
-    from imgprep.images import find_duplicates, inspect_images
+    from imgprep.look.duplicates import find_duplicates
+    from imgprep.look.inspect import inspect_images
+    from imgprep.show.galleries import gallery
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
@@ -72,8 +97,9 @@ def duplicates(options: Namespace) -> int:
 
 def _found(options: Namespace) -> pd.DataFrame:
     """Return what check finds in rows and images."""
-    from imgprep.checks import check
-    from imgprep.images import inspect_images, match_names
+    from imgprep.look.inspect import inspect_images
+    from imgprep.look.misnamed import match_names
+    from imgprep.look.rules.book import check
 
     settings, catalogue = catalogue_of(options)
     if options.near_names:

@@ -8,12 +8,12 @@ import threading
 from argparse import Namespace
 
 from imgprep.cli.output import ExitCode, show
-from imgprep.errors import ConfigError
+from imgprep.core.errors import ConfigError
 
 
 def demo(options: Namespace) -> int:
     """The whole path on the demo catalogue and a sandbox of its own."""
-    from imgprep.demo import run_demo
+    from imgprep.demo.one_batch import run_demo
 
     result = run_demo(options.out, say=print)
     show(result.sums, options.format)
@@ -27,7 +27,7 @@ def demo(options: Namespace) -> int:
 
 def sandbox(options: Namespace) -> int:
     """Run the local OSS and Image Search server in the foreground."""
-    from imgprep.sandbox import Sandbox
+    from imgprep.sandbox.sandbox import Sandbox
 
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):

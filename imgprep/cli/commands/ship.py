@@ -11,8 +11,8 @@ import pandas as pd
 
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
-from imgprep.errors import ConfigError, ImgprepError, ServiceError
-from imgprep.settings import Settings
+from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
+from imgprep.core.settings import Settings
 
 #: Objects that belong to nothing known and are named after an upload; a dry run lists all.
 _NAMED = 5
@@ -20,7 +20,7 @@ _NAMED = 5
 
 def upload(options: Namespace) -> int:
     """Upload a batch folder: images, verified, then increment.meta."""
-    from imgprep.oss import upload as send
+    from imgprep.ship.upload import upload as send
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
@@ -51,7 +51,8 @@ def upload(options: Namespace) -> int:
 
 def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
     """What `upload` found besides the batch, without what earlier runs put there."""
-    from imgprep.runs import gallery_state, load_runs
+    from imgprep.ship.gallery import gallery_state
+    from imgprep.ship.run import load_runs
 
     strays: pd.DataFrame = log.attrs["strays"]
     if strays.empty or not settings.instance:
@@ -62,7 +63,7 @@ def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
 
 def preflight(options: Namespace) -> int:
     """Look at everything that a batch task needs; change nothing."""
-    from imgprep.runs import preflight as look
+    from imgprep.ship.preflight import preflight as look
 
     found = look(settings_of(options), options.batch)
     if options.format == "table":
@@ -83,8 +84,8 @@ def _remedies(found: pd.DataFrame) -> str:
 
 def submit(options: Namespace) -> int:
     """Start the batch task and leave a run folder."""
-    from imgprep.runs import submit as start
-    from imgprep.runs import task_steps
+    from imgprep.ship.submit import submit as start
+    from imgprep.ship.wording import task_steps
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
@@ -114,8 +115,8 @@ def submit(options: Namespace) -> int:
 
 def follow(options: Namespace) -> int:
     """Follow a run's task to its end and save its error report."""
-    from imgprep.runs import load_runs, open_run
-    from imgprep.runs.submitting import look_for_late
+    from imgprep.ship.run import load_runs, open_run
+    from imgprep.ship.submit import look_for_late
 
     settings = settings_of(options)
     if options.run_folder:
@@ -139,7 +140,7 @@ def follow(options: Namespace) -> int:
 
 def close(options: Namespace) -> int:
     """End a run from what the console says about its task."""
-    from imgprep.runs import open_run
+    from imgprep.ship.run import open_run
 
     if options.message is None and options.report is None and not options.ignore_unmatched:
         raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
@@ -151,7 +152,7 @@ def close(options: Namespace) -> int:
 
 def adopt(options: Namespace) -> int:
     """Make a run of a task that was made elsewhere, such as in the console."""
-    from imgprep.runs import adopt as take
+    from imgprep.ship.tasks import adopt as take
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
@@ -161,7 +162,7 @@ def adopt(options: Namespace) -> int:
 
 def tasks(options: Namespace) -> int:
     """Every batch task of the instance, the console's included."""
-    from imgprep.runs import tasks as all_tasks
+    from imgprep.ship.tasks import tasks as all_tasks
 
     settings = settings_of(options)
     found = all_tasks(settings, runs=options.runs or settings.runs)
@@ -177,7 +178,7 @@ def tasks(options: Namespace) -> int:
 
 def dump(options: Namespace) -> int:
     """Export what the gallery holds; the file is for build --known."""
-    from imgprep.runs import dump_gallery
+    from imgprep.ship.dump import dump_gallery
 
     print(dump_gallery(settings_of(options), into=options.into))
     return ExitCode.FINE
@@ -185,7 +186,7 @@ def dump(options: Namespace) -> int:
 
 def policy(options: Namespace) -> int:
     """The RAM documents and the console's steps to set them up."""
-    from imgprep.access import console_steps, documents
+    from imgprep.ship.access import console_steps, documents
 
     settings = settings_of(options)
     found = documents(settings)

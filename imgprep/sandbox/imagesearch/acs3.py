@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote
 
-from imgprep.sandbox.imagesearch.refusals import Refusal
-from imgprep.settings import Credentials
+from imgprep.core.credentials import Credentials
+from imgprep.sandbox.imagesearch.requests import Refusal
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 #: A request's date may be this far from the server's, seconds.
@@ -92,26 +92,7 @@ def verify(
     wall: float,
     now: float,
 ) -> None:
-    """Pass a request that is signed rightly.
-
-    Parameters
-    ----------
-    headers : mapping
-        Lower-case names.
-    find : callable
-        Access key id → whose it is, None where it is nobody's.
-    nonces : Nonces
-        Those seen so far.
-    wall : float
-        The time that dates of requests are held against, seconds since 1970.
-    now : float
-        The time that tokens age by, seconds since 1970.
-
-    Raises
-    ------
-    Refusal
-        Anything else.
-    """
+    """Pass a request that is signed rightly."""
     match = _AUTHORIZATION.fullmatch(headers.get("authorization", "").strip())
     if match is None:
         raise Refusal(400, "IncompleteSignature", "The request has no Authorization header of the V3 form.")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from imgprep.sandbox.imagesearch.refusals import request_id
-from imgprep.sandbox.imagesearch.service_types import ServiceType
+from imgprep.sandbox.imagesearch.readings import ServiceType
+from imgprep.sandbox.imagesearch.requests import request_id
 from imgprep.sandbox.imagesearch.state import Task
 
 CAPACITY_UNIT = 10_000

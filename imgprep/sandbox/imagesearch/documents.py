@@ -7,13 +7,43 @@ every one says that it is synthetic: a field ``Synthetic`` in JSON Lines and CSV
 from __future__ import annotations
 
 import csv
+import hashlib
+import hmac
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from imgprep.sandbox.imagesearch.codes import Failure
+from imgprep.sandbox.imagesearch.readings import Failure
 from imgprep.sandbox.imagesearch.state import FailedLine
+
+#: Source: DumpMetaList's reference, and the facts on ErrorUrl: two hours.
+LINK_SECONDS = 2 * 60 * 60
+PREFIX = "/-/report/"
+
+_TOKEN = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
+
+
+def make_link(base: str, secret: str, task: int, now: float, seconds: float = LINK_SECONDS) -> str:
+    """Return a URL below `base` for the download of `task`, good for `seconds`."""
+    expires = int(now + seconds)
+    return f"{base}{PREFIX}{quote(f'{task}-{expires}-{_sign(secret, task, expires)}')}"
+
+
+def read_link(path: str, secret: str) -> tuple[int, int] | None:
+    """Return (task, when it expires) of a link's path, or None where it was not made here."""
+    match = _TOKEN.fullmatch(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
+    if match is None:
+        return None
+    task, expires = int(match[1]), int(match[2])
+    return (task, expires) if hmac.compare_digest(match[3], _sign(secret, task, expires)) else None
+
+
+def _sign(secret: str, task: int, expires: int) -> str:
+    return hmac.new(secret.encode(), f"{task}-{expires}".encode(), hashlib.sha256).hexdigest()[:32]
+
 
 MARK = "# synthetic: written by imgprep's sandbox; the vendor does not document this format"
 MARK_CHINESE = "# synthetic：由 imgprep 沙箱生成，厂商未公开此格式"
@@ -59,15 +89,7 @@ def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = 
 
 
 def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
-    """Return an export of a gallery, one image a line, in the service's field names.
-
-    Parameters
-    ----------
-    images : iterable of mapping
-        As the gallery keeps them.
-    form : {"jsonl", "csv"}
-        What it looks like.
-    """
+    """Return an export of a gallery, one image a line, in the service's field names."""
     # What the sandbox measured itself is not the service's to export.
     own = ("ETag", "Width", "Height", "Time")
     records = ({**{name: image[name] for name in image if name not in own}, "Synthetic": True} for image in images)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imgprep.sandbox.imagesearch.refusals import Refusal, request_id, throttled
+from imgprep.sandbox.imagesearch.requests import Refusal, request_id, throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,7 @@ class Faults:
 
 
 def answer(fault: str, act: Callable[[], dict[str, Any]]) -> Reply:
-    """Return the reply to a call that meets `fault`; `act` does the work and is not called where the fault stops it.
-
-    Raises
-    ------
-    Refusal
-        The fault is one.
-    """
+    """Return the reply to a call that meets `fault`; `act` does the work and is not called where the fault stops it."""
     if fault == "throttled":
         raise throttled()
     if fault == "server_error":

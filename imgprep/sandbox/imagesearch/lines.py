@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imgprep.sandbox.imagesearch.codes import Failure
-from imgprep.sandbox.imagesearch.readings import Readings
-from imgprep.sandbox.imagesearch.service_types import CATEGORIES, OTHERS, ServiceType
+from imgprep.sandbox.imagesearch.readings import CATEGORIES, OTHERS, Failure, Readings, ServiceType
 
 PRODUCT_ID_LENGTH = PIC_NAME_LENGTH = 256
 CUSTOM_CONTENT_LENGTH = 4096
@@ -87,14 +85,7 @@ def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterato
 
 
 def judge_line(number: int, raw: bytes, service: ServiceType, readings: Readings) -> Line:
-    """Judge one line by its text alone; the image is not looked at.
-
-    Examples
-    --------
-    >>> line = judge_line(1, b'{"OperationType": "ADD"}', ServiceType.PRODUCT, Readings())
-    >>> line.failure.code
-    'NoSpecifiedProductId'
-    """
+    """Judge one line by its text alone; the image is not looked at."""
     try:
         record = _record(raw, readings)
     except _Refused as refused:

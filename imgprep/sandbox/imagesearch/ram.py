@@ -36,19 +36,7 @@ class Role:
 
     @classmethod
     def of(cls, *policies: Mapping[str, Any] | str, trust: Mapping[str, Any] | str | None = None) -> Role:
-        """Return a role from documents given as mappings or JSON text.
-
-        Raises
-        ------
-        ValueError
-            A document that RAM would not save; the message says which part.
-
-        Examples
-        --------
-        >>> role = Role.of(folder_policy("shop", "/increment"))
-        >>> role.allows(READ, *object_names("shop", "increment/a.jpg", "cn-shanghai", "123"))
-        True
-        """
+        """Return a role from documents given as mappings or JSON text."""
         return cls(
             None if trust is None else _document(trust, "trust policy", needs="Principal"),
             tuple(_document(policy, "policy", needs="Resource") for policy in policies),

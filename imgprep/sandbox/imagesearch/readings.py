@@ -8,6 +8,111 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
+
+OTHERS = 88888888
+
+#: Category ids that a product instance takes.
+CATEGORIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, OTHERS})
+
+
+class ServiceType(IntEnum):
+    """The numbers of ServiceType in the answer of Detail."""
+
+    PRODUCT = 0
+    GENERIC = 1
+    FABRIC = 2
+    TRADEMARK = 3
+    COPYRIGHT = 4
+    FURNITURE = 5
+    HARDWARE = 6
+    TRADEMARK_TOO = 7
+
+    @property
+    def label(self) -> str:
+        """What settings call it; trademark search has two numbers and one name."""
+        return self.name.lower().removesuffix("_too")
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Smallest and largest side of an image, pixels, inclusive. Copyright is not documented: taken as generic."""
+        if self is ServiceType.FABRIC:
+            return 448, 4096
+        if self in (ServiceType.TRADEMARK, ServiceType.TRADEMARK_TOO):
+            return 200, 4095
+        return 100, 4096
+
+    @classmethod
+    def named(cls, name: str | int) -> ServiceType:
+        """Return the type called `name` (any case) or numbered so."""
+        if isinstance(name, int):
+            return cls(name)
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            known = ", ".join(kind.name.lower() for kind in cls)
+            raise ValueError(f"service type {name!r}: none of {known}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one row was refused.
+
+    Attributes
+    ----------
+    code : str
+        One of `MESSAGES`, or any other where a switch asks for it.
+    detail : str
+        What exactly, in English; appended to the code's own message.
+    """
+
+    code: str
+    detail: str = ""
+
+    @property
+    def message(self) -> str:
+        """The message in English."""
+        text = MESSAGES.get(self.code, _OTHER)[0]
+        return f"{text} {self.detail}" if self.detail else text
+
+    @property
+    def chinese(self) -> str:
+        """The message in Chinese; details stay as they are."""
+        text = MESSAGES.get(self.code, _OTHER)[1]
+        return f"{text}（{self.detail}）" if self.detail else text
+
+
+#: Code → message in English and in Chinese. Wording is the sandbox's own.
+MESSAGES: dict[str, tuple[str, str]] = {
+    "InvalidMetaItem": ("Malformed line.", "该行格式错误，无法解析。"),
+    "NoSpecifiedProductId": ("The product id is missing.", "缺少商品ID。"),
+    "InvalidProductId": ("The product id is invalid.", "商品ID无效。"),
+    "NoSpecifiedPicName": ("The pic name is missing.", "缺少图片名称。"),
+    "InvalidPicName": ("The pic name is invalid.", "图片名称无效。"),
+    "InvalidCategory": ("The category is invalid.", "类目无效。"),
+    "InvalidCustomContent": ("The custom content is invalid.", "自定义内容无效。"),
+    "InvalidStrAttr": ("The StrAttr is invalid.", "字符串属性无效。"),
+    "InvalidIntAttr": ("The IntAttr is invalid.", "整数属性无效。"),
+    "InvalidRegion": ("The region is invalid.", "主体区域无效。"),
+    "PicNotExist": ("The picture does not exist.", "图片不存在。"),
+    "NoPermission": ("No permission to read the picture.", "没有读取图片的权限。"),
+    "InternalOssError": ("OSS could not be read.", "读取OSS异常。"),
+    "InvalidPicContent": ("The picture exceeds 4 MB.", "图片超过4MB。"),
+    "UnsupportedPicFormat": ("The picture format is not supported.", "不支持的图片格式。"),
+    "UnsupportedPicPixels": ("The picture's pixels are out of range.", "图片像素超出范围。"),
+    "IncorrectOrientation": ("The picture carries EXIF rotation.", "图片带有旋转信息。"),
+    "InstanceOverQuota": ("The instance's capacity is used up.", "实例容量已满。"),
+    # What the sandbox never finds by itself, for the switch `row_faults`.
+    "PictureError": ("Img Download Failed", "图片下载失败"),
+    "TimeoutForTransferImage": ("The transfer of the picture timed out.", "图片传输超时。"),
+    "DeniedRequest": ("The request was throttled.", "请求被限流。"),
+    "RequestTimeout": ("The request timed out.", "请求超时。"),
+    "ExtractFeatureTimeout": ("Extracting the features timed out.", "特征提取超时。"),
+    "NetworkException": ("Network exception.", "网络异常。"),
+    "UnknownException": ("Unknown exception.", "未知异常。"),
+}
+
+_OTHER = ("The picture was not imported.", "图片未导入。")
 
 
 @dataclass(frozen=True, slots=True)

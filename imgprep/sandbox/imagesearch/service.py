@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from imgprep.sandbox.imagesearch import acs3, answers, batch, faults, links, parameters
+from imgprep.sandbox.imagesearch import acs3, answers, faults
+from imgprep.sandbox.imagesearch import documents as links
+from imgprep.sandbox.imagesearch import requests as parameters
+from imgprep.sandbox.imagesearch import tasks as batch
 from imgprep.sandbox.imagesearch.faults import Reply
-from imgprep.sandbox.imagesearch.refusals import Refusal, throttled
-from imgprep.sandbox.imagesearch.service_types import ServiceType
+from imgprep.sandbox.imagesearch.readings import ServiceType
+from imgprep.sandbox.imagesearch.requests import Refusal, throttled
 from imgprep.sandbox.imagesearch.state import State
 from imgprep.sandbox.imagesearch.switches import INTEGER, ImageSearchSwitches
 from imgprep.sandbox.imagesearch.tasks import Tasks, World
@@ -94,14 +97,7 @@ class ImageSearch:
         }
 
     def gallery(self, instance: str = "demo") -> list[dict[str, Any]]:
-        """Return the images that an instance holds, by product and name.
-
-        Returns
-        -------
-        list of dict
-            ProductId, PicName, the fields as imported, ``Region`` (x1, y1, x2, y2 in pixels, or None), and of the
-            image ``ETag``, ``Width``, ``Height`` (pixels), ``Time`` (seconds since 1970).
-        """
+        """Return the images that an instance holds, by product and name."""
         self._tasks.runner.settle()
         return self._state.gallery(instance)
 
@@ -124,23 +120,11 @@ class ImageSearch:
     def set_role(
         self, policy: Mapping[str, Any] | str | None = None, trust: Mapping[str, Any] | str | None = None
     ) -> None:
-        """Give the role other documents; where there is no policy, it covers whatever folder is asked for.
-
-        Raises
-        ------
-        ValueError
-            A document that RAM would not save.
-        """
+        """Give the role other documents; where there is no policy, it covers whatever folder is asked for."""
         self.switch(role_policy=policy, role_trust=trust)
 
     def switch(self, **changes: Any) -> None:
-        """Change switches from now on, those of `ImageSearchSwitches`; faults that are not named stay as used up.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A switch of an unknown name or value.
-        """
+        """Change switches from now on, those of `ImageSearchSwitches`; faults that are not named stay as used up."""
         self._switches = replace(self._switches, **changes)
         self._faults.plan(self._switches.api_faults)
         self._tasks.switch(self._switches)

@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, REPORT_FORMATS
-from imgprep.sandbox.imagesearch.links import LINK_SECONDS
+from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, LINK_SECONDS, REPORT_FORMATS
 from imgprep.sandbox.imagesearch.ram import Role
-from imgprep.sandbox.imagesearch.readings import Readings
-from imgprep.sandbox.imagesearch.service_types import ServiceType
+from imgprep.sandbox.imagesearch.readings import Readings, ServiceType
 
 #: What can happen to an answer. The first five happen *instead of* the work, the others after it is done.
 ApiFault = Literal[

@@ -7,12 +7,11 @@ import binascii
 import hashlib
 
 from imgprep.sandbox.http import Response
-from imgprep.sandbox.object_file import Entry
-from imgprep.sandbox.objects import BUCKET_NAME, Bucket
 from imgprep.sandbox.oss import xml as markup
-from imgprep.sandbox.oss.call import Call, Shop, check_key, xml
-from imgprep.sandbox.oss.conditions import check_digest
-from imgprep.sandbox.oss.errors import Refused, invalid_argument
+from imgprep.sandbox.oss.object_calls import check_digest
+from imgprep.sandbox.oss.objects import BUCKET_NAME, Bucket, Entry
+from imgprep.sandbox.oss.request import Call, Shop, check_key, xml
+from imgprep.sandbox.oss.xml import Refused, invalid_argument
 
 #: Source: GetBucket, DeleteMultipleObjects.
 MAX_KEYS, DEFAULT_KEYS = 1000, 100
@@ -205,12 +204,6 @@ def delete_objects(call: Call, shop: Shop) -> Response:
 
 
 def check_bucket_name(name: str) -> None:
-    """Pass a name that a bucket may have.
-
-    Raises
-    ------
-    Refused
-        InvalidBucketName.
-    """
+    """Pass a name that a bucket may have."""
     if not BUCKET_NAME.fullmatch(name):
         raise Refused("InvalidBucketName", more={"BucketName": name})

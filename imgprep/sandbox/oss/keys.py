@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imgprep.core.credentials import Credentials
 from imgprep.sandbox.imagesearch.ram import Role, object_names
-from imgprep.settings import Credentials
 
 #: What the secret of every key of a sandbox begins with.
 _MARK = "sandbox-secret-"

@@ -6,11 +6,10 @@ import hashlib
 
 from imgprep.sandbox.http import Response
 from imgprep.sandbox.oss import xml as markup
-from imgprep.sandbox.oss.call import Call, Shop, check_key, stored, xml
-from imgprep.sandbox.oss.conditions import check_digest
-from imgprep.sandbox.oss.errors import Refused, invalid_argument
-from imgprep.sandbox.oss.object_calls import kept_headers, may_overwrite
-from imgprep.sandbox.uploads import PartRefused, Upload
+from imgprep.sandbox.oss.object_calls import check_digest, kept_headers, may_overwrite
+from imgprep.sandbox.oss.request import Call, Shop, check_key, stored, xml
+from imgprep.sandbox.oss.uploads import PartRefused, Upload
+from imgprep.sandbox.oss.xml import Refused, invalid_argument
 
 #: Source: UploadPart, ListParts, ListMultipartUploads.
 MAX_PART_NUMBER = 10_000

@@ -13,14 +13,13 @@ from typing import Literal
 
 from imgprep.sandbox.faults import Fault, Faults
 from imgprep.sandbox.http import Request, Response
-from imgprep.sandbox.object_file import crc64
 from imgprep.sandbox.oss import bucket_calls, multipart_calls, object_calls
 from imgprep.sandbox.oss import xml as markup
-from imgprep.sandbox.oss.aim import Aim, aim_of
-from imgprep.sandbox.oss.call import Call, Shop
-from imgprep.sandbox.oss.errors import Refused
 from imgprep.sandbox.oss.keys import KeyRing
-from imgprep.sandbox.oss.verifying import MAX_SKEW, skewed, verify
+from imgprep.sandbox.oss.objects import crc64
+from imgprep.sandbox.oss.request import Aim, Call, Shop, aim_of
+from imgprep.sandbox.oss.signatures import MAX_SKEW, skewed, verify
+from imgprep.sandbox.oss.xml import Refused
 
 #: How many requests are remembered.
 REMEMBERED = 200_000

@@ -1,0 +1,11 @@
+"""`python -m imgprep` is `imgprep`."""
+
+import sys
+
+if not sys.flags.safe_path:
+    del sys.path[0]  # the current folder: a module that lies there among the images must not run
+
+from imgprep.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

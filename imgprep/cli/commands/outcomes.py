@@ -1,0 +1,116 @@
+"""After the run: one function a command, options in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from imgprep.cli.inputs import regions_of, settings_of
+from imgprep.cli.output import ExitCode, escaped, show, show_ended
+from imgprep.core.errors import ConfigError
+from imgprep.core.files import require_ours
+from imgprep.core.settings import Settings
+
+
+def trace(options: Namespace) -> int:
+    """Why is this product found, or not? Its whole story over all runs."""
+    from imgprep.outcomes.trace import trace as tell
+
+    settings = settings_of(options)
+    folder = _runs_folder(options, settings)
+    story = tell(options.product_id, folder if options.runs else settings)
+    show(story.events, options.format)
+    print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
+    return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS
+
+
+def review(options: Namespace) -> int:
+    """A month in numbers: how much of the catalogue is findable, what fails, what got better."""
+    from imgprep.outcomes.review import review as sum_up
+    from imgprep.ship.run import load_runs
+
+    require_ours(options.html)
+    settings = settings_of(options)
+    of = settings if settings.instance else None
+    month = sum_up(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)
+    show(getattr(month, options.table), options.format)
+    print(escaped(f"{month}"), file=sys.stderr)
+    if options.html:
+        month.write(options.html)
+    return ExitCode.FINE
+
+
+def _runs_folder(options: Namespace, settings: Settings) -> Path:
+    folder: Path = options.runs or settings.runs
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no folder of runs is there; imgprep submit makes one, and --runs names another")
+    return folder
+
+
+def report(options: Namespace) -> int:
+    """Outcome and causes of runs; one HTML page."""
+    from imgprep.outcomes.tallies import tally_causes
+    from imgprep.ship.run import open_run
+    from imgprep.show.report_page import write_report
+
+    require_ours(options.html)
+    runs = [open_run(folder) for folder in options.run_folders]
+    if (options.report or options.html) and len(runs) > 1:
+        raise ConfigError("--report and --html are about one run; name one")
+    settings = settings_of(options)
+    for run in runs:
+        run.settings_for(settings)
+        if options.report:
+            run.close(report=options.report)
+        elif run.read_before_taught:
+            run.read_again()
+            print(f"{run.id}: its report was read again, by the causes that were taught since", file=sys.stderr)
+    causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
+    code = show_ended(runs, options.format, causes)
+    if len(causes) and options.format == "table":
+        show(causes, options.format)
+    if options.html:
+        own = settings.images if settings.images and settings.images.exists() else None
+        write_report(runs[0], options.html, images=options.images or own)
+        print(f"page: {options.html}", file=sys.stderr)
+    return code
+
+
+def retry(options: Namespace) -> int:
+    """Make the next batch of what can succeed now."""
+    from imgprep.load.catalogue import load_catalogue
+    from imgprep.outcomes.retry import build_retry
+    from imgprep.ship.run import open_run
+
+    settings = settings_of(options)
+    options.images = options.images or settings.images
+    catalogue = None
+    if options.catalogue:
+        columns = options.columns or settings.columns
+        catalogue = load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+    run = open_run(options.run_folder)
+    _, again = build_retry(
+        run,
+        options.images,
+        options.out,
+        catalogue=catalogue,
+        regions=regions_of(options, settings),
+        **settings.rules,
+    )
+    show(again.rest, options.format)
+    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)
+    return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
+
+
+def undo(options: Namespace) -> int:
+    """Make the batch that takes a run back."""
+    from imgprep.outcomes.undo import build_undo
+    from imgprep.ship.run import open_run
+
+    run = open_run(options.run_folder)
+    built = build_undo(run, options.images, options.out, later=options.later, confirm=options.confirm)
+    show(built.plan.summary(), options.format)
+    if built.loss.images:
+        print(f"{built.loss}", file=sys.stderr)
+    return ExitCode.FINDINGS if len(built.plan.excluded) else ExitCode.FINE

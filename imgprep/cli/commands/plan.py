@@ -1,0 +1,154 @@
+"""From an export to a batch folder: one function a command, options in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import pandas as pd
+
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
+from imgprep.cli.output import ExitCode, show
+from imgprep.core.errors import ConfigError
+from imgprep.core.files import overwriting, require_ours
+from imgprep.core.frames import detached
+from imgprep.core.settings import PROJECT_FILE
+
+
+def init(options: Namespace) -> int:
+    """Make a project folder: imgprep.toml and the notebooks."""
+    from imgprep.shop import init_project
+
+    made = init_project(options.folder)
+    for file in made:
+        print(f"made {file}")
+    if made:
+        start = options.folder / "notebooks" / "00_quickstart.ipynb"
+        print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then open {start}")
+    else:
+        print("Everything is there already.")
+    return ExitCode.FINE
+
+
+def check(options: Namespace) -> int:
+    """Check every row, and every image, against the service's rules."""
+    from imgprep.look.inspect import inspect_images
+    from imgprep.look.misnamed import match_names
+    from imgprep.look.rules.book import check as check_rows
+    from imgprep.look.rules.book import summary
+
+    settings, catalogue = catalogue_of(options)
+    images = options.images
+    if images and options.near_names:
+        catalogue = renamed(catalogue, images)
+    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
+    judged = check_rows(
+        catalogue,
+        facts,
+        regions=regions_of(options, settings),
+        **settings.rules,
+        files=match_names(catalogue, images) if images else None,
+    )
+    findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
+    findings.attrs = judged.attrs  # of how many rows each rule's share is
+    show(summary(findings) if options.summary else findings, options.format)
+    if options.format == "table":
+        told = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+        print(f"\n{len(catalogue):,} rows looked at: {told or 'nothing found'}")
+    return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def fetch(options: Namespace) -> int:
+    """Fetch images that the catalogue names by URL."""
+    from imgprep.look.fetch import fetch_images
+
+    _, catalogue = catalogue_of(options)
+    log = fetch_images(catalogue, options.into, column=options.column)
+    show(log, options.format)
+    if options.format == "table":
+        failed = int(log["problem"].notna().sum())
+        told = f"{len(log) - failed:,} there, {failed:,} not" if len(log) else "no image is named by URL; see --column"
+        print(f"\n{len(log):,} URLs: {told}")
+    return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
+
+
+def match(options: Namespace) -> int:
+    """Find the product of each file of a folder; keep the map, and the catalogue with it."""
+    from imgprep.load.matches import apply_matches, read_matches, write_matches
+    from imgprep.look.inspect import inspect_images
+    from imgprep.look.match_files import PATTERNS, match_files
+
+    require_ours(options.out)
+    settings, catalogue = catalogue_of(options)
+    earlier = inspect_images(catalogue, options.earlier, cache=cache_of(settings)) if options.earlier else None
+    known = read_matches(options.map) if options.map and options.map.exists() else None
+    patterns = options.pattern or PATTERNS
+    found = match_files(options.images, catalogue, patterns, earlier=earlier, known=known, within=options.within)
+    if options.map:
+        write_matches(found, options.map)
+    if options.out:
+        with overwriting(options.out) as draft:
+            detached(apply_matches(catalogue, found)).to_parquet(draft, index=False)
+    show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
+    if options.format == "table":
+        told = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
+        print(f"\n{len(found):,} files: {told or 'none'}")
+    return ExitCode.FINDINGS if found["state"].isin(["ambiguous", "unmatched"]).any() else ExitCode.FINE
+
+
+def prepare(options: Namespace) -> int:
+    """Make service-ready copies of images, with a log."""
+    from imgprep.fix.prepare import prepare_images
+    from imgprep.look.inspect import inspect_images
+
+    settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
+    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+    log = prepare_images(
+        facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
+    )
+    show(log, options.format)
+    return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
+
+
+def build(options: Namespace) -> int:
+    """Make a batch folder: increment.meta, its tables, and images."""
+    from imgprep.outcomes.tallies import tally_durations
+    from imgprep.plan.build import build_batch
+    from imgprep.plan.preview import estimate
+    from imgprep.ship.run import load_runs
+
+    if options.catalogue is None and len(options.known or ()) > 1:
+        raise ConfigError("--known: takes every name that follows it; write CATALOGUE before it")
+    settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
+    built = build_batch(
+        catalogue,
+        options.images,
+        options.out,
+        regions=regions_of(options, settings),
+        known=known_of(options.known, settings),
+        delete_missing=options.delete_missing,
+        keep_refused=options.keep_refused,
+        prepare=not options.keep_refused,
+        **settings.rules,
+        sources=[options.catalogue],
+        cache=cache_of(settings),
+        last=last_of(options, settings, catalogue),
+        confirm_rows=options.confirm_rows,
+        instance=settings.instance,
+        confirm=options.confirm,
+    )
+    show(built.plan.summary(), options.format)
+    if options.format == "table" and len(built.plan.excluded):
+        print("\nLeft out:")
+        show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if options.format == "table" and len(built.plan.batch):
+        print("\nWhat it takes:")
+        show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
+    if built.loss.images:
+        print(f"{built.loss}", file=sys.stderr)
+    errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
+    return ExitCode.FINDINGS if errors else ExitCode.FINE

@@ -1,0 +1,37 @@
+"""The ``imgprep`` command: parses, calls, prints. What it does is done elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from imgprep.cli.output import ExitCode, Plain, escaped, print_anything
+from imgprep.cli.parser import make_parser
+from imgprep.core.errors import ImgprepError, ServiceError, StorageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    print_anything(sys.stdout, sys.stderr)
+    options = make_parser().parse_args(arguments)
+    told = logging.StreamHandler()
+    told.setFormatter(Plain("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, handlers=[told])
+    try:
+        return int(options.run(options))
+    except ImgprepError as error:
+        print(escaped(f"imgprep: {error}"), file=sys.stderr)
+        # No answer, or a busy one, says nothing against the input: the same command can be repeated.
+        passing = isinstance(error, (StorageError, ServiceError)) and error.passing
+        return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
+    except KeyboardInterrupt:
+        print("imgprep: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return ExitCode.PARTIAL
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitCode.FINE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(escaped(f"imgprep: {where}{error.strerror or error}"), file=sys.stderr)
+        return ExitCode.UNUSABLE

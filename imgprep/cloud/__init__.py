@@ -1,0 +1,1 @@
+"""The two clients: OSS and Image Search."""

@@ -1,0 +1,319 @@
+"""A session on urllib3 for oss2: its signing, results and exceptions stay, what costs time goes.
+
+``oss2.Bucket(session=…)`` is a public argument: an object with ``do_request(request, timeout)``. oss2's own is made of
+requests, which looks up proxies and netrc at every call.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import urllib3
+from urllib3 import HTTPHeaderDict
+from urllib3.util import Timeout, wait_for_read
+
+from imgprep.core.network import open_pool
+
+if TYPE_CHECKING:
+    from oss2.http import Request
+
+_END = b"\r\n\r\n"
+#: Bytes asked for at once; a good answer to a PUT has some 400.
+_CHUNK = 16 * 1024
+_HEAD_MAX = 64 * 1024
+#: Bytes handed to the socket at once. A timeout is for one such part: several large bodies share a slow line, and none
+#: stands still only because all of it takes long.
+_PART = 128 * 1024
+#: Bytes a second. The machine takes a large body long before a slow line has carried it: so much longer is waited for
+#: the answer.
+_SLOWEST = 16 * 1024
+
+
+class Connections:
+    """Kept connections to one host, for PUTs.
+
+    Parameters
+    ----------
+    url : str
+        Scheme and host; nothing between this machine and it but the network (no proxy).
+    context : ssl.SSLContext or None
+        For https: verifies the certificate and the host's name.
+    read_timeout : float
+        Seconds without a byte, either way, after which an exchange is given up.
+    """
+
+    def __init__(self, url: str, context: ssl.SSLContext | None, *, read_timeout: float) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._name = parts.netloc.rpartition("@")[2]
+        self._context = context if parts.scheme == "https" else None
+        self._timeout = read_timeout
+        self._idle: list[socket.socket] = []
+
+    def put(
+        self, target: str, headers: Mapping[str, str], body: bytes, *, connect_timeout: float
+    ) -> tuple[int, HTTPHeaderDict, bytes]:
+        """Send one PUT; return status, headers and body of the answer, whatever the status."""
+        lines = [f"PUT {target} HTTP/1.1", f"Host: {self._name}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(lines)
+        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+            raise ValueError("a header of the request has a line break in it")
+        at = self._take(connect_timeout)
+        try:
+            whole = _sent(at, head.encode("latin-1") + _END, body)
+            if len(body) > _PART:
+                at.settimeout(self._timeout + len(body) / _SLOWEST)
+            status, answered, text, plain = _answer(at)
+            if len(body) > _PART:
+                at.settimeout(self._timeout)
+        except BaseException:
+            at.close()
+            raise
+        if whole and plain:
+            self._idle.append(at)
+        else:
+            at.close()
+        return status, answered, text
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self, connect_timeout: float) -> socket.socket:
+        while True:
+            try:
+                at = self._idle.pop()
+            except IndexError:
+                return self._open(connect_timeout)
+            if not wait_for_read(at, timeout=0.0):
+                return at
+            at.close()  # something to read where nothing was asked: the server has hung up
+
+    def _open(self, timeout: float) -> socket.socket:
+        at = socket.create_connection((self._host, self._port), timeout)
+        try:
+            at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                at = self._context.wrap_socket(at, server_hostname=self._host)
+            at.settimeout(self._timeout)
+        except BaseException:
+            at.close()
+            raise
+        return at
+
+
+def _sent(at: socket.socket, head: bytes, body: bytes) -> bool:
+    """Whether all of it went; where not, there is an answer all the same: a server that refuses early says why."""
+    try:
+        at.sendall(head + body[:_PART])
+        for start in range(_PART, len(body), _PART):
+            at.sendall(memoryview(body)[start : start + _PART])
+    except OSError as error:
+        if isinstance(error, TimeoutError) and not wait_for_read(at, timeout=0.0):
+            raise
+        return False
+    return True
+
+
+def _answer(at: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
+    """(status, headers, body, whether it is the plain good answer and nothing more)."""
+    data = b""
+    while True:
+        data = _with_head(at, data)
+        head, _, body = data.partition(_END)
+        if not head.startswith(b"HTTP/1.1 1"):
+            break
+        data = body  # "continue", or a hint: the answer is still to come
+    status, _, fields = head.partition(b"\r\n")
+    if status.startswith(b"HTTP/1.1 200"):
+        headers = HTTPHeaderDict()
+        for line in fields.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if not colon or name[:1] in (b" ", b"\t"):
+                break
+            headers.add(name.decode("latin-1"), value.strip().decode("latin-1"))
+        else:
+            if headers.get("content-length") == str(len(body)) and _plain(headers):
+                return 200, headers, body, True
+    rest: Any = _Replay(data, at)  # of a socket, only makefile is asked for
+    answer = http.client.HTTPResponse(rest, method="PUT")
+    answer.begin()
+    text = answer.read()
+    return answer.status, HTTPHeaderDict(answer.getheaders()), text, False
+
+
+def _with_head(at: socket.socket, data: bytes) -> bytes:
+    """Read on until a whole head is there: one without its end is no answer, whatever it begins with."""
+    while _END not in data:
+        if len(data) > _HEAD_MAX:
+            raise http.client.HTTPException(f"the head of the answer is longer than {_HEAD_MAX:,} bytes")
+        more = at.recv(_CHUNK)
+        if not more:
+            raise http.client.RemoteDisconnected("the connection ended before the answer did")
+        data += more
+    return data
+
+
+def _plain(headers: Mapping[str, str]) -> bool:
+    return "transfer-encoding" not in headers and "close" not in headers.get("connection", "").lower()
+
+
+class _Replay(io.RawIOBase):
+    """A socket from which some bytes were read already."""
+
+    def __init__(self, data: bytes, at: socket.socket) -> None:
+        self._data = data
+        self._at = at
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._data:
+            return self._at.recv_into(buffer)
+        size = min(len(buffer), len(self._data))
+        buffer[:size], self._data = self._data[:size], self._data[size:]
+        return size
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+
+#: Bytes read at once where a body is streamed.
+CHUNK = 256 * 1024
+
+
+class Session:
+    """What oss2 sends its requests through.
+
+    Parameters
+    ----------
+    url : str
+        The OSS endpoint.
+    connections : int
+        Connections kept open; one a thread.
+    read_timeout : float
+        Seconds without a byte after which an answer is given up.
+    """
+
+    def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
+        self._manager = open_pool(url, connections=connections)
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+        self._puts: dict[str, Connections] = {}
+        self._read_timeout = read_timeout
+
+    def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
+        """Send a request of oss2; it decides about the status. A connection that breaks is its RequestError."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        connect = timeout[0] if isinstance(timeout, tuple) else timeout
+        url = request.url
+        if request.params:
+            url += "?" + "&".join(f"{quote(str(k), '')}={quote(str(v), '')}" for k, v in request.params.items())
+        headers = {name: value for name, value in request.headers.items() if value is not None}
+        if request.method == "PUT" and isinstance(request.data, bytes) and not self._proxied:
+            return self._put(url, headers, request.data, connect)
+        # Short answers are taken whole, so that the connection is free again at once.
+        whole = request.method in ("PUT", "HEAD", "DELETE")
+        try:
+            pool, target = self._route(url)
+            answer = pool.urlopen(
+                request.method,
+                target,
+                body=request.data or (b"" if request.method in ("PUT", "POST") else None),
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=whole,
+                decode_content=False,
+                timeout=Timeout(connect=connect, read=self._read_timeout),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise RequestError(error) from error
+        return Answer(answer.status, answer.headers, answer.data if whole else None, answer)
+
+    def _route(self, url: str) -> tuple[Any, str]:
+        """The host's own pool and the path: the manager would take every URL apart anew, a tenth of a PUT's time."""
+        if self._proxied:
+            return self._manager, url
+        host, target = _parted(url)
+        pool = self._pools.get(host)
+        if pool is None:
+            pool = self._pools[host] = self._manager.connection_from_url(host)
+        return pool, target
+
+    def _put(self, url: str, headers: Mapping[str, str], body: bytes, connect: float) -> Answer:
+        """One image: over connections of our own, at a quarter of the time."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        host, target = _parted(url)
+        there = self._puts.get(host)
+        if there is None:
+            context = self._manager.connection_pool_kw.get("ssl_context")
+            there = self._puts.setdefault(host, Connections(host, context, read_timeout=self._read_timeout))
+        try:
+            return Answer(*there.put(target, headers, body, connect_timeout=connect))
+        except (http.client.HTTPException, OSError) as error:
+            raise RequestError(error) from error
+
+    @property
+    def _proxied(self) -> bool:
+        return isinstance(self._manager, urllib3.ProxyManager)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._manager.clear()
+        for there in self._puts.values():
+            there.close()
+
+
+class Answer:
+    """An answer in the shape that oss2 reads."""
+
+    __slots__ = ("_body", "headers", "request_id", "response", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: urllib3.HTTPHeaderDict,
+        body: bytes | None,
+        response: urllib3.BaseHTTPResponse | None = None,
+    ) -> None:
+        self.response = response
+        self.status = status
+        self.headers = headers
+        self.request_id = headers.get("x-oss-request-id", "")
+        self._body = body
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the rest of the body, or the next `amt` bytes of it."""
+        from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
+
+        if self._body is not None:
+            size = len(self._body) if amt is None else amt
+            part, self._body = self._body[:size], self._body[size:]
+            return part
+        assert self.response is not None  # noqa: S101  a body that is not here is still on its way
+        try:
+            return self.response.read(amt)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise RequestError(error) from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read(CHUNK):
+            yield chunk
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """Scheme with host, and the path."""
+    at = url.find("/", 8)
+    return (url, "/") if at < 0 else (url[:at], url[at:])

@@ -1,0 +1,1 @@
+"""What every step needs: errors, fields, findings, frames, regions, files, processes, network, settings."""

@@ -1,0 +1,160 @@
+"""Which files imgprep wrote. Only those are replaced or removed, and only while they are as they were written.
+
+A folder that files are written into keeps a log of their names and digests. A file is logged before it gets its name,
+so that a run that was killed can be repeated: what it left is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from imgprep.core.errors import ConfigError
+
+LOG = ".imgprep-written.jsonl"
+#: How names of unfinished files begin; each is a new one, so that none takes the place of another file.
+DRAFT = ".imgprep-draft-"
+_REMEDY = "move it away, or name another place"
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a file beside `target` that takes its place once the body has written it, also after a crash."""
+    with _draft(target.parent, target.suffix) as partly:
+        yield partly
+        with partly.open("rb+") as file:
+            os.fsync(file.fileno())
+        partly.chmod(0o644)
+        partly.replace(target)
+
+
+@contextlib.contextmanager
+def overwriting(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a file that takes the place of `path` once the body has written it."""
+    target = Path(path)
+    with Written(target.parent).writing(target.name) as partly:
+        yield partly
+
+
+def require_ours(path: str | os.PathLike[str] | None) -> None:
+    """Raise where `overwriting` would, before any work is done; no path is fine."""
+    if path is not None:
+        Written(Path(path).parent).require([Path(path).name])
+
+
+def require_no_link(path: Path) -> Path:
+    """Return the path of a file of ours that is added to, unless it is a link: the file behind it may be anybody's."""
+    if path.is_symlink():
+        raise ConfigError(f"{path}: is a link, and what it leads to is not written to; {_REMEDY}")
+    return path
+
+
+class Written:
+    """The log of a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Links in it are resolved; names are below it. Nothing is made before something is written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(os.path.realpath(folder))
+        self._log = require_no_link(self.folder / LOG)
+        self._digests: dict[str, tuple[str, ...]] = {}
+        self._parents: dict[str, bool] = {}
+        if self._log.is_file():
+            for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                    name, digest = str(entry["name"]), str(entry["digest"])
+                except (ValueError, TypeError, KeyError):  # cut off: the file did not get its name
+                    continue
+                self._digests[name] = (*self._digests.get(name, ()), digest)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._digests
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the file `name` is there, was written by imgprep, and is as it was written."""
+        path = self.folder / name
+        try:
+            return (
+                name in self._digests
+                and self._is_inside(path)
+                and stat.S_ISREG(path.lstat().st_mode)
+                and digest_of(path) in self._digests[name]
+            )
+        except OSError:
+            return False
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise where something is at one of `names` that is not ours, or where one leads out of the folder."""
+        for name in names:
+            path = self.folder / name
+            if not self._is_inside(path):
+                raise ConfigError(f"{path}: a link leads out of {self.folder}, and is not followed; {_REMEDY}")
+            if os.path.lexists(path) and not self.is_ours(name):
+                why = "was changed since imgprep wrote it" if name in self else "was not written by imgprep"
+                raise ConfigError(f"{path}: {why}, so it is neither replaced nor removed; {_REMEDY}")
+
+    def note(self, name: str, digest: str) -> None:
+        """Log a file that is about to get its name."""
+        known = self._digests.get(name, ())
+        if digest not in known:
+            self._digests[name] = (*known, digest)
+            with self._log.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(json.dumps({"name": name, "digest": digest}) + "\n")
+
+    def place(self, draft: Path, name: str, digest: str | None = None) -> Path:
+        """Give a finished draft its name: a half-written file is never seen under it."""
+        self.require([name])
+        self.note(name, digest or digest_of(draft))
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.replace(target)
+        return target
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a file that becomes `name` once the body has written it."""
+        self.require([name])
+        with _draft(self.folder, Path(name).suffix) as draft:
+            yield draft
+            draft.chmod(0o644)
+            self.place(draft, name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of ours; where there is none, nothing is done, and where it is not ours, `require` raises."""
+        self.require([name])
+        (self.folder / name).unlink(missing_ok=True)
+
+    def _is_inside(self, path: Path) -> bool:
+        parent = str(path.parent)
+        if parent not in self._parents:
+            root = os.path.normcase(self.folder).rstrip(os.sep) + os.sep
+            real = os.path.normcase(os.path.realpath(parent)).rstrip(os.sep) + os.sep
+            self._parents[parent] = real.startswith(root)
+        return self._parents[parent]
+
+
+def digest_of(file: Path) -> str:
+    """Return the MD5 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+@contextlib.contextmanager
+def _draft(folder: Path, suffix: str) -> Iterator[Path]:
+    handle, name = tempfile.mkstemp(prefix=DRAFT, suffix=suffix, dir=folder)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Findings: what is wrong with a row, a line or an image, said in one shape by every part that looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+
+class Severity(StrEnum):
+    """What a finding means for the batch."""
+
+    ERROR = "error"
+    """The service would refuse it, or its effect is destructive or undefined."""
+    WARNING = "warning"
+    """Accepted, but searches suffer or the vendor's pages disagree."""
+    INFO = "info"
+    """Good to know."""
+
+
+class Basis(StrEnum):
+    """How sure the rule behind a finding is."""
+
+    DOCUMENTED = "documented"
+    """Written in the vendor's documentation, or seen in its SDK."""
+    WEAK = "weak"
+    """One secondary source, or contradicted by another."""
+    UNKNOWN = "unknown"
+    """Looked for, and documented nowhere."""
+
+
+#: Column → dtype of a findings frame; one row per problem found.
+FINDING_COLUMNS: dict[str, str] = {
+    "rule": "str",
+    "severity": "str",
+    "basis": "str",
+    "row": "Int64",
+    "line": "Int64",
+    "ProductId": "str",
+    "PicName": "str",
+    "field": "str",
+    "value": "str",
+    "message": "str",
+    "fix": "str",
+    "fixable": "boolean",
+}
+
+
+def findings_frame(records: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """Return a findings frame of `records`, which may leave any column out."""
+    rows = [{"fixable": False, **record} for record in records]
+    frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
+    return frame.astype(FINDING_COLUMNS)

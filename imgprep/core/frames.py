@@ -1,0 +1,106 @@
+"""Frames between pandas, which users hold, and polars, which the hot paths use.
+
+A plain conversion turns nullable integers into floats and copies every text; these do neither.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+
+class Attached(pd.DataFrame):
+    """A frame that travels in the ``.attrs`` of another one.
+
+    pandas copies ``.attrs`` with every step and compares them when frames are put together, which for a plain
+    DataFrame is slow and then fails ("truth value is ambiguous"). This one is shared instead of copied, and
+    compares as one thing. Whatever is taken from it is a plain DataFrame.
+    """
+
+    def __eq__(self, other: object) -> Any:
+        """Identity: whether both are the same attached frame."""
+        return self is other
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: Any = None) -> Attached:
+        return self
+
+    def __copy__(self, deep: bool = True) -> Attached:
+        return self
+
+
+def attach(frame: pd.DataFrame, **tables: pd.DataFrame) -> pd.DataFrame:
+    """Put `tables` into the ``.attrs`` of `frame`, and return it."""
+    for name, table in tables.items():
+        frame.attrs[name] = Attached(table)
+    return frame
+
+
+def detached(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a shallow copy without ``.attrs``, as Parquet writers need it."""
+    plain = copy.copy(frame)
+    plain.attrs = {}
+    return plain
+
+
+def to_polars(frame: pd.DataFrame, columns: list[str] | None = None) -> pl.DataFrame:
+    """Return `frame` (or some of its columns) as polars: texts shared, nullable integers kept, NA as null."""
+    part = detached(frame if columns is None else frame[columns])
+    table = pa.Table.from_pandas(part, preserve_index=False)
+    result = pl.from_arrow(table)
+    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table is never a series
+    return result
+
+
+_DTYPES: dict[Any, Any] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(na_value=float("nan")),
+    pa.large_string(): pd.StringDtype(na_value=float("nan")),
+}
+
+
+def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """Return `frame` as pandas: ``str``, ``Int64``, ``boolean`` and ``float64`` columns, null as NA."""
+    result: pd.DataFrame = frame.to_arrow().to_pandas(types_mapper=_DTYPES.get)
+    return result
+
+
+def storable(text: str) -> str:
+    """Return a text that Arrow and polars take: half of a surrogate pair, which JSON can escape, becomes U+FFFD.
+
+    Examples
+    --------
+    >>> storable("a\\ud800b") == "a\\ufffdb"
+    True
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """Return `frame` as `to_pandas` does and leave it empty, so that it is never there twice in full."""
+    columns = {name: frame.drop_in_place(name).to_frame().to_arrow()[name] for name in frame.columns}
+    result: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_DTYPES.get)
+    return result
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain Python objects by column name, NA as None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

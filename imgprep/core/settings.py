@@ -1,0 +1,368 @@
+"""The settings themselves."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
+from imgprep.core.errors import ConfigError
+
+PROJECT_FILE = "imgprep.toml"
+
+#: Table and key of the project file → name in Settings.
+_FILE_KEYS: dict[str, dict[str, str]] = {
+    "shop": {
+        "catalogue": "catalogue",
+        "earlier": "earlier",
+        "images": "images",
+        "preset": "preset",
+        "columns": "columns",
+        "causes": "causes",
+    },
+    "service": {
+        "region": "region",
+        "instance": "instance",
+        "type": "service",
+        "endpoint": "imagesearch_endpoint",
+        "role_arn": "role_arn",
+        "role_policy": "role_policy",
+        "role_trust": "role_trust",
+        "callback": "callback",
+        "gateway_timeout": "gateway_timeout",
+    },
+    "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
+    "checks": {"severity": "severity", "limits": "limits"},
+}
+
+#: Environment variable → name in Settings.
+_VARIABLES: dict[str, str] = {
+    "IMGPREP_OSS_ENDPOINT": "oss_endpoint",
+    "IMGPREP_IMAGESEARCH_ENDPOINT": "imagesearch_endpoint",
+    "IMGPREP_REGION": "region",
+    "IMGPREP_BUCKET": "bucket",
+    "IMGPREP_PATH": "path",
+    "IMGPREP_INSTANCE": "instance",
+    "IMGPREP_ROLE_ARN": "role_arn",
+    "IMGPREP_GATEWAY_TIMEOUT": "gateway_timeout",
+}
+
+_SECRETS = ("secret", "accesskey", "access_key", "password", "token")
+_PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
+_TABLES = ("columns", "severity", "limits")
+_NUMBERS = ("gateway_timeout",)
+
+
+def from_environment() -> dict[str, Any]:
+    """Return what the ``IMGPREP_…`` variables say."""
+    return {name: os.environ[variable] for variable, name in _VARIABLES.items() if os.environ.get(variable)}
+
+
+def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return what a project file says; `file` is for messages, and where its relative paths start."""
+    values: dict[str, Any] = {}
+    for table, entries in document.items():
+        keys = _FILE_KEYS.get(table)
+        if keys is None:
+            raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")
+        if not isinstance(entries, Mapping):
+            raise ConfigError(f"{file}: {table} must be a table: write [{table}] and its keys below it")
+        for key, value in entries.items():
+            if any(secret in key.lower() for secret in _SECRETS):
+                raise ConfigError(
+                    f"{file}: [{table}] {key}: secrets never belong in this file; take it out, change the key, and "
+                    "set the vendors' environment variables"
+                )
+            if key not in keys:
+                raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
+            name = keys[key]
+            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
+            if not isinstance(value, wanted):
+                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
+                raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
+            if value != "":
+                values[name] = file.parent / str(value) if name in _PATHS else value
+    return values
+
+
+def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{shown}: unknown{f'; did you mean {close[0]}?' if close else ''} Known: {', '.join(known)}"
+
+
+def where_to_set(name: str) -> str:
+    """Return the places where a setting can be set, in words."""
+    variable = next((variable for variable, value in _VARIABLES.items() if value == name), None)
+    place = next(
+        (
+            f"{key} under [{table}]"
+            for table, keys in _FILE_KEYS.items()
+            for key, value in keys.items()
+            if value == name
+        ),
+        f"the argument {name}",
+    )
+    return f"{place} in {PROJECT_FILE}" + (f", or the variable {variable}" if variable else "")
+
+
+def endpoint_url(endpoint: str, name: str) -> str:
+    """Return an endpoint as a URL; `name` is the setting that it comes from."""
+    if not endpoint:
+        raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
+    url = endpoint if "://" in endpoint else f"https://{endpoint}"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a broken IPv6 address
+        good = False
+    if not good:
+        raise ConfigError(f"{name} {endpoint!r}: is no endpoint; needs a host, or http(s)://HOST[:PORT]")
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def certificates() -> str | None:
+    """Return the file or folder of certificates that the environment names; None: the system's and certifi's."""
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(variable)
+        if not path:
+            continue
+        if not os.path.exists(path):  # noqa: PTH110  it is handed on as it is
+            raise ConfigError(f"{variable}: {path} is not there; name a file of certificates (PEM), or unset it")
+        return path
+    return None
+
+
+WORK_FOLDER = "imgprep-work"
+#: Longer than the usual time-outs of proxies and load balancers (60 s).
+GATEWAY_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where things are: the shop's files, the bucket and folder, the instance. Frozen; make another with `with_`.
+
+    Parameters
+    ----------
+    region : str
+        Region id such as ``cn-shanghai``; endpoints left empty are derived from it.
+    oss_endpoint, imagesearch_endpoint : str
+        Host or URL; ``http://127.0.0.1:PORT`` for a sandbox.
+    bucket : str
+        The bucket, in the same region as the instance.
+    path : str
+        The folder of images and increment.meta, as the console wants it: starts with ``/``, does not end with it.
+    instance : str
+        The Image Search instance's name (not its id).
+    role_arn : str
+        The RAM role that the service assumes to read the folder: ``acs:ram::ACCOUNT:role/NAME``.
+    role_policy, role_trust, uploader_policy : Path or None
+        Files of the RAM documents as they stand in the console (JSON), for `preflight` to evaluate: what the role may
+        read, who may assume it, and what the uploader may do.
+    callback : str
+        Address that the service calls after a task; usually empty.
+    gateway_timeout : float
+        Seconds for which a gateway between here and the service may hold a request back and still deliver it. After a
+        batch task was requested without an answer, `submit` waits this long before it sends another request.
+    service : str
+        Service type of the instance, see `imgprep.core.fields.Service`.
+    project : Path
+        The project's folder; relative paths of the project file start here.
+    catalogue, images : Path or None
+        The export and the folder of its photographs.
+    earlier : Path or None
+        The export before it, where it is kept; otherwise what the newest run kept is compared with.
+    preset : str
+        How to read the export, see `load_catalogue`.
+    columns : Mapping, Path or None
+        The column map, or a TOML file of one; see `load_catalogue`.
+    causes : Path or None
+        The TOML file in which the shop teaches causes of failure, see `load_causes`.
+    severity : Mapping of str to str
+        Rule id → severity, where the shop wants another than the rule's own.
+    limits : Mapping of str to float
+        Threshold name → value, where the shop wants another than the default.
+    oss_credentials, imagesearch_credentials : CredentialsProvider
+        Asked when needed; never shown, never written.
+
+    Examples
+    --------
+    >>> settings = ip.Settings(region="cn-shanghai", bucket="shop-pictures", path="/increment", instance="shop")
+    >>> settings.path
+    '/increment'
+    >>> settings.prefix
+    'increment/'
+    >>> settings.rules
+    {'service': 'product', 'severity': {}, 'limits': {}}
+    """
+
+    region: str = ""
+    oss_endpoint: str = ""
+    imagesearch_endpoint: str = ""
+    bucket: str = ""
+    path: str = ""
+    instance: str = ""
+    role_arn: str = ""
+    role_policy: Path | None = None
+    role_trust: Path | None = None
+    uploader_policy: Path | None = None
+    callback: str = ""
+    gateway_timeout: float = GATEWAY_SECONDS
+    service: str = "product"
+    project: Path = Path()
+    catalogue: Path | None = None
+    earlier: Path | None = None
+    images: Path | None = None
+    preset: str = "auto"
+    columns: Mapping[str, Any] | Path | None = None
+    causes: Path | None = None
+    severity: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
+    imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
+
+    def __post_init__(self) -> None:
+        # People write paths as text.
+        for name in (
+            "role_policy",
+            "role_trust",
+            "uploader_policy",
+            "project",
+            "catalogue",
+            "earlier",
+            "images",
+            "columns",
+            "causes",
+        ):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+        object.__setattr__(self, "gateway_timeout", _seconds(self.gateway_timeout))
+        if not self.is_sandbox:
+            return
+        for name in ("oss_credentials", "imagesearch_credentials"):
+            provider = getattr(self, name)
+            if isinstance(provider, EnvironmentCredentials):
+                object.__setattr__(self, name, replace(provider, variables_only=True))
+
+    @classmethod
+    def from_env(cls, **arguments: Any) -> Settings:
+        """Settings from ``IMGPREP_…`` variables; `arguments` win over them."""
+        return cls(**{**from_environment(), **arguments})
+
+    @classmethod
+    def load(cls, project_file: str | Path = PROJECT_FILE, /, **arguments: Any) -> Settings:
+        """Settings from a project file. `arguments` win over the environment, which wins over the file.
+
+        Parameters
+        ----------
+        project_file : path
+            The file, or the project's folder.
+
+        Raises
+        ------
+        ConfigError
+            The file is missing, is no TOML, has a name it should not have, or holds a secret.
+        """
+        file = Path(project_file)
+        if file.is_dir():
+            file = file / PROJECT_FILE
+        try:
+            document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise ConfigError(f"{file}: not found; `imgprep init` makes one") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: is not TOML: {error}; text stands in quotes, a key only once") from error
+        values = {**from_document(document, file), **from_environment(), **arguments}
+        return cls(**{"project": file.parent, **values})
+
+    def with_(self, **changes: Any) -> Settings:
+        """Return a copy with `changes`."""
+        return replace(self, **changes)
+
+    @property
+    def oss_url(self) -> str:
+        """The OSS endpoint as a URL."""
+        return endpoint_url(
+            self.oss_endpoint or (f"oss-{self.region}.aliyuncs.com" if self.region else ""), "oss_endpoint"
+        )
+
+    @property
+    def imagesearch_url(self) -> str:
+        """The Image Search endpoint as a URL."""
+        host = self.imagesearch_endpoint or (f"imagesearch.{self.region}.aliyuncs.com" if self.region else "")
+        return endpoint_url(host, "imagesearch_endpoint")
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether both endpoints are on this machine, so that nothing real can be changed."""
+        if not (self.oss_endpoint and self.imagesearch_endpoint):
+            return False
+        return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
+
+    @property
+    def prefix(self) -> str:
+        """What every object key of the batch starts with: the path without outer slashes, then ``/``."""
+        folder = self.path.strip("/")
+        return f"{folder}/" if folder else ""
+
+    @property
+    def work(self) -> Path:
+        """The folder of runs, regions and caches."""
+        return self.project / WORK_FOLDER
+
+    @property
+    def runs(self) -> Path:
+        """The folder of run folders."""
+        return self.work / "runs"
+
+    @property
+    def regions(self) -> Path:
+        """The region store's file."""
+        return self.work / "regions.sqlite"
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What `check`, `build_batch` and `build_retry` take of the shop: ``service``, ``severity`` and ``limits``."""
+        return {"service": self.service, "severity": self.severity, "limits": self.limits}
+
+    def public(self) -> dict[str, str]:
+        """Return what a run folder may hold: where things were sent, without any credential or local path."""
+        names = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance", "role_arn", "service")
+        return {name: getattr(self, name) for name in names}
+
+    def require(self, *names: str) -> None:
+        """Raise ConfigError, with the remedy for each, when one of `names` is empty."""
+        missing = [name for name in names if not getattr(self, name)]
+        if missing:
+            remedies = "; ".join(f"{name}: set {where_to_set(name)}" for name in missing)
+            raise ConfigError(f"settings incomplete: {remedies}")
+
+
+def _seconds(given: object) -> float:
+    try:
+        seconds = float(str(given))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(
+            f"gateway_timeout {given!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
+        )
+    return seconds

@@ -1,0 +1,63 @@
+"""Text for people: values from outside made safe to show, counts with their noun, ranges, and suggestions."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+# Control characters, line and paragraph separators, and marks that change the direction of what follows them.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def shown(value: object, limit: int = 160) -> str:
+    """Return a value as a person may read it.
+
+    Parameters
+    ----------
+    value : object
+        Anything; NA becomes an empty text.
+    limit : int
+        Most characters; the middle of a longer text is left out, so that a file keeps its extension.
+
+    Examples
+    --------
+    >>> shown("photo\\u202egpj.exe")
+    'photo⟨202E⟩gpj.exe'
+    >>> shown("a" * 50 + ".jpg", limit=20)
+    'aaaaaaaaaa…aaaaa.jpg'
+    """
+    if value is None or type(value).__name__ == "NAType" or value != value:  # noqa: PLR0124  NaN
+        return ""
+    text = " ".join(str(value)[: 20 * limit].split())
+    text = _HIDDEN.sub(lambda found: f"⟨{ord(found[0]):04X}⟩", text)
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[limit // 2 + 1 - limit :]}"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun in the right form: "1 image", "2,000 images", "3 categories"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return sorted numbers with runs folded: "1–3, 7"."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in parts)
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name closest to `name`, compared without case; None where none is close."""
+    folded = {item.casefold(): item for item in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return "; did you mean X?" for a message about an unknown name, or an empty text."""
+    near = nearest(name, known, cutoff=cutoff)
+    return f"; did you mean {near}?" if near else ""

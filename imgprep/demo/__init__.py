@@ -1,0 +1,1 @@
+"""The demo shop on a sandbox: one batch, and its weeks."""

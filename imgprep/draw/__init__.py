@@ -1,0 +1,1 @@
+"""Draw: subject regions, their store, their exchange formats, suggestions, and the annotator."""

@@ -1,0 +1,1 @@
+"""RegionAnnotator: draw one subject region per image in JupyterLab."""

@@ -1,0 +1,365 @@
+"""Regions in and out: increment.meta, CSV, COCO, jupyter-bbox-widget's dicts.
+
+Every function works on a regions frame (`RegionStore.frame()`; `RegionStore.load(frame)` saves one). The conventions:
+
+============= ========================= ==========================================================================
+format        a box is                  edges
+============= ========================= ==========================================================================
+CSV (ours)    x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, so their order is no matter
+increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; that order exists only in `Region.wire`
+COCO          ``[x, y, width, height]`` x2 = x + width: exclusive
+bbox-widget   x, y, width, height       x2 = x + width: exclusive
+============= ========================= ==========================================================================
+
+The three states (a region, *whole image*, *left to the service*): CSV and COCO hold them (COCO under ``"imgprep"``,
+which other tools drop), increment.meta as ``Region``, ``Crop: false`` or neither; bbox-widget's dicts regions only.
+Digest, size, note, and who, how and when travel in CSV and COCO alone; what held before (`history`) in none.
+
+Pixels of the upright image everywhere. A box of fractions, of two subjects, or outside its image is refused, not bent.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.core.errors import RegionError
+from imgprep.core.regions import Region
+from imgprep.draw.entry import FRAME_DTYPES, as_frame
+from imgprep.meta.codec import dumps_meta, loads_meta
+
+EDGES = ("x1", "y1", "x2", "y2")
+
+
+def edges_in(record: Mapping[Any, Any]) -> dict[str, int]:
+    """Return the edges of a record of a frame."""
+    return {edge: int(record[edge]) for edge in EDGES}
+
+
+def edges_from_size(box: Iterable[Any], where: str) -> dict[str, int]:
+    """Return the edges of a box written as x, y, width, height."""
+    values = [whole_number(value, where) for value in box]
+    if len(values) != 4 or None in values:
+        raise RegionError(f"{where}: a box needs x, y, width, height")
+    x, y, width, height = (value or 0 for value in values)
+    return {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
+
+
+def whole_number(value: Any, where: str) -> int | None:
+    """Return a number of pixels; a fraction is refused."""
+    if value is None:
+        return None
+    try:
+        number = int(value)
+        if isinstance(value, bool) or number != float(value):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise RegionError(f"{where}: {value!r:.40} is no whole number of pixels; round it before importing") from None
+    return number
+
+
+def judged_row(where: str, **values: Any) -> list[Any]:
+    """Return `values` in the frame's order, judged: a region lies inside its image."""
+    edges = [values.get(edge) for edge in EDGES]
+    state = values.get("state") or ("region" if edges[0] is not None else None)
+    if (
+        state not in ("region", "whole", "service")
+        or (state == "region") != (edges[0] is not None)
+        or not values["PicName"]
+    ):
+        raise RegionError(f"{where}: state {state!r} and box {edges} do not go together, or there is no PicName")
+    if state == "region":
+        try:
+            region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # judged there
+        except RegionError as error:
+            raise RegionError(f"{where}: {error}") from None
+        if values.get("width") and not region.fits(values["width"], values["height"]):
+            raise RegionError(f"{where}: {region} is not inside its image of {values['width']}×{values['height']} px")
+    values |= {"state": state, "how": values.get("how") or "imported", "flagged": values.get("flagged") or False}
+    return [values.get(name) for name in FRAME_DTYPES]
+
+
+def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[str, list[dict[str, Any]]]:
+    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName. Only the state *region* can be said in it.
+
+    Notes
+    -----
+    Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
+
+    Examples
+    --------
+    >>> from imgprep.draw.formats import loads_csv
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_bbox_widget(frame)
+    {'a.jpg': [{'x': 10, 'y': 20, 'width': 30, 'height': 40, 'label': 'subject'}]}
+    """
+    result: dict[str, list[dict[str, Any]]] = {}
+    for row in frame[frame["state"] == "region"].to_dict("records"):
+        region = Region(**edges_in(row))
+        box = {"x": region.x1, "y": region.y1, "width": region.width, "height": region.height, "label": label}
+        if result.setdefault(row["PicName"], [box]) != [box]:
+            raise RegionError(f"{row['PicName']}: has regions of several products, which this format cannot hold")
+    return result
+
+
+def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.DataFrame:
+    """Read jupyter-bbox-widget's ``bboxes`` by PicName; an image without boxes is left out."""
+    rows = []
+    for name, boxes in data.items():
+        found = list(boxes)
+        if len(found) > 1:
+            raise RegionError(f"{name}: has {len(found)} boxes; the service takes one subject per image")
+        for box in found:
+            if not {"x", "y", "width", "height"} <= set(box):
+                raise RegionError(f"{name}: needs x, y, width, height; got {', '.join(map(str, box))[:60]}")
+            edges = edges_from_size([box["x"], box["y"], box["width"], box["height"]], name)
+            rows.append(judged_row(name, PicName=name, state="region", **edges))
+    return as_frame(rows)
+
+
+def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
+
+    What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
+
+    Examples
+    --------
+    >>> from imgprep.draw.formats import loads_csv
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_coco(frame)["annotations"][0]["bbox"]
+    [10, 20, 30, 40]
+    """
+    images, annotations = [], []
+    for number, record in enumerate(frame.to_dict("records"), 1):
+        kept = {name: record[name] for name in FRAME_DTYPES if name not in (*EDGES, "PicName", "width", "height")}
+        kept = {name: value for name, value in kept.items() if not pd.isna(value)}
+        image: dict[str, Any] = {"id": number, "file_name": record["PicName"], "imgprep": kept}
+        if not pd.isna(record["width"]):
+            image |= {"width": int(record["width"]), "height": int(record["height"])}
+        images.append(image)
+        if record["state"] == "region":
+            region = Region(**edges_in(record))
+            box = [region.x1, region.y1, region.width, region.height]
+            annotations.append(
+                {"id": number, "image_id": number, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            )
+    return {
+        "info": {"description": "subject regions, pixels of the upright image; bbox is [x, y, width, height]"},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "subject"}],
+    }
+
+
+def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
+    """Read a COCO data set, ours or another tool's; an image without a box and without our state is left out."""
+    if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in ("images", "annotations")):
+        raise RegionError('no COCO data set: needs lists "images" and "annotations"')
+    _need(data["annotations"], ("image_id", "bbox"), "an annotation")
+    _need(data["images"], ("id", "file_name"), "an image")
+    boxes: dict[Any, Any] = {}
+    for item in data["annotations"]:
+        if item["image_id"] in boxes:
+            raise RegionError(f"COCO image {item['image_id']}: has two boxes; the service takes one subject per image")
+        boxes[item["image_id"]] = item["bbox"]
+    unknown = set(boxes) - {image["id"] for image in data["images"]}
+    if unknown:
+        raise RegionError(f"COCO image_id {min(unknown, key=str)}: is of no image in the file")
+    rows = []
+    for image in data["images"]:
+        kept = dict(image.get("imgprep") or {})
+        where = f"COCO image {image['file_name']}"
+        edges = {}
+        if image["id"] in boxes:
+            edges = edges_from_size(boxes[image["id"]], where)
+            kept["state"] = "region"
+        elif "state" not in kept:
+            continue
+        size = {name: image.get(name) for name in ("width", "height")}
+        known = {name: value for name, value in kept.items() if name in FRAME_DTYPES}
+        rows.append(judged_row(where, **{**known, "PicName": image["file_name"], **edges, **size}))
+    return as_frame(rows)
+
+
+def _need(items: Iterable[Any], names: Iterable[str], what: str) -> None:
+    for item in items:
+        for name in names:
+            if not isinstance(item, Mapping) or name not in item:
+                raise RegionError(f"{what} of the COCO data set has no {name!r}: {str(item)[:60]}")
+
+
+def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None) -> str:
+    """Return ADD lines of an increment.meta that hold the regions: Region, ``Crop: false``, or neither.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Regions. Rows without a ProductId need `catalogue`.
+    catalogue : pandas.DataFrame, optional
+        ``ProductId`` and ``PicName``: a picture's region is written for each of its products.
+
+    Notes
+    -----
+    `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
+
+    Examples
+    --------
+    >>> from imgprep.draw.formats import loads_csv
+    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,7,10,20,40,60\\n")
+    >>> dumps_region_meta(frame).strip()
+    '{"OperationType": "ADD","ProductId": "7","PicName": "a.jpg","Region": "10,40,20,60"}'
+    """
+    frame = frame.reset_index(drop=True)
+    if catalogue is not None:
+        pairs = catalogue[["PicName", "ProductId"]].drop_duplicates()
+        general = frame[frame["ProductId"].isna()].drop(columns="ProductId").merge(pairs, on="PicName")
+        own = frame[frame["ProductId"].notna()]
+        frame = pd.concat([own, general]).drop_duplicates(["PicName", "ProductId"], ignore_index=True)
+    missing = frame["ProductId"].isna()
+    if missing.any():
+        name = frame["PicName"][missing].iloc[0]
+        raise RegionError(f"{name}: has no ProductId, which every line needs; give catalogue=")
+    regions = [Region(**edges_in(row)).wire() if row["state"] == "region" else None for row in frame.to_dict("records")]
+    batch = pd.DataFrame(
+        {
+            "OperationType": ["ADD"] * len(frame),
+            "ProductId": frame["ProductId"],
+            "PicName": frame["PicName"],
+            "Crop": pd.array([False if state == "whole" else pd.NA for state in frame["state"]], dtype="boolean"),
+            "Region": pd.array(regions, dtype="str"),
+        }
+    )
+    return dumps_meta(batch)
+
+
+def loads_region_meta(text: str | bytes) -> pd.DataFrame:
+    """Read the regions of an increment.meta's ADD lines.
+
+    Raises
+    ------
+    MetaError
+        As `imgprep.loads_meta`.
+
+    Examples
+    --------
+    >>> from imgprep.draw.formats import loads_csv
+    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,P1,10,20,40,60\\n")
+    >>> loads_region_meta(dumps_region_meta(frame))[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [['a.jpg', 10, 20, 40, 60]]
+    """
+    batch = loads_meta(text)
+    rows = []
+    for record in batch[batch["OperationType"] == "ADD"].to_dict("records"):
+        region = None if pd.isna(record["Region"]) else Region.from_wire(str(record["Region"]))
+        crop = record.get("Crop")
+        state = "region" if region else ("whole" if crop is not None and not pd.isna(crop) and not crop else "service")
+        edges = {edge: getattr(region, edge) for edge in EDGES} if region else {}
+        where = f"line {record['line']}"
+        rows.append(judged_row(where, PicName=record["PicName"], ProductId=record["ProductId"], state=state, **edges))
+    return as_frame(rows)
+
+
+_CSV_NAMES = {"width": "image_width", "height": "image_height"}
+_CSV_COLUMNS = [_CSV_NAMES.get(name, name) for name in FRAME_DTYPES]
+# A box in another convention has these: read as ours, it would be a wrong region without an error.
+_FOREIGN = {"w", "h", "width", "height", "x", "y", "xmin", "xmax", "ymin", "ymax", "bbox", "left", "top", "region"}
+
+
+def dumps_csv(frame: pd.DataFrame) -> str:
+    """Return a regions frame as CSV: one header line, then one line per picture.
+
+    Examples
+    --------
+    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    >>> dumps_csv(frame).splitlines()[1][:31]
+    'a.jpg,,region,10,20,40,60,,,,im'
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for row in frame[list(FRAME_DTYPES)].itertuples(index=False):
+        writer.writerow(["" if pd.isna(value) else value for value in row])
+    return out.getvalue()
+
+
+def loads_csv(text: str) -> pd.DataFrame:
+    """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` must be there.
+
+    Raises
+    ------
+    RegionError
+        The columns are of another convention (``x,y,width,height``, ``xmin…``), or a line holds no region.
+
+    Examples
+    --------
+    >>> loads_csv("y2,x2,y1,x1,PicName\\n60,40,20,10,a.jpg\\n")[["x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    [[10, 20, 40, 60]]
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    names = reader.fieldnames or []
+    foreign = sorted(_FOREIGN & {name.lower() for name in names})
+    if foreign:
+        raise RegionError(
+            f"CSV column {foreign[0]!r}: another convention than ours (x1, y1, x2, y2, edges exclusive; image_width, "
+            "image_height). Rename or convert the columns, so that no box is misread."
+        )
+    has_box = [edge for edge in EDGES if edge in names]
+    if "PicName" not in names or len(has_box) not in (0, 4) or not (has_box or "state" in names):
+        raise RegionError(f"CSV columns {', '.join(names)[:80]}: needs PicName and x1, y1, x2, y2 (or state), by name")
+    if len(set(names)) != len(names):
+        raise RegionError("CSV: a column appears twice")
+    rows = []
+    for line, record in enumerate(reader, 2):
+        values = {name: record.get(_CSV_NAMES.get(name, name)) or None for name in FRAME_DTYPES}
+        where = f"CSV line {line}"
+        for name in (*EDGES, "width", "height"):
+            values[name] = whole_number(values[name], f"{where}, {name}")
+        if values["flagged"] not in (None, "True", "False"):
+            raise RegionError(f"{where}, flagged {values['flagged']!r}: must be True, False or empty")
+        values["flagged"] = {"True": True, "False": False}.get(str(values["flagged"]))
+        rows.append(judged_row(where, **values))
+    return as_frame(rows)
+
+
+def read_regions(path: str | Path) -> pd.DataFrame:
+    """Read a file of regions by its kind: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
+
+    Raises
+    ------
+    RegionError
+        There is no such file, it is of another kind, or it is not what its name says.
+    MetaError
+        As `imgprep.loads_meta`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "regions.csv"
+    ...     _ = file.write_text("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
+    ...     read_regions(file)["x2"].tolist()
+    [40]
+    """
+    file = Path(path)
+    readers: dict[str, Callable[[str], pd.DataFrame]] = {
+        ".csv": loads_csv,
+        ".json": lambda text: loads_coco(json.loads(text)),
+        ".meta": loads_region_meta,
+    }
+    read = readers.get(file.suffix.lower())
+    if read is None:
+        raise RegionError(f"{file.name}: regions are read from .csv, .json (COCO) and .meta files")
+    try:
+        return read(file.read_text(encoding="utf-8-sig"))  # Excel puts a mark at the start
+    except FileNotFoundError as error:
+        raise RegionError(f"{file}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise RegionError(f"{file.name}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise RegionError(f"{file.name}: is no JSON (line {error.lineno}: {error.msg})") from error

@@ -1,0 +1,195 @@
+"""The tables of a region store, and how an older file becomes a newer one."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from pathlib import Path
+
+from imgprep.core.errors import RegionError
+
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "davfs", "ncpfs", "glusterfs", "ceph"}
+    | {
+        f"fuse.{name}"
+        for name in ("sshfs", "s3fs", "rclone", "gvfsd-fuse", "glusterfs", "ceph-fuse", "davfs2", "smbnetfs")
+    }
+)
+"""File systems of another machine. Source: https://sqlite.org/wal.html, "all processes … on the same host"."""
+
+
+def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> None:
+    """Raise where the file at `path` would lie on a network drive."""
+    kind = _kind(path.absolute(), mounts)
+    if kind:
+        raise RegionError(
+            f"{path}: lies on a network drive ({kind}), where SQLite can lose or mix up what two people save. "
+            "Keep a store on each person's own disk (assign() splits the work) and bring them together with "
+            "store.merge(other)."
+        )
+
+
+def _kind(path: Path, mounts: Path) -> str | None:
+    if str(path).startswith(("\\\\", "//")) and not str(path).startswith("\\\\?\\"):
+        return "a UNC path"
+    if sys.platform == "win32":
+        import ctypes  # noqa: PLC0415
+
+        remote = 4  # DRIVE_REMOTE of GetDriveTypeW
+        return "a mapped drive" if ctypes.windll.kernel32.GetDriveTypeW(path.anchor) == remote else None
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    best, kind = -1, None
+    real = path.parent.resolve() / path.name
+    for line in lines:
+        parts = line.split()
+        if len(parts) < 3:
+            continue
+        where = Path(parts[1].replace("\\040", " "))
+        # Later lines hide earlier ones mounted at the same place.
+        if (real == where or where in real.parents) and len(where.parts) >= best:
+            best, kind = len(where.parts), parts[2]
+    return kind if kind in NETWORK else None
+
+
+VERSION = 2
+"""Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is brought up."""
+
+APPLICATION = 0x494D4752
+"""SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",
+    sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or take another place",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened or made; check that its folder exists and may be written",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; see to it, then save again",
+    sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
+}
+"""What a person does about SQLite's primary error codes."""
+
+_TABLES = """
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid TEXT NOT NULL UNIQUE,
+    pic_name TEXT NOT NULL,
+    product_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('region', 'whole', 'service', 'undone')),
+    x1 INTEGER, y1 INTEGER, x2 INTEGER, y2 INTEGER,
+    digest TEXT, width INTEGER, height INTEGER,
+    how TEXT NOT NULL, who TEXT, at TEXT NOT NULL, note TEXT,
+    flagged INTEGER NOT NULL DEFAULT 0,
+    CHECK ((state = 'region') = (x1 IS NOT NULL AND x1 < x2 AND y1 < y2 AND x1 >= 0 AND y1 >= 0))
+);
+CREATE INDEX entry_key ON entry (pic_name, product_id, id);
+CREATE TABLE current (
+    pic_name TEXT NOT NULL, product_id TEXT NOT NULL, entry INTEGER NOT NULL REFERENCES entry (id),
+    PRIMARY KEY (pic_name, product_id)
+) WITHOUT ROWID;
+CREATE TABLE conflict (
+    pic_name TEXT NOT NULL, product_id TEXT NOT NULL,
+    ours INTEGER NOT NULL REFERENCES entry (id), theirs INTEGER NOT NULL REFERENCES entry (id),
+    PRIMARY KEY (pic_name, product_id, theirs)
+) WITHOUT ROWID;
+CREATE TABLE suggestion (
+    pic_name TEXT NOT NULL, product_id TEXT NOT NULL, x1 INTEGER, y1 INTEGER, x2 INTEGER, y2 INTEGER,
+    confidence REAL NOT NULL, method TEXT NOT NULL, fate TEXT NOT NULL, iou REAL, at TEXT NOT NULL
+);
+"""
+
+_MIGRATIONS = {
+    # Who judged a suggestion, and a name of its own, so that a merge brings it over once.
+    1: """
+ALTER TABLE suggestion ADD COLUMN uid TEXT;
+ALTER TABLE suggestion ADD COLUMN who TEXT;
+UPDATE suggestion SET uid = lower(hex(randomblob(16)));
+CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
+""",
+}
+"""From each version to the next. The tables above are of version 1; a new file goes through the same steps."""
+
+
+def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
+    """Return a connection in WAL mode whose commits are on the disk when they return."""
+    _require_ours(path)
+    # autocommit: transactions are begun where they are meant, with BEGIN IMMEDIATE.
+    try:
+        connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError as error:
+        raise unusable(path, error) from error
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _prepare(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise unusable(path, error) from error
+        raise RegionError(f"{path}: is no region store ({error}); choose another file name") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_ours(path: str) -> None:
+    """Refuse another program's file before SQLite opens it, which may already change it (a WAL that was left)."""
+    file = Path(path)
+    if Path(f"{path}-journal").exists():  # left by a killed process: SQLite restores the file first
+        return
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(72)
+    except OSError:  # not there, or SQLite says why
+        return
+    if head and not head.startswith(b"SQLite format 3\0"):
+        raise RegionError(f"{path}: is no region store (not a SQLite file); choose another file name")
+    if head and int.from_bytes(head[68:72]) != APPLICATION:
+        raise RegionError(f"{path}: is another program's database, not a region store; choose another file")
+
+
+def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
+    """Return what SQLite could not do with the file, with the remedy."""
+    for code, remedy in _REMEDIES.items():
+        if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == code:
+            return RegionError(f"{path}: {remedy} ({error}); nothing of this was saved")
+    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing of this was saved")
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables in a new file, bring an older one up; refuse one of another program or of a later imgprep."""
+    if _mark(connection) == (APPLICATION, VERSION):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        application, version = _mark(connection)  # another process may have been first
+        if version > VERSION and application == APPLICATION:
+            raise RegionError(f"{path}: was written by a later imgprep (schema {version}, this is {VERSION}); upgrade")
+        if application != APPLICATION:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise RegionError(f"{path}: is another program's database, not a region store; choose another file")
+            _run(connection, _TABLES)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            version = 1
+        for step in range(version, VERSION):
+            _run(connection, _MIGRATIONS[step])
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+def _mark(connection: sqlite3.Connection) -> tuple[int, int]:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application, connection.execute("PRAGMA user_version").fetchone()[0]

@@ -1,0 +1,1 @@
+"""Fix: service-ready copies of images, and their log."""

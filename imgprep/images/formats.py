@@ -1,0 +1,250 @@
+"""What bytes are by how they begin, and whether they end as such a file does; nothing is decoded here."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+_ORIENTATION = 0x0112
+_SHORT = 3
+_EXIF = b"Exif\0\0"
+#: Bytes of a value, by its type. Source: TIFF 6.0, page 15; EXIF 3.0 for 129 (UTF-8).
+_WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
+#: Markers of a JPEG. Source: ITU-T T.81, table B.1.
+_APP1 = 0xE1
+_SCAN_OR_END = (0xDA, 0xD9)
+#: Most bytes that a packed text of a PNG is unpacked to.
+MOST_TEXT = 1_048_576
+
+
+class Entry(NamedTuple):
+    """One entry of an EXIF directory."""
+
+    tag: int
+    kind: int
+    length: int
+    four: bytes
+    """Its value; or, where that is longer, the place of it."""
+
+
+def orientation_in(exif: bytes | None) -> int:
+    """Return the orientation that an EXIF block states, 1 where it states none or nonsense.
+
+    Parameters
+    ----------
+    exif : bytes or None
+        With or without the ``Exif\\0\\0`` in front.
+
+    Examples
+    --------
+    >>> orientation_in(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0")
+    6
+    """
+    for entry in exif_entries(exif):
+        if entry.tag == _ORIENTATION:
+            number = int.from_bytes(entry.four[:2] if entry.kind == _SHORT else entry.four, _order(exif))
+            return number if 1 <= number <= 8 else 1
+    return 1
+
+
+def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
+    """Return the block that a PNG's text holds in hex, None where it holds none.
+
+    Source: ImageMagick writes EXIF, IPTC and XMP so: ``Raw profile type exif``, a name, a length, and lines of hex.
+
+    Examples
+    --------
+    >>> raw_profile(b"Raw profile type exif", b"\\nexif\\n       2\\n4d4d\\n")
+    b'MM'
+    """
+    if not keyword.startswith(b"Raw profile type "):
+        return None
+    try:
+        return bytes.fromhex(b"".join(text.split()[2:]).decode("latin-1"))
+    except ValueError:
+        return None
+
+
+def sole_exif(data: bytes) -> bytes:
+    """Return a file without the EXIF segments after the first of a JPEG; any other file as it is."""
+    if data[:3] != b"\xff\xd8\xff":
+        return data
+    kept, start, at, seen = [], 0, 2, False
+    while at + 1 < len(data) and data[at] == 0xFF and data[at + 1] not in _SCAN_OR_END:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xFF:  # a fill byte
+            end = at + 1
+        elif end < at + 4 or end + 1 >= len(data):
+            break
+        elif data[at + 1] == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            if seen:
+                kept.append(data[start:at])
+                start = end
+            seen = True
+        at = end
+    return b"".join([*kept, data[start:]]) if kept else data
+
+
+def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry]:
+    """Yield the entries of one directory.
+
+    Parameters
+    ----------
+    exif : bytes or None
+        With or without the ``Exif\\0\\0`` in front.
+    start : int, optional
+        Where the directory begins; the first one where not given.
+    """
+    if not isinstance(exif, bytes):
+        return
+    exif = exif.removeprefix(_EXIF)
+    if exif[:2] not in (b"II", b"MM"):
+        return
+    order = _order(exif)
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(exif[at : at + size], order)
+
+    first = number(4, 4) if start is None else start
+    for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(exif) - 11), 12):
+        yield Entry(number(at, 2), number(at + 2, 2), number(at + 4, 4), exif[at + 8 : at + 12])
+
+
+def exif_value(exif: bytes, entry: Entry) -> bytes:
+    """Return the bytes of an entry's value as far as they are there, at most `MOST_TEXT`."""
+    exif = exif.removeprefix(_EXIF)
+    size = _WIDTH.get(entry.kind, 1) * entry.length
+    if size <= len(entry.four):
+        return entry.four[:size]
+    at = exif_place(exif, entry)
+    return exif[at : at + min(size, MOST_TEXT)]
+
+
+def exif_place(exif: bytes, entry: Entry) -> int:
+    """Return where the value of an entry, or the directory that it leads to, begins."""
+    return int.from_bytes(entry.four, _order(exif))
+
+
+def png_exif(data: bytes) -> bytes | None:
+    """Return the eXIf of a PNG, which may stand behind the pixels; Pillow would decode them on the way."""
+    return next((data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf"), None)
+
+
+def png_texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (keyword, text) of every text in a PNG, wherever it stands, unpacked to at most `MOST_TEXT` bytes."""
+    for kind, start, end in _png_chunks(data):
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        keyword, _, rest = data[start:end].partition(b"\0")
+        packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
+        text = rest[1:] if kind == b"zTXt" else rest
+        if kind == b"iTXt":  # flag, method, language, keyword in that language
+            text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        yield keyword, _unpacked(text) if packed else text
+
+
+def _unpacked(text: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(text, MOST_TEXT)
+    except zlib.error:
+        return b""
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the data of every chunk."""
+    at = 8
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, at + 8 + size
+        at += 12 + size
+
+
+def _order(exif: bytes | None) -> Literal["little", "big"]:
+    return "little" if (exif or b"").removeprefix(_EXIF)[:2] == b"II" else "big"
+
+
+#: Where, what bytes, what it then is.
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftyphei", "HEIF"),
+    (4, b"ftyphev", "HEIF"),
+    (4, b"ftypmif", "HEIF"),
+    (4, b"ftypmsf", "HEIF"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (4, b"ftyp", "a video"),
+)
+
+
+def kind_of(data: bytes) -> str | None:
+    """Return what bytes are by how they begin: Pillow's name of a format, or words ("an HTML page")."""
+    for start, magic, name in _MAGIC:
+        if data.startswith(magic, start):
+            return name
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    if b"<svg" in head:
+        return "an SVG drawing"
+    if head.startswith(b"<?xml"):
+        return "an XML document"
+    return "JSON" if head.startswith((b"{", b"[{")) else None
+
+
+def has_ended(format_: str | None, data: bytes) -> bool | None:
+    """Tell whether a file has its end, as far as its format says where that is; None where it does not.
+
+    Parameters
+    ----------
+    format_ : str or None
+        Pillow's name of its format.
+    data : bytes
+        The file.
+
+    Notes
+    -----
+    Source: ITU-T T.81 (end marker), PNG (IEND), RIFF (length in front), ISO 14496-12 (every box says its length).
+
+    Examples
+    --------
+    >>> has_ended("JPEG", b"\\xff\\xd8 and so on"), has_ended("BMP", b"BM")
+    (False, None)
+    """
+    if format_ in ("JPEG", "MPO"):
+        return data.rfind(b"\xff\xd9", _first_scan(data)) != -1
+    if format_ == "PNG":
+        return data.rfind(b"IEND") != -1
+    if format_ == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    if format_ in ("AVIF", "HEIF"):
+        return _last_box_ends(data)
+    return None
+
+
+def _first_scan(data: bytes) -> int:
+    """Return where a JPEG's pixels begin: a thumbnail in the metadata before them has an end marker of its own."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+def _last_box_ends(data: bytes) -> bool:
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 0:  # to the end of the file, wherever that is
+            return True
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        at += max(size, 8)
+    return at <= len(data)

@@ -1,0 +1,301 @@
+"""Where files come from: a folder or a zip archive. Names that lead out of it are not followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from imgprep.core.errors import ConfigError
+from imgprep.images.names import no_file_of_windows
+
+
+class Problem(StrEnum):
+    """What can be wrong with a file as such."""
+
+    MISSING = "missing"
+    OUTSIDE_ROOT = "outside_root"
+    NOT_A_FILE = "not_a_file"
+    EMPTY = "empty"
+    TOO_LARGE_TO_LOOK = "too_large_to_look"
+    NOT_AN_IMAGE = "not_an_image"
+    NO_READER = "no_reader"
+    BOMB = "bomb"
+    TRUNCATED = "truncated"
+    UNREADABLE = "unreadable"
+    DAMAGED = "damaged"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+
+
+_UTF8_FLAG = 0x800
+
+
+def by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by the names that they were meant to have; of several of one name the last."""
+    members = list(members)
+    raw = {info.filename: data for info in members if (data := _unsaid(info))}
+    # Two bytes of GB2312 in a row are Greek and box drawing in code page 437: nobody's words.
+    chinese = any(_read(data, "gb2312") and not _read(data, "utf-8") for data in raw.values())
+    encodings = ("utf-8", "gb18030") if chinese else ("utf-8",)
+    meant = {
+        name: next((text for encoding in encodings if (text := _read(data, encoding))), name)
+        for name, data in raw.items()
+    }
+    return {meant.get(info.filename, info.filename): info for info in members}
+
+
+def _unsaid(info: zipfile.ZipInfo) -> bytes | None:
+    """The bytes of a name that is not ASCII and whose encoding is not said."""
+    if info.flag_bits & _UTF8_FLAG or info.filename.isascii():
+        return None
+    try:
+        return info.filename.encode("cp437")
+    except UnicodeEncodeError:  # made in Python, not read from an archive
+        return None
+
+
+def _read(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+#: Largest file that is read. Nothing near it would be taken; it keeps one file from filling the memory.
+MAX_FILE_BYTES = 268_435_456
+WINDOWS = os.name == "nt"
+
+
+class Unfit(Exception):
+    """A name that stands for no file that could be read; `.problem` says which way."""
+
+    def __init__(self, problem: Problem, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+class Source(Protocol):
+    """A place that images are read from."""
+
+    def find(self, name: str) -> Found:
+        """Return size and age of a file, or raise `Unfit`."""
+
+    def read(self, found: Found) -> bytes:
+        """Return its bytes."""
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file, sorted."""
+
+
+class Folder:
+    """Files below a folder."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = os.path.realpath(root)
+        self._inside = self.root.rstrip(os.sep) + os.sep
+        self._parents: dict[str, bool] = {}
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the file `name`, or raise `Unfit`."""
+        path = self._inside + legal(name)
+        if WINDOWS and no_file_of_windows(name):
+            raise Unfit(Problem.NOT_A_FILE, "on Windows a device or a stream goes by this name; it was not opened")
+        # As the system parts it: on Windows the folder itself is written with backslashes.
+        parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
+        try:
+            inside = self._parents.get(parent)
+            if inside is None:
+                real = os.path.realpath(parent)
+                inside = self._parents[parent] = (real + os.sep).startswith(self._inside)
+            if inside:
+                info = os.lstat(path)
+                if stat.S_ISLNK(info.st_mode):
+                    inside = os.path.realpath(path).startswith(self._inside)
+                    info = os.stat(path) if inside else info  # noqa: PTH116  a Path costs more than the call
+            if not inside:
+                raise Unfit(Problem.OUTSIDE_ROOT, "a link leads out of the folder of images; it was not followed")
+        except (FileNotFoundError, NotADirectoryError):
+            raise Unfit(Problem.MISSING, "no file of this name") from None
+        except (OSError, ValueError) as error:
+            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+        if not stat.S_ISREG(info.st_mode):
+            raise Unfit(Problem.NOT_A_FILE, "a folder or a device, not a file")
+        return Found(path, info.st_size, info.st_mtime_ns)
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a file, or raise `Unfit`."""
+        _weigh(found)
+        try:
+            # Not blocking: what was a file a moment ago may be a pipe now.
+            handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
+                return file.read(MAX_FILE_BYTES + 1) or b""
+        except FileNotFoundError:
+            raise Unfit(Problem.MISSING, "no file of this name any more") from None
+        except OSError as error:
+            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+
+    def copy(self, found: Found, target: Path) -> None:
+        """Write a file to `target` as it is, however large."""
+        shutil.copyfile(found.path, target)
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file, folder by folder, hidden ones left out."""
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = os.path.relpath(folder, self.root).replace(os.sep, "/")
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield name if below == "." else f"{below}/{name}"
+
+
+class Archive:
+    """Files in a zip archive."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._zip = zipfile.ZipFile(path)
+        self._mtime = Path(path).stat().st_mtime_ns
+        self._members = by_name(info for info in self._zip.infolist() if not info.is_dir())
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the member `name`, or raise `Unfit`."""
+        info = self._members.get(legal(name))
+        if info is None:
+            raise Unfit(Problem.MISSING, "no file of this name in the archive")
+        return Found(name, info.file_size, self._mtime)
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a member, or raise `Unfit`."""
+        _weigh(found)
+        try:
+            with self._zip.open(self._members[found.path]) as file:
+                # The size in the directory is only a claim; never more than it is unpacked.
+                return file.read(found.bytes + 1)
+        # BadZipFile, RuntimeError (a password), NotImplementedError, zlib.error
+        except Exception as error:  # noqa: BLE001
+            raise Unfit(Problem.UNREADABLE, f"in the archive: {_said(error)}") from None
+
+    def copy(self, found: Found, target: Path) -> None:
+        """Write a member to `target` as it is."""
+        target.write_bytes(self.read(found))
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every member, hidden ones left out."""
+        for name in sorted(self._members):
+            if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+                yield name
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundIn(Found):
+    """A file, and the place that has it."""
+
+    source: Source
+
+
+class Several:
+    """Places that are looked through in order.
+
+    Parameters
+    ----------
+    roots : iterable of path
+        Folders and zip archives, at least one.
+    """
+
+    def __init__(self, roots: Iterable[str | os.PathLike[str]]) -> None:
+        self._sources = [open_source(root) for root in roots]
+
+    def find(self, name: str) -> Found:
+        """Return size and age of the file in the first place that has it, or raise the last one's `Unfit`."""
+        for source in self._sources:
+            try:
+                found = source.find(name)
+            except Unfit:
+                if source is self._sources[-1]:
+                    raise
+                continue
+            return _FoundIn(found.path, found.bytes, found.mtime_ns, source)
+        raise Unfit(Problem.MISSING, "no file of this name")
+
+    def read(self, found: Found) -> bytes:
+        """Return the bytes of a file, or raise `Unfit`."""
+        source = found.source if isinstance(found, _FoundIn) else self._sources[0]
+        return source.read(found)
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file in any of them."""
+        for source in self._sources:
+            yield from source.names()
+
+
+def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
+    """Return the folder or zip archive at `root`."""
+    if root is None:
+        raise ConfigError("images: none are named; set images under [shop] in imgprep.toml, or pass their folder")
+    path = Path(root)
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        try:
+            return Archive(path)
+        # BadZipFile, NotImplementedError (a later version), UnicodeDecodeError (a name), OSError
+        except Exception as error:
+            raise ConfigError(
+                f"images: {root} is a zip archive whose list of files cannot be read ({_said(error)}); make it anew"
+            ) from error
+    raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that PicNames are in")
+
+
+def list_names(root: str | os.PathLike[str]) -> list[str]:
+    """Return the name of every file below a folder or in a zip archive, as PicName would write it."""
+    return list(open_source(root).names())
+
+
+def legal(name: str) -> str:
+    """Return `name` if it stays below its root, else raise `Unfit`. No file is touched."""
+    if not name or "\0" in name:
+        raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
+    drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
+    if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
+        raise Unfit(Problem.OUTSIDE_ROOT, "leads out of the folder of images; it was not looked at")
+    return name
+
+
+def legal_from(name: object, root: str | os.PathLike[str]) -> str:
+    """Return a name as it is below `root`: a full path below it, or a path that starts with it, loses the start."""
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    if isinstance(name, os.PathLike) or os.path.isabs(text):  # noqa: PTH117  no Path for each of a million names
+        whole = os.path.abspath(text)  # noqa: PTH100
+        start = os.path.abspath(root).rstrip(os.sep) + os.sep  # noqa: PTH100
+        if whole.startswith(start):
+            return whole[len(start) :].replace(os.sep, "/")
+    return text
+
+
+def _weigh(found: Found) -> None:
+    if found.bytes > MAX_FILE_BYTES:
+        raise Unfit(
+            Problem.TOO_LARGE_TO_LOOK, f"{found.bytes:,} bytes; files over {MAX_FILE_BYTES:,} bytes are not read"
+        )
+
+
+def _said(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {text}"[:300]

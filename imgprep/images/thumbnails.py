@@ -1,0 +1,109 @@
+"""A picture in small, for pages and widgets: bounded, upright, with a region drawn on it, and never an exception.
+
+The one place that turns a name from a catalogue, which is not to be trusted, into something that can be shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from imgprep.core.errors import ImgprepError
+from imgprep.core.regions import Region
+from imgprep.images.formats import kind_of
+from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
+
+#: Colour of a region's outline (Okabe and Ito's vermilion, told apart by the colour-blind), over a white one.
+OUTLINE = "#D55E00"
+_NO_PICTURE = {
+    "HEIF": "HEIC, which cannot be read here; install pillow-heif",
+    **{
+        name: f"begins as a {name}, but cannot be opened as one"
+        for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+    },
+}
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """A small JPEG, or the reason why there is none.
+
+    Parameters
+    ----------
+    data : bytes
+        JPEG; empty where the image cannot be shown.
+    size : (int, int)
+        Upright width and height of the whole image, pixels; (0, 0) where not known.
+    why : str
+        What is wrong with the file, in words; empty where nothing is. A file that breaks off has both: what is left
+        of it, and this.
+    """
+
+    data: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    why: str = ""
+
+    @property
+    def uri(self) -> str | None:
+        """A ``data:`` URI for an ``<img>``, or None where there is nothing to show."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}" if self.data else None
+
+
+def thumb_of(
+    name: str, root: str | os.PathLike[str] | Source, *, side: int = 160, region: Region | None = None
+) -> Thumb:
+    """Return the image `name` below `root` in small."""
+    try:
+        source = open_source(root) if isinstance(root, (str, os.PathLike)) else root
+        data = source.read(source.find(name))
+    except (Unfit, ImgprepError) as error:
+        return Thumb(why=str(error))
+    return draw_thumb(data, side=side, region=region)
+
+
+def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) -> Thumb:
+    """Return an image, by its bytes, in small; see `thumb_of`."""
+    try:
+        if not data:
+            return Thumb(why="the file is empty (0 bytes)")
+        return _small(data, side, region)
+    except NotAnImage as error:
+        return Thumb(why=_NO_PICTURE.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
+    except Exception as error:  # noqa: BLE001  a broken image is what is looked for, in any way it can be broken
+        why = str(error)[:300] or type(error).__name__
+    try:
+        # What is left of a JPEG that breaks off is often enough to know the picture by.
+        rest = _small(data + _END_OF_JPEG, side, region) if data.startswith(b"\xff\xd8") else Thumb()
+    except Exception:  # noqa: BLE001
+        rest = Thumb()
+    return Thumb(rest.data, rest.size, why)
+
+
+def _small(data: bytes, side: int, region: Region | None) -> Thumb:
+    with open_header(io.BytesIO(data)) as image:
+        stored = image.size
+        image.draft(None, (2 * side, 2 * side))
+        image.load()
+        size = upright_size(*stored, exif_orientation(image))
+        small = open_upright(image, max_side=side)
+    if region is not None:
+        _outline(small, size, region)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return Thumb(out.getvalue(), size)
+
+
+def _outline(small: Image.Image, size: tuple[int, int], region: Region) -> None:
+    across, down = small.width / size[0], small.height / size[1]
+    left, top = region.x1 * across, region.y1 * down
+    box = (left, top, max(left, region.x2 * across - 1), max(top, region.y2 * down - 1))
+    width = max(2, max(small.size) // 100)
+    pen = ImageDraw.Draw(small)
+    pen.rectangle(box, outline="white", width=width + 2)
+    pen.rectangle(box, outline=OUTLINE, width=width)

@@ -1,0 +1,1 @@
+"""Load: a shop's export → the catalogue."""

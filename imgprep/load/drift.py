@@ -1,0 +1,232 @@
+"""This week's export against the last one: what an export lost before anybody plans with it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import polars as pl
+
+from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.frames import to_pandas, to_polars
+from imgprep.load.categories import category_column
+
+#: Share of rows, products or images that an export may lose from one week to the next; more is a collapse.
+COLLAPSE_LOSS = 0.3
+
+#: What is counted whole; a collapse of one of them stops a plan.
+TOTALS = ("rows", "products", "images")
+GONE = "products gone"
+COLLAPSED = "collapsed"
+#: A column whose filled share moves less than this is the same.
+_STEADY = 0.05
+_OWN = ("row", "image_url")
+_SCHEMA: dict[str, type[pl.DataType]] = {
+    "what": pl.String,
+    "name": pl.String,
+    "last": pl.Int64,
+    "this": pl.Int64,
+    "change": pl.Float64,
+    "verdict": pl.String,
+}
+
+
+def compare_exports(
+    last: pd.DataFrame, this: pd.DataFrame, *, category: str | None = None, collapse: float = COLLAPSE_LOSS
+) -> pd.DataFrame:
+    """Compare an export with the one before it.
+
+    Parameters
+    ----------
+    last, this : pandas.DataFrame
+        Catalogues, from `load_catalogue`, read in the same way.
+    category : str, optional
+        The column of the shop's categories; by default the first whose name says so, else ``CategoryId``.
+    collapse : float
+        Share, 0 … 1: who loses more of its rows, products or images has collapsed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per thing compared: ``what`` (``rows``, ``products``, ``images``, ``products gone``, ``products new``,
+        ``column``, ``category``), ``name`` (of the column or category), ``last`` and ``this`` (counts; of a column its
+        filled cells, NA where it is not there), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there
+        was none; of a column it is its filled *share* that changed), ``verdict``: ``same``, ``changed``, ``new``,
+        ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
+        `collapse`), ``collapsed`` (rows, products or images that did, and products gone that are more than this share
+        of the last export's: as many new ones do not make up for them, they may be the same under other ids).
+
+    Raises
+    ------
+    ConfigError
+        `category` is a column of neither export, or `collapse` is no share.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2", "3"], "type": ["Bags", "Bags", "Toys"]})
+    >>> drift = compare_exports(last, last.head(1))
+    >>> drift[["what", "name", "last", "this", "verdict"]].fillna("").values.tolist()[:2]
+    [['rows', '', 3, 1, 'collapsed'], ['products', '', 3, 1, 'collapsed']]
+    """
+    if not 0 < collapse <= 1:
+        raise ConfigError(f"collapse={collapse}: must be a share above 0 and up to 1, such as {COLLAPSE_LOSS}")
+    if category is not None and category not in last.columns and category not in this.columns:
+        raise ConfigError(f"category={category!r}: neither export has this column")
+    column = category or category_column(last) or category_column(this) or "CategoryId"
+    then, now = _texts(last), _texts(this)
+    table = pl.concat([_totals(then, now), _columns(then, now), _categories(then, now, column)])
+    table = table.with_columns(_change(then.height, now.height).alias("change"))
+    table = table.with_columns(_verdict(collapse).alias("verdict"))
+    products = pl.col("last").filter(pl.col("what") == "products").first()
+    lost = (pl.col("what") == GONE) & (pl.col("last") > collapse * products)
+    table = table.with_columns(verdict=pl.when(lost).then(pl.lit(COLLAPSED)).otherwise("verdict"))
+    return to_pandas(table.select(_SCHEMA.keys()))
+
+
+def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
+    """Tell which products went, came and changed from one export to the next, and in what.
+
+    Parameters
+    ----------
+    last, this : pandas.DataFrame
+        Catalogues, from `load_catalogue`, read in the same way.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``ProductId``, ``change`` (``gone``, ``new``, ``changed``), ``field`` (a column of both exports; NA where the
+        product is gone or new), ``last`` and ``this``: its values, several of them with a bar between, NA where empty.
+        One row per product gone or new, and per column in which a product changed. Products in which nothing
+        changed have none; the order of rows is no change.
+
+    Raises
+    ------
+    CatalogueError
+        One of the two has no ProductId.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2"], "price": ["5", "7"]})
+    >>> this = pd.DataFrame({"ProductId": ["2", "3"], "price": ["8", "9"]})
+    >>> compare_products(last, this).fillna("").values.tolist()
+    [['1', 'gone', '', '', ''], ['2', 'changed', 'price', '7', '8'], ['3', 'new', '', '', '']]
+    """
+    key = "ProductId"
+    for name, frame in (("last", last), ("this", this)):
+        if key not in frame.columns:
+            raise CatalogueError(
+                f"compare_products: {name} has no ProductId; map it with columns=, see suggest_columns"
+            )
+    then, now = (table.filter(pl.col(key).is_not_null()) for table in (_texts(last), _texts(this)))
+    told = [
+        one.join(other, on=key, how="anti").select(key).unique().with_columns(change=pl.lit(word))
+        for one, other, word in ((then, now, "gone"), (now, then, "new"))
+    ]
+    for name in (column for column in now.columns if column in then.columns and column != key):
+        values = pl.col(name).drop_nulls().unique().sort().str.join(" | ")
+        was, is_ = (table.group_by(key).agg(values.replace("", None).alias("value")) for table in (then, now))
+        both = was.join(is_, on=key).filter(pl.col("value").ne_missing(pl.col("value_right")))
+        told.append(
+            both.select(
+                key, pl.lit("changed").alias("change"), pl.lit(name).alias("field"), last="value", this="value_right"
+            )
+        )
+    schema = dict.fromkeys((key, "change", "field", "last", "this"), pl.String)
+    table = pl.concat([pl.DataFrame(schema=schema), *told], how="diagonal")
+    return to_pandas(table.sort(key, maintain_order=True).select(schema.keys()))
+
+
+def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:
+    """Raise where an export collapsed, unless its number of rows was typed to confirm it."""
+    fallen = drift[drift["verdict"] == COLLAPSED]
+    if fallen.empty:
+        return
+    rows = int(drift.loc[drift["what"] == "rows", "this"].iloc[0])
+    if confirm_rows == rows:
+        return
+    told = "; ".join(
+        f"{last:,} {what}" if what == GONE else f"{what} {last:,} → {this:,} ({change:+.0%})"
+        for what, last, this, change in zip(*(fallen[name] for name in ("what", "last", "this", "change")), strict=True)
+    )
+    said = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
+    raise ConfigError(
+        f"the export collapsed against the last one: {told}{said}. Look whether it is whole; "
+        f"if it is meant, or another export than the last, confirm its number of rows: {rows}"
+    )
+
+
+def _texts(frame: pd.DataFrame) -> pl.DataFrame:
+    """Every cell as text, empty ones as null."""
+    table = to_polars(frame, [name for name in frame.columns if name not in _OWN])
+    # A frame without columns has rows all the same.
+    table = table if table.width else pl.DataFrame({"": [""] * len(frame)})
+    return table.select(
+        pl.when(pl.col(name).cast(pl.String).str.strip_chars() != "").then(pl.col(name).cast(pl.String)).alias(name)
+        for name in table.columns
+    )
+
+
+def _totals(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    counted: list[tuple[str, int, int]] = [("rows", then.height, now.height)]
+    moved: list[tuple[str, int, int]] = []
+    for what, field in (("products", "ProductId"), ("images", "PicName")):
+        if field not in then.columns or field not in now.columns:
+            continue
+        was, is_ = (table.select(field).drop_nulls().unique() for table in (then, now))
+        counted.append((what, was.height, is_.height))
+        if what == "products":
+            moved.append((GONE, was.join(is_, on=field, how="anti").height, 0))
+            moved.append(("products new", 0, is_.join(was, on=field, how="anti").height))
+    counted += moved
+    return _frame([(what, None, last, this) for what, last, this in counted])
+
+
+def _columns(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    names = [name for name in dict.fromkeys([*then.columns, *now.columns]) if name]
+
+    def filled(table: pl.DataFrame, name: str) -> int | None:
+        return table.height - table[name].null_count() if name in table.columns else None
+
+    return _frame([("column", name, filled(then, name), filled(now, name)) for name in names])
+
+
+def _categories(then: pl.DataFrame, now: pl.DataFrame, column: str) -> pl.DataFrame:
+    def counts(table: pl.DataFrame) -> dict[str, int]:
+        if column not in table.columns:
+            return {}
+        return dict(table[column].drop_nulls().str.strip_chars().value_counts(sort=True).iter_rows())
+
+    was, is_ = counts(then), counts(now)
+    names = sorted({*was, *is_}, key=lambda name: (-was.get(name, 0), -is_.get(name, 0), name))
+    return _frame([("category", name, was.get(name, 0), is_.get(name, 0)) for name in names])
+
+
+def _frame(rows: list[tuple[str, str | None, int | None, int | None]]) -> pl.DataFrame:
+    schema = {name: _SCHEMA[name] for name in ("what", "name", "last", "this")}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _change(rows_last: int, rows_this: int) -> pl.Expr:
+    last, this = pl.col("last"), pl.col("this").fill_null(0)
+    # A column that is as full as it was has not changed because there are more rows.
+    scale = pl.when(pl.col("what") == "column").then(rows_last / rows_this if rows_this else 1.0).otherwise(1.0)
+    return pl.when(last > 0).then(this * scale / last - 1)
+
+
+def _verdict(collapse: float) -> pl.Expr:
+    what, last, this, change = pl.col("what"), pl.col("last"), pl.col("this"), pl.col("change")
+    column, category = what == "column", what == "category"
+    fell = (change < -collapse).fill_null(value=False)
+    return (
+        pl.when(what.is_in(TOTALS) & fell)
+        .then(pl.lit(COLLAPSED))
+        .when((column & last.is_null()) | (category & (last == 0)))
+        .then(pl.lit("new"))
+        .when((column & this.is_null()) | (category & (this == 0)))
+        .then(pl.lit("vanished"))
+        .when(column & (this == 0) & (last > 0))
+        .then(pl.lit("emptied"))
+        .when((column | category) & fell)
+        .then(pl.lit("thinned"))
+        .when((last == this) | (column & (change.abs() < _STEADY)))
+        .then(pl.lit("same"))
+        .otherwise(pl.lit("changed"))
+    )

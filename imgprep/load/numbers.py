@@ -1,0 +1,137 @@
+"""Prices and other decimal numbers, from text to the integer that IntAttr takes, without floats."""
+
+from __future__ import annotations
+
+import decimal
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+import polars as pl
+
+#: A number with whatever a shop writes around it: a sign, a currency, separators of thousands.
+_NUMBER = re.compile(
+    r"^[^\d.,+-]{0,5}?(?P<sign>[+-]?)\s*[^\d.,+-]{0,5}?(?P<digits>\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)\s*[^\d]{0,6}$"
+)
+_SPACES = re.compile(r"[' \u00a0\u202f\u2019]")
+
+
+class Rounding(StrEnum):
+    """How a number between two integers is rounded."""
+
+    HALF_EVEN = "half-even"
+    """To the nearest, a half to the even neighbour: sums stay unbiased. The default."""
+    HALF_UP = "half-up"
+    """To the nearest, a half away from zero: as prices are rounded by hand."""
+    DOWN = "down"
+    """Towards zero: what stands behind the point is cut."""
+
+    @property
+    def mode(self) -> str:
+        """The mode's name in `decimal`."""
+        return {"half-even": decimal.ROUND_HALF_EVEN, "half-up": decimal.ROUND_HALF_UP, "down": decimal.ROUND_DOWN}[
+            self.value
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the numbers of a column are written: which sign is the decimal one, and why that was decided."""
+
+    decimal: str
+    why: str
+    sure: bool
+
+
+def decimal_sign(texts: Iterable[str]) -> Reading:
+    """Decide for a whole column whether ``.`` or ``,`` stands before the decimals."""
+    votes: dict[str, list[str]] = {".": [], ",": []}
+    unclear: str | None = None
+    for text in texts:
+        match = _NUMBER.match(text.strip())
+        if match is None:
+            continue
+        digits = _SPACES.sub("", match["digits"])
+        points, commas = digits.count("."), digits.count(",")
+        if points and commas:
+            votes["." if digits.rfind(".") > digits.rfind(",") else ","].append(text)
+        elif points + commas > 1:
+            votes["," if points else "."].append(text)
+        elif points + commas == 1:
+            sign = "." if points else ","
+            whole, _, rest = digits.partition(sign)
+            if len(rest) == 3 and 0 < len(whole) <= 3 and whole != "0":
+                unclear = text if sign == "," or unclear is None else unclear
+            else:
+                votes[sign].append(text)
+    points, commas = len(votes["."]), len(votes[","])
+    if points or commas:
+        sign = "." if points >= commas else ","
+        other = "," if sign == "." else "."
+        why = f"{votes[sign][0]!r} and {max(points, commas):,} different values say so"
+        if votes[other]:
+            why += f", but {votes[other][0]!r} and {min(points, commas):,} different values say otherwise"
+        return Reading(sign, why, not votes[other])
+    if unclear and "," in unclear:
+        return Reading(
+            ".", f"{unclear!r} could be either; a comma with three digits behind is taken for thousands", False
+        )
+    return Reading(".", "no value says otherwise", True)
+
+
+def read_number(text: str, sign: str) -> Decimal | None:
+    """Return the number that a text writes, or None."""
+    match = _NUMBER.match(text.strip())
+    if match is None:
+        return None
+    digits = _SPACES.sub("", match["digits"])
+    other = "," if sign == "." else "."
+    whole, point, rest = digits.partition(sign)
+    # Thousands come in threes; anything else means that the column's sign does not fit this cell.
+    groups = whole.split(other)
+    if (
+        sign in rest
+        or other in rest
+        or (len(groups) > 1 and (any(len(group) != 3 for group in groups[1:]) or not groups[0]))
+    ):
+        return None
+    number = f"{match['sign']}{''.join(groups) or '0'}{'.' if point else ''}{rest}"
+    try:
+        return Decimal(number)
+    except decimal.InvalidOperation:
+        return None
+
+
+def scaled(number: Decimal, scale: Decimal, rounding: Rounding) -> int:
+    """Return `number` × `scale` as an integer."""
+    with decimal.localcontext(prec=60):
+        return int((number * scale).quantize(Decimal(1), rounding=rounding.mode))
+
+
+def scaled_column(
+    texts: pl.Series, scale: Decimal, rounding: Rounding, sign: str | None
+) -> tuple[pl.Series, Reading, list[str], int]:
+    """Return a column of integers as texts, how it was read, the values that are no numbers, and how many were rounded.
+    Return a column of integers as texts, how it was read, the values that are no numbers, and how many were rounded."""
+    name = texts.name
+    distinct = texts.drop_nulls().unique(maintain_order=True).to_list()
+    reading = Reading(sign, "the column map says so", True) if sign else decimal_sign(distinct)
+    results: list[str] = []
+    unread: list[str] = []
+    rounded = 0
+    for text in distinct:
+        number = read_number(text, reading.decimal)
+        if number is None:
+            unread.append(text)
+            results.append(text)
+            continue
+        value = scaled(number, scale, rounding)
+        rounded += value != number * scale
+        results.append(str(value))
+    if not distinct:
+        return texts, reading, [], 0
+    mapped = pl.DataFrame({name: distinct, "_number": results}, schema={name: pl.String, "_number": pl.String})
+    joined = texts.to_frame().join(mapped, on=name, how="left", maintain_order="left")["_number"].alias(name)
+    return joined, reading, unread, rounded

@@ -1,0 +1,1 @@
+"""Look: images → facts, rules → findings, files → products."""

@@ -1,0 +1,190 @@
+"""Images that are the same, or nearly: by bytes, by pixels, by perceptual hash and colour."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imgprep.look.pixel_digests import whole_pixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Bits of 64 in which the hashes of two copies of one picture may differ. Measured: 4 finds recompressed and resized
+#: copies (all) and brightened ones (9 of 10).
+RADIUS = 4
+#: Largest difference of mean colour, per channel of 255: a shirt in red and in blue has nearly one hash.
+COLOUR = 18
+#: Less entropy than this, bits, and a picture has no hash to speak of.
+_PLAIN = 1.0
+
+#: Column → dtype; one row per image that has a twin.
+DUPLICATE_COLUMNS: dict[str, str] = {
+    "group": "Int64",
+    "kind": "str",
+    "PicName": "str",
+    "ProductId": "str",
+    "products": "Int64",
+    "distance": "Int64",
+}
+
+
+def find_duplicates(
+    facts: pd.DataFrame,
+    catalogue: pd.DataFrame | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    radius: int = RADIUS,
+    colour: int = COLOUR,
+) -> pd.DataFrame:
+    """Group images that are the same or nearly the same.
+
+    Parameters
+    ----------
+    facts : pandas.DataFrame
+        From `inspect_images`, tier ``decode`` for more than equal bytes.
+    catalogue : pandas.DataFrame, optional
+        Tells which products an image belongs to: groups across products then come first.
+    root : path, optional
+        The folder or archive that the facts are of: pictures of equal size and nearly equal looks are then decoded
+        whole and compared, which proves ``pixels``. Without it they are ``near``.
+    radius : int
+        Bits in which two hashes may differ, 0 … 7.
+    colour : int
+        Levels of 255 by which mean colours may differ: variants of a garment are no duplicates.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``kind`` (bytes, pixels, near: the loosest tie in the group; blank for pictures with next to
+        nothing on them), ``PicName``, ``ProductId`` (joined by a comma where there are several), ``products`` in the
+        group, ``distance`` (bits from the group's first image).
+
+    Examples
+    --------
+    >>> from imgprep.look.facts_cache import facts_frame
+    >>> facts = facts_frame([{"PicName": "a.jpg", "digest": "0"}, {"PicName": "b.jpg", "digest": "0"}])
+    >>> find_duplicates(facts)["PicName"].tolist()
+    ['a.jpg', 'b.jpg']
+    """
+    names = facts["PicName"].reset_index(drop=True)
+    parents = np.arange(len(names))
+    hashes = _hashes(facts["phash"])
+    near = _equal(facts["pixels"]) + _near(facts, hashes, radius, colour)
+    ties = [
+        ("bytes", _equal(facts["digest"])),
+        ("pixels", [] if root is None else _equal(whole_pixels(facts, near, root))),
+        ("near", near),
+    ]
+    loosest = np.full(len(names), -1)
+    for rank, (_, pairs) in enumerate(ties):
+        for first, second in pairs:
+            one, other = _root(parents, int(first)), _root(parents, int(second))
+            if one != other:
+                low, high = min(one, other), max(one, other)
+                parents[high] = low
+                loosest[low] = max(loosest[low], loosest[high], rank)
+    roots = np.arange(len(names))
+    for index in np.flatnonzero(parents != roots).tolist():
+        roots[index] = _root(parents, index)
+    sizes = np.bincount(roots, minlength=len(names))
+    members = np.flatnonzero(sizes[roots] > 1)
+    entropy = facts["entropy"].to_numpy(dtype=float, na_value=np.nan)
+    frame = pd.DataFrame({"root": roots[members], "PicName": names.to_numpy()[members]})
+    kinds = [
+        "blank" if entropy[root] < _PLAIN else ties[loosest[root]][0] for root in frame["root"].to_numpy(dtype=int)
+    ]
+    frame["kind"] = kinds
+    frame["distance"] = np.bitwise_count(hashes[members] ^ hashes[roots[members]]).astype(int)
+    frame["ProductId"], frame["products"] = _products(frame, catalogue)
+    order = frame.sort_values(["products", "root", "PicName"], ascending=[False, True, True], kind="stable")
+    order["group"] = pd.factorize(order["root"])[0] + 1
+    return order[list(DUPLICATE_COLUMNS)].astype(DUPLICATE_COLUMNS).reset_index(drop=True)
+
+
+def near_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
+    """Return every pair (i < j) of distinct hashes that differ in at most `radius` bits."""
+    edges = [64 * number // (radius + 2) for number in range(radius + 3)]
+    bands = [(hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1) for low, high in itertools.pairwise(edges)]
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for one, other in itertools.combinations(range(radius + 2), 2):
+        keys = (bands[one] << np.uint64(edges[other + 1] - edges[other])) | bands[other]
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        left, step = np.arange(len(hashes)), 0
+        while left.size:  # each with the next of the same key, then with the one after that
+            step += 1
+            left = left[left + step < len(hashes)]
+            left = left[ordered[left] == ordered[left + step]]
+            first, second = order[left], order[left + step]  # a stable order: the first is the smaller
+            near = np.bitwise_count(hashes[first] ^ hashes[second]) <= radius
+            found.append(np.column_stack([first[near], second[near]]))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
+    """Return (first with that value, this) for every place whose value stands before."""
+    codes = pd.factorize(column)[0]
+    known = np.flatnonzero(codes >= 0)
+    _, first = np.unique(codes[known], return_index=True)
+    starts = known[first][codes[known]]
+    again = starts != known
+    return list(zip(starts[again].tolist(), known[again].tolist(), strict=True))
+
+
+def _near(facts: pd.DataFrame, hashes: NDArray[np.uint64], radius: int, colour: int) -> list[tuple[int, int]]:
+    usable = (facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool)
+    places = np.flatnonzero(usable)
+    if not places.size:
+        return []
+    hashes = hashes[places]
+    colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)[places]
+    # Equal hash and equal colour are one; pairs are then sought among what is left.
+    shade = (colours // max(colour, 1)).astype(np.int64) @ np.array([1, 256, 65_536])
+    order = np.lexsort((shade, hashes))
+    new = np.r_[True, (np.diff(hashes[order]) != 0) | (np.diff(shade[order]) != 0)]
+    starts = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
+    pairs = list(zip(places[starts[~new]].tolist(), places[order[~new]].tolist(), strict=True))
+    first = order[new]
+    distinct, where = np.unique(hashes[first], return_inverse=True)
+    near = near_pairs(distinct, radius)
+    several = np.flatnonzero(np.bincount(where) > 1)
+    holders: dict[int, list[int]] = {}
+    for which in np.flatnonzero(np.isin(where, np.r_[near.ravel(), several])).tolist():
+        holders.setdefault(int(where[which]), []).append(int(first[which]))
+    for one, other in [*near.tolist(), *((which, which) for which in several.tolist())]:
+        for left in holders[one]:
+            for right in holders[other]:
+                if left != right and np.abs(colours[left] - colours[right]).max() <= colour:
+                    pairs.append((int(places[left]), int(places[right])))
+    return pairs
+
+
+def _hashes(column: pd.Series[Any]) -> NDArray[np.uint64]:
+    digits = "".join([text.zfill(16) for text in column.fillna("").tolist()])
+    return np.frombuffer(bytes.fromhex(digits), dtype=">u8").astype(np.uint64)
+
+
+def _root(parents: NDArray[np.int64], index: int) -> int:
+    while parents[index] != index:
+        parents[index] = parents[parents[index]]
+        index = int(parents[index])
+    return index
+
+
+def _products(frame: pd.DataFrame, catalogue: pd.DataFrame | None) -> tuple[Any, Any]:
+    if catalogue is None or "ProductId" not in catalogue.columns or frame.empty:
+        return pd.Series(pd.NA, index=frame.index, dtype="object"), pd.Series(pd.NA, index=frame.index, dtype="Int64")
+    owned = (
+        catalogue.loc[catalogue["PicName"].isin(frame["PicName"]), ["PicName", "ProductId"]]
+        .dropna()
+        .astype("str")
+        .drop_duplicates()
+    )
+    names = owned.groupby("PicName")["ProductId"].agg(",".join)
+    joined = frame[["root", "PicName"]].merge(owned, on="PicName", how="left")
+    return frame["PicName"].map(names), frame["root"].map(joined.groupby("root")["ProductId"].nunique())

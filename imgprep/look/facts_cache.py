@@ -1,0 +1,173 @@
+"""Facts that were found before, kept as Parquet files in a folder.
+
+Path, size and time of change lead to the digest and the facts; the digest leads to the facts of the same bytes under
+another name. Written in parts as the work goes on, so that an interrupted run goes on where it stopped; parts are
+only added and joined, never changed, so that several processes may use one cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import PIL
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.files import overwriting, replacing
+from imgprep.core.frames import to_pandas
+from imgprep.images.upright import readers
+from imgprep.look.facts import FACT_COLUMNS, PROBE_VERSION, Record, Tier
+
+_POLARS: dict[str, Any] = {"str": pl.String, "Int64": pl.Int64, "boolean": pl.Boolean, "float64": pl.Float64}
+
+#: Column → polars type of facts.
+SCHEMA: dict[str, Any] = {name: _POLARS[dtype] for name, dtype in FACT_COLUMNS.items()}
+
+
+def records_frame(records: Iterable[Record]) -> pl.DataFrame:
+    """Return records as a polars frame with every column of facts."""
+    columns = list(SCHEMA)
+    rows = [tuple(record.get(name) for name in columns) for record in records]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def facts_frame(records: Iterable[Record] = ()) -> pd.DataFrame:
+    """Return records as a facts frame."""
+    return to_pandas(records_frame(records))
+
+
+class FactsFile:
+    """A Parquet file of facts that is written window by window, and is there only when it is whole.
+
+    `pandas.read_parquet` gives back the dtypes of a facts frame.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema = pa.Table.from_pandas(facts_frame(), preserve_index=False).schema
+        self._open = ExitStack()
+        draft = self._open.enter_context(overwriting(self.path))
+        self._writer = self._open.enter_context(pq.ParquetWriter(draft, self._schema, compression="zstd"))
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+        self._writer.write_table(frame.select(list(SCHEMA)).to_arrow().cast(self._schema))
+
+    def __enter__(self) -> FactsFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._open.__exit__(kind, error, tb)
+
+
+_log = logging.getLogger(__name__)
+_PARTS = 24
+#: A name that nothing else has: parts are removed once they are joined.
+_PART = re.compile(r"facts-\d{20}-\d+-\d+\.parquet")
+_RANK = {str(tier): rank for rank, tier in enumerate(Tier)}
+
+
+class FactCache:
+    """Facts of the files below one root.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is not there. May be shared by roots and by processes.
+    root : path
+        What PicNames are below.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(f"cache {folder}: is a file; needs a folder, or a place for a new one")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._root = os.path.realpath(root)
+        self._count = itertools.count()
+
+    def known(self, places: pl.DataFrame, tier: Tier) -> pl.DataFrame:
+        """Return the facts of files that have not changed since."""
+        rows = self._rows(tier)
+        if rows is None or places.is_empty():
+            return pl.DataFrame(schema=SCHEMA)
+        keys = ["PicName", "bytes", "mtime_ns"]
+        found = (
+            rows.filter(pl.col("root") == self._root)
+            .join(places.select(keys).lazy(), on=keys, how="semi")
+            .unique("PicName", keep="last", maintain_order=True)
+            .select(list(SCHEMA))
+        )
+        return found.collect()
+
+    def by_digest(self, sizes: Iterable[int], tier: Tier) -> dict[int, dict[str, Record]]:
+        """Return size → digest → facts of every file of one of these `sizes`, wherever it was."""
+        rows = self._rows(tier)
+        result: dict[int, dict[str, Record]] = {}
+        if rows is None:
+            return result
+        wanted = pl.LazyFrame({"bytes": pl.Series(sorted(set(sizes)), dtype=pl.Int64)})
+        found = rows.filter(pl.col("digest").is_not_null(), pl.col("format").is_not_null()).join(
+            wanted, on="bytes", how="semi"
+        )
+        for record in found.select(list(SCHEMA)).collect().iter_rows(named=True):
+            result.setdefault(record["bytes"], {})[record["digest"]] = record
+        return result
+
+    def add(self, records: list[Record]) -> None:
+        """Keep facts; what is not there is not kept."""
+        kept = [record for record in records if record.get("mtime_ns") is not None]
+        if not kept:
+            return
+        frame = records_frame(kept).with_columns(pl.lit(self._root).alias("root"), pl.lit(_version()).alias("version"))
+        self._write(frame)
+
+    def close(self) -> None:
+        """Join parts where there are many."""
+        parts = self._parts()
+        if len(parts) <= _PARTS:
+            return
+        try:
+            frame = pl.concat([pl.read_parquet(part) for part in parts], how="diagonal")
+        except OSError:  # another process joins them at this moment
+            return
+        frame = frame.filter(pl.col("version") == _version())
+        self._write(frame.unique(["root", "PicName"], keep="last", maintain_order=True))
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        name = f"facts-{time.time_ns():020d}-{os.getpid()}-{next(self._count)}.parquet"
+        with replacing(self.folder / name) as draft:
+            frame.write_parquet(draft, compression="zstd")
+
+    def _parts(self) -> list[Path]:
+        return sorted(part for part in self.folder.glob("facts-*.parquet") if _PART.fullmatch(part.name))
+
+    def _rows(self, tier: Tier) -> pl.LazyFrame | None:
+        parts = self._parts()
+        if not parts:
+            return None
+        enough = [name for name, rank in _RANK.items() if rank >= _RANK[tier]]
+        return pl.concat([pl.scan_parquet(part) for part in parts], how="diagonal").filter(
+            pl.col("version") == _version(), pl.col("tier").is_in(enough)
+        )
+
+
+def _version() -> str:
+    """What facts depend on beside the file: our own probe, and the readers there are."""
+    extra = "+heif" if "HEIF" in readers() else ""
+    return f"{PROBE_VERSION}/{PIL.__version__.partition('.')[0]}{extra}"

@@ -1,0 +1,240 @@
+"""Rules across rows: what two rows of one batch do to each other."""
+
+from __future__ import annotations
+
+import pandas as pd
+import polars as pl
+
+from imgprep.core.fields import Operation
+from imgprep.core.findings import Basis, Severity
+from imgprep.look.rules.region_order import detect_swapped_regions
+from imgprep.look.rules.rule import QUOTE_CHARS, Rule, place
+from imgprep.look.rules.sheet import Sheet
+
+#: What an ADD carries beside its key.
+PAYLOAD = ("CategoryId", "IntAttr", "StrAttr", "CustomContent", "Crop", "Region")
+#: Below this many rows that settle the order of their numbers, nothing is said of the others.
+MIN_DECIDED = 3
+_NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
+_IS_ADD = pl.col("op") == Operation.ADD.value
+_IS_DELETE = pl.col("op") == Operation.DELETE.value
+
+
+def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
+    """Name another row of the same key and operation: the first, or for the first the last."""
+    label = place()
+    first, last = (end.over("ProductId", "name", "op") for end in (label.first(), label.last()))
+    return rows.select("_i", pl.when(label == first).then(last).otherwise(first).alias("other"))
+
+
+def _payload_kinds() -> pl.Expr:
+    return pl.struct(*PAYLOAD).n_unique().over("ProductId", "name", "op")
+
+
+def _twice(sheet: Sheet) -> pl.DataFrame:
+    rows = sheet.repeated
+    rows = rows.filter(pl.len().over("ProductId", "name", "op") > 1)
+    if not rows.height:
+        return _NONE
+    # A DELETE has no payload that counts.
+    return rows.with_columns(pl.when(_IS_ADD).then(_payload_kinds()).otherwise(1).alias("_kinds"))
+
+
+def _duplicates(sheet: Sheet) -> pl.DataFrame:
+    rows = _twice(sheet)
+    if not rows.height:
+        return _NONE
+    same = rows.filter(pl.col("_kinds") == 1)
+    later = same.filter(pl.int_range(pl.len()).over("ProductId", "name", "op") > 0)
+    return _with_other(same).filter(pl.col("_i").is_in(later["_i"].implode()))
+
+
+def _conflicts(sheet: Sheet) -> pl.DataFrame:
+    rows = _twice(sheet)
+    return _with_other(rows.filter(pl.col("_kinds") > 1)) if rows.height else _NONE
+
+
+def _add_and_delete(sheet: Sheet) -> pl.DataFrame:
+    if not sheet.counts["delete"]:
+        return _NONE
+    rows = sheet.repeated
+    both = rows.filter(_IS_ADD.any().over("ProductId", "name") & _IS_DELETE.any().over("ProductId", "name"))
+    return both.select("_i", pl.lit(None, pl.String).alias("other"))
+
+
+def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
+    if not sheet.counts["delete"]:
+        return _NONE
+    rows = sheet.rows
+    whole = rows.filter(_IS_DELETE & pl.col("PicName").is_null() & pl.col("ProductId").is_not_null())
+    if not whole.height:
+        return _NONE
+    adds = rows.filter(_IS_ADD).join(whole.select("ProductId").unique(), on="ProductId", how="semi")
+    whole = whole.join(adds.select("ProductId").unique(), on="ProductId", how="semi")
+    return pl.concat([adds.select("_i"), whole.select("_i")]).sort("_i").with_columns(pl.lit("").alias("other"))
+
+
+def _twins(sheet: Sheet) -> pl.DataFrame:
+    """Names that differ only in case or Unicode form."""
+    # Of two twins at least one is not in the folded form, and so is not plain.
+    folded = pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded")
+    unfolded = sheet.odd["PicName"].filter(pl.col("name").is_not_null()).select("name", folded)
+    unfolded = unfolded.filter(pl.col("name") != pl.col("_folded")).unique()
+    if not unfolded.height:
+        return _NONE
+    names = sheet.rows.select("_i", "name")
+    same = names.select("name").join(unfolded.select(name="_folded"), on="name", how="semi").unique()
+    kinds = pl.concat([unfolded, same.with_columns(_folded="name")]).unique().sort("name")
+    kinds = kinds.filter(pl.len().over("_folded") > 1)
+    first, last = pl.col("name").first().over("_folded"), pl.col("name").last().over("_folded")
+    kinds = kinds.select("name", pl.when(pl.col("name") == first).then(last).otherwise(first).alias("other"))
+    return names.join(kinds, on="name", how="inner", maintain_order="left").select("_i", "other")
+
+
+def _swapped(sheet: Sheet) -> pl.DataFrame:
+    """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
+    speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
+    x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
+    impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
+    settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
+    # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
+    kind = ["region", "width", "height"]
+    if sheet.rows.filter(settling).select(kind).n_unique() < MIN_DECIDED:
+        return _NONE  # nothing can settle the order, as in nearly every batch
+    known = sheet.rows.select("_i", "op", "subject", *kind).filter(speaks)
+    kinds = known.select(kind).unique(maintain_order=True).with_row_index("kind")
+    keys = kinds["kind"].cast(pl.String).to_list()
+    facts = pd.DataFrame({"PicName": keys, "width": kinds["width"].to_list(), "height": kinds["height"].to_list()})
+    judged = detect_swapped_regions(
+        pd.DataFrame({"PicName": keys, "Region": kinds["region"].to_list()}),
+        facts.astype({"width": "Int64", "height": "Int64"}),
+    )
+    verdict = judged.attrs["verdict"].iloc[0]
+    if verdict["verdict"] != "swapped" or verdict["settled_swapped"] < MIN_DECIDED:
+        return _NONE
+    both = judged.loc[judged["impossible"].isna() & judged["impossible_swapped"].isna(), "PicName"].astype("int64")
+    doubtful = kinds.filter(pl.col("kind").is_in(both.to_list()))
+    found = known.join(doubtful, on=["region", "width", "height"], how="semi", nulls_equal=True, maintain_order="left")
+    settled = verdict["settled_swapped"], verdict["settled_swapped"] + verdict["settled_right"]
+    return found.select("_i", pl.lit(f"{settled[0]} of {settled[1]}").alias("other"))
+
+
+def _placeholders(sheet: Sheet) -> pl.DataFrame:
+    rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
+    digests = rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"))
+    many = digests.filter(pl.col("products") >= sheet.limits["placeholder_products"])
+    if not many.height:
+        return _NONE
+    found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
+    return found.select("_i", pl.col("products").cast(pl.String).alias("other"))
+
+
+def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
+    """Say how many record numbers stand on different products: all rows of a record are of one."""
+    if sheet.rows["row"].is_sorted():
+        return 0, ""  # an export as it was loaded
+    known = sheet.rows.select("row", "ProductId").drop_nulls()
+    several = known.group_by("row").agg(pl.col("ProductId").unique(maintain_order=True).alias("products"))
+    several = several.filter(pl.col("products").list.len() > 1).sort("row")
+    if not several.height:
+        return 0, ""
+    number, products = several.row(0)
+    named = " and ".join(f'"{product[:QUOTE_CHARS]}"' for product in products[:2])
+    stand = "record numbers stand" if several.height > 1 else "record number stands"
+    return several.height, f"{several.height:,} {stand} on different products, such as {number} on {named}"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="row-numbers-shared",
+        severity=Severity.WARNING,
+        basis=Basis.DOCUMENTED,
+        source="own",
+        what="record numbers stand on different products: exports put together, which findings cannot tell apart",
+        message="record numbers stand on different products",
+        remedy="number the rows anew after pd.concat: catalogue.assign(row=range(1, len(catalogue) + 1))",
+        tell=_shared_numbers,
+    ),
+    Rule(
+        id="duplicate-key",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the same line comes twice",
+        message='{ProductId} with "{name}" is there before, the same in every field: {other}',
+        remedy="keep one",
+        find=_duplicates,
+    ),
+    Rule(
+        id="duplicate-conflict",
+        field="PicName",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="two ADDs of the same key differ: which one wins is not documented",
+        message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is not documented',
+        remedy="keep the right one",
+        scope="add",
+        find=_conflicts,
+    ),
+    Rule(
+        id="add-and-delete",
+        field="OperationType",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the same key is added and deleted: the order is not documented",
+        message='{ProductId} with "{name}" is added and deleted in one batch; the order is not documented',
+        remedy="decide for one, or send two batches",
+        find=_add_and_delete,
+    ),
+    Rule(
+        id="add-and-product-delete",
+        field="OperationType",
+        severity=Severity.ERROR,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="images of a product are added while the whole product is deleted: the order is not documented",
+        message="images of {ProductId} are added while the whole product is deleted; the order is not documented",
+        remedy="send the DELETE first, alone, or name the images that go",
+        find=_add_and_product_delete,
+    ),
+    Rule(
+        id="pic-name-case-twins",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="two names differ only in case or Unicode form: one file on many disks, two objects in OSS",
+        message='"{name}" and "{other}" differ only in case or Unicode form: on many disks they are one file',
+        remedy="rename one, or use the same name",
+        find=_twins,
+    ),
+    Rule(
+        id="region-order-suspect",
+        field="Region",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="the other regions of this batch are only legal as x1,y1,x2,y2, so this one is probably swapped too",
+        message='Region "{region}": {other} regions that settle the order are x1,y1,x2,y2; the wire wants x1,x2,y1,y2',
+        remedy="write them all as x1,x2,y1,y2",
+        scope="add",
+        find=_swapped,
+        value="region",
+    ),
+    Rule(
+        id="image-placeholder",
+        field="PicName",
+        severity=Severity.WARNING,
+        basis=Basis.UNKNOWN,
+        source="own",
+        what="many products have the same picture, which is probably a placeholder",
+        message='{other} products have the same picture as "{name}", which is probably a placeholder',
+        remedy="leave these products out until they have photographs",
+        scope="picture",
+        needs="facts",
+        find=_placeholders,
+    ),
+)

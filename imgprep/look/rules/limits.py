@@ -1,0 +1,76 @@
+"""Thresholds of the checks: what the service documents, by service type, and what the shop may set itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, Service
+
+#: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
+FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+#: Extension → the format it promises.
+EXTENSIONS: dict[str, str] = {
+    "bmp": "BMP",
+    "gif": "GIF",
+    "jpeg": "JPEG",
+    "jpg": "JPEG",
+    "png": "PNG",
+    "ppm": "PPM",
+    "tif": "TIFF",
+    "tiff": "TIFF",
+    "webp": "WEBP",
+}
+
+#: Threshold → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
+DEFAULTS: dict[str, float] = {
+    "image_bytes": 4_194_304,
+    "side_min": 100,
+    "side_max": 4096,
+    "product_id_chars": BY_NAME["ProductId"].max_chars or 0,
+    "pic_name_chars": BY_NAME["PicName"].max_chars or 0,
+    "custom_content_chars": BY_NAME["CustomContent"].max_chars or 0,
+    "str_attr_chars": BY_NAME["StrAttr"].max_chars or 0,
+    "int_attr_min": INT32_MIN,
+    "int_attr_max": INT32_MAX,
+    "key_bytes": 1023,
+    # How many bytes of the key the folder takes ("increment/" is 10); 0 where it is not known yet.
+    "folder_bytes": 0,
+    "aspect_ratio": 4,
+    "placeholder_products": 10,
+    # A rule that only informs says so once, without rows, when it would say it of more rows than this.
+    "info_rows": 1000,
+}
+
+#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096").
+BY_SERVICE: dict[Service, dict[str, float]] = {
+    Service.TRADEMARK: {"side_min": 200, "side_max": 4095},
+    Service.FABRIC: {"side_min": 448},
+}
+
+
+def service_type(name: str) -> Service:
+    """Return the service type called `name`."""
+    if name not in tuple(Service):
+        raise ConfigError(f"service {name!r}: {nearest(name, tuple(Service))}")
+    return Service(name)
+
+
+def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return every threshold for `service`, with the shop's `own` values on top."""
+    result = {**DEFAULTS, **BY_SERVICE.get(service, {})}
+    for name, value in (own or {}).items():
+        if name not in result:
+            raise ConfigError(f"limit {name!r}: {nearest(name, result)}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"limit {name} = {value!r}: needs a number")
+        result[name] = value
+    return result
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return what to say of an unknown `name`: the nearest known one, and all of them."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"unknown{f'; did you mean {close[0]}?' if close else ''} Known: {', '.join(known)}"

@@ -1,0 +1,202 @@
+"""Were these regions written in another order? The one mistake that no syntax check sees.
+
+The wire wants ``x1,x2,y1,y2``; most vision tools think ``x1,y1,x2,y2``, and ``20,40,60,80`` is legal as both. Two
+things tell them apart: a region that is impossible in one reading (empty, or outside its image), and, over a whole
+batch, how much like boxes around products the regions look in each.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from imgprep.core.frames import attach
+
+#: One row of the result per line that has a region.
+ORDER_COLUMNS: dict[str, str] = {
+    "line": "Int64",
+    "row": "Int64",
+    "ProductId": "str",
+    "PicName": "str",
+    "Region": "str",
+    "width": "Int64",
+    "height": "Int64",
+    "impossible": "str",
+    "impossible_swapped": "str",
+    "evidence": "float64",
+}
+
+#: How likely a batch is to be swapped before anything is known about it.
+PRIOR = 0.1
+#: The share of single regions that are wrong for reasons of their own: it bounds what one region can say.
+NOISE = 0.02
+#: Above this probability a batch is called swapped, below one minus it, right.
+SURE = 0.95
+
+_Numbers = npt.NDArray[np.float64]
+
+
+def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Judge whether the regions of `batch` were written as x1,y1,x2,y2.
+
+    Parameters
+    ----------
+    batch : pandas.DataFrame
+        A batch, a read increment.meta or a catalogue: ``Region`` (text as on the wire) and ``PicName``; ``line``,
+        ``row`` and ``ProductId`` where known.
+    facts : pandas.DataFrame, optional
+        ``PicName, width, height`` (stored pixels) and ``orientation``. Without the size of an image only the order of
+        the four numbers speaks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per line whose Region is four integers: ``line, row, ProductId, PicName, Region``, ``width`` and
+        ``height`` (upright; NA = not known), ``impossible`` and ``impossible_swapped`` (why it cannot be x1,x2,y1,y2,
+        and why it cannot be x1,y1,x2,y2; NA = it can), ``evidence`` (natural log of the odds that this region adds
+        towards swapped). ``.attrs["verdict"]`` is a one-row frame about the whole batch: ``regions, distinct,
+        impossible, impossible_swapped, settled_right, settled_swapped`` (counts; settled: possible in one reading
+        only), ``probability`` (that the batch is swapped), ``verdict`` (``right``, ``swapped``, ``undecided``,
+        ``none``) and ``message``.
+
+    Notes
+    -----
+    Source: the guide for the order on the wire. The odds are our own judgement: equal regions on equal sizes count
+    once, a region that is impossible in one reading speaks for the other up to the share of single mistakes, and a
+    region possible in both is compared as a box around a product: large, and near the middle of its image.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> batch = pd.DataFrame({"PicName": ["a.jpg", "b.jpg"], "Region": ["50,40,560,700", "30,90,500,610"]})
+    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.jpg"], "width": 600, "height": 800})
+    >>> found = detect_swapped_regions(batch, facts)
+    >>> found["impossible"].tolist()
+    ['x1 50 is not left of x2 40', nan]
+    >>> float(found.attrs["verdict"]["probability"].iloc[0]) > 0.95
+    True
+    """
+    rows = _with_sizes(_readable(batch), facts)
+    numbers = rows[["_a", "_b", "_c", "_d"]].to_numpy(np.float64)
+    width = rows["width"].to_numpy(np.float64, na_value=np.nan)
+    height = rows["height"].to_numpy(np.float64, na_value=np.nan)
+    # Our reading takes the numbers as x1,x2,y1,y2; the other one as x1,y1,x2,y2.
+    ours, other = numbers, numbers[:, [0, 2, 1, 3]]
+    rows["impossible"] = _why(ours, width, height)
+    rows["impossible_swapped"] = _why(other, width, height)
+    rows["evidence"] = _evidence(ours, other, width, height)
+    result = rows[list(ORDER_COLUMNS)].astype(ORDER_COLUMNS).reset_index(drop=True)
+    return attach(result, verdict=_verdict(result))
+
+
+def _readable(batch: pd.DataFrame) -> pd.DataFrame:
+    given = pd.DataFrame({name: batch.get(name, pd.Series(pd.NA, index=batch.index)) for name in ORDER_COLUMNS})
+    # Numbers of more digits than any image has are not read: they would not fit, and mean nothing.
+    edges = given["Region"].astype("str").str.extract(r"^([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})$")
+    edges.columns = pd.Index(["_a", "_b", "_c", "_d"])
+    there = edges["_a"].notna()
+    return pd.concat([given[there], edges[there].astype("int64")], axis=1)
+
+
+def _with_sizes(rows: pd.DataFrame, facts: pd.DataFrame | None) -> pd.DataFrame:
+    rows = rows.drop(columns=["width", "height"])
+    sizes = pd.DataFrame({"PicName": [], "width": [], "height": []})
+    if facts is not None and len(facts):
+        sizes = facts.drop_duplicates("PicName")
+        turned = sizes.get("orientation", pd.Series(1, index=sizes.index)).fillna(1).astype("int64") >= 5
+        sizes = pd.DataFrame(
+            {
+                "PicName": sizes["PicName"],
+                "width": sizes["width"].where(~turned, sizes["height"]),
+                "height": sizes["height"].where(~turned, sizes["width"]),
+            }
+        )
+    sizes = sizes.astype({"PicName": "str", "width": "Int64", "height": "Int64"})
+    return rows.astype({"PicName": "str"}).merge(sizes, on="PicName", how="left")
+
+
+def _why(edges: _Numbers, width: _Numbers, height: _Numbers) -> list[str | None]:
+    x1, x2, y1, y2 = edges.T
+    bad = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
+    return [_say(edges[i], width[i], height[i]) if bad[i] else None for i in range(len(edges))]
+
+
+def _say(edges: _Numbers, width: float, height: float) -> str:
+    x1, x2, y1, y2 = (int(edge) for edge in edges)
+    said = []
+    if x1 >= x2:
+        said.append(f"x1 {x1} is not left of x2 {x2}")
+    if y1 >= y2:
+        said.append(f"y1 {y1} is not above y2 {y2}")
+    if x2 > width:
+        said.append(f"x2 {x2} is beyond the width {int(width)}")
+    if y2 > height:
+        said.append(f"y2 {y2} is beyond the height {int(height)}")
+    return "; ".join(said)
+
+
+def _evidence(ours: _Numbers, other: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = _likeness(other, width, height) - _likeness(ours, width, height)
+    # Where both readings are impossible, the region is simply wrong and says nothing.
+    odds = np.where(np.isnan(odds), 0.0, odds)
+    bound = math.log((1 - NOISE) / NOISE)
+    result: _Numbers = np.clip(odds, -bound, bound)
+    return result
+
+
+def _likeness(edges: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
+    """Log of how much the regions are like boxes around products; -inf where they are impossible."""
+    x1, x2, y1, y2 = edges.T
+    known = ~(np.isnan(width) | np.isnan(height))
+    possible = (x1 < x2) & (y1 < y2) & ~((x2 > width) | (y2 > height))
+    log = np.where(known, _axis(x1, x2, width) + _axis(y1, y2, height), 0.0)
+    return np.where(possible, log, -np.inf)
+
+
+def _axis(low: _Numbers, high: _Numbers, side: _Numbers) -> _Numbers:
+    # The middle of a product lies near the middle of its image, and its extent is more likely large than small.
+    middle = (low + high) / (2 * side)
+    extent = np.maximum((high - low) / side, 1e-6)
+    return np.asarray(-0.5 * ((middle - 0.5) / 0.15) ** 2 + 1.5 * np.log(extent))
+
+
+def _verdict(result: pd.DataFrame) -> pd.DataFrame:
+    ours, other = result["impossible"].isna(), result["impossible_swapped"].isna()
+    # One region copied to every row is one piece of evidence, not ten thousand.
+    distinct = ~result.duplicated(["Region", "width", "height"])
+    odds = math.log(PRIOR / (1 - PRIOR)) + float(result.loc[distinct, "evidence"].sum())
+    probability = 1 / (1 + math.exp(-max(min(odds, 700.0), -700.0)))
+    counts: dict[str, Any] = {
+        "regions": len(result),
+        "distinct": int(distinct.sum()),
+        "impossible": int((~ours).sum()),
+        "impossible_swapped": int((~other).sum()),
+        "settled_right": int((ours & ~other).sum()),
+        "settled_swapped": int((other & ~ours).sum()),
+    }
+    if not len(result):
+        verdict, probability = "none", math.nan
+    elif probability > SURE:
+        verdict = "swapped"
+    else:
+        verdict = "right" if probability < 1 - SURE else "undecided"
+    return pd.DataFrame(
+        [{**counts, "probability": probability, "verdict": verdict, "message": _message(verdict, counts)}]
+    ).astype({"verdict": "str", "message": "str"})
+
+
+def _message(verdict: str, counts: dict[str, Any]) -> str:
+    if verdict == "none":
+        return "no regions"
+    settled = f"{counts['settled_swapped']} of {counts['regions']} regions are possible only as x1,y1,x2,y2"
+    settled += f", {counts['settled_right']} only as x1,x2,y1,y2"
+    if verdict == "swapped":
+        return f"{settled}: the batch is probably swapped; write x1,x2,y1,y2"
+    if verdict == "undecided":
+        return f"{settled}: not enough to tell; look at both readings on a few images"
+    return f"{settled}: the order is probably right"

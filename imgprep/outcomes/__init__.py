@@ -1,0 +1,1 @@
+"""Reconcile: causes and tallies across runs, and what to do next."""

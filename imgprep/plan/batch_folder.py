@@ -1,0 +1,213 @@
+"""The batch folder: ``increment.meta``, the tables behind it, and ``images/``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.files import DRAFT, LOG, Written
+from imgprep.core.frames import detached
+from imgprep.images.storage import list_names
+from imgprep.meta.codec import write_meta
+from imgprep.plan.model import Plan
+from imgprep.plan.preview import BlastRadius
+from imgprep.ship.upload_log import NAME as JOURNAL
+from imgprep.ship.upload_log import is_journal
+
+META_NAME = "increment.meta"
+IMAGES = "images"
+VERSION = 1
+#: Tells what a batch is made of, and that the folder is a batch folder: it is there before anything else.
+ABOUT = "batch.json"
+MARK = "batch folder"
+_TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
+_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in _TABLES))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A batch folder and what led to it.
+
+    Attributes
+    ----------
+    folder : Path
+        The batch folder.
+    plan : Plan
+        What is sent, what is not, and why.
+    findings : pandas.DataFrame
+        From `check`, on the rows and on the images as they would be sent.
+    facts, source_facts : pandas.DataFrame
+        Facts of the images that are sent, and of the photographs they were made from.
+    prepared : pandas.DataFrame
+        The prepare log.
+    loss : BlastRadius
+        What the batch takes out of the gallery.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> built.prepared["action"].unique().tolist()
+    ['kept']
+    """
+
+    folder: Path
+    plan: Plan
+    findings: pd.DataFrame
+    facts: pd.DataFrame
+    source_facts: pd.DataFrame
+    prepared: pd.DataFrame
+    loss: BlastRadius
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))
+        return f"Built({self.folder.name}: {counts})"
+
+
+def require_batch_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
+    """Raise where a batch folder cannot be made at `folder` without loss for somebody. Nothing is touched."""
+    for place in photographs:
+        if Path(place).resolve() == (folder / IMAGES).resolve():
+            raise ConfigError(
+                f"images: {place} is where the batch folder {folder} keeps its copies; name the photographs"
+            )
+        if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
+            raise ConfigError(
+                f"{folder}: overlaps with the photographs in {place}, and a batch folder needs a place of its own; "
+                "name another --out"
+            )
+    for source in sources:
+        if _is_below(Path(source), folder):
+            raise ConfigError(f"{folder}: holds {source}, which the batch is made from; name another --out")
+    if not os.path.lexists(folder):
+        return
+    found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
+    if not [name for name in found if name != LOG and not name.startswith(DRAFT)]:
+        return
+    if not is_marked(folder):
+        _refuse_unmarked(folder, found)
+    if os.path.realpath(folder / IMAGES) != os.path.join(os.path.realpath(folder), IMAGES):  # noqa: PTH118
+        raise ConfigError(f"{folder / IMAGES}: is a link, which is not followed; name another --out")
+    written, copies = Written(folder), Written(folder / IMAGES)
+    written.require(_FILES)
+    if (folder / IMAGES).is_dir():
+        copies.require(name for name in list_names(folder / IMAGES) if name not in copies)
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder has the ``batch.json`` of a batch folder."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.get("imgprep") == MARK
+
+
+def fresh_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
+    """Return an empty batch folder, marked as one: an earlier one is cleared, anything else is left alone."""
+    require_batch_folder(folder, photographs, sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = Written(folder)
+    _write_about(written, {})
+    for name in _FILES:
+        if name != ABOUT:
+            written.remove(name)
+    if is_journal(folder / JOURNAL):
+        (folder / JOURNAL).unlink()
+    (folder / IMAGES).mkdir(exist_ok=True)  # copies that are right are kept; prepare_images looks
+    return folder
+
+
+def keep_only(images: Path, names: Iterable[str]) -> None:
+    """Remove the copies of an earlier batch that this one has not: what lies there could be sent in their place."""
+    wanted, copies = set(names), Written(images)
+    for name in list_names(images):
+        if name not in wanted:
+            copies.remove(name)
+
+
+def write_folder(
+    built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
+) -> None:
+    """Write the tables, batch.json and increment.meta of a batch folder."""
+    tables = {
+        "batch": built.plan.batch,
+        "catalogue": catalogue,
+        "facts": built.facts,
+        "source_facts": built.source_facts,
+        "findings": built.findings,
+        "excluded": built.plan.excluded,
+        "prepare": built.prepared,
+    }
+    written = Written(built.folder)
+    for name in _TABLES:
+        with written.writing(f"{name}.parquet") as draft:
+            detached(tables[name]).to_parquet(draft, index=False)
+    about = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "service": service,
+        "keep_refused": keep_refused,
+        "counts": {name: len(getattr(built.plan, name)) for name in ("batch", "unchanged", "excluded")},
+        "loss": {"images": built.loss.images, "products": built.loss.products, "held": built.loss.held},
+        "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
+    }
+    _write_about(written, about)
+    _write_meta(written, built.plan.batch)  # last: without it nothing can be sent
+
+
+def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
+    """Write the batch of a batch folder anew, with fewer lines."""
+    written = Written(folder)
+    with written.writing("batch.parquet") as draft:
+        detached(batch).to_parquet(draft, index=False)
+    _write_meta(written, batch)
+
+
+def _write_meta(written: Written, batch: pd.DataFrame) -> None:
+    with written.writing(META_NAME) as draft:
+        write_meta(batch, draft)
+
+
+def _write_about(written: Written, about: dict[str, Any]) -> None:
+    with written.writing(ABOUT) as draft:
+        text = json.dumps({"imgprep": MARK, "version": VERSION, **about}, indent=1)
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
+    strangers = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
+    if strangers:
+        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+    raise ConfigError(
+        f"{folder}: has no {ABOUT} with imgprep's mark, so it is not known to be a batch folder and is left as it is; "
+        "name another --out, or delete it yourself if it was built by an earlier imgprep"
+    )
+
+
+def _is_below(inner: Path, outer: Path) -> bool:
+    """Whether `inner` is `outer` or lies below it, links resolved."""
+    there, top = inner.resolve(), outer.resolve()
+    return any(place == top or _is_same(place, top) for place in (there, *there.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also where only the letters' case differs."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,347 @@
+"""The RAM documents that a batch needs, and the console's steps to put them in place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+
+#: Source: OSS, bucket naming.
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
+BUCKET_MIN, BUCKET_MAX = 3, 63
+#: Source: OSS, object naming.
+KEY_BYTES = 1023
+#: Source: RAM, "acs:ram::ACCOUNT:role/NAME"; names of letters, digits, ``.``, ``-`` and ``_``, at most 64.
+_ROLE_ARN = re.compile(r"acs:ram::([^:]*):role/(.*)", re.DOTALL)
+_ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def bucket_problems(name: str) -> list[str]:
+    """Return what is wrong with the form of a bucket's name; empty where nothing is."""
+    if not name:
+        return ["bucket: is empty; give the name of the bucket, without oss:// and without a folder"]
+    where = f'bucket "{name}"'
+    problems = []
+    if not BUCKET_MIN <= len(name) <= BUCKET_MAX:
+        problems.append(f"{where}: needs {BUCKET_MIN} to {BUCKET_MAX} characters; got {len(name)}")
+    if not _BUCKET.fullmatch(name):
+        problems.append(f"{where}: needs only a-z, 0-9 and -, with a letter or digit at both ends")
+    return problems
+
+
+def path_problems(path: str) -> list[str]:
+    """Return what is wrong with the form of a task's path; empty where nothing is."""
+    where = f'path "{path}"'
+    good = "/" + "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+    remedy = f'write "{good}"'
+    problems = []
+    if not path.startswith("/"):
+        problems.append(f"{where}: must start with /; {remedy}")
+    if path.endswith("/") and path != "/":
+        problems.append(f"{where}: must not end with /; {remedy}")
+    if "//" in path:
+        problems.append(f"{where}: has an empty part (//), which no image will be under; {remedy}")
+    if {".", ".."} & set(path.split("/")):
+        problems.append(f"{where}: . and .. are no folders in OSS; {remedy}")
+    if "\\" in path:
+        problems.append(f"{where}: folders are separated by /; {remedy}")
+    if set(path) & {"*", "?"}:
+        problems.append(f"{where}: * and ? are wildcards in policies; choose a folder without them")
+    if len(path.strip("/").encode("utf-8", "surrogatepass")) > KEY_BYTES - len("/increment.meta"):
+        problems.append(f"{where}: is too long; an object's key takes {KEY_BYTES} bytes in all")
+    return problems
+
+
+def role_arn_problems(arn: str) -> list[str]:
+    """Return what is wrong with the form of a role's ARN; empty where nothing is."""
+    where = f'ARN "{arn}"'
+    found = _ROLE_ARN.fullmatch(arn)
+    if found is None:
+        kind = re.match(r"acs:ram:[^:]*:[^:]*:([a-z-]+)/", arn)
+        hint = f"; this is a {kind[1]}" if kind and kind[1] != "role" else ""
+        return [f"{where}: needs the form acs:ram::ACCOUNT:role/NAME{hint}"]
+    account, name = found.groups()
+    problems = []
+    if not (account.isascii() and account.isdigit()):
+        problems.append(f"{where}: the account is a number such as 1234567890123456; got {account!r}")
+    if not _ROLE_NAME.fullmatch(name):
+        problems.append(f"{where}: a role's name has 1 to 64 letters, digits, . - _; got {name!r}")
+    return problems
+
+
+#: Who assumes the role. The document's shape is the vendor's; this name is inferred: compare it with the role that the
+#: console makes for "Trusted Service: Image Search".
+SERVICE_PRINCIPAL = "imagesearch.aliyuncs.com"
+#: The vendor's own policy for people who manage an instance. Source: Image Search, "Grant permissions to RAM users".
+FULL_ACCESS = "AliyunImagesearchFullAccess"
+#: The name that the guide gives the role.
+ROLE_NAME = "imagesearch-test"
+
+
+def object_resource(bucket: str, key: str) -> str:
+    """Return an object as policies name it: ``acs:oss:*:*:BUCKET/KEY``."""
+    return f"acs:oss:*:*:{bucket}/{key}"
+
+
+def folder_resource(bucket: str, path: str) -> str:
+    """Return everything in a folder as policies name it, without the double slash."""
+    folder = path.strip("/")
+    return object_resource(bucket, f"{folder}/*" if folder else "*")
+
+
+def trust_policy() -> dict[str, Any]:
+    """Return the role's trust policy: the service may assume it."""
+    return _document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": [SERVICE_PRINCIPAL]}})
+
+
+def role_policy(bucket: str, path: str) -> dict[str, Any]:
+    """Return the role's permission policy: read what is in the folder, and nothing else. Source: the guide."""
+    return _document({"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [folder_resource(bucket, path)]})
+
+
+def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
+    """Return the least that the person who uploads needs on OSS."""
+    return _document(
+        {"Effect": "Allow", "Action": ["oss:PutObject", "oss:GetObject"], "Resource": [folder_resource(bucket, path)]},
+        {
+            "Effect": "Allow",
+            "Action": ["oss:ListObjects", "oss:GetBucketInfo", "oss:GetBucketLocation"],
+            "Resource": [f"acs:oss:*:*:{bucket}"],
+        },
+    )
+
+
+def documents(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return all documents for where `settings` point."""
+    settings.require("bucket", "path")
+    return {
+        "trust": trust_policy(),
+        "role": role_policy(settings.bucket, settings.path),
+        "uploader": uploader_policy(settings.bucket, settings.path),
+    }
+
+
+def console_steps(settings: Settings) -> str:
+    """Return the guide's steps in the consoles, with the values to enter; see `documents`."""
+    made = {name: json.dumps(document, indent=2) for name, document in documents(settings).items()}
+    role = settings.role_arn.rpartition("/")[2] or ROLE_NAME
+    path = "/" + settings.path.strip("/")
+    return f"""\
+Let Image Search read oss://{settings.bucket}{path}
+
+1. Create the role (RAM console)
+   RAM Roles > Create RAM Role
+   Trusted entity type: Alibaba Cloud Service, Next
+   Role Type: Normal Service Role
+   RAM Role Name: {role}
+   Select Trusted Service: Image Search
+
+   The console writes the role's trust policy by itself. It should be like this one (the name of the service is
+   inferred: the console is right where they differ):
+{_indented(made["trust"])}
+
+2. Create the policy (RAM console)
+   Permissions > Policies > Create Policy
+   Configuration Mode: Script
+   Policy content (the folder without its leading slash: with it, the double slash would match nothing):
+{_indented(made["role"])}
+
+3. Grant it
+   RAM Roles > {role} > Permissions > Add Permissions > Custom Policy: the policy of step 2
+
+4. Give the person who uploads a policy of their own, the same way
+   (for the tasks themselves, add the system policy {FULL_ACCESS}):
+{_indented(made["uploader"])}
+
+5. Create a batch task (Image Search console), once everything is uploaded
+   Service type > {settings.instance or "the instance"} > Batch Operation > Create Batch Task
+   ARN: {settings.role_arn or f"shown on the page of the role {role}, acs:ram::ACCOUNT:role/{role}"}
+   Bucket Name: {settings.bucket} (in the instance's own region{f", {settings.region}" if settings.region else ""})
+   Path: {path}
+"""
+
+
+def _document(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "1", "Statement": list(statements)}
+
+
+def _indented(text: str) -> str:
+    return "\n".join("   " + line for line in text.splitlines())
+
+
+Policy = Mapping[str, Any] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something is allowed, and why.
+
+    Attributes
+    ----------
+    allowed : bool
+        The answer.
+    statement : int or None
+        The statement that decides, 1 = first (counted through all documents); None where no statement speaks of it,
+        which means no.
+    reason : str
+        The same in words.
+    """
+
+    allowed: bool
+    statement: int | None
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+def evaluate(policy: Policy | Sequence[Policy], action: str, resource: str) -> Decision:
+    """Tell whether `policy` allows `action` on `resource`, and which statement decides."""
+    granted: Decision | None = None
+    conditional: int | None = None
+    for number, statement in enumerate(_statements(policy), start=1):
+        deny = statement.get("Effect") == "Deny"
+        if not (_names(statement, "Action", action, loose=deny) and _names(statement, "Resource", resource)):
+            continue
+        has_condition = bool(statement.get("Condition"))
+        where = f"statement {number}"
+        if deny:
+            note = " (under a condition, which is not evaluated here)" if has_condition else ""
+            return Decision(False, number, f"{where} denies {action} on {resource}{note}; a Deny wins over every Allow")
+        if statement.get("Effect") == "Allow":
+            if has_condition:
+                conditional = conditional or number
+            elif granted is None:
+                granted = Decision(True, number, f"{where} allows {action} on {resource}")
+    if granted is not None:
+        return granted
+    why = f"no statement allows {action} on {resource}"
+    if conditional:
+        why += f"; statement {conditional} does under a condition, which is not evaluated here"
+    return Decision(False, None, why)
+
+
+def trusts(trust: Policy, service: str = SERVICE_PRINCIPAL) -> Decision:
+    """Tell whether a role's trust policy lets `service` assume the role; parameters as for `evaluate`."""
+    granted: Decision | None = None
+    for number, statement in enumerate(_statements(trust), start=1):
+        principal = statement.get("Principal")
+        services = _texts(principal.get("Service")) if isinstance(principal, Mapping) else _texts(principal)
+        deny = statement.get("Effect") == "Deny"
+        if not _names(statement, "Action", "sts:AssumeRole", loose=deny) or not {service, "*"} & set(services):
+            continue
+        if deny:
+            return Decision(False, number, f"statement {number} denies sts:AssumeRole to {service}")
+        if statement.get("Effect") == "Allow" and not statement.get("Condition"):
+            granted = granted or Decision(True, number, f"statement {number} lets {service} assume the role")
+    return granted or Decision(False, None, f"no statement lets {service} assume the role")
+
+
+def explain(policy: Policy | Sequence[Policy], bucket: str, path: str) -> str:
+    """Say in words whether a role's `policy` lets the service read the folder, and what to write where it does not.
+
+    Parameters
+    ----------
+    policy : mapping, str, or a sequence of them
+        The role's permission policy.
+    bucket, path : str
+        Where the batch lies.
+
+    Examples
+    --------
+    >>> trap = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["oss:GetObject"],
+    ...         "Resource": ["acs:oss:*:*:shop//increment/*"]}]}
+    >>> print(explain(trap, "shop", "/increment"))
+    no statement allows oss:GetObject on acs:oss:*:*:shop/increment/increment.meta
+    statement 1, Resource "acs:oss:*:*:shop//increment/*": has a double slash, from a path that starts with one; no \
+object's key starts with a slash, so it matches nothing
+    write "acs:oss:*:*:shop/increment/*"
+    """
+    folder = path.strip("/")
+    wanted = object_resource(bucket, f"{folder}/increment.meta" if folder else "increment.meta")
+    decision = evaluate(policy, "oss:GetObject", wanted)
+    said = [decision.reason]
+    if decision.allowed:
+        return said[0]
+    for number, statement in enumerate(_statements(policy), start=1):
+        for resource in _texts(statement.get("Resource")):
+            said += _near_miss(number, resource, wanted, bucket)
+    if decision.statement is None:
+        said.append(f'write "{folder_resource(bucket, path)}"')
+    return "\n".join(said)
+
+
+def _near_miss(number: int, resource: str, wanted: str, bucket: str) -> list[str]:
+    where = f'statement {number}, Resource "{resource}"'
+    if "${" in resource:
+        return [f"{where}: still has the guide's placeholders; put in the bucket and the folder"]
+    if "//" in resource:
+        return [
+            f"{where}: has a double slash, from a path that starts with one; no object's key starts with a slash, so "
+            "it matches nothing"
+        ]
+    if not resource.startswith("acs:oss:") and resource != "*":
+        return [f"{where}: is no OSS resource; it starts with acs:oss:*:*:"]
+    if _matches(resource + "/*", wanted) and not resource.endswith("*"):
+        return [f"{where}: names the folder, not what is in it; end it with /*"]
+    if resource == f"acs:oss:*:*:{bucket}":
+        return [f"{where}: names the bucket, not the objects in it"]
+    return []
+
+
+def _statements(policy: Policy | Sequence[Policy]) -> list[Mapping[str, Any]]:
+    if not isinstance(policy, str | Mapping):
+        return [statement for item in policy for statement in _statements(item)]
+    document: Any = policy
+    if isinstance(policy, str):
+        try:
+            document = json.loads(policy)
+        except ValueError as error:
+            raise ConfigError(f"policy: is no JSON: {error}; paste the whole document") from None
+    statements = document.get("Statement") if isinstance(document, Mapping) else None
+    if isinstance(statements, Mapping):
+        statements = [statements]
+    if not isinstance(statements, list) or not all(isinstance(item, Mapping) for item in statements):
+        raise ConfigError('policy: needs {"Version": "1", "Statement": [ … ]}; paste the whole document')
+    return statements
+
+
+def _names(statement: Mapping[str, Any], element: str, value: str, *, loose: bool = False) -> bool:
+    """Whether a statement speaks of `value`, by ``Action`` or ``NotAction``, ``Resource`` or ``NotResource``."""
+    if element in statement:
+        return any(_matches(pattern, value, loose=loose) for pattern in _texts(statement[element]))
+    if f"Not{element}" in statement:
+        return not any(_matches(pattern, value, loose=not loose) for pattern in _texts(statement[f"Not{element}"]))
+    return False
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _matches(pattern: str, value: str, *, loose: bool = False) -> bool:
+    """Match with ``*`` and ``?``, in steps that grow with the lengths only: a hostile pattern cannot stall it."""
+    if loose:
+        pattern, value = pattern.lower(), value.lower()
+    at = place = 0
+    star, resume = -1, 0
+    while place < len(value):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume = at, place
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", value[place]):
+            at += 1
+            place += 1
+        elif star >= 0:
+            resume += 1
+            at, place = star + 1, resume
+        else:
+            return False
+    return pattern[at:].strip("*") == ""

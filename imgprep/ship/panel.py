@@ -1,0 +1,194 @@
+"""How a task stands while it is followed: a panel in a notebook, a line elsewhere."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
+from imgprep.core.clock import Clock
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+from imgprep.ship.wording import Said, meaning
+
+
+def confirm_production(settings: Settings) -> str:
+    """Ask for the instance's name to be typed; return what was typed.
+
+    A sandbox is never asked about. Where nobody can type (papermill, nbval, cron) it raises.
+
+    Raises
+    ------
+    ConfigError
+        Another name was typed, or nobody can type.
+
+    Examples
+    --------
+    >>> with ip.Sandbox() as sandbox:
+    ...     ip.confirm_production(sandbox.settings)
+    'demo'
+    """
+    if settings.is_sandbox:
+        return settings.instance
+    question = f"PRODUCTION: this changes the gallery of instance {settings.instance!r}. Type its name to go on: "
+    try:
+        typed = input(question).strip()
+    except Exception as error:  # IPython raises an error of its own where there is nobody to ask
+        raise ConfigError(
+            f"instance {settings.instance!r} is production and nobody can be asked; pass confirm={settings.instance!r}"
+        ) from error
+    check_confirmed(settings, typed)
+    return typed
+
+
+def check_confirmed(settings: Settings, confirm: str | None) -> None:
+    """Return where sending to these settings is wanted; raise where not."""
+    if settings.is_sandbox:
+        return
+    if confirm is None:
+        if in_notebook():
+            confirm_production(settings)
+        return
+    if confirm != settings.instance:
+        raise ConfigError(
+            f"not confirmed: typed {confirm!r}, but the instance is {settings.instance!r}; nothing was sent"
+        )
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook's kernel."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+_SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """SANDBOX, or PRODUCTION with the instance's name; from `banner`."""
+
+    production: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{'PRODUCTION' if self.production else 'SANDBOX'}: {self.text}"
+
+    def _repr_html_(self) -> str:
+        word, _, rest = repr(self).partition(": ")
+        style = f"background: {_PRODUCTION if self.production else _SANDBOX}; color: #fff; padding: 8px 12px"
+        return f'<div style="{style}"><b>{word}</b> · {html.escape(rest)}</div>'
+
+
+def banner(settings: Settings) -> Banner:
+    """Return a banner that says what these settings lead to, for the top of a notebook.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where would be sent to.
+
+    Examples
+    --------
+    >>> banner(Settings(region="cn-shanghai", instance="shop", bucket="pictures", path="/increment"))
+    PRODUCTION: instance shop in cn-shanghai, bucket pictures, path /increment
+    """
+    name = settings.instance or "not set"
+    if settings.is_sandbox:
+        return Banner(False, f"instance {name}; a server on this machine, nothing real is changed")
+    region = f" in {settings.region}" if settings.region else ""
+    place = f", bucket {settings.bucket or 'not set'}, path {settings.path or 'not set'}"
+    return Banner(True, f"instance {name}{region}{place}")
+
+
+_COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
+#: For a SUCCESS that is none: some images were not imported.
+_PARTIAL = "#9a6700"
+
+
+@contextmanager
+def told(
+    task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
+) -> Iterator[Callable[[Task], None]]:
+    """Yield a function that shows the task it is given."""
+    if not show:
+        yield lambda task: None
+    elif in_notebook():
+        with _panel(task_id, where, clock, waiting) as tell:
+            yield tell
+    else:
+        with _line(task_id, "waiting for task" if waiting else "task") as tell:
+            yield tell
+
+
+@contextmanager
+def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows after `text` how many seconds are left; nothing in a log file."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    hidden = not show or (None if not in_notebook() else False)
+    with tqdm(total=1, bar_format="{desc}", leave=False, disable=hidden) as bar:
+        yield lambda seconds: bar.set_description_str(f"{text}: {seconds:.0f} s left")
+
+
+@contextmanager
+def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
+    from tqdm import tqdm  # noqa: PLC0415
+
+    with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
+        bar.set_description_str(f"{word} {task_id}")
+
+        def tell(task: Task) -> None:
+            bar.set_description_str(f"{word} {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+
+        yield tell
+
+
+@contextmanager
+def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Callable[[Task], None]]:
+    from IPython.display import HTML, display  # noqa: PLC0415
+    from ipywidgets import HTML as Panel  # noqa: PLC0415
+
+    started, panel = clock.monotonic(), Panel(f"task {html.escape(task_id)}: asking")
+    shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
+
+    def tell(task: Task) -> None:
+        spent = clock.monotonic() - started
+        panel.value = panel_html(task, where, spent, waiting=waiting)
+
+    try:
+        yield tell
+    finally:
+        # What was said last stays, as plain HTML: a widget in a saved notebook is dead.
+        last = panel.value
+        panel.close()
+        if shown is not None:
+            shown.update(HTML(last))  # type: ignore[no-untyped-call]
+
+
+def named(settings: Settings) -> str:
+    """Return the instance, and whether it is real."""
+    return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
+
+
+def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False) -> str:
+    """Return the panel's content; whatever the service says is escaped."""
+    partial = task.status == SUCCESS and meaning(task.message) is Said.SOME
+    colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
+    lines = [f"task {html.escape(task.id)} on {html.escape(where)}", f"<b>{html.escape(task.status)}</b>"]
+    lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s")
+    below = []
+    if task.message:
+        below.append(f"the service says: {html.escape(task.message)}")
+    if partial:
+        below.append("its SUCCESS includes failures: the error report tells which")
+    if waiting:
+        below.append("one task runs at a time: the batch is submitted when this one has ended")
+    if task.status == PROCESSING:
+        below.append("this may be interrupted: the same cell goes on")
+    style = f"border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5"
+    more = "".join(f'<div style="opacity: 0.75">{line}</div>' for line in below)
+    return f'<div style="{style}">{" · ".join(lines)}{more}</div>'

@@ -1,0 +1,1 @@
+"""The error report of a task: from its bytes to the outcome of every line."""

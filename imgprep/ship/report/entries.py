@@ -1,0 +1,539 @@
+"""The text of a report → entries: what each says of which line, product or image.
+
+The format is not documented, so JSON Lines, a JSON array, CSV or TSV with or without header, plain text, and
+mixtures of them are read. Nothing is dropped: text that says nothing of the batch is kept as a note.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from imgprep.core.frames import storable
+from imgprep.ship.report.causes import CauseTable
+from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
+
+_OBJECT = re.compile(r"\{\s*\"")
+_BETWEEN = "\ufeff\t ,[]"
+#: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
+_OBJECT_MAX = 16 * 1024
+
+
+#: Objects within one another that are looked into; deeper ones are read as the text that they are.
+_DEPTH_MAX = 50
+
+
+def entries_in(
+    item: Mapping[str, Any], around: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the entries in an object, objects or sentences, each with what the objects around it hold; or it itself."""
+    around = dict(around or {})
+    if not _splits(item):
+        yield item, around
+        return
+    named, listed = _inner(item)
+    apart = _repeat(item, named) or any(map(_splits, named))
+    own = {name: value for name, value in item.items() if not isinstance(value, (Mapping, list))}
+    for each in named:
+        if not (apart and _keys(each)):
+            own = {**dict(flat(each)), **own}
+    around |= {name: value for name, value in own.items() if role_of(str(name))}
+    for each in [*(each for each in named if apart and _keys(each)), *listed]:
+        if isinstance(each, Mapping):
+            yield from entries_in(each, around)
+        else:
+            yield each, around
+
+
+def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of an object, and then those of the objects in it."""
+    yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
+    for value in item.values():
+        if isinstance(value, Mapping):
+            yield from flat(value)
+
+
+def is_deep(item: object) -> bool:
+    """Whether an object holds others further in than is looked."""
+    level = [item]
+    for _ in range(_DEPTH_MAX):
+        inner = (each.values() if isinstance(each, Mapping) else each for each in level)
+        level = [each for several in inner for each in several if isinstance(each, (Mapping, list))]  # type: ignore[attr-defined]
+        if not level:
+            return False
+    return True
+
+
+def _splits(item: Mapping[str, Any]) -> bool:
+    """Whether an object holds entries: objects in a list, or by name where two say the same part of an entry."""
+    named, listed = _inner(item)
+    own = _own_keys(item)
+    if any(_keys(each) if isinstance(each, Mapping) else False for each in listed) or (listed and not own):
+        return True
+    return _repeat(item, named) or any(map(_splits, named))
+
+
+def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
+    """Whether the objects by name in an object, and it itself, say a part of an entry twice."""
+    roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
+    return len(set(roles)) < len(roles)
+
+
+def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
+    """The objects by name in an object, and those of its lists, also the sentences where they say it all."""
+    named = [value for value in item.values() if isinstance(value, Mapping)]
+    listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
+    if any(isinstance(each, str) for each in listed):
+        silent = not any(role_of(str(name)) or list_role(str(name)) for name in item)
+        listed = [each for each in listed if silent or isinstance(each, Mapping)]
+    return named, listed
+
+
+def _listed(items: list[Any]) -> Iterator[Any]:
+    for each in items:
+        if isinstance(each, list):
+            yield from _listed(each)
+        elif isinstance(each, (Mapping, str)):
+            yield each
+
+
+def _own_keys(item: Mapping[str, Any]) -> set[str]:
+    """By which parts an object itself says which line it is about."""
+    roles = {
+        list_role(str(name)) if isinstance(value, list) else role_of(str(name))
+        for name, value in item.items()
+        if value is not None and not isinstance(value, Mapping)
+        and not (isinstance(value, list) and any(isinstance(each, (Mapping, list)) for each in value[:1]))
+    }  # fmt: skip
+    return {role for role in roles if role in KEYS}
+
+
+def _keys(item: Mapping[str, Any]) -> set[str]:
+    """By which parts an object says which line it is about, itself and further in."""
+    named, listed = _inner(item)
+    return _own_keys(item).union(*(_keys(each) for each in [*named, *listed] if isinstance(each, Mapping)))
+
+
+def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
+    """Return the JSON objects that stand in a line one after another, and as None the text between; or nothing."""
+    read = json.JSONDecoder().raw_decode
+    parts: list[tuple[Mapping[str, Any] | None, str]] = []
+    done = 0
+    for opening in _OBJECT.finditer(line):
+        at = opening.start()
+        if at < done:
+            continue
+        try:
+            item, length = read(line[at : at + _OBJECT_MAX])
+        except (ValueError, RecursionError):
+            continue
+        parts += [(None, line[done:at].strip(_BETWEEN)), (item, line[at : at + length])]
+        done = at + length
+    parts.append((None, line[done:].strip(_BETWEEN)))
+    return [part for part in parts if part[1]] if done else []
+
+
+_DELIMITERS = ("\t", ",", ";", "|")
+#: Lines in which a table has to show itself.
+_LOOKED_AT = 50
+#: Longest row, in characters, that is waited for where a chunk ends within a quoted cell.
+_OPEN_MAX = 1024 * 1024
+
+
+class Table:
+    """A table that is read chunk by chunk.
+
+    Parameters
+    ----------
+    delimiter : str
+        Between cells.
+    header : list of str
+        Names of the columns; empty where the table has no header.
+    width : int
+        Cells in a row.
+    is_known : callable
+        Whether a text is the name of a product or picture of the batch.
+    begun : bool
+        Whether the header is the first row; otherwise it holds from where it stands.
+
+    Attributes
+    ----------
+    delimiter : str
+        Between cells.
+    roles : list of str or None
+        Which part of an entry each column holds, see `role_of`; empty without a header.
+    """
+
+    def __init__(
+        self, delimiter: str, header: list[str], width: int, is_known: Callable[[str], bool], *, begun: bool = True
+    ) -> None:
+        self.delimiter = delimiter
+        self.roles = [role_of(cell) for cell in header] if begun else []
+        self._header = header
+        self._width = width
+        self._is_known = is_known
+        self._open = ""
+
+    def rows(self, text: str, *, last: bool = False) -> Iterator[tuple[list[str], str]]:
+        """Yield the cells and the text of each row; a quote that nobody closes is a letter, and costs no row."""
+        lines = io.StringIO(self._open + text, newline="").readlines()
+        self._open = ""
+        start = 0
+        while start < len(lines):
+            first = start
+            reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=self.delimiter)
+            try:
+                for cells in reader:
+                    after = first + reader.line_num
+                    if after - start > 1 and any(self._is_row(line) for line in lines[start + 1 : after]):
+                        break
+                    found = lines[start] if after - start == 1 else "".join(lines[start:after])
+                    if after == len(lines) and not last and found.count('"') % 2 and len(found) < _OPEN_MAX:
+                        self._open = found
+                        return
+                    yield cells, found.rstrip("\r\n")
+                    start = after
+                else:
+                    return
+            except csv.Error:  # a cell longer than the csv module takes
+                pass
+            found = lines[start].rstrip("\r\n")
+            yield found.split(self.delimiter), found
+            start += 1
+
+    def is_header(self, cells: list[str]) -> bool:
+        """Whether a row names columns: those of this table again, or other ones, which from now on hold."""
+        if not self._header:
+            return False
+        if cells == self._header:
+            self.roles = self.roles or [role_of(cell) for cell in cells]
+            return True
+        if not any(map(role_of, cells[: len(cells) // 2 + 1])):
+            return False  # as nearly every row: not even one of the first, where most are asked for
+        roles = [role_of(cell) for cell in cells]
+        if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
+            return False
+        self._header, self.roles, self._width = cells, roles, len(cells)
+        return True
+
+    @property
+    def may_number(self) -> bool:
+        """Whether a number in a row of another width may be that of a line: where no header says otherwise."""
+        return not self._header or "at" in map(role_of, self._header)
+
+    def _is_row(self, line: str) -> bool:
+        """Whether a line that a quoted cell would hold is a row of its own: as wide, and naming a line."""
+        cells = line.rstrip("\r\n").split(self.delimiter)
+        if len(cells) < self._width or cells[0].endswith('"'):
+            return False
+        return any(cell.isdecimal() or self._is_known(cell) for cell in map(str.strip, cells))
+
+
+def find_table(text: str, names: Names) -> Table | None:
+    """Return the table that a text begins with, or None."""
+    is_known = names.__contains__
+    lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
+    if not lines or lines[0].startswith(("{", '["')):
+        return None
+    for at, line in enumerate(lines):
+        for delimiter in _DELIMITERS:
+            head = next(csv.reader([line], delimiter=delimiter), [])
+            if len(head) > 1 and _names_columns([role_of(cell) for cell in head], most=at > 0):
+                return Table(delimiter, head, len(head), is_known, begun=not at)
+    for delimiter in _DELIMITERS:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+        named = sum(bool(names.cell_numbers(row[0])) or any(map(is_known, map(str.strip, row))) for row in rows if row)
+        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
+            return Table(delimiter, [], len(rows[0]), is_known)
+    return None
+
+
+def _names_columns(roles: list[str | None], *, most: bool) -> bool:
+    """Whether two cells name a part of an entry; or most of them, and one a key, where a row could be meant as well."""
+    known = [role for role in roles if role is not None]
+    return len(known) >= 2 and (not most or (len(known) * 2 > len(roles) and bool(KEYS & set(known))))
+
+
+#: What may stand between the names of one cell.
+_BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
+#: Words of a failure whose cause they leave open; what only counts or heads entries is none of them.
+_FAILS = re.compile(
+    r"\bfailed\b|\b(?:cannot|could not|unable)\b|\berrors?\s*[:：]\s*\S|无法|不能"
+    r"|失败(?!的?(?:明细|记录|列表|清单|原因|报告|汇总|如下))",
+    re.IGNORECASE,
+)
+_WELL = frozenset(("0", "200", "ok", "success", "succeeded", "成功"))
+
+
+class Parser:
+    """Reads one report; remembers its header and what the batch's own names are.
+
+    Parameters
+    ----------
+    names : Names
+        Of the batch, for telling what an entry claims.
+    causes : CauseTable
+        For finding codes in text.
+    """
+
+    def __init__(self, names: Names, causes: CauseTable) -> None:
+        self._names = names
+        self._causes = causes
+        self._table: Table | None = None
+        self._started = False
+        self._begun = False
+        #: What counts failures or lines and names none, by its text: how many failed, how many in all.
+        self.sums: dict[str, tuple[list[int], list[int]]] = {}
+
+    def chunk(self, data: bytes, quick: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return the entries of a chunk of whole lines, UTF-8; columns of `ENTRY_SCHEMA`."""
+        return self._with_known_names(self._entries(data, quick))
+
+    def _entries(self, data: bytes, quick: pl.DataFrame | None) -> pl.DataFrame:
+        if self._table is None and quick is not None:
+            self._started = True
+            return quick
+        text = data.decode("utf-8", errors="replace")
+        if not self._started:
+            self._started = True
+            self._table = find_table(text, self._names)
+        if self._table is not None:
+            return _frame(self._rows(self._table.rows(text), self._table))
+        return _frame(self._lines(text))
+
+    def rest(self) -> pl.DataFrame:
+        """Return what was kept of the last chunk, since it could have gone on."""
+        rows = self._rows(self._table.rows("", last=True), self._table) if self._table else ()
+        return self._with_known_names(_frame(rows))
+
+    def _with_known_names(self, entries: pl.DataFrame) -> pl.DataFrame:
+        """The names of the batch for paths and addresses of its pictures in OSS, and for lists of names in one cell."""
+        for column in ("PicName", "ProductId"):
+            some = entries[column].filter(entries[column].str.contains_any(_BETWEEN_NAMES))
+            if some.is_empty():
+                continue
+            names = self._names.pics if column == "PicName" else self._names.ids
+            held = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
+            if held:
+                alone, kind = pl.concat_list(column), pl.List(pl.String)
+                lists = pl.col(column).replace_strict(held, default=alone, return_dtype=kind)
+                entries = entries.with_columns(lists).explode(column)
+        return entries
+
+    def _lines(self, text: str) -> Iterator[dict[str, Any]]:
+        # Not splitlines: U+2028 and its like are letters of a line of JSON.
+        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+            if not line.strip():
+                continue
+            start = line.lstrip("\ufeff\t [,")
+            if start.startswith(("{", '"')):
+                try:
+                    item = json.loads(line.strip().rstrip(","))
+                except (ValueError, RecursionError):
+                    item = None
+                if isinstance(item, Mapping):
+                    yield from self._held(item, line)
+                    continue
+                if isinstance(item, str):
+                    yield from self._plain(" ".join(item.split()), raw=line)
+                    continue
+                if start.startswith("{") and (parts := objects_in(line)):
+                    yield from self._parts(parts, line)
+                    continue
+            yield from self._plain(line)
+
+    def _parts(self, parts: list[tuple[Mapping[str, Any] | None, str]], line: str) -> Iterator[dict[str, Any]]:
+        """What the objects in a line say, and the text between; what stands beside a single one is said of it."""
+        objects = [found for found, _ in parts if found is not None]
+        if len(objects) == 1:
+            beside = " ".join(text for found, text in parts if found is None)
+            item = objects[0] if "message" in map(role_of, map(str, objects[0])) else {**objects[0], "message": beside}
+            yield from self._held(item, line)
+            if self._names.in_text(beside := " ".join(text for found, text in parts if found is None)):
+                yield from self._plain(beside)
+            return
+        for found, part in parts:
+            yield from self._plain(part) if found is None else self._held(found, part)
+
+    def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
+        """What an object claims, or each of the entries in it."""
+        if is_deep(item):
+            yield from self._plain(raw)
+            return
+        for at, (each, around) in enumerate(entries_in(item)):
+            if each is item:
+                yield from self._json(item, raw, {})
+                return
+            if not at:
+                yield {"raw": raw, "note": True}
+                self._add_sum(dict(pair for pair in flat(item) if not isinstance(pair[1], list)), raw)
+            if isinstance(each, str):
+                yield from self._plain(each)
+            else:
+                yield from self._json(each, json.dumps(each, ensure_ascii=False), around)
+
+    def _json(self, item: Mapping[str, Any], raw: str, around: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        entry: dict[str, Any] = {"raw": raw}
+        named: dict[str, list[Any]] = {}
+        for name, value in flat(item):
+            role = list_role(name) if isinstance(value, list) else role_of(name)
+            if role is None or value is None:
+                continue
+            values = [each for each in value if each is not None] if isinstance(value, list) else [value]
+            if any(isinstance(each, (dict, list)) for each in values):
+                continue
+            if role in KEYS:
+                # Of several keys of one part, those that the batch knows; of a list, all.
+                named.setdefault(role, []).extend(values if isinstance(value, list) else [[value]])
+            elif role not in entry and not isinstance(value, list):
+                entry[role] = str(value)
+        for name, value in around.items():
+            role = role_of(str(name))
+            if role in ("code", "message"):
+                entry.setdefault(role, str(value))
+            elif (role in ("ProductId", "PicName") and role not in named and str(value) in self._names) or (
+                role == "at" and role not in named
+            ):
+                named[role] = [[value]]
+        yield from self._named(entry, named, json.dumps(item, ensure_ascii=False))
+
+    def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], text: str) -> Iterator[dict[str, Any]]:
+        """The claims of an entry whose parts have names; where none of them names a line, those of its text."""
+        ids = _chosen(named.get("ProductId", ()), self._names.ids)
+        pics = _chosen(named.get("PicName", ()), self._names.pics)
+        by = "at" if "at" in named or any(ids) or any(pics) else "nth"
+        values = [value[0] if isinstance(value, list) else value for value in named.get(by, ())]
+        numbers = list(dict.fromkeys(number for value in values for number in self._names.cell_numbers(value)))
+        if not (numbers or any(ids) or any(pics)):
+            yield from self._of_text(entry, text)
+        elif max(len(numbers), len(ids), len(pics)) == 1:
+            parts: dict[str, list[Any]] = {"at": numbers, "ProductId": ids, "PicName": pics}
+            yield self._with_code({**entry, **{role: each[0] for role, each in parts.items() if each}})
+        else:
+            claims = self._names.combine(numbers, filter(None, ids), filter(None, pics))
+            yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
+
+    def _of_text(self, entry: dict[str, Any], text: str, *, comment: bool = False) -> Iterator[dict[str, Any]]:
+        """The claims of an entry by its text: the lines that it names, a failure without a line, or none at all."""
+        found = self._names.in_text(text)
+        if comment and not found.numbers and not any(name in self._names for name in (*found.ids, *found.pics)):
+            found = Found(doubtful=bool(found) and self._failure(text))
+        title, self._begun = not (self._begun or comment), self._begun or not comment
+        code = entry.get("code")
+        if code and code.casefold() in _WELL and not self._failure(entry.get("message", "")):
+            code = None
+        if found:
+            claims = self._names.combine(found.numbers, found.ids, found.pics)
+            yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
+            if not found.doubtful:
+                return
+        elif not code and (sums := self._names.sums(text)):
+            self.sums[entry["raw"][:RAW_MAX]] = sums
+        vague = not (title or comment or text.rstrip().endswith((":", "："))) and _FAILS.search(text)
+        known = self._causes.find_code(text) if comment else self._failure(text)
+        if found.doubtful or ((code or known or vague) and entry["raw"][:RAW_MAX] not in self.sums):
+            yield self._with_code(entry)
+        else:
+            yield {**entry, "note": True}
+
+    def _rows(self, rows: Iterable[tuple[list[str], str]], table: Table) -> Iterator[dict[str, Any]]:
+        before = table.roles
+        for cells, raw in rows:
+            if not raw.strip():
+                continue
+            if not any(map(str.isalnum, raw)):
+                yield {"raw": raw, "note": True}  # a rule below a header
+            elif raw.startswith("#") or (len(cells) == 1 and not table.is_header(cells)):
+                yield from self._plain(raw)
+            elif raw.lstrip().startswith("{"):
+                yield from self._lines(raw)
+            elif table.is_header(cells):
+                if before and table.roles is not before:
+                    yield {"raw": raw, "note": True}
+                before = table.roles
+            elif len(cells) != len(table.roles):
+                yield from self._cells(cells, raw, numbered=table.may_number)
+            else:
+                entry: dict[str, Any] = {"raw": raw}
+                named: dict[str, list[Any]] = {}
+                for role, cell in zip(table.roles, cells, strict=True):
+                    if role in KEYS and cell.strip():
+                        named.setdefault(role, []).append([cell if cell in self._names else cell.strip()])
+                    elif role and cell.strip() and role not in entry:
+                        entry[role] = cell.strip()
+                counts = "code" not in entry and not any(map(self._names.__contains__, cells)) and self._names.sums(raw)
+                yield from self._named(entry, {} if counts else named, raw)
+
+    def _cells(self, cells: Iterable[str], raw: str, *, numbered: bool) -> Iterator[dict[str, Any]]:
+        """Cells of unknown meaning, told apart by what the batch holds."""
+        if self._names.is_labelled(raw):
+            yield from self._plain(raw)
+            return
+        entry: dict[str, Any] = {"raw": raw}
+        words = [cell.strip() for cell in cells]
+        code = next((word for word in words if word not in self._names and self._causes.find_code(word) == word), None)
+        rest = [word for word in words if word != code]
+        claims, used = self._names.of_cells(rest, numbered=numbered)
+        if code:
+            entry["code"] = code
+        if message := [word for at, word in enumerate(rest) if at not in used]:
+            # By bytes: Chinese says in five characters more than a code of six.
+            entry["message"] = max(message, key=lambda cell: len(cell.encode()))
+        if claims:
+            yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
+        else:
+            yield from self._of_text(entry, raw)  # such as a title above a table, or a sum below it
+
+    def _plain(self, line: str, raw: str | None = None) -> Iterator[dict[str, Any]]:
+        text = line.strip()
+        entry = {"raw": line if raw is None else raw, "message": text}
+        return self._of_text(entry, text.lstrip("#"), comment=text.startswith("#"))
+
+    def _add_sum(self, item: Mapping[str, Any], raw: str) -> None:
+        """Note what an object around the entries counts."""
+        if sums := self._names.sums(json.dumps(item, ensure_ascii=False)):
+            self.sums[raw[:RAW_MAX]] = sums
+
+    def _failure(self, text: str) -> bool:
+        return self._causes.classify(self._causes.find_code(text), text).id != "unrecognised"
+
+    def _with_code(self, entry: dict[str, Any]) -> dict[str, Any]:
+        if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
+            entry["code"] = code
+        return entry
+
+
+def _parts_of(claim: Claim) -> dict[str, Any]:
+    return {role: value for role, value in zip(("at", "ProductId", "PicName"), claim, strict=True) if value is not None}
+
+
+def _chosen(values: Iterable[Any], names: Container[str]) -> list[str]:
+    """Of the values of several keys of one part those that the batch knows, or else the first; of a list, all."""
+    listed = [str(value) for value in values if not isinstance(value, list)]
+    single = list(dict.fromkeys(str(value[0]) for value in values if isinstance(value, list)))
+    if len(single) > 1:
+        ends = dict.fromkeys(known_end(value, names) for value in single)
+        single = [value for value in ends if value in names] or [next(filter(None, single), "")]
+    return list(dict.fromkeys([*single, *listed]))
+
+
+def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    rows = [
+        (entry["raw"][:RAW_MAX], *(entry.get(name) for name in list(ENTRY_SCHEMA)[1:]), bool(entry.get("note")))
+        for entry in entries
+    ]
+    schema = {**ENTRY_SCHEMA, "note": pl.Boolean}
+    try:
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+    except UnicodeEncodeError:
+        sound = [tuple(storable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
+        frame = pl.DataFrame(sound, schema=schema, orient="row")
+    # A note is an entry that names nothing and claims nothing.
+    said = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
+    return frame.with_columns(said).drop("note")

@@ -1,0 +1,474 @@
+"""Entries of a report against the lines of the batch → what became of each line."""
+
+from __future__ import annotations
+
+import logging
+import re
+from enum import StrEnum
+from functools import reduce
+from itertools import chain, combinations
+from operator import and_
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.frames import attach, drain_to_pandas, to_pandas, to_polars
+from imgprep.core.processes import ahead
+from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
+from imgprep.ship.report.claims import ENTRY_SCHEMA, Names
+from imgprep.ship.report.entries import Parser
+from imgprep.ship.report.quick import json_lines
+from imgprep.ship.report.source import line_chunks, open_report
+
+_log = logging.getLogger(__name__)
+
+#: Entries that are held before any is left out.
+ROOM = 1_000_000
+#: Entries about no line of the batch, and as many notes, that are held in longer reports.
+STRANGERS = 100_000
+
+
+def is_note() -> pl.Expr:
+    """Whether an entry names nothing and claims nothing."""
+    return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
+
+
+def is_keyed() -> pl.Expr:
+    """Whether an entry says which row it is about."""
+    return pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
+
+
+class Holding:
+    """The entries of a report, in no more room than the batch asks for.
+
+    Up to `ROOM` entries, all are held. In a longer report, of entries that name the same line so many are held that
+    the lines end as they would with all of them; of entries that can name no line, the first `STRANGERS`. The text of
+    the others goes to a file, and all are counted.
+
+    Parameters
+    ----------
+    lines : polars.DataFrame
+        Of the batch: ``line, ProductId, PicName``.
+    overflow : path, optional
+        The file for the text of entries about no line that are not held, a line each; not made where all are.
+
+    Attributes
+    ----------
+    counts : dict
+        ``entries``: read so far; ``repeated``: left out, since others name the same line; ``unmatched``, ``notes``:
+        about no line, and not held; ``keyed``: those of the unmatched that name a row by anything.
+    numbers : list of int
+        The smallest and the largest line number of all entries, held or not; empty where none has any.
+    """
+
+    def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
+        self._lines = lines
+        self._overflow = overflow
+        self._parts: list[pl.DataFrame] = []
+        self._strangers = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
+        self._held, self._room = 0, ROOM
+        self.counts = dict.fromkeys(("entries", "repeated", "unmatched", "notes", "keyed"), 0)
+        self.numbers: list[int] = []
+        if overflow is not None:
+            overflow.unlink(missing_ok=True)
+
+    def add(self, entries: pl.DataFrame) -> None:
+        """Take further entries, in the order of the report."""
+        empty_as_null = [pl.col(name).replace("", None) for name in ("ProductId", "PicName")]
+        self._parts.append(entries.with_columns(empty_as_null))
+        self.counts["entries"] += entries.height
+        self._held += entries.height
+        found = [number for number in (entries["at"].min(), entries["at"].max()) if isinstance(number, int)]
+        self.numbers = [pick(self.numbers + found) for pick in (min, max)] if self.numbers or found else []
+        if self._held > self._room:
+            self._sort_out()
+
+    def entries(self) -> pl.DataFrame:
+        """Give what is held out of hand, numbered in column ``entry``."""
+        if left := self.counts["unmatched"]:
+            where = f"are in {self._overflow}" if self._overflow else "are counted, and stand in the report alone"
+            _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
+        parts, self._parts = [*self._parts, self._strangers, self._notes], []
+        return pl.concat(parts).with_row_index("entry")
+
+    def _sort_out(self) -> None:
+        held = pl.concat(self._parts)
+        means = _lines_meant(held, self._lines)
+        note = held.select(is_note()).to_series()
+        self._strangers = self._some("unmatched", self._strangers, held.filter((means == 0) & ~note))
+        self._notes = self._some("notes", self._notes, held.filter(note))
+        about = held.with_columns(means.alias("means")).filter(pl.col("means") > 0)
+        kept = _without_repeats(about, self._lines)
+        self.counts["repeated"] += about.height - kept.height
+        self._parts, self._held = [kept], kept.height
+        self._room = kept.height + ROOM
+
+    def _some(self, kind: str, held: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+        """The first `STRANGERS` of both; the rest is written and counted."""
+        room = max(STRANGERS - held.height, 0)
+        rest = more.slice(room)
+        self.counts[kind] += rest.height
+        self.counts["keyed"] += rest.filter(
+            pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
+        ).height
+        if self._overflow is not None and rest.height:
+            with self._overflow.open("ab") as file:
+                file.writelines(f"{' '.join(text.splitlines())}\n".encode() for text in rest["raw"])
+        return pl.concat([held, more.head(room)], rechunk=True) if room else held
+
+
+def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
+    """How many lines of the batch each entry may be about, by its names or else by its number."""
+
+    def having(*keys: str) -> pl.Series:
+        many = lines.select(keys).drop_nulls().group_by(keys).agg(pl.len().alias("lines"))
+        return entries.select(keys).join(many, on=keys, how="left", maintain_order="left")["lines"]
+
+    product, picture = pl.col("ProductId").is_not_null(), pl.col("PicName").is_not_null()
+    numbered = pl.col("at").is_between(0, lines["line"].max()).cast(pl.UInt32)
+    named = pl.when(product & picture).then(having("ProductId", "PicName")).when(picture).then(having("PicName"))
+    means = named.when(product).then(having("ProductId")).otherwise(numbered)
+    return entries.select(means.fill_null(0).alias("means")).to_series()
+
+
+def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what is said of the same line again; of several lines of one name, one entry more is kept."""
+    nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
+    # Where several lines bear one name, the number beside it may tell which.
+    telling = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
+    numbered = about.with_columns(pl.when(telling).then(pl.col("at")).alias("telling_at"))
+    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "telling_at")
+    return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))
+
+
+class Outcome(StrEnum):
+    """How a line of a batch ended."""
+
+    IMPORTED = "imported"
+    DELETED = "deleted"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
+
+
+def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
+    """Return an outcome frame in which every line ended the same way."""
+    frame = _lines(to_polars(batch))
+    ended = pl.lit(str(outcome)) if outcome else _success()
+    frame = frame.with_columns(
+        ended.alias("outcome"),
+        *(pl.lit(None, pl.String).alias(name) for name in ("code", "cause", "raw")),
+        pl.lit(message, pl.String).alias("message"),
+    )
+    return to_pandas(frame.select(OUTCOME_COLUMNS))
+
+
+def read_report(
+    source: str | Path | bytes,
+    batch: pd.DataFrame,
+    *,
+    causes: CauseTable | None = None,
+    other_batch: str = "raise",
+    unmatched: str = "doubt",
+    overflow: str | Path | None = None,
+) -> pd.DataFrame:
+    """Read the error report of a finished task and tell what became of every line of its batch.
+
+    The vendor documents neither format nor columns of the report. JSON Lines, a JSON array, CSV or TSV with or
+    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. An entry may claim several
+    lines, by names and ids, or else by numbers that are labelled as lines, or else by a bare number in a column of
+    line numbers. Lines that an entry *might* mean, among several, are unknown, and so are all lines of claims that
+    contradict each other. Where every claim meets a line, the lines that no entry names were imported or deleted;
+    as long as one meets none, they are unknown, for it may be about any of them.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The report as downloaded.
+    batch : pandas.DataFrame
+        The batch as sent: ``line, OperationType, ProductId, PicName``; more is ignored.
+    causes : CauseTable, optional
+        Default: the built-in table; see `load_causes` for one's own.
+    other_batch : {"raise", "keep"}
+        What to do when most entries name rows that this batch does not have.
+    unmatched : {"doubt", "ignore"}
+        What entries that name no line of the batch mean for the lines that no entry names: these are unknown; or,
+        once a person has read those entries and found them to be about no line, they were imported or deleted.
+    overflow : path, optional
+        A file for the text of the entries about no line that are too many to be held; one that is there is removed,
+        and a new one made only where it is needed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
+        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), also counts of
+        failures that are not those found;
+        ``.attrs["notes"]``: text that claims nothing; ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``.
+        In a report of more than a million entries no more is held than the batch asks for: the first 100,000
+        unmatched entries and notes, and of each line the first entry about it (the others are ``repeated``).
+
+    Raises
+    ------
+    ReportError
+        Not readable, empty, an error page instead of a report, another batch's report, or nothing in it is understood.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> batch = pd.DataFrame({"line": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"],
+    ...                       "PicName": ["a.jpg", "b.jpg"]})
+    >>> read_report(b'{"PicName": "b.jpg", "Code": "PicNotExist"}', batch)[["line", "outcome", "cause"]].values.tolist()
+    [[1, 'imported', nan], [2, 'failed', 'image_missing']]
+    """
+    if unmatched not in ("doubt", "ignore"):
+        raise ConfigError(f"read_report: unmatched={unmatched!r}: must be 'doubt' or 'ignore'")
+    table = causes or CauseTable()
+    lines = _lines(to_polars(batch))
+    entries, holding, sums = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    counts = holding.counts
+    note = entries.select(is_note()).to_series()
+    claims = entries.filter(~note) if note.any() else entries
+    if not claims.height:
+        # A report is given where lines failed: that none of it is understood does not mean that all are there.
+        raise ReportError(
+            f"nothing in the report could be understood as a failure; it begins {entries['raw'][0]!r:.200}"
+        )
+    notes = entries.filter(note).select("raw")
+    del entries
+    matched, stray = _match(claims, lines, holding.numbers)
+    keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
+    found = matched["entry"].n_unique() + counts["repeated"]
+    if stray.any():
+        found -= matched.join(claims.filter(stray).select("entry"), on="entry", how="semi")["entry"].n_unique()
+    if other_batch == "raise" and keyed and found * 2 < keyed:
+        example = claims.filter(stray)["raw"][0]
+        raise ReportError(
+            f"the report seems to be another batch's: {keyed - found} of {keyed} entries name rows that this batch "
+            f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
+        )
+    if other_batch == "raise" and not found:
+        raise ReportError(
+            "no entry of the report says which line of the batch failed, so none can be called imported; it says "
+            f"{claims['raw'][0]:.200}; read it, or pass other_batch='keep'"
+        )
+    claims = _classified(claims, table)
+    strangers = claims.filter(stray).select("raw", "code", "cause")
+    if wrong := _wrong_sums(sums, matched, lines, counts):
+        strangers = pl.concat(
+            [strangers, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strangers.schema)]
+        )
+        notes = notes.filter(~pl.col("raw").is_in(wrong))
+    counts["unmatched"] += strangers.height
+    counts["notes"] += notes.height
+    told = _outcome(lines, claims, matched)
+    del claims, matched
+    outcome = drain_to_pandas(told)
+    if unmatched == "doubt":
+        outcome = doubted(outcome, counts["unmatched"])
+    outcome = attach(outcome, unmatched=to_pandas(strangers), notes=to_pandas(notes))
+    outcome.attrs["counts"] = counts
+    return outcome
+
+
+def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
+    """Return an outcome in which no line is imported or deleted as long as entries of the report name no line."""
+    well = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
+    if not unmatched or not well.any():
+        return outcome
+    doubt = outcome.copy()
+    doubt.loc[well, "outcome"] = str(Outcome.UNKNOWN)
+    if "message" in doubt:
+        entries = "1 entry of the report names" if unmatched == 1 else f"{unmatched:,} entries of the report name"
+        doubt.loc[well, "message"] = f"{entries} no line of the batch, and may be about this one"
+    return doubt
+
+
+def _wrong_sums(
+    sums: dict[str, tuple[list[int], list[int]]], matched: pl.DataFrame, lines: pl.DataFrame, counts: dict[str, int]
+) -> list[str]:
+    """What counts other failures than those that were found, or all things, other than those or all lines."""
+    failed = matched.filter(pl.col("ways") == 1)["line"].n_unique()
+    sound = {failed, matched["line"].n_unique(), matched["entry"].n_unique() + counts["repeated"]}
+    in_all = {*sound, 0, lines.height}
+    return [text for text, (bad, total) in sums.items() if not (sound >= set(bad) if bad else in_all & set(total))]
+
+
+def _lines(batch: pl.DataFrame) -> pl.DataFrame:
+    if "line" not in batch.columns:
+        batch = batch.with_row_index("line", offset=1)
+    for name in ("OperationType", "ProductId", "PicName"):
+        if name not in batch.columns:
+            batch = batch.with_columns(pl.lit(None, pl.String).alias(name))
+    kept = pl.col("OperationType", "ProductId", "PicName").cast(pl.String)
+    return batch.select(pl.col("line").cast(pl.Int64), kept).with_columns(pl.col("OperationType").fill_null("ADD"))
+
+
+def _success() -> pl.Expr:
+    deleted = pl.lit(str(Outcome.DELETED))
+    return pl.when(pl.col("OperationType") == "DELETE").then(deleted).otherwise(pl.lit(str(Outcome.IMPORTED)))
+
+
+def _entries(
+    source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
+) -> tuple[pl.DataFrame, Holding, dict[str, tuple[list[int], list[int]]]]:
+    holding, names = Holding(lines, overflow), Names(lines)
+    sums: dict[str, tuple[list[int], list[int]]] = {}
+    with open_report(source) as streams:
+        for stream in streams:
+            parser = Parser(names, table)
+            for number, (data, quick) in enumerate(ahead(_tried, line_chunks(stream))):
+                if not number:
+                    _refuse_error_page(data)
+                holding.add(parser.chunk(data, quick))
+            holding.add(parser.rest())
+            sums |= parser.sums
+    if not holding.counts["entries"]:
+        raise ReportError("the report is empty; a task without failures has none, so download it again")
+    return holding.entries(), holding, sums
+
+
+def _tried(data: bytes) -> tuple[bytes, pl.DataFrame | None]:
+    return data, json_lines(data)
+
+
+def _refuse_error_page(data: bytes) -> None:
+    text = data[:1000].decode("utf-8", errors="replace").lstrip()
+    head = text[:200].casefold()
+    if head.startswith(("<?xml", "<error", "<!doctype", "<html")):
+        raise ReportError(
+            f"this is an error page, not a report: {text.strip()[:160]!r}; the link lives two hours, follow the run "
+            "again for a fresh one"
+        )
+
+
+#: What a claim may name a line by, the number as it counts in the batch.
+_BY = ("line", "ProductId", "PicName")
+
+
+def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tuple[pl.DataFrame, pl.Series]:
+    """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which. And the strays."""
+    shift = _numbering(claims, lines, numbers)
+    keys = claims.select("entry", (pl.col("at") + shift).alias("line"), "ProductId", "PicName")
+    result = _met(keys, lines)
+    if result["entry"].n_unique() == result.height:
+        result = result.with_columns(pl.lit(1, pl.UInt32).alias("ways"))
+    else:
+        result = _paired(result).with_columns(pl.len().over("entry").alias("ways"))
+    if result.height >= keys.height and result["entry"].n_unique() == keys.height:
+        return result, pl.repeat(False, keys.height, eager=True)
+    rest = keys.join(result, on="entry", how="anti")
+    doubt, whole = [result], pl.all_horizontal(pl.col(_BY).is_null())
+    for name in _BY:
+        known = lines.select(name).drop_nulls()
+        whole |= pl.col(name).is_not_null() & ~pl.col(name).is_in(known[name].implode())
+        some = rest.select("entry", name).drop_nulls().unique(name, keep="first", maintain_order=True)
+        met = some.join(lines.select(list(dict.fromkeys(("line", name)))), on=name).select("entry", "line")
+        doubt.append(met.with_columns(pl.lit(2, pl.UInt32).alias("ways")))
+    strays = rest.filter(whole)["entry"]
+    return pl.concat(doubt).unique(("entry", "line"), keep="first"), claims["entry"].is_in(strays.implode())
+
+
+def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """(entry, line): the lines that are all that an entry names."""
+    there = {name: keys[name].is_not_null() for name in _BY if name in keys.columns}
+    result = []
+    for parts in chain.from_iterable(combinations(there, many) for many in (1, 2, 3)):
+        chosen = reduce(and_, (there[name] if name in parts else ~there[name] for name in there))
+        if not chosen.any():
+            continue
+        some = keys if chosen.all() else keys.filter(chosen)
+        met = some.select("entry", *parts).join(lines.select(list(dict.fromkeys(("line", *parts)))), on=parts)
+        if parts == ("ProductId",) and keys["PicName"].null_count() < keys.height:
+            # Beside entries that name pictures, one that names none is about the line without one.
+            whole = met.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
+            met = pl.concat([whole, met.join(whole, on="entry", how="anti")]) if whole.height else met
+        result.append(met.select("entry", "line"))
+    return pl.concat(result) if result else pl.DataFrame(schema={"entry": keys.schema["entry"], "line": pl.Int64})
+
+
+def _paired(matched: pl.DataFrame) -> pl.DataFrame:
+    """Where as many entries as lines share one key, the first entry means the first line, and so on."""
+    groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
+    keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
+    keys = keys.sort("entry").with_columns(
+        pl.len().over("key").alias("entries"), pl.int_range(pl.len()).over("key").alias("nth")
+    )
+    even = pl.col("entries") == pl.col("lines").list.len()
+    chosen = keys.filter(even).select("entry", pl.col("lines").list.get(pl.col("nth"), null_on_oob=True).alias("line"))
+    return pl.concat([chosen, keys.filter(~even).select("entry", "lines").explode("lines").rename({"lines": "line"})])
+
+
+def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
+    """0 where the report counts lines from 1, 1 where it counts from 0: shown by its names, or by a line 0."""
+    if claims["at"].null_count() == claims.height:
+        return 0
+    both = claims.filter(pl.col("at").is_not_null() & pl.any_horizontal(pl.col("ProductId", "PicName").is_not_null()))
+    met = _met(both.select("entry", "ProductId", "PicName"), lines).join(both.select("entry", "at"), on="entry")
+    if met.height:
+        ahead_by = met["line"] - met["at"]
+        return int((ahead_by == 1).sum() > (ahead_by == 0).sum())
+    return int(bool(numbers) and numbers[0] == 0 and numbers[-1] < lines.height)
+
+
+def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
+    """Add the cause: each distinct code is looked up once, and each distinct text that has no known one."""
+    codes = {code: cause.id for code in claims["code"].unique() if code and (cause := table.of_code(code))}
+    claims = claims.with_columns(
+        pl.col("code").replace_strict(codes, default=None, return_dtype=pl.String).alias("cause")
+    )
+    unknown = claims["cause"].is_null().arg_true()
+    if not len(unknown):
+        return claims
+    said = claims.select("raw", "ProductId", "PicName", "message")[unknown]
+    # Without a message the whole entry is read, but what it is about says nothing of what is wrong with it.
+    bare = said["message"].is_null()
+    texts = said["message"].to_frame()
+    if bare.any():
+        whole = [_without_names(*row) for row in said.filter(bare).select("raw", "ProductId", "PicName").iter_rows()]
+        texts = texts.with_columns(texts["message"].scatter(bare.arg_true(), whole))
+    kinds = texts.unique()
+    found = kinds.with_columns(pl.Series("cause", [table.classify(None, text).id for text in kinds["message"]]))
+    named = texts.join(found, on="message", how="left", maintain_order="left")["cause"]
+    return claims.with_columns(claims["cause"].scatter(unknown, named))
+
+
+#: A key of a JSON object, with its value where that names the row.
+_KEYS = re.compile(r'"(?:product_?id|pic_?name|item_?id)"\s*:\s*"(?:[^"\\]|\\.)*"|"\w+"\s*:', re.IGNORECASE)
+
+
+def _without_names(raw: str, *names: str | None) -> str:
+    """What an entry says besides the names of its row and of its own keys."""
+    said = _KEYS.sub(" ", raw)
+    for name in names:
+        said = said.replace(name, " ") if name else said
+    return said
+
+
+def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
+    at = claims["entry"].search_sorted(matched["entry"])  # quicker than a join: entries are numbered in their order
+    said = matched.with_columns(at.alias("at"))
+    texts = None
+    if said["line"].n_unique() < said.height:
+        several = said["line"].is_duplicated()
+        ordered = said.filter(several).sort("line", "ways", "entry")
+        texts = _joined(ordered["line"], claims.select(pl.col("message", "raw").gather(ordered["at"])))
+        said = pl.concat([said.filter(~several), ordered.unique("line", keep="first")])
+    told = lines.join(said.drop("entry"), on="line", how="left", maintain_order="left")
+    told = told.hstack(claims.select(pl.col("code", "cause", "message", "raw").gather(told["at"])))
+    if texts is not None:
+        told = told.update(texts, on="line")
+    failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
+    ended = pl.when(pl.col("ways").is_null()).then(_success()).otherwise(failed)
+    none_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("message", "raw")]
+    return told.with_columns(ended.alias("outcome"), *none_as_null).select(OUTCOME_COLUMNS)
+
+
+def _joined(line: pl.Series, texts: pl.DataFrame) -> pl.DataFrame:
+    """All that several entries say of one line, each text once."""
+    each = pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n")
+    return texts.with_columns(line).group_by("line", maintain_order=True).agg(each)

@@ -1,0 +1,237 @@
+"""The bytes of a report → chunks of text lines, whatever wraps them: gzip, zip, a BOM, GB18030."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO
+
+from imgprep.core.errors import ReportError
+from imgprep.core.frames import storable
+
+#: Longest item, in characters, that is waited for: what is longer is taken for text.
+ITEM_MAX = 64 * 1024 * 1024
+
+#: Where the items of an array begin that a text begins with.
+_OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
+#: The same below a title, and an object of several lines.
+_OPENED_BELOW = re.compile(r"^[ \t]*(?:\[\s*(?=\{)|(?=\{[ \t]*\r?\n))", re.MULTILINE)
+#: Characters of a text in which the first item begins.
+_HEAD = 1000
+#: A short array on a line, and one on the next: these are rows, not one array.
+_ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
+#: Between items: a comma, the end of an array and the start of the next one; a forgotten comma. Or the end.
+_NEXT = re.compile(r"\s*(?:(,|\]\s*,?\s*\[(?=\s*\{)|\])\s*|(?=\{))")
+_SPACE = re.compile(r"\s+")
+#: Where the next item may begin behind one that is broken.
+_AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
+#: Where a broken item is over that is the last one: at its end, or at a line that is none of its own.
+_OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
+#: Characters in which an item behind a broken one is looked for first: telling where a fault is takes as long as what
+#: is before it in the text.
+_NEAR = 16 * 1024
+#: So near the end of what is there, even half a number or half of the space behind an item is no fault yet.
+_CUT = 1000
+
+
+def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the items of a JSON array each on a line, objects of several lines too; pass on all other text."""
+    first = next(pieces, b"")
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    head = first[: 4 * _HEAD].decode("utf-8", "replace")[:_HEAD]
+    opened = None if _ROWS.match(head) else (_OPENED.match(head) or _OPENED_BELOW.search(head))
+    if opened is None:
+        yield from chain([first], pieces)
+        return
+    text = decoder.decode(first)
+    at = opened.end()
+    if opened.start():
+        yield text[: opened.start()].encode()
+        text, at = text[opened.start() :], opened.end() - opened.start()
+    for data in chain(pieces, [None]):
+        lines, after, more = _items(text, at, data is None)
+        # Until an item is whole, what stands before it is not let go: the text may turn out to be no array.
+        if lines:
+            yield "".join(f"{line}\n" for line in lines).encode()
+            text, at = text[after:], 0
+        if not more or data is None or len(text) > ITEM_MAX:
+            yield from chain([text.encode(), decoder.getstate()[0], data or b""], pieces)
+            return
+        text += decoder.decode(data)
+
+
+def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
+    """The whole items from `at` on, where they end, and whether more may follow."""
+    read = json.JSONDecoder().raw_decode
+    lines: list[str] = []
+    wary = False
+    if space := _SPACE.match(text, at):
+        at = space.end()
+    while at < len(text):
+        near, skipped = (text[at : at + _NEAR], at) if wary else (text, 0)
+        try:
+            item, end = read(near, at - skipped)
+        except json.JSONDecodeError as error:
+            broken = _is_broken(error, near)
+            if wary and not broken and at + _NEAR < len(text):
+                wary = False  # a long one
+                continue
+            fault = skipped + error.pos
+            again = _behind_broken(text, at, fault, last) if last or broken else None
+            if again is None:
+                return lines, at, True
+            wary = True
+            lines.append(" ".join(text[at:again].split()).rstrip(", "))
+            at = again
+            continue
+        except RecursionError:
+            return lines, at, False
+        end += skipped
+        separator = _NEXT.match(text, end)
+        if separator is None and not last and len(text) - end < _CUT:
+            return lines, at, True
+        found = text[at:end]
+        lines.append(storable(json.dumps(item, ensure_ascii=False)) if "\n" in found or "\r" in found else found)
+        at = separator.end() if separator else end
+        if separator and separator.group(1) == "]":
+            return lines, at, False
+    return lines, at, True
+
+
+def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether an item is broken, and not only cut: more text would not mend it."""
+    return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
+
+
+def _behind_broken(text: str, at: int, fault: int, last: bool) -> int | None:
+    """Where reading goes on behind a fault: at the next item, or, where there is none, behind this one or its line."""
+    # A text that is not closed runs into the next item, and only behind that is the fault seen.
+    opened = text.rfind('"', at, max(fault - 1, at))
+    if again := _AGAIN.search(text, fault if opened < 0 else opened):
+        return again.end()
+    return over.end() if last and (over := _OVER.search(text, fault)) else None
+
+
+CHUNK = 16 * 1024 * 1024
+#: A report that unpacks to more than this is not read: no batch has one, a decompression bomb has.
+UNPACKED_MAX = 16 * 1024**3
+#: Archives within one another that are opened.
+DEPTH_MAX = 4
+
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+
+
+@contextmanager
+def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
+    """Open a report for reading its unpacked bytes: one stream, or those of an archive, one after another."""
+    try:
+        raw: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise ReportError(f"{source!r}: the report cannot be opened: {error.strerror or error}") from error
+    with raw:
+        try:
+            yield _streams(raw)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ReportError(f"the report is a broken archive: {error}; download it again") from error
+        except OSError as error:
+            if error.errno is not None:  # gzip and bz2 say without a number that data are broken
+                raise
+            raise ReportError(f"the report is a broken archive: {error}; download it again") from error
+
+
+def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
+    """What is in a file once it is unpacked: archives in archives too."""
+    stream = io.BufferedReader(packed)  # type: ignore[type-var]  # archives read as raw files do
+    magic = stream.peek(4)
+    if magic.startswith((_GZIP, _ZIP)) and depth == DEPTH_MAX:
+        raise ReportError(f"the report is packed more than {DEPTH_MAX} times: not read")
+    if magic.startswith(_GZIP):
+        yield from _streams(gzip.GzipFile(fileobj=stream, mode="rb"), depth + 1)  # type: ignore[arg-type]  # it reads as IO does
+    elif magic.startswith(_ZIP):
+        with zipfile.ZipFile(stream) as archive:
+            for item in _members(archive):
+                with archive.open(item) as member:
+                    yield from _streams(member, depth + 1)
+    else:
+        yield stream
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files of an archive; what macOS adds of its own is none."""
+    if "[Content_Types].xml" in archive.namelist():
+        raise ReportError("this is a file of Excel or Word, not a report as downloaded; save it as CSV (UTF-8) first")
+    files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+    if sum(item.file_size for item in files) > UNPACKED_MAX:
+        raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read")
+    return files
+
+
+def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
+    """Yield the report as UTF-8, in chunks that end at line ends; a JSON array as JSON Lines."""
+    first = stream.read(size)
+    pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
+    utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    yield from _whole_lines(array_lines(_as_utf8(pieces, "utf-16") if utf16 else _told(pieces)), 4 * size)
+
+
+def _told(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass UTF-8 on, and rewrite GB18030: which of them it is shows in the first piece that is not plain ASCII."""
+    for data in pieces:
+        if not data.isascii():
+            rest = chain([data], pieces)
+            yield from rest if _is_utf8(data) else _as_utf8(rest, "gb18030")
+            return
+        yield data
+
+
+def _pieces(stream: IO[bytes], first: bytes, size: int) -> Iterator[bytes]:
+    data, total = first, 0
+    while data:
+        total += len(data)
+        if total > UNPACKED_MAX:
+            raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read further")
+        yield data
+        data = stream.read(size)
+
+
+def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for data in pieces:
+        yield decoder.decode(data).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    rest = b""
+    for data in pieces:
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield rest + data[:cut]
+        rest = data[cut:] if cut else rest + data
+        if len(rest) > limit:
+            raise ReportError(f"the report has a line of more than {limit:,} bytes: this is no report")
+    if rest:
+        yield rest
+
+
+def _is_utf8(data: bytes) -> bool:
+    # Incremental: a piece may end within a character. Of damaged UTF-8 most characters still are, of GB18030 few.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    damaged = text.count("\ufffd")
+    if not damaged:
+        return True
+    try:
+        codecs.getincrementaldecoder("gb2312")().decode(data)
+    except UnicodeDecodeError:
+        return len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
+    return False  # a few common Chinese characters may each be a letter of UTF-8, too

@@ -1,0 +1,1 @@
+"""Charts, pages and spreadsheets."""

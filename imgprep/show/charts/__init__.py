@@ -1,0 +1,1 @@
+"""Frames of counts → matplotlib Axes. Nothing is counted, shown or saved here."""

@@ -1,0 +1,158 @@
+"""What changes before anything is sent: an export against the last one, and a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imgprep.show.charts.style import SEVERITY_COLOURS, clean, counted_bars, legible, new_axes, text_style, value_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw findings by rule.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        From `imgprep.summary`: ``rule, severity, count``.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> catalogue = pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"})
+    >>> ip.plot_findings(ip.summary(ip.check(catalogue))).get_title()
+    'Findings by rule, 3 in all'
+    """
+    ax = ax if ax is not None else new_axes(8, 0.9 + 0.32 * max(3, len(summary)))
+    hatches = {"error": "", "warning": "///", "info": "..."}
+    names = [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
+    looks = [(SEVERITY_COLOURS[severity], hatches[severity]) for severity in summary["severity"]]
+    counted_bars(ax, summary["count"], names, looks)
+    ax.tick_params(axis="y", labelsize=8)
+    ax.set_xlabel("findings")
+    ax.set_title(f"Findings by rule, {int(summary['count'].sum()):,} in all")
+    return ax
+
+
+#: What a plan does → colour and hatch; the hatches tell them apart in grey.
+ACTION_LOOKS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
+_GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")
+#: The most bars of one chart that can still be read.
+_MOST = 24
+_LONGEST = 40
+#: The share of a chart's width that a letter beside a bar takes.
+_SIGN = 0.012
+
+
+def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw what changed between two exports: the totals, then what moved most.
+
+    Parameters
+    ----------
+    drift : pandas.DataFrame
+        From `imgprep.compare_exports`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> last = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "brand": ["Us", "Us"]})
+    >>> drift = ip.compare_exports(last, last.head(1))
+    >>> ip.plot_drift(drift).get_title()
+    'This export against the last one'
+    """
+    totals = drift["what"].isin(["rows", "products", "images"])
+    moved = drift[~totals & drift["what"].isin(["column", "category"]) & (drift["verdict"] != "same")]
+    size = moved["change"].abs().fillna(float("inf"))
+    kept = moved.loc[size.sort_values(ascending=False, kind="stable").index[: _MOST - 3]]
+    shown = pd.concat([drift[totals], kept.sort_index()])
+    ax = ax if ax is not None else new_axes(8, 1.4 + 0.28 * len(shown))
+    for at, row in enumerate(shown.itertuples()):
+        # Beyond twice as many, and where there was nothing, the bar ends; the counts beside it do not.
+        change = 1.0 if pd.isna(row.change) else min(float(row.change), 1.0)  # type: ignore[arg-type]
+        colour, hatch = _LOST if change < 0 else _GAINED
+        ax.barh(at, change * 100, color=colour, hatch=hatch, edgecolor="white")
+        told = f"{_count(row.last)} → {_count(row.this)}"
+        told += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
+        value_beside(ax, told, max(change, 0) * 100, at)
+    ax.set_yticks(
+        range(len(shown)), legible(ax, [_thing(row.what, row.name) for row in shown.itertuples()]), **text_style()
+    )
+    ax.axvline(0, color="#555555", linewidth=0.8)
+    ax.set_xlim(-105, 140)
+    ax.set_xticks([-100, -50, 0, 50, 100])
+    ax.invert_yaxis()
+    ax.set_xlabel("change against the last export, % (of a column: of its filled share)")
+    left = len(moved) - len(kept)
+    ax.set_title("This export against the last one" + (f"; {left:,} smaller changes not shown" if left else ""))
+    return clean(ax, grid="x", whole=False)
+
+
+def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
+    """Draw what a plan adds, replaces and deletes: deletions to the left, the others to the right.
+
+    Parameters
+    ----------
+    diff : pandas.DataFrame
+        From `Plan.diff`.
+    by : {"category", "reason"}
+        What a bar stands for.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> wanted = pd.DataFrame({"row": [1], "ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
+    >>> ip.plot_diff(ip.plan_batch(wanted).diff()).get_title()
+    'What the plan does, by category: 1 images'
+    """
+    counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
+    counts = counts.reindex(columns=list(ACTION_LOOKS), fill_value=0).astype("int64")
+    order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    counts, rest = counts.loc[order[:_MOST]], counts.loc[order[_MOST:]]
+    if len(rest):
+        counts.loc[f"{len(rest):,} others"] = rest.sum()
+    ax = ax if ax is not None else new_axes(8, 1.5 + 0.3 * max(len(counts), 1))
+    total = counts.sum()
+    ends = {-1: pd.Series(0, index=counts.index), 1: pd.Series(0, index=counts.index)}
+    for what, (colour, hatch) in ACTION_LOOKS.items():
+        side = -1 if what == "delete" else 1
+        if not total[what]:
+            continue
+        width, left = side * counts[what], ends[side]
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        ax.barh(range(len(counts)), width, left=left, label=f"{what} ({total[what]:,})", **look)
+        ends[side] = left + width
+    lowest = min(map(float, ends[-1]), default=0.0)
+    highest = 1.05 * max(map(float, ends[1]), default=0.0)
+    for at, row in enumerate(counts.to_dict("records")):
+        told = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
+        end, share = float(ends[1].iloc[at]), min(_SIGN * len(told), 0.8)
+        value_beside(ax, told, end, at)
+        highest = max(highest, (end - share * lowest) / (1 - share))
+    ax.set_yticks(range(len(counts)), legible(ax, [str(name)[:_LONGEST] for name in counts.index]), **text_style())
+    ax.axvline(0, color="#555555", linewidth=0.8)
+    ax.invert_yaxis()
+    if total.any():
+        ax.set_xlim(1.05 * lowest, highest)
+    ax.set_xlabel("images deleted ← | → images added or replaced")
+    ax.set_title(f"What the plan does, by {by}: {int(total.sum()):,} images")
+    if total.any():
+        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    clean(ax, grid="x")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
+    return ax
+
+
+def _count(value: object) -> str:
+    return "none" if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]
+
+
+def _thing(what: object, name: object) -> str:
+    text = str(what) if pd.isna(name) else f"{what} {name}"  # type: ignore[call-overload]
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

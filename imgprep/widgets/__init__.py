@@ -1,1 +1,0 @@
-"""Widgets for JupyterLab: one folder each, Python and what the browser runs side by side."""

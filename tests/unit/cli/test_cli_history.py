@@ -1,0 +1,63 @@
+"""`imgprep trace` and `imgprep review`: what all runs say, at the command line."""
+
+import json
+
+import pytest
+from runs_made import make_run
+
+from imgprep.cli.main import main
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "imgprep-work" / "runs"
+    folder.mkdir(parents=True)
+    make_run(folder / "20261012", "2026-10-12", {"A": "imported", "B": "failed"})
+    make_run(folder / "20261102", "2026-11-02", {"B": "imported", "C": "failed"})
+    return folder
+
+
+def test_a_products_story_is_told_and_the_exit_code_says_whether_it_is_found(runs, capsys):
+    assert main(["trace", "B", "--format", "json"]) == 0
+    told = capsys.readouterr()
+    assert [each["what"] for each in json.loads(told.out)] == [
+        "exported", "sent", "failed", "exported", "sent", "imported"
+    ]  # fmt: skip
+    assert told.err.startswith("B: the gallery holds 1 of its pictures")
+    assert main(["trace", "C"]) == 1
+    assert main(["trace", "never-heard-of"]) == 1
+    assert "no run knows it" in capsys.readouterr().err
+
+
+def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):
+    elsewhere = runs.rename(tmp_path / "runs")
+    assert main(["trace", "A", "--runs", str(elsewhere)]) == 0
+    assert main(["review", "--runs", str(elsewhere)]) == 0
+    assert "in gallery" in capsys.readouterr().out
+
+
+def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsys):
+    assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
+    told = capsys.readouterr()
+    assert {each["stage"]: each["pictures"] for each in json.loads(told.out)}["in gallery"] == 2
+    assert "2026-11: 2 pictures in the gallery" in told.err
+    assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
+    assert main(["review", "--table", "sources", "--format", "csv"]) == 0
+    assert "phone,rotated,1" in capsys.readouterr().out
+
+
+def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
+    assert main(["review", "--month", "2026-01"]) == 2
+    assert main(["review", "--month", "November"]) == 2
+    said = capsys.readouterr().err
+    assert "no run was made until the end of 2026-01" in said and "is no month; write 2026-11" in said
+
+
+@pytest.mark.parametrize("words", [["trace", "A"], ["review"]])
+def test_a_folder_of_runs_that_is_not_there_is_named(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert main([*words, "--runs", "gone"]) == 2
+    said = capsys.readouterr().err
+    assert "imgprep-work/runs: no folder of runs is there" in said and "gone: no folder of runs" in said

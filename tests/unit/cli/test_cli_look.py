@@ -1,0 +1,60 @@
+"""The pages that the command line writes."""
+
+import json
+import shutil
+
+import pytest
+from images_made import photo
+
+from imgprep.cli.main import main
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images/autumn").mkdir(parents=True)
+    photo(seed=1).save("images/a.jpg")
+    shutil.copy("images/a.jpg", "images/autumn/b.jpg")
+    photo(seed=2).resize((20, 20)).save("images/autumn/tiny.jpg")
+    rows = ["ProductId,CategoryId,CustomContent,PicName", "1,0,x,a.jpg", "2,0,x,autumn/b.jpg", "3,0,x,autumn/tiny.jpg"]
+    (tmp_path / "shop.csv").write_text("\n".join([*rows, "4,0,x,<b>gone</b>.jpg"]), encoding="utf-8")
+    return tmp_path
+
+
+def test_what_is_found_becomes_a_page_with_its_pictures(shop, capsys):
+    assert main(["look", "shop.csv", "--images", "images", "--out", "look.html"]) == 1
+    page = (shop / "look.html").read_text(encoding="utf-8")
+    assert "image-too-small" in page and "data:image" in page
+    assert "&lt;b&gt;gone" in page and "<b>gone" not in page
+    assert main(["look", "shop.csv", "--images", "images", "--out", "look.html", "--rule", "image-missing"]) == 1
+    assert "image-too-small" not in (shop / "look.html").read_text(encoding="utf-8")
+    assert "look.html: 1 finding of 1 rule; page 1 of 1" in capsys.readouterr().err
+
+
+def test_the_sheet_for_photographers_is_grouped_as_asked(shop):
+    assert main(["feedback", "shop.csv", "--images", "images", "--out", "faults.html"]) == 1
+    page = (shop / "faults.html").read_text(encoding="utf-8")
+    assert "Too few pixels" in page and "<bdi>autumn</bdi>" in page
+    assert main(["feedback", "shop.csv", "--images", "images", "--out", "faults.html", "--by", "/([a-z]+)"]) == 1
+    assert "<bdi>tiny</bdi>" in (shop / "faults.html").read_text(encoding="utf-8")
+
+
+def test_duplicates_across_products_are_listed_and_shown_side_by_side(shop, capsys):
+    options = ["duplicates", "shop.csv", "--images", "images", "--out", "twins.html", "--format", "json"]
+    assert main(options) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(each["PicName"], each["kind"], each["products"]) for each in listed] == [
+        ("a.jpg", "bytes", 2),
+        ("autumn/b.jpg", "bytes", 2),
+    ]
+    assert "the same file" in (shop / "twins.html").read_text(encoding="utf-8")
+
+
+def test_a_rule_that_found_nothing_and_a_page_that_is_not_there_are_told(shop, capsys):
+    asked = ["look", "shop.csv", "--images", "images", "--out", "look.html"]
+    assert main([*asked, "--rule", "image-cmyk"]) == 2
+    assert main([*asked, "--page", "7"]) == 2
+    assert main(["feedback", "shop.csv", "--images", "images", "--out", "f.html", "--by", "("]) == 2
+    said = capsys.readouterr().err
+    assert "image-cmyk" in said and "page=7" in said and "regular expression" in said
+    assert not (shop / "look.html").exists()

@@ -1,0 +1,218 @@
+"""The parts of an upload that need no bucket."""
+
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from imgprep.cloud.oss import Stored
+from imgprep.cloud.put import Item, crc64, same
+from imgprep.core.clock import SystemClock
+from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.retry import LONGEST_PAUSE, Pace, pause, told
+from imgprep.core.settings import Settings
+from imgprep.ship import upload_workers as crew
+from imgprep.ship.download import save_link
+from imgprep.ship.panel import check_confirmed, confirm_production
+from imgprep.ship.upload import only_one
+from imgprep.ship.upload_plan import decide, wanted_items
+from imgprep.ship.upload_workers import NEXT_SECONDS, Load, idle
+from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED, Said, meaning
+from tests.wire.shipping import FakeClock
+
+DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_the_crc_is_that_of_oss():
+    assert crc64()(b"123456789") == 11051210869376104954
+
+
+def test_the_slow_crc_is_the_same_and_says_that_it_is_slow(monkeypatch, caplog):
+    import importlib
+
+    crcmod = importlib.import_module("crcmod.crcmod")
+    monkeypatch.setitem(sys.modules, "anycrc", None)
+    assert crc64()(b"123456789") == 11051210869376104954
+    monkeypatch.setattr(crcmod, "_usingExtension", False)
+    crc64()
+    assert "pure Python" in caplog.text
+
+
+def test_pauses_grow_to_a_limit_and_heed_what_is_asked():
+    error = type("Error", (), {"headers": {"Retry-After": "33"}})
+    assert all(0 <= pause(attempt) <= min(LONGEST_PAUSE, 0.2 * 2 ** (attempt - 1)) for attempt in range(1, 60))
+    assert pause(1, error) == 33
+    assert told(type("Error", (), {"headers": {"x-oss-qos-delay-time": "1500"}})) == 1.5
+    assert told(type("Error", (), {"headers": {"Retry-After": "tomorrow"}})) == 0
+
+
+def test_requests_at_once_are_halved_and_recover():
+    clock = FakeClock()
+    pace = Pace(8, clock)
+    pace.slow_down()
+    pace.slow_down()
+    assert pace.limit == 4, "answers to one burst count once"
+    clock.now += 2
+    pace.slow_down()
+    assert pace.limit == 2
+    for _ in range(100):
+        pace.good()
+    assert pace.limit == 8
+
+
+def test_threads_are_added_only_while_a_core_stands_idle():
+    assert not idle(0.0, NEXT_SECONDS), "not before the first could show what it does"
+    assert idle(0.01, 0.2), "waiting for a network"
+    assert not idle(0.17, 0.2), "as fast as a core can send"
+    assert idle(0.17, 2.0), "a file that hangs holds nobody up"
+
+
+def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
+    load, now = Load(0.0), 0.0
+    while now < 3600:
+        now += 0.01
+        assert not load.is_low(now * 0.9, now)
+    while not load.is_low(3240.0, now):
+        now += 0.01
+    assert now < 3600 + 2 * crew.LATELY_SECONDS
+
+
+def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monkeypatch):
+    class Slow:
+        def __init__(self, *args, **options):
+            pass
+
+        def send(self, item):
+            time.sleep(0.1)
+            return item
+
+    def interrupted(thread, start=threading.Thread.start):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew, "Sender", Slow)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(crew.send_all(None, None, range(9), threads=2, processes=1, patience=9, clock=SystemClock()))
+    assert not [thread for thread in threading.enumerate() if thread.name == "imgprep-put"]
+
+
+def test_sameness_is_never_told_by_size_alone():
+    item = Item("k", "k", "f", 5, DIGEST)
+    assert same(item, Stored(5, DIGEST)) is True
+    assert same(item, Stored(5, "0" * 32)) is False and same(item, Stored(6, DIGEST)) is False
+    assert same(item, Stored(5, "ABC-2")) is None and same(item._replace(digest=None), Stored(5, DIGEST)) is None
+
+
+def test_every_image_is_in_exactly_one_part_of_the_decision(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"")
+    frame = pd.DataFrame(
+        {
+            "OperationType": ["ADD"] * 6 + ["DELETE"],
+            "PicName": ["a", "a", "b", "c", "gone", "/slash", "z"],
+            "digest": [DIGEST, DIGEST, DIGEST, None, None, None, None],
+            "expected": ["imported"] * 4 + ["image-missing", "imported", "deleted"],
+        }
+    )
+    items = wanted_items(frame, tmp_path, "p/")
+    assert [item.key for item in items] == ["p/a", "p/b", "p/c", "p/gone", "p//slash"]
+    decision = decide(items, {"p/a": Stored(0, DIGEST), "p/c": Stored(0, DIGEST), "p/other": Stored(1, "x")})
+    assert [item.pic_name for item, _ in decision.unchanged] == ["a", "c"]
+    assert [item.pic_name for item in decision.send] == ["b"]
+    assert [item.pic_name for item in decision.missing] == ["gone"]
+    assert [item.pic_name for item in decision.failed] == ["/slash"]
+
+
+def test_one_name_for_two_files_is_refused():
+    frame = pd.DataFrame({"PicName": ["a", "a"], "digest": ["1" * 32, "2" * 32]})
+    with pytest.raises(ConfigError, match="different files"):
+        wanted_items(frame, "", "p/")
+
+
+@pytest.mark.parametrize("file", ["../x", "a/../../x", "/etc/passwd", "..\\x", "a\0b"])
+def test_a_file_outside_the_folder_is_never_read(tmp_path, file):
+    (item,) = wanted_items(pd.DataFrame({"PicName": ["a"], "file": [file]}), tmp_path, "p/")
+    assert item.problem and item.bytes is None
+
+
+def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
+    with only_one("this", file=tmp_path / "lock"), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
+        with only_one("this", file=tmp_path / "lock"):
+            pass
+    with only_one("this", file=tmp_path / "lock"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (ALL_IMPORTED, Said.ALL),
+        (SOME_FAILED, Said.SOME),
+        (" success. ", Said.ALL),
+        ("FAIL", Said.FAILED),
+        ("Failed to read increment.meta", Said.FAILED),
+        (None, Said.NOTHING),
+        ("Unsuccessful", Said.NOTHING),
+    ],
+)
+def test_messages_mean_what_they_say(message, said):
+    assert meaning(message) is said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "gopher://x/"])
+def test_reports_are_not_fetched_from_private_places(tmp_path, url):
+    with pytest.raises(ReportError, match="not followed"):
+        save_link(url, tmp_path / "report.raw")
+    assert not list(tmp_path.iterdir())
+
+
+def test_production_asks_for_the_instances_name(monkeypatch):
+    production = Settings(region="cn-shanghai", instance="shop")
+    check_confirmed(production, "shop")
+    with pytest.raises(ConfigError, match="nothing was sent"):
+        check_confirmed(production, "shpo")
+    monkeypatch.setattr("builtins.input", lambda question: "shop" if "PRODUCTION" in question else "")
+    assert confirm_production(production) == "shop"
+
+    def nobody(question):
+        raise RuntimeError("no frontend")
+
+    monkeypatch.setattr("builtins.input", nobody)
+    monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
+    with pytest.raises(ConfigError, match="nobody can be asked"):
+        check_confirmed(production, None)
+    sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
+    check_confirmed(sandbox, None)
+
+
+def test_the_panel_escapes_what_the_service_says():
+    from imgprep.cloud.imagesearch import Task
+    from imgprep.ship.panel import panel_html
+
+    text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61, waiting=True)
+    assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
+
+
+def test_a_success_that_lost_images_is_not_shown_as_one():
+    from imgprep.cloud.imagesearch import Task
+    from imgprep.ship.panel import panel_html
+    from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED
+
+    good, partial = (
+        panel_html(Task("1", "b", "/p", "SUCCESS", message=text), "shop", 26) for text in (ALL_IMPORTED, SOME_FAILED)
+    )
+    green = "#1a7f37"
+    assert green in good and green not in partial and "includes failures" in partial and "26 s" in partial
+
+
+def test_the_banner_cannot_be_mistaken_and_escapes_names():
+    from imgprep.ship.panel import banner
+
+    production = Settings(region="cn-shanghai", instance="<b>shop", bucket="b", path="/p")
+    assert repr(banner(production)) == "PRODUCTION: instance <b>shop in cn-shanghai, bucket b, path /p"
+    assert "<b>shop" not in banner(production)._repr_html_() and "PRODUCTION" in banner(production)._repr_html_()
+    local = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
+    assert repr(banner(local)).startswith("SANDBOX") and "127.0.0.1" not in repr(banner(local))

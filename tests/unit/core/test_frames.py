@@ -1,0 +1,45 @@
+"""Frames keep their types between pandas and polars, and what is attached survives pandas' own steps."""
+
+import pandas as pd
+import pytest
+
+from imgprep.core.findings import FINDING_COLUMNS, findings_frame
+from imgprep.core.frames import attach, detached, to_pandas, to_polars
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame(
+        {
+            "text": pd.Series(["007", None], dtype="str"),
+            "number": pd.array([2**53 + 1, None], dtype="Int64"),
+            "flag": pd.array([True, None], dtype="boolean"),
+        }
+    )
+
+
+def test_nullable_integers_do_not_become_floats(frame):
+    back = to_pandas(to_polars(frame))
+    pd.testing.assert_frame_equal(back, frame)
+    assert back["number"][0] == 2**53 + 1
+
+
+def test_attached_frames_survive_concat_merge_and_copy(frame):
+    attach(frame, findings=findings_frame([{"rule": "x"}]))
+    for made in (pd.concat([frame, frame]), frame.merge(frame, on="text"), frame[frame["flag"].notna()], frame.copy()):
+        assert made.attrs["findings"]["rule"].tolist() == ["x"]
+
+
+def test_detached_frames_can_be_written(frame, tmp_path):
+    attach(frame, findings=findings_frame([]))
+    detached(frame).to_parquet(tmp_path / "x.parquet")
+    assert "findings" in frame.attrs
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "x.parquet"), detached(frame))
+
+
+def test_findings_have_every_column_in_its_type():
+    empty, one = findings_frame(), findings_frame([{"rule": "x", "line": 4, "fixable": True}])
+    assert {name: str(kind) for name, kind in empty.dtypes.items()} == FINDING_COLUMNS
+    assert {name: str(kind) for name, kind in one.dtypes.items()} == FINDING_COLUMNS
+    assert one.loc[0, ["rule", "line", "fixable"]].tolist() == ["x", 4, True]
+    assert one["value"].isna().all()

@@ -1,0 +1,63 @@
+"""What goes into the next batch after a run that failed in part."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from imgprep.meta.codec import loads_meta
+from imgprep.outcomes.retry import retry_batch
+from imgprep.ship.report.match import read_report
+
+META = (
+    '{"OperationType": "ADD","ProductId": "1","PicName": "a.jpg","CustomContent": "a"}\n'
+    '{"OperationType": "ADD","ProductId": "2","PicName": "b.jpg","CategoryId": 77,"CustomContent": "b"}\n'
+    '{"OperationType": "ADD","ProductId": "3","PicName": "c.tif","CustomContent": "c"}\n'
+    '{"OperationType": "ADD","ProductId": "4","PicName": "d.jpg","CustomContent": "d"}\n'
+    '{"OperationType": "ADD","ProductId": "5","PicName": "e.jpg","CustomContent": "e"}\n'
+    '{"OperationType": "ADD","ProductId": "5","PicName": "e.jpg","CustomContent": "other"}\n'
+)
+REPORT = (
+    b'{"PicName": "b.jpg", "Code": "InvalidCategory"}\n{"PicName": "c.tif", "Code": "UnsupportedPicFormat"}\n'
+    b'{"PicName": "d.jpg", "Code": "DeniedRequest"}\n{"PicName": "e.jpg", "Code": "DeniedRequest"}\n'
+)
+
+
+def planned(text):
+    batch = loads_meta(text)
+    rows = pd.array(range(1, len(batch) + 1), dtype="Int64")
+    return batch.assign(row=rows, digest="0" * 32, file=batch["PicName"], reason="new", expected="imported")
+
+
+@pytest.fixture
+def run():
+    batch = planned(META)
+    return SimpleNamespace(batch=batch, outcome=read_report(REPORT, batch))
+
+
+def test_only_what_can_succeed_is_sent_again(run):
+    again = retry_batch(run)
+    assert again.batch[["line", "ProductId", "reason"]].values.tolist() == [
+        [1, "4", "retry as it is"],
+        [2, "5", "end unknown"],
+        [3, "5", "end unknown"],
+    ]
+    assert again.rest["cause"].tolist() == ["wrong_category", "bad_format"]
+    assert list(again.batch.columns) == list(run.batch.columns)
+
+
+def test_what_was_mended_since_goes_in_its_new_form(run):
+    now = planned(META.replace("77", "1").replace("c.tif", "c.jpg"))
+    again = retry_batch(run, now)
+    assert again.rest.empty
+    assert again.batch["PicName"].tolist() == ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "e.jpg"]
+    assert again.batch["reason"].tolist()[:2] == ["changed since: CategoryId", "changed since: PicName"]
+    assert again.batch["CategoryId"].tolist()[0] == 1
+
+
+def test_a_new_image_under_the_old_name_counts_as_mended(run):
+    now = run.batch.copy()
+    now.loc[2, "digest"] = "1" * 32
+    again = retry_batch(run, now)
+    assert again.batch["reason"].tolist()[0] == "changed since: digest"
+    assert again.rest["ProductId"].tolist() == ["2"]

@@ -1,0 +1,134 @@
+"""Counts across runs: by column, between two runs, over time, and against what was predicted."""
+
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from imgprep.outcomes.tallies import tally_by, tally_changes, tally_flow, tally_predictions
+from imgprep.show.charts.outcomes import plot_by, plot_changes, plot_predictions
+
+
+def a_run(name, rows):
+    """Rows of (product, outcome, cause, expected); the picture and brand follow from the product."""
+    frame = pd.DataFrame(rows, columns=["ProductId", "outcome", "cause", "expected"])
+    frame["line"] = frame["row"] = range(1, len(frame) + 1)
+    frame["PicName"] = frame["ProductId"] + ".jpg"
+    facts = pd.DataFrame({"PicName": frame["PicName"], "format": "JPEG", "bytes": 9, "orientation": 1})
+    facts[["width", "height"]] = [[150, 900]] * len(frame)
+    return SimpleNamespace(
+        id=name,
+        outcome=frame[["line", "ProductId", "PicName", "outcome", "cause"]].assign(code=None, raw=None),
+        batch=frame[["line", "row", "PicName", "expected"]],
+        catalogue=frame[["row"]].assign(brand=frame["ProductId"].str[0].map({"a": "Ærø", "b": "山茶"})),
+        facts=facts,
+    )
+
+
+@pytest.fixture
+def first():
+    return a_run(
+        "1",
+        [
+            ("a1", "failed", "rotated", "image-rotated"),
+            ("a2", "failed", "rotated", "imported"),
+            ("b1", "imported", None, "imported"),
+            ("b2", "imported", None, "category-unknown"),
+            ("b3", "failed", "bad_region", "region-outside"),
+        ],
+    )
+
+
+@pytest.fixture
+def second():
+    return a_run(
+        "2",
+        [
+            ("a1", "imported", None, "imported"),
+            ("a2", "failed", "rotated", "imported"),
+            ("b1", "failed", "throttled", "imported"),
+            ("b4", "unknown", None, "imported"),
+        ],
+    )
+
+
+def test_causes_by_a_catalogue_column_are_out_of_the_lines_with_that_value(first):
+    assert tally_by(first, "brand").values.tolist() == [
+        ["Ærø", "rotated", 2, 2, 1.0],
+        ["山茶", "bad_region", 1, 3, 1 / 3],
+    ]
+
+
+def test_a_run_in_which_nothing_failed_has_no_causes_by_anything(second):
+    second.outcome = second.outcome.assign(outcome="imported", cause=None)
+    tally = tally_by(second, "brand")
+    assert tally.empty and tally.columns.tolist() == ["value", "cause", "count", "lines", "share"]
+    assert plot_by(tally, name="brand").get_title() == "0 failed lines of 4 sent, by cause and brand"
+    plt.close("all")
+
+
+def test_causes_by_size_and_by_fact(first):
+    assert tally_by(first, "side")["value"].unique().tolist() == ["100…199 px"]
+    assert tally_by([first, first], "format")["lines"].tolist() == [10, 10]
+    with pytest.raises(KeyError, match="neither the catalogue nor the facts"):
+        tally_by(first, "colour")
+
+
+def test_without_a_column_the_one_that_groups_the_products_is_taken(first):
+    assert tally_by(first).attrs["column"] == "brand"
+    assert plot_by(tally_by(first)).get_title() == "3 failed lines of 5 sent, by cause and brand"
+    plt.close("all")
+    row = first.catalogue["row"]
+    for columns, chosen in (
+        ({"note": row.astype("str"), "season": ["a", "b"] * 10, "sku": row.astype("str")}, "season"),
+        ({"brand": "only one", "Vendor": ["x", "y"] * 10}, "Vendor"),
+        ({"品牌": ["山茶", "鹿鸣"] * 10, "note": ["a", "b"] * 10}, "品牌"),
+        ({"note": row.astype("str")}, "format"),
+    ):
+        kept = {
+            name: values if isinstance(values, str) else list(values)[: len(row)] for name, values in columns.items()
+        }
+        first.catalogue = pd.DataFrame({"row": row, **kept})
+        assert tally_by(first).attrs["column"] == chosen
+
+
+def test_rare_values_are_put_together(first):
+    tally = tally_by(first, "brand", top=1)
+    assert set(tally["value"]) == {"山茶", "(other)"}
+
+
+def test_failures_between_two_runs(first, second):
+    changes = tally_changes(first, second).set_index("ProductId")["change"].to_dict()
+    assert changes == {"a1": "fixed", "a2": "persisting", "b1": "new", "b3": "not sent again"}
+
+
+def test_the_way_of_each_picture_over_runs(second, first):
+    flow = tally_flow([second, first]).set_index("way")["count"].to_dict()
+    assert flow == {
+        "failed": 1,
+        "failed → failed": 1,
+        "failed → imported": 1,
+        "imported": 1,
+        "imported → failed": 1,
+        "unknown": 1,
+    }
+
+
+def test_predictions_are_held_against_what_came_back(first):
+    tally = tally_predictions(first).set_index("verdict")["count"].to_dict()
+    assert tally["missed"] == 1 and tally["predicted and passed"] == 1 and tally["passed"] == 1
+    assert tally_predictions(first).query("verdict == 'predicted and failed'")["count"].sum() == 2
+
+
+def test_the_charts_show_what_was_counted(first, second):
+    ax = plot_by(tally_by(first, "brand"), name="brand")
+    assert sorted(text.get_text() for text in ax.texts) == ["1", "2"]
+    changes = plot_changes(tally_changes(first, second))
+    assert sum(bar.get_width() for bar in changes.patches) == 4
+    assert plot_predictions(tally_predictions(first)).get_title() == "Prediction against outcome, 5 lines"
+    plt.close("all")

@@ -1,0 +1,224 @@
+"""The pure parts of the sandbox's OSS side."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from imgprep.sandbox.clock import Clock
+from imgprep.sandbox.config import Switches, sort_switches
+from imgprep.sandbox.faults import Fault, Faults
+from imgprep.sandbox.http import Request, http_date, is_loopback
+from imgprep.sandbox.oss import xml
+from imgprep.sandbox.oss.keys import KeyRing, new_key
+from imgprep.sandbox.oss.object_calls import check_conditions, read_range
+from imgprep.sandbox.oss.objects import Entry, ObjectStore, crc64
+from imgprep.sandbox.oss.request import aim_of
+from imgprep.sandbox.oss.xml import Refused
+from imgprep.sandbox.sandbox import Sandbox
+
+
+def test_crc_is_the_one_of_oss_and_goes_on_over_pieces():
+    assert crc64(b"123456789") == 0x995DC9BBDF1939FA
+    assert crc64(b"6789", crc64(b"12345")) == crc64(b"123456789")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "operation"),
+    [
+        ("GET", "/", (), "ListBuckets"),
+        ("GET", "/demo", (), "ListObjects"),
+        ("GET", "/demo/", (("list-type", "2"),), "ListObjects"),
+        ("GET", "/demo/", (("stat", ""),), "GetBucketStat"),
+        ("PUT", "/demo/", (), "PutBucket"),
+        ("POST", "/demo/", (("delete", ""),), "DeleteMultipleObjects"),
+        ("PUT", "/demo/a", (), "PutObject"),
+        ("PUT", "/demo/a", (("partNumber", "1"), ("uploadId", "X")), "UploadPart"),
+        ("POST", "/demo/a", (("uploads", ""),), "InitiateMultipartUpload"),
+        ("POST", "/demo/a", (("append", ""), ("position", "0")), "Unknown"),
+        ("GET", "/demo/a", (("acl", ""),), "Unknown"),
+        ("PUT", "/demo/", (("lifecycle", ""),), "Unknown"),
+        ("PATCH", "/demo/a", (), "Unknown"),
+    ],
+)
+def test_the_operation_follows_from_method_path_and_query(method, path, query, operation):
+    assert aim_of(Request(method, path, query)).operation == operation
+
+
+def test_a_key_is_decoded_once_and_kept_whole():
+    assert aim_of(Request("GET", "/demo/a%2F%2Fb%252F+%20")).key == "a//b%2F+ "
+
+
+def test_xml_escapes_every_text_and_writes_lists_as_repeated_elements():
+    document = xml.dumps("R", {"A": "<&\"'>", "B": [{"C": 1}, {"C": "中"}], "D": ["x", "y"]})
+    root = ElementTree.fromstring(document)
+    assert root.findtext("A") == "<&\"'>"
+    assert [item.text for item in root.iter("C")] == ["1", "中"]
+    assert [item.text for item in root.iter("D")] == ["x", "y"]
+
+
+def test_signs_that_xml_does_not_know_become_numbers():
+    assert xml.escape("a\x01b") == "a&#1;b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"<Delete>", b"<Other/>", b'<!DOCTYPE d [<!ENTITY e "x">]><Delete>&e;</Delete>', b"\xff\xfe", b"plain"],
+)
+def test_bad_documents_are_refused_and_entities_never_expanded(text):
+    with pytest.raises(Refused, match="MalformedXML"):
+        xml.loads(text, "Delete")
+
+
+@pytest.mark.parametrize(
+    ("asked", "usual", "standard"),
+    [
+        ("bytes=0-4", (0, 5), (0, 5)),
+        ("bytes=5-", (5, 5), (5, 5)),
+        ("bytes=-3", (7, 3), (7, 3)),
+        ("bytes=5-99", None, (5, 5)),
+        ("bytes=-99", None, (0, 10)),
+        ("bytes=10-", None, Refused),
+        ("bytes=0-1,3-4", (0, 2), (0, 2)),
+        ("bytes=4-2", None, None),
+        ("byte=0-4", None, None),
+        ("bytes=-", None, None),
+        ("bytes=-0", None, Refused),
+    ],
+)
+def test_ranges_are_read_as_the_vendor_describes(asked, usual, standard):
+    assert read_range({"range": asked}, 10) == usual
+    headers = {"range": asked, "x-oss-range-behavior": "standard"}
+    if standard is Refused:
+        with pytest.raises(Refused, match="InvalidRange"):
+            read_range(headers, 10)
+    else:
+        assert read_range(headers, 10) == standard
+
+
+ENTRY = Entry("a", 1, "AB", 0, modified=1_000_000_000.5)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, ""),
+        ({"if-match": '"ab"'}, ""),
+        ({"if-match": '"X", "AB"'}, ""),
+        ({"if-match": '"X"'}, "PreconditionFailed"),
+        ({"if-none-match": '"X"'}, ""),
+        ({"if-none-match": "*"}, "NotModified"),
+        ({"if-none-match": "AB"}, "NotModified"),
+        ({"if-modified-since": http_date(1_000_000_000)}, "NotModified"),
+        ({"if-modified-since": http_date(999_999_999)}, ""),
+        ({"if-modified-since": http_date(1_000_000_000), "if-none-match": "X"}, ""),
+        ({"if-unmodified-since": http_date(1_000_000_000)}, ""),
+        ({"if-unmodified-since": http_date(999_999_999)}, "PreconditionFailed"),
+        ({"if-modified-since": "nonsense"}, ""),
+    ],
+)
+def test_conditions(headers, code):
+    if code:
+        with pytest.raises(Refused, match=code):
+            check_conditions(headers, ENTRY)
+    else:
+        check_conditions(headers, ENTRY)
+
+
+def test_dates_are_written_as_http_wants_them():
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert http_date(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"  # the example of RFC 9110
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "", "10.0.0.1:80", "127.0.0.1.evil.example", "localhost.evil", "[::2]"]
+)
+def test_hosts_elsewhere_are_no_loopback(host):
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:1", "[::1]:80", "127.9.9.9"])
+def test_loopback_hosts_are(host):
+    assert is_loopback(host)
+
+
+def test_a_misspelt_switch_names_the_nearest_of_either_side():
+    with pytest.raises(TypeError, match="did you mean skew"):
+        sort_switches({"skrew": 1})
+    with pytest.raises(TypeError, match="did you mean failing_task"):
+        Sandbox(failing_taks="x")
+
+
+def test_an_instance_of_another_name_is_one_that_exists():
+    _, theirs = sort_switches({"instance": "shop"})
+    assert "shop" in theirs.instances
+
+
+def test_buckets_may_lie_elsewhere():
+    assert Switches(buckets={"far": "eu-central-1"}).all_buckets() == {
+        "imgprep-demo": "cn-shanghai",
+        "far": "eu-central-1",
+    }
+
+
+def test_time_moves_for_things_that_age_and_not_for_signatures():
+    clock = Clock(skew=5, source=lambda: 100.0)
+    clock.advance(7200)
+    assert (clock.now(), clock.wall()) == (7305.0, 105.0)
+
+
+def test_a_fault_hits_its_share_and_the_same_requests_each_time():
+    def hits():
+        faults = Faults([Fault("503", rate=0.1, operation="PutObject", seed=7)])
+        return [number for number in range(2000) if faults.next("PutObject", f"k{number}")]
+
+    first = hits()
+    assert first == hits()
+    assert 140 < len(first) < 260
+
+
+def test_a_retry_of_a_key_that_was_hit_may_pass():
+    faults = Faults([Fault("500", rate=0.5)])
+    outcomes = {bool(faults.next("PutObject", "same")) for _ in range(50)}
+    assert outcomes == {True, False}
+
+
+def test_faults_are_chosen_by_operation_key_count_and_after():
+    faults = Faults([Fault("500", operation=["PutObject", "UploadPart"], key="in/*", count=2, after=1)])
+    asked = [("PutObject", "in/a"), ("GetObject", "in/a"), ("PutObject", "out"), *[("UploadPart", "in/x/y")] * 3]
+    assert [bool(faults.next(*one)) for one in asked] == [False, False, False, True, True, False]
+    assert [hits for _, hits in faults.hits()] == [2]
+
+
+def test_unknown_faults_are_refused():
+    with pytest.raises(ValueError, match="none of"):
+        Fault("explode")
+    with pytest.raises(ValueError, match="rate"):
+        Fault("500", rate=2)
+
+
+def test_no_secret_is_in_a_repr(tmp_path):
+    key = new_key()
+    ring = KeyRing(key)
+    token = ring.issue(0)
+    shown = repr([Switches(access_key_id="a", access_key_secret="hidden"), ring.find(token.access_key_id), key])
+    for secret in ("hidden", key.access_key_secret, token.access_key_secret, token.security_token):
+        assert secret not in shown
+
+
+def test_a_half_written_object_is_gone_after_a_restart(tmp_path):
+    store = ObjectStore(tmp_path)
+    store.create_bucket("demo", "r", 0)
+    store.put("demo", "a", b"x", modified=1)
+    (tmp_path / "demo" / "new" / "1-1").write_bytes(b"half")
+    again = ObjectStore(tmp_path)
+    assert [entry.key for entry in again.iter("demo")] == ["a"]
+    assert not list((tmp_path / "demo" / "new").iterdir())
+
+
+def test_listing_in_pages_gives_every_key_once(tmp_path):
+    store = ObjectStore(tmp_path)
+    store.create_bucket("demo", "r", 0)
+    for number in range(2500):
+        store.put("demo", f"k/{number:05d}", b"", modified=1)
+    assert sum(1 for _ in store.iter("demo", "k/")) == 2500
+    assert [entry.key for entry in store.iter("demo", "k/", after="k/02497")] == ["k/02498", "k/02499"]

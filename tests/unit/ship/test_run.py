@@ -1,0 +1,110 @@
+"""A run whose report is read again."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import imgprep as ip
+from imgprep.cli.main import main
+from imgprep.cli.output import ExitCode
+from imgprep.core.errors import ConfigError
+from imgprep.outcomes.tallies import tally_causes
+from imgprep.ship.report.match import read_report
+from imgprep.ship.run import open_run
+from imgprep.ship.run_folder import OUTCOME, OVERFLOW, write_table
+
+REPORT = b"line 1: watermark found\nline 2: PicNotExist\n"
+TAUGHT = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Lines 1 and 2 failed, the first for a reason that the table does not know."""
+    batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"]})
+    batch["PicName"] = batch["ProductId"] + ".jpg"
+    batch.to_parquet(tmp_path / "batch.parquet")
+    (tmp_path / "report.raw").write_bytes(REPORT)
+    write_table(tmp_path, OUTCOME, read_report(REPORT, batch))
+    about = {"version": 1, "id": "r", "state": "partial", "settings": {}, "counts": {}, "times": {}}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    return open_run(tmp_path)
+
+
+def test_a_phrase_that_was_taught_reaches_the_charts(run, tmp_path):
+    (tmp_path / "causes.toml").write_text(TAUGHT)
+    before = run.outcome
+    assert before["cause"].tolist()[:2] == ["unrecognised", "image_missing"]
+    run.read_again(tmp_path / "causes.toml")
+    after = open_run(tmp_path).outcome
+    assert after["cause"].tolist()[:2] == ["watermark", "image_missing"]
+    pd.testing.assert_frame_equal(after.drop(columns="cause"), before.drop(columns="cause"))
+    assert set(tally_causes(run)["label"]) == {"watermark", "image missing"}
+
+
+def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
+    (tmp_path / "causes.toml").write_text(TAUGHT)
+    (tmp_path / "report.raw").unlink()
+    with pytest.raises(ConfigError, match="no error report to read again"):
+        run.read_again(tmp_path / "causes.toml")
+    (tmp_path / "outcome.parquet").unlink()
+    with pytest.raises(ConfigError, match="no outcome"):
+        run.read_again(tmp_path / "causes.toml")
+
+
+def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run, tmp_path):
+    again = tmp_path / "again"
+    again.write_bytes(REPORT + b"# 9.jpg\nPicNotExist 9.jpg\n")
+    run.close(report=again)
+    (tmp_path / OVERFLOW).write_text("left over\n")
+    assert run.about["report"]["unmatched"] == 1
+    run.close(message="Success")
+    assert run.outcome["outcome"].tolist() == ["imported"] * 3
+    assert not {"report.raw", OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
+    assert (tmp_path / "report.set-aside.raw").read_bytes() == again.read_bytes()
+    assert run.about["report"] is None
+    assert not run.read_before_taught
+    run.close(report=again)
+    assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
+    assert run.counts["failed"] == 2
+
+
+STRAY = REPORT + b"the last image could not be read: PicNotExist\n"
+
+
+def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_aside(run, tmp_path, capsys, caplog):
+    (tmp_path / "saved").write_bytes(STRAY)
+    run.update(settings={"instance": "shop", "bucket": "b", "path": "p"})
+    run.batch.assign(Region=None, expected="imported").to_parquet(tmp_path / "batch.parquet")
+    assert main(["report", str(tmp_path), "--report", str(tmp_path / "saved")]) == ExitCode.PARTIAL
+    shown = capsys.readouterr()
+    assert "unmatched" in shown.out and "1 entry of the report names no line" in shown.err
+    assert run.refresh().outcome["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert repr(run) == "Run(shop, partial: 2 failed, 1 unknown, 1 unmatched in the report)"
+    page = ip.write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "1 unmatched entry in the error report: lines that the report does not name are unknown" in page
+    state = ip.gallery_state([run])
+    assert state["state"].tolist() == ["unknown"] and state.attrs["unmatched"] == {"r": 1}
+    assert "run r: 1 of its report's entries name no line" in caplog.text
+
+    assert main(["close", str(tmp_path), "--ignore-unmatched"]) == ExitCode.FINDINGS
+    assert "name no line" not in capsys.readouterr().err
+    assert run.refresh().outcome["outcome"].tolist() == ["failed", "failed", "imported"]
+    assert run.about["report"] == {"entries": 3, "repeated": 0, "unmatched": 1, "notes": 0, "ignored": 1}
+    assert ip.gallery_state([run])["state"].tolist() == ["held"]
+
+
+def test_a_run_that_was_read_before_unmatched_entries_counted_is_in_doubt_too(run):
+    run.update(report={"entries": 3, "unmatched": 1}, counts={"imported": 1, "deleted": 0, "failed": 2, "unknown": 0})
+    assert run.outcome["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert run.outcome_columns("line", "outcome")["outcome"].tolist() == ["failed", "failed", "unknown"]
+    assert repr(run) == "Run(no instance, partial: 2 failed, 1 unknown, 1 unmatched in the report)"
+
+
+def test_there_is_nothing_to_ignore_without_a_report_or_where_the_task_failed(run, tmp_path):
+    run.update(state="failed")
+    with pytest.raises(ConfigError, match="its task failed"):
+        run.close(ignore_unmatched=True)
+    (tmp_path / "report.raw").unlink()
+    with pytest.raises(ConfigError, match="it has no error report"):
+        run.close(ignore_unmatched=True)

@@ -1,0 +1,201 @@
+"""Counts over runs, and the charts of them."""
+
+import itertools
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+import imgprep as ip
+from imgprep.outcomes.tallies import tally_causes, tally_outcomes
+from imgprep.ship.report.causes import CAUSES
+from imgprep.show.charts import style as look
+from imgprep.show.charts.causes import cause_style, cause_styles, plot_causes
+from imgprep.show.charts.plans import plot_findings
+from imgprep.show.charts.runs import plot_outcomes
+
+
+def a_run(day, **ended):
+    rows = [(*name.split("__"), None)[:2] for name, count in ended.items() for _ in range(count)]
+    return SimpleNamespace(id=f"202610{day:02d}T101010Z-demo", outcome=pd.DataFrame(rows, columns=["outcome", "cause"]))
+
+
+@pytest.fixture
+def runs():
+    return [
+        a_run(1, imported=6, failed__rotated=3, failed__unrecognised=1),
+        a_run(2, imported=5, deleted=2, unknown=1, failed__rotated=1, failed__image_missing=1),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_outcomes_sum_to_the_lines_sent(runs):
+    tally = tally_outcomes(runs)
+    assert (tally[["imported", "deleted", "failed", "unknown"]].sum(axis=1) == tally["lines"]).all()
+    assert tally["success"].tolist() == [0.6, 0.7]
+
+
+def test_causes_are_counted_per_run_with_what_is_not_recognised_first(runs):
+    tally = tally_causes(runs)
+    assert tally[["cause", "count", "failed", "lines"]].values.tolist() == [
+        ["unrecognised", 1, 4, 10],
+        ["rotated", 3, 4, 10],
+        ["image_missing", 1, 2, 10],
+        ["rotated", 1, 2, 10],
+    ]
+    assert tally["share"].tolist() == [0.1, 0.3, 0.1, 0.1]
+    assert tally_causes(runs[0])["run"].unique().tolist() == [runs[0].id]
+
+
+def test_a_run_without_failures_has_a_chart_that_says_so():
+    ax = plot_causes(tally_causes(a_run(1, imported=3)))
+    assert ax.get_title() == "No line failed"
+    assert tally_causes([]).empty
+
+
+def test_pareto_shows_every_cause_and_out_of_how_many(runs):
+    ax = plot_causes(tally_causes(runs[0]))
+    assert sorted(bar.get_width() for bar in ax.patches) == [1, 3]
+    assert ax.get_title() == "Why lines failed: 4 of 10 lines sent"
+
+
+def test_stacked_bars_hold_the_counts_or_the_shares(runs):
+    tally = tally_causes(runs)
+    assert sum(bar.get_height() for bar in plot_causes(tally).patches) == 6
+    assert sum(bar.get_height() for bar in plot_causes(tally, share=True).patches) == pytest.approx(60)
+
+
+def test_a_run_in_which_nothing_failed_keeps_its_place_and_counts_in_the_total(runs):
+    tally = tally_causes([*runs, a_run(3, imported=7), a_run(4, imported=1)])
+    ax = plot_causes(tally)
+    assert ax.get_title() == "Causes of failure, 4 runs, 28 lines sent"
+    assert len([label for label in ax.get_xticklabels() if label.get_text()]) == 4
+    assert sum(bar.get_height() for bar in ax.patches if bar.get_x() > 1.5) == 0
+    filtered = plot_causes(tally[tally["run"] == runs[0].id])
+    assert filtered.get_title() == "Why lines failed: 4 of 10 lines sent"
+    nothing = plot_causes(tally_causes([a_run(1, imported=3), a_run(2, imported=4)]))
+    assert nothing.get_title() == "Causes of failure, 2 runs, 7 lines sent"
+
+
+def test_one_cause_keeps_one_look_and_no_two_share_one():
+    looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
+    assert len(set(looks)) == len(CAUSES)
+    taught = {tuple(cause_style(name).items()) for name in ("watermark", "taught_by_a_user", "wrong_supplier")}
+    assert not taught & set(looks)
+
+
+def test_causes_that_a_user_taught_are_told_apart_in_one_chart():
+    names = [f"taught_{at}" for at in range(8)]
+    styles = cause_styles([*names, "rotated", "unrecognised"])
+    assert len({tuple(style.items()) for style in styles.values()}) == len(styles)
+    assert styles["rotated"] == cause_style("rotated")
+    assert styles["taught_0"] == cause_style("taught_0")
+
+
+def test_a_cause_keeps_its_look_whatever_is_added_to_the_table(monkeypatch):
+    from imgprep.show.charts import causes
+
+    before = [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")]
+    monkeypatch.setattr(causes, "_PLACES", (*causes._PLACES, "new_one"))
+    assert [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")] == before
+    assert before[:2] == [{"facecolor": "#E69F00", "hatch": "///"}, {"facecolor": "#CC79A7", "hatch": "///"}]
+
+
+def test_charts_draw_where_they_are_told(runs):
+    _, (first, second) = plt.subplots(2)
+    assert plot_outcomes(tally_outcomes(runs), ax=first) is first
+    summary = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
+    assert plot_findings(summary, ax=second) is second
+    assert second.get_title() == "Findings by rule, 7 in all"
+    assert len(plt.get_fignums()) == 1
+
+
+def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
+    told = pd.DataFrame(
+        {
+            "confidence": [0.95, 0.9, 1.0, 0.0, 0.5],
+            "fate": ["accepted", "accepted", "edited", "replaced", "of another version"],
+            "iou": [1.0, 1.0, 0.7, 0.1, None],
+        }
+    )
+    tally = ip.tally_suggestions(told)
+    assert tally["suggestions"].tolist() == [1, 0, 1, 0, 3]
+    assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
+    assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
+    ax = ip.plot_suggestions(tally)
+    assert ax.get_title() == "What became of 5 suggestions"
+    assert max(bar.get_width() for bar in ax.patches) == 100
+    empty = ip.tally_suggestions(told.iloc[:0])
+    assert empty["suggestions"].sum() == 0
+    assert ip.plot_suggestions(empty).get_title() == "What became of 0 suggestions"
+
+
+def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_path):
+    Image.new("RGB", (60, 80)).save(tmp_path / "a $x$.png")
+    batch = pd.DataFrame({"PicName": ["gone.png", "a $x$.png"], "Region": ["5,8,50,70", "5,8,50,70"]})
+    ax = ip.plot_region_order(ip.detect_swapped_regions(batch), tmp_path)
+    wire, other = (line.get_xydata() for line in ax.lines[:2])
+    assert (wire.min(axis=0).tolist(), wire.max(axis=0).tolist()) == ([15, 150], [24, 210])
+    assert (other.min(axis=0).tolist(), other.max(axis=0).tolist()) == ([15, 24], [150, 210])
+    assert ax.texts[0].get_text().startswith("a $x$.png")
+    ax.figure.canvas.draw()
+
+
+def test_predicted_categories_are_counted_by_the_shops_own_word():
+    run = SimpleNamespace(
+        batch=pd.DataFrame({"line": [1, 2, 3, 4], "row": [1, 2, 3, 4]}),
+        catalogue=pd.DataFrame({"row": [1, 2, 3, 4], "type": ["Shoes", "Shoes", "箱包", None]}),
+    )
+    told = pd.DataFrame({"line": [1, 2, 3, 4, 1], "difference": "predicted", "field": "CategoryId"})
+    told["there"] = ["4", "4", "3", "77", "9"]
+    told.loc[4, "field"] = "Region"
+    tally = ip.tally_predicted(told, run, "type")
+    assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
+    ax = ip.plot_predicted(tally, name="type")
+    assert ax.get_title() == "Category that the service predicted, 4 images"
+    assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
+    with pytest.raises(KeyError, match="no such column; it has row, type"):
+        ip.tally_predicted(told, run, "brand")
+    assert ip.plot_predicted(ip.tally_predicted(told.iloc[:0], run, "type")).get_title().endswith("0 images")
+
+
+# Machado, Oliveira and Fernandes (2009), deuteranopia at full strength, for linear RGB.
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+
+
+def as_seen_without_green(colour):
+    """L*a*b* of a colour as a deuteranope sees it."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = (DEUTERANOPIA @ linear).clip(0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    x, y, z = (value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in xyz / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def looks_of_charts():
+    causes = [(style["facecolor"], style["hatch"]) for style in (cause_style(cause.id) for cause in CAUSES)]
+    hatched = {"failed": "///", "unknown": "..."}
+    outcomes = [(colour, hatched.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
+    return {"causes": causes, "outcomes": outcomes, "severities": [(c, "") for c in look.SEVERITY_COLOURS.values()]}
+
+
+@pytest.mark.parametrize("palette", ["causes", "outcomes", "severities"])
+def test_no_two_looks_are_one_to_the_colour_blind(palette):
+    for (one, hatch), (other, another) in itertools.combinations(looks_of_charts()[palette], 2):
+        apart = np.linalg.norm(as_seen_without_green(one) - as_seen_without_green(other))
+        assert hatch != another or apart > 12, (one, other, hatch, apart)

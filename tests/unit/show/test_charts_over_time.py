@@ -1,0 +1,175 @@
+"""Charts of runs over time, of regions and of flows: heights and labels, with one run and with a hundred."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from imgprep.draw.tallies import tally_region_origins, tally_region_places, tally_region_sizes, tally_suggestions
+from imgprep.outcomes.tallies import tally_by, tally_causes, tally_durations, tally_flow, tally_outcomes
+from imgprep.ship.report.causes import CAUSES
+from imgprep.show.charts import style as look
+from imgprep.show.charts.causes import plot_causes
+from imgprep.show.charts.outcomes import plot_by, plot_flow
+from imgprep.show.charts.regions import plot_region_sizes, plot_regions
+from imgprep.show.charts.runs import plot_durations, plot_outcomes, plot_success
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def a_run(number, failed=1, lines=4):
+    ends = ["failed"] * failed + ["imported"] * (lines - failed)
+    causes = [CAUSES[at % len(CAUSES)].id for at in range(failed)] + [None] * (lines - failed)
+    at = range(lines)
+    outcome = pd.DataFrame({"line": [k + 1 for k in at], "ProductId": [f"P{k}" for k in at], "PicName": "a.jpg"})
+    outcome = outcome.assign(outcome=ends, cause=causes)
+    begun = pd.Timestamp("2026-01-01T06:00:00Z") + pd.Timedelta(days=number)
+    times = {"created": begun.isoformat(), "ended": (begun + pd.Timedelta(seconds=90)).isoformat()}
+    return SimpleNamespace(
+        id=f"{begun:%Y%m%dT%H%M%SZ}-demo-{number:04x}",
+        outcome=outcome,
+        times=times,
+        upload={},
+        batch=outcome[["line", "PicName"]].assign(row=outcome["line"]),
+        catalogue=outcome[["line"]].set_axis(["row"], axis=1).assign(brand="山茶"),
+        facts=pd.DataFrame({"PicName": [], "width": [], "height": []}),
+    )
+
+
+def no_words_lie_on_each_other(ax):
+    """Whether tick labels along the runs keep apart."""
+    ax.figure.canvas.draw()
+    shown = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+    return all(two.x1 > one.x1 for one, two in pairwise(shown)) and len(shown) <= 15
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_charts_of_time_are_readable_with_one_run_and_with_a_hundred(count):
+    runs = [a_run(number, failed=number % 4) for number in range(count)]
+    for ax in (
+        plot_outcomes(tally_outcomes(runs)),
+        plot_success(tally_outcomes(runs)),
+        plot_durations(tally_durations(runs)),
+    ):
+        assert no_words_lie_on_each_other(ax)
+        assert ax.figure.get_figwidth() <= 14
+    assert plot_causes(tally_causes(runs)).get_title()
+
+
+def test_success_is_percent_of_the_lines_sent():
+    ax = plot_success(tally_outcomes([a_run(0, failed=1), a_run(1, failed=0)]))
+    assert ax.lines[0].get_ydata().tolist() == [75, 100]
+    assert ax.get_title() == "Imported or deleted over 2 runs, 8 lines sent"
+
+
+def test_durations_are_minutes_and_a_run_without_an_end_has_none():
+    open_end = a_run(1)
+    open_end.times = {"created": open_end.times["created"]}
+    tally = tally_durations([a_run(0), open_end])
+    assert tally["seconds"].tolist()[0] == 90 and pd.isna(tally["seconds"][1])
+    assert plot_durations(tally).patches[0].get_height() == 1.5
+
+
+def test_a_flow_draws_the_commonest_ways_and_the_rest_as_one():
+    runs = [a_run(0, failed=2), a_run(1, failed=1)]
+    ax = plot_flow(tally_flow(runs), top=2)
+    assert [bar.get_width() for bar in ax.patches] == [2, 1, 1]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels[0] == "imported ×2" and labels[2] == "(1 other way)"
+    assert ax.get_title() == "What pictures went through, 4 in all"
+
+
+REGIONS = pd.DataFrame(
+    {
+        "x1": [0, 50, None],
+        "y1": [0, 0, None],
+        "x2": [50, 100, None],
+        "y2": [100, 100, None],
+        "width": 100,
+        "height": 100,
+        "state": ["region", "region", "whole"],
+        "how": ["accepted", "drawn", "drawn"],
+    }
+)
+
+
+def test_where_subjects_lie_is_a_share_of_the_regions():
+    heat = tally_region_places(REGIONS, cells=4)
+    assert (heat == 0.5).all().all() and heat.attrs["regions"] == 2
+    assert plot_regions(heat).get_title() == "Where subjects lie, 2 regions"
+
+
+def test_how_much_regions_cover_counts_each_once():
+    sizes = tally_region_sizes(REGIONS)
+    assert sizes.set_index("covers")["regions"]["50–60 %"] == 2
+    assert sum(bar.get_height() for bar in plot_region_sizes(sizes).patches) == 2
+
+
+def test_regions_are_counted_by_how_they_came_to_be():
+    tally = tally_region_origins(REGIONS).set_index("how")
+    assert tally["share"].to_dict() == {"accepted": 0.5, "drawn": 0.5}
+
+
+def test_regions_given_for_suggestions_are_sent_to_the_right_count():
+    with pytest.raises(KeyError, match=r"RegionStore\.suggestions.*tally_region_origins"):
+        tally_suggestions(REGIONS)
+
+
+def test_text_without_a_font_is_said_to_lack_one(monkeypatch, recwarn):
+    monkeypatch.setattr(look, "_CJK_FONTS", ())
+    ax = plot_by(tally_by([a_run(0)], "brand"), name="brand")
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["□□ (4 sent)"]
+    assert [text.get_text() for text in ax.figure.texts] == [look.NO_GLYPH]
+    assert ax.get_title() == "1 failed line of 4 sent, by cause and brand"
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_colours_of_outcomes_differ_in_grey_or_by_hatching():
+    def grey(colour):
+        red, green, blue = matplotlib.colors.to_rgb(colour)
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+
+    hatches = {"failed": "///", "unknown": "..."}
+    looks = [(round(grey(colour), 1), hatches.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
+    assert len(set(looks)) == len(looks)
+
+
+def test_with_a_hundred_runs_shares_ways_and_causes_stay_apart():
+    runs = [a_run(number, failed=number % 20, lines=20) for number in range(100)]
+    outcomes = plot_outcomes(tally_outcomes(runs))
+    outcomes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in outcomes.texts]
+    assert len(boxes) > 10 and all(two.x0 > one.x0 + 10 for one, two in pairwise(boxes))
+    flow = plot_flow(tally_flow(runs))
+    assert max(len(label.get_text()) for label in flow.get_yticklabels()) < 70
+    ways = {label.get_text(): bar.get_width() for label, bar in zip(flow.get_yticklabels(), flow.patches, strict=True)}
+    assert ways["imported → (failed) → failed"] == 19 and sum(ways.values()) == 20
+    assert "whether it failed between" in flow.get_xlabel()
+    causes = plot_causes(tally_causes(runs))
+    legend = [text.get_text() for text in causes.get_legend().get_texts()]
+    assert len(legend) == 11 and legend[0] == "9 other causes"
+    assert sum(bar.get_height() for bar in causes.patches) == sum(number % 20 for number in range(100))
+
+
+def test_one_run_is_one_run():
+    runs = [a_run(1)]
+    assert plot_success(tally_outcomes(runs)).get_title() == "Imported or deleted over 1 run, 4 lines sent"
+    assert plot_durations(tally_durations(runs)).get_title() == "How long tasks took, 1 run, 4 lines"
+
+
+def test_causes_beyond_the_commonest_share_a_column_and_no_line_is_lost():
+    tally = tally_by([a_run(0, failed=len(CAUSES), lines=30)], "brand")
+    ax = plot_by(tally, name="brand", top=5)
+    assert [label.get_text() for label in ax.get_xticklabels()][-1] == f"{len(CAUSES) - 5} other causes"
+    assert sum(int(text.get_text()) for text in ax.texts) == len(CAUSES)
