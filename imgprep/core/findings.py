@@ -53,3 +53,11 @@ def findings_frame(records: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
     rows = [{"fixable": False, **record} for record in records]
     frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
     return frame.astype(FINDING_COLUMNS)
+
+
+def finding(rule: str, severity: str, basis: str, message: str, **where: Any) -> dict[str, Any]:
+    """Return one record for `findings_frame`; `where` holds row, line, ProductId, PicName, field, value, fix, fixable."""
+    unknown = where.keys() - FINDING_COLUMNS.keys()
+    if unknown:
+        raise TypeError(f"finding() got {', '.join(sorted(unknown))}, which are not columns of a findings frame")
+    return {"rule": rule, "severity": severity, "basis": basis, "message": message, **where}
