@@ -24,7 +24,7 @@ class RegionState(StrEnum):
 
     Examples
     --------
-    >>> [str(state) for state in ip.RegionState]
+    >>> [str(state) for state in RegionState]
     ['region', 'whole', 'service']
     """
 

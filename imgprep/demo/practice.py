@@ -41,7 +41,7 @@ def last_run(shop: Settings) -> Run:
 
     Examples
     --------
-    >>> run = ip.last_run(ip.open_project())
+    >>> run = last_run(ip.open_project())
     >>> str(run.state)
     'partial'
     """
@@ -71,7 +71,7 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
 
     Examples
     --------
-    >>> len(ip.past_runs(ip.open_project(), weeks=2))
+    >>> len(past_runs(ip.open_project(), weeks=2))
     2
     """
     runs = _ended(shop)
@@ -102,7 +102,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> week2 = ip.open_project(week=2)
     >>> this = ip.load_catalogue(week2.catalogue, columns=week2.columns)
-    >>> len(this), len(ip.earlier_export(week2, this))
+    >>> len(this), len(earlier_export(week2, this))
     (105, 110)
     """
     if shop.earlier is not None:
@@ -139,7 +139,7 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
 
     Examples
     --------
-    >>> ip.practice_regions(ip.open_project())["state"].value_counts().to_dict()
+    >>> practice_regions(ip.open_project())["state"].value_counts().to_dict()
     {'region': 16, 'whole': 3}
     """
     if file or _is_demo(shop):

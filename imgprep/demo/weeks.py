@@ -63,7 +63,7 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
 
     Examples
     --------
-    >>> runs = ip.make_history("weeks/runs", weeks=1)
+    >>> runs = make_history("weeks/runs", weeks=1)
     >>> ip.tally_outcomes(runs)[["lines", "imported", "failed"]]
        lines  imported  failed
     0    103        91      12

@@ -27,7 +27,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.tally_region_places(regions, cells=2).values.tolist()
+    >>> tally_region_places(regions, cells=2).values.tolist()
     [[1.0, 0.0], [1.0, 0.0]]
     """
     boxes = _boxes(regions)
@@ -47,7 +47,7 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.tally_region_sizes(regions).query("regions > 0").values.tolist()
+    >>> tally_region_sizes(regions).query("regions > 0").values.tolist()
     [['30–40 %', 1], ['50–60 %', 1]]
     """
     boxes = _boxes(regions)

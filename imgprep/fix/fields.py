@@ -127,7 +127,7 @@ def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": [" 007"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> fixed, log = ip.apply_fixes(catalogue, ip.check(catalogue))
-    >>> ip.undo_fixes(fixed, log)["ProductId"].tolist()
+    >>> undo_fixes(fixed, log)["ProductId"].tolist()
     [' 007']
     """
     result = fixed.copy(deep=False)

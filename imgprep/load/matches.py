@@ -53,8 +53,8 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
     >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> len(ip.read_matches("map.jsonl"))
+    >>> _ = write_matches(matches, "map.jsonl")
+    >>> len(read_matches("map.jsonl"))
     1
     """
     file = Path(path)
@@ -92,8 +92,8 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
     >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> ip.read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
+    >>> _ = write_matches(matches, "map.jsonl")
+    >>> read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
     [['001_1.jpg', '001', 'matched']]
     """
     records = []
@@ -207,7 +207,7 @@ def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
     >>> applied = ip.apply_matches(catalogue, matches)
     >>> applied["PicName"].tolist()
     ['001_1.jpg']
-    >>> "PicName" in ip.undo_matches(applied)
+    >>> "PicName" in undo_matches(applied)
     True
     """
     if BY_MATCH not in catalogue:

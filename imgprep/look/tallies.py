@@ -163,7 +163,7 @@ def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_bytes(facts).query("images > 0")
+    >>> tally_image_bytes(facts).query("images > 0")
            bytes  images  outside
     1    < 10 KB       1        0
     3  50–100 KB       1        0
@@ -182,7 +182,7 @@ def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_formats(facts).query("images > 0")
+    >>> tally_image_formats(facts).query("images > 0")
       format  images  outside
     0   JPEG       1        0
     1    PNG       1        0
@@ -202,7 +202,7 @@ def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.D
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_shapes(facts).query("images > 0")
+    >>> tally_image_shapes(facts).query("images > 0")
              shape  images  outside
     3   2:3 – 9:10       1        0
     5  11:10 – 3:2       1        0
@@ -226,7 +226,7 @@ def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> catalogue = pd.DataFrame({"ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", None]})
-    >>> ip.tally_images_per_product(catalogue).query("products > 0")
+    >>> tally_images_per_product(catalogue).query("products > 0")
       images  products  outside
     0      0         1        1
     2      2         1        0

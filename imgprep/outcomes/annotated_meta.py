@@ -39,7 +39,7 @@ def annotate_manifest(run: Run, *, causes: CauseTable | None = None) -> str:
 
     Examples
     --------
-    >>> text = ip.annotate_manifest(runs[0])
+    >>> text = annotate_manifest(runs[0])
     >>> next(line for line in text.splitlines() if "cause" in line)[:60]
     '{"imgprep:outcome": {"outcome": "failed", "line": 54, "cause'
     """

@@ -148,7 +148,7 @@ def tally_durations(runs: Iterable[Timed]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> ip.tally_durations(runs)[["lines", "seconds"]].notna().all().to_dict()
+    >>> tally_durations(runs)[["lines", "seconds"]].notna().all().to_dict()
     {'lines': True, 'seconds': True}
     """
     rows = []
@@ -315,7 +315,7 @@ def predictions(run: Reconciled) -> pd.DataFrame:
 
     Examples
     --------
-    >>> ip.predictions(runs[0])[["line", "verdict", "rule", "cause"]].head(2)
+    >>> predictions(runs[0])[["line", "verdict", "rule", "cause"]].head(2)
        line verdict rule cause
     0     1  passed  NaN   NaN
     1     2  passed  NaN   NaN
@@ -477,7 +477,7 @@ def tally_flow(runs: Iterable[Reconciled]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> ip.tally_flow(runs)[["way", "count"]].head(3)
+    >>> tally_flow(runs)[["way", "count"]].head(3)
                        way  count
     0             imported     85
     1  imported → imported      9

@@ -98,7 +98,7 @@ def build_undo(
     Examples
     --------
     >>> images = runs[0].folder.parent.parent / "images"
-    >>> back = ip.build_undo(runs[-1], images, "undo", confirm=runs[-1].settings["instance"])
+    >>> back = build_undo(runs[-1], images, "undo", confirm=runs[-1].settings["instance"])
     >>> back.folder.name
     'undo'
     """

@@ -51,7 +51,7 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> frame = pd.DataFrame({"title": ["=HYPERLINK(1)", "Shirt"]})
-    >>> _ = ip.export_table(frame, "rows.csv")
+    >>> _ = export_table(frame, "rows.csv")
     >>> print(open("rows.csv", encoding="utf-8-sig").read())
     title
     '=HYPERLINK(1)

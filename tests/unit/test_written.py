@@ -18,9 +18,11 @@ from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting
 from imgprep.demo.weeks import make_history
+from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload_log import Journal
+from imgprep.show.spreadsheet import export_table
 
 MINE = b"three years of work"
 
@@ -263,7 +265,7 @@ def test_an_output_is_written_again_but_not_over_another_file(here, capsys, word
 
 
 def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(here, capsys):
-    ip.make_history("weeks/runs", weeks=1)
+    make_history("weeks/runs", weeks=1)
     (run,) = (str(file.parent) for file in (here / "weeks" / "runs").glob("*/run.json"))
     for words in (["report", run, "--html", "page.html"], ["review", "--runs", "weeks/runs", "--html", "month.html"]):
         assert main(words) in (0, 1)
@@ -364,10 +366,10 @@ def test_what_a_notebook_writes_takes_the_place_of_no_other_file(here):
     frame = pd.DataFrame({"OperationType": ["DELETE"], "ProductId": ["1005"]})
     photos = here / "shop" / "images" / "spring"
     writers = {
-        "t.csv": lambda file: ip.export_table(frame, file),
-        "t.xlsx": lambda file: ip.export_table(frame, file),
+        "t.csv": lambda file: export_table(frame, file),
+        "t.xlsx": lambda file: export_table(frame, file),
         "facts.parquet": lambda file: ip.inspect_images(["p1.jpg"], photos, out=file, progress=False),
-        "map.jsonl": lambda file: ip.write_matches(
+        "map.jsonl": lambda file: write_matches(
             ip.match_files(photos, pd.DataFrame({"row": [1], "ProductId": ["p"]})), file
         ),
     }

@@ -8,6 +8,9 @@ from PIL import Image, ImageDraw
 
 import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.draw.share import agreement, assign
+from imgprep.load.drift import compare_products
+from imgprep.load.matches import read_matches
 
 PROJECT = """
 [shop]
@@ -90,7 +93,7 @@ def monday(shop):
 
     drift = ip.compare_exports(last, this).set_index("what")
     assert drift.loc["products", ["last", "this", "verdict"]].tolist() == [22, 25, "changed"]
-    moved = ip.compare_products(last, this)
+    moved = compare_products(last, this)
     assert moved.groupby("change")["ProductId"].unique().map(list).to_dict() == {
         "changed": [CHEAPER],
         "gone": [GONE],
@@ -106,7 +109,7 @@ def monday(shop):
     panel = ip.MatchPanel(found, shop.images, this, path=shop.work / "map.jsonl")
     for file in found.loc[found["state"] != "matched", "file"]:  # a person looks at the rest
         panel.choose(file, BADLY_NAMED[file.removeprefix("new/")])
-    catalogue = ip.apply_matches(this, ip.read_matches(shop.work / "map.jsonl"))
+    catalogue = ip.apply_matches(this, read_matches(shop.work / "map.jsonl"))
     facts = ip.inspect_images(catalogue, shop.images, progress=False)
     errors = ip.check(catalogue, facts).query("severity == 'error'")
     assert errors.set_index("ProductId")["rule"].to_dict() == {
@@ -118,7 +121,7 @@ def monday(shop):
 
 def tuesday(shop, catalogue, facts):
     """Three people draw, each on a machine of their own; what two see differently is decided."""
-    shares = ip.assign(catalogue, ["Ann", "Bo", "Cem"], shared=0.1)
+    shares = assign(catalogue, ["Ann", "Bo", "Cem"], shared=0.1)
     looks = facts.dropna(subset=["width"]).set_index("PicName")
     for person, part in shares.groupby("person"):
         with ip.RegionStore(shop.project / person / "regions.sqlite", who=person) as own:
@@ -136,7 +139,7 @@ def tuesday(shop, catalogue, facts):
     merged = [store.merge(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo", "Cem")]
     assert [list(one.loc[one["outcome"] == "conflict", "PicName"]) for one in merged[:2]] == [[], [argued]]
     ann, bo = (ip.RegionStore(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo"))
-    assert ip.agreement(ann, bo)["PicName"].iloc[0] == argued, "the worst is first"
+    assert agreement(ann, bo)["PicName"].iloc[0] == argued, "the worst is first"
     for conflict in store.conflicts().itertuples():
         store.decide(conflict.PicName, revision=conflict.theirs)
     assert store.conflicts().empty

@@ -21,7 +21,8 @@ def plot_image_sizes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.plot_image_sizes(ip.tally_image_sizes(facts)).get_title()
+    >>> from imgprep.look.tallies import tally_image_sizes
+    >>> plot_image_sizes(tally_image_sizes(facts)).get_title()
     'Size, 2 images'
     """
     return _bars(
@@ -36,7 +37,8 @@ def plot_image_bytes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.plot_image_bytes(ip.tally_image_bytes(facts)).get_title()
+    >>> from imgprep.look.tallies import tally_image_bytes
+    >>> plot_image_bytes(tally_image_bytes(facts)).get_title()
     'Weight, 2 images'
     """
     return _bars(tally, "bytes", "images", ax, label="size of the file", title="Weight", outside="empty or too heavy")
@@ -49,7 +51,8 @@ def plot_image_formats(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.plot_image_formats(ip.tally_image_formats(facts)).get_title()
+    >>> from imgprep.look.tallies import tally_image_formats
+    >>> plot_image_formats(tally_image_formats(facts)).get_title()
     'Format, 2 images'
     """
     return _bars(tally, "format", "images", ax, label="format, by content", title="Format", outside="not taken")
@@ -62,7 +65,8 @@ def plot_image_shapes(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.plot_image_shapes(ip.tally_image_shapes(facts)).get_title()
+    >>> from imgprep.look.tallies import tally_image_shapes
+    >>> plot_image_shapes(tally_image_shapes(facts)).get_title()
     'Shape, 2 images'
     """
     return _bars(tally, "shape", "images", ax, label="width : height, upright", title="Shape", outside="very narrow")
@@ -74,7 +78,8 @@ def plot_images_per_product(tally: pd.DataFrame, *, ax: Axes | None = None) -> A
     Examples
     --------
     >>> catalogue = pd.DataFrame({"ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", None]})
-    >>> ip.plot_images_per_product(ip.tally_images_per_product(catalogue)).get_title()
+    >>> from imgprep.look.tallies import tally_images_per_product
+    >>> plot_images_per_product(tally_images_per_product(catalogue)).get_title()
     'Images per product, 2 products'
     """
     return _bars(

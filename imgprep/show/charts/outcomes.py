@@ -162,7 +162,8 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
 
     Examples
     --------
-    >>> ip.plot_flow(ip.tally_flow(runs)).get_title()
+    >>> from imgprep.outcomes.tallies import tally_flow
+    >>> plot_flow(tally_flow(runs)).get_title()
     'What pictures went through, 103 in all'
     """
     ways, told = _ways(tally, top)

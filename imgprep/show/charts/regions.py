@@ -42,7 +42,8 @@ def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.plot_regions(ip.tally_region_places(regions)).get_title()
+    >>> from imgprep.draw.tallies import tally_region_places
+    >>> ip.plot_regions(tally_region_places(regions)).get_title()
     'Where subjects lie, 2 regions'
     """
     ax = ax if ax is not None else new_axes(5, 4)
@@ -69,7 +70,8 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.plot_region_sizes(ip.tally_region_sizes(regions)).get_title()
+    >>> from imgprep.draw.tallies import tally_region_sizes
+    >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
     'How much regions cover, 2 regions'
     """
     ax = ax if ax is not None else new_axes(6, 3)

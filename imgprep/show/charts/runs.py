@@ -95,7 +95,8 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> ip.plot_durations(ip.tally_durations(runs)).get_title()
+    >>> from imgprep.outcomes.tallies import tally_durations
+    >>> plot_durations(tally_durations(runs)).get_title()
     'How long tasks took, 3 runs, 124 lines'
     """
     ax = ax if ax is not None else new_axes(max(6, min(14, 3 + 0.5 * len(tally))), 3.2)

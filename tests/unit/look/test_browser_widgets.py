@@ -11,6 +11,7 @@ from images_made import encoded, photo
 import imgprep as ip
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.findings import findings_frame
+from imgprep.load.matches import read_matches
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -159,7 +160,7 @@ def test_a_search_offers_products_and_a_click_decides(panel, tmp_path):
     panel._offers.opened = 0
     assert state(panel)["IMG_1.jpg"] == "chosen" and panel._file == "IMG_2.jpg"
     assert panel.matches.set_index("file").loc["IMG_1.jpg", "ProductId"] == "B"
-    pd.testing.assert_frame_equal(ip.read_matches(tmp_path / "map.jsonl"), panel.matches)
+    pd.testing.assert_frame_equal(read_matches(tmp_path / "map.jsonl"), panel.matches)
 
 
 def test_the_earlier_picture_stands_beside_the_product(panel):

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 
 import imgprep as ip
 from imgprep.core.errors import CatalogueError
+from imgprep.load.matches import read_matches, undo_matches, write_matches
 from imgprep.look.match_files import decide, undecided
 
 
@@ -161,7 +162,7 @@ def test_hostile_ids_and_names_are_only_texts(folder):
 def test_the_map_is_kept_as_it_is(folder, tmp_path):
     put(folder, "A_1.jpg", "新品.jpg", "notes.txt")
     matches = ip.match_files(folder, shop("A"))
-    back = ip.read_matches(ip.write_matches(matches, tmp_path / "maps" / "m.jsonl"))
+    back = read_matches(write_matches(matches, tmp_path / "maps" / "m.jsonl"))
     pd.testing.assert_frame_equal(back, matches)
 
 
@@ -169,7 +170,7 @@ def test_the_map_is_kept_as_it_is(folder, tmp_path):
 def test_a_file_that_is_no_map_is_refused_with_its_place(tmp_path, text):
     (tmp_path / "m.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(CatalogueError, match=r"m\.jsonl"):
-        ip.read_matches(tmp_path / "m.jsonl")
+        read_matches(tmp_path / "m.jsonl")
 
 
 def test_what_a_person_decided_stays_when_matching_again(folder):
@@ -200,7 +201,7 @@ def test_applied_there_is_one_row_per_image_and_undone_all_is_as_before(folder):
         [2, "b.jpg", "b", ""], [2, "B_1.jpg", "b", "added"], [3, "", "c", ""],
     ]  # fmt: skip
     assert applied["Region"].notna().tolist() == [False, False, False, True, False, False]
-    pd.testing.assert_frame_equal(ip.undo_matches(applied), catalogue)
+    pd.testing.assert_frame_equal(undo_matches(applied), catalogue)
     assert applied.attrs == catalogue.attrs
     twice = ip.apply_matches(applied.drop(columns="by_match"), ip.match_files(folder, catalogue))
     assert len(twice) == len(applied), "applying again adds nothing"
@@ -212,7 +213,7 @@ def test_a_map_of_other_products_is_not_applied(folder):
     with pytest.raises(CatalogueError, match="such as A"):
         ip.apply_matches(shop("B"), matches)
     with pytest.raises(CatalogueError, match="by_match"):
-        ip.undo_matches(shop("B"))
+        undo_matches(shop("B"))
 
 
 def test_the_command_keeps_the_map_and_writes_the_catalogue(folder, tmp_path):
@@ -226,7 +227,7 @@ def test_the_command_keeps_the_map_and_writes_the_catalogue(folder, tmp_path):
     assert done.returncode == 1, done.stderr
     assert len(pd.read_csv(io.StringIO(done.stdout))) == 3
     assert ip.load_catalogue(out)["PicName"].tolist()[:2] == ["001_1.jpg", "001_2.jpg"]
-    ip.write_matches(decide(ip.read_matches(kept), "IMG_1.jpg", "002"), kept)
+    write_matches(decide(read_matches(kept), "IMG_1.jpg", "002"), kept)
     assert subprocess.run(call, capture_output=True, timeout=120, cwd=tmp_path).returncode == 0
 
 

@@ -12,8 +12,10 @@ from runs_made import make_run
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
+from imgprep.outcomes.annotated_meta import annotate_manifest
 from imgprep.outcomes.cause_explorer import CauseExplorer
 from imgprep.ship.report.causes import CauseTable, as_entries, load_causes, with_taught
+from imgprep.ship.run import open_run
 
 TAUGHT = """\
 [[cause]]
@@ -49,7 +51,7 @@ def run(project):
 
 def test_closing_a_run_reads_its_report_by_the_projects_causes(run):
     assert run.outcome["cause"].tolist()[:2] == ["watermark", "image_missing"]
-    assert [cause.id for cause in ip.open_run(run.folder).causes.taught] == ["watermark"]
+    assert [cause.id for cause in open_run(run.folder).causes.taught] == ["watermark"]
     assert run.about["report"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
 
 
@@ -65,7 +67,7 @@ def test_label_family_and_remedy_are_known_wherever_the_run_is_looked_at(run, pr
     by = ip.plot_by(ip.tally_by([run], "source"), name="source")
     assert LABEL in [tick.get_text() for tick in by.get_xticklabels()]
     assert ip.retry_batch(run).batch["PicName"].tolist() == ["a.jpg"]
-    assert REMEDY in ip.annotate_manifest(run)
+    assert REMEDY in annotate_manifest(run)
     assert LABEL in CauseExplorer(run)._parts.cause.options[0][0] + CauseExplorer(run)._parts.cause.options[1][0]
     assert LABEL in ip.trace("A", ip.Settings(project=project)).answer
     page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
@@ -88,7 +90,7 @@ def test_a_cause_taught_later_reaches_the_run_with_the_next_report(run, project,
 def test_the_command_closes_a_run_that_lies_elsewhere_by_the_projects_causes(project, capsys):
     elsewhere = (project / "imgprep-work" / "runs" / "20261102").rename(project.parent / f"{project.name}-run")
     assert main(["close", str(elsewhere), "--report", "saved.txt"]) == 1
-    assert [cause.id for cause in ip.open_run(elsewhere).causes.taught] == ["watermark"]
+    assert [cause.id for cause in open_run(elsewhere).causes.taught] == ["watermark"]
 
 
 def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_changed(project):

@@ -13,12 +13,15 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-import imgprep as ip
-from imgprep.outcomes.tallies import tally_causes, tally_outcomes
+from imgprep.draw.tallies import tally_suggestions
+from imgprep.look.rules.region_order import detect_swapped_regions
+from imgprep.outcomes.tallies import tally_causes, tally_outcomes, tally_predicted
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import cause_style, cause_styles, plot_causes
+from imgprep.show.charts.outcomes import plot_predicted
 from imgprep.show.charts.plans import plot_findings
+from imgprep.show.charts.regions import plot_region_order, plot_suggestions
 from imgprep.show.charts.runs import plot_outcomes
 
 
@@ -130,22 +133,22 @@ def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
             "iou": [1.0, 1.0, 0.7, 0.1, None],
         }
     )
-    tally = ip.tally_suggestions(told)
+    tally = tally_suggestions(told)
     assert tally["suggestions"].tolist() == [1, 0, 1, 0, 3]
     assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
     assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
-    ax = ip.plot_suggestions(tally)
+    ax = plot_suggestions(tally)
     assert ax.get_title() == "What became of 5 suggestions"
     assert max(bar.get_width() for bar in ax.patches) == 100
-    empty = ip.tally_suggestions(told.iloc[:0])
+    empty = tally_suggestions(told.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert ip.plot_suggestions(empty).get_title() == "What became of 0 suggestions"
+    assert plot_suggestions(empty).get_title() == "What became of 0 suggestions"
 
 
 def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_path):
     Image.new("RGB", (60, 80)).save(tmp_path / "a $x$.png")
     batch = pd.DataFrame({"PicName": ["gone.png", "a $x$.png"], "Region": ["5,8,50,70", "5,8,50,70"]})
-    ax = ip.plot_region_order(ip.detect_swapped_regions(batch), tmp_path)
+    ax = plot_region_order(detect_swapped_regions(batch), tmp_path)
     wire, other = (line.get_xydata() for line in ax.lines[:2])
     assert (wire.min(axis=0).tolist(), wire.max(axis=0).tolist()) == ([15, 150], [24, 210])
     assert (other.min(axis=0).tolist(), other.max(axis=0).tolist()) == ([15, 24], [150, 210])
@@ -161,14 +164,14 @@ def test_predicted_categories_are_counted_by_the_shops_own_word():
     told = pd.DataFrame({"line": [1, 2, 3, 4, 1], "difference": "predicted", "field": "CategoryId"})
     told["there"] = ["4", "4", "3", "77", "9"]
     told.loc[4, "field"] = "Region"
-    tally = ip.tally_predicted(told, run, "type")
+    tally = tally_predicted(told, run, "type")
     assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
-    ax = ip.plot_predicted(tally, name="type")
+    ax = plot_predicted(tally, name="type")
     assert ax.get_title() == "Category that the service predicted, 4 images"
     assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
     with pytest.raises(KeyError, match="no such column; it has row, type"):
-        ip.tally_predicted(told, run, "brand")
-    assert ip.plot_predicted(ip.tally_predicted(told.iloc[:0], run, "type")).get_title().endswith("0 images")
+        tally_predicted(told, run, "brand")
+    assert plot_predicted(tally_predicted(told.iloc[:0], run, "type")).get_title().endswith("0 images")
 
 
 # Machado, Oliveira and Fernandes (2009), deuteranopia at full strength, for linear RGB.

@@ -11,6 +11,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.findings import findings_frame
 from imgprep.core.text import shown
 from imgprep.look.facts_cache import facts_frame
+from imgprep.look.rules.book import rules_table
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
 from imgprep.show.galleries import duplicate_sections
 
@@ -184,4 +185,4 @@ def test_feedback_without_faults_says_so(root):
 
 
 def test_every_remedy_is_for_a_rule_that_there_is():
-    assert set(FOR_PHOTOGRAPHERS) <= set(ip.rules_table()["rule"])
+    assert set(FOR_PHOTOGRAPHERS) <= set(rules_table()["rule"])
