@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import polars as pl
@@ -59,11 +59,13 @@ _SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
 _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 
+@lru_cache(maxsize=1024)
 def role_of(name: str) -> str | None:
     """Return which part of an entry a column or key called `name` holds, or None."""
     return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None
 
 
+@lru_cache(maxsize=1024)
 def list_role(name: str) -> str | None:
     """Return what the values of a list called `name` are, such as those of PicName, pic_names or 图片列表."""
     return role_of(name) or role_of(_PLURAL.sub("", name))
@@ -208,8 +210,9 @@ class Names:
 
     def in_text(self, text: str) -> Found:
         """Return what a text names."""
-        found, rest = Found(), text
+        found = Found()
         strangers: list[str] = []
+        named: list[tuple[int, int]] = []
         for pair in _PAIR.finditer(text) if ":" in text or "=" in text or "：" in text else ():
             role = role_of(pair.group(1))
             names, into = (self.ids, found.ids) if role == "ProductId" else (self.pics, found.pics)
@@ -222,26 +225,30 @@ class Names:
             if value and (value in names or not any(token in self for token, *_ in self.tokens(value))):
                 known = value in names or known_end(value, names) != value
                 (into if role == "ProductId" or known or _IMAGE.search(value) else strangers).append(value)
-                rest = _blank(rest, pair.start(), end)
+                named.append((pair.start(), end))
+        rest = _blank(text, named)
         bare: list[str] = []
+        named = []
         for token, start, end in self.tokens(rest):
             for name, begin, until in self._names_in(token, start, end):
                 if name in self.pics or name not in self.ids:
                     found.pics.append(name)
                 elif name.isdecimal():
-                    if _LABELLED_CODE.search(rest[:begin]):
+                    label = rest[max(begin - _LABEL_MAX, 0) : begin]
+                    if _LABELLED_CODE.search(label):
                         continue
-                    if _LABELLED_ID.search(rest[:begin]) or int(name) > self._last:
+                    if _LABELLED_ID.search(label) or int(name) > self._last:
                         found.ids.append(name)
                     else:
                         bare.append(name)
                         continue  # it may be a line's
                 else:
                     found.ids.append(name)
-                rest = _blank(rest, begin, until)
-        for label in _LABELLED.finditer(rest):
-            if not _TOTAL.fullmatch(label.group().strip()):
-                found.numbers += self.numbers(label.group(label.lastindex or 1))
+                named.append((begin, until))
+        rest = _blank(rest, named)
+        for line in _labels(rest):
+            if not _TOTAL.fullmatch(line.group().strip()):
+                found.numbers += self.numbers(line.group(line.lastindex or 1))
         owners = {owner for pic in found.pics for owner in self._owners.get(pic, ())} if bare else ()
         found.ids += [name for name in bare if name in owners]
         if not found and strangers:
@@ -292,7 +299,7 @@ class Names:
 
     def is_labelled(self, text: str) -> bool:
         """Whether a text calls a number one of a line, as sentences do."""
-        return _LABELLED.search(text) is not None
+        return bool(_labels(text))
 
     def sums(self, text: str) -> tuple[list[int], list[int]] | None:
         """Return how many failures a text counts, and how many things in all; None where it counts nothing."""
@@ -342,10 +349,14 @@ class Names:
         used: list[int] = []
         figures: list[int] = []
         for at, cell in enumerate(cells):
-            if cell not in self.pics and (cell.isdecimal() or cell not in self.ids) and self.cell_numbers(cell):
+            may_number = cell not in self.pics and (cell.isdecimal() or cell not in self.ids)
+            if may_number and any(map(str.isdecimal, cell)) and self.cell_numbers(cell):
                 figures.append(at)
                 continue
-            of_pics = self.in_cell(cell, self.pics)
+            if cell.isascii() and "/" not in cell and cell not in self and _TOKEN.fullmatch(cell):
+                of_pics = [cell]  # a word that is no name
+            else:
+                of_pics = self.in_cell(cell, self.pics)
             if any(map(self.pics.__contains__, of_pics)) or (len(of_pics) == 1 and _IMAGE.search(cell)):
                 pics += of_pics
             elif cell in self.ids:
@@ -408,6 +419,16 @@ def known_end(path: str, names: Container[str]) -> str:
     return next((end for end in ends if end in names), path)
 
 
-def _blank(text: str, start: int, end: int) -> str:
-    """The text without a part, its other parts where they were; what stood around it is not joined."""
-    return f"{text[:start]}{'<' * (end - start)}{text[end:]}"
+def _labels(text: str) -> list[re.Match[str]]:
+    """Where a text calls numbers those of lines."""
+    words = text.casefold()
+    return list(_LABELLED.finditer(text)) if any(word in words for word in ("line", "row", "行", "第")) else []
+
+
+def _blank(text: str, parts: list[tuple[int, int]]) -> str:
+    """The text without some parts, its other parts where they were; what stood around them is not joined."""
+    pieces, at = [], 0
+    for start, end in parts:
+        pieces += [text[at:start], "<" * (end - max(start, at))]
+        at = max(end, at)
+    return "".join([*pieces, text[at:]])
