@@ -82,47 +82,53 @@ _QUOTES = "\"'“”‘’「」『』【】《》〈〉"
 _TOKEN = re.compile(r"[^\s,;|=:，；：、。！？\"'()（）\[\]<>{}“”‘’「」『』【】《》〈〉]+")
 _ASCII = re.compile(r"[\x21-\x7e]+")
 _IMAGE = re.compile(r".\.(?:jpe?g|png|bmp|webp|gif|tiff?|heic|avif)$", re.IGNORECASE)
-_PAIR = re.compile(
-    r"(?:\b(?=[pi])|(?=[商产图]))(product_?id|item_?id|pic_?name|pic|image|[商产]品\s*(?:id|编号)|图片(?:文件)?名?称?)"
-    r"[\"']?\s*[:=：]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
-    re.IGNORECASE,
-)
-_JOIN = r"(?:-|–|—|~|～|至|到|,|，|、|;|&|\+|和|及|与|to\b|through\b|and\b|or\b)"
-#: Behind a number: it is not part of a word or of a longer number, and counts nothing.
+#: Space between the words of a label, bounded so that no text of blanks takes long; behind a number: it is not part of
+#: a word or of a longer number, and counts nothing.
+_S = r"\s{0,8}"
 _AFTER = r"(?![A-Za-z0-9_]|\.\d)"
-_UNIT = r"(?!\s*(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
-_NUMBERS = rf"\d{{1,9}}(?:\s*行?\s*{_JOIN}+(?:\s*(?:and|or)\b)?\s*(?:第|lines?\b|rows?\b)?\s*\d{{1,9}}{_AFTER}{_UNIT})*"
-_LABELLED = re.compile(
-    rf"(?<![A-Za-z0-9_])(?:line|row)s?\s*(?:nos?\b\.?|numbers?)?\s*[:=#：]?\s*({_NUMBERS}){_AFTER}"
-    rf"|第\s*({_NUMBERS})\s*[行条]|(?:行号\s*[:=：#]?|(?<![进执运])行\s*[:=：#])\s*({_NUMBERS}){_AFTER}",
+_UNIT = rf"(?!{_S}(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
+_PAIR = re.compile(
+    rf"(?:\b(?=[pi])|(?=[商产图]))(product_?id|item_?id|pic_?name|pic|image|[商产]品{_S}(?:id|编号)|图片(?:文件)?名?称?)"
+    rf"[\"']?{_S}[:=：]{_S}(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
     re.IGNORECASE,
 )
-_ONE = re.compile(
-    r"(\d{1,9})(?:\s*行?\s*(?:-|–|—|~|～|至|到|to\b|through\b)\s*(?:第|lines?\b|rows?\b)?\s*(\d{1,9}))?", re.I
+_NUMBER = r"(?<!\d)\d{1,9}"
+_TO = r"(?:-|–|—|~|～|至|到|to\b|through\b)"
+_JOIN = rf"(?:{_TO}|,|，|、|;|&|\+|和|及|与|and\b|or\b)"
+_LINE = r"(?:第|lines?\b|rows?\b)?"
+_NUMBERS = rf"{_NUMBER}(?:{_S}行?{_S}{_JOIN}{{1,4}}(?:{_S}(?:and|or)\b)?{_S}{_LINE}{_S}{_NUMBER}{_AFTER}{_UNIT})*"
+_LABELLED = re.compile(
+    rf"(?<![A-Za-z0-9_])(?:line|row)s?{_S}(?:nos?\b\.?|numbers?)?{_S}[:=#：]?{_S}({_NUMBERS}){_AFTER}"
+    rf"|第{_S}({_NUMBERS}){_S}[行条]"
+    rf"|(?:行号{_S}[:=：#]?|(?<![进执运])行{_S}[:=：#]){_S}({_NUMBERS}){_AFTER}",
+    re.IGNORECASE,
 )
+_ONE = re.compile(rf"({_NUMBER})(?:{_S}行?{_S}{_TO}{_S}{_LINE}{_S}({_NUMBER}))?", re.IGNORECASE)
 #: The whole of a cell of line numbers, also as spreadsheets and data frames write them.
-_CELL = re.compile(rf"(?:(?:line|row)s?\s*#?\s*|第)?\s*({_NUMBERS})\s*行?", re.IGNORECASE)
+_CELL = re.compile(rf"(?:(?:line|row)s?{_S}#?{_S}|第)?{_S}({_NUMBERS}){_S}行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _THINGS = r"(?:rows?|lines?|images?|pictures?|entries|entry|records?|items?|products?|files?)"
+_COUNT = r"(?<![\w.])(\d{1,12})"
+_IS = r"[\"'\s]{0,8}[:=：,;|\t]{0,8}[\"'\s]{0,8}(\d{1,12})"
 #: How many failed, and how many there are in all.
 _FAILED = re.compile(
-    rf"(?<![\w.])(\d+)\s*(?:of\s+(?:the\s+)?\d+\s+)?(?:{_THINGS}\s+(?:have\s+|were\s+|are\s+)?)?"
-    rf"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
-    rf"|(?:fail(?:ed|ures?)?|errors?)[_\s]*(?:{_THINGS}|counts?|num(?:ber)?|total)?[\"'\s]*[:=：,;|\t]?[\"'\s]*(\d+){_AFTER}"
-    r"|失败[了数量条行\s]*[\"'：:=，,]*\s*(\d+)|(?<!第)(\d+)\s*[条行张个件款][^0-9]{0,6}失败",
+    rf"{_COUNT}{_S}(?:of\s(?:the\s)?\d{{1,12}}\s)?(?:{_THINGS}\s(?:(?:have|were|are)\s)?)?"
+    r"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
+    rf"|(?:fail(?:ed|ures?)?|errors?)[_\s]{{0,8}}(?:{_THINGS}|counts?|num(?:ber)?|total)?{_IS}{_AFTER}"
+    rf"|失败[了数量条行]{{0,4}}{_IS}|(?<![第\d])(\d{{1,12}}){_S}[条行张个件款][^0-9]{{0,6}}失败",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(
-    rf"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]*(?:of\s+)?(?:{_THINGS}|counts?|数)?"
-    r"[\"'\s]*[:=：,;|\t]*[\"'\s]*"
-    rf"(\d+){_AFTER}|(?<![\w.])(\d+)\s*{_THINGS}\s*(?:in all|in total|altogether)"
-    rf"|(?<![A-Za-z])(?:lines|rows)\s*[:=：]\s*(\d+){_AFTER}(?!\s*{_JOIN}\s*\d)",
+    r"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]{0,8}(?:of\s)?"
+    rf"(?:{_THINGS}|counts?|数)?{_IS}{_AFTER}"
+    rf"|{_COUNT}{_S}{_THINGS}{_S}(?:in all|in total|altogether)"
+    rf"|(?<![A-Za-z])(?:lines|rows){_S}[:=：]{_S}(\d{{1,12}}){_AFTER}(?!{_S}{_JOIN}{_S}\d)",
     re.IGNORECASE,
 )
-#: A bare number that is labelled as an id, by a word without a colon.
-_LABELLED_ID = re.compile(r"(?:product|item|sku|id|商品|产品|编号)\s*#?\s*$", re.IGNORECASE)
-#: One that is labelled as the code of an error.
-_LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s]*[:=：#]?[\"'\s]*$", re.IGNORECASE)
+#: A bare number that is labelled as an id, by a word without a colon; and one that is labelled as the code of an error.
+_LABELLED_ID = re.compile(rf"(?:product|item|sku|id|商品|产品|编号){_S}#?{_S}$", re.IGNORECASE)
+_LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s:=：#]{0,8}$", re.IGNORECASE)
+_LABEL_MAX = 40
 
 
 @dataclass
