@@ -1,4 +1,4 @@
-"""Whatever the bytes, the sandbox's judge answers for every line and never falls over."""
+"""For any bytes, the sandbox's judge accounts for every line and never crashes."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgprep.sandbox.imagesearch.judge import judge_batch, judge_picture
+from imgprep.sandbox.imagesearch.judge import judge_batch, judge_image
 from imgprep.sandbox.imagesearch.readings import MESSAGES, Failure, Readings, ServiceType
 from imgprep.sandbox.imagesearch.state import Put
 
@@ -67,7 +67,7 @@ def test_a_damaged_image_is_taken_or_refused_with_a_known_code(good, data, stric
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(damaged)))
-    verdict = judge_picture(bytes(damaged[:cut]), "a.jpg", ServiceType.PRODUCT, Readings(strict))
+    verdict = judge_image(bytes(damaged[:cut]), "a.jpg", ServiceType.PRODUCT, Readings(strict))
     assert not isinstance(verdict, Failure) or verdict.code in MESSAGES
 
 

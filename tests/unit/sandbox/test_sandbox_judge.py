@@ -29,7 +29,7 @@ def turned(orientation, kind="JPEG"):
 
 
 def bomb():
-    """A small BMP that claims four thousand million pixels."""
+    """A small BMP that claims four billion pixels."""
     image = bytearray(encoded(kind="BMP"))
     image[18:26] = struct.pack("<ii", 65_535, 65_535)
     return bytes(image)
@@ -357,5 +357,5 @@ def test_the_order_of_rows_is_open(judged):
 
 
 def test_an_unknown_point_is_refused_by_name():
-    with pytest.raises(ValueError, match="no such point"):
+    with pytest.raises(ValueError, match="unknown point"):
         Readings(["bomb"])

@@ -1,7 +1,7 @@
-"""The files that the sandbox offers for download: error reports and exports.
+"""Files for download: error reports and gallery exports, and the links to them.
 
-The vendor documents neither format. Both can be written in several, so that a reader is tried on all of them, and
-every one says that it is synthetic: a field ``Synthetic`` in JSON Lines and CSV, a first line in CSV and text.
+The vendor documents neither format. Both can be written in several, so that readers can be tested on all of them, and
+each is marked as synthetic: by a field ``Synthetic`` in JSON Lines and CSV, by a first line in CSV and text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote
 from imgprep.sandbox.imagesearch.readings import Failure
 from imgprep.sandbox.imagesearch.state import FailedLine
 
-#: Source: DumpMetaList's reference, and the facts on ErrorUrl: two hours.
+#: Seconds until a link expires. Source: the reference of DumpMetaList, and the facts on ErrorUrl.
 LINK_SECONDS = 2 * 60 * 60
 PREFIX = "/-/report/"
 
@@ -27,13 +27,13 @@ _TOKEN = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
 
 
 def make_link(base: str, secret: str, task: int, now: float, seconds: float = LINK_SECONDS) -> str:
-    """Return a URL below `base` for the download of `task`, good for `seconds`."""
+    """Return a URL for the download of `task` that expires after `seconds`."""
     expires = int(now + seconds)
     return f"{base}{PREFIX}{quote(f'{task}-{expires}-{_sign(secret, task, expires)}')}"
 
 
 def read_link(path: str, secret: str) -> tuple[int, int] | None:
-    """Return (task, when it expires) of a link's path, or None where it was not made here."""
+    """Return (task, expiry) of a link's path, None if this sandbox did not sign it."""
     match = _TOKEN.fullmatch(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
     if match is None:
         return None
@@ -59,17 +59,7 @@ DUMP_FORMATS = {name: REPORT_FORMATS[name] for name in ("jsonl", "csv")}
 
 
 def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = True) -> bytes:
-    """Return an error report.
-
-    Parameters
-    ----------
-    failures : iterable of FailedLine
-        In the order of the file.
-    form : {"jsonl", "csv", "text", "text-zh"}
-        What it looks like.
-    numbered : bool
-        Whether it says which line failed.
-    """
+    """Return an error report in a format of `REPORT_FORMATS`, with or without line numbers."""
     if form in ("jsonl", "csv"):
         records = (
             {
@@ -89,8 +79,8 @@ def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = 
 
 
 def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
-    """Return an export of a gallery, one image a line, in the service's field names."""
-    # What the sandbox measured itself is not the service's to export.
+    """Return an export of a gallery, one image per line, with the service's field names."""
+    # What the sandbox measured itself is not part of the service's records.
     own = ("ETag", "Width", "Height", "Time")
     records = ({**{name: image[name] for name in image if name not in own}, "Synthetic": True} for image in images)
     return _table((_wire(record) for record in records), form)
