@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -197,15 +197,17 @@ def _texts(value: Any) -> list[str]:
 
 def _names_action(statement: Mapping[str, Any], action: str) -> bool:
     # Actions are compared without case, resources with it.
-    if "NotAction" in statement:
-        return not any(_like(text.lower(), action.lower()) for text in _texts(statement["NotAction"]))
-    return any(_like(text.lower(), action.lower()) for text in _texts(statement.get("Action")))
+    return _names(statement, "Action", lambda pattern: _like(pattern.lower(), action.lower()))
 
 
 def _names_resource(statement: Mapping[str, Any], resource: str) -> bool:
-    if "NotResource" in statement:
-        return not any(_resource_like(text, resource) for text in _texts(statement["NotResource"]))
-    return any(_resource_like(text, resource) for text in _texts(statement.get("Resource")))
+    return _names(statement, "Resource", lambda pattern: _resource_like(pattern, resource))
+
+
+def _names(statement: Mapping[str, Any], element: str, matches: Callable[[str], bool]) -> bool:
+    if f"Not{element}" in statement:
+        return not any(map(matches, _texts(statement[f"Not{element}"])))
+    return any(map(matches, _texts(statement.get(element))))
 
 
 def _resource_like(pattern: str, resource: str) -> bool:

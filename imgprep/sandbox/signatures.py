@@ -21,7 +21,7 @@ from urllib.parse import quote
 from imgprep.sandbox.access import KeyRing, Principal
 from imgprep.sandbox.config import Clock
 from imgprep.sandbox.http import Refused, Request
-from imgprep.sandbox.oss.protocol import V1_SIGNED, Call, OssError, invalid_argument
+from imgprep.sandbox.oss.protocol import Call, OssError, invalid_argument
 
 #: Seconds that a request's date may differ from the server's.
 MAX_SKEW = 15 * 60
@@ -29,6 +29,16 @@ MAX_SKEW = 15 * 60
 MAX_EXPIRES = 7 * 24 * 3600
 V4 = "OSS4-HMAC-SHA256"
 ACS3 = "ACS3-HMAC-SHA256"
+#: Query parameters that V1 signs. Source: the vendor's list of sub-resources, and of those that override headers.
+V1_SIGNED = re.compile(
+    "acl|append|bucketInfo|callback|callback-var|cname|comp|continuation-token|cors|delete|encryption|endTime|img|"
+    "inventory|inventoryId|lifecycle|live|location|logging|metaQuery|objectMeta|partNumber|policy|position|qos|referer|"
+    "regionList|replication|replicationLocation|replicationProgress|requestPayment|resourceGroup|"
+    "response-(cache-control|content-disposition|content-encoding|content-language|content-type|expires)|restore|"
+    "security-token|sequential|startTime|stat|status|style|styleName|symlink|tagging|transferAcceleration|uploadId|"
+    "uploads|versionId|versioning|versions|vod|website|worm|wormExtend|wormId|x-oss-process|x-oss-request-payer|"
+    "x-oss-traffic-limit"
+)
 
 # OSS
 
@@ -102,9 +112,8 @@ def v1_text(call: Call, date: str) -> bytes:
     """Return the text that V1 signs; `date` is that of the header, or the expiry of a signed URL."""
     headers = call.request.headers
     extra = sorted((name, value) for name, value in headers.items() if name.startswith("x-oss-"))
-    signed = [
-        f"{name}={value}" if value else name for name, value in sorted(call.parameters.items()) if name in V1_SIGNED
-    ]
+    parameters = sorted((name, value) for name, value in call.parameters.items() if V1_SIGNED.fullmatch(name))
+    signed = [f"{name}={value}" if value else name for name, value in parameters]
     lines = [
         call.request.method,
         headers.get("content-md5", ""),

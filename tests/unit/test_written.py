@@ -17,7 +17,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload_log import Journal
@@ -286,7 +286,7 @@ def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(her
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
-    with pytest.raises(ConfigError, match="holds something that is no made history"):
+    with pytest.raises(ConfigError, match="not from a generated history"):
         make_history(here / "weeks" / "runs", weeks=1)
     assert content(here / "weeks") == before
 

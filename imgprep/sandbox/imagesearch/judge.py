@@ -160,21 +160,22 @@ def _strict_failure(image: Image.Image, name: str, readings: Readings) -> Failur
 # The gallery
 
 
+@dataclass
 class _Gallery:
     """Applies lines one by one, and counts what the gallery would hold."""
 
-    def __init__(self, instance: str, held: State, capacity: int, time: float, row_fault: Callable[[str], str]) -> None:
-        self.verdict = Verdict()
-        self._instance = instance
-        self._held = held
-        self._capacity = capacity
-        self._time = time
-        self._row_fault = row_fault
-        self._count = held.count(instance)
-        # Product → pic name → whether it is held now; what is not named here is held as before, or was dropped
-        # with its product.
-        self._known: dict[str, dict[str, bool]] = {}
-        self._emptied: set[str] = set()
+    instance: str
+    held: State
+    capacity: int
+    time: float
+    row_fault: Callable[[str], str]
+    verdict: Verdict = field(default_factory=Verdict)
+    # Product → pic name → whether it is held now; other images are held as before, or were dropped with the product.
+    known: dict[str, dict[str, bool]] = field(default_factory=dict)
+    emptied: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.count = self.held.count(self.instance)
 
     def apply(self, line: Line, images: dict[str, Accepted | Failure], readings: Readings) -> None:
         failure = line.failure
@@ -191,12 +192,12 @@ class _Gallery:
             self.verdict.deleted += 1  # deleting what is not held succeeds, as documented
 
     def _held_before(self, product_id: str, pic_name: str | None = None) -> int:
-        if product_id in self._emptied:
+        if product_id in self.emptied:
             return 0
-        return self._held.count(self._instance, product_id, pic_name)
+        return self.held.count(self.instance, product_id, pic_name)
 
     def _holds(self, product_id: str, pic_name: str) -> bool:
-        known = self._known.get(product_id, {})
+        known = self.known.get(product_id, {})
         return known[pic_name] if pic_name in known else bool(self._held_before(product_id, pic_name))
 
     def _add(self, line: Line, image: Accepted | Failure, readings: Readings) -> Failure | None:
@@ -207,33 +208,33 @@ class _Gallery:
             last = 1 if readings.strict("region_edge") else 0
             if x2 > image.width - last or y2 > image.height - last:
                 return Failure("InvalidRegion", f"{x1},{x2},{y1},{y2} leaves {image.width}x{image.height}.")
-        if code := self._row_fault(line.pic_name):
+        if code := self.row_fault(line.pic_name):
             return Failure(code)
         if not self._holds(line.product_id, line.pic_name):
-            if self._count >= self._capacity:
-                return Failure("InstanceOverQuota", f"It holds {self._capacity} images.")
-            self._count += 1
-            self._known.setdefault(line.product_id, {})[line.pic_name] = True
+            if self.count >= self.capacity:
+                return Failure("InstanceOverQuota", f"It holds {self.capacity} images.")
+            self.count += 1
+            self.known.setdefault(line.product_id, {})[line.pic_name] = True
         content = {
             **line.fields,
             "Region": dict(zip(("x1", "y1", "x2", "y2"), line.region, strict=True)) if line.region else None,
             "ETag": image.etag,
             "Width": image.width,
             "Height": image.height,
-            "Time": self._time,
+            "Time": self.time,
         }
         self.verdict.changes.append(Put(line.product_id, line.pic_name, content))
         return None
 
     def _delete(self, line: Line) -> None:
-        product = self._known.setdefault(line.product_id, {})
+        product = self.known.setdefault(line.product_id, {})
         if line.pic_name:
-            self._count -= self._holds(line.product_id, line.pic_name)
+            self.count -= self._holds(line.product_id, line.pic_name)
             product[line.pic_name] = False
         else:
-            self._count -= self._held_before(line.product_id)
+            self.count -= self._held_before(line.product_id)
             for pic_name, holds in product.items():
-                self._count -= holds - self._held_before(line.product_id, pic_name)
-            self._emptied.add(line.product_id)
+                self.count -= holds - self._held_before(line.product_id, pic_name)
+            self.emptied.add(line.product_id)
             product.clear()
         self.verdict.changes.append(Drop(line.product_id, line.pic_name))

@@ -12,7 +12,7 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -106,20 +106,17 @@ def _table(records: Iterable[dict[str, Any]], form: str) -> bytes:
     return out.getvalue().encode()
 
 
-def _names(bad: FailedLine) -> Iterator[tuple[str, str]]:
-    for name, value in (("ProductId", bad.product_id), ("PicName", bad.pic_name)):
-        if value:
-            yield name, json.dumps(value, ensure_ascii=False)
-
-
 def _english(bad: FailedLine, numbered: bool) -> str:
-    place = [f"line {bad.line}:"] if numbered else []
-    names = [f"{name}={value}" for name, value in _names(bad)]
-    return " ".join([*place, *names, f"{bad.code}: {Failure(bad.code, bad.detail).message}"])
+    place = f"line {bad.line}: " if numbered else ""
+    names = _named(("ProductId=", bad.product_id), ("PicName=", bad.pic_name))
+    return f"{place}{names}{bad.code}: {Failure(bad.code, bad.detail).message}"
 
 
 def _chinese(bad: FailedLine, numbered: bool) -> str:
-    words = {"ProductId": "商品ID", "PicName": "图片名称"}
-    place = [f"第{bad.line}行"] if numbered else []
-    names = [f"{words[name]}:{value}" for name, value in _names(bad)]
-    return " ".join([*place, *names, f"导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"])
+    place = f"第{bad.line}行 " if numbered else ""
+    names = _named(("商品ID:", bad.product_id), ("图片名称:", bad.pic_name))
+    return f"{place}{names}导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"
+
+
+def _named(*names: tuple[str, str]) -> str:
+    return "".join(f"{name}{json.dumps(value, ensure_ascii=False)} " for name, value in names if value)

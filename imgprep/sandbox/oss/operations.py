@@ -234,22 +234,9 @@ def check_digest(request: Request, digest: bytes | None = None) -> None:
 
 _KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 #: OSS's own headers that are understood, or can be ignored without harm.
-_KNOWN = frozenset(
-    (
-        "x-oss-acl",
-        "x-oss-content-sha256",
-        "x-oss-copy-source",
-        "x-oss-date",
-        "x-oss-forbid-overwrite",
-        "x-oss-hash-crc64ecma",
-        "x-oss-metadata-directive",
-        "x-oss-object-acl",
-        "x-oss-range-behavior",
-        "x-oss-request-payer",
-        "x-oss-security-token",
-        "x-oss-storage-class",
-        "x-oss-traffic-limit",
-    )
+_KNOWN = re.compile(
+    "x-oss-(acl|content-sha256|copy-source|date|forbid-overwrite|hash-crc64ecma|metadata-directive|object-acl|"
+    "range-behavior|request-payer|security-token|storage-class|traffic-limit)"
 )
 
 
@@ -258,7 +245,7 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     kept = {name: headers[name] for name in _KEPT if name in headers}
     metadata = {name: value for name, value in headers.items() if name.startswith("x-oss-meta-")}
     for name in headers:
-        if name.startswith("x-oss-") and name not in _KNOWN and name not in metadata:
+        if name.startswith("x-oss-") and not _KNOWN.fullmatch(name) and name not in metadata:
             raise OssError("NotImplemented", more={"Header": name})
     size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items())
     if size > MAX_META_BYTES:

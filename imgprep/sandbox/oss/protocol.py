@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -78,34 +78,6 @@ def invalid_argument(name: str, value: str, message: str = "") -> OssError:
     return OssError("InvalidArgument", message, {"ArgumentName": name, "ArgumentValue": value})
 
 
-#: Parameters that V1 signs, of those that are served. Source: the vendor's list of sub-resources, and of the
-#: parameters that override response headers.
-V1_SIGNED = frozenset(
-    (
-        "bucketInfo",
-        "comp",
-        "continuation-token",
-        "delete",
-        "location",
-        "objectMeta",
-        "partNumber",
-        "response-cache-control",
-        "response-content-disposition",
-        "response-content-encoding",
-        "response-content-language",
-        "response-content-type",
-        "response-expires",
-        "security-token",
-        "sequential",
-        "stat",
-        "uploadId",
-        "uploads",
-        "x-oss-request-payer",
-        "x-oss-traffic-limit",
-    )
-)
-
-
 @dataclass(slots=True)
 class Call:
     """A request to OSS: operation (``Unknown`` if not served), bucket and key (empty if none), fault, and signer.
@@ -117,7 +89,7 @@ class Call:
     operation: str
     bucket: str
     key: str
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = field(repr=False)  # may hold a signature or a token
     fault: Fault | None = None
     principal: Principal | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 import secrets
 import threading
 from collections import deque
@@ -15,7 +16,7 @@ from imgprep.sandbox.config import Backend
 from imgprep.sandbox.faults import Fault, FaultKind, Faults
 from imgprep.sandbox.http import Request, Response, decode
 from imgprep.sandbox.oss import multipart, operations
-from imgprep.sandbox.oss.protocol import V1_SIGNED, Call, OssError, dumps
+from imgprep.sandbox.oss.protocol import Call, OssError, dumps
 from imgprep.sandbox.oss.storage import BUCKET_NAME, crc64
 from imgprep.sandbox.signatures import MAX_SKEW, skewed, verify_oss
 
@@ -46,33 +47,13 @@ _OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Res
     "ListMultipartUploads": ("bucket", "GET", "uploads", multipart.list_uploads),
 }
 _ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in _OPERATIONS.items()}
-#: Parameters that select no operation. Any other selects one, served or not.
-_OPTIONS = V1_SIGNED.difference(mark for _, _, mark in _ROUTES).union(
-    (
-        "Expires",
-        "OSSAccessKeyId",
-        "Signature",
-        "delimiter",
-        "encoding-type",
-        "fetch-owner",
-        "key-marker",
-        "list-type",
-        "marker",
-        "max-keys",
-        "max-parts",
-        "max-uploads",
-        "part-number-marker",
-        "prefix",
-        "start-after",
-        "upload-id-marker",
-        "x-oss-additional-headers",
-        "x-oss-credential",
-        "x-oss-date",
-        "x-oss-expires",
-        "x-oss-security-token",
-        "x-oss-signature",
-        "x-oss-signature-version",
-    )
+#: Query parameters that select no operation. Any other selects one, served or not.
+_OPTIONS = re.compile(
+    "Expires|OSSAccessKeyId|Signature|comp|continuation-token|delimiter|encoding-type|fetch-owner|key-marker|list-type|"
+    "marker|max-keys|max-parts|max-uploads|part-number-marker|partNumber|prefix|"
+    "response-(cache-control|content-disposition|content-encoding|content-language|content-type|expires)|"
+    "security-token|sequential|start-after|upload-id-marker|x-oss-(additional-headers|credential|date|expires|"
+    "request-payer|security-token|signature|signature-version|traffic-limit)"
 )
 
 
@@ -84,7 +65,7 @@ def read_call(request: Request) -> Call:
     scope = "object" if key else "bucket" if bucket else "service"
     operation = _ROUTES.get((scope, request.method, ""), "Unknown")
     for name in parameters:
-        if name not in _OPTIONS:
+        if not _OPTIONS.fullmatch(name):
             operation = _ROUTES.get((scope, request.method, name), "Unknown")
             if operation == "Unknown":
                 break
@@ -173,11 +154,11 @@ class Oss:
 
     def _serve(self, call: Call) -> Response:
         backend, request = self._backend, call.request
-        if call.operation not in _OPERATIONS:
-            raise OssError("NotImplemented", more={"Method": request.method})
         call.principal = verify_oss(call, self._keys, backend.clock, backend.switches.region)
         if not backend.switches.oss_activated:
             raise OssError("UserDisable")
+        if call.operation not in _OPERATIONS:
+            raise OssError("NotImplemented", more={"Method": request.method})
         self._check_bucket(call)
         if call.operation != "DeleteMultipleObjects":  # which checks each key
             call.require_access(call.operation, call.bucket, call.key, backend.switches)
