@@ -234,9 +234,7 @@ def _place_in_week(source: Path, runs: Written, week: int, lines: int) -> None:
     about = json.loads((source / "run.json").read_text(encoding="utf-8"))
     about["id"] = f"{begun:%Y%m%dT%H%M%SZ}-demo-{week + 1:04x}"
     about["task_id"] = str(1000 + week)
-    about["times"] = {
-        name: (ended if name == "ended" else begun).isoformat()
-        for name in ("intended", "submitted", "created", "ended")
-    }
+    sent = dict.fromkeys(("intended", "submitted", "created"), begun.isoformat())
+    about["times"] = {**sent, "ended": ended.isoformat()}
     (source / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _copy(source, runs, f"{about['id']}/")

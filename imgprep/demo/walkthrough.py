@@ -45,15 +45,11 @@ def run_demo(
     """Load, look, fix, plan, ship, follow and reconcile the demo catalogue."""
     folder, data = Path(out), shipped("data")
     require_ours(folder / _REPORT)
-    catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
+    export = data / "catalogue.csv"
+    catalogue = load_catalogue(export, columns=data / "columns.toml")
     print_step(f"load     {counted(len(catalogue), 'row')}, {counted(catalogue['ProductId'].nunique(), 'product')}")
     built = build_batch(
-        catalogue,
-        data / IMAGES,
-        folder / "batch",
-        keep_refused=True,
-        sources=[data / "catalogue.csv"],
-        progress=progress,
+        catalogue, data / IMAGES, folder / "batch", keep_refused=True, sources=[export], progress=progress
     )
     findings, rules, plan = built.findings, summary(built.findings), built.plan
     print_step(f"look     {counted(len(findings), 'finding')} of {counted(len(rules), 'rule')}")

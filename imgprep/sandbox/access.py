@@ -120,32 +120,18 @@ class Role:
 
     def trusts(self, service: str = SERVICE_PRINCIPAL) -> bool:
         """Whether `service` may assume the role."""
-        return self.trust is None or _decide(
-            [
-                statement
-                for statement in _statements(self.trust)
-                if _names_action(statement, ASSUME) and service in _services(statement)
-            ]
-        )
+        statements = [item for item in _statements(self.trust or {}) if _names_action(item, ASSUME)]
+        return self.trust is None or _decide([item for item in statements if service in _services(item)])
 
     def allows(self, action: str, *resources: str) -> bool:
         """Whether the role may do `action` to a resource known under any of these names."""
-        return _decide(
-            [
-                statement
-                for policy in self.policies
-                for statement in _statements(policy)
-                if _names_action(statement, action) and any(_names_resource(statement, name) for name in resources)
-            ]
-        )
+        statements = [item for policy in self.policies for item in _statements(policy) if _names_action(item, action)]
+        return _decide([item for item in statements if any(_names_resource(item, name) for name in resources)])
 
 
 def object_names(bucket: str, key: str, region: str, account: str) -> tuple[str, str]:
     """Return the names of an object in policies: both forms of the region are in use."""
-    return (
-        f"acs:oss:{region}:{account}:{bucket}/{key}",
-        f"acs:oss:oss-{region}:{account}:{bucket}/{key}",
-    )
+    return f"acs:oss:{region}:{account}:{bucket}/{key}", f"acs:oss:oss-{region}:{account}:{bucket}/{key}"
 
 
 def folder_policy(bucket: str, folder: str) -> dict[str, Any]:

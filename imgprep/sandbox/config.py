@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from imgprep.core.text import did_you_mean
 from imgprep.sandbox.access import Document, Role
-from imgprep.sandbox.faults import Fault, FaultKind, Planned
+from imgprep.sandbox.faults import Fault, FaultKind, Planned, planned
 from imgprep.sandbox.imagesearch.readings import Readings, ServiceType
 from imgprep.sandbox.imagesearch.reports import DUMP_FORMATS, LINK_SECONDS, REPORT_FORMATS
 from imgprep.sandbox.oss.storage import ObjectStore, Uploads
@@ -161,11 +161,7 @@ class Switches:
             ("dump_format", self.dump_format, tuple(DUMP_FORMATS)),
             ("report_fault", self.report_fault, get_args(ReportFault)),
             ("access_fails", self.access_fails, get_args(AccessFails)),
-            *(
-                ("api_faults", fault, get_args(ApiFault))
-                for faults in self.api_faults.values()
-                for fault in ([faults] if isinstance(faults, str) else faults)
-            ),
+            *(("api_faults", rule.kind, get_args(ApiFault)) for rule in planned(self.api_faults)),
         ):
             if value not in known:
                 raise ValueError(f"{name}: {value!r} is unknown; use one of {', '.join(map(repr, known))}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
@@ -121,8 +121,5 @@ def is_loopback(host: str) -> bool:
 
 
 def http_date(seconds: float) -> str:
-    """Return a time (seconds since 1970) as HTTP writes it, whatever the locale."""
-    at = time.gmtime(seconds)
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.tm_wday]
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.tm_mon - 1]
-    return f"{day}, {at.tm_mday:02d} {month} {at.tm_year} {at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} GMT"
+    """Return a time (seconds since 1970) as HTTP writes it."""
+    return formatdate(seconds, usegmt=True)

@@ -102,13 +102,9 @@ def _judge_images(
             raise Stopped
         return [judge(name) for name in names[start : start + _CHUNK]]
 
-    starts = range(0, len(names), _CHUNK)
-    if len(starts) < 2:
-        judged = [verdict for start in starts for verdict in judge_chunk(start)]
-        return dict(zip(names, judged, strict=True))
     # Threads are enough, since Pillow decodes without the interpreter's lock; processes would need a main module.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="imagesearch-judge") as pool:
-        judged = [verdict for chunk in pool.map(judge_chunk, starts) for verdict in chunk]
+        judged = [verdict for chunk in pool.map(judge_chunk, range(0, len(names), _CHUNK)) for verdict in chunk]
     return dict(zip(names, judged, strict=True))
 
 

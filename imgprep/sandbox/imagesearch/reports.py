@@ -80,17 +80,15 @@ def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = 
 
 def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
     """Return an export of a gallery, one image per line, with the service's field names."""
+    return _table(map(_record, images), form)
+
+
+def _record(image: Mapping[str, Any]) -> dict[str, Any]:
+    region = image.get("Region")
+    record = {**image, "Region": region and "{x1},{x2},{y1},{y2}".format(**region), "Synthetic": True}
     # What the sandbox measured itself is not part of the service's records.
     own = ("ETag", "Width", "Height", "Time")
-    records = ({**{name: image[name] for name in image if name not in own}, "Synthetic": True} for image in images)
-    return _table((_wire(record) for record in records), form)
-
-
-def _wire(record: dict[str, Any]) -> dict[str, Any]:
-    region = record.pop("Region", None)
-    if region:
-        record["Region"] = "{x1},{x2},{y1},{y2}".format(**region)
-    return {name: value for name, value in record.items() if value is not None}
+    return {name: value for name, value in record.items() if value is not None and name not in own}
 
 
 def _table(records: Iterable[dict[str, Any]], form: str) -> bytes:

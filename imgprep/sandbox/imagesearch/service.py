@@ -33,6 +33,12 @@ INCREASE_LIST_MAX = 500
 DUMP_META_LIST_MAX = 30
 DEFAULT_PAGE_SIZE = 10
 CAPACITY_UNIT = 10_000
+#: Fault → status, code and message of an error. Source: the vendor's page of error codes.
+_FAULTS = {
+    "throttled": (403, "DeniedRequest", "Your request was denied due to instance flow control."),
+    "server_error": (500, "InternalError", "The request has failed due to an unknown error."),
+    "unavailable": (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."),
+}
 _JSON = {"Content-Type": "application/json;charset=utf-8"}
 
 Parameters: TypeAlias = Mapping[str, str]
@@ -139,7 +145,7 @@ class ImageSearch:
                 now, last = self._clock.now(), self._last.get((name, action))
                 # A clock that was set back must not throttle for as long as it was set back.
                 if last is not None and 0 <= now - last < THROTTLE_SECONDS:
-                    raise _throttled()
+                    raise Refused(*_FAULTS["throttled"])
                 self._last[name, action] = now
         return name
 
@@ -242,33 +248,20 @@ class ImageSearch:
 
 def _respond(fault: str, act: Callable[[], Answer]) -> Response:
     """Return the response of a call that meets `fault`; `act` does the work unless the fault prevents it."""
-    if fault == "throttled":
-        raise _throttled()
-    if fault == "server_error":
-        raise _internal_error()
-    if fault == "unavailable":
-        raise Refused(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
+    if fault in _FAULTS:
+        raise Refused(*_FAULTS[fault])
     if fault == "unsuccessful":
         return Response(200, _JSON, json.dumps({"RequestId": _request_id(), "Success": False}).encode())
     if fault == "reset":
         return Response(200, ending="lost")
     body = json.dumps(act(), ensure_ascii=False).encode()
     if fault == "server_error_after":
-        raise _internal_error()
+        raise Refused(*_FAULTS["server_error"])
     if fault == "empty":
         return Response(200, _JSON, b"{}")
     if fault == "not_json":
         return Response(200, {"Content-Type": "text/html"}, b"<html><body>Bad gateway</body></html>")
     return Response(200, _JSON, body, ending="lost" if fault == "answer_lost" else "")
-
-
-def _internal_error() -> Refused:
-    return Refused(500, "InternalError", "The request has failed due to an unknown error.")
-
-
-def _throttled() -> Refused:
-    """Source: the vendor's page of error codes."""
-    return Refused(403, "DeniedRequest", "Your request was denied due to instance flow control.")
 
 
 def _invalid(name: str, rule: str) -> Refused:

@@ -143,8 +143,7 @@ class State:
 
     def task(self, number: int) -> Task | None:
         """Return a task, None if there is none of that id."""
-        found = self.tasks(number=number)
-        return found[0] if found else None
+        return next(iter(self.tasks(number=number)), None)
 
     def tasks(
         self, instance: str | None = None, kind: Kind | None = None, number: int | None = None, running: bool = False

@@ -68,13 +68,9 @@ def complete_upload(call: Call, oss: Backend) -> Response:
     if not wanted:
         raise OssError("MalformedXML")
     try:
-        entry = oss.uploads.complete(
-            upload,
-            wanted,
-            now=oss.clock.now(),
-            min_part=oss.switches.min_part,
-            overwrite=may_overwrite(call.request.headers),
-        )
+        overwrite = may_overwrite(call.request.headers)
+        now, min_part = oss.clock.now(), oss.switches.min_part
+        entry = oss.uploads.complete(upload, wanted, now=now, min_part=min_part, overwrite=overwrite)
     except PartRefused as refused:
         raise OssError(str(refused), more={"UploadId": upload.id}) from None
     if entry is None:

@@ -132,13 +132,8 @@ def list_objects(call: Call, oss: Backend) -> Response:
     prefix, delimiter = given.get("prefix", ""), given.get("delimiter", "")
     limit = call.number("max-keys", DEFAULT_KEYS, 1, MAX_KEYS)
     token, start = given.get("continuation-token", ""), given.get("start-after" if second else "marker", "")
-    entries, prefixes, last = oss.store.page(
-        call.bucket,
-        prefix=prefix,
-        after=_read_token(token) if second and token else start,
-        delimiter=delimiter,
-        limit=limit,
-    )
+    after = _read_token(token) if second and token else start
+    entries, prefixes, last = oss.store.page(call.bucket, prefix=prefix, after=after, delimiter=delimiter, limit=limit)
     account = oss.switches.account
     named = not second or given.get("fetch-owner") == "true"
     owner = f"<Owner><ID>{account}</ID><DisplayName>{account}</DisplayName></Owner>" if named else ""

@@ -195,11 +195,8 @@ class Oss:
     def _raise_fault(self, fault: Fault) -> None:
         """Raise the error of a fault that happens instead of the work."""
         if fault.kind == "503":
-            headers = {}
-            if fault.retry_after is not None:
-                headers["Retry-After"] = f"{fault.retry_after:g}"
-            if fault.qos_delay is not None:
-                headers["x-oss-qos-delay-time"] = str(fault.qos_delay)
+            values = {"Retry-After": fault.retry_after, "x-oss-qos-delay-time": fault.qos_delay}
+            headers = {name: f"{value:.10g}" for name, value in values.items() if value is not None}
             raise OssError(fault.code, headers=headers)
         if fault.kind == "skew":
             now = self._backend.clock.wall()
@@ -211,8 +208,7 @@ class Oss:
     def _spoil(self, call: Call, response: Response) -> Response:
         """Make an answer go wrong as its fault says."""
         kind = call.fault.kind if call.fault else ""
-        headers = dict(response.headers)
-        response.headers = headers
+        response.headers = headers = dict(response.headers)
         crc = "x-oss-hash-crc64ecma"
         if kind == "answer_lost":
             response.ending = "lost"
