@@ -62,7 +62,7 @@ def test_every_line_is_imported_deleted_or_failed_with_a_known_code(lines, stric
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(IMAGES), st.data(), st.booleans())
-def test_a_damaged_image_is_taken_or_refused_with_a_known_code(good, data, strict):
+def test_a_damaged_image_is_accepted_or_refused_with_a_known_code(good, data, strict):
     damaged = bytearray(good)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -76,7 +76,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["ADD", "DELETE", "WHOLE"]), KEYS), m
 
 
 @given(STEPS, st.sets(KEYS), st.integers(0, 4))
-def test_the_gallery_never_holds_more_than_it_may_and_what_a_plain_replay_holds(steps, before, capacity):
+def test_the_gallery_never_exceeds_its_capacity_and_equals_a_plain_replay(steps, before, capacity):
     class Held:
         def count(self, instance, product_id=None, pic_name=None):
             return sum((product_id in (None, product)) and (pic_name in (None, name)) for product, name in before)

@@ -57,7 +57,7 @@ def test_any_key_survives_a_restart_and_stays_in_the_folder(objects):
 
 @settings(max_examples=150, deadline=None)
 @given(st.sets(FEW, max_size=12), st.text("ab/", max_size=3), st.sampled_from(["", "/", "ab", "a"]), st.integers(1, 5))
-def test_pages_give_what_one_look_at_all_keys_gives(keys, prefix, delimiter, limit):
+def test_pages_give_the_same_as_one_listing_of_all_keys(keys, prefix, delimiter, limit):
     plain, common = [], set()
     for key in sorted(key for key in keys if key.startswith(prefix)):
         end = key.find(delimiter, len(prefix)) if delimiter else -1

@@ -256,7 +256,7 @@ def test_a_second_batch_is_refused_while_one_runs(start):
     assert increase(sdk).success
 
 
-def test_of_batches_asked_for_at_once_one_is_made(start):
+def test_of_batches_requested_at_once_one_is_created(start):
     sandbox = start(task_seconds=60)
     fill(sandbox)
 
@@ -272,7 +272,7 @@ def test_of_batches_asked_for_at_once_one_is_made(start):
     assert len(sandbox.tasks("demo")) == 1
 
 
-def test_lists_take_one_request_a_second(start):
+def test_lists_take_one_request_per_second(start):
     sandbox = start()
     sdk = client(sandbox)
     increments(sdk)
@@ -304,7 +304,7 @@ def test_an_export_is_made_one_at_a_time_and_holds_the_gallery(start):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "text", "text-zh"])
-def test_a_report_comes_in_the_format_that_is_asked_for(start, form):
+def test_a_report_comes_in_the_requested_format(start, form):
     sandbox = start(report_format=form)
     fill(sandbox)
     increase(client(sandbox))

@@ -148,7 +148,7 @@ def test_a_stall_does_not_keep_the_sandbox_from_stopping():
     assert len(errors) == 1
 
 
-def test_faults_by_rate_hit_some_and_never_what_they_are_not_meant_for(sandbox, bucket):
+def test_faults_by_rate_hit_some_matching_requests_and_no_others(sandbox, bucket):
     sandbox.set_faults(Fault("503", rate=0.2, operation="PutObject", key="k/*"))
     failed = 0
     for number in range(100):

@@ -32,6 +32,7 @@ _GUIDE = (
 _INT_ATTRS = ("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4")
 _STR_ATTRS = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
 _MORE = (*_INT_ATTRS[1:], *_STR_ATTRS[1:])
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNWANTED = re.compile(r"[\\¥$&%]")
 _REGION = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
 #: In "Dress No. 5" the text after the last dot is not an extension.
@@ -112,21 +113,13 @@ def _record(raw: bytes, readings: Readings) -> dict[str, Any]:
         raise _Refused("InvalidMetaItem", "It is not one JSON object.") from None
     if not isinstance(record, dict):
         raise _Refused("InvalidMetaItem", "It is not one JSON object.")
-    if b"\\ud" in raw.lower() and not _is_text(record):
+    if b"\\ud" in raw.lower() and _SURROGATE.search(json.dumps(record, ensure_ascii=False)):
         raise _Refused("InvalidMetaItem", "It contains half a surrogate pair.")
     if repeated and readings.strict("repeated_key"):
         raise _Refused("InvalidMetaItem", "A key is given twice.")
     if not readings.strict("null"):
         record = {name: value for name, value in record.items() if value is not None}
     return record
-
-
-def _is_text(record: dict[str, Any]) -> bool:
-    try:
-        json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _judge(

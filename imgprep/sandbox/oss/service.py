@@ -1,4 +1,4 @@
-"""The OSS service: each request is read, verified, served by its operation, and spoiled where a fault says so."""
+"""The OSS service: each request is read, verified, served by its operation, and spoiled where its fault requires it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Oss:
         self.faults.set([fault if isinstance(fault, Fault) else Fault(fault) for fault in faults])
 
     def begin(self, request: Request, length: int | None) -> Response | None:
-        """Read a request's head; refuse a body that is too long, and break off where a fault says so."""
+        """Read a request's head; refuse a body that is too long, and break off where its fault requires it."""
         call = request.call = read_call(request)
         call.fault = self.faults.next(call.operation, call.key)
         most = self._backend.switches.max_body
@@ -206,7 +206,7 @@ class Oss:
             raise OssError(errors[fault.kind])
 
     def _spoil(self, call: Call, response: Response) -> Response:
-        """Make an answer go wrong as its fault says."""
+        """Spoil a response as its fault requires."""
         kind = call.fault.kind if call.fault else ""
         response.headers = headers = dict(response.headers)
         crc = "x-oss-hash-crc64ecma"

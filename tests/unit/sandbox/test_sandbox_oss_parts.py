@@ -16,7 +16,7 @@ from imgprep.sandbox.oss.storage import Entry, ObjectStore, crc64
 from imgprep.sandbox.sandbox import Sandbox
 
 
-def test_crc_is_the_one_of_oss_and_goes_on_over_pieces():
+def test_crc_is_that_of_oss_and_continues_over_pieces():
     assert crc64(b"123456789") == 0x995DC9BBDF1939FA
     assert crc64(b"6789", crc64(b"12345")) == crc64(b"123456789")
 
@@ -125,7 +125,7 @@ def test_conditions(headers, code):
         check_conditions(headers, ENTRY)
 
 
-def test_dates_are_written_as_http_wants_them():
+def test_dates_are_written_in_the_format_of_http():
     assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
     assert http_date(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"  # the example of RFC 9110
 
@@ -149,11 +149,11 @@ def test_a_misspelt_switch_names_the_nearest_known_one():
         Sandbox(failing_taks="x")
 
 
-def test_an_instance_of_another_name_is_one_that_exists():
+def test_an_instance_of_another_name_exists():
     assert "shop" in Switches(instance="shop").instances
 
 
-def test_buckets_may_lie_elsewhere():
+def test_buckets_may_be_in_another_region():
     assert Switches(buckets={"far": "eu-central-1"}).all_buckets() == {
         "imgprep-demo": "cn-shanghai",
         "far": "eu-central-1",

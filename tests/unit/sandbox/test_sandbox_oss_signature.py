@@ -51,7 +51,7 @@ def test_v4_is_that_of_the_vendors_example():
     )
 
 
-def test_v4_encodes_the_key_but_not_its_slashes_and_the_query_wholly():
+def test_v4_encodes_the_whole_query_and_the_key_except_its_slashes():
     get = call("GET", "demo", "a/中 +.jpg", {"b": "x/y", "a": "", "x-oss-signature": "left out"})
     lines = v4_request(get, "").decode().split("\n")
     assert lines[1] == "/demo/a/%E4%B8%AD%20%2B.jpg"

@@ -98,7 +98,7 @@ def test_a_task_without_failures_has_the_message_success(desk, store):
     assert desk().run().msg == "Success"
 
 
-def test_a_task_ends_when_the_clock_says_so_and_the_gallery_changes_then(desk):
+def test_a_task_ends_when_due_and_the_gallery_changes_then(desk):
     here = desk(task_seconds=60)
     task = here.run(finish=False)
     here.tasks._join()
@@ -164,7 +164,7 @@ def policy(resource):
 
 
 @pytest.mark.parametrize(("meta", "code"), [(b"", "EmptyMeta"), (b"{} {}\n", "InvalidMetaItem")])
-def test_a_file_of_nothing_or_of_a_malformed_line_fails_the_task_where_read_strictly(desk, store, meta, code):
+def test_an_empty_file_or_a_malformed_line_fails_the_task_where_read_strictly(desk, store, meta, code):
     put(store, "increment.meta", meta)
     assert desk().run().status == "SUCCESS"
     task = desk(strict=["empty_file", "malformed_line"]).run()
@@ -179,7 +179,7 @@ def test_a_failing_task_changes_nothing(desk):
     assert here.state.gallery("demo") == []
 
 
-def test_a_task_that_was_running_when_the_sandbox_was_killed_goes_on_after_it(tmp_path, store, desk):
+def test_a_task_that_was_running_when_the_sandbox_was_killed_is_resumed(tmp_path, store, desk):
     left = State(tmp_path / "imagesearch")
     task = left.add_task(Task(0, "increase", "demo", "shop", "/in", "", 1.0, 1.0, 1.0))
     left.close()
@@ -245,7 +245,7 @@ def test_an_export_holds_the_gallery_in_the_services_fields(desk, store):
 
 
 @pytest.mark.parametrize("form", REPORT_FORMATS)
-def test_every_report_says_that_it_is_synthetic_and_names_every_line(form):
+def test_every_report_is_marked_synthetic_and_names_every_line(form):
     text = write_report(BAD, form).decode()
     assert "ynthetic" in text.splitlines()[0]
     for bad in BAD:
@@ -282,14 +282,14 @@ def test_rows_fail_by_a_switch_with_any_code_and_pass_when_it_is_used_up(desk, s
 
 
 @pytest.mark.parametrize("form", DUMP_FORMATS)
-def test_every_export_says_that_it_is_synthetic(form):
+def test_every_export_is_marked_synthetic(form):
     images = [{"ProductId": "1", "PicName": "a.jpg", "CategoryId": None, "Region": None, "ETag": "T"}]
     text = write_dump(images, form).decode()
     assert "ynthetic" in text.splitlines()[0]
     assert "ETag" not in text
 
 
-def test_a_task_ends_whole_or_not_at_all(tmp_path):
+def test_a_task_ends_completely_or_not_at_all(tmp_path):
     state = State(tmp_path)
     task = state.add_task(Task(0, "increase", "demo", "shop", "/in", "", 1.0, 1.0, 1.0))
     with pytest.raises(TypeError):
