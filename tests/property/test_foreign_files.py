@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgprep.cli.main import main
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
 
 #: Names of foreign files: any, and all that imgprep itself writes.
 NAMES = (

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import imgprep as ip
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
 
 MODULES = [
     found.name for found in pkgutil.walk_packages(ip.__path__, "imgprep.") if not found.name.endswith("__main__")

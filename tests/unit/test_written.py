@@ -17,7 +17,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
@@ -288,7 +288,7 @@ def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(her
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
-    with pytest.raises(ConfigError, match="holds something that is no made history"):
+    with pytest.raises(ConfigError, match="not from a generated history"):
         make_history(here / "weeks" / "runs", weeks=1)
     assert content(here / "weeks") == before
 
@@ -335,7 +335,7 @@ def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, mon
     (here / "mine" / "objects" / "photos" / "bucket.json").write_text('{"region": "x", "created": 1}')
     (here / "mine" / "objects" / "photos" / "new" / "a.jpg").write_bytes(MINE)
     before = content(here)
-    with pytest.raises(FileExistsError, match="holds something that is no sandbox's"):
+    with pytest.raises(FileExistsError, match="contains files that are not a sandbox's"):
         ip.Sandbox(here / "mine")
     refused(here, capsys, "sandbox", "--root", "mine", match="name a new or an empty folder")
     assert content(here) == before

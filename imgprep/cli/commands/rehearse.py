@@ -12,9 +12,9 @@ from imgprep.core.errors import ConfigError
 
 
 def demo(options: Namespace) -> int:
-    from imgprep.demo.one_batch import run_demo
+    from imgprep.demo.walkthrough import run_demo
 
-    result = run_demo(options.out, say=print)
+    result = run_demo(options.out, print_step=print)
     show(result.sums, options.format)
     print(f"\nreport:     {result.report}\nrun folder: {result.run_folder}")
     if result.surprises.empty:

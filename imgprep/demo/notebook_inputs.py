@@ -1,4 +1,4 @@
-"""What a notebook works on: a shop's own runs, exports and regions; the demo's where the shop is the demo."""
+"""Notebook inputs: the runs, exports and regions of a shop, or of the demo shop where the shop is the demo."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.settings import Settings
-from imgprep.demo.one_batch import run_demo
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
+from imgprep.demo.walkthrough import run_demo
 from imgprep.draw.formats import read_regions
 from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_region
@@ -21,13 +21,13 @@ from imgprep.ship.gallery import kept_export, runs_of
 from imgprep.ship.run import Run, load_runs, open_run
 from imgprep.shop import shipped
 
-#: Regions that notebook 02 practises on, at most.
-PRACTICE = 20
+#: Most regions of `practice_regions`, which notebook 02 uses.
+MOST_REGIONS = 20
 _REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "height", "digest", "how"]
 
 
 def last_run(shop: Settings) -> Run:
-    """Return the newest run of a shop that has ended; for the demo shop, which has none, ship it to a sandbox first.
+    """Return the newest ended run of a shop; if the demo shop has none yet, ship it to a sandbox first.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def last_run(shop: Settings) -> Run:
     Raises
     ------
     ConfigError
-        The shop is not the demo's, and no run of it has ended yet.
+        No run of the shop has ended yet, and it is not the demo shop.
 
     Examples
     --------
@@ -45,29 +45,30 @@ def last_run(shop: Settings) -> Run:
     >>> str(run.state)
     'partial'
     """
-    return _ended(shop)[-1] if _ended(shop) else open_run(run_demo(shop.work / "demo").run_folder)
+    ended = _ended(shop)
+    return ended[-1] if ended else open_run(run_demo(shop.work / "demo").run_folder)
 
 
 def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
-    """Return the runs of a shop that have ended, oldest first; for the demo shop, make some weeks of a history.
+    """Return the ended runs of a shop, oldest first; if the demo shop has none yet, generate a history.
 
     Parameters
     ----------
     shop : Settings
         From `open_project`.
     weeks, seed : int
-        Of the made history, see `make_history`; a shop of your own has a real one.
+        Length and seed of the generated history, see `make_history`; other shops have a real one.
 
     Returns
     -------
     list of Run
-        Those of the project's instance; where none went there, those of the gallery that the newest run went to, such
+        Those of the project's instance; if there are none, those of the instance that the newest run was sent to, such
         as a sandbox's.
 
     Raises
     ------
     ConfigError
-        The shop is not the demo's, and no run of it has ended yet.
+        No run of the shop has ended yet, and it is not the demo shop.
 
     Examples
     --------
@@ -81,10 +82,10 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
 
 
 def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalogue of the export before `this`, to compare and to plan against.
+    """Return the catalogue of the export before `this`, to compare with and to plan against.
 
-    It is the file that the project names as ``earlier``; else what the newest run kept of another export of the same
-    products. Where there is neither, it is made: `this` without its last tenth, which then counts as new.
+    It is the file that the project names as ``earlier``; otherwise the copy that the newest run kept of another export
+    of the same products. Without either, it is generated: `this` without its last 10 %, which then count as new.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As from `load_catalogue`; ``.attrs["origin"]`` says in words where it comes from.
+        As from `load_catalogue`; ``.attrs["origin"]`` names its source for people.
 
     Examples
     --------
@@ -111,10 +112,10 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     other = [run for run in load_runs(shop.runs) if not _same(run.catalogue, this)]
     found = kept_export(other, this)
     if found is not None:
-        return _from("what the newest run kept of another export", found)
+        return _from("the newest run's copy of another export", found)
     rest = this.head(len(this) - max(1, len(this) // 10))
-    remedy = "no earlier one is known; name it as earlier under [shop] in imgprep.toml"
-    return _from(f"made: this export without its last tenth ({remedy})", rest)
+    remedy = "no earlier export is known; name it as earlier under [shop] in imgprep.toml"
+    return _from(f"generated: this export without its last 10 % ({remedy})", rest)
 
 
 def _from(origin: str, catalogue: pd.DataFrame) -> pd.DataFrame:
@@ -123,19 +124,19 @@ def _from(origin: str, catalogue: pd.DataFrame) -> pd.DataFrame:
 
 
 def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
-    """Return regions to practise on, as a frame: of a file, else of the project's store, filled up with suggestions.
+    """Return regions to practise on: those of a file, or those of the project's store, filled up with suggestions.
 
     Parameters
     ----------
     shop : Settings
         From `open_project`.
     file : path, optional
-        Regions as CSV, COCO (.json) or increment.meta (.meta), of the shop's photographs.
+        Regions of the shop's images as CSV, COCO (.json) or increment.meta (.meta).
 
     Returns
     -------
     pandas.DataFrame
-        As `RegionStore.frame`; of the demo shop, the regions that it comes with.
+        As from `RegionStore.frame`; for the demo shop, the regions that it comes with.
 
     Examples
     --------
@@ -146,42 +147,42 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
         return read_regions(file or shipped("data") / "regions.csv")
     catalogue = load_catalogue(shop.catalogue, preset=shop.preset, columns=shop.columns)
     shop.require("images")
-    photographs = open_source(shop.images or "")
+    images = open_source(shop.images)
     drawn = _drawn(shop.regions)
-    drawn = drawn[drawn["PicName"].map(lambda name: _bytes(photographs, name) is not None).astype(bool)]
+    drawn = drawn.loc[[_bytes(images, name) is not None for name in drawn["PicName"]]]
     others = catalogue.loc[~catalogue["PicName"].isin(drawn["PicName"]), "PicName"].dropna().unique()
-    made = pd.DataFrame(_suggested(photographs, others, PRACTICE - len(drawn)), columns=_REGION)
-    return pd.concat([drawn, made], ignore_index=True) if len(drawn) else made
+    suggested = pd.DataFrame(_suggested(images, others, MOST_REGIONS - len(drawn)), columns=_REGION)
+    return pd.concat([drawn, suggested], ignore_index=True) if len(drawn) else suggested
 
 
 def _drawn(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=_REGION)
     with RegionStore(file) as store:
-        return store.frame()[_REGION].head(PRACTICE)
+        return store.frame()[_REGION].head(MOST_REGIONS)
 
 
-def _suggested(photographs: Source, names: Iterable[str], most: int) -> list[dict[str, object]]:
-    """Regions as suggested of the first `most` pictures that can be opened."""
+def _suggested(images: Source, names: Iterable[str], most: int) -> list[dict[str, object]]:
+    """Return the suggested regions of the first `most` images that can be opened."""
     found: list[dict[str, object]] = []
     for name in names:
         if len(found) >= most:
             break
-        data = _bytes(photographs, name)
+        data = _bytes(images, name)
         try:
-            picture = open_upright(data or b"")
-        except ImgprepError:  # notebook 01 tells of pictures that cannot be opened
+            image = open_upright(data or b"")
+        except ImgprepError:  # notebook 01 lists the images that cannot be opened
             continue
-        region, _ = suggest_region(picture)
+        region, _ = suggest_region(image)
         edges = {"x1": region.x1, "y1": region.y1, "x2": region.x2, "y2": region.y2}
-        size = {"width": picture.width, "height": picture.height}
+        size = {"width": image.width, "height": image.height}
         found.append({"PicName": name, "state": "region", **edges, **size, "how": "suggested"})
     return found
 
 
-def _bytes(photographs: Source, name: str) -> bytes | None:
+def _bytes(images: Source, name: str) -> bytes | None:
     try:
-        return photographs.read(photographs.find(name))
+        return images.read(images.find(name))
     except Unfit:
         return None
 
@@ -196,7 +197,7 @@ def _is_demo(shop: Settings) -> bool:
 
 
 def _ended(shop: Settings) -> list[Run]:
-    """The runs that have ended; none for the demo shop at the start, which is then shipped."""
+    """Return the runs that have ended; for the demo shop, possibly none."""
     ended = [run for run in load_runs(shop.runs) if run.ended]
     if not ended and not _is_demo(shop):
         remedy = "submit a batch and follow it to its end first (notebook 00 does, in a sandbox)"

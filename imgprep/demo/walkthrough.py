@@ -1,7 +1,7 @@
-"""The whole path on the demo catalogue, against a sandbox of its own.
+"""The whole path with the demo catalogue, on a sandbox of its own.
 
-Images that can be mended are mended; rows that still ought to be refused are sent all the same, so that the
-report has something to show and the predictions can be compared with what came back.
+Images that can be corrected are corrected; rows that are expected to be refused are sent all the same, so that the
+report has something to show and the predictions can be compared with the outcomes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from imgprep.core.files import require_ours
+from imgprep.core.text import counted
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.rules.book import summary
 from imgprep.outcomes.tallies import tally_outcomes
@@ -30,19 +31,7 @@ _REPORT = "report.html"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo left.
-
-    Attributes
-    ----------
-    report : Path
-        The HTML page.
-    run_folder : Path
-        The run.
-    sums : pandas.DataFrame
-        How the lines ended, one row.
-    surprises : pandas.DataFrame
-        Lines that did not end as predicted; empty when all is well.
-    """
+    """The result of the demo: its HTML report, its run, how the lines ended, and the lines not ended as predicted."""
 
     report: Path
     run_folder: Path
@@ -50,36 +39,35 @@ class DemoResult:
     surprises: pd.DataFrame
 
 
-def run_demo(out: str | Path, *, say: Callable[[str], None] = lambda _: None, progress: bool = False) -> DemoResult:
+def run_demo(
+    out: str | Path, *, print_step: Callable[[str], None] = lambda _: None, progress: bool = False
+) -> DemoResult:
     """Load, look, fix, plan, ship, follow and reconcile the demo catalogue."""
     folder, data = Path(out), shipped("data")
     require_ours(folder / _REPORT)
-    catalogue = load_catalogue(data / "catalogue.csv", columns=data / "columns.toml")
-    say(f"load     {len(catalogue)} rows, {catalogue['ProductId'].nunique()} products")
+    export = data / "catalogue.csv"
+    catalogue = load_catalogue(export, columns=data / "columns.toml")
+    print_step(f"load     {counted(len(catalogue), 'row')}, {counted(catalogue['ProductId'].nunique(), 'product')}")
     built = build_batch(
-        catalogue,
-        data / IMAGES,
-        folder / "batch",
-        keep_refused=True,
-        sources=[data / "catalogue.csv"],
-        progress=progress,
+        catalogue, data / IMAGES, folder / "batch", keep_refused=True, sources=[export], progress=progress
     )
-    rules = summary(built.findings)
-    say(f"look     {len(built.findings)} findings by {len(rules)} rules")
-    say(f"fix      {(built.prepared['action'] == 'converted').sum()} of {len(built.prepared)} images mended")
-    say(f"plan     {len(built.plan.batch)} lines, {len(built.plan.excluded)} rows left out")
+    findings, rules, plan = built.findings, summary(built.findings), built.plan
+    print_step(f"look     {counted(len(findings), 'finding')} of {counted(len(rules), 'rule')}")
+    corrected = (built.prepared["action"] == "converted").sum()
+    print_step(f"fix      {corrected} of {counted(len(built.prepared), 'image')} corrected")
+    print_step(f"plan     {counted(len(plan.batch), 'line')}, {counted(len(plan.excluded), 'row')} excluded")
     with Sandbox(task_seconds=0, strict=["int32"]) as sandbox:
         log = upload(built.folder, built.folder / IMAGES, sandbox.settings, progress=progress)
-        say(f"ship     {(log['outcome'] == 'uploaded').sum()} files uploaded and verified")
+        print_step(f"ship     {counted((log['outcome'] == 'uploaded').sum(), 'file')} uploaded and verified")
         run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=progress)
     sums = tally_outcomes(run)
-    say(f"follow   task {run.task_id}: {run.state}")
+    print_step(f"follow   task {run.task_id}: {run.state}")
     report = write_report(run, folder / _REPORT, images=built.folder / IMAGES)
     return DemoResult(report, run.folder, sums, _surprises(run))
 
 
 def _surprises(run: Run) -> pd.DataFrame:
-    """Lines predicted to be imported or deleted that were not, and lines predicted to be refused that were not."""
+    """Return the lines that were neither imported, deleted nor refused as predicted."""
     both = run.outcome.merge(run.batch[["line", "expected"]], on="line")
     predicted = both["expected"].where(both["expected"].isin(["imported", "deleted"]), "failed")
     return both.loc[both["outcome"] != predicted, ["line", "ProductId", "PicName", "expected", "outcome", "code"]]

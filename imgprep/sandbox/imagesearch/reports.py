@@ -1,7 +1,7 @@
-"""The files that the sandbox offers for download: error reports and exports.
+"""Files for download: error reports and gallery exports, and the links to them.
 
-The vendor documents neither format. Both can be written in several, so that a reader is tried on all of them, and
-every one says that it is synthetic: a field ``Synthetic`` in JSON Lines and CSV, a first line in CSV and text.
+The vendor documents neither format. Both can be written in several, so that readers can be tested on all of them, and
+each is marked as synthetic: by a field ``Synthetic`` in JSON Lines and CSV, by a first line in CSV and text.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from imgprep.sandbox.imagesearch.readings import Failure
 from imgprep.sandbox.imagesearch.state import FailedLine
 
-#: Source: DumpMetaList's reference, and the facts on ErrorUrl: two hours.
+#: Seconds until a link expires. Source: the reference of DumpMetaList, and the facts on ErrorUrl.
 LINK_SECONDS = 2 * 60 * 60
 PREFIX = "/-/report/"
 
@@ -27,13 +27,13 @@ _TOKEN = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
 
 
 def make_link(base: str, secret: str, task: int, now: float, seconds: float = LINK_SECONDS) -> str:
-    """Return a URL below `base` for the download of `task`, good for `seconds`."""
+    """Return a URL for the download of `task` that expires after `seconds`."""
     expires = int(now + seconds)
     return f"{base}{PREFIX}{quote(f'{task}-{expires}-{_sign(secret, task, expires)}')}"
 
 
 def read_link(path: str, secret: str) -> tuple[int, int] | None:
-    """Return (task, when it expires) of a link's path, or None where it was not made here."""
+    """Return (task, expiry) of a link's path, None if this sandbox did not sign it."""
     match = _TOKEN.fullmatch(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
     if match is None:
         return None
@@ -59,17 +59,7 @@ DUMP_FORMATS = {name: REPORT_FORMATS[name] for name in ("jsonl", "csv")}
 
 
 def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = True) -> bytes:
-    """Return an error report.
-
-    Parameters
-    ----------
-    failures : iterable of FailedLine
-        In the order of the file.
-    form : {"jsonl", "csv", "text", "text-zh"}
-        What it looks like.
-    numbered : bool
-        Whether it says which line failed.
-    """
+    """Return an error report in a format of `REPORT_FORMATS`, with or without line numbers."""
     if form in ("jsonl", "csv"):
         records = (
             {
@@ -89,18 +79,16 @@ def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = 
 
 
 def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
-    """Return an export of a gallery, one image a line, in the service's field names."""
-    # What the sandbox measured itself is not the service's to export.
+    """Return an export of a gallery, one image per line, with the service's field names."""
+    return _table(map(_record, images), form)
+
+
+def _record(image: Mapping[str, Any]) -> dict[str, Any]:
+    region = image.get("Region")
+    record = {**image, "Region": region and "{x1},{x2},{y1},{y2}".format(**region), "Synthetic": True}
+    # What the sandbox measured itself is not part of the service's records.
     own = ("ETag", "Width", "Height", "Time")
-    records = ({**{name: image[name] for name in image if name not in own}, "Synthetic": True} for image in images)
-    return _table((_wire(record) for record in records), form)
-
-
-def _wire(record: dict[str, Any]) -> dict[str, Any]:
-    region = record.pop("Region", None)
-    if region:
-        record["Region"] = "{x1},{x2},{y1},{y2}".format(**region)
-    return {name: value for name, value in record.items() if value is not None}
+    return {name: value for name, value in record.items() if value is not None and name not in own}
 
 
 def _table(records: Iterable[dict[str, Any]], form: str) -> bytes:
@@ -116,20 +104,17 @@ def _table(records: Iterable[dict[str, Any]], form: str) -> bytes:
     return out.getvalue().encode()
 
 
-def _names(bad: FailedLine) -> Iterator[tuple[str, str]]:
-    for name, value in (("ProductId", bad.product_id), ("PicName", bad.pic_name)):
-        if value:
-            yield name, json.dumps(value, ensure_ascii=False)
-
-
 def _english(bad: FailedLine, numbered: bool) -> str:
-    place = [f"line {bad.line}:"] if numbered else []
-    names = [f"{name}={value}" for name, value in _names(bad)]
-    return " ".join([*place, *names, f"{bad.code}: {Failure(bad.code, bad.detail).message}"])
+    place = f"line {bad.line}: " if numbered else ""
+    names = _named(("ProductId=", bad.product_id), ("PicName=", bad.pic_name))
+    return f"{place}{names}{bad.code}: {Failure(bad.code, bad.detail).message}"
 
 
 def _chinese(bad: FailedLine, numbered: bool) -> str:
-    words = {"ProductId": "商品ID", "PicName": "图片名称"}
-    place = [f"第{bad.line}行"] if numbered else []
-    names = [f"{words[name]}:{value}" for name, value in _names(bad)]
-    return " ".join([*place, *names, f"导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"])
+    place = f"第{bad.line}行 " if numbered else ""
+    names = _named(("商品ID:", bad.product_id), ("图片名称:", bad.pic_name))
+    return f"{place}{names}导入失败 {bad.code} {Failure(bad.code, bad.detail).chinese}"
+
+
+def _named(*names: tuple[str, str]) -> str:
+    return "".join(f"{name}{json.dumps(value, ensure_ascii=False)} " for name, value in names if value)

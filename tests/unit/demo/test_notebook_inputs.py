@@ -1,4 +1,4 @@
-"""What notebooks work on: a shop's own things, the demo's where the shop is the demo."""
+"""Notebook inputs: a shop's own, or the demo's where the shop is the demo."""
 
 import pandas as pd
 import pytest
@@ -6,7 +6,7 @@ from runs_made import make_run
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
-from imgprep.demo.practice import earlier_export, last_run, past_runs
+from imgprep.demo.notebook_inputs import earlier_export, last_run, past_runs
 from imgprep.shop import init_project, open_project
 
 
@@ -19,22 +19,22 @@ def shop(tmp_path):
 
 @pytest.fixture
 def this():
-    """What the runs of `make_run` kept, and one product more."""
+    """The catalogue that the runs of `make_run` kept, and one more product."""
     return pd.DataFrame({"ProductId": list("ABCDE"), "PicName": ["a.jpg", "b.jpg", "<i>c.jpg", "d.jpg", "e.jpg"]})
 
 
-def test_without_an_earlier_export_one_is_made_and_that_is_said(shop, this):
+def test_without_an_earlier_export_one_is_generated_and_marked_as_such(shop, this):
     last = earlier_export(shop, this)
     assert last["ProductId"].tolist() == list("ABCD")
-    assert "made" in last.attrs["origin"] and "earlier under [shop]" in last.attrs["origin"]
+    assert "generated" in last.attrs["origin"] and "earlier under [shop]" in last.attrs["origin"]
     assert "origin" not in this.attrs
 
 
-def test_what_the_newest_run_kept_is_the_earlier_export_unless_it_is_todays(shop, this):
+def test_the_newest_runs_copy_is_the_earlier_export_unless_it_is_todays(shop, this):
     run = make_run(shop.runs / "20261012", "2026-10-12", {"A": "imported"})
     assert earlier_export(shop, this)["ProductId"].tolist() == list("ABCD")
     assert "newest run" in earlier_export(shop, this).attrs["origin"]
-    assert "made" in earlier_export(shop, run.catalogue).attrs["origin"]
+    assert "generated" in earlier_export(shop, run.catalogue).attrs["origin"]
 
 
 def test_the_file_that_the_project_names_wins(shop, this):
@@ -46,17 +46,17 @@ def test_the_file_that_the_project_names_wins(shop, this):
     assert last["ProductId"].tolist() == ["Z"] and last.attrs["origin"] == "the file old.csv"
 
 
-def test_a_shop_without_runs_is_told_how_to_get_one_and_is_never_shown_the_demos(shop):
-    for ask in (last_run, past_runs):
+def test_a_shop_without_runs_gets_the_remedy_and_never_the_demos_runs(shop):
+    for function in (last_run, past_runs):
         with pytest.raises(ConfigError, match="no run has ended here yet; submit a batch"):
-            ask(shop)
+            function(shop)
 
 
-def test_runs_of_the_shops_own_instance_are_told_from_rehearsals(shop):
+def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop):
     make_run(shop.runs / "20261012", "2026-10-12", {"A": "imported"})
     make_run(shop.runs / "20261019", "2026-10-19", {"A": "imported"})
     assert [run.id for run in past_runs(shop.with_(instance="shop"))] == ["20261012", "20261019"]
-    assert len(past_runs(shop.with_(instance="another"))) == 2, "none went there: those of the newest run's gallery"
+    assert len(past_runs(shop.with_(instance="another"))) == 2, "none was sent there: those of the newest run's gallery"
     assert last_run(shop).id == "20261019"
 
 
