@@ -20,6 +20,7 @@ from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.ship import run_folder as files
 from imgprep.ship.download import REPORT_MAX, LinkDead, save_link
@@ -517,7 +518,8 @@ def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) 
     expected = meaning(task.message) is Said.SOME
     last: LinkDead | None = None
     current: Task | None = task
-    for attempt in range(DOWNLOADS):
+    attempts = Attempts(clock, most=DOWNLOADS, first=1.0, longest=15.0, jitter=0)
+    while True:
         if current is not None and current.report_url:
             try:
                 save_link(
@@ -529,9 +531,12 @@ def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) 
                 return True
             except LinkDead as error:
                 last = error
-        elif last is None and (not expected or attempt >= LOOKS):
+        elif last is None and not expected:
             return False
-        clock.sleep(min(2.0**attempt, 15.0))
+        pause = attempts.pause()
+        if pause is None:
+            break
+        clock.sleep(pause)
         current = service.task(task.id)
     if last is not None:
         raise last
