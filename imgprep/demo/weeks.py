@@ -15,6 +15,7 @@ import pandas as pd
 
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME
 from imgprep.core.files import Written
 from imgprep.core.frames import detached
 from imgprep.core.regions import Region
@@ -222,7 +223,7 @@ def _batch_folder(shop: _Shop, batch: pd.DataFrame, week: int, target: Path) -> 
     }
     for name, table in tables.items():
         detached(table).to_parquet(target / f"{name}.parquet", index=False)
-    write_meta(batch, target / "increment.meta")
+    write_meta(batch, target / META_NAME)
     return target
 
 

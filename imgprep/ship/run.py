@@ -17,6 +17,7 @@ import pandas as pd
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach
@@ -27,7 +28,7 @@ from imgprep.ship.download import REPORT_MAX, LinkDead, save_link
 from imgprep.ship.panel import named, told
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_taught
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
-from imgprep.ship.run_folder import ENDED, META_NAME, OUTCOME, REPORT, RUN_FILE, State, check_table
+from imgprep.ship.run_folder import ENDED, OUTCOME, REPORT, RUN_FILE, State, check_table
 from imgprep.ship.wording import Said, meaning, meaning_by_hand
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class RunRecord:
 
     def check_tables(self) -> None:
         """Read every table once."""
-        for table in (*files.TABLES, files.OUTCOME):
+        for table in (*TABLES, files.OUTCOME):
             files.check_table(self.folder, table, deep=True)
 
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
