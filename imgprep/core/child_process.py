@@ -1,55 +1,49 @@
-"""Python processes of our own, which import nothing from the current folder.
+"""The program of a worker process; `imgprep.core.processes` starts this file.
 
-A folder of images may hold a ``PIL.py`` or ``pickle.py`` that came with them. The child runs this file with ``-P`` and
-takes the parent's module search path without the current folder; it loads imgprep from where this file lies.
+A folder of images may contain a ``PIL.py`` or ``pickle.py`` that came with them. The worker therefore runs with ``-P``,
+takes the parent's module search path without the current folder, and loads imgprep from where this file is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
+import mmap
 import os
-import subprocess
+import pickle
+import signal
+import struct
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+_LENGTH = struct.Struct("<Q")
+#: On the board, one number per worker: the tasks it has begun. The parent reads there which task a dead worker had.
+BEGUN = struct.Struct("<Q")
 
 
-def start_python(
-    module: str,
-    arguments: Sequence[str] = (),
-    *,
-    stderr: IO[bytes] | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a process that calls ``main()`` of a module of ours, with pipes to its input and from its output."""
-    return subprocess.Popen(  # noqa: S603  our own module
-        [sys.executable, "-P", str(Path(__file__).absolute()), json.dumps(_safe_path()), module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env={**_safe_environment(), **(environment or {})},
-    )
+def send(file: IO[bytes], value: Any) -> None:
+    """Write one message."""
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    file.write(_LENGTH.pack(len(data)) + data)
+    file.flush()
 
 
-def _safe_path() -> list[str]:
-    here = os.path.realpath(Path.cwd())
-    return [str(Path(entry).absolute()) for entry in sys.path if entry and os.path.realpath(entry) != here]
+def receive(file: IO[bytes]) -> Any:
+    """Read one message; EOFError where the other side has ended."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (size,) = _LENGTH.unpack(head)
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return pickle.loads(data)  # noqa: S301  from our own parent or child
 
 
-def _safe_environment() -> dict[str, str]:
-    """Without empty and relative entries of PYTHONPATH: an empty one means the current folder."""
-    given = {**os.environ}
-    entries = given.pop("PYTHONPATH", "").split(os.pathsep)
-    kept = os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
-    return {**given, "PYTHONPATH": kept} if kept else given
-
-
-def _main() -> None:
-    path, module = json.loads(sys.argv[1]), sys.argv[2]
-    del sys.argv[1:3]
+def _load_imgprep(path: list[str]) -> None:
     sys.path[:] = dict.fromkeys([*path, *sys.path])
     home = Path(__file__).parents[1]
     spec = importlib.util.spec_from_file_location(
@@ -58,8 +52,41 @@ def _main() -> None:
     assert spec is not None and spec.loader is not None  # noqa: S101  a Python file has a loader
     sys.modules["imgprep"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
-    importlib.import_module(module).main()
+
+
+def _limit_memory(allowed: int) -> None:
+    """Allow `allowed` more bytes of address space than are in use now, where the system supports it."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415  not on Windows
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * mmap.PAGESIZE + allowed
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _main(path: str, target: str, board_file: str, slot: str, memory: str) -> None:
+    """Serve tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    # A decoder that prints must not print into the messages.
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _load_imgprep(json.loads(path))
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    with Path(board_file).open("r+b") as file:
+        board = mmap.mmap(file.fileno(), 0)
+    _limit_memory(int(memory))
+    send(outbox, "ready")
+    begun, place = 0, int(slot) * BEGUN.size
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            results = []
+            for task in receive(inbox):
+                begun += 1
+                BEGUN.pack_into(board, place, begun)
+                results.append(function(task))
+            send(outbox, results)
 
 
 if __name__ == "__main__":
-    _main()
+    _main(*sys.argv[1:])

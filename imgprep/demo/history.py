@@ -15,6 +15,7 @@ import pandas as pd
 
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME
 from imgprep.core.files import Written
 from imgprep.core.frames import detached
 from imgprep.core.regions import Region

@@ -30,11 +30,9 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import RegionError
-from imgprep.core.regions import Region
+from imgprep.core.regions import EDGES, Region
 from imgprep.draw.entry import FRAME_DTYPES, as_frame
 from imgprep.meta.codec import dumps_meta, loads_meta
-
-EDGES = ("x1", "y1", "x2", "y2")
 
 
 def edges_in(record: Mapping[Any, Any]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written, replacing, require_no_link
-from imgprep.core.processes import Casualty, run_apart
+from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.fix.convert import Copied
 from imgprep.fix.recipe import RECIPE_VERSION, Fit, Recipe, decide, is_open
 from imgprep.images.names import folded, free_name, ready_name
@@ -285,20 +285,20 @@ def _clear_stale(copies: Written) -> None:
 
 def _made(
     steps: list[Step], root: str, drafts: Path, bytes_max: int, workers: int
-) -> Iterator[tuple[Step, Copied | Casualty]]:
+) -> Iterator[tuple[Step, Copied | LostTask]]:
     by_draft = {str(drafts / str(step.number)): step for step in steps}
     tasks = (
         (root, step.facts["PicName"], step.facts.get("digest") or "", draft, step.recipe, bytes_max)
         for draft, step in by_draft.items()
     )
     workers = max(1, min(workers, len(steps) // 2))
-    for task, copy in run_apart(
+    for task, copy in run_in_processes(
         "imgprep.fix.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
     ):
         yield by_draft[task[3]], copy
 
 
-def _settle(step: Step, copy: Copied | Casualty, drafts: Path, copies: Written, manifest: Manifest) -> Done:
+def _settle(step: Step, copy: Copied | LostTask, drafts: Path, copies: Written, manifest: Manifest) -> Done:
     """Put a copy in its place and note it."""
     done = _copied(step, copy)
     if done.new_name is None:
@@ -311,9 +311,9 @@ def _settle(step: Step, copy: Copied | Casualty, drafts: Path, copies: Written, 
     return done
 
 
-def _copied(step: Step, copy: Copied | Casualty) -> Done:
-    if isinstance(copy, Casualty) or copy.error:
-        why = copy.detail if isinstance(copy, Casualty) else copy.error
+def _copied(step: Step, copy: Copied | LostTask) -> Done:
+    if isinstance(copy, LostTask) or copy.error:
+        why = copy.detail if isinstance(copy, LostTask) else copy.error
         if any(os.strerror(number) in (why or "") for number in _NO_ROOM):
             raise _no_room(why)
         return Done(Recipe("refused"), reason=f"no copy could be made: {why}")

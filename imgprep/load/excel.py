@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
-from imgprep.core.processes import Casualty, run_apart
+from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.load.documents import counted
 from imgprep.load.raw import Raw, distinct_names, note, text_array
 
@@ -159,8 +159,8 @@ def _try_apart(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(len(_OLD)) != _OLD:
             return
-    ((_, result),) = run_apart("imgprep.load.excel:opens", [str(path)], workers=1, memory=MAX_CELLS * _CELL)
-    if isinstance(result, Casualty):
+    ((_, result),) = run_in_processes("imgprep.load.excel:opens", [str(path)], workers=1, memory=MAX_CELLS * _CELL)
+    if isinstance(result, LostTask):
         raise CatalogueError(
             f"{path.name}: takes more memory or time than any workbook should; delete the stray cells far from the "
             "table (Ctrl+End leads to them), or export it as CSV"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -15,11 +16,13 @@ from urllib.parse import urlsplit
 import pandas as pd
 import urllib3
 
+from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.findings import Basis, Severity, findings_frame
 from imgprep.core.frames import attach
 from imgprep.core.network import addresses_of, open_pool, proxy_for
+from imgprep.core.retry import Attempts
 from imgprep.images.storage import Unfit, legal
 from imgprep.load.image_urls import IMAGE_URL, FetchMap, wanted_files, whole_url
 from imgprep.look.fetch_requests import MOST_HOPS, Failed, Limits, NoWay, ask, discreet, host_of, is_outside, next_hop
@@ -162,19 +165,21 @@ class Fetcher:
 
     def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
         """Ask until there is an image, or no use in asking; a file gets its name only when it is whole."""
+        attempts = Attempts(SystemClock(), most=self._tries, first=self._pause, longest=math.inf, jitter=0)
         while True:
             # A host that asked for time gets it from every request to it, not only from the one that it told.
             self._wait(self._rest_of.get(host, 0.0) - time.monotonic())
-            row["attempts"] += 1
+            row["attempts"] = attempts.number
             try:
                 data = self._follow(whole_url(url))
                 break
             except Failed as failed:
                 after = min(failed.after, _LONGEST_REST)
                 self._rest_of[host] = max(self._rest_of.get(host, 0.0), time.monotonic() + after)
-                if not failed.again or row["attempts"] >= self._tries:
+                pause = attempts.pause(after) if failed.again else None
+                if pause is None:
                     raise
-                self._wait(max(after, self._pause * 2 ** (row["attempts"] - 1)))
+                self._wait(pause)
         with self._lock, self._files.writing(name) as draft:
             draft.write_bytes(data)
 

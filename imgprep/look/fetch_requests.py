@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from imgprep.core.network import Address, AddressRefused, addresses_of
+from imgprep.core.retry import retry_after
 from imgprep.images.formats import has_ended, kind_of
 
 #: Redirects that are followed. Source: RFC 9110, 15.4; as many as browsers would never need for an image.
@@ -121,7 +122,7 @@ def _judge(answer: urllib3.BaseHTTPResponse) -> None:
         return
     detail = f"HTTP {status} {answer.reason or ''}".strip()
     problem = {404: "not_found", 410: "not_found", 401: "refused", 403: "refused"}.get(status, "http_error")
-    raise Failed(problem, detail, again=status in _TRY_AGAIN, after=_after(answer))
+    raise Failed(problem, detail, again=status in _TRY_AGAIN, after=retry_after(answer.headers))
 
 
 def _body(answer: urllib3.BaseHTTPResponse, limits: Limits, ends: float, go_on: Callable[[], object]) -> bytes:
@@ -153,14 +154,6 @@ def _check(data: bytes, *, told_its_length: bool) -> None:
     if told_its_length:  # all was sent that there is
         raise Failed("incomplete", f"{detail}: the server's own file is not whole")
     raise Failed("cut_off", detail, again=True)
-
-
-def _after(answer: urllib3.BaseHTTPResponse) -> float:
-    """Seconds that the server asks for, as a number or as a date (RFC 9110, 10.2.3); 0 where it does not."""
-    try:
-        return urllib3.Retry().get_retry_after(answer) or 0.0
-    except urllib3.exceptions.HTTPError:
-        return 0.0
 
 
 def _unreached(error: BaseException, problem: str = "unreachable") -> Failed:

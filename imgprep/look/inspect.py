@@ -16,7 +16,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.frames import to_pandas
-from imgprep.core.processes import CHUNK, TASK_SECONDS, Casualty, cores, run_apart
+from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.images.storage import Problem, Source, legal_from, open_source
 from imgprep.look.damage import can_judge
 from imgprep.look.facts import Record, Tier
@@ -259,7 +259,7 @@ class _Run:
         try:
             for (_, name, tier, _), answer in self._answers(tasks):
                 record = answer
-                if isinstance(answer, Casualty):
+                if isinstance(answer, LostTask):
                     record = self._lost(name, tier, answer)
                 elif answer.get("digest") in same.get(answer.get("bytes"), {}):
                     record = {**same[answer["bytes"]][answer["digest"]], **answer}
@@ -281,11 +281,11 @@ class _Run:
         if tasks:
             workers = max(1, min(self._workers, len(tasks) // CHUNK))
             chunk = max(1, min(CHUNK, len(tasks) // (4 * workers)))
-            yield from run_apart(
+            yield from run_in_processes(
                 "imgprep.look.probe:probe_one", tasks, workers=workers, chunk=chunk, seconds=self._seconds
             )
 
-    def _lost(self, name: str, tier: str, casualty: Casualty) -> Record:
+    def _lost(self, name: str, tier: str, casualty: LostTask) -> Record:
         problem = Problem.TIMEOUT if casualty.timeout else Problem.CRASHED
         # Its size and age are known without opening it.
         place = probe(self._source, name, Tier.STAT)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.core.processes import Casualty, run_apart
+from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
 
@@ -25,8 +25,8 @@ def whole_pixels(facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: st
     where = os.path.abspath(root)  # noqa: PTH100  links in it stay
     tasks = [(where, name, digest) for digest, name in one_of_each.items() if isinstance(digest, str)]
     found: dict[str, str | None] = {}
-    for (_, _, digest), answer in run_apart("imgprep.look.pixel_digests:digest_of", tasks, chunk=_CHUNK):
-        found[digest] = None if isinstance(answer, Casualty) else answer
+    for (_, _, digest), answer in run_in_processes("imgprep.look.pixel_digests:digest_of", tasks, chunk=_CHUNK):
+        found[digest] = None if isinstance(answer, LostTask) else answer
     return pd.Series([found.get(digests[at]) if at in wanted else None for at in range(len(facts))], dtype="str")
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import MetaError
-from imgprep.core.fields import FIELDS, Field
+from imgprep.core.fields import FIELDS, META_NAME, Field
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import to_pandas, to_polars
 from imgprep.meta.reading import nearest_field, parse
@@ -229,7 +229,7 @@ def loads_meta(text: str | bytes, *, strict: bool = True) -> pd.DataFrame | tupl
     'line 1, PicNam "a.jpg": is no field of increment.meta; did you mean PicName?'
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return _result(*parse(data), strict=strict, what="increment.meta")
+    return _result(*parse(data), strict=strict, what=META_NAME)
 
 
 @overload

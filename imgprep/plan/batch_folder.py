@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached
 from imgprep.images.storage import list_names
@@ -23,14 +24,12 @@ from imgprep.plan.preview import BlastRadius
 from imgprep.ship.upload_log import NAME as JOURNAL
 from imgprep.ship.upload_log import is_journal
 
-META_NAME = "increment.meta"
 IMAGES = "images"
 VERSION = 1
 #: Tells what a batch is made of, and that the folder is a batch folder: it is there before anything else.
 ABOUT = "batch.json"
 MARK = "batch folder"
-_TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
-_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in _TABLES))
+_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def write_folder(
         "prepare": built.prepared,
     }
     written = Written(built.folder)
-    for name in _TABLES:
+    for name in TABLES:
         with written.writing(f"{name}.parquet") as draft:
             detached(tables[name]).to_parquet(draft, index=False)
     about = {

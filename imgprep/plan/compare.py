@@ -15,7 +15,7 @@ from imgprep.core.findings import Severity
 from imgprep.core.frames import to_polars
 from imgprep.look.rules.book import RULES
 from imgprep.look.rules.limits import nearest
-from imgprep.look.rules.sheet import sheet_rows, twice, wire_text
+from imgprep.look.rules.sheet import sent_region, sheet_rows, twice
 
 _REFUSED = [rule.id for rule in RULES if rule.refuses]
 _READY = ["kept", "converted"]
@@ -76,7 +76,7 @@ def wanted_rows(
         of_add(pl.when(pl.col("StrAttr") != "").then("StrAttr")).alias("StrAttr"),
         of_add(pl.col("CustomContent")).alias("CustomContent"),
         of_add(pl.col("subject_crop")).alias("Crop"),
-        of_add(wire_text()).alias("Region"),
+        of_add(sent_region()).alias("Region"),
         pl.col("PicName").alias("found_name"),
         of_add(digest.cast(pl.String)).alias("digest"),
         pl.when(pl.col("_i").is_in(again.implode()))

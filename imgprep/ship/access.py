@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.settings import Settings
 
 #: Source: OSS, bucket naming.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 BUCKET_MIN, BUCKET_MAX = 3, 63
-#: Source: OSS, object naming.
-KEY_BYTES = 1023
 #: Source: RAM, "acs:ram::ACCOUNT:role/NAME"; names of letters, digits, ``.``, ``-`` and ``_``, at most 64.
 _ROLE_ARN = re.compile(r"acs:ram::([^:]*):role/(.*)", re.DOTALL)
 _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -52,7 +51,7 @@ def path_problems(path: str) -> list[str]:
         problems.append(f"{where}: folders are separated by /; {remedy}")
     if set(path) & {"*", "?"}:
         problems.append(f"{where}: * and ? are wildcards in policies; choose a folder without them")
-    if len(path.strip("/").encode("utf-8", "surrogatepass")) > KEY_BYTES - len("/increment.meta"):
+    if len(path.strip("/").encode("utf-8", "surrogatepass")) > KEY_BYTES - len(f"/{META_NAME}"):
         problems.append(f"{where}: is too long; an object's key takes {KEY_BYTES} bytes in all")
     return problems
 
@@ -263,7 +262,7 @@ object's key starts with a slash, so it matches nothing
     write "acs:oss:*:*:shop/increment/*"
     """
     folder = path.strip("/")
-    wanted = object_resource(bucket, f"{folder}/increment.meta" if folder else "increment.meta")
+    wanted = object_resource(bucket, f"{folder}/{META_NAME}" if folder else META_NAME)
     decision = evaluate(policy, "oss:GetObject", wanted)
     said = [decision.reason]
     if decision.allowed:

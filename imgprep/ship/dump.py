@@ -12,6 +12,7 @@ from imgprep.cloud.imagesearch import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, An
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ServiceError
 from imgprep.core.files import overwriting
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.ship.download import LinkDead, save_link
 from imgprep.ship.dump_file import dump_name
@@ -83,7 +84,8 @@ def dump_gallery(
     number = _begin(service)
     with told(number, named(settings), show=progress, clock=clock) as tell:
         last: LinkDead | None = None
-        for _, task in zip(range(LOOKS), _ended(service, number, timeout, clock), strict=False):
+        attempts = Attempts(clock, most=LOOKS, first=LOOK_SECONDS, longest=LOOK_SECONDS, jitter=0)
+        for task in _ended(service, number, timeout, clock):
             tell(task)
             if task.status == FAIL:
                 why = task.message or task.code or "no reason"
@@ -98,7 +100,10 @@ def dump_gallery(
                     return target
                 except LinkDead as error:  # the next look brings a fresh link
                     last = error
-            clock.sleep(LOOK_SECONDS)
+            pause = attempts.pause()
+            if pause is None:
+                break
+            clock.sleep(pause)
     raise last or ServiceError(f"export {number}: the service says that it is done, but gives no link; repeat")
 
 

@@ -15,6 +15,7 @@ from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.ship.access import (
     bucket_problems,
@@ -25,7 +26,7 @@ from imgprep.ship.access import (
     role_arn_problems,
     trusts,
 )
-from imgprep.ship.upload_plan import META_NAME, wanted_items
+from imgprep.ship.upload_plan import wanted_items
 
 OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
 

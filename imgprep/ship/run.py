@@ -17,16 +17,18 @@ import pandas as pd
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.ship import run_folder as files
 from imgprep.ship.download import REPORT_MAX, LinkDead, save_link
 from imgprep.ship.panel import named, told
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_taught
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
-from imgprep.ship.run_folder import ENDED, META_NAME, OUTCOME, REPORT, RUN_FILE, State, check_table
+from imgprep.ship.run_folder import ENDED, OUTCOME, REPORT, RUN_FILE, State, check_table
 from imgprep.ship.wording import Said, meaning, meaning_by_hand
 
 if TYPE_CHECKING:
@@ -216,7 +218,7 @@ class RunRecord:
 
     def check_tables(self) -> None:
         """Read every table once."""
-        for table in (*files.TABLES, files.OUTCOME):
+        for table in (*TABLES, files.OUTCOME):
             files.check_table(self.folder, table, deep=True)
 
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
@@ -517,7 +519,8 @@ def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) 
     expected = meaning(task.message) is Said.SOME
     last: LinkDead | None = None
     current: Task | None = task
-    for attempt in range(DOWNLOADS):
+    attempts = Attempts(clock, most=DOWNLOADS, first=1.0, longest=15.0, jitter=0)
+    while True:
         if current is not None and current.report_url:
             try:
                 save_link(
@@ -529,9 +532,12 @@ def _save(run: Run, task: Task, service: ImageSearch, clock: Clock, limit: int) 
                 return True
             except LinkDead as error:
                 last = error
-        elif last is None and (not expected or attempt >= LOOKS):
+        elif last is None and not expected:
             return False
-        clock.sleep(min(2.0**attempt, 15.0))
+        pause = attempts.pause()
+        if pause is None:
+            break
+        clock.sleep(pause)
         current = service.task(task.id)
     if last is not None:
         raise last

@@ -19,17 +19,16 @@ import pyarrow.parquet as pq
 
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import replacing
 from imgprep.core.frames import detached
 from imgprep.core.settings import Settings
 from imgprep.ship.upload_log import read_pace
 
 VERSION = 1
-RUN_FILE, META_NAME, REPORT = "run.json", "increment.meta", "report.raw"
+RUN_FILE, REPORT = "run.json", "report.raw"
 #: The report of an outcome that another one took the place of.
 REPORT_ASIDE = "report.set-aside.raw"
-#: Tables that come from the batch folder; those that a run lacks are read as empty.
-TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 OUTCOME, UNMATCHED = "outcome", "unmatched"
 #: What of the report names no line and is too much for a table: its text, a line each.
 OVERFLOW = "unmatched.rest.txt"

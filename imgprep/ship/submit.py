@@ -16,13 +16,14 @@ from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch,
 from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ServiceError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.ship.panel import check_confirmed, confirm_production, countdown, named, told
 from imgprep.ship.run import Run, check_readable, load_runs, read_runs
 from imgprep.ship.run_folder import State, batch_digest, make_run
 from imgprep.ship.tasks import new_tasks, same_instance, take_tasks, unanswered
 from imgprep.ship.upload import only_one, upload
-from imgprep.ship.upload_plan import META_NAME, differing_message, find_differing, meta_item, wanted_items
+from imgprep.ship.upload_plan import differing_message, find_differing, meta_item, wanted_items
 
 _log = logging.getLogger(__name__)
 

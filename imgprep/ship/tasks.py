@@ -15,12 +15,12 @@ from imgprep.cloud.imagesearch import ImageSearch, Task, list_tasks
 from imgprep.cloud.oss import head, open_bucket, read_object
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.meta.codec import loads_meta
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.run_folder import State, batch_digest, make_run
 from imgprep.ship.upload import only_one
-from imgprep.ship.upload_plan import META_NAME
 
 _log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from imgprep.cloud.oss import Stored, head, look, open_bucket, read_object
 from imgprep.cloud.put import Item, Sender, Sent
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
@@ -27,7 +28,6 @@ from imgprep.meta.codec import dumps_meta
 from imgprep.ship.upload_log import NAME as JOURNAL_NAME
 from imgprep.ship.upload_log import Journal
 from imgprep.ship.upload_plan import (
-    META_NAME,
     Decision,
     decide,
     differing_message,

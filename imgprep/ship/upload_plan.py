@@ -22,12 +22,10 @@ from imgprep.cloud.oss import Stored, head, read_object
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError, ImgprepError
+from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
 from imgprep.core.settings import Settings
 
-META_NAME = "increment.meta"
-#: Longest object key in bytes of UTF-8. Source: OSS.
-KEY_MAX = 1023
 #: Objects that a message names.
 NAMED = 5
 _GOOD = ("imported", "deleted")
@@ -98,8 +96,8 @@ def _key_problem(name: str, key: str) -> str:
         return f"an image cannot be called {META_NAME}"
     if not name or name[0] in "/\\":
         return "an object's key is not empty and does not start with a slash"
-    if len(key) > KEY_MAX // 4 and len(key.encode("utf-8", "replace")) > KEY_MAX:
-        return f"the key is longer than {KEY_MAX} bytes"
+    if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
+        return f"the key is longer than {KEY_BYTES} bytes"
     return ""
 
 

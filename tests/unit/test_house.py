@@ -44,7 +44,9 @@ PANELS = {
 }
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
-WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_worker"]
+WORKERS = ["imgprep.core.child_process", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
+#: Constants that other modules import from the one that states them.
+FACTS = {"increment.meta": "core.fields", 1023: "core.fields", "conin$": "images.names"}
 HEAVY = {"pandas", "polars", "pyarrow", "numpy", "matplotlib", "IPython"}
 
 
@@ -137,6 +139,19 @@ def test_a_worker_process_starts_without_the_libraries_of_tables(module):
         timeout=60,
     )
     assert module in done.stdout.split() and not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("fact", "home"), FACTS.items())
+def test_a_fact_stands_in_one_place(fact, home):
+    """The sandbox has its own copies: it judges without the product's code."""
+    stated = {
+        module
+        for module, file in modules().items()
+        if room_of(module) != "sandbox"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == fact
+    }
+    assert stated == {f"imgprep.{home}"}
 
 
 def test_environment_yml_has_the_bounds_of_pyproject():

@@ -7,6 +7,7 @@ import polars as pl
 
 from imgprep.core.fields import Operation
 from imgprep.core.findings import Basis, Severity
+from imgprep.core.regions import EDGES
 from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.look.rules.rule import QUOTE_CHARS, Rule, place
 from imgprep.look.rules.sheet import Sheet
@@ -94,7 +95,7 @@ def _twins(sheet: Sheet) -> pl.DataFrame:
 def _swapped(sheet: Sheet) -> pl.DataFrame:
     """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
     speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
-    x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
+    x1, y1, x2, y2, width, height = (pl.col(name) for name in (*EDGES, "width", "height"))
     impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
     settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
     # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.

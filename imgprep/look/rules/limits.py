@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Mapping
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, Service
+from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, KEY_BYTES, Service
 
 #: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -35,7 +35,7 @@ DEFAULTS: dict[str, float] = {
     "str_attr_chars": BY_NAME["StrAttr"].max_chars or 0,
     "int_attr_min": INT32_MIN,
     "int_attr_max": INT32_MAX,
-    "key_bytes": 1023,
+    "key_bytes": KEY_BYTES,
     # How many bytes of the key the folder takes ("increment/" is 10); 0 where it is not known yet.
     "folder_bytes": 0,
     "aspect_ratio": 4,

@@ -6,23 +6,23 @@ import re
 
 import polars as pl
 
+from imgprep.core.fields import META_NAME
 from imgprep.core.findings import Basis, Severity
+from imgprep.images.names import WINDOWS_DEVICES
 from imgprep.look.rules.limits import EXTENSIONS
 from imgprep.look.rules.rows import control, spaces, too_long
 from imgprep.look.rules.rule import Rule
 from imgprep.look.rules.sheet import Sheet
 
 _NAMED = "|".join(EXTENSIONS)
-#: Windows opens a device under these names, whatever follows the dot, and takes none of these characters, nor a dot or
-#: a space at the end of a name or a folder. Source: Microsoft, "Naming Files, Paths, and Namespaces".
-_DEVICES = ["con", "prn", "aux", "nul", "conin$", "conout$"]
-_DEVICES += [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
+#: Windows takes none of these characters, nor a dot or a space at the end of a name or a folder. Source: Microsoft,
+#: "Naming Files, Paths, and Namespaces".
 _NO_LETTERS = list('<>:"|?*')
 _NOT_ON_WINDOWS = (
-    rf"(?i)(?:^|/)(?:{'|'.join(map(re.escape, _DEVICES))}) *(?:\.[^/]*)?(?:/|$)|[{''.join(_NO_LETTERS)}]|[. ]/"
+    rf"(?i)(?:^|/)(?:{'|'.join(map(re.escape, WINDOWS_DEVICES))}) *(?:\.[^/]*)?(?:/|$)|[{''.join(_NO_LETTERS)}]|[. ]/"
 )
 #: What must be in a name for it to be worth the expression above.
-_PERHAPS = [name + end for name in _DEVICES for end in "./ "] + _NO_LETTERS + ["./", " /"]
+_PERHAPS = [name + end for name in WINDOWS_DEVICES for end in "./ "] + _NO_LETTERS + ["./", " /"]
 #: Joiners, marks of direction, and what else is not seen in a name that looks like another.
 _HIDDEN = [
     chr(code) for span in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for code in range(span[0], span[1] + 1)
@@ -245,7 +245,7 @@ RULES: tuple[Rule, ...] = (
         message='PicName "{PicName}" is the name of the batch file itself; uploading it would destroy the batch',
         remedy="name the image otherwise",
         among="PicName",
-        test=lambda sheet: pl.col("name") == "increment.meta",
+        test=lambda sheet: pl.col("name") == META_NAME,
     ),
     Rule(
         id="key-too-long",

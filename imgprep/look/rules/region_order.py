@@ -8,6 +8,7 @@ batch, how much like boxes around products the regions look in each.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imgprep.core.frames import attach
+from imgprep.core.regions import EDGES, WIRE_ORDER, reordered
 
 #: One row of the result per line that has a region.
 ORDER_COLUMNS: dict[str, str] = {
@@ -38,6 +40,7 @@ NOISE = 0.02
 SURE = 0.95
 
 _Numbers = npt.NDArray[np.float64]
+_Edges = Mapping[str, _Numbers]
 
 
 def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -81,11 +84,10 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
     True
     """
     rows = _with_sizes(_readable(batch), facts)
-    numbers = rows[["_a", "_b", "_c", "_d"]].to_numpy(np.float64)
+    ours = dict(zip(WIRE_ORDER, rows[["_a", "_b", "_c", "_d"]].to_numpy(np.float64).T, strict=True))
+    other = reordered(ours)
     width = rows["width"].to_numpy(np.float64, na_value=np.nan)
     height = rows["height"].to_numpy(np.float64, na_value=np.nan)
-    # Our reading takes the numbers as x1,x2,y1,y2; the other one as x1,y1,x2,y2.
-    ours, other = numbers, numbers[:, [0, 2, 1, 3]]
     rows["impossible"] = _why(ours, width, height)
     rows["impossible_swapped"] = _why(other, width, height)
     rows["evidence"] = _evidence(ours, other, width, height)
@@ -119,14 +121,17 @@ def _with_sizes(rows: pd.DataFrame, facts: pd.DataFrame | None) -> pd.DataFrame:
     return rows.astype({"PicName": "str"}).merge(sizes, on="PicName", how="left")
 
 
-def _why(edges: _Numbers, width: _Numbers, height: _Numbers) -> list[str | None]:
-    x1, x2, y1, y2 = edges.T
+def _why(edges: _Edges, width: _Numbers, height: _Numbers) -> list[str | None]:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     bad = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
-    return [_say(edges[i], width[i], height[i]) if bad[i] else None for i in range(len(edges))]
+    return [
+        _say({name: int(edge[i]) for name, edge in edges.items()}, width[i], height[i]) if bad[i] else None
+        for i in range(len(bad))
+    ]
 
 
-def _say(edges: _Numbers, width: float, height: float) -> str:
-    x1, x2, y1, y2 = (int(edge) for edge in edges)
+def _say(edges: Mapping[str, int], width: float, height: float) -> str:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     said = []
     if x1 >= x2:
         said.append(f"x1 {x1} is not left of x2 {x2}")
@@ -139,7 +144,7 @@ def _say(edges: _Numbers, width: float, height: float) -> str:
     return "; ".join(said)
 
 
-def _evidence(ours: _Numbers, other: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
+def _evidence(ours: _Edges, other: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = _likeness(other, width, height) - _likeness(ours, width, height)
     # Where both readings are impossible, the region is simply wrong and says nothing.
@@ -149,9 +154,9 @@ def _evidence(ours: _Numbers, other: _Numbers, width: _Numbers, height: _Numbers
     return result
 
 
-def _likeness(edges: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
+def _likeness(edges: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
     """Log of how much the regions are like boxes around products; -inf where they are impossible."""
-    x1, x2, y1, y2 = edges.T
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     known = ~(np.isnan(width) | np.isnan(height))
     possible = (x1 < x2) & (y1 < y2) & ~((x2 > width) | (y2 > height))
     log = np.where(known, _axis(x1, x2, width) + _axis(y1, y2, height), 0.0)

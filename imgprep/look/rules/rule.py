@@ -16,6 +16,7 @@ import polars as pl
 
 from imgprep.core.fields import Service
 from imgprep.core.findings import FINDING_COLUMNS, Basis, Severity
+from imgprep.core.regions import EDGES, reordered
 from imgprep.look.rules.sheet import Sheet
 
 #: Longer values are cut in findings; the catalogue has them in full.
@@ -209,14 +210,14 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
             pl.col(rule.field).str.len_chars().alias("chars"),
             (pl.col("name").str.len_bytes() + int(sheet.limits["folder_bytes"])).alias("bytes"),
         ]
-    # As x1,y1,x2,y2 the second number of the wire is y1, the third x2.
+    other = reordered({name: pl.col(name) for name in EDGES})
     fits = (
-        (pl.col("x1") >= 0)
-        & (pl.col("x2") >= 0)
-        & (pl.col("x1") < pl.col("y1"))
-        & (pl.col("x2") < pl.col("y2"))
-        & (pl.col("y1") <= pl.col("width")).fill_null(value=True)
-        & (pl.col("y2") <= pl.col("height")).fill_null(value=True)
+        (other["x1"] >= 0)
+        & (other["y1"] >= 0)
+        & (other["x1"] < other["x2"])
+        & (other["y1"] < other["y2"])
+        & (other["x2"] <= pl.col("width")).fill_null(value=True)
+        & (other["y2"] <= pl.col("height")).fill_null(value=True)
     )
     hint = pl.lit("; read as x1,y1,x2,y2 it would fit, but the order is x1,x2,y1,y2")
     columns.append(pl.when(fits).then(hint).otherwise(pl.lit("")).alias("swap"))

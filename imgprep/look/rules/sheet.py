@@ -13,7 +13,7 @@ import polars as pl
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation, Service
 from imgprep.core.frames import to_polars
-from imgprep.core.regions import Region, RegionState
+from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
 from imgprep.look.rules.limits import EXTENSIONS
 
 
@@ -34,7 +34,6 @@ def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
     return key.is_in(again.implode())
 
 
-_EDGES = ("x1", "y1", "x2", "y2")
 #: How far a scaled edge may stand out for rounding alone, in pixels.
 ROUNDING = 0.5
 
@@ -44,14 +43,14 @@ def region_rows(regions: Any) -> pl.DataFrame:
     frame = regions if isinstance(regions, pd.DataFrame) else getattr(regions, "frame", lambda: None)()
     if not isinstance(frame, pd.DataFrame):
         raise ConfigError(f"regions: needs a regions frame or a RegionStore; got {type(regions).__name__}")
-    lacking = [name for name in ("PicName", "state", *_EDGES) if name not in frame.columns]
+    lacking = [name for name in ("PicName", "state", *EDGES) if name not in frame.columns]
     if lacking:
         raise ConfigError(f"regions: the frame has no column {', '.join(lacking)}; RegionStore.frame() gives them all")
     kinds: dict[str, type[pl.DataType]] = {
         "PicName": pl.String,
         "ProductId": pl.String,
         "state": pl.String,
-        **dict.fromkeys(_EDGES, pl.Int64),
+        **dict.fromkeys(EDGES, pl.Int64),
         "digest": pl.String,
         "width": pl.Int64,
         "height": pl.Int64,
@@ -87,15 +86,10 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
 
 
 def _numbers(texts: pl.Series) -> pl.DataFrame:
-    """``x1, x2, y1, y2`` of each text, null where there is no integer."""
-    names = ("x1", "x2", "y1", "y2")
+    """The edges in each wire text, null where one is not an integer."""
     if texts.null_count() == len(texts):
-        return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in names})
-    parts = pl.col("text").str.splitn(",", len(names))
-    numbers = (
-        parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False).alias(name)
-        for place, name in enumerate(names)
-    )
+        return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in EDGES})
+    numbers = (edge.alias(name) for name, edge in wire_edges(pl.col("text")).items())
     # In a stream, so that the parts, four texts a row, are never there at once.
     return texts.alias("text").to_frame().lazy().select(numbers).collect(engine="streaming")
 
@@ -142,11 +136,11 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
         ),
     )
     sent = is_region & ~pl.col("stale")
-    wire = pl.concat_str("d_x1", "d_x2", "d_y1", "d_y2", separator=",")
+    wire = wire_text({name: pl.col(f"d_{name}") for name in EDGES})
     return rows.with_columns(
         *(
             pl.when(said).then(pl.when(sent).then(pl.col(f"d_{name}"))).otherwise(pl.col(name)).alias(name)
-            for name in _EDGES
+            for name in EDGES
         ),
         pl.when(said).then(pl.when(sent).then(wire)).otherwise(pl.col("region")).alias("region"),
         pl.when(said)
@@ -156,20 +150,12 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
     ).drop([f"d_{name}" for name in rest])
 
 
-def wire_text() -> pl.Expr:
-    """Return the expression of ``Region`` as it is sent: scaled to the image sent, rounded, at least 1 px, inside it.
-    Return the expression of ``Region`` as it is sent: scaled to the image sent, rounded, at least 1 px, inside it."""
-    # Half to even, as `Region.scaled` rounds.
-    edge = {
-        name: (pl.col(name) * pl.col(scale)).round(0, mode="half_to_even").cast(pl.Int64, strict=False)
-        for name, scale in (("x1", "kx"), ("x2", "kx"), ("y1", "ky"), ("y2", "ky"))
-    }
-    x1 = pl.min_horizontal(edge["x1"], pl.col("width") - 1)
-    y1 = pl.min_horizontal(edge["y1"], pl.col("height") - 1)
-    x2 = pl.min_horizontal(pl.max_horizontal(edge["x2"], x1 + 1), pl.col("width"))
-    y2 = pl.min_horizontal(pl.max_horizontal(edge["y2"], y1 + 1), pl.col("height"))
-    scaled = ((pl.col("kx") != 1) | (pl.col("ky") != 1)) & is_legal() & ~is_outside() & pl.col("width").is_not_null()
-    return pl.when(scaled).then(pl.concat_str(x1, x2, y1, y2, separator=",")).otherwise(pl.col("region"))
+def sent_region() -> pl.Expr:
+    """Return the expression of ``Region`` as it is sent: scaled to the image sent, see `Region.scaled`."""
+    kx, ky, width = pl.col("kx"), pl.col("ky"), pl.col("width")
+    edges = scaled_edges({name: pl.col(name) for name in EDGES}, kx, ky, width=width, height=pl.col("height"))
+    scaled = ((kx != 1) | (ky != 1)) & is_legal() & ~is_outside() & width.is_not_null()
+    return pl.when(scaled).then(wire_text(edges)).otherwise(pl.col("region"))
 
 
 def is_legal() -> pl.Expr:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from PIL import Image
 
 from imgprep.core.errors import ImgprepError
+from imgprep.core.regions import EDGES, WIRE_ORDER, reordered
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
 from imgprep.show.charts.style import COLOURS, clean, counted, new_axes
@@ -153,9 +155,9 @@ def plot_region_order(
     left = 0.0
     for name, wire, shot, scale in shots:
         ax.imshow(shot, extent=(left, left + shot.width, shot.height, 0))
-        first, second, third, fourth = (int(number) * scale for number in wire.split(","))
-        _outline(ax, left, (first, third, second, fourth), COLOURS[5], "-")
-        _outline(ax, left, (first, second, third, fourth), COLOURS[4], "--")
+        edges = dict(zip(WIRE_ORDER, (int(number) * scale for number in wire.split(",")), strict=True))
+        _outline(ax, left, edges, COLOURS[5], "-")
+        _outline(ax, left, reordered(edges), COLOURS[4], "--")
         # Names are another's text: matplotlib would read a dollar as mathematics.
         ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
         left += shot.width + 12
@@ -191,8 +193,8 @@ def _shots(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, s
     return shots
 
 
-def _outline(ax: Axes, left: float, edges: tuple[float, float, float, float], colour: str, style: str) -> None:
-    x1, y1, x2, y2 = edges
+def _outline(ax: Axes, left: float, edges: Mapping[str, float], colour: str, style: str) -> None:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     ax.plot(
         [left + x1, left + x2, left + x2, left + x1, left + x1], [y1, y1, y2, y2, y1], color=colour, ls=style, lw=1.8
     )
