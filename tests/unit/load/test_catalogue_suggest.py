@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from exports_made import load
 
-from imgprep.load.suggest_columns import as_map, suggest_columns
+from imgprep.load.suggestions import as_map, suggest_columns
 
 
 def best(frame):

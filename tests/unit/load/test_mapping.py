@@ -8,9 +8,9 @@ import pytest
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
 from imgprep.load.catalogue import load_catalogue
-from imgprep.load.categories import as_category_map, suggest_categories
-from imgprep.load.column_file import save_columns
+from imgprep.load.column_map import save_columns
 from imgprep.load.mapping_panel import MappingPanel
+from imgprep.load.suggestions import as_category_map, suggest_categories
 from imgprep.look.tallies import tally_attributes
 from imgprep.shop import init_project
 
@@ -84,7 +84,7 @@ def test_what_is_decided_wins_and_what_is_unmapped_is_listed_with_its_rows():
     assert as_category_map(table) == {"Shirts": 1, "22": 22}
     with pytest.raises(ConfigError, match="there is no column 'type'"):
         suggest_categories(shop, "type")
-    with pytest.raises(ConfigError, match="no column's name says"):
+    with pytest.raises(ConfigError, match="no column is named like"):
         suggest_categories(pd.DataFrame({"x": ["y"]}))
 
 
@@ -171,7 +171,7 @@ def test_what_is_left_to_the_service_is_sent_without_a_category(project, export)
 def test_the_panel_says_what_is_wrong_and_goes_on(export):
     panel = MappingPanel(export)
     panel.choose("CustomContent", "title:{titel}")
-    assert "did you mean &#x27;title&#x27;" in panel._told.value and panel.preview.empty
+    assert "no column &#39;titel&#39;; did you mean title?" in panel._message.value and panel.preview.empty
     panel.choose("CustomContent", "title:{title}")
     assert "&lt;b&gt;Bag" in panel._preview.value and "<b>Bag" not in panel._preview.value
     panel.choose("StrAttr", None)
