@@ -86,8 +86,8 @@ class Preset:
         key = self.choose_key(table, export.rows)
         images = dict.fromkeys(name for wanted in self.images if (name := find(names, *wanted)))
         columns = {
-            "PicName": list(images),
             **({"ProductId": key.column} if key.column else {}),
+            "PicName": list(images),
             **content_template(find(names, *self.title), find(names, *self.price)),
         }
         why = {"ProductId": key.why}
@@ -178,8 +178,8 @@ class Shopify(Preset):
         if sku is not None:
             frame = as_polars(table.select([sku, handle]))
             pairs = frame.drop_nulls().unique()
-            missing, shared = frame[sku].null_count(), pairs.height - pairs[sku].n_unique()
-            why += f" ({sku!r} is missing on {missing:,} of {frame.height:,} records, on several handles {counted(shared, 'time')})"
+            missing, shared = frame[sku].null_count(), counted(pairs.height - pairs[sku].n_unique(), "time")
+            why += f" ({sku!r} is missing on {missing:,} of {frame.height:,} records, on several handles {shared})"
         return Key(handle, why)
 
 
@@ -305,8 +305,8 @@ class Plain(Preset):
         title, price = find(names, *self.title), find(names, *self.price)
         key = choose_key(table, export.rows, ids, title)
         columns = {
-            **({"PicName": images} if images else {}),
             **({"ProductId": key.column} if key.column else {}),
+            **({"PicName": images} if images else {}),
             **{name: name for name in ("OperationType", "Region", "Crop") if name in names},
             **content_template(title, price),
         }
