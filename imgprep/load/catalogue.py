@@ -17,7 +17,7 @@ from imgprep.core.frames import attach, to_pandas, to_polars
 from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.load.delimited import read_delimited
 from imgprep.load.excel import XLS_MAGIC, read_excel
-from imgprep.load.export import TEXT, Export, export_finding, may_hold, sniff_encoding, without_blank
+from imgprep.load.export import TEXT, Export, Findings, export_finding, may_hold, sniff_encoding, without_blank
 from imgprep.load.image_names import IMAGE_URL, is_url, pic_name_for_url, split_column
 from imgprep.load.matches import BY_MATCH
 from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
@@ -28,7 +28,7 @@ from imgprep.load.presets import Preset, Shape, choose_preset
 UNREAD = frozenset(
     {"no-records", "quote-left-open", "record-not-read", "record-too-few-cells", "record-too-many-cells"}
 )
-#: Column of a catalogue with such records: the rule why a row cannot be read right, or `ELSEWHERE`. It stays where
+#: Column of a catalogue with such records: the rule why a row cannot be read correctly, or `ELSEWHERE`. It stays where
 #: ``.attrs`` are lost: after a merge, in a Parquet file.
 NOT_READ = "not_read"
 ELSEWHERE = "other records"
@@ -62,7 +62,7 @@ def load_catalogue(
     DataFrame
         ``row`` (Int64, record number, 1 = first data record), the fields of increment.meta that are known, as text;
         ``image_url`` where images are named by URL (PicName is then derived from it); every source column under its
-        own name; ``not_read`` where some records could not be read right. A product without any image stays as one
+        own name; ``not_read`` where some records could not be read correctly. A product without any image stays as one
         row without PicName.
 
     Raises
@@ -175,7 +175,7 @@ def _is_workbook(path: Path) -> bool:
 
 
 def _per_image(
-    preset: Preset, shape: Shape, specs: dict[str, Spec], notes: list[dict[str, Any]]
+    preset: Preset, shape: Shape, specs: dict[str, Spec], notes: Findings
 ) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
     """The source columns, the record numbers, and the images' names, of one row per image."""
     spec = specs.get("PicName")
@@ -206,7 +206,7 @@ def _per_image(
     return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), _as_texts(frame["_image"])
 
 
-def _per_product(frame: pl.DataFrame, shape: Shape, notes: list[dict[str, Any]]) -> pl.DataFrame:
+def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataFrame:
     """Each image of a product once; a product without any keeps its first record."""
     known = pl.col("_product").is_not_null()
     pictured = pl.col("_image").is_not_null().any().over("_product")
@@ -247,9 +247,7 @@ def _as_texts(series: pl.Series) -> pa.ChunkedArray:
     return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
 
 
-def _fields(
-    specs: dict[str, Spec], table: pa.Table, rows: pa.Array, images: Any, notes: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _fields(specs: dict[str, Spec], table: pa.Table, rows: pa.Array, images: Any, notes: Findings) -> dict[str, Any]:
     """The fields of increment.meta, and image_url, by name."""
     fields: dict[str, Any] = {}
     for name in FIELD_NAMES:
@@ -284,7 +282,7 @@ def _named_by_url(images: Any) -> dict[str, Any]:
     return {"PicName": _as_texts(made["PicName"]), IMAGE_URL: _as_texts(made[IMAGE_URL])}
 
 
-def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
+def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings) -> Any:
     """Remove the apostrophe by which people keep a spreadsheet from changing an id."""
     series = pl.Series(values)
     mark = series.str.starts_with("'").fill_null(value=False) & ~series.str.ends_with("'").fill_null(value=False)
@@ -306,7 +304,7 @@ def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: list[dict
     return _as_texts(series.str.slice(1).zip_with(mark, series))
 
 
-def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
+def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findings) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in FIELD_NAMES and name in fields and fields[name].equals(column):
@@ -322,8 +320,8 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[d
     return frame
 
 
-def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: list[dict[str, Any]]) -> None:
-    """Add the column `NOT_READ` where some records could not be read right."""
+def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> None:
+    """Add the column `NOT_READ` where some records could not be read correctly."""
     unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
     if unread.empty:
         return

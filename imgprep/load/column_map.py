@@ -19,7 +19,7 @@ from imgprep.core.findings import Severity
 from imgprep.core.settings import PROJECT_FILE, Settings
 from imgprep.core.text import counted, did_you_mean
 from imgprep.load.custom_content import Quoting, Template, parse_content_template, parse_template
-from imgprep.load.export import export_finding
+from imgprep.load.export import Findings, export_finding
 from imgprep.load.numbers import Rounding, scaled_column
 
 ColumnMap = Mapping[str, Any]
@@ -175,7 +175,7 @@ def _constant(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, list[dict[str, Any]]]:
+def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Findings]:
     """Return the column of a field, as text, and findings on its values."""
     if spec.value is not None:
         return pl.Series(spec.field, [spec.value], dtype=pl.String).new_from_index(0, len(rows)), []
@@ -189,9 +189,7 @@ def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Ser
     return column, []
 
 
-def _looked_up(
-    spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl.Series
-) -> tuple[pl.Series, list[dict[str, Any]]]:
+def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl.Series) -> tuple[pl.Series, Findings]:
     counts = (
         pl.DataFrame({"text": column, "row": rows})
         .drop_nulls("text")
@@ -225,14 +223,14 @@ def _looked_up(
     return joined["_value"].alias(spec.field), findings
 
 
-def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> tuple[pl.Series, list[dict[str, Any]]]:
+def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> tuple[pl.Series, Findings]:
     result, reading, unread, rounded = scaled_column(column, scale, spec.rounding, spec.decimal)
     source = spec.columns[0]
     findings = [
         export_finding(
             "number-format",
-            f"{source!r} is read with {reading.decimal!r} before the decimals ({reading.why}), multiplied by "
-            f"{scale} and rounded {spec.rounding.value}; {counted(rounded, 'different value')} rounded",
+            f"{source!r}: {reading.decimal!r} is taken as the decimal sign ({reading.why}), the numbers are multiplied "
+            f"by {scale} and rounded {spec.rounding.value}; {counted(rounded, 'different value')} changed by rounding",
             f'if that is wrong, set it in the column map: {spec.field} = {{ column = "{source}", decimal = "," }}',
             Severity.INFO if reading.sure else Severity.WARNING,
             field=spec.field,
@@ -240,7 +238,7 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
     ]
     bad = pl.DataFrame({"text": column, "row": rows}).filter(pl.col("text").is_in(unread)) if unread else pl.DataFrame()
     for text, row in bad.iter_rows():
-        message = f"{source} {text!r} is not a number with {reading.decimal!r} before the decimals; it stays as found"
+        message = f"{source} {text!r} is not a number with {reading.decimal!r} as decimal sign; it stays as found"
         fix = "correct it in the export"
         findings.append(export_finding("number-not-read", message, fix, row=row, field=spec.field, value=text))
     return result, findings

@@ -24,6 +24,7 @@ from imgprep.load.export import (
     SAMPLE_BYTES,
     TEXT,
     Export,
+    Findings,
     distinct_names,
     export_finding,
     is_utf8,
@@ -48,8 +49,6 @@ MOST_ODD = 10_000
 _END = "\x02imgprep-end-of-file\x03"
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
-
-Findings = list[dict[str, Any]]
 
 
 def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Export:

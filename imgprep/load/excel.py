@@ -15,7 +15,7 @@ import pyarrow as pa
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
 from imgprep.core.processes import Casualty, run_apart
-from imgprep.load.export import Export, distinct_names, export_finding, record_numbers, text_array
+from imgprep.load.export import Export, Findings, distinct_names, export_finding, record_numbers, text_array
 
 #: Cells of the rectangle that a sheet spans, gaps included. The reader makes room for each, and where it cannot, it
 #: ends the process: one stray cell at XFD1048576 asks for half a terabyte.
@@ -178,7 +178,7 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-def _conversions(name: str, values: list[Any]) -> list[dict[str, Any]]:
+def _conversions(name: str, values: list[Any]) -> Findings:
     """Findings on a column that Excel seems to have changed."""
     records = {row: value for row, value in enumerate(values, 1) if value != "" and not isinstance(value, bool)}
     numbers = [row for row, value in records.items() if isinstance(value, (int, float))]

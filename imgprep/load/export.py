@@ -22,6 +22,8 @@ SAMPLE_BYTES = 1 << 20
 TEXT = pa.large_string()
 #: Bytes searched at a time: what fits into a processor's cache.
 CACHE_BYTES = 1 << 18
+#: Records for a findings frame.
+Findings = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Export:
     table: pa.Table
     rows: pa.Array
     how: str
-    findings: list[dict[str, Any]] = field(default_factory=list)
+    findings: Findings = field(default_factory=list)
 
 
 def export_finding(
@@ -63,7 +65,7 @@ def text_array(values: Sequence[str | None]) -> pa.Array:
     return pa.array([value or None for value in values], TEXT)
 
 
-def distinct_names(names: Iterable[str | None]) -> tuple[list[str], list[dict[str, Any]]]:
+def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
     """Return a distinct, non-empty name for each column, and a finding on each that was changed."""
     found = [(name or "").strip().lstrip("\ufeff") for name in names]
     # polars panics on a name with a NUL, and Arrow refuses half a surrogate.

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from imgprep.core.text import counted
+
 #: A number with what shops write around it: a sign, a currency, separators of thousands.
 _NUMBER = re.compile(
     r"^[^\d.,+-]{0,5}?(?P<sign>[+-]?)\s*[^\d.,+-]{0,5}?(?P<digits>\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)\s*[^\d]{0,6}$"
@@ -66,12 +68,14 @@ def decimal_sign(texts: Iterable[str]) -> Reading:
                 votes[sign].append(text)
     sign, other = (".", ",") if len(votes["."]) >= len(votes[","]) else (",", ".")
     if votes[sign]:
-        why = f"as in {votes[sign][0]!r} and {len(votes[sign]):,} different values in all"
+        why = f"{counted(len(votes[sign]), 'different value')} such as {votes[sign][0]!r}"
         if votes[other]:
-            why += f", but not in {votes[other][0]!r} and {len(votes[other]):,} different values in all"
+            why += f", against {len(votes[other]):,} such as {votes[other][0]!r}"
         return Reading(sign, why, not votes[other])
     if unclear and "," in unclear:
-        return Reading(".", f"{unclear!r} could be either; a comma before three digits is taken for thousands", False)
+        return Reading(
+            ".", f"{unclear!r} could be either; a comma before three digits is taken as a thousands separator", False
+        )
     return Reading(".", "no value contradicts it", True)
 
 

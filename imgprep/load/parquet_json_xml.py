@@ -20,6 +20,7 @@ from imgprep.load.export import (
     SAMPLE_BYTES,
     TEXT,
     Export,
+    Findings,
     distinct_names,
     export_finding,
     record_numbers,
@@ -128,12 +129,12 @@ def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
             yield None, f"is not JSON: {error}"
 
 
-def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, list[dict[str, Any]]]:
+def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, Findings]:
     """The table of decoded records, or why one could not be decoded."""
     names: dict[str, None] = {}
     pieces: list[pa.Table] = []
-    findings: list[dict[str, Any]] = []
-    chunk: list[dict[str, Any]] = []
+    findings: Findings = []
+    chunk: Findings = []
     number = 0
 
     def flush() -> None:
@@ -165,7 +166,7 @@ def _places(count: int) -> list[str]:
     return [str(place) for place in range(count)]
 
 
-def _column(name: str, texts: list[str | None], findings: list[dict[str, Any]]) -> pa.Array:
+def _column(name: str, texts: list[str | None], findings: Findings) -> pa.Array:
     try:
         return pa.array(texts, TEXT)
     except UnicodeEncodeError:

@@ -19,7 +19,7 @@ from imgprep.core.errors import CatalogueError
 from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.findings import Severity
 from imgprep.core.text import counted
-from imgprep.load.export import TEXT, Export, export_finding
+from imgprep.load.export import TEXT, Export, Findings, export_finding
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
 
 #: The names of one column, best first; compared without case and signs.
@@ -51,7 +51,7 @@ class Shape:
     rows: pa.Array
     columns: Mapping[str, Any]
     why: Mapping[str, str]
-    findings: list[dict[str, Any]] = field(default_factory=list)
+    findings: Findings = field(default_factory=list)
     grouped: bool = False
 
 
@@ -93,7 +93,7 @@ class Preset:
         why = {"ProductId": key.why}
         return Shape(table, export.rows, columns, why, [*findings, *key.findings], grouped=True)
 
-    def complete(self, export: Export) -> tuple[pa.Table, list[dict[str, Any]]]:
+    def complete(self, export: Export) -> tuple[pa.Table, Findings]:
         """Return the table with the blanks filled that the system leaves out, and findings."""
         return export.table, []
 
@@ -144,14 +144,14 @@ class Shopify(Preset):
         r"continue selling when out of stock)$"
     )
 
-    def complete(self, export: Export) -> tuple[pa.Table, list[dict[str, Any]]]:
+    def complete(self, export: Export) -> tuple[pa.Table, Findings]:
         """Fill what only the first record of a handle has."""
         frame = as_polars(export.table)
         names = frame.columns
         handle = find(names, *self.keys[0])
         assert handle is not None  # noqa: S101  required
         lost = frame[handle].is_null().arg_true().to_list()
-        message = f"the record has no {handle!r}; it is taken for the product above it"
+        message = f"the record has no {handle!r}; it is taken as part of the product above it"
         findings = [
             export_finding("record-without-handle", message, "enter the handle", row=row, field=handle)
             for row in export.rows.take(pa.array(lost, pa.int64())).to_pylist()
@@ -206,7 +206,7 @@ class WooCommerce(Preset):
         "Sale price",
     )
 
-    def complete(self, export: Export) -> tuple[pa.Table, list[dict[str, Any]]]:
+    def complete(self, export: Export) -> tuple[pa.Table, Findings]:
         """Fill what a variation has from its parent, which is named by SKU or as ``id:7``."""
         names = export.table.column_names
         sku, number, parent = (find(names, *wanted) for wanted in (*self.keys[:2], self.parent))
@@ -224,7 +224,7 @@ class WooCommerce(Preset):
         return filled.to_arrow().cast(export.table.schema), []
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the column that is on every record, and never on two: names, above all, repeat."""
+        """Return the column that every record has, and that is on no two: names, above all, repeat."""
         record, names = "(record)", table.column_names
         numbers = ("record " + pl.Series(rows).cast(pl.String)).to_arrow().cast(TEXT)
         numbered = table.append_column(record, numbers)
@@ -278,7 +278,7 @@ class Google(Preset):
     price = ("price",)
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the id: where it stands on two links, they are two products."""
+        """Return the id, unless it is on two links, which are two products."""
         columns = [find(table.column_names, *wanted) for wanted in self.keys]
         return choose_key(table, rows, columns, columns[1])
 
@@ -331,7 +331,7 @@ def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
         if name == preset.name:
-            return preset, "it was asked for"
+            return preset, "it was requested"
     known = ", ".join(["auto", *(preset.name for preset in PRESETS)])
     raise CatalogueError(f"preset {name!r} is unknown; there are: {known}")
 
@@ -357,7 +357,7 @@ class Key:
 
     column: str | None
     why: str
-    findings: list[dict[str, Any]] = field(default_factory=list)
+    findings: Findings = field(default_factory=list)
 
 
 def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None], identity: str | None = None) -> Key:
@@ -388,7 +388,7 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
     return Key(best, why, [unsure, *_shared(table, rows, best, identity)])
 
 
-def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> list[dict[str, Any]]:
+def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> Findings:
     """Findings on the records that a doubtful key would merge."""
     if identity in (None, key):
         return []
@@ -401,7 +401,7 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
         export_finding(
             "product-key-shared",
             f"{key!r} {value!r} is on {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
-            "as one they would be lost",
+            "merged into one, they would be lost",
             f"give each its own in the export, or confirm that it is right: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,
             row=row,
