@@ -18,7 +18,7 @@ from .meta.codec import write_meta as write_meta
 
 # Load.
 from .load.catalogue import load_catalogue as load_catalogue
-from .load.suggest_columns import suggest_columns as suggest_columns
+from .load.suggestions import suggest_columns as suggest_columns
 from .load.drift import compare_exports as compare_exports
 from .load.mapping_panel import MappingPanel as MappingPanel
 

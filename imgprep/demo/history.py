@@ -22,7 +22,7 @@ from imgprep.core.regions import Region
 from imgprep.images.storage import list_names
 from imgprep.load.catalogue import load_catalogue
 from imgprep.meta.codec import write_meta
-from imgprep.plan.batch_folder import IMAGES, META_NAME, Built
+from imgprep.plan.batch_folder import IMAGES, Built
 from imgprep.plan.build import build_batch
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.run import Run, load_runs

@@ -24,7 +24,7 @@ from imgprep.core.frames import attach
 from imgprep.core.network import addresses_of, open_pool, proxy_for
 from imgprep.core.retry import Attempts
 from imgprep.images.storage import Unfit, legal
-from imgprep.load.image_urls import IMAGE_URL, FetchMap, wanted_files, whole_url
+from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
 from imgprep.look.fetch_requests import MOST_HOPS, Failed, Limits, NoWay, ask, discreet, host_of, is_outside, next_hop
 
 #: Problem → what to do about it.
@@ -290,7 +290,7 @@ def fetch_images(
     -----
     Only http and https, through the environment's proxies; a redirect is followed under the same rules, and never from
     a public host into a private network. A file goes by the name that
-    `imgprep.load.image_urls.pic_name_for_url` makes of its
+    `imgprep.load.image_names.pic_name_for_url` makes of its
     URL. A catalogue from `load_catalogue` has these names already and fits as it is; `use_files` puts them into any
     other. The folder keeps the map, too: where a PicName's URL has changed since (a new version), the file is fetched
     anew.

@@ -11,8 +11,8 @@ import polars as pl
 from imgprep.core.fields import Operation, Service
 from imgprep.core.findings import FINDING_COLUMNS, Severity
 from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
+from imgprep.load.catalogue import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.load.drift import compare_exports, require_no_collapse
-from imgprep.load.raw import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.look.rules.book import check
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.rows import DAMAGED_ID, DATE_ID

@@ -117,7 +117,7 @@ def test_an_export_behind_known_is_not_taken_for_a_dump(capsys):
 
 
 def test_a_catalogue_that_is_not_there_is_answered_with_the_remedy(tmp_path):
-    with pytest.raises(CatalogueError, match="no such file; mend its name"):
+    with pytest.raises(CatalogueError, match="no such file; correct the path"):
         load_catalogue(tmp_path / "gone.csv")
 
 

@@ -1,4 +1,4 @@
-"""Parquet, JSON Lines and JSON: values as texts, the way they are written in the file."""
+"""Parquet, JSON Lines, JSON and XML feeds: values as texts, as they are written in the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,38 +16,41 @@ import pyarrow.parquet as pq
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import storable
-from imgprep.load.raw import SAMPLE_BYTES, TEXT, Raw, distinct_names, note, sniff_encoding
+from imgprep.load.export import (
+    SAMPLE_BYTES,
+    TEXT,
+    Export,
+    Findings,
+    distinct_names,
+    export_finding,
+    record_numbers,
+    sniff_encoding,
+)
 
 #: Records that are held as Python objects at a time.
 CHUNK_RECORDS = 20_000
 
 
-def read_parquet(path: Path) -> Raw:
+def read_parquet(path: Path) -> Export:
     """Read a Parquet file. Integers that were stored as floats (7.0) are written as integers again."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CatalogueError(f"{path.name}: cannot be read as Parquet: {error}") from error
-    names, notes = distinct_names(table.column_names)
+    names, findings = distinct_names(table.column_names)
     columns = []
     for name, column in zip(names, table.columns, strict=True):
-        text, was_float = as_text(column)
+        text, was_float = _texts(column)
         columns.append(text)
         if was_float:
             message = "the column holds whole numbers stored as floats (7.0); they are read as 7"
             fix = "ids stored as numbers have lost their leading zeros: store them as text"
-            notes.append(note("number-was-float", message, fix, severity=Severity.INFO, field=name))
-    text_table = pa.table(columns, names=names) if names else pa.table({})
-    return Raw(text_table, counted(text_table.num_rows), "parquet", "Parquet", notes)
+            findings.append(export_finding("number-was-float", message, fix, Severity.INFO, field=name))
+    return Export(pa.table(columns, names=names), record_numbers(table.num_rows if names else 0), "Parquet", findings)
 
 
-def counted(count: int) -> pa.Array:
-    """Return 1 … `count`."""
-    return pa.array(np.arange(1, count + 1, dtype=np.int64))
-
-
-def as_text(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """Return a column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
+def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
+    """A column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -60,26 +62,26 @@ def as_text(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
         )
         return (column.cast(pa.int64()) if whole else column).cast(TEXT), whole
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pa.chunked_array([pa.array([written(value) for value in column.to_pylist()], TEXT)]), False
+        return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], TEXT)]), False
     return column.cast(TEXT), False
 
 
-def written(value: Any) -> str | None:
-    """Return a value of JSON as text: texts and numbers as they are, the rest as JSON, null as None."""
+class _Number(str):
+    """A number as it is written in the file: 1.10 stays 1.10."""
+
+    __slots__ = ()
+
+
+def _text(value: Any) -> str | None:
+    """A value as text: texts and numbers as they are, the rest as JSON, null as None."""
     if value is None or isinstance(value, str):
-        return value
+        return None if value is None else str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-class _Number(str):
-    """A number as it is written in the file, which `json.dumps` inside of a list must not put into quotes."""
-
-    __slots__ = ()
-
-
-def read_json(path: Path) -> Raw:
+def read_json(path: Path) -> Export:
     """Read JSON Lines, a JSON array of objects, or an object that holds one such array."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
@@ -87,11 +89,11 @@ def read_json(path: Path) -> Raw:
     if head.decode(encoding, errors="replace").lstrip("\ufeff \r\n\t")[:1] == "[" or path.suffix.lower() == ".json":
         documents = _whole(path, encoding)
         if documents is not None:
-            table, rows, notes = _tabulated((number, item, None) for number, item in enumerate(documents, 1))
-            return Raw(table, rows, "json", f"JSON, {encoding}", notes)
+            table, rows, findings = _tabulated((item, None) for item in documents)
+            return Export(table, rows, f"JSON, {encoding}", findings)
     with path.open(encoding=encoding, errors="replace", newline="\n") as file:
-        table, rows, notes = _tabulated(_lines(file))
-    return Raw(table, rows, "jsonl", f"JSON Lines, {encoding}", notes)
+        table, rows, findings = _tabulated(_lines(file))
+    return Export(table, rows, f"JSON Lines, {encoding}", findings)
 
 
 def _decoder() -> json.JSONDecoder:
@@ -99,6 +101,7 @@ def _decoder() -> json.JSONDecoder:
 
 
 def _whole(path: Path, encoding: str) -> list[Any] | None:
+    """The documents of a file that is one JSON value; None where it may be JSON Lines."""
     text = path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff")
     try:
         document = _decoder().decode(text.strip())
@@ -109,48 +112,42 @@ def _whole(path: Path, encoding: str) -> list[Any] | None:
     if isinstance(document, list):
         return document
     if isinstance(document, dict):
-        lists = {name: value for name, value in document.items() if isinstance(value, list) and value}
-        if len(lists) == 1 and all(isinstance(item, dict) for item in next(iter(lists.values()))):
-            found: list[Any] = next(iter(lists.values()))
-            return found
-        return [document]
+        lists = [value for value in document.values() if isinstance(value, list) and value]
+        return lists[0] if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0]) else [document]
     raise CatalogueError(f"{path.name}: holds one JSON {type(document).__name__}; a catalogue is a list of objects")
 
 
-def _lines(file: Iterable[str]) -> Iterator[tuple[int, Any, str | None]]:
+def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
     decode = _decoder().decode
-    number = 0
     for line in file:
         text = line.strip().lstrip("\ufeff")
         if not text:
             continue
-        number += 1
         try:
-            yield number, decode(text), None
+            yield decode(text), None
         except (json.JSONDecodeError, RecursionError) as error:
-            yield number, None, f"is not JSON: {error}"
+            yield None, f"is not JSON: {error}"
 
 
-def _tabulated(records: Iterable[tuple[int, Any, str | None]]) -> tuple[pa.Table, pa.Array, list[dict[str, Any]]]:
+def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, Findings]:
+    """The table of decoded records, or why one could not be decoded."""
     names: dict[str, None] = {}
     pieces: list[pa.Table] = []
-    numbers: list[int] = []
-    notes: list[dict[str, Any]] = []
-    chunk: list[dict[str, Any]] = []
+    findings: Findings = []
+    chunk: Findings = []
+    number = 0
 
     def flush() -> None:
         if chunk:
-            columns = [_column(name, [_text(item.get(name)) for item in chunk], notes) for name in names]
+            columns = [_column(name, [_text(item.get(name)) for item in chunk], findings) for name in names]
             pieces.append(pa.table(columns, names=_places(len(names))))
             chunk.clear()
 
-    for number, item, broken in records:
-        strange = not isinstance(item, dict)
-        problem = broken or (f"is a JSON {type(item).__name__}, not an object" if strange else None)
-        numbers.append(number)
-        if problem is not None:
-            fix = "write one object with the same names a record"
-            notes.append(note("record-not-read", f"the record {problem}", fix, severity=Severity.ERROR, row=number))
+    for number, (item, problem) in enumerate(records, 1):
+        if not isinstance(item, dict):
+            message = f"the record {problem or f'is a JSON {type(item).__name__}, not an object'}"
+            fix = "write one object with the same names per record"
+            findings.append(export_finding("record-not-read", message, fix, Severity.ERROR, row=number))
             chunk.append({})
         else:
             names.update(dict.fromkeys(item))
@@ -161,7 +158,7 @@ def _tabulated(records: Iterable[tuple[int, Any, str | None]]) -> tuple[pa.Table
     schema = pa.schema([(place, TEXT) for place in _places(len(names))])
     table = pa.concat_tables([schema.empty_table(), *pieces], promote_options="default")
     renamed, more = distinct_names(names)
-    return table.rename_columns(renamed), pa.array(numbers, pa.int64()), notes + more
+    return table.rename_columns(renamed), record_numbers(number), findings + more
 
 
 def _places(count: int) -> list[str]:
@@ -169,24 +166,21 @@ def _places(count: int) -> list[str]:
     return [str(place) for place in range(count)]
 
 
-def _column(name: str, texts: list[str | None], notes: list[dict[str, Any]]) -> pa.Array:
+def _column(name: str, texts: list[str | None], findings: Findings) -> pa.Array:
     try:
         return pa.array(texts, TEXT)
     except UnicodeEncodeError:
-        message = "a cell holds half of a surrogate pair (\\ud800), which is no character; it shows as \ufffd"
-        notes.append(note("text-damaged", message, "export the file again as UTF-8", field=storable(name)))
+        message = "a cell holds half of a surrogate pair (\\ud800), which is not a character; it shows as \ufffd"
+        fix = "export the file again as UTF-8"
+        findings.append(export_finding("text-damaged", message, fix, field=storable(name)))
         return pa.array([None if text is None else storable(text) for text in texts], TEXT)
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if isinstance(value, _Number) else written(value)
 
 
 #: Elements that are one product each. Source: Google Merchant Center Help, "RSS 2.0 specification", "Atom 1.0".
 ITEMS = frozenset({"item", "entry", "product"})
 
 
-def read_xml(path: Path) -> Raw:
+def read_xml(path: Path) -> Export:
     """Read a product feed: one record per item; an element that comes several times is a JSON list."""
     records: list[dict[str, list[str]]] = []
     stack: list[str] = []
@@ -196,7 +190,7 @@ def read_xml(path: Path) -> Raw:
 
     def refuse(*_: Any) -> None:
         raise CatalogueError(
-            f"{path.name}: declares a document type, which a product feed does not need; take the <!DOCTYPE …> away"
+            f"{path.name}: declares a document type, which a product feed does not need; remove the <!DOCTYPE …>"
         )
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -209,20 +203,16 @@ def read_xml(path: Path) -> Raw:
         elif inside and name == "link" and attributes.get("href"):
             item.setdefault(name, []).append(attributes["href"])
 
-    def end(tag: str) -> None:
+    def end(_: str) -> None:
         nonlocal inside
-        name = tag.rpartition("}")[2]
-        if inside and len(stack) == inside:
+        if len(stack) == inside:
             records.append(item)
             inside = 0
-        elif inside:
-            value = "".join(text).strip()
-            if value:
-                # Below an item's own elements the path tells them apart: shipping.price is not price.
-                item.setdefault(".".join(stack[inside:]), []).append(value)
+        elif inside and (value := "".join(text).strip()):
+            # Below an item's own elements the path tells them apart: shipping.price is not price.
+            item.setdefault(".".join(stack[inside:]), []).append(value)
         stack.pop()
         text.clear()
-        assert name  # noqa: S101  expat gives no empty tags
 
     with path.open("rb") as file:
         head = file.read(200)
@@ -247,9 +237,9 @@ def read_xml(path: Path) -> Raw:
     if not records:
         raise CatalogueError(f"{path.name}: no <item>, <entry> or <product> in it; is it a product feed?")
     found = dict.fromkeys(name for record in records for name in record)
-    names, notes = distinct_names(found)
+    names, findings = distinct_names(found)
     columns = [pa.array([_cell(record.get(name)) for record in records], TEXT) for name in found]
-    return Raw(pa.table(columns, names=names), counted(len(records)), "xml", "XML feed", notes)
+    return Export(pa.table(columns, names=names), record_numbers(len(records)), "XML feed", findings)
 
 
 def _cell(values: list[str] | None) -> str | None:

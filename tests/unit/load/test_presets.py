@@ -1,11 +1,11 @@
-"""Each shop system's export becomes one row per image, with the record it came from, and says how it was read."""
+"""Each shop system's export becomes one row per image with its record number, and the preset says why it was chosen."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
-from exports_made import CDN, GOOGLE, MAGENTO, WOO, delimited, load, pairs, said, shopify
+from exports_made import CDN, GOOGLE, MAGENTO, WOO, delimited, findings_of, load, pairs, shopify
 
 from imgprep.core.errors import CatalogueError
 from imgprep.load.catalogue import load_catalogue
@@ -22,11 +22,11 @@ def test_a_real_export_is_recognised_and_no_record_is_lost(name, records, rows):
     catalogue = load_catalogue(EXPORTS / f"{name}.csv")
     assert catalogue.attrs["preset"]["name"] == name
     assert catalogue["row"].nunique() == records and len(catalogue) == rows
-    assert catalogue["ProductId"].notna().all() and not len(said(catalogue, "product-without-image"))
+    assert catalogue["ProductId"].notna().all() and not len(findings_of(catalogue, "product-without-image"))
     assert catalogue["image_url"].str.startswith("http").all()
 
 
-def test_each_preset_is_chosen_by_itself_and_says_why(tmp_path):
+def test_each_preset_is_recognised_and_says_why(tmp_path):
     made = {
         "fields": "ProductId,PicName\n1,a.jpg\n",
         "shopify": f"Handle,Title,Image Src\nh,H,{CDN}/a.jpg\n",
@@ -37,8 +37,8 @@ def test_each_preset_is_chosen_by_itself_and_says_why(tmp_path):
     }
     assert set(made) == {preset.name for preset in PRESETS}
     for name, text in made.items():
-        told = load(tmp_path, text).attrs["preset"]
-        assert told["name"] == name and told["why"]
+        preset = load(tmp_path, text).attrs["preset"]
+        assert preset["name"] == name and preset["why"]
 
 
 def test_a_preset_that_does_not_fit_or_does_not_exist_is_refused(tmp_path):
@@ -57,10 +57,10 @@ def test_twelve_records_of_a_handle_with_the_image_on_one_are_one_row(tmp_path):
     records[4] |= {"Title": "Tee", "Image Src": f"{CDN}/tee.jpg?v=1623104890"}
     catalogue = shopify(tmp_path, records)
     assert pairs(catalogue) == [(5, "tee", "tee.jpg?v=1623104890")]
-    assert not len(said(catalogue, "product-without-image"))
+    assert not len(findings_of(catalogue, "product-without-image"))
 
 
-def test_what_a_handle_says_once_holds_for_all_of_its_records(tmp_path):
+def test_product_cells_of_one_record_are_filled_on_every_record_of_the_handle(tmp_path):
     first = {"Handle": "tee", "Title": "Tee", "Vendor": "Acme", "Option1 Value": "red", "Variant Price": "9.00"}
     catalogue = shopify(
         tmp_path,
@@ -73,12 +73,12 @@ def test_what_a_handle_says_once_holds_for_all_of_its_records(tmp_path):
     )
     assert catalogue["Title"].tolist() == ["Tee", "Tee", "Tee", "Cap"]
     assert catalogue["Vendor"].fillna("-").tolist() == ["Acme", "Acme", "Acme", "-"]
-    # A variant's own blank is not filled from another variant; a record of an image alone is no variant.
+    # A variant's own blank is not filled from another variant; a record of an image alone is not a variant.
     assert catalogue["Variant Price"].fillna("-").tolist() == ["9.00", "-", "9.00", "-"]
 
 
 def test_the_image_beside_a_variant_belongs_to_the_product_not_to_the_variant(tmp_path):
-    # The second image of the product merely stands on the record of the blue variant, whose own picture is another.
+    # The second image of the product is merely on the record of the blue variant, whose own image is another.
     catalogue = shopify(
         tmp_path,
         [
@@ -99,11 +99,11 @@ def test_a_variant_image_that_is_an_image_of_the_product_comes_once(tmp_path):
     row = {"Handle": "tee", "Image Src": f"{CDN}/a.jpg", "Variant Image": f"{CDN}/a.jpg"}
     catalogue = shopify(tmp_path, [row, {"Handle": "tee", "Variant Image": f"{CDN}/a.jpg"}])
     assert pairs(catalogue) == [(1, "tee", "a.jpg")]
-    assert said(catalogue, "image-repeated")["severity"].tolist() == ["info"]
+    assert findings_of(catalogue, "image-repeated")["severity"].tolist() == ["info"]
 
 
 @pytest.mark.parametrize("skus", [["", "", ""], ["X-1", "X-1", ""]])
-def test_a_sku_that_is_missing_or_stands_on_two_products_merges_none(tmp_path, skus):
+def test_a_sku_that_is_missing_or_on_two_products_merges_none(tmp_path, skus):
     records = [
         {"Handle": handle, "Title": handle.title(), "Variant SKU": sku, "Image Src": f"{CDN}/{handle}.jpg"}
         for handle, sku in zip(["tee", "cap", "mug"], skus, strict=True)
@@ -113,10 +113,10 @@ def test_a_sku_that_is_missing_or_stands_on_two_products_merges_none(tmp_path, s
     assert re.search(r"'Variant SKU' is missing on \d of 3 records", catalogue.attrs["preset"]["why"])
 
 
-def test_a_record_without_handle_goes_to_the_product_above_and_is_told(tmp_path):
+def test_a_record_without_handle_goes_to_the_product_above_and_is_reported(tmp_path):
     catalogue = shopify(tmp_path, [{"Handle": "tee", "Title": "Tee"}, {"Image Src": f"{CDN}/a.jpg"}])
     assert pairs(catalogue) == [(2, "tee", "a.jpg")] and catalogue["Title"].tolist() == ["Tee"]
-    assert said(catalogue, "record-without-handle")["row"].tolist() == [2]
+    assert findings_of(catalogue, "record-without-handle")["row"].tolist() == [2]
 
 
 def test_the_newer_shopify_template_is_read_too(tmp_path):
@@ -135,7 +135,7 @@ def test_woocommerce_images_of_one_cell_become_rows_of_their_record(tmp_path):
     assert pairs(catalogue) == [(1, "W", "a.jpg"), (1, "W", "b,2.jpg"), (1, "W", "c.jpg")]
 
 
-def test_a_variation_has_from_its_parent_what_it_lacks_and_keeps_its_own(tmp_path):
+def test_a_variation_inherits_only_the_cells_that_it_lacks(tmp_path):
     parent = {"ID": "1", "Type": "variable", "SKU": "tee", "Name": "Tee", "Categories": "Tops", "Regular price": "9"}
     variation = {"Type": "variation", "Parent": "tee", "Images": f"{CDN}/b.jpg"}
     catalogue = load(
@@ -191,7 +191,7 @@ def test_magento_images_of_every_kind_come_once_below_their_folders(tmp_path):
     )
     assert catalogue["PicName"].dropna().tolist() == ["m/u/mug.jpg", "m/u/thumb.jpg", "m/u/back.jpg", "m/u/side.jpg"]
     assert catalogue["ProductId"].tolist() == ["M1"] * 4 + ["M2"]
-    assert said(catalogue, "product-without-image")["ProductId"].tolist() == ["M2"]
+    assert findings_of(catalogue, "product-without-image")["ProductId"].tolist() == ["M2"]
 
 
 # Google Merchant
@@ -216,10 +216,10 @@ def test_a_google_feed_in_xml_gives_each_image_of_an_item(tmp_path):
     ]
     assert catalogue["title"].tolist() == ["Mug & lid"] * 3 + ["<b>Cup</b>"]
     assert catalogue["price"].tolist() == ["15.00 USD"] * 3 + ["9 USD"]  # the price of shipping is another one
-    assert said(catalogue, "product-without-image")["ProductId"].tolist() == ["008"]
+    assert findings_of(catalogue, "product-without-image")["ProductId"].tolist() == ["008"]
 
 
-def test_a_google_feed_as_atom_and_as_tsv_says_the_same(tmp_path):
+def test_a_google_feed_loads_the_same_from_atom_and_tsv(tmp_path):
     atom = f"""<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><entry><g:id>1</g:id>
     <title>Mug</title><link href="https://shop.example/mug"/><g:image_link>{CDN}/a.jpg</g:image_link>
     <g:additional_image_link>{CDN}/b.jpg</g:additional_image_link></entry></feed>"""
@@ -251,10 +251,10 @@ def test_a_plain_table_finds_its_product_and_images_and_says_which(tmp_path):
 def test_a_plain_table_takes_a_key_that_merges_no_products_or_says_that_there_is_none(tmp_path):
     text = "sku,code,title,image\nX,1,Mug,a.jpg\nX,2,Cup,b.jpg\n"
     catalogue = load(tmp_path, text)
-    assert catalogue["ProductId"].tolist() == ["1", "2"] and not len(said(catalogue, "product-key-unsure"))
-    assert "'sku' stands on different products" in catalogue.attrs["preset"]["why"]
+    assert catalogue["ProductId"].tolist() == ["1", "2"] and not len(findings_of(catalogue, "product-key-unsure"))
+    assert "'sku' is on several products 1 time" in catalogue.attrs["preset"]["why"]
     alone = load(tmp_path, text.replace("code", "weight"))
-    assert said(alone, "product-key-unsure")["severity"].tolist() == ["warning"]
+    assert findings_of(alone, "product-key-unsure")["severity"].tolist() == ["warning"]
 
 
 @pytest.mark.parametrize(
@@ -270,22 +270,22 @@ def test_a_plain_table_takes_a_key_that_merges_no_products_or_says_that_there_is
 )
 def test_records_that_a_key_would_merge_are_errors_and_no_others(tmp_path, text, such):
     catalogue = load(tmp_path, text)
-    found = said(catalogue, "product-key-shared")
+    found = findings_of(catalogue, "product-key-shared")
     assert found["row"].tolist() == [1, 3] and set(found["severity"]) == {"error"}
-    assert f"stands on 2 products, such as {such}" in found["message"].iloc[0]
+    assert f"is on 2 products, such as {such}" in found["message"].iloc[0]
     sent = set(plan_batch(catalogue.assign(CustomContent="k:v")).batch["PicName"])
     assert "c.jpg" in sent and not sent & {"a.jpg", "b.jpg"}
     key = catalogue.attrs["preset"]["columns"]["ProductId"]
-    assert not len(said(load(tmp_path, text, columns={"ProductId": key}), "product-key-shared"))
+    assert not len(findings_of(load(tmp_path, text, columns={"ProductId": key}), "product-key-shared"))
 
 
-def test_no_doubt_is_told_of_a_product_id_that_the_map_names(tmp_path):
+def test_a_product_id_that_the_map_names_is_not_doubted(tmp_path):
     text = "sku,title,image\nX,Mug,a.jpg\nX,Cup,b.jpg\n"
     catalogue = load(tmp_path, text, columns={"ProductId": "sku"})
     assert catalogue["ProductId"].tolist() == ["X", "X"]
-    assert not len(said(catalogue, "product-key-unsure"))
-    assert "as the column map says" in catalogue.attrs["preset"]["why"]
-    assert "all the same" not in catalogue.attrs["preset"]["why"]
+    assert not len(findings_of(catalogue, "product-key-unsure"))
+    assert "ProductId comes from the column map" in catalogue.attrs["preset"]["why"]
+    assert "nevertheless" not in catalogue.attrs["preset"]["why"]
 
 
 def test_json_lines_and_lists_inside_cells_keep_numbers_as_written(tmp_path):
@@ -301,5 +301,5 @@ def test_json_lines_and_lists_inside_cells_keep_numbers_as_written(tmp_path):
 
 def test_a_broken_line_of_json_is_an_error_of_its_record_and_the_others_are_read(tmp_path):
     catalogue = load(tmp_path, '{"sku": "1", "image": "a.jpg"}\n{"sku": "2", \n[3]\n', name="x.jsonl")
-    assert said(catalogue, "record-not-read")["row"].tolist() == [2, 3]
+    assert findings_of(catalogue, "record-not-read")["row"].tolist() == [2, 3]
     assert catalogue["ProductId"].tolist()[0] == "1" and len(catalogue) == 3

@@ -1,4 +1,4 @@
-"""What real exports do, one test each: nothing is shifted, merged, converted or lost, and what was odd is told."""
+"""What real exports contain: nothing is shifted, merged, converted or lost, and oddities are reported."""
 
 import datetime
 import os
@@ -8,12 +8,12 @@ import zipfile
 import openpyxl
 import pandas as pd
 import pytest
-from exports_made import CDN, delimited, load, pairs, said, shopify
+from exports_made import CDN, delimited, findings_of, load, pairs, shopify
 from xls_made import xls
 
 from imgprep.core.errors import CatalogueError
 from imgprep.load.catalogue import load_catalogue
-from imgprep.load.columns import split_images
+from imgprep.load.image_names import split_images
 from imgprep.look.rules.book import check
 
 # Text and delimiters
@@ -29,14 +29,23 @@ def test_every_encoding_and_delimiter_gives_the_same_table(tmp_path, encoding, d
     assert catalogue["标题"].tolist() == ["山茶花连衣裙, 长袖; 红|蓝", "NA"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_text_stays_as_found_in_every_encoding(tmp_path, encoding):
+    text = "sku,title,image,x\n007,名称名称标题,a.jpg,NA\n1e5,价格图片商品,b.jpg,null\n"
+    frame = load(tmp_path, text, encoding=encoding)
+    assert frame["ProductId"].tolist() == ["007", "1e5"]
+    assert frame["x"].tolist() == ["NA", "null"]
+    assert frame["title"].tolist() == ["名称名称标题", "价格图片商品"]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are POSIX")
-def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
     os.mkfifo(tmp_path / "export.csv")
-    with pytest.raises(CatalogueError, match="is no file but a pipe or a device; save the export"):
+    with pytest.raises(CatalogueError, match="is not a regular file; save the export"):
         load_catalogue(tmp_path / "export.csv")
 
 
-def test_a_line_that_names_the_separator_is_no_header(tmp_path):
+def test_a_line_that_names_the_separator_is_not_the_header(tmp_path):
     catalogue = load(tmp_path, "sep=;\r\nsku;image\r\n1;a.jpg\r\n")
     assert pairs(catalogue) == [(1, "1", "a.jpg")]
 
@@ -48,13 +57,13 @@ def test_line_breaks_inside_cells_stay_there(tmp_path, end):
     assert catalogue["text"].tolist() == ["one\r\ntwo\n\nthree", "four"] and catalogue["row"].tolist() == [1, 2]
 
 
-def test_a_line_break_inside_a_sku_survives_and_the_check_tells_it(tmp_path):
+def test_a_line_break_inside_a_sku_survives_and_the_check_reports_it(tmp_path):
     catalogue = load(tmp_path, 'sku,image\n"AB\n1",a.jpg\nAB2,b.jpg\n')
     assert catalogue["ProductId"].tolist() == ["AB\n1", "AB2"]
-    assert said_rows(catalogue, "product-id-control-character") == [1]
+    assert checked_rows(catalogue, "product-id-control-character") == [1]
 
 
-def said_rows(catalogue, rule):
+def checked_rows(catalogue, rule):
     found = check(catalogue)
     return found.loc[found["rule"] == rule, "row"].tolist()
 
@@ -91,12 +100,12 @@ def test_a_huge_cell_is_not_cut(tmp_path):
     assert catalogue["text"].str.len().tolist() == [5 << 20, 1]
 
 
-def test_bytes_of_another_encoding_damage_their_cell_only_and_are_told(tmp_path):
+def test_bytes_of_another_encoding_damage_their_cell_only_and_are_reported(tmp_path):
     good = "".join(f"{n},Größe {n},{n}.jpg\n" for n in range(200))
     content = ("sku,title,image\n" + good).encode() + b"x,Gr\xf6\xdfe,x.jpg\n"
     catalogue = load(tmp_path, content)
     assert catalogue["title"].tolist()[0] == "Größe 0" and len(catalogue) == 201
-    assert said(catalogue, "text-damaged")["row"].tolist() == [201]
+    assert findings_of(catalogue, "text-damaged")["row"].tolist() == [201]
 
 
 def test_a_nul_character_stays_in_its_cell_whichever_way_the_file_is_read(tmp_path):
@@ -111,7 +120,7 @@ def test_a_nul_character_stays_in_its_cell_whichever_way_the_file_is_read(tmp_pa
 def test_columns_of_one_name_stay_apart(tmp_path):
     catalogue = load(tmp_path, "sku,image,tag,tag,\n1,a.jpg,x,y,z\n")
     assert catalogue.loc[0, ["tag", "tag (2)", "column 5"]].tolist() == ["x", "y", "z"]
-    assert said(catalogue, "column-renamed")["field"].tolist() == ["tag (2)", "column 5"]
+    assert findings_of(catalogue, "column-renamed")["field"].tolist() == ["tag (2)", "column 5"]
 
 
 def test_metafield_columns_with_dots_brackets_and_braces_can_be_mapped(tmp_path):
@@ -132,7 +141,7 @@ def test_records_with_more_cells_than_the_header_shift_nothing_and_are_errors(tm
     catalogue = load(tmp_path, text)
     assert catalogue["ProductId"].tolist() == [f"A{n}" for n in range(records)] + ["B"]
     assert catalogue["title"].tolist() == ["Mug"] * records + ["Cup"]
-    found = said(catalogue, "record-too-many-cells")
+    found = findings_of(catalogue, "record-too-many-cells")
     assert found["row"].tolist() == list(range(1, records + 1))
     assert found["severity"].tolist() == ["error"] * records
     assert found["value"].tolist() == [f"{n}.jpg" for n in range(records)]  # what stood beyond the header
@@ -140,32 +149,32 @@ def test_records_with_more_cells_than_the_header_shift_nothing_and_are_errors(tm
     assert catalogue["image"].tolist() == [" red"] * records + ["b.jpg"]
 
 
-def test_empty_cells_beyond_the_header_are_no_fault(tmp_path):
+def test_empty_cells_beyond_the_header_are_not_errors(tmp_path):
     catalogue = load(tmp_path, "sku,image\n1,a.jpg,,\n2,b.jpg,,\n")
     assert pairs(catalogue) == [(1, "1", "a.jpg"), (2, "2", "b.jpg")]
-    assert said(catalogue, "record-empty-cells")["severity"].tolist() == ["info", "info"]
+    assert findings_of(catalogue, "record-empty-cells")["severity"].tolist() == ["info", "info"]
 
 
 @pytest.mark.parametrize("quoted", ["", '"x\ny"'])
-def test_a_shifted_record_whose_last_cells_are_empty_does_not_pass_for_trailing_delimiters(tmp_path, quoted):
+def test_a_shifted_record_whose_last_cells_are_empty_is_not_taken_for_trailing_delimiters(tmp_path, quoted):
     text = f"sku,title,image,stock\n1,Mug, red,a.jpg,\n2,Cup,b.jpg,5\n3,Pot{quoted},c.jpg,4\n"
-    found = said(load(tmp_path, text), "record-too-many-cells")
+    found = findings_of(load(tmp_path, text), "record-too-many-cells")
     assert found["row"].tolist() == [1] and found["severity"].tolist() == ["error"]
     assert "most others have as many" in found["message"].iloc[0]
 
 
-def test_blank_records_that_a_spreadsheet_left_behind_are_no_products(tmp_path):
+def test_blank_records_left_by_a_spreadsheet_are_not_products(tmp_path):
     catalogue = load(tmp_path, "sku,title,image\n1,Mug,a.jpg\n,,\n2,Cup,\n,,\n,,\n")
     assert catalogue["row"].tolist() == [1, 3]
-    assert said(catalogue, "record-blank")[["row", "severity"]].to_numpy().tolist() == [[2, "info"]]
-    assert said(catalogue, "product-without-image")["ProductId"].tolist() == ["2"]
+    assert findings_of(catalogue, "record-blank")[["row", "severity"]].to_numpy().tolist() == [[2, "info"]]
+    assert findings_of(catalogue, "product-without-image")["ProductId"].tolist() == ["2"]
     only = load(tmp_path, "sku,image\n,\n,\n")
-    assert only.empty and said(only, "no-records")["severity"].tolist() == ["error"]
+    assert only.empty and findings_of(only, "no-records")["severity"].tolist() == ["error"]
 
 
 def test_a_record_torn_in_two_is_an_error_of_both_halves(tmp_path):
     catalogue = load(tmp_path, "sku,title,image\n1,Mug\nred,a.jpg\n2,Cup,b.jpg\n")
-    found = said(catalogue, "record-too-few-cells")
+    found = findings_of(catalogue, "record-too-few-cells")
     assert found["row"].tolist() == [1, 2] and found["severity"].tolist() == ["error", "error"]
     assert len(catalogue) == 3
 
@@ -175,7 +184,7 @@ def test_a_record_torn_in_two_is_not_hidden_by_any_number_of_short_ones(tmp_path
     catalogue = load(tmp_path, f"sku,image,title,note\n{short}1,a.jpg,Mug\nred,x\n2,b.jpg,Cup,y\n")
     unread = catalogue["not_read"].eq("record-too-few-cells")
     assert catalogue["row"][unread].tolist() == [1201, 1202]
-    assert "error" in said(catalogue, "record-too-few-cells")["severity"].tolist()
+    assert "error" in findings_of(catalogue, "record-too-few-cells")["severity"].tolist()
 
 
 # Spreadsheets
@@ -195,10 +204,10 @@ def workbook(tmp_path, *lines, formats=()):
 def test_a_gap_in_a_sheet_does_not_change_the_numbers_of_the_records_behind_it(tmp_path):
     catalogue = workbook(tmp_path, ["sku", "image"], ["A", "a.jpg"], [None, None], ["B", "b.jpg"])
     assert catalogue[["row", "ProductId"]].to_numpy().tolist() == [[1, "A"], [3, "B"]]
-    assert said(catalogue, "record-blank")["row"].tolist() == [2]
+    assert findings_of(catalogue, "record-blank")["row"].tolist() == [2]
 
 
-def test_what_excel_made_of_skus_is_told_and_not_made_worse(tmp_path):
+def test_skus_that_excel_changed_are_reported_and_not_changed_further(tmp_path):
     catalogue = workbook(
         tmp_path,
         ["sku", "price", "image"],
@@ -211,12 +220,13 @@ def test_what_excel_made_of_skus_is_told_and_not_made_worse(tmp_path):
     )
     assert catalogue["ProductId"].tolist() == ["AB-1", "7", "2024-03-01", "1.23456789012346e+18", "0042", "#NAME?"]
     assert catalogue["price"].tolist() == ["12.5", "1234.5", "3", "4", "5", "6"]
+    assert catalogue.attrs["preset"]["read"] == "workbook, sheet 'Sheet'"
     found = catalogue.attrs["findings"].set_index("rule")
     assert found.loc["excel-number", ["field", "row"]].tolist() == ["sku", 2]
     assert found.loc["excel-date", ["field", "row", "value"]].tolist() == ["sku", 3, "2024-03-01"]
     assert found.loc["excel-long-number", "row"] == 4
     assert found.loc["apostrophe-removed", "value"] == "'0042"
-    assert said_rows(catalogue, "product-id-damaged") == [4, 6]
+    assert checked_rows(catalogue, "product-id-damaged") == [4, 6]
 
 
 def reaching(tmp_path, *cells):
@@ -233,10 +243,19 @@ def reaching(tmp_path, *cells):
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
-def test_a_stray_cell_in_the_far_corner_of_a_sheet_ends_no_process(tmp_path, quote):
+def test_a_stray_cell_in_the_far_corner_of_a_sheet_does_not_end_the_process(tmp_path, quote):
     cell = '<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'.replace('"', quote)
     with pytest.raises(CatalogueError, match="17,179,869,184 cells, gaps included"):
         load_catalogue(reaching(tmp_path, cell))
+
+
+def test_a_workbook_with_a_damaged_sheet_is_refused(tmp_path):
+    workbook(tmp_path, ["sku", "image"], *([f"S{n}", f"{n}.jpg"] for n in range(300)))
+    content = bytearray((tmp_path / "export.xlsx").read_bytes())
+    start = content.find(b"sheet1.xml") + 60
+    content[start : start + 30] = b"\xff" * 30
+    with pytest.raises(CatalogueError, match="cannot be read as a workbook"):
+        load(tmp_path, bytes(content), name="damaged.xlsx")
 
 
 @pytest.mark.parametrize("place", ["A200000", "ABC9"])
@@ -247,7 +266,7 @@ def test_a_long_or_a_wide_sheet_is_read(tmp_path, place):
     assert len(catalogue) == 2 and "far" in catalogue.iloc[1].tolist()
 
 
-def test_an_error_cell_of_excel_keeps_its_text_and_is_told(tmp_path):
+def test_an_error_cell_of_excel_keeps_its_text_and_is_reported(tmp_path):
     book = openpyxl.Workbook()
     book.active.append(["sku", "image"])
     book.active.append(["A", "a.jpg"])
@@ -256,13 +275,13 @@ def test_an_error_cell_of_excel_keeps_its_text_and_is_told(tmp_path):
     book.save(tmp_path / "export.xlsx")
     catalogue = load(tmp_path, (tmp_path / "export.xlsx").read_bytes(), name="export.xlsx")
     assert catalogue["ProductId"].tolist() == ["A", "#NAME?"]
-    assert said(catalogue, "excel-error")["field"].tolist() == ["sku"]
+    assert findings_of(catalogue, "excel-error")["field"].tolist() == ["sku"]
 
 
-def test_the_traces_of_a_spreadsheet_in_a_csv_are_told(tmp_path):
+def test_the_traces_of_a_spreadsheet_in_a_csv_are_reported(tmp_path):
     catalogue = load(tmp_path, "sku,image\n'007,a.jpg\n1.23E+12,b.jpg\n#NAME?,c.jpg\nB'1,d.jpg\n")
     assert catalogue["ProductId"].tolist() == ["007", "1.23E+12", "#NAME?", "B'1"]
-    assert said_rows(catalogue, "product-id-damaged") == [2, 3]
+    assert checked_rows(catalogue, "product-id-damaged") == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -275,18 +294,20 @@ def test_the_traces_of_a_spreadsheet_in_a_csv_are_told(tmp_path):
         (["n/a", "12.50"], ["n/a", "1250"]),
     ],
 )
-def test_prices_become_integers_without_losing_a_cent_and_the_reading_is_said(tmp_path, prices, wanted):
+def test_prices_become_integers_without_losing_a_cent_and_the_reading_is_reported(tmp_path, prices, wanted):
     records = [{"sku": str(n), "price": price, "image": f"{n}.jpg"} for n, price in enumerate(prices)]
     columns = {"IntAttr": {"column": "price", "scale": 100}}
     catalogue = load(tmp_path, delimited(["sku", "price", "image"], records), columns=columns)
     assert catalogue["price"].tolist() == prices  # as found, beside
-    told = said(catalogue, "number-format")["message"].item()
-    if wanted is None:  # two ways of writing in one column: told, not guessed over
-        assert "say otherwise" in told and said(catalogue, "number-format")["severity"].item() == "warning"
-        assert len(said(catalogue, "number-not-read")) == 1
+    message = findings_of(catalogue, "number-format")["message"].item()
+    if wanted is None:  # two ways of writing in one column: reported, not guessed
+        assert (
+            "against 1 such as" in message and findings_of(catalogue, "number-format")["severity"].item() == "warning"
+        )
+        assert len(findings_of(catalogue, "number-not-read")) == 1
         return
-    assert catalogue["IntAttr"].tolist() == wanted and "rounded half-even" in told
-    assert len(said(catalogue, "number-not-read")) == prices.count("n/a")
+    assert catalogue["IntAttr"].tolist() == wanted and "rounded half-even" in message
+    assert len(findings_of(catalogue, "number-not-read")) == prices.count("n/a")
 
 
 # Images
@@ -312,11 +333,11 @@ def test_prices_become_integers_without_losing_a_cent_and_the_reading_is_said(tm
         ("", []),
     ],
 )
-def test_a_cell_is_cut_where_the_next_image_begins_and_nowhere_else(cell, images):
+def test_a_cell_is_split_where_the_next_image_begins_and_nowhere_else(cell, images):
     assert split_images(cell) == images
 
 
-def test_cells_of_one_column_are_cut_each_in_its_own_way(tmp_path):
+def test_each_cell_of_a_column_is_split_in_its_own_way(tmp_path):
     cells = ["a.jpg,b.jpg", "shirt, blue.jpg", f"{CDN}/w_1,h_2/c.jpg", None]
     records = [{"sku": str(n), "image": cell or ""} for n, cell in enumerate(cells)]
     catalogue = load(tmp_path, delimited(["sku", "image"], records))
@@ -331,7 +352,7 @@ def test_one_image_shared_by_several_products_has_one_name(tmp_path):
     assert catalogue["ProductId"].tolist() == ["a", "b", "c"] and catalogue["PicName"].nunique() == 1
 
 
-def test_a_new_version_of_a_picture_keeps_its_name(tmp_path):
+def test_a_new_version_of_an_image_keeps_its_name(tmp_path):
     old, new = (
         shopify(tmp_path, [{"Handle": "a", "Image Src": f"{CDN}/a.jpg?v={version}"}]) for version in (1623104890, 7)
     )
@@ -348,7 +369,7 @@ def test_one_file_name_in_two_folders_or_months_makes_two_names(tmp_path):
     assert local["PicName"].tolist() == ["2024/05/image.jpg", "2024/06/image.jpg"]
 
 
-def test_a_placeholder_on_57_products_stays_on_each_and_is_told(tmp_path):
+def test_a_placeholder_on_57_products_stays_on_each_and_is_reported(tmp_path):
     records = [{"Handle": f"h{n}", "Title": f"T{n}", "Image Src": f"{CDN}/no-image.png"} for n in range(57)]
     catalogue = shopify(tmp_path, records)
     assert len(catalogue) == catalogue["ProductId"].nunique() == 57 and catalogue["PicName"].nunique() == 1
@@ -360,10 +381,10 @@ def test_a_placeholder_on_57_products_stays_on_each_and_is_told(tmp_path):
 def test_products_without_any_image_are_reported_and_not_lost(tmp_path):
     catalogue = load(tmp_path, "sku,title,image\n1,A,a.jpg\n2,B,\n3,C,\n3,C,c.jpg\n4,D,  \n")
     assert catalogue["ProductId"].tolist() == ["1", "2", "3", "3", "4"]
-    assert said(catalogue, "product-without-image")["ProductId"].tolist() == ["2", "4"]
+    assert findings_of(catalogue, "product-without-image")["ProductId"].tolist() == ["2", "4"]
 
 
-def test_no_record_is_lost_whatever_an_export_holds(tmp_path):
+def test_no_record_is_lost_with_any_mix_of_odd_cells(tmp_path):
     # Every kind of cell at once, in no order: what went in is what comes out.
     draw = random.Random(20)
     odd = ["", "NA", "null", "007", "1e5", "a\nb", 'say "hi"', "x;y", "名", "<b>", "=1+1", "'7", "1,5", "\u2028", " s "]
@@ -373,14 +394,14 @@ def test_no_record_is_lost_whatever_an_export_holds(tmp_path):
         assert catalogue[name].fillna("").tolist() == [record[name] for record in records]
 
 
-def test_an_old_workbook_is_read_and_one_whose_stray_cell_asks_for_all_memory_ends_no_process(tmp_path):
+def test_an_xls_is_read_and_one_whose_stray_cell_needs_all_memory_is_refused(tmp_path):
     table = {(0, 0): "sku", (0, 1): "image", (1, 0): "007", (1, 1): "a.jpg"}
     assert load(tmp_path, xls(table), name="export.xls")["ProductId"].tolist() == ["007"]
     with pytest.raises(CatalogueError, match=r"more memory or time .* stray cells"):
         load(tmp_path, xls({**table, (65_535, 65_535): "x"}), name="far.xls")
 
 
-def test_a_workbook_that_grows_without_measure_is_refused(tmp_path, monkeypatch):
+def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     names = ("office", "table", "text")
     declared = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
     cell = '<table:table-cell office:value-type="string" {}><text:p>x</text:p></table:table-cell>'
@@ -399,3 +420,38 @@ def test_a_workbook_that_grows_without_measure_is_refused(tmp_path, monkeypatch)
     monkeypatch.setattr("imgprep.load.excel.MAX_UNPACKED", 500)
     with pytest.raises(CatalogueError, match="at most 500 are read"):
         load_catalogue(tmp_path / "bomb.ods")
+
+
+# Fields
+
+
+def test_records_of_other_widths_are_found_and_not_shifted(tmp_path):
+    frame = load(tmp_path, 'sku,title,image\nA,"two\nlines",a.jpg\nB,x,y,b.jpg\nC,c\n')
+    found = frame.attrs["findings"].set_index("rule")["row"].to_dict()
+    assert found["record-too-many-cells"] == 2 and found["record-too-few-cells"] == 3
+    assert frame["ProductId"].tolist() == ["A", "B", "C"]
+
+
+def test_an_unknown_column_names_the_nearest(tmp_path):
+    with pytest.raises(CatalogueError, match="no column 'skuu'; did you mean sku\\?"):
+        load(tmp_path, "sku,image\nA,a.jpg\n", columns={"ProductId": "skuu"})
+
+
+def test_a_product_without_image_is_reported_and_stays(tmp_path):
+    frame = load(
+        tmp_path,
+        "Handle,Title,Image Src\nh,H,\nh,,https://x.example/a,b.jpg?v=1\n".replace("a,b", '"a,b"').replace(
+            'https://x.example/"a,b".jpg?v=1', '"https://x.example/a,b.jpg?v=1"'
+        )
+        + "k,K,\n",
+    )
+    assert frame["ProductId"].tolist() == ["h", "k"] and frame["row"].tolist() == [2, 3]
+    assert frame["Title"].tolist() == ["H", "K"]
+    assert frame.attrs["findings"].query("rule == 'product-without-image'")["ProductId"].tolist() == ["k"]
+
+
+def test_a_field_repaired_from_the_column_of_its_own_name_keeps_both(tmp_path):
+    catalogue = load(tmp_path, "ProductId,PicName\n'001,https://x.example/a.jpg\n'002,b.jpg\n")
+    assert catalogue["ProductId"].tolist() == ["001", "002"]
+    assert catalogue["image_url"].fillna("").tolist() == ["https://x.example/a.jpg", ""]
+    assert catalogue["PicName (source)"].tolist() == ["https://x.example/a.jpg", "b.jpg"]
