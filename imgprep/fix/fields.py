@@ -66,7 +66,7 @@ def apply_fixes(
     where = _positions(catalogue, wanted)
     for rule in RULES:
         chosen = where.loc[where["rule"] == rule.id, "position"]
-        if rule.mend is None or rule.field not in fixed.columns or not len(chosen):
+        if rule.fix is None or rule.field not in fixed.columns or not len(chosen):
             continue
         positions = chosen.drop_duplicates().sort_values().to_numpy()
         if rule.by_file and files is None:
@@ -80,7 +80,7 @@ def apply_fixes(
             asked = pl.from_pandas(catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True))
             texts = texts.with_columns(asked.alias("PicName"))
             texts = texts.join(near_files(files), on="PicName", how="left", maintain_order="left")
-        mended = texts.select(rule.mend(pl.col("text")))
+        mended = texts.select(rule.fix(pl.col("text")))
         after = pd.Series(mended.to_series().to_list(), index=before.index, dtype="str")
         changed = ~((before == after) | (before.isna() & after.isna())).to_numpy()
         if not changed.any():
