@@ -42,7 +42,8 @@ def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
     """Return the catalogue with the files that its names nearly are; each change is a finding that informs."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
-    from imgprep.look.misnamed import match_names, use_files
+    from imgprep.fix.fields import use_files
+    from imgprep.look.match_names import match_names
 
     fixed, log = use_files(catalogue, match_names(catalogue, images))
     told = findings_frame(
