@@ -94,7 +94,7 @@ class Interrupting:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
     monkeypatch.setattr("imgprep.look.inspect.CHUNK", 2)
-    monkeypatch.setattr("imgprep.look.inspect._IN_HAND", 1)
+    monkeypatch.setattr("imgprep.look.inspect._SUBMITTED", 1)
     cache = tmp_path / "cache"
     first = Interrupting(2)
     with pytest.raises(KeyboardInterrupt):
