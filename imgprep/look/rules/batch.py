@@ -159,7 +159,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="duplicate-conflict",
         field="PicName",
-        severity=Severity.ERROR,
         source="own",
         what="two ADDs of the same key differ: which one wins is undocumented",
         message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is undocumented',
@@ -170,7 +169,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="add-and-delete",
         field="OperationType",
-        severity=Severity.ERROR,
         source="own",
         what="the same key is added and deleted: the order is undocumented",
         message='{ProductId} with "{name}" is added and deleted in one batch; the order is undocumented',
@@ -180,7 +178,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="add-and-product-delete",
         field="OperationType",
-        severity=Severity.ERROR,
         source="own",
         what="images of a product are added while the whole product is deleted: the order is undocumented",
         message="images of {ProductId} are added while the whole product is deleted; the order is undocumented",

@@ -64,7 +64,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _FILE(
         id="image-missing",
-        severity=Severity.ERROR,
         source="guide",
         what="the image is missing",
         message='image "{name}" {absent}',
@@ -76,7 +75,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _FILE(
         id="image-outside-root",
-        severity=Severity.ERROR,
         source="own",
         what="PicName leads out of the folder of images",
         message='PicName "{PicName}" leads out of the folder of images; the file was not opened',
@@ -87,7 +85,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _FILE(
         id="image-empty",
-        severity=Severity.ERROR,
         source="limits",
         what="the image file is empty",
         message='image "{name}" has 0 bytes',
@@ -98,7 +95,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _FILE(
         id="image-unreadable",
-        severity=Severity.ERROR,
         source="limits",
         what="the image cannot be read: not an image, truncated, or too large to be decoded safely",
         message='image "{name}" cannot be read: {why}',
@@ -109,7 +105,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _FILE(
         id="image-too-heavy",
-        severity=Severity.ERROR,
         source="limits",
         what="the image file is larger than 4 MB",
         message='image "{name}" has {i_bytes} bytes; at most {limit:image_bytes} are taken',
@@ -120,7 +115,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _PICTURE(
         id="image-format",
-        severity=Severity.ERROR,
         source="limits",
         what="the content of the image is in a format that the service does not take",
         message='image "{name}" is a {i_format}; the service takes ' + ", ".join(FORMATS),
@@ -131,7 +125,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _PICTURE(
         id="image-too-small",
-        severity=Severity.ERROR,
         source="limits",
         what="a side of the image is shorter than the service type allows",
         message='image "{name}" is {i_width} × {i_height}; each side needs {limit:side_min} pixels or more',
@@ -142,7 +135,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _PICTURE(
         id="image-too-large",
-        severity=Severity.ERROR,
         source="limits",
         what="a side of the image is longer than the service type allows",
         message='image "{name}" is {i_width} × {i_height}; no side may have more than {limit:side_max} pixels',
@@ -153,7 +145,6 @@ RULES: tuple[Rule, ...] = (
     ),
     _PICTURE(
         id="image-rotated",
-        severity=Severity.ERROR,
         source="limits",
         what="the image is rotated by its EXIF orientation",
         message='image "{name}" has EXIF orientation {i_orientation}; only 1 is taken',

@@ -98,6 +98,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="guide",
         what="Crop is false and there is a Region: the vendor's pages disagree about which one counts",
+        message="Crop is false and there is a Region; the vendor's pages disagree about which one counts",
         remedy="keep one of the two",
         scope="add",
         test=lambda sheet: (pl.col("subject_crop") == False) & pl.col("region").is_not_null(),  # noqa: E712

@@ -40,7 +40,7 @@ class Rule:
     id: str
     #: The field it is about; empty where it is about the row or its image.
     field: str = ""
-    severity: Severity
+    severity: Severity = Severity.ERROR
     #: Service type → severity, where it differs.
     by_service: Mapping[Service, Severity] = dataclasses.field(default_factory=dict)
     #: Where it is written: ``guide`` (batch operations), ``api`` (AddImage), ``limits`` (image limits), ``oss``,
@@ -48,10 +48,9 @@ class Rule:
     source: str
     #: How sure it is; by default what its source implies.
     basis: Basis = None  # type: ignore[assignment]  # set below
-    #: What is wrong, in one line for the docs.
+    #: What is wrong, in one line for the docs; by default also the message, with the value after the field's name.
     what: str
-    #: Templates over columns of the sheet, ``{CategoryId}``, and over limits, ``{limit:side_min}``; the message is
-    #: `what` where it says no more.
+    #: Templates over columns of the sheet, ``{CategoryId}``, and over limits, ``{limit:side_min}``.
     message: str = ""
     remedy: str
     #: The rows it looks at; ``picture`` is ADD rows whose image exists.
@@ -82,6 +81,9 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.basis:
             object.__setattr__(self, "basis", _BASIS.get(self.source, Basis.DOCUMENTED))
+        if not self.message:
+            start = f'{self.field} "{{{self.field}}}" ' if self.what.startswith(f"{self.field} ") else ""
+            object.__setattr__(self, "message", start + self.what.removeprefix(f"{self.field} "))
 
     def severity_for(self, service: Service) -> Severity:
         """Return the severity on an instance of type `service`."""
@@ -228,7 +230,7 @@ def _findings(rule: Rule, sheet: Sheet, failing: pl.DataFrame, severity: str, pl
         "PicName",
         pl.lit(rule.field or None, pl.String).alias("field"),
         cut(value, VALUE_CHARS).alias("value"),
-        _filled(rule.message or rule.what, sheet.limits).alias("message"),
+        _filled(rule.message, sheet.limits).alias("message"),
         remedy.alias("fix"),
         fixable.fill_null(value=False).alias("fixable"),
     )
