@@ -151,27 +151,6 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
 
 
-def _record(step: Step, done: Done) -> tuple[Any, ...]:
-    facts = step.facts
-    scale_x = scale_y = None
-    if done.width is not None and done.height is not None:
-        width, height = upright_size(facts["width"], facts["height"], facts.get("orientation") or 1)
-        scale_x, scale_y = done.width / width, done.height / height
-    return (
-        facts["PicName"],
-        done.new_name,
-        facts.get("digest"),
-        done.digest,
-        scale_x,
-        scale_y,
-        done.recipe.action,
-        done.reason or None,
-        done.width,
-        done.height,
-        done.bytes,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """What would be done to one row of facts."""
@@ -186,16 +165,33 @@ class Step:
     #: The new name and why, in words; empty if it is the old one.
     renamed: str
 
+    @property
+    def names(self) -> list[str]:
+        """The names that the copy may get."""
+        return list(dict.fromkeys(filter(None, (self.new_name, self.fallback_name))))
+
+    @property
+    def digest(self) -> str:
+        """MD5 of the source as inspected."""
+        return self.facts.get("digest") or ""
+
+    @property
+    def plan(self) -> str:
+        """A digest of what the copy depends on beside its source."""
+        recipe = self.recipe
+        text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {recipe.reason} {self.new_name}"
+        return hashlib.md5(text.encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """What was done to one row of facts; None where there is no copy, or before one is made."""
 
     recipe: Recipe
+    reason: str = ""
     new_name: str | None = None
     digest: str | None = None
     bytes: int | None = None
-    reason: str = ""
     width: int | None = None
     height: int | None = None
 
@@ -232,21 +228,47 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
         yield Step(number, row, recipe, name, fallback, renamed)
 
 
+def _record(step: Step, done: Done) -> tuple[Any, ...]:
+    """A row of the prepare log."""
+    facts = step.facts
+    scale_x = scale_y = None
+    if done.width is not None and done.height is not None:
+        width, height = upright_size(facts["width"], facts["height"], facts.get("orientation") or 1)
+        scale_x, scale_y = done.width / width, done.height / height
+    outcome = (done.recipe.action, done.reason or None, done.width, done.height, done.bytes)
+    return (facts["PicName"], done.new_name, facts.get("digest"), done.digest, scale_x, scale_y, *outcome)
+
+
 def _expected(step: Step) -> Done:
-    """Return the result of a step unless making the copy shows otherwise."""
+    """The result of a step unless making the copy shows otherwise."""
     recipe = step.recipe
-    if recipe.action in ("refused", "missing"):
-        return Done(recipe, reason=recipe.reason)
-    kept = recipe.action == "kept"
-    return Done(
-        recipe,
-        step.new_name,
-        step.facts["digest"] if kept else None,
-        step.facts["bytes"] if kept else None,
-        ", ".join(filter(None, (recipe.reason, step.renamed))),
-        recipe.width,
-        recipe.height,
-    )
+    if recipe.action not in _MADE:
+        return Done(recipe, recipe.reason)
+    digest, size = (step.facts["digest"], step.facts["bytes"]) if recipe.action == "kept" else (None, None)
+    reason = _joined(recipe.reason, step.renamed)
+    return Done(recipe, reason, step.new_name, digest, size, recipe.width, recipe.height)
+
+
+def _copied(step: Step, copy: Copied | Casualty) -> Done:
+    """The result of a step whose copy was made, or could not be made."""
+    if isinstance(copy, Casualty) or copy.error:
+        why = copy.detail if isinstance(copy, Casualty) else copy.error
+        if any(os.strerror(number) in why for number in _NO_ROOM):
+            raise _no_room(why)
+        return Done(Recipe("refused"), f"no copy could be made: {why}")
+    fits = ready_name(step.new_name, copy.format, converted=True) == step.new_name
+    name, renamed = (step.new_name, step.renamed) if fits else (step.fallback_name, f"named {step.fallback_name}")
+    reason = _joined(step.recipe.reason, copy.note, renamed)
+    return Done(step.recipe, reason, name, copy.digest, copy.bytes, copy.width, copy.height)
+
+
+def _joined(*reasons: str) -> str:
+    return ", ".join(filter(None, reasons))
+
+
+def _no_room(why: str) -> ConfigError:
+    # If every image were refused for it, a batch without images would be built.
+    return ConfigError(f"no copy can be written: {why}; free some space and run it again; finished copies are kept")
 
 
 #: Making a copy may take several encodings of a large picture.
@@ -259,7 +281,6 @@ _STALE_SECONDS = 3600.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 #: Actions that leave a copy.
 _MADE = ("kept", "converted")
-_CHANGED = "the file has changed since it was inspected; inspect it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +295,7 @@ class _Maker:
         """Yield each step with the copy that was made for it, in `drafts` under its number."""
         by_draft = {str(drafts / str(step.number)): step for step in steps}
         tasks = (
-            (self.root, step.facts["PicName"], step.facts.get("digest") or "", draft, step.recipe, self.bytes_max)
+            (self.root, step.facts["PicName"], step.digest, draft, step.recipe, self.bytes_max)
             for draft, step in by_draft.items()
         )
         workers = max(1, min(self.workers, len(steps) // 2))
@@ -282,35 +303,6 @@ class _Maker:
             "imgprep.fix.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
         ):
             yield by_draft[task[3]], copy
-
-
-def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, progress: bool) -> dict[int, Done]:
-    """Do the steps; return the result of each by its number."""
-    from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
-
-    manifest, copies = Manifest(out), Written(out)
-    good = {step.number: entry for step in steps if (entry := _good(step, manifest, out)) is not None}
-    done = {step.number: _as_before(step, good[step.number]) for step in steps if step.number in good}
-    new = [step for step in steps if step.number not in good]
-    copies.require(name for step in new for name in _names(step))
-    _clear_stale(copies)
-    with (
-        _drafts(copies, any(_names(step) for step in new)) as drafts,
-        tqdm(total=len(steps), initial=len(done), disable=not progress, unit="image", desc="prepare") as bar,
-    ):
-        try:
-            for step in new:
-                if step.recipe.action != "converted":
-                    kept = step.recipe.action == "kept"
-                    done[step.number] = _keep(step, source, drafts, copies, manifest) if kept else _expected(step)
-                    bar.update()
-            to_make = [step for step in new if step.recipe.action == "converted"]
-            for step, copy in make.copies(to_make, drafts):
-                done[step.number] = _settle(step, copy, drafts, copies, manifest)
-                bar.update()
-        finally:
-            manifest.close()
-    return done
 
 
 def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
@@ -321,6 +313,63 @@ def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
         for step, copy in make.copies(uncertain, Path(drafts)):
             done[step.number] = _copied(step, copy)
     return done
+
+
+def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, progress: bool) -> dict[int, Done]:
+    """Do the steps; return the result of each by its number."""
+    from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
+
+    manifest, written = Manifest(out), Written(out)
+    done = {step.number: known for step in steps if (known := manifest.still_good(step)) is not None}
+    new = [step for step in steps if step.number not in done]
+    written.require(name for step in new for name in step.names)
+    _clear_stale(written)
+    with (
+        _drafts(written, any(step.names for step in new)) as drafts,
+        tqdm(total=len(steps), initial=len(done), disable=not progress, unit="image", desc="prepare") as bar,
+    ):
+
+        def settle(step: Step, result: Done) -> None:
+            """Give a copy, which is in `drafts` under its number, its name, and note it."""
+            if result.new_name is not None and result.digest is not None:
+                try:
+                    manifest.add(step, result, written.place(drafts / str(step.number), result.new_name, result.digest))
+                except OSError as error:
+                    result = _refused(error)
+            done[step.number] = result
+            bar.update()
+
+        try:
+            for step in new:
+                if step.recipe.action != "converted":
+                    settle(step, _keep(step, source, drafts))
+            for step, copy in make.copies([step for step in new if step.recipe.action == "converted"], drafts):
+                settle(step, _copied(step, copy))
+        finally:
+            manifest.close()
+    return done
+
+
+def _keep(step: Step, source: Source, drafts: Path) -> Done:
+    """Copy an image that needs no change to `drafts`."""
+    if step.recipe.action != "kept":
+        return _expected(step)
+    try:
+        data = source.read(source.find(step.facts["PicName"]))
+        if hashlib.md5(data).hexdigest() != step.digest:
+            return Done(Recipe("refused"), "the file has changed since it was inspected; inspect it again")
+        (drafts / str(step.number)).write_bytes(data)
+    except Unfit as unfit:
+        return Done(Recipe("refused"), unfit.detail)
+    except OSError as error:
+        return _refused(error)
+    return _expected(step)
+
+
+def _refused(error: OSError) -> Done:
+    if error.errno in _NO_ROOM:
+        raise _no_room(error.strerror or str(error)) from error
+    return Done(Recipe("refused"), f"no copy could be made: {error.strerror or error}")
 
 
 @contextlib.contextmanager
@@ -337,114 +386,11 @@ def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
         shutil.rmtree(drafts, ignore_errors=True)
 
 
-def _good(step: Step, manifest: Manifest, out: Path) -> Entry | None:
-    """The entry of a copy that exists as it would be made."""
-    if step.recipe.action not in _MADE:
-        return None
-    return manifest.still_good(out, step.facts["PicName"], step.facts.get("digest") or "", _plan(step))
-
-
-def _names(step: Step) -> list[str]:
-    """The names that the copy of a step may get."""
-    if step.recipe.action not in _MADE:
-        return []
-    return [step.new_name] if step.recipe.action == "kept" else [step.new_name, step.fallback_name]
-
-
 def _clear_stale(copies: Written) -> None:
     for drafts in copies.folder.glob(f"{_DRAFTS}*"):
         with contextlib.suppress(OSError):
             if drafts.name in copies and time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(drafts)  # which follows no link
-
-
-def _settle(step: Step, copy: Copied | Casualty, drafts: Path, copies: Written, manifest: Manifest) -> Done:
-    """Give a copy its name and note it."""
-    done = _copied(step, copy)
-    if done.new_name is None:
-        return done
-    try:
-        place = copies.place(drafts / str(step.number), done.new_name, done.digest)
-    except OSError as error:
-        return _refused(error)
-    _note(manifest, step, done, place)
-    return done
-
-
-def _copied(step: Step, copy: Copied | Casualty) -> Done:
-    if isinstance(copy, Casualty) or copy.error:
-        why = copy.detail if isinstance(copy, Casualty) else copy.error
-        if any(os.strerror(number) in (why or "") for number in _NO_ROOM):
-            raise _no_room(why)
-        return Done(Recipe("refused"), reason=f"no copy could be made: {why}")
-    name = step.new_name if _promises(step.new_name, copy.format) else step.fallback_name
-    renamed = step.renamed if name == step.new_name else f"named {name}"
-    reason = ", ".join(filter(None, (step.recipe.reason, copy.note, renamed)))
-    return Done(step.recipe, name, copy.digest, copy.bytes, reason, copy.width, copy.height)
-
-
-def _keep(step: Step, source: Source, drafts: Path, copies: Written, manifest: Manifest) -> Done:
-    """Copy an image that needs no change."""
-    facts = step.facts
-    draft = drafts / str(step.number)
-    try:
-        data = source.read(source.find(facts["PicName"]))
-        if hashlib.md5(data).hexdigest() != facts["digest"]:
-            return Done(Recipe("refused"), reason=_CHANGED)
-        draft.write_bytes(data)
-        place = copies.place(draft, step.new_name, facts["digest"])
-    except Unfit as unfit:
-        return Done(Recipe("refused"), reason=unfit.detail)
-    except OSError as error:
-        return _refused(error)
-    done = _expected(step)
-    _note(manifest, step, done, place)
-    return done
-
-
-def _no_room(why: str | None) -> ConfigError:
-    # If every image were refused for it, a batch without images would be built.
-    return ConfigError(f"no copy can be written: {why}; free some space and run it again; finished copies are kept")
-
-
-def _refused(error: OSError) -> Done:
-    if error.errno in _NO_ROOM:
-        raise _no_room(error.strerror) from error
-    return Done(Recipe("refused"), reason=f"no copy could be made: {error.strerror or error}")
-
-
-def _note(manifest: Manifest, step: Step, done: Done, place: Path) -> None:
-    info = place.stat()
-    manifest.add(
-        Entry(
-            pic_name=step.facts["PicName"],
-            new_name=done.new_name or "",
-            source_digest=step.facts.get("digest") or "",
-            plan=_plan(step),
-            action=step.recipe.action,
-            reason=done.reason,
-            digest=done.digest or "",
-            bytes=info.st_size,
-            mtime_ns=info.st_mtime_ns,
-            width=done.width or 0,
-            height=done.height or 0,
-        )
-    )
-
-
-def _plan(step: Step) -> str:
-    """A digest of what a copy depends on beside its source."""
-    recipe = step.recipe
-    text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {recipe.reason} {step.new_name}"
-    return hashlib.md5(text.encode()).hexdigest()[:12]
-
-
-def _as_before(step: Step, entry: Entry) -> Done:
-    return Done(step.recipe, entry.new_name, entry.digest, entry.bytes, entry.reason, entry.width, entry.height)
-
-
-def _promises(name: str, format_: str) -> bool:
-    return ready_name(name, format_, converted=True) == name
 
 
 MANIFEST = ".imgprep-prepare.jsonl"
@@ -472,29 +418,45 @@ class Manifest:
     """The entries of a folder; appended line by line, so that an interrupted run keeps what it did."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = require_no_link(folder / MANIFEST)
+        self._folder, self._path = folder, require_no_link(folder / MANIFEST)
         self._entries: dict[str, Entry] = {}
         self._file: IO[str] | None = None
         if self._path.exists():
             # A damaged entry fits no image: its copy is made again.
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                entry = _entry(line)
-                if entry is not None:
+                if (entry := _entry(line)) is not None:
                     self._entries[entry.pic_name] = entry
 
-    def still_good(self, folder: Path, pic_name: str, source_digest: str, plan: str) -> Entry | None:
-        """Return the entry of a copy that exists, was made from this source by this plan, and was not changed."""
-        entry = self._entries.get(pic_name)
-        if entry is None or (entry.source_digest, entry.plan) != (source_digest, plan):
+    def still_good(self, step: Step) -> Done | None:
+        """Return the result of a step whose copy exists, from this source and plan, and was not changed since."""
+        entry = self._entries.get(step.facts["PicName"])
+        if entry is None or not step.new_name or (entry.source_digest, entry.plan) != (step.digest, step.plan):
             return None
         try:
-            info = os.stat(folder / entry.new_name)  # noqa: PTH116  once for every image
+            info = os.stat(self._folder / entry.new_name)  # noqa: PTH116  once for every image
         except OSError:
             return None
-        return entry if (info.st_size, info.st_mtime_ns) == (entry.bytes, entry.mtime_ns) else None
+        if (info.st_size, info.st_mtime_ns) != (entry.bytes, entry.mtime_ns):
+            return None
+        size = (entry.width, entry.height)
+        return Done(step.recipe, entry.reason, entry.new_name, entry.digest, entry.bytes, *size)
 
-    def add(self, entry: Entry) -> None:
-        """Note a copy."""
+    def add(self, step: Step, done: Done, copy: Path) -> None:
+        """Note a copy that has its name."""
+        info = copy.stat()
+        entry = Entry(
+            pic_name=step.facts["PicName"],
+            new_name=done.new_name or "",
+            source_digest=step.digest,
+            plan=step.plan,
+            action=step.recipe.action,
+            reason=done.reason,
+            digest=done.digest or "",
+            bytes=info.st_size,
+            mtime_ns=info.st_mtime_ns,
+            width=done.width or 0,
+            height=done.height or 0,
+        )
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
         self._entries[entry.pic_name] = entry

@@ -109,23 +109,26 @@ def fetch_images(
     into = Path(into)
     into.mkdir(parents=True, exist_ok=True)
     wanted = dict(wanted_files(catalogue, column))
-    limits = Limits(seconds, max_bytes)
-    fetcher = Fetcher(into, at_once=at_once, per_host=per_host, tries=tries, pause=pause, limits=limits)
-    rows = dict(_fetched(fetcher, wanted, at_once, progress))
+    limits = Limits(
+        at_once=at_once, per_host=per_host, tries=max(tries, 1), pause=pause, seconds=seconds, max_bytes=max_bytes
+    )
+    fetcher = Fetcher(into, limits)
+    rows = dict(_fetched(fetcher, wanted, progress))
     log = pd.DataFrame([rows[url] for url in wanted], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
     return attach(log, findings=_unfetched(catalogue, column, log))
 
 
-def _fetched(
-    fetcher: Fetcher, wanted: dict[str, str], at_once: int, progress: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     from tqdm.auto import tqdm  # noqa: PLC0415  only fetching shows a bar
 
     # Versions of one image share a name; the first is fetched for all.
     first: dict[str, str] = {}
     for url, name in wanted.items():
         first.setdefault(name, url)
-    with ThreadPoolExecutor(at_once) as threads, tqdm(total=len(wanted), disable=not progress, unit="image") as bar:
+    with (
+        ThreadPoolExecutor(fetcher.limits.at_once) as threads,
+        tqdm(total=len(wanted), disable=not progress, unit="image") as bar,
+    ):
         futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
         rows: dict[str, dict[str, Any]] = {}
         try:
@@ -181,6 +184,18 @@ def _unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.Da
     return findings_frame(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """As the parameters of `fetch_images`."""
+
+    at_once: int
+    per_host: int
+    tries: int
+    pause: float
+    seconds: float
+    max_bytes: int
+
+
 #: Most seconds that a host is waited for, however long it asks for.
 _LONGEST_REST = 60.0
 
@@ -188,21 +203,15 @@ _LONGEST_REST = 60.0
 class Fetcher:
     """What all requests of one `fetch_images` share; its methods may be called from several threads."""
 
-    def __init__(self, into: Path, *, at_once: int, per_host: int, tries: int, pause: float, limits: Limits) -> None:
-        self._into = into
-        self._tries = max(tries, 1)
-        self._pause = pause
-        self._limits = limits
+    def __init__(self, into: Path, limits: Limits) -> None:
+        self.limits = limits
+        self._into, self._map, self._files = into, FetchMap(into), Written(into)
         self._pools: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
-        self._outside: dict[str, bool] = {}
-        self._at_once = at_once
-        self._per_host = per_host
+        self._public: dict[str, bool] = {}
         self._turns: dict[str, threading.Semaphore] = {}
-        self._lock = threading.Lock()
-        self._map = FetchMap(into)
-        self._files = Written(into)
-        self._stop = threading.Event()
         self._rest_of: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
 
     def note(self, row: dict[str, Any]) -> None:
         """Log where a file came from."""
@@ -224,7 +233,7 @@ class Fetcher:
         row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
         row |= {"url": url, "attempts": 0}
         try:
-            host = _host(whole_url(url))
+            host = host_of(whole_url(url))
             place = self._place(name)
             if not (place.is_file() and self._map.is_of(name, url)):
                 self._require_ours(name)
@@ -233,7 +242,7 @@ class Fetcher:
             return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
         except ConfigError:  # a proxy or certificates that cannot be used for any URL
             raise
-        except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
+        except Exception as error:  # noqa: BLE001  one URL is one row
             return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
         data = place.read_bytes()
         return row | {"PicName": name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
@@ -262,63 +271,53 @@ class Fetcher:
             except Failed as failed:
                 after = min(failed.after, _LONGEST_REST)
                 self._rest_of[host] = max(self._rest_of.get(host, 0.0), time.monotonic() + after)
-                if not failed.again or row["attempts"] >= self._tries:
+                if not failed.again or row["attempts"] >= self.limits.tries:
                     raise
-                self._wait(max(after, self._pause * 2 ** (row["attempts"] - 1)))
+                self._wait(max(after, self.limits.pause * 2 ** (row["attempts"] - 1)))
         with self._lock, self._files.writing(name) as draft:
             draft.write_bytes(data)
 
     def _follow(self, url: str) -> bytes:
         """Request, and follow redirects; requests to a host are limited to `per_host` at a time."""
-        outside = False
+        public = False
         for _ in range(MOST_HOPS + 1):
-            host = _host(url)
-            outside = outside or self._is_outside(url, host)
+            host = host_of(url)
+            public = public or self._is_public(url, host)
             with self._turn(host):
-                data, location = ask(self._pool(url, outside=outside), url, self._limits, self._wait)
+                data, location = ask(self._pool(url, public=public), url, self.limits, self._wait)
             if location is None:
                 return data
-            try:
-                url = next_hop(url, location)
-            except NoWay as error:
-                raise Failed("refused", str(error)) from None
+            url = next_hop(url, location)
         raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
 
-    def _is_outside(self, url: str, host: str) -> bool:
+    def _is_public(self, url: str, host: str) -> bool:
         """Whether a host is public: behind a proxy, or with public addresses only."""
         if proxy_for(url) is not None:
             return True
-        if host not in self._outside:
+        if host not in self._public:
             found = addresses_of(host)
             if not found:  # perhaps only now: it is looked up again by the next try
                 raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
-            self._outside[host] = all(map(is_outside, found))
-        return self._outside[host]
+            self._public[host] = all(map(is_public, found))
+        return self._public[host]
 
-    def _pool(self, url: str, *, outside: bool) -> urllib3.PoolManager:
-        """The connections for `url`; once `outside`, only to public addresses."""
-        key = (urlsplit(url).scheme, proxy_for(url), outside)
+    def _pool(self, url: str, *, public: bool) -> urllib3.PoolManager:
+        """The connections for `url`; once `public`, only to public addresses."""
+        key = (urlsplit(url).scheme, proxy_for(url), public)
         with self._lock:
             if key not in self._pools:
-                allowed = is_outside if outside else None
-                pool = open_pool(url, connections=self._per_host, hosts=self._at_once, allowed=allowed)
+                allowed = is_public if public else None
+                pool = open_pool(url, connections=self.limits.per_host, hosts=self.limits.at_once, allowed=allowed)
                 self._pools[key] = pool
             return self._pools[key]
 
     def _turn(self, host: str) -> threading.Semaphore:
         with self._lock:
-            return self._turns.setdefault(host, threading.Semaphore(self._per_host))
+            return self._turns.setdefault(host, threading.Semaphore(self.limits.per_host))
 
     def _wait(self, seconds: float = 0.0) -> None:
         if self._stop.wait(max(seconds, 0.0)):
             raise Failed("unreachable", "interrupted")
-
-
-def _host(url: str) -> str:
-    try:
-        return host_of(url)
-    except NoWay as error:
-        raise Failed("bad_url", str(error)) from None
 
 
 #: Redirects that are followed, and how many in a row. Source: RFC 9110, 15.4.
@@ -326,19 +325,15 @@ REDIRECTS = {301, 302, 303, 307, 308}
 MOST_HOPS = 5
 
 
-class NoWay(Exception):
-    """An address that must not be requested; the text says why."""
-
-
 def host_of(url: str) -> str:
-    """Return the host of a URL."""
+    """Return the host of a URL that can be fetched."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
-        raise NoWay(str(error)) from None
+        raise Failed("bad_url", str(error)) from None
     if parts.scheme.lower() not in ("http", "https") or not host:
-        raise NoWay(f"{parts.scheme}://…: only http and https are fetched")
+        raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
     return host
 
 
@@ -346,20 +341,20 @@ def next_hop(url: str, location: str) -> str:
     """Return where a redirect leads."""
     try:
         there = urljoin(url, location)
-    except ValueError as error:
-        raise NoWay(f"redirected to an invalid URL: {error}") from None
-    host = host_of(there)
+        host = host_of(there)
+    except (ValueError, Failed) as error:
+        raise Failed("refused", f"redirected to an invalid URL: {error}") from None
     if is_private(host) and not is_private(host_of(url)):
-        raise NoWay(f"redirected to {host} in a private network; not followed")
+        raise Failed("refused", f"redirected to {host} in a private network; not followed")
     return there
 
 
 def is_private(host: str) -> bool:
     """Return whether a host is this machine or in a private network, by every address that its name has now."""
-    return any(not is_outside(address) for address in addresses_of(host))
+    return any(not is_public(address) for address in addresses_of(host))
 
 
-def is_outside(address: Address) -> bool:
+def is_public(address: Address) -> bool:
     """Return whether an address is public."""
     return address.is_global
 
@@ -380,14 +375,6 @@ class Failed(Exception):
         self.detail = detail
         self.again = again
         self.after = after
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Most seconds without a byte, ten times as many for a whole file, and most bytes of a file."""
-
-    seconds: float
-    max_bytes: int
 
 
 def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[], object]) -> tuple[bytes, str | None]:

@@ -75,7 +75,7 @@ def inspect_images(
     workers: int | None = None,
     seconds: float = TASK_SECONDS,
 ) -> pd.DataFrame | Path:
-    """Inspect every image, whatever state it is in.
+    """Inspect every image; a broken file is a row like any other.
 
     Parameters
     ----------

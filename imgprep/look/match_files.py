@@ -79,7 +79,7 @@ def match_files(
         The map, one row per file: ``file``, ``ProductId`` (NA if unknown), ``state`` (matched, ambiguous, unmatched;
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` of the catalogue belongs to that product, whatever its name. An id among other words of a name, or
+        ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
         one that is one character off, is offered and not taken.
 
     Raises

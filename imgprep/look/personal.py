@@ -25,7 +25,7 @@ _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 #: Latitude and longitude, of the camera and of its subject; the name of the area.
 _GPS_PLACE = {0x02, 0x04, 0x14, 0x16, 0x1C}
-#: The maker's note, which repeats serial numbers, and IPTC in a TIFF: personal whatever they hold.
+#: The maker's note, which repeats serial numbers, and IPTC in a TIFF: always personal.
 _BLOCKS = {0x927C, 0x83BB}
 #: Texts: description, artist, copyright, comment, the title, comment, author, keywords and subject of Windows,
 #: owner, serial numbers of body and lens (the last three as Adobe's converters write them).

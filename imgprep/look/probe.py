@@ -1,4 +1,4 @@
-"""One file → its facts, whatever the file is; never an exception. Worker processes import it, without numpy."""
+"""One file → its facts, and never an exception. Worker processes import it, without numpy."""
 
 from __future__ import annotations
 

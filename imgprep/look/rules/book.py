@@ -100,7 +100,7 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 
 
 def unwritable(sheet: Sheet) -> pl.Expr:
-    """Return the expression: id of the first rule by which no line can carry the row, whatever the severities."""
+    """Return the expression: id of the first rule by which no line can carry the row, at any severity."""
     failing = {rule.id: rule.failing(sheet).fill_null(value=False) for rule in RULES if rule.unwritable}
     return pl.coalesce(pl.when(test).then(pl.lit(rule)) for rule, test in failing.items())
 

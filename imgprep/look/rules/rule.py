@@ -75,7 +75,7 @@ class Rule:
     by_file: bool = False
     #: The service is expected to refuse such a line.
     refuses: bool = False
-    #: No line can carry such a row, whatever severity the shop sets.
+    #: No line can carry such a row, at any severity that the shop sets.
     unwritable: bool = False
 
     def __post_init__(self) -> None:

@@ -49,13 +49,8 @@ def region_rows(regions: Any) -> pl.DataFrame:
     if lacking:
         raise ConfigError(f"regions: the frame has no column {', '.join(lacking)}; RegionStore.frame() has them all")
     kinds: dict[str, type[pl.DataType]] = {
-        "PicName": pl.String,
-        "ProductId": pl.String,
-        "state": pl.String,
-        **dict.fromkeys(_EDGES, pl.Int64),
-        "digest": pl.String,
-        "width": pl.Int64,
-        "height": pl.Int64,
+        **dict.fromkeys(("PicName", "ProductId", "state", "digest"), pl.String),
+        **dict.fromkeys((*_EDGES, "width", "height"), pl.Int64),
     }
     return _typed_columns(frame, {name: (name, kind) for name, kind in kinds.items()})
 
@@ -229,9 +224,7 @@ PLAIN: dict[str, tuple[str, str]] = {
 #: Column of `match_names` → name and type on the sheet.
 _NEAR: dict[str, tuple[str, type[pl.DataType]]] = {
     "PicName": ("PicName", pl.String),
-    "file": ("f_file", pl.String),
-    "how": ("f_how", pl.String),
-    "others": ("f_others", pl.String),
+    **{name: (f"f_{name}", pl.String) for name in ("file", "how", "others")},
 }
 _INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
 

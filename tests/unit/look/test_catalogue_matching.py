@@ -57,7 +57,7 @@ def test_a_pattern_may_name_another_column(folder):
     assert found(matches) == {"4006381333931_1.jpg": ("A", "matched")}
 
 
-def test_whatever_comes_first_the_id_is_found(folder):
+def test_the_id_is_found_behind_any_other_words(folder):
     put(folder, "t-shirts-CL-0001-2.jpg", "a-b-c-9-3.jpg", "CL-0001-4.jpg")
     matches = ip.match_files(folder, shop("CL-0001", "9"), "{any}-{ProductId}-{n}")
     assert found(matches) == {
@@ -166,7 +166,7 @@ def test_the_map_is_kept_as_it_is(folder, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[]", '{"file": 3, "state": "matched"}'])
-def test_a_file_that_is_no_map_is_refused_with_its_place(tmp_path, text):
+def test_a_file_that_is_not_a_map_is_refused_with_its_path(tmp_path, text):
     (tmp_path / "m.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(CatalogueError, match=r"m\.jsonl"):
         ip.read_matches(tmp_path / "m.jsonl")
@@ -236,7 +236,7 @@ def test_what_loading_made_is_not_suggested_as_a_column_of_the_export(tmp_path):
     assert suggested[["field", "column"]].values.tolist() == [["ProductId", "sku"], ["PicName", "image"]]
 
 
-def test_a_file_that_the_catalogue_names_belongs_to_its_product_whatever_it_is_called(folder):
+def test_a_file_that_the_catalogue_names_belongs_to_its_product_under_any_name(folder):
     put(folder, "IMG_7.jpg", "001_2.jpg", "both.jpg")
     catalogue = shop("001", "002", "003", "003", PicName=["IMG_7.jpg", "001_2.jpg", "both.jpg", pd.NA])
     catalogue.loc[3] = ["002", "both.jpg"]
@@ -254,7 +254,7 @@ def test_only_what_lies_within_is_matched_and_its_names_fit_the_whole_folder(fol
         ip.match_files(folder, shop("001"), within="nwe")
 
 
-def test_a_catalogue_kept_with_its_files_is_read_as_it_stands_whatever_the_column_map(folder, tmp_path):
+def test_a_catalogue_kept_with_its_files_is_read_unchanged_with_any_column_map(folder, tmp_path):
     put(folder, "new/002_1.jpg")
     columns = {"ProductId": "sku", "PicName": "image", "CustomContent": "title:{title}"}
     (tmp_path / "c.csv").write_text("sku,title,image\n001,a,old.jpg\n002,b,\n", encoding="utf-8")

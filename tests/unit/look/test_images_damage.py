@@ -95,7 +95,7 @@ def test_strict_finds_damage_that_decoders_pass_over(tmp_path):
     assert inspect_images(["0-zeroed.jpg"], tmp_path, progress=False)["problem"].isna().all()
 
 
-def test_without_opencv_a_photograph_is_not_said_to_be_strictly_looked_at(tmp_path, monkeypatch, caplog):
+def test_without_opencv_a_jpeg_has_tier_decode(tmp_path, monkeypatch, caplog):
     (tmp_path / "a.jpg").write_bytes(encoded(photo()))
     (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
     monkeypatch.setattr("imgprep.look.pixels.importlib.util.find_spec", lambda name: None)
@@ -107,7 +107,7 @@ def test_without_opencv_a_photograph_is_not_said_to_be_strictly_looked_at(tmp_pa
     assert "OpenCV is not installed" in caplog.text
 
 
-def test_what_others_write_meanwhile_is_not_swallowed(capfd):
+def test_what_others_write_to_standard_error_is_passed_on(capfd):
     pytest.importorskip("cv2")
     import os
 
