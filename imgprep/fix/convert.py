@@ -40,17 +40,13 @@ _TARGET = {
 class Recipe:
     """What would be done to one image."""
 
-    #: ``kept``, ``converted``, ``refused`` or ``missing``; and why, in words.
-    action: str
-    reason: str = ""
-    #: Format and size, pixels, of the copy.
-    target: str = ""
+    action: str  #: kept, converted, refused or missing
+    reason: str = ""  #: why, in words
+    target: str = ""  #: format of the copy
     width: int = 0
     height: int = 0
-    #: Removing metadata and further pictures is enough: pixels stay as they are.
-    lossless: bool = False
-    #: Shortest side, pixels, that it may be scaled down to in order to make it lighter.
-    side_min: int = 1
+    lossless: bool = False  #: removing metadata and further pictures is enough: pixels stay as they are
+    side_min: int = 1  #: shortest side, pixels, to which it may be scaled down to make it lighter
 
 
 def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:

@@ -31,17 +31,10 @@ from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.rules.limits import limits_for, service_type
 
 _LOG: dict[str, Any] = {
-    "PicName": pl.String,
-    "new_name": pl.String,
-    "source_digest": pl.String,
-    "digest": pl.String,
-    "scale_x": pl.Float64,
-    "scale_y": pl.Float64,
-    "action": pl.String,
-    "reason": pl.String,
-    "width": pl.Int64,
-    "height": pl.Int64,
-    "bytes": pl.Int64,
+    **dict.fromkeys(("PicName", "new_name", "source_digest", "digest"), pl.String),
+    **dict.fromkeys(("scale_x", "scale_y"), pl.Float64),
+    **dict.fromkeys(("action", "reason"), pl.String),
+    **dict.fromkeys(("width", "height", "bytes"), pl.Int64),
 }
 
 
@@ -155,15 +148,12 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
 class Step:
     """What would be done to one row of facts."""
 
-    #: Position among the rows.
-    number: int
+    number: int  #: position among the rows
     facts: dict[str, Any]
     recipe: Recipe
-    #: Name of the copy, and of one that becomes a JPEG because a PNG is too heavy; empty without a copy.
-    new_name: str
-    fallback_name: str
-    #: The new name and why, in words; empty if it is the old one.
-    renamed: str
+    new_name: str  #: name of the copy; empty without one
+    fallback_name: str  #: its name if it becomes a JPEG because a PNG is too heavy
+    renamed: str  #: the new name and why, in words; empty if it is the old one
 
     @property
     def names(self) -> list[str]:

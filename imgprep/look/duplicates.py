@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imgprep.core.processes import Casualty, run_apart
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Bits of 64 in which the hashes of two copies of one picture may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).

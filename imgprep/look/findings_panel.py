@@ -13,6 +13,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
+from imgprep.core.frames import records
 from imgprep.core.text import shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -263,4 +264,4 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         rows = self._catalogue[self._catalogue["row"] == record["row"]]
         if "PicName" in rows and rows["PicName"].eq(record["PicName"]).any():
             rows = rows[rows["PicName"].eq(record["PicName"])]
-        return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else {}
+        return records(rows.head(1))[0] if len(rows) else {}

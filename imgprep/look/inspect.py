@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypedDict, Unpack, overload
 
 import pandas as pd
 import polars as pl
@@ -37,31 +37,24 @@ Task: TypeAlias = tuple[str, str, str, frozenset[str]]
 """Root, name, tier, digests whose facts are known."""
 
 
+class Options(TypedDict, total=False):
+    """Options of `inspect_images` that do not change the type of its result."""
+
+    tier: str
+    cache: str | os.PathLike[str] | None
+    executor: Any
+    progress: bool
+    workers: int | None
+    seconds: float
+
+
 @overload
 def inspect_images(
-    names: Names,
-    root: str | os.PathLike[str],
-    *,
-    tier: str = ...,
-    cache: str | os.PathLike[str] | None = ...,
-    executor: Any = ...,
-    out: None = ...,
-    progress: bool = ...,
-    workers: int | None = ...,
-    seconds: float = ...,
+    names: Names, root: str | os.PathLike[str], *, out: None = ..., **options: Unpack[Options]
 ) -> pd.DataFrame: ...
 @overload
 def inspect_images(
-    names: Names,
-    root: str | os.PathLike[str],
-    *,
-    tier: str = ...,
-    cache: str | os.PathLike[str] | None = ...,
-    executor: Any = ...,
-    out: str | os.PathLike[str],
-    progress: bool = ...,
-    workers: int | None = ...,
-    seconds: float = ...,
+    names: Names, root: str | os.PathLike[str], *, out: str | os.PathLike[str], **options: Unpack[Options]
 ) -> Path: ...
 def inspect_images(
     names: Names,

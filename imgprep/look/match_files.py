@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imgprep.core import frames
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.images.storage import list_names
 from imgprep.images.upright import can_read
@@ -188,8 +189,7 @@ def _with_products(earlier: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFra
 
 
 def _decided(known: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    kept = known[known["state"].isin(DECIDED)]
-    return {record["file"]: {str(name): value for name, value in record.items()} for record in kept.to_dict("records")}
+    return {record["file"]: record for record in frames.records(known[known["state"].isin(DECIDED)])}
 
 
 def _together(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -13,16 +13,14 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from imgprep.images.upright import plain_rgb
 from imgprep.look.facts import Record
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Shorter side, pixels, that statistics are computed at; the decoder may leave up to twice as many.
 SMALL = 48

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import polars as pl
+from numpy.typing import NDArray
 
 from imgprep.core.fields import BY_NAME, STR_ATTR_MAX, Operation
 from imgprep.core.frames import to_polars
 from imgprep.core.text import counted
 from imgprep.look.rules.limits import FORMATS, MPO, limits_for, service_type
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _FIELDS = ("IntAttr", "StrAttr")
 _SHOWN = 5

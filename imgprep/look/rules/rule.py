@@ -36,47 +36,29 @@ class Rule:
     It has a `test` of each row, or `find` or `note` in its place.
     """
 
-    #: Stable, kebab-case.
-    id: str
-    #: The field it is about; empty where it is about the row or its image.
-    field: str = ""
+    id: str  #: stable, kebab-case
+    field: str = ""  #: the field it is about; empty where it is about the row or its image
     severity: Severity = Severity.ERROR
-    #: Service type → severity, where it differs.
-    by_service: Mapping[Service, Severity] = dataclasses.field(default_factory=dict)
+    by_service: Mapping[Service, Severity] = dataclasses.field(default_factory=dict)  #: where the severity differs
     #: Where it is written: ``guide`` (batch operations), ``api`` (AddImage), ``limits`` (image limits), ``oss``,
     #: ``secondary`` (one text that is not the vendor's), ``own`` (documented nowhere).
     source: str
-    #: How sure it is; by default what its source implies.
-    basis: Basis = None  # type: ignore[assignment]  # set below
-    #: What is wrong, in one line for the docs; by default also the message, with the value after the field's name.
-    what: str
-    #: Templates over columns of the sheet, ``{CategoryId}``, and over limits, ``{limit:side_min}``.
-    message: str = ""
-    remedy: str
-    #: The rows it looks at; ``picture`` is ADD rows whose image exists.
-    scope: Literal["all", "add", "delete", "picture"] = "all"
-    #: What it cannot run without.
-    needs: Literal["", "facts", "regions", "files"] = ""
-    #: The column whose plain texts cannot fail the test (see `Sheet.odd`): only the others are tested.
-    among: str = ""
-    #: True where a row fails.
-    test: Test | None = None
-    #: A slower test, only of the rows that fail `test`.
-    confirm: Test | None = None
-    #: Returns ``_i`` of the failing rows, and columns for the templates.
-    find: Callable[[Sheet], pl.DataFrame] | None = None
-    #: Returns how many there are, and the message of one finding without a row.
-    note: Callable[[Sheet], tuple[int, str]] | None = None
-    #: The column shown as the value; by default the field.
-    value: str = ""
-    #: Text of the field → corrected text, null to leave it out; only mechanical fixes.
-    fix: Change | None = None
-    #: The fix is a file's name: it is known only with `files`.
-    by_file: bool = False
-    #: The service is expected to refuse such a line.
-    refuses: bool = False
-    #: No line can carry such a row, at any severity that the shop sets.
-    unwritable: bool = False
+    basis: Basis = None  # type: ignore[assignment]  #: how sure it is; by default what its source implies
+    what: str  #: what is wrong, in one line; by default also the message, with the value after the field's name
+    message: str = ""  #: template over columns of the sheet, ``{CategoryId}``, and limits, ``{limit:side_min}``
+    remedy: str  #: template likewise
+    scope: Literal["all", "add", "delete", "picture"] = "all"  #: rows it checks; picture: ADDs whose image exists
+    needs: Literal["", "facts", "regions", "files"] = ""  #: it cannot run without them
+    among: str = ""  #: column whose plain texts cannot fail the test (see `Sheet.odd`): only the others are tested
+    test: Test | None = None  #: true where a row fails
+    confirm: Test | None = None  #: a slower test, only of the rows that fail `test`
+    find: Callable[[Sheet], pl.DataFrame] | None = None  #: ``_i`` of the failing rows, and columns for the templates
+    note: Callable[[Sheet], tuple[int, str]] | None = None  #: how many, and the message of one finding without a row
+    value: str = ""  #: column shown as the value; by default the field
+    fix: Change | None = None  #: text of the field → corrected text, null to leave it out; mechanical fixes only
+    by_file: bool = False  #: the fix is a file's name: it is known only with `files`
+    refuses: bool = False  #: the service is expected to refuse such a line
+    unwritable: bool = False  #: no line can carry such a row, at any severity that the shop sets
 
     def __post_init__(self) -> None:
         if not self.basis:

@@ -240,17 +240,12 @@ class Sheet:
     rows: pl.DataFrame
     service: Service
     limits: Mapping[str, float]
-    #: ``ProductId``, ``PicName``, ``StrAttr`` → the rows whose text is not plain, or absent.
-    odd: Mapping[str, pl.DataFrame]
-    #: The rows that share ProductId and the name sent with another row.
-    repeated: pl.DataFrame
-    #: ``"facts"``, ``"regions"``, ``"files"``: the tables given beside the rows.
-    given: frozenset[str]
-    #: Scope of a rule → mask, None for all rows; and → number of rows.
-    scopes: Mapping[str, pl.Expr | None]
-    counts: Mapping[str, int]
-    #: The files that no row names.
-    unnamed: tuple[str, ...] = ()
+    odd: Mapping[str, pl.DataFrame]  #: ProductId, PicName, StrAttr → the rows whose text is not plain, or absent
+    repeated: pl.DataFrame  #: the rows that share ProductId and the name sent with another row
+    given: frozenset[str]  #: the tables given beside the rows: facts, regions, files
+    scopes: Mapping[str, pl.Expr | None]  #: scope of a rule → mask, None for all rows
+    counts: Mapping[str, int]  #: scope of a rule → number of rows
+    unnamed: tuple[str, ...] = ()  #: the files that no row names
 
     def has(self, need: str) -> bool:
         """Return whether `need` was given; an empty need always is."""

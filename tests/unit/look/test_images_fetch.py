@@ -15,7 +15,7 @@ from imgprep.core.files import LOG
 from imgprep.fix.fields import use_files
 from imgprep.load.catalogue import load_catalogue
 from imgprep.load.image_urls import MAP, pic_name_for_url
-from imgprep.look.fetch import fetch_images, is_private, next_hop
+from imgprep.look.fetch import Failed, fetch_images, is_private, next_hop
 from imgprep.look.inspect import inspect_images
 
 
