@@ -42,7 +42,8 @@ def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
     """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
-    from imgprep.look.misnamed import match_names, use_files
+    from imgprep.fix.fields import use_files
+    from imgprep.look.match_names import match_names
 
     fixed, log = use_files(catalogue, match_names(catalogue, images))
     changes = findings_frame(

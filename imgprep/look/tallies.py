@@ -1,21 +1,19 @@
-"""How large, how heavy, in what format and shape the pictures are, and how many a product has."""
+"""Counts of images by size, bytes, format and shape, of images per product, and of attribute values."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import polars as pl
+from numpy.typing import NDArray
 
 from imgprep.core.fields import BY_NAME, STR_ATTR_MAX, Operation
 from imgprep.core.frames import to_polars
-from imgprep.look.rules.limits import FORMATS, limits_for, service_type
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from imgprep.core.text import counted
+from imgprep.look.rules.limits import FORMATS, MPO, limits_for, service_type
 
 _FIELDS = ("IntAttr", "StrAttr")
 _SHOWN = 5
@@ -27,20 +25,19 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        From `load_catalogue`, or a batch; rows that DELETE are not looked at.
+        From `load_catalogue`, or a batch; DELETE rows do not count.
 
     Returns
     -------
     pandas.DataFrame
         One row per field: ``field``, ``rows``, ``filled``, ``share`` (0…1), ``distinct`` (different values),
         ``minimum`` and ``maximum`` (of numbers; of texts the shortest and longest length, characters), ``unusable``
-        (no integer, beyond 32 bits, beyond 128 characters), ``alike`` (values that differ from another one only in
-        case or spaces), ``common`` (the commonest values with their rows), ``advice``.
+        (not an integer, beyond 32 bits, beyond 128 characters), ``alike`` (values that differ from another only in
+        case or spaces), ``common`` (the most common values with their rows), ``advice``.
 
     Notes
     -----
-    Source: guide; ``IntAttr`` and ``StrAttr`` are there so that a search can be filtered. The 32 bits stand in the
-    AddImage reference only.
+    Source: guide; searches can be filtered by ``IntAttr`` and ``StrAttr``. Only the AddImage reference states 32 bits.
 
     Examples
     --------
@@ -91,21 +88,19 @@ def _audited(field: str, table: pl.DataFrame, rows: int) -> dict[str, object]:
 
 def _advice(found: dict[str, object], rows: int) -> str:
     filled, distinct, unusable, alike = (int(str(found[name])) for name in ("filled", "distinct", "unusable", "alike"))
-    said = []
     if not filled:
         return "empty: searches cannot be filtered by it"
-    if unusable:
-        what = "no integer of 32 bits" if found["field"] == "IntAttr" else f"longer than {STR_ATTR_MAX} characters"
-        said.append(f"{unusable:,} {what}")
-    if filled < 0.9 * rows:
-        said.append(f"{rows - filled:,} products' images are lost to every filter by it")
-    if distinct == 1 and rows > 1:
-        said.append("one value everywhere filters nothing")
-    if found["field"] == "StrAttr" and distinct == filled and filled > _SHOWN:
-        said.append("every value is different: nothing to filter by")
-    if alike:
-        said.append(f"{alike:,} values differ only in case or spaces, and are different filters")
-    return "; ".join(said) or "fit to filter by"
+    kind = "not integers of 32 bits" if found["field"] == "IntAttr" else f"longer than {STR_ATTR_MAX} characters"
+    advice = {
+        f"{counted(unusable, 'value is', 'values are')} {kind}": unusable > 0,
+        f"filters by it miss {counted(rows - filled, 'image')} without a value": filled < 0.9 * rows,
+        "a single value filters nothing": distinct == 1 and rows > 1,
+        "every value is different: nothing to filter by": (
+            found["field"] == "StrAttr" and distinct == filled and filled > _SHOWN
+        ),
+        f"{counted(alike, 'value')} differ only in case or spaces, and are different filters": alike > 0,
+    }
+    return "; ".join(text for text, applies in advice.items() if applies) or "suitable to filter by"
 
 
 def _short(value: str) -> str:
@@ -115,11 +110,13 @@ def _short(value: str) -> str:
 _SIDES = (0, 100, 200, 400, 600, 800, 1000, 1500, 2000, 3000, 4097)
 _KB, _MB = 1024, 1024 * 1024
 _BYTES = (0, 1, 10 * _KB, 50 * _KB, 100 * _KB, 200 * _KB, 500 * _KB, _MB, 2 * _MB, 4 * _MB + 1)
-_BYTES_SAID = ("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB", "200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB",
-               "> 4 MB")  # fmt: skip
-# Width by height. The middle one is what people call square.
+_BYTES_LABELS = (
+    *("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB"),
+    *("200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB", "> 4 MB"),
+)
+# Width over height.
 _SHAPES = (0.0, 1 / 3, 1 / 2, 2 / 3, 0.9, 1.1, 1.5, 2.0, 3.0)
-_SHAPES_SAID = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
+_SHAPES_LABELS = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
                 "2:1 – 3:1", "beyond 3:1")  # fmt: skip
 _MANY = 10
 
@@ -132,13 +129,13 @@ def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
     facts : pandas.DataFrame
         From `inspect_images`, tier ``header`` or deeper.
     service : str
-        Service type of the instance, whose limits hold.
+        Service type of the instance, whose limits apply.
 
     Returns
     -------
     pandas.DataFrame
         ``pixels`` (of the longer side), ``images``, ``outside`` (how many of them the service would refuse for a side
-        that is too short or too long). Images whose size is not known are in no row.
+        that is too short or too long). Images of unknown size are in no row.
 
     Examples
     --------
@@ -152,8 +149,8 @@ def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
     sides = sized[["width", "height"]].to_numpy(dtype="int64").reshape(-1, 2)
     longer, shorter = sides.max(axis=1, initial=0), sides.min(axis=1, initial=2**31)
     outside = (shorter < limits["side_min"]) | (longer > limits["side_max"])
-    said = [f"{low}–{high - 1}" for low, high in itertools.pairwise(_SIDES)]
-    return _binned("pixels", longer, _SIDES, [f"< {_SIDES[1]}", *said[1:], f"> {_SIDES[-1] - 1}"], outside)
+    labels = [f"{low}–{high - 1}" for low, high in itertools.pairwise(_SIDES)]
+    return _binned("pixels", longer, _SIDES, [f"< {_SIDES[1]}", *labels[1:], f"> {_SIDES[-1] - 1}"], outside)
 
 
 def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
@@ -161,47 +158,41 @@ def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
 
     Examples
     --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> tally_image_bytes(facts).query("images > 0")
+    >>> tally_image_bytes(pd.DataFrame({"bytes": [9000, 70000]})).query("images > 0")
            bytes  images  outside
     1    < 10 KB       1        0
     3  50–100 KB       1        0
     """
     limits = limits_for(service_type(service))
     sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
-    return _binned("bytes", sizes, _BYTES, _BYTES_SAID, (sizes == 0) | (sizes > limits["image_bytes"]))
+    return _binned("bytes", sizes, _BYTES, _BYTES_LABELS, (sizes == 0) | (sizes > limits["image_bytes"]))
 
 
 def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
-    """Count files by format, by content: ``format``, ``images``, ``outside`` (not taken, or not to be read at all).
+    """Count files by format, by content: ``format``, ``images``, ``outside`` (not taken, or not readable).
 
-    A file that is there and in no format that can be read counts as ``(not read)``; missing files are in no row.
+    A file that cannot be read in any format counts as ``(not read)``; missing files are in no row.
 
     Examples
     --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> tally_image_formats(facts).query("images > 0")
+    >>> tally_image_formats(pd.DataFrame({"exists": True, "format": ["JPEG", "PNG"]})).query("images > 0")
       format  images  outside
     0   JPEG       1        0
     1    PNG       1        0
     """
-    there = facts[facts["exists"].fillna(value=False).astype(bool)]
-    formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
+    existing = facts[facts["exists"].fillna(value=False).astype(bool)]
+    formats = existing["format"].astype(object).where(existing["format"].notna(), "(not read)")
     counts = formats.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     frame = pd.DataFrame({"format": counts.index.astype(str), "images": counts.to_numpy(dtype="int64")})
-    # An MPO is a JPEG with several pictures, and taken for one.
-    return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, "MPO"]), 0))
+    return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, MPO]), 0))
 
 
 def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than is wise).
+    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than advisable).
 
     Examples
     --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
+    >>> facts = pd.DataFrame({"width": [800, 80], "height": [600, 90], "orientation": 1})
     >>> tally_image_shapes(facts).query("images > 0")
              shape  images  outside
     3   2:3 – 9:10       1        0
@@ -215,13 +206,13 @@ def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.D
     turned = sized["orientation"].isin([5, 6, 7, 8]).to_numpy(dtype=bool)
     ratio = np.where(turned, high, wide) / np.where(turned, wide, high)
     narrow = np.maximum(ratio, 1 / ratio) > limits["aspect_ratio"]
-    return _binned("shape", ratio, _SHAPES, _SHAPES_SAID, narrow)
+    return _binned("shape", ratio, _SHAPES, _SHAPES_LABELS, narrow)
 
 
 def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
     """Count products by how many distinct images they have: ``images`` (0 … 9, 10+), ``products``, ``outside``.
 
-    ``outside`` are the products without any image: they cannot be found. DELETE rows count for nothing.
+    ``outside`` are the products without an image: they cannot be found. DELETE rows do not count.
 
     Examples
     --------
@@ -236,8 +227,8 @@ def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
         rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]
     counts = rows.dropna(subset=["ProductId"]).groupby("ProductId")["PicName"].nunique().clip(upper=_MANY)
     products = np.bincount(counts.to_numpy(dtype="int64"), minlength=_MANY + 1)
-    said = [*map(str, range(_MANY)), f"{_MANY}+"]
-    return pd.DataFrame({"images": said, "products": products, "outside": [int(products[0]), *([0] * _MANY)]})
+    labels = [*map(str, range(_MANY)), f"{_MANY}+"]
+    return pd.DataFrame({"images": labels, "products": products, "outside": [int(products[0]), *([0] * _MANY)]})
 
 
 def tally_images(
@@ -268,11 +259,11 @@ def _binned(
     name: str,
     values: NDArray[np.int64] | NDArray[np.float64],
     edges: Sequence[float],
-    said: Sequence[str],
+    labels: Sequence[str],
     outside: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Counts between edges, each bin with its lower edge and without its upper one; the last has no end."""
+    """Counts between edges; a bin includes its lower edge and excludes its upper one, the last has none."""
     bins = np.searchsorted(np.asarray(edges), values, side="right") - 1
-    counts = np.bincount(bins, minlength=len(said))
-    beyond = np.bincount(bins[outside], minlength=len(said))
-    return pd.DataFrame({name: list(said), "images": counts, "outside": beyond})
+    counts = np.bincount(bins, minlength=len(labels))
+    beyond = np.bincount(bins[outside], minlength=len(labels))
+    return pd.DataFrame({name: list(labels), "images": counts, "outside": beyond})

@@ -19,7 +19,7 @@ from imgprep.fix.prepare import prepare_images
 from imgprep.images.storage import open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.look.inspect import inspect_images
-from imgprep.look.misnamed import match_names
+from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
 from imgprep.plan.batch_folder import (
     IMAGES,

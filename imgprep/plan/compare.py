@@ -14,7 +14,7 @@ from imgprep.core.fields import FIELDS, Operation
 from imgprep.core.findings import Severity
 from imgprep.core.frames import to_polars
 from imgprep.look.rules.book import RULES
-from imgprep.look.rules.limits import nearest
+from imgprep.look.rules.limits import unknown
 from imgprep.look.rules.sheet import sent_region, sheet_rows, twice
 
 _REFUSED = [rule.id for rule in RULES if rule.refuses]
@@ -154,7 +154,7 @@ def compared(ignore: Collection[str]) -> dict[str, str]:
     known = {**{name: name for name in _COMPARED}, **{said: name for name, said in _COMPARED.items()}}
     for name in ignore:
         if name not in known:
-            raise ConfigError(f"ignore={name!r}: {nearest(name, tuple(dict.fromkeys(_COMPARED.values())))}")
+            raise ConfigError(f"ignore={name!r}: {unknown(name, tuple(dict.fromkeys(_COMPARED.values())))}")
     left_out = {known[name] for name in ignore}
     return {name: said for name, said in _COMPARED.items() if name not in left_out}
 

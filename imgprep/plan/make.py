@@ -14,8 +14,8 @@ from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
 from imgprep.load.catalogue import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.look.rules.book import check
+from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
-from imgprep.look.rules.rows import DAMAGED_ID, DATE_ID
 from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of, wanted_rows
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
 

@@ -14,7 +14,7 @@ from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.inspect import inspect_images
-from imgprep.look.misnamed import match_names
+from imgprep.look.match_names import match_names
 from imgprep.shop import init_project, open_project, shipped
 
 

@@ -94,7 +94,7 @@ def duplicates(options: Namespace) -> int:
 def _found(options: Namespace) -> pd.DataFrame:
     """Return the findings of rows and images."""
     from imgprep.look.inspect import inspect_images
-    from imgprep.look.misnamed import match_names
+    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check
 
     settings, catalogue = catalogue_of(options)

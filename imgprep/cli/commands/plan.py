@@ -32,7 +32,7 @@ def init(options: Namespace) -> int:
 
 def check(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
-    from imgprep.look.misnamed import match_names
+    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 

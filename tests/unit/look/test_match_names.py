@@ -1,4 +1,4 @@
-"""A name that is nearly a file's is that file; one that may be two is nobody's."""
+"""A name that nearly matches one file means that file; one that matches two means neither."""
 
 import unicodedata
 import zipfile
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from imgprep.core.errors import ConfigError
-from imgprep.fix.fields import apply_fixes, undo_fixes
+from imgprep.fix.fields import apply_fixes, undo_fixes, use_files
 from imgprep.look.inspect import inspect_images
-from imgprep.look.misnamed import match_names, use_files
+from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
 
 
@@ -38,7 +38,7 @@ NAMES = {
 }
 
 
-def test_each_near_miss_finds_its_file_and_says_how(root):
+def test_each_near_miss_finds_its_file_and_names_the_difference(root):
     catalogue = pd.DataFrame({"PicName": [*NAMES, None, "https://shop.example/a.jpg", "a.jpg"]}, dtype="str")
     found = match_names(catalogue, root)
     named = found.dropna(subset="PicName").set_index("PicName")
@@ -48,14 +48,14 @@ def test_each_near_miss_finds_its_file_and_says_how(root):
     assert found.loc[found["how"] == "unnamed", "file"].tolist() == ["alone.jpg"]
 
 
-def test_an_archive_has_names_too(tmp_path):
+def test_names_are_matched_in_an_archive_too(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("autumn/A.jpg", b"")
     found = match_names(pd.DataFrame({"PicName": ["a.jpg"]}), tmp_path / "all.zip")
     assert found["file"].tolist() == ["autumn/A.jpg"]
 
 
-def test_what_was_found_is_put_in_and_taken_back(root):
+def test_files_that_were_found_are_put_in_and_taken_out(root):
     catalogue = pd.DataFrame({"row": [1, 2, 3], "PicName": ["/a.jpg", "twin.jpg", "photo.jpg"]})
     fixed, log = use_files(catalogue, match_names(catalogue, root))
     assert fixed["PicName"].tolist() == ["a.jpg", "twin.jpg", "photo.webp"]
@@ -80,7 +80,7 @@ def test_a_missing_image_is_offered_the_file_that_its_name_nearly_is(root):
     found = check(catalogue, facts, files=files)
     missing = found[found["rule"].isin(["image-missing", "image-outside-root"])].set_index("PicName")
     assert missing.loc["red dress.jpg", "fix"] == 'write "Red Dress.JPG"'
-    assert 'but "Red Dress.JPG" is, which differs in case' in missing.loc["red dress.jpg", "message"]
+    assert 'is missing; "Red Dress.JPG" exists and differs in case' in missing.loc["red dress.jpg", "message"]
     assert "x/twin.jpg | y/twin.jpg" in missing.loc["twin.jpg", "message"]
     assert missing.index[missing["fixable"]].tolist() == ["red dress.jpg", "/alone.jpg", "../x/b.png"]
     assert missing.index[~missing["fixable"]].tolist() == ["twin.jpg", "nowhere.jpg"]
@@ -91,14 +91,13 @@ def test_a_missing_image_is_offered_the_file_that_its_name_nearly_is(root):
         apply_fixes(catalogue, found)
 
 
-def test_files_that_no_row_names_are_told_once(root):
+def test_files_that_no_row_names_make_one_finding(root):
     catalogue = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"]})
     found = check(catalogue, files=match_names(catalogue, root)).set_index("rule")
-    told = found.loc["file-unnamed"]
-    assert told["severity"] == "info" and pd.isna(told["row"])
-    assert told["message"].startswith('7 files are named by no row: "Red Dress.JPG", ') and told["message"].endswith(
-        "…"
-    )
+    note = found.loc["file-unnamed"]
+    assert note["severity"] == "info" and pd.isna(note["row"])
+    assert note["message"].startswith('7 files are named by no row: "Red Dress.JPG", ')
+    assert note["message"].endswith("…")
     ran = check(catalogue).attrs["ran"].set_index("rule")
     assert ran.loc["file-unnamed", "why"] == "no files"
     assert "file-unnamed" not in set(check(catalogue, files=match_names(catalogue, root).head(1))["rule"])
