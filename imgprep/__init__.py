@@ -38,7 +38,7 @@ _HOME: dict[str, str] = {
     "CauseExplorer": "outcomes.cause_explorer",
     "agreement": "draw.share",
     "assign": "draw.share",
-    "find_model": "draw.saliency",
+    "find_model": "draw.segmentation",
     "suggest_region": "draw.suggest",
     "summary": "look.rules.book",
     "fetch_images": "look.fetch",
