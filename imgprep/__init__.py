@@ -92,6 +92,8 @@ _HOME: dict[str, str] = {
     "read_report": "ship.report.match",
     "load_causes": "ship.report.causes",
     "build_batch": "plan.build",
+    "Rules": "plan.build",
+    "Baseline": "plan.build",
     "build_retry": "outcomes.retry",
     "Built": "plan.batch_folder",
     "open_project": "shop",

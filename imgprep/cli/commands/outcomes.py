@@ -81,6 +81,7 @@ def retry(options: Namespace) -> int:
     """Make the next batch of what can succeed now."""
     from imgprep.load.catalogue import load_catalogue
     from imgprep.outcomes.retry import build_retry
+    from imgprep.plan.build import Rules
     from imgprep.ship.run import open_run
 
     settings = settings_of(options)
@@ -96,7 +97,7 @@ def retry(options: Namespace) -> int:
         options.out,
         catalogue=catalogue,
         regions=regions_of(options, settings),
-        **settings.rules,
+        rules=Rules(**settings.rules),
     )
     show(again.rest, options.format)
     print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)

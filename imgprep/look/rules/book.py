@@ -17,7 +17,7 @@ from imgprep.look.rules import images as pictures
 from imgprep.look.rules import regions as areas
 from imgprep.look.rules.limits import limits_for, nearest, service_type
 from imgprep.look.rules.rule import Rule, place, run_rules
-from imgprep.look.rules.sheet import make_sheet
+from imgprep.look.rules.sheet import Sheet, make_sheet
 
 #: How many examples a summary shows for a rule.
 EXAMPLES = 3
@@ -141,7 +141,7 @@ def check(
     [['category-missing', 'map it where the shop knows better than a prediction'], ['pic-name-slash', 'write "a.jpg"']]
     """
     kind = service_type(service)
-    severities = severities_for(kind, severity)
+    severities_for(kind, severity)  # a wrong name is reported before any work
     sheet = make_sheet(
         catalogue,
         facts,
@@ -151,7 +151,12 @@ def check(
         limits=limits_for(kind, limits),
         files=files,
     )
-    found, ran = run_rules(sheet, RULES, severities)
+    return check_sheet(sheet, severity)
+
+
+def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return the findings of `check` on a sheet that exists already."""
+    found, ran = run_rules(sheet, RULES, severities_for(sheet.service, severity))
     table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})
     return attach(to_pandas(found), ran=table)
 
