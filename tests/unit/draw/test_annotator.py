@@ -305,7 +305,7 @@ def test_joining_refuses_what_it_cannot_join(tmp_path):
         join_modules(tmp_path, "a.mjs")
 
 
-@pytest.mark.parametrize("subject", ["geometry", "decisions", "place"])
+@pytest.mark.parametrize("subject", ["geometry", "decisions", "position"])
 def test_modules_under_node(subject):
     playwright = pytest.importorskip("playwright")
     node = Path(playwright.__file__).parent / "driver" / "node"
