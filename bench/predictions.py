@@ -270,12 +270,11 @@ def compare(folder: Path, rows: int = ROWS, *, every: int = 3, **switches: Any) 
             catalogue,
             folder / "photos",
             folder / "batch",
-            service=service,
+            rules=ip.Rules(service=service, limits={"folder_bytes": len(PREFIX), "placeholder_products": 2}),
+            baseline=ip.Baseline(confirm="gallery"),
             regions=store,
             keep_refused=True,
             prepare=False,
-            limits={"folder_bytes": len(PREFIX), "placeholder_products": 2},
-            confirm="gallery",
             progress=False,
         )
         log = ip.upload(built.folder, built.folder / "images", settings, progress=False)

@@ -340,7 +340,7 @@ class Settings:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """What `check`, `build_batch` and `build_retry` take of the shop: ``service``, ``severity`` and ``limits``."""
+        """The shop's ``service``, ``severity`` and ``limits``, as `check` and `Rules` take them."""
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
 
     def public(self) -> dict[str, str]:

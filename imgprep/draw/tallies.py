@@ -1,4 +1,4 @@
-"""Where subjects lie, how large they are, and what became of suggestions."""
+"""Counts of regions by place, size and origin, and of suggestions by fate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     Parameters
     ----------
     regions : pandas.DataFrame
-        A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region count for nothing.
+        A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region are ignored.
     cells : int
         The grid is `cells` × `cells`.
 
@@ -57,17 +57,17 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count how regions came to be: drawn, accepted or edited suggestions, imported.
+    """Count regions by origin: drawn, accepted or edited suggestions, imported.
 
     Parameters
     ----------
     regions : pandas.DataFrame
-        A regions frame: ``state`` and ``how``; rows without a region count for nothing.
+        A regions frame: ``state`` and ``how``; rows without a region are ignored.
 
     Returns
     -------
     pandas.DataFrame
-        ``how, regions, share`` (of all regions), the commonest first.
+        ``how, regions, share`` (of all regions), most frequent first.
 
     Examples
     --------
@@ -81,13 +81,13 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 FATES = ("accepted", "edited", "replaced", "rejected")
-"""What becomes of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
+"""Fates of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
 
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
-    """Count what became of suggestions, by the confidence they were offered with.
+    """Count the fates of suggestions by the confidence they were offered with.
 
     Parameters
     ----------
@@ -97,25 +97,24 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per step of confidence, the least first: ``confidence``, ``accepted, edited, replaced, rejected,
-        suggestions`` (counts) and ``mean_iou`` (of the suggestion with what was saved; NA where nothing was). Other
-        fates are counted under ``suggestions`` alone.
+        One row per step of confidence, lowest first: ``confidence``, ``accepted, edited, replaced, rejected,
+        suggestions`` (counts) and ``mean_iou`` (of the suggestion with the saved region; NA without one). Other fates
+        are counted under ``suggestions`` alone.
 
     Raises
     ------
     KeyError
-        The frame is another: regions, for example, which `tally_region_origins` counts.
+        It is another frame, such as regions, which `tally_region_origins` counts.
 
     Examples
     --------
-    >>> told = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
-    >>> tally_suggestions(told)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
+    >>> made = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
+    >>> tally_suggestions(made)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
     [['0.0–0.2', 0, 0, 1], ['0.8–1.0', 1, 1, 0]]
     """
     if missing := [name for name in ("confidence", "fate", "iou") if name not in suggestions.columns]:
         raise KeyError(
-            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); how regions came to be is counted by "
-            "tally_region_origins"
+            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); tally_region_origins counts regions by origin"
         )
     names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]
     place = pd.cut(suggestions["confidence"].clip(0, 1), list(_BINS), labels=names, include_lowest=True)

@@ -159,7 +159,7 @@ def build_retry(
     causes : CauseTable, optional
         See `retry_batch`.
     **options
-        As for `build_batch`: service, regions, …
+        As for `build_batch`: rules, regions, …
 
     Returns
     -------

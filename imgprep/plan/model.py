@@ -1,4 +1,4 @@
-"""A plan: what would be sent, what stays as it is, what is left out, and what waits."""
+"""Plan: the batch to send, unchanged, excluded and deferred rows, and their summaries."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BATCH_COLUMNS: dict[str, str] = {
     "expected": "str",
 }
 
-#: What the gallery holds of a key; the columns of ``Plan.before`` and ``Plan.deferred``.
+#: The fields that the gallery holds; the columns of ``Plan.before`` and ``Plan.deferred``.
 HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.name != "OperationType")
 
-#: Why something that the catalogue lacks stays in the gallery.
+#: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
 
@@ -36,17 +36,17 @@ class Plan:
     Attributes
     ----------
     batch : pandas.DataFrame
-        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (a run before left
-        it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
+        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (an earlier run
+        left it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
     unchanged : pandas.DataFrame
         Catalogue rows that the gallery holds as they are, with ``reason``: ``same``, ``ignored: …`` (differs only in
-        what is left out of the comparison), ``not held`` (a DELETE with nothing to delete).
+        ignored fields), ``not held`` (a DELETE with nothing to delete).
     excluded : pandas.DataFrame
-        Catalogue rows left out, with ``reason``: the ids of the rules that say why.
+        Catalogue rows that are not sent, with ``reason``: the ids of the rules they failed.
     deferred : pandas.DataFrame
-        What the gallery holds and the catalogue lacks, but what stays, with ``reason``: other images of its product
-        are not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that
-        could not be read, or another spelling of its id, which may speak of it.
+        Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
+        not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
+        not be read, or another spelling of its id, which may mean it.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
 
@@ -76,7 +76,7 @@ class Plan:
         return f"Plan({', '.join(parts)})"
 
     def summary(self) -> pd.DataFrame:
-        """Count what would happen.
+        """Count rows by what would happen to them.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class Plan:
         columns = ["ProductId", "reason"]
         parts = [
             _acted(self.batch).select("what", *columns),
-            # A catalogue may have no column of products at all.
+            # A catalogue may lack the column ProductId.
             *(
                 to_polars(frame.reindex(columns=columns), columns).select(pl.lit(what).alias("what"), *columns)
                 for what, frame in (
@@ -117,7 +117,7 @@ class Plan:
         """
         lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
         held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
-        # A DELETE has no category of its own: the gallery's counts. One line may delete several images.
+        # A DELETE has no category of its own: the gallery's is used. One line may delete several images.
         lines = lines.join(held, on="line", how="left", maintain_order="left")
         number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
         names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)
@@ -167,7 +167,7 @@ class Plan:
 
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
-#: Reasons of an ADD of what the gallery does not hold for sure.
+#: Reasons of an ADD of an image that the gallery may not hold.
 NOT_HELD = ("new", "unknown")
 
 

@@ -25,7 +25,7 @@ from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
 from imgprep.meta.codec import dumps_meta
-from imgprep.ship.upload_log import NAME as JOURNAL_NAME
+from imgprep.plan.batch_folder import JOURNAL
 from imgprep.ship.upload_log import Journal
 from imgprep.ship.upload_plan import (
     Decision,
@@ -230,7 +230,7 @@ def upload(
             may_replace(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
         if dry_run:
             return _log_frame(items, _planned(decision, meta_key, same_meta), strays, (meta_key, len(text)))
-        journal = folder / JOURNAL_NAME if folder is not None else None
+        journal = folder / JOURNAL if folder is not None else None
         done = _settled(decision)
         with Journal(journal, clock) as book, _bar(decision.send, progress) as bar:
             sizes = {item.key: item.bytes or 0 for item in decision.send}

@@ -14,10 +14,7 @@ from typing import IO, Any, Self
 
 from imgprep.cloud.put import Sent
 from imgprep.core.clock import Clock, stamp
-
-NAME = "upload.jsonl"
-#: In the first line, by which the file is known to be a journal: added to, and removed with its batch.
-MARK = "upload journal"
+from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +44,7 @@ class Journal:
                 if new or is_journal(self._path):
                     self._file = self._path.open("a", encoding="utf-8")
                     if new:
-                        self._append({"imgprep": MARK})
+                        self._append({"imgprep": JOURNAL_MARK})
                 else:
                     _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", self._path)
             except OSError:  # a batch folder that may only be read is no reason not to send it
@@ -77,22 +74,12 @@ class Journal:
             self._file.flush()
 
 
-def is_journal(file: Path) -> bool:
-    """Whether a file is a journal of ours, and no link."""
-    try:
-        with file.open(encoding="utf-8") as stream:
-            first = json.loads(stream.readline(1000))
-    except (OSError, ValueError):
-        return False
-    return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == MARK
-
-
 def read_pace(folder: Path) -> dict[str, float] | None:
     """Return ``images``, ``bytes`` and ``seconds`` of what was sent from a batch folder; None where nothing was noted.
     Return ``images``, ``bytes`` and ``seconds`` of what was sent from a batch folder; None where nothing was noted."""
     total = {"images": 0, "bytes": 0, "seconds": 0.0}
     try:
-        lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
         for ended in (line for line in map(json.loads, lines) if "lasted" in line):
             total = {name: value + ended["lasted" if name == "seconds" else name] for name, value in total.items()}
     except (OSError, ValueError, KeyError, TypeError):

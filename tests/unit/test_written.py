@@ -100,7 +100,7 @@ def test_a_batch_folder_without_the_mark_is_refused_with_the_remedy(here, capsys
     del about["imgprep"]
     (here / "batch" / "batch.json").write_text(json.dumps(about))
     words = "build", "export.csv", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="delete it yourself if it was built by an earlier imgprep")
+    refused(here, capsys, *words, match="delete it yourself if an earlier imgprep built it")
 
 
 def test_images_of_a_batch_that_are_a_link_are_not_followed(here, capsys):
@@ -108,7 +108,7 @@ def test_images_of_a_batch_that_are_a_link_are_not_followed(here, capsys):
     shutil.rmtree(here / "batch" / "images")
     links_or_skip(here / "batch" / "images", here / "shop")
     words = "build", "export.csv", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="is a link, which is not followed")
+    refused(here, capsys, *words, match="is a link, and links are not followed")
 
 
 def test_a_folder_of_copies_that_is_a_link_is_not_followed(here, capsys):
@@ -164,7 +164,7 @@ def test_a_batch_is_built_again_with_the_copies_that_are_right_and_without_the_o
 def test_a_batch_is_not_built_from_its_own_tables(here, capsys):
     assert build("batch") == 0
     words = "build", "batch/catalogue.parquet", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="which the batch is made from")
+    refused(here, capsys, *words, match="which the batch is built from")
 
 
 _KILLED = """

@@ -155,8 +155,8 @@ def wednesday(shop, there, catalogue, store):
     known = ip.gallery_state(runs)
     assert {TOO_SMALL, NO_PICTURE}.isdisjoint(known["ProductId"]), "what failed last week is not held"
     built = ip.build_batch(
-        catalogue, shop.images, shop.work / "wednesday", regions=store, known=known, last=load(shop, "last.csv"),
-        delete_missing=True, keep_refused=True, progress=False,
+        catalogue, shop.images, shop.work / "wednesday", regions=store, keep_refused=True, progress=False,
+        baseline=ip.Baseline(known=known, last=load(shop, "last.csv"), delete_missing=True),
     )  # fmt: skip
     batch = built.plan.batch.set_index("ProductId")
     assert batch.loc[GONE, ["OperationType", "reason"]].tolist() == ["DELETE", "gone"]

@@ -79,6 +79,7 @@ def report(options: Namespace) -> int:
 def retry(options: Namespace) -> int:
     from imgprep.load.catalogue import load_catalogue
     from imgprep.outcomes.retry import build_retry
+    from imgprep.plan.build import Rules
     from imgprep.ship.run import open_run
 
     settings = settings_of(options)
@@ -94,7 +95,7 @@ def retry(options: Namespace) -> int:
         options.out,
         catalogue=catalogue,
         regions=regions_of(options, settings),
-        **settings.rules,
+        rules=Rules(**settings.rules),
     )
     show(again.rest, options.format)
     print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)

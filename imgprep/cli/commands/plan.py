@@ -110,7 +110,7 @@ def prepare(options: Namespace) -> int:
 
 def build(options: Namespace) -> int:
     from imgprep.outcomes.tallies import tally_durations
-    from imgprep.plan.build import build_batch
+    from imgprep.plan.build import Baseline, Rules, build_batch
     from imgprep.plan.preview import estimate
     from imgprep.ship.run import load_runs
 
@@ -123,18 +123,20 @@ def build(options: Namespace) -> int:
         catalogue,
         options.images,
         options.out,
+        rules=Rules(**settings.rules),
+        baseline=Baseline(
+            known=known_of(options.known, settings),
+            last=last_of(options, settings, catalogue),
+            delete_missing=options.delete_missing,
+            instance=settings.instance,
+            confirm=options.confirm,
+            confirm_rows=options.confirm_rows,
+        ),
         regions=regions_of(options, settings),
-        known=known_of(options.known, settings),
-        delete_missing=options.delete_missing,
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
-        **settings.rules,
         sources=[options.catalogue],
         cache=cache_of(settings),
-        last=last_of(options, settings, catalogue),
-        confirm_rows=options.confirm_rows,
-        instance=settings.instance,
-        confirm=options.confirm,
     )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):

@@ -1,8 +1,8 @@
-const FAR = 300; // positions further away than this are forgotten
-const EDGE = 8; // so near to what is known, more is asked for
+const FAR = 300; // positions further away than this are dropped
+const EDGE = 8; // distance to the end of the known items at which more are requested
 
-// Where a display is in its filtered queue, and which items are known to lie around it.
-export class Place {
+// The position of a display in its filtered queue, and the known items around it.
+export class Position {
   constructor() {
     this.order = new Map(); // position → id
     this.at = 0;
@@ -15,7 +15,7 @@ export class Place {
     this.count = count;
   }
 
-  told(first, items) {
+  learn(first, items) {
     items.forEach((item, offset) => this.order.set(first + offset, item.id));
     for (const at of this.order.keys()) {
       if (Math.abs(at - this.at) > FAR) this.order.delete(at);
@@ -38,7 +38,7 @@ export class Place {
     return at >= 0 && at < this.count;
   }
 
-  // Whether what is known ends close by.
+  // Whether the known items end close by.
   nearEdge() {
     return !this.order.has(Math.min(this.at + EDGE, this.count - 1)) || !this.order.has(Math.max(this.at - EDGE, 0));
   }

@@ -1,25 +1,25 @@
-const LATE_MS = 6000; // an answer that takes longer is worth a warning
-const HELLO_MS = [300, 700, 1500, 3000, 6000]; // when to say hello again
+const LATE_MS = 6000; // an answer that takes longer triggers a warning
+const HELLO_MS = [300, 700, 1500, 3000, 6000]; // when to send hello again
 
 export function token() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// The wire to Python. It signs what is sent, passes on what this display may believe, and keeps what Python has not
-// confirmed in the browser's storage, where it outlives a reload and a kernel restart.
-export class Link {
-  // on: {heard(message, buffers), welcome(message), lost(error), late(id, key), resent(list)}
+// The connection to Python. It signs messages, drops those of another widget, and keeps unconfirmed saves in the
+// browser's storage, where they survive a reload and a kernel restart.
+export class Connection {
+  // on: {received(message, buffers), welcome(message), lost(error), late(id, key), resent(list)}
   constructor(model, on) {
     this.model = model;
     this.on = on;
     this.view = token();
     this.session = null;
-    this.store = null; // which store this is about; its name in the browser's storage
-    this.owed = []; // not confirmed, of this display
-    this.replayed = new Map(); // key → message from before, sent again and not answered yet
+    this.store = null; // id of the region store; names the entry in the browser's storage
+    this.unconfirmed = []; // saves of this display
+    this.replayed = new Map(); // key → older message, sent again and not answered yet
     this.closed = false;
-    this.hear = (message, buffers) => this.heard(message, buffers || []);
-    model.on("msg:custom", this.hear);
+    this.listener = (message, buffers) => this.receive(message, buffers || []);
+    model.on("msg:custom", this.listener);
   }
 
   send(content) {
@@ -30,14 +30,14 @@ export class Link {
     }
   }
 
-  // Until Python answers: the first may wait behind a busy cell, where JupyterLab has no thread for the widget yet.
+  // Repeated until Python answers: the first may wait behind a busy cell if JupyterLab has no thread for the widget yet.
   hello(times = 0) {
     if (this.closed || this.session) return;
     this.send({ type: "hello" });
     if (times < HELLO_MS.length) this.timer = setTimeout(() => this.hello(times + 1), HELLO_MS[times]);
   }
 
-  // Send a save, and say so where no answer comes.
+  // Send a save, and report it if no answer comes.
   post(message) {
     this.send(message);
     setTimeout(() => {
@@ -45,7 +45,7 @@ export class Link {
     }, LATE_MS);
   }
 
-  heard(message, buffers) {
+  receive(message, buffers) {
     if (this.closed || !message) return;
     const mine = message.view === this.view;
     if (message.type === "welcome") {
@@ -58,12 +58,12 @@ export class Link {
       return;
     }
     if (this.session && message.session !== this.session) return; // of a widget that is gone
-    // Saves and items are news for every display; the rest answers one of them.
-    if (mine || ["items", "saved", "refused"].includes(message.type)) this.on.heard(message, buffers);
+    // Saves and items are for every display; other messages are for one of them.
+    if (mine || ["items", "saved", "refused"].includes(message.type)) this.on.received(message, buffers);
   }
 
   remember(list) {
-    this.owed = list;
+    this.unconfirmed = list;
     if (!this.store) return;
     const name = `imgprep:${this.store}:${this.view}`;
     const all = [...this.replayed.values(), ...list];
@@ -71,7 +71,7 @@ export class Link {
       if (all.length) localStorage.setItem(name, JSON.stringify(all));
       else localStorage.removeItem(name);
     } catch {
-      // Private windows may have no storage; the alarm still says what is not saved.
+      // Private windows may have no storage; the alarm still lists what is not saved.
     }
   }
 
@@ -87,21 +87,21 @@ export class Link {
       return;
     }
     for (const message of found) this.replayed.set(message.key, message);
-    this.remember(this.owed); // they are this display's to keep now
+    this.remember(this.unconfirmed); // this display keeps them from now on
     for (const message of found) this.send({ ...message, view: this.view });
     if (found.length) this.on.resent(found);
   }
 
-  // The message from before that an answer is about, once.
+  // The older message that an answer is about, once.
   answeredOld(key) {
     const old = this.replayed.get(key);
-    if (this.replayed.delete(key)) this.remember(this.owed);
+    if (this.replayed.delete(key)) this.remember(this.unconfirmed);
     return old || null;
   }
 
   close() {
     this.closed = true;
     clearTimeout(this.timer);
-    this.model.off("msg:custom", this.hear);
+    this.model.off("msg:custom", this.listener);
   }
 }

@@ -1,6 +1,6 @@
 import { el, STATE_WORDS } from "./view.mjs";
 
-// Sides of a conflict: told apart by colour and, every second one, by dashes.
+// Sides of a conflict: distinguished by colour and, every second one, by dashes.
 export const SIDE_COLOURS = ["#38d6ff", "#ff8ad4", "#ffd24a"];
 
 // Paint a thumbnail with its box into a canvas of `side` CSS pixels.
@@ -19,9 +19,9 @@ export function drawThumb(canvas, thumb, item, side) {
   context.drawImage(thumb.bitmap, left, top, w, h);
   const boxes = item?.conflict?.length ? item.conflict.map((side, number) => [side.region, SIDE_COLOURS[number % SIDE_COLOURS.length], number % 2 === 1]) :
     item ? [[item.region || item.suggestion, item.region ? "#38d6ff" : "#ffd24a", !item.region]] : [];
-  const place = { left, top, kx: w / (item?.size?.[0] || 1), ky: h / (item?.size?.[1] || 1), dpr };
+  const frame = { left, top, kx: w / (item?.size?.[0] || 1), ky: h / (item?.size?.[1] || 1), dpr };
   for (const [box, colour, dashed] of boxes) {
-    if (box && item.size) outlineThumb(context, place, box, colour, dashed);
+    if (box && item.size) outlineThumb(context, frame, box, colour, dashed);
   }
 }
 
@@ -37,13 +37,13 @@ function outlineThumb(context, { left, top, kx, ky, dpr }, box, colour, dashed) 
   context.setLineDash([]);
 }
 
-// Neighbours of the item shown: at most `count` tiles, each with its state; elements are kept and reused.
-export class Strip {
+// Neighbours of the item shown: at most `count` tiles, each with its state; elements are reused.
+export class Filmstrip {
   constructor(element, { open, count = 13 }) {
     this.element = element;
     this.count = count;
     this.at = 0;
-    this.tiles = []; // {tile, canvas, and what was drawn there: item, thumb, dpr}
+    this.tiles = []; // {tile, canvas, and what it shows: item, thumb, dpr}
     for (let number = 0; number < count; number += 1) {
       const canvas = el("canvas", { "aria-hidden": "true" });
       const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-dot" }));
@@ -53,12 +53,12 @@ export class Strip {
     }
   }
 
-  // The positions that are in sight around one.
+  // The visible positions around one.
   positions(at) {
     return this.tiles.map((_, number) => at - Math.floor(this.count / 2) + number);
   }
 
-  // Show where a place is. itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
+  // Show the neighbours of a position. itemAt(position) → item or undefined; thumbOf(item) → {bitmap} or null; owed(id) → "saving", "refused" or "".
   show({ at, count }, itemAt, thumbOf, owed) {
     if (this.element.hidden) return;
     const half = Math.floor(this.count / 2);
@@ -88,7 +88,7 @@ export class Strip {
     });
   }
 
-  // Tiles move along with their items, so that a step draws one of them and not all.
+  // Tiles move with their items, so that a step redraws one of them and not all.
   roll(at) {
     const by = at - this.at;
     this.at = at;

@@ -1,5 +1,4 @@
-// Decoded pictures by item id; what is no longer wanted is closed, so that memory stays bounded.
-
+// Decoded pictures by item id; those no longer needed are closed, so that memory stays bounded.
 export class Pictures {
   constructor(ask, { keep = 8, decode = (blob) => createImageBitmap(blob) } = {}) {
     this.ask = ask; // ask([ids])
@@ -54,11 +53,6 @@ export class Pictures {
     this.held.delete(id);
   }
 
-  // What was asked of a kernel that is gone will not come.
-  forgetAsked() {
-    this.asked.clear();
-  }
-
   release() {
     for (const id of [...this.held.keys()]) {
       if (this.held.size <= this.keep) break;
@@ -70,4 +64,56 @@ export class Pictures {
     this.closed = true;
     for (const id of [...this.held.keys()]) this.drop(id);
   }
+}
+
+// Thumbnails of the filmstrip, by item id: requested after a pause, the oldest closed when there are too many.
+export class Thumbnails {
+  constructor(ask, { keep = 60, rest = 200 } = {}) {
+    this.ask = ask; // ask([ids])
+    this.keep = keep;
+    this.rest = rest; // ms
+    this.held = new Map(); // id → {bitmap, problem}
+    this.asked = new Set();
+    this.timer = 0;
+  }
+
+  get(id) {
+    return this.held.get(id) || null;
+  }
+
+  soon(ids) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const missing = ids.filter((id) => id !== undefined && !this.asked.has(id));
+      for (const id of missing) this.asked.add(id);
+      if (missing.length) this.ask(missing);
+    }, this.rest);
+  }
+
+  take(id, thumb) {
+    this.held.get(id)?.bitmap?.close();
+    this.held.set(id, thumb);
+    for (const old of [...this.held.keys()].slice(0, Math.max(0, this.held.size - this.keep))) {
+      this.held.get(old).bitmap?.close();
+      this.held.delete(old);
+      this.asked.delete(old);
+    }
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    for (const thumb of this.held.values()) thumb.bitmap?.close();
+    this.held.clear();
+  }
+}
+
+// The pictures to hold: the current one, the next three, and the previous one.
+export function wanted(ids, at, { ahead = 3, behind = 1 } = {}) {
+  const list = [];
+  for (const step of [0, 1, -1, 2, 3, 4, 5, 6]) {
+    if (step > ahead || -step > behind) continue;
+    const id = ids(at + step);
+    if (id !== undefined && id !== null) list.push(id);
+  }
+  return list;
 }
