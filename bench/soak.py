@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from imgprep.cloud.oss import list_folder, open_bucket
+from imgprep.plan.batch_folder import META_NAME
 from imgprep.sandbox.faults import Fault
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.upload_plan import META_NAME
 
 FAULTS = ("503", "reset", "answer_lost", "wrong_crc")
 THREADS = 8

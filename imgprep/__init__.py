@@ -88,7 +88,7 @@ _HOME: dict[str, str] = {
     "tasks": "ship.tasks",
     "adopt": "ship.tasks",
     "submit_all": "ship.submit",
-    "task_steps": "ship.wording",
+    "task_steps": "ship.task_status",
     "read_report": "ship.report.match",
     "load_causes": "ship.report.causes",
     "build_batch": "plan.build",

@@ -20,8 +20,6 @@ from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
 from imgprep.plan.model import Plan
 from imgprep.plan.preview import BlastRadius
-from imgprep.ship.upload_log import NAME as JOURNAL
-from imgprep.ship.upload_log import is_journal
 
 META_NAME = "increment.meta"
 IMAGES = "images"
@@ -29,8 +27,10 @@ VERSION = 1
 #: Tells what a batch is made of, and that the folder is a batch folder: it is there before anything else.
 ABOUT = "batch.json"
 MARK = "batch folder"
-_TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
-_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in _TABLES))
+#: Journal of uploads, and the mark in its first line.
+JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
+TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
+_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,16 @@ def is_marked(folder: Path) -> bool:
     return isinstance(about, dict) and about.get("imgprep") == MARK
 
 
+def is_journal(file: Path) -> bool:
+    """Whether a file is an upload journal of imgprep, and not a link."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            first = json.loads(stream.readline(1000))
+    except (OSError, ValueError):
+        return False
+    return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == JOURNAL_MARK
+
+
 def fresh_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
     """Return an empty batch folder, marked as one: an earlier one is cleared, anything else is left alone."""
     require_batch_folder(folder, photographs, sources)
@@ -150,7 +160,7 @@ def write_folder(
         "prepare": built.prepared,
     }
     written = Written(built.folder)
-    for name in _TABLES:
+    for name in TABLES:
         with written.writing(f"{name}.parquet") as draft:
             detached(tables[name]).to_parquet(draft, index=False)
     about = {

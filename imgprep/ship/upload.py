@@ -1,10 +1,11 @@
-"""A batch to its folder in the bucket: images first, verified, then increment.meta."""
+"""A batch to its folder in the bucket: images first, each verified, then increment.meta."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import hashlib
+import json
 import logging
 import os
 import sys
@@ -12,115 +13,33 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import pandas as pd
 
+from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, head, look, open_bucket, read_object
 from imgprep.cloud.put import Item, Sender, Sent
-from imgprep.core.clock import Clock, SystemClock
-from imgprep.core.errors import ConfigError, StorageError
+from imgprep.core.clock import Clock, SystemClock, stamp
+from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
-from imgprep.ship.upload_log import NAME as JOURNAL_NAME
-from imgprep.ship.upload_log import Journal
-from imgprep.ship.upload_plan import (
-    META_NAME,
-    Decision,
-    decide,
-    differing_message,
-    find_differing,
-    may_replace,
-    meta_item,
-    running_task,
-    wanted_items,
-)
+from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, META_NAME, is_journal
+from imgprep.ship.run import Run, read_runs
+from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all
 
 _log = logging.getLogger(__name__)
 
-
-def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: Clock, patience: float) -> Sent:
-    """Write increment.meta and compare what can be read afterwards."""
-    now = head(bucket, key)
-    digest = hashlib.md5(text).hexdigest()
-    if now is not None and now.md5 == digest and now.bytes == len(text):
-        return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
-    if _differs(before, now):
-        raise StorageError(
-            f"{key} was written by somebody else while this upload ran: two uploads to one path at once; find out "
-            "who, then repeat with replace=True (--replace), or use another path",
-            key=key,
-        )
-    sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())
-    item = Item(key, "", "", len(text), digest)
-    # "Only where there is none": what somebody writes between the look above and now is not overwritten.
-    sent = sender.send_bytes(item, text, new=now is None)
-    return _read_back(bucket, sent, text) if sent.outcome == "uploaded" else sent
-
-
-def _differs(before: Stored | None, now: Stored | None) -> bool:
-    if before is None or now is None:
-        return now is not None
-    return (before.bytes, before.etag) != (now.bytes, now.etag)
-
-
-def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
-    for _ in range(2):  # bytes may change on their way here, too
-        try:
-            found = read_object(bucket, sent.key, limit=len(text))
-        except StorageError as error:
-            if error.code != "AccessDenied":
-                raise
-            _log.warning("%s cannot be read back; it is verified by its checksums alone", sent.key)
-            return sent
-        if found == text:
-            return sent._replace(verified="readback")
-    return sent._replace(outcome="failed", verified="none", message="what can be read back is another text")
-
-
-@contextlib.contextmanager
-def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock on this machine while the body runs."""
-    if file is None:
-        name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
-        file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            _lock(handle)
-        except OSError:
-            raise ConfigError(f"{what}: another imgprep is at it on this machine; wait for it, or stop it") from None
-        yield
-    finally:
-        os.close(handle)  # which also unlocks
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
-        return ""
-
-
 THREADS = 8
-#: Seconds that one file is tried again and again.
+#: Seconds for which sending one file is repeated.
 PATIENCE = 300.0
-LOG_COLUMNS = ("key", "PicName", "bytes", "outcome", "verified", "attempts", "seconds", "message")
+#: Seconds for which asking the service for its tasks is repeated.
+TASK_PATIENCE = 20.0
 STRAY_COLUMNS = ("key", "bytes", "modified")
 
 
@@ -139,10 +58,10 @@ def upload(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> pd.DataFrame:
-    """Upload a batch: its images, each verified, and then increment.meta.
+    """Upload a batch: its images, each verified, then increment.meta.
 
-    What is there already is left as it is, so that a repeated call goes on where the last one ended, whatever ended
-    it. While a single image is missing, increment.meta is not written.
+    Objects that are already there are kept, so that a repeated call continues where the last one ended, even if that
+    was killed. increment.meta is written only once every image is there.
 
     Parameters
     ----------
@@ -153,45 +72,45 @@ def upload(
     settings : Settings
         Names bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
     dry_run : bool
-        Say what would be sent (outcome ``planned``); send nothing.
+        Return what would be sent (outcome ``planned``); send nothing.
     replace : bool
         Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
     runs : path, optional
-        The folder of run folders, to know one's own by; default: the project's.
+        The folder of run folders, to recognise the increment.meta of an earlier run; default: the project's.
     known : pandas.DataFrame, optional
-        A gallery state; objects of its images are no strays.
+        A gallery state; objects of its images are not reported as strays.
     threads, processes : int
         PUTs at once: `threads` in each of `processes`.
     patience : float
-        Seconds that one file is tried again and again.
+        Seconds for which sending one file is repeated.
     progress : bool
         Show a progress bar.
     clock : Clock, optional
-        For tests. Worker processes have the machine's.
+        Injectable clock. Worker processes use the machine's.
 
     Returns
     -------
     pandas.DataFrame
         The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
-        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file is not the one
-        that was planned), ``failed``, ``missing`` (not there, and expected to be refused anyway), ``planned`` (dry
-        run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``. ``.attrs["strays"]``: objects
-        in the folder that belong neither to the batch nor to `known` (``key, bytes, modified``); they are never
-        deleted here.
+        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file has
+        other bytes than planned), ``failed``, ``missing`` (no such file, and expected to be refused anyway),
+        ``planned`` (dry run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
+        ``.attrs["strays"]``: objects in the folder that belong neither to the batch nor to `known` (``key, bytes,
+        modified``); they are never deleted.
 
     Raises
     ------
     StorageError
-        What no file can get past: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
+        An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
     ConfigError
-        The increment.meta that lies there must not be replaced; another upload is under way; settings are missing.
+        The increment.meta in the bucket must not be replaced; another upload is running; settings are missing.
     MetaError
         The batch cannot be written as increment.meta.
 
     Notes
     -----
-    Source: the guide wants increment.meta and images under one path; the order is ours, so that a task started at
-    any moment finds every image that increment.meta names.
+    Source: the guide wants increment.meta and images under one path. The order is imgprep's: a task finds every image
+    that increment.meta names, whenever it starts.
 
     Examples
     --------
@@ -212,59 +131,61 @@ def upload(
             raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
         root = folder / "images"
     items = wanted_items(frame, root, settings.prefix)
-    meta_key = settings.prefix + META_NAME
+    meta = meta_item(settings.prefix, text)
     bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
-        keys = [*(item.key for item in items if item.key), meta_key]
+        keys = [*(item.key for item in items if item.key), meta.key]
         stored, listed = look(bucket, settings.prefix, keys, threads)
         if not listed:
             _log.warning(
-                "the key may not list %s: each object is asked for instead, and strays are not seen", settings.prefix
+                "the key may not list %s: each object is asked for instead, and strays are not reported",
+                settings.prefix,
             )
-        before = stored.get(meta_key)
+        before = stored.get(meta.key)
         decision = decide(items, stored, bucket, threads=threads)
-        strays = _strays(stored, items, meta_key, known, settings.prefix) if listed else _no_strays()
-        same_meta = before is not None and before.bytes == len(text) and before.md5 == _md5(text)
+        strays = _strays(stored if listed else {}, items, meta.key, known, settings.prefix)
+        same_meta = before is not None and before.bytes == len(text) and before.md5 == meta.digest
         if before is not None and not (same_meta and not decision.send):
             runs_folder = Path(runs) if runs is not None else settings.runs
-            may_replace(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
+            _check_replaceable(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
         if dry_run:
-            return _log_frame(items, _planned(decision, meta_key, same_meta), strays, (meta_key, len(text)))
-        journal = folder / JOURNAL_NAME if folder is not None else None
+            return _log_frame(items, _planned(decision, meta.key, same_meta), strays, (meta.key, len(text)))
         done = _settled(decision)
-        with Journal(journal, clock) as book, _bar(decision.send, progress) as bar:
+        with Journal(folder / JOURNAL if folder else None, clock) as journal, _bar(decision.send, progress) as bar:
             sizes = {item.key: item.bytes or 0 for item in decision.send}
             for sent in send_all(
                 settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
             ):
                 done[sent.key] = sent
-                book.write(sent, sizes[sent.key])
+                journal.write(sent, sizes[sent.key])
                 bar.update(sizes[sent.key])
             if decision.send and listed:
                 _look_again(bucket, settings, items, done, threads)
             reader = running_task(settings, clock)[0] if before is not None and not same_meta else None
-            done[meta_key] = _finish(
-                bucket, meta_key, text, before, done, reader=reader, clock=clock, patience=patience
-            )
-            if done[meta_key].outcome == "uploaded" or (done[meta_key].outcome == "unchanged" and decision.send):
-                _look_again(bucket, settings, [*items, meta_item(settings.prefix, text)], done, threads)
-            book.write(done[meta_key])
-    return _log_frame(items, done, strays, (meta_key, len(text)))
+            refusal = _why_not_commit(done, reader)
+            if refusal:
+                done[meta.key] = Sent(meta.key, "failed", "none", 0, 0.0, refusal)
+            else:
+                done[meta.key] = commit(bucket, meta.key, text, before, clock=clock, patience=patience)
+            if done[meta.key].outcome == "uploaded" or (done[meta.key].outcome == "unchanged" and decision.send):
+                _look_again(bucket, settings, [*items, meta], done, threads)
+            journal.write(done[meta.key])
+    return _log_frame(items, done, strays, (meta.key, len(text)))
 
 
 def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
-    """The batch, and the text of its increment.meta."""
+    """Return the batch and the text of its increment.meta."""
     if isinstance(batch, pd.DataFrame):
         return batch, dumps_meta(batch).encode()
     folder = Path(batch)
     table, meta = folder / "batch.parquet", folder / META_NAME
     for file in (table, meta):
         if not file.is_file():
-            raise ConfigError(f"{folder}: is no batch folder: {file.name} is missing; build it")
+            raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
     frame, text = pd.read_parquet(table), meta.read_bytes()
     if dumps_meta(frame).encode() != text:
         raise ConfigError(
-            f"{meta}: does not say what batch.parquet beside it says; build the batch again rather than editing it"
+            f"{meta}: differs from the batch.parquet beside it; build the batch again rather than editing it"
         )
     return frame, text
 
@@ -284,7 +205,7 @@ def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Se
 
 
 def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
-    """The listing is the truth: what is not there as it was planned, has failed after all."""
+    """Mark as failed what the bucket no longer holds as planned."""
     sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
     stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
     differing = find_differing(sent, stored, bucket, threads=threads)
@@ -295,27 +216,100 @@ def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[s
         done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
 
 
-def _finish(
-    bucket: Any,
-    key: str,
-    text: bytes,
-    before: Stored | None,
-    done: Mapping[str, Sent],
-    *,
-    reader: str | None,
-    clock: Clock,
-    patience: float,
-) -> Sent:
-    bad = [sent for sent in done.values() if sent.outcome in ("failed", "changed")]
+def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
+    """Return why increment.meta must not be written now; empty where it may be."""
+    bad = sum(sent.outcome in ("failed", "changed") for sent in done.values())
     if bad:
-        said = f"not written: {len(bad):,} of {len(done):,} images are not there as planned; repeat the upload"
-        return Sent(key, "failed", "none", 0, 0.0, said)
+        return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
     if reader is not None:
-        said = (
+        return (
             f"not written: batch task {reader} began to read this folder meanwhile; follow it to its end, then repeat"
         )
-        return Sent(key, "failed", "none", 0, 0.0, said)
-    return commit(bucket, key, text, before, clock=clock, patience=patience)
+    return ""
+
+
+def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace: bool, clock: Clock) -> None:
+    """Raise where the increment.meta in the bucket must not be replaced."""
+    where = f"{settings.bucket}/{settings.prefix}{META_NAME}"
+    running, asked = running_task(settings, clock)
+    if running:
+        raise ConfigError(
+            f"{where}: batch task {running} is reading this folder; follow it to its end first, or use another path"
+        )
+    run = _run_of(there, settings, runs)
+    if run is not None and (run.ended or asked):
+        return
+    if not replace:
+        owner = "belongs to no known run" if run is None else f"belongs to run {run.id}, which is {run.state}"
+        raise ConfigError(f"{where}: {owner}; finish that first, use another path, or pass --replace (replace=True)")
+
+
+def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
+    """Return the id of a task that is reading the folder now, and whether the service could be asked."""
+    if not settings.instance:
+        return None, False
+    try:
+        newest = ImageSearch(settings, clock=clock, patience=TASK_PATIENCE).tasks(newest=100)
+    except ImgprepError as error:
+        _log.warning("it is unknown whether a batch task is reading the folder: %s", error)
+        return None, False
+    for task in newest:
+        same = task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
+        if same and task.status == PROCESSING:
+            return task.id, True
+    return None, True
+
+
+def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:
+    """Return the newest run that sent these bytes to this place."""
+    for run in reversed(read_runs(runs)[0]):
+        bucket, path = run.settings.get("bucket"), run.settings.get("path", "")
+        if bucket != settings.bucket or path.strip("/") != settings.path.strip("/"):
+            continue
+        with contextlib.suppress(OSError):
+            text = (run.folder / META_NAME).read_bytes()
+            if len(text) == there.bytes and there.md5 in (None, hashlib.md5(text).hexdigest()):
+                return run
+    return None
+
+
+def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: Clock, patience: float) -> Sent:
+    """Write increment.meta, and compare it with what the bucket returns afterwards."""
+    now = head(bucket, key)
+    digest = hashlib.md5(text).hexdigest()
+    if now is not None and now.md5 == digest and now.bytes == len(text):
+        return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
+    if _differs(before, now):
+        raise StorageError(
+            f"{key} was written by another program while this upload ran: two uploads to one path at once; find out "
+            "which, then repeat with replace=True (--replace), or use another path",
+            key=key,
+        )
+    sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())
+    item = Item(key, "", "", len(text), digest)
+    # Only where there is none: what another upload writes between the look above and now is not overwritten.
+    sent = sender.send_bytes(item, text, new=now is None)
+    return _read_back(bucket, sent, text) if sent.outcome == "uploaded" else sent
+
+
+def _differs(before: Stored | None, now: Stored | None) -> bool:
+    if before is None or now is None:
+        return now is not None
+    return (before.bytes, before.etag) != (now.bytes, now.etag)
+
+
+def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
+    for _ in range(2):  # bytes may change on their way back, too
+        try:
+            found = read_object(bucket, sent.key, limit=len(text))
+        except StorageError as error:
+            if error.code != "AccessDenied":
+                raise
+            _log.warning("%s cannot be read back; it is verified by its checksums alone", sent.key)
+            return sent
+        if found == text:
+            return sent._replace(verified="readback")
+    return sent._replace(outcome="failed", verified="none", message="the text read back differs from the text sent")
 
 
 def _strays(
@@ -326,13 +320,9 @@ def _strays(
         ours |= {prefix + name for name in known["PicName"].dropna().unique()}
     rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
     if rows:
-        _log.info("%d objects under %s are neither in the batch nor in the gallery", len(rows), prefix)
+        _log.info("%s under %s in neither the batch nor the gallery", counted(len(rows), "object"), prefix)
     frame = pd.DataFrame(rows, columns=list(STRAY_COLUMNS))
     return frame.astype({"key": "str", "bytes": "Int64", "modified": "Int64"})
-
-
-def _no_strays() -> pd.DataFrame:
-    return pd.DataFrame([], columns=list(STRAY_COLUMNS))
 
 
 def _log_frame(
@@ -363,7 +353,101 @@ def _bar(items: list[Item], progress: bool) -> Any:
     return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
 
 
-def _md5(text: bytes) -> str:
-    import hashlib  # noqa: PLC0415
+class Journal:
+    """Appends what an upload sent to a file, one JSON object per line, and its total time; does nothing without one.
 
-    return hashlib.md5(text).hexdigest()
+    A record for people, and for estimating the next upload; the bucket's listing decides what is there.
+    """
+
+    def __init__(self, path: Path | None, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._file: IO[str] | None = None
+        self._began = clock.monotonic()
+        self._images = self._bytes = 0
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            try:
+                new = not os.path.lexists(self._path)
+                if new or is_journal(self._path):
+                    self._file = self._path.open("a", encoding="utf-8")
+                    if new:
+                        self._append({"imgprep": JOURNAL_MARK})
+                else:
+                    _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", self._path)
+            except OSError:  # a read-only batch folder can still be sent
+                self._file = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            if self._images:
+                lasted = round(self._clock.monotonic() - self._began, 3)
+                self._append({"images": self._images, "bytes": self._bytes, "lasted": lasted})
+            self._file.close()
+
+    def write(self, sent: Sent, image_bytes: int | None = None) -> None:
+        """Append one outcome; `image_bytes` is the size of an image."""
+        if sent.outcome == "uploaded" and image_bytes is not None:
+            self._images += 1
+            self._bytes += image_bytes
+        self._append({**sent._asdict(), "seconds": round(sent.seconds, 3)})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self._file is not None:
+            line = {"at": stamp(self._clock), **line}
+            self._file.write(json.dumps({name: value for name, value in line.items() if value != ""}) + "\n")
+            self._file.flush()
+
+
+def read_pace(folder: Path) -> dict[str, float] | None:
+    """Return ``images``, ``bytes`` and ``seconds`` of the uploads of a batch folder; None without a journal."""
+    total = {"images": 0, "bytes": 0, "seconds": 0.0}
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        for ended in (line for line in map(json.loads, lines) if "lasted" in line):
+            total = {name: value + ended["lasted" if name == "seconds" else name] for name, value in total.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return total if total["images"] else None
+
+
+@contextlib.contextmanager
+def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
+    """Hold a lock on this machine while the body runs."""
+    if file is None:
+        name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
+        file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            _lock(handle)
+        except OSError:
+            raise ConfigError(
+                f"{what}: another imgprep is already running it on this machine; wait for it, or stop it"
+            ) from None
+        yield
+    finally:
+        os.close(handle)  # which also unlocks
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
+        return ""

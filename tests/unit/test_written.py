@@ -20,7 +20,7 @@ from imgprep.core.files import LOG, Written, overwriting
 from imgprep.demo.weeks import make_history
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
-from imgprep.ship.upload_log import Journal
+from imgprep.ship.upload import Journal
 
 MINE = b"three years of work"
 

@@ -85,7 +85,7 @@ def test_documents_that_cover_the_folder_are_good(shop):
           "Resource": "acs:oss:*:*:imgprep-demo/increment/*.meta"}]}, "no statement allows"),
         ({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"},
           {"Effect": "Deny", "Action": "oss:Get*", "Resource": "*increment*"}]}, "statement 2 denies"),
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "is no policy document"),
     ],
 )  # fmt: skip

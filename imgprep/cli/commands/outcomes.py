@@ -60,10 +60,10 @@ def report(options: Namespace) -> int:
         raise ConfigError("--report and --html are about one run; name one")
     settings = settings_of(options)
     for run in runs:
-        run.settings_for(settings)
+        run.use_settings(settings)
         if options.report:
             run.close(report=options.report)
-        elif run.read_before_taught:
+        elif run.causes_changed:
             run.read_again()
             print(f"{run.id}: its report was read again, by the causes that were taught since", file=sys.stderr)
     causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]

@@ -85,7 +85,7 @@ def _remedies(found: pd.DataFrame) -> str:
 def submit(options: Namespace) -> int:
     """Start the batch task and leave a run folder."""
     from imgprep.ship.submit import submit as start
-    from imgprep.ship.wording import task_steps
+    from imgprep.ship.task_status import task_steps
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
@@ -115,8 +115,8 @@ def submit(options: Namespace) -> int:
 
 def follow(options: Namespace) -> int:
     """Follow a run's task to its end and save its error report."""
+    from imgprep.ship.lost_answer import look_for_late
     from imgprep.ship.run import load_runs, open_run
-    from imgprep.ship.submit import look_for_late
 
     settings = settings_of(options)
     if options.run_folder:
@@ -145,7 +145,7 @@ def close(options: Namespace) -> int:
     if options.message is None and options.report is None and not options.ignore_unmatched:
         raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
     run = open_run(options.run_folder)
-    run.settings_for(settings_of(options))
+    run.use_settings(settings_of(options))
     run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
     return show_ended([run], options.format)
 

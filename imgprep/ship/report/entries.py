@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from imgprep.core.frames import storable
 from imgprep.ship.report.causes import CauseTable
@@ -537,3 +538,80 @@ def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     # A note is an entry that names nothing and claims nothing.
     said = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
     return frame.with_columns(said).drop("note")
+
+
+#: Lines that the schema is inferred from.
+_SAMPLE = 1000
+
+
+def json_lines(data: bytes) -> pl.DataFrame | None:
+    """Return the entries of uniform JSON Lines by Arrow's reader; None where the careful `Parser` must read them.
+
+    Nearly every large report is expected to be uniform; the parser would give the same entries line by line.
+    """
+    if not data.startswith(b"{") or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+        return None
+    try:
+        schema = _shape(data)
+        roles = {name: role for name in schema.names if (role := role_of(name))}
+        # Entries without a key, or with several columns for one part, are for the parser.
+        if not KEYS & set(roles.values()) or "nth" in roles.values() or len(set(roles.values())) != len(roles):
+            return None
+        if not _is_simple(schema, roles):
+            return None
+        table = _parse(data, schema, "error")
+        lines = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, UnicodeDecodeError):  # the last for a damaged key
+        return None
+    if table.num_rows != len(lines):
+        lines = lines.filter(lines.str.strip_chars() != "")
+    # Lines that begin and end an object hold whole objects; with as many rows as lines there is one per line.
+    whole = lines.str.starts_with("{") & lines.str.ends_with("}")
+    if table.num_rows != len(lines) or not whole.all():
+        return None
+    named = pl.from_arrow(table.select(list(roles)).rename_columns(list(roles.values())))
+    assert isinstance(named, pl.DataFrame)  # noqa: S101  a table is never a series
+    if (lines.str.len_bytes() > RAW_MAX).any():
+        lines = lines.str.slice(0, RAW_MAX)
+    missing = [pl.lit(None, pl.String).alias(role) for role in ENTRY_SCHEMA if role not in named.columns]
+    typed = [pl.col(role).cast(kind, strict=False) for role, kind in ENTRY_SCHEMA.items() if role != "raw"]
+    entries = named.with_columns(*missing).with_columns(*typed, lines.alias("raw")).select(list(ENTRY_SCHEMA))
+    # Entries without a code, or without a name or number, are for the parser.
+    no_code = pl.col("code").fill_null("") == ""
+    nameless = pl.col("at").is_null()
+    for name in ("ProductId", "PicName"):
+        nameless &= pl.col(name).fill_null("") == ""
+    return None if entries.select((no_code | nameless).any()).item() else entries
+
+
+def _shape(data: bytes) -> pa.Schema:
+    """Return names and types of the first lines; a column of times or nulls is text."""
+    end = -1
+    for _ in range(_SAMPLE):
+        after = data.find(b"\n", end + 1)
+        if after < 0:
+            end = len(data)
+            break
+        end = after
+    found = _parse(data[: end + 1], pa.schema([]), "infer").schema
+    text = [pa.types.is_timestamp(field.type) or pa.types.is_null(field.type) for field in found]
+    return pa.schema(
+        [(field.name, pa.string() if as_text else field.type) for field, as_text in zip(found, text, strict=True)]
+    )
+
+
+def _is_simple(schema: pa.Schema, roles: dict[str, str]) -> bool:
+    """Whether the known fields are texts and integers, which every reader spells alike."""
+    if any(pa.types.is_nested(kind) for kind in schema.types):
+        return False  # nested values may be part of the entry, or entries themselves
+    return all(
+        pa.types.is_integer(schema.field(name).type) or (role != "at" and pa.types.is_string(schema.field(name).type))
+        for name, role in roles.items()
+    )
+
+
+def _parse(data: bytes, schema: pa.Schema, unexpected: str) -> Any:
+    from pyarrow import json  # noqa: PLC0415  heavy, and only where a report is read
+
+    options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
+    return json.read_json(pa.BufferReader(data), parse_options=options)

@@ -18,8 +18,7 @@ from imgprep.core.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.core.processes import ahead
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
 from imgprep.ship.report.claims import ENTRY_SCHEMA, Names
-from imgprep.ship.report.entries import Parser
-from imgprep.ship.report.quick import json_lines
+from imgprep.ship.report.entries import Parser, json_lines
 from imgprep.ship.report.source import line_chunks, open_report
 
 _log = logging.getLogger(__name__)

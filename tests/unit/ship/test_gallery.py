@@ -9,7 +9,7 @@ import pytest
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
-from imgprep.ship.dump_file import newest_export
+from imgprep.ship.dump import newest_export
 from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs, open_run
 
@@ -99,7 +99,7 @@ def test_the_state_at_a_moment_counts_only_earlier_runs(ran):
     assert held(*runs, at="2026-11-21T12:00:00Z") == {("1", "a"): ("held", "v1")}
     assert held(*runs, at="2026-11-21") == held(*runs, at=date(2026, 11, 21)) == {("1", "a"): ("held", "v1")}
     assert held(*runs, at="2026-11-20") == held(*runs, at="2026-11-22") == {}
-    with pytest.raises(ConfigError, match="no moment"):
+    with pytest.raises(ConfigError, match="is not a time"):
         gallery_state(runs, at="yesterday")
 
 

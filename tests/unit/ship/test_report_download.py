@@ -65,9 +65,9 @@ def link():
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/elsewhere", "leads on to another host, localhost"),
-        ("/inside", "leads on to another host"),
-        ("/round", "leads on more than 3 times"),
+        ("/elsewhere", "is redirected to another host, localhost"),
+        ("/inside", "is redirected to another host"),
+        ("/round", "is redirected more than 3 times"),
         ("/file", "neither http nor https"),
         ("/short", "cannot be downloaded: ProtocolError"),
         ("/endless", "longer than 50,000 bytes"),

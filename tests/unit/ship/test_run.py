@@ -11,8 +11,7 @@ from imgprep.cli.output import ExitCode
 from imgprep.core.errors import ConfigError
 from imgprep.outcomes.tallies import tally_causes
 from imgprep.ship.report.match import read_report
-from imgprep.ship.run import open_run
-from imgprep.ship.run_folder import OUTCOME, OVERFLOW, write_table
+from imgprep.ship.run import OUTCOME, OVERFLOW, open_run, write_table
 
 REPORT = b"line 1: watermark found\nline 2: PicNotExist\n"
 TAUGHT = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
@@ -63,7 +62,7 @@ def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run
     assert not {"report.raw", OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
     assert (tmp_path / "report.set-aside.raw").read_bytes() == again.read_bytes()
     assert run.about["report"] is None
-    assert not run.read_before_taught
+    assert not run.causes_changed
     run.close(report=again)
     assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
     assert run.counts["failed"] == 2
@@ -85,7 +84,7 @@ def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_
     assert "1 unmatched entry in the error report: lines that the report does not name are unknown" in page
     state = ip.gallery_state([run])
     assert state["state"].tolist() == ["unknown"] and state.attrs["unmatched"] == {"r": 1}
-    assert "run r: 1 of its report's entries name no line" in caplog.text
+    assert "run r: 1 entry of its report matches no line" in caplog.text
 
     assert main(["close", str(tmp_path), "--ignore-unmatched"]) == ExitCode.FINDINGS
     assert "name no line" not in capsys.readouterr().err

@@ -13,7 +13,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
 from imgprep.outcomes.cause_explorer import CauseExplorer
-from imgprep.ship.report.causes import CauseTable, as_entries, load_causes, with_taught
+from imgprep.ship.report.causes import CauseTable, as_entries, load_causes, with_custom
 
 TAUGHT = """\
 [[cause]]
@@ -49,7 +49,7 @@ def run(project):
 
 def test_closing_a_run_reads_its_report_by_the_projects_causes(run):
     assert run.outcome["cause"].tolist()[:2] == ["watermark", "image_missing"]
-    assert [cause.id for cause in ip.open_run(run.folder).causes.taught] == ["watermark"]
+    assert [cause.id for cause in ip.open_run(run.folder).causes.custom] == ["watermark"]
     assert run.about["report"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
 
 
@@ -88,7 +88,7 @@ def test_a_cause_taught_later_reaches_the_run_with_the_next_report(run, project,
 def test_the_command_closes_a_run_that_lies_elsewhere_by_the_projects_causes(project, capsys):
     elsewhere = (project / "imgprep-work" / "runs" / "20261102").rename(project.parent / f"{project.name}-run")
     assert main(["close", str(elsewhere), "--report", "saved.txt"]) == 1
-    assert [cause.id for cause in ip.open_run(elsewhere).causes.taught] == ["watermark"]
+    assert [cause.id for cause in ip.open_run(elsewhere).causes.custom] == ["watermark"]
 
 
 def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_changed(project):
@@ -125,20 +125,20 @@ def test_a_known_cause_that_learned_a_phrase_stands_once_in_the_table(tmp_path):
 
 
 def test_a_taught_code_wins_over_a_built_in_one_and_survives_the_run_folder():
-    table = with_taught([{"id": "ours", "codes": ["PicNotExist"]}], "here")
-    for again in (table, with_taught(as_entries(table), "there")):
+    table = with_custom([{"id": "ours", "codes": ["PicNotExist"]}], "here")
+    for again in (table, with_custom(as_entries(table), "there")):
         assert again.classify("PicNotExist", "").id == "ours"
 
 
 def test_each_taught_phrase_has_flags_and_groups_of_its_own():
     phrases = [r"(?P<n>a)b(?P=n)", r"(?x) stamp", r"(?P<n>c)\1"]
-    table = with_taught([{"id": "ours", "phrases": phrases}], "here")
+    table = with_custom([{"id": "ours", "phrases": phrases}], "here")
     for text in ("aba", "a stamp", "cc"):
         assert table.classify(None, text).id == "ours"
 
 
 def test_a_code_is_found_between_chinese_letters_and_with_any_letters_at_its_ends():
-    table = with_taught([{"id": "ours", "codes": ["E(7)"]}], "here")
+    table = with_custom([{"id": "ours", "codes": ["E(7)"]}], "here")
     assert table.find_code("错误码PicNotExist图片") == "PicNotExist"
     assert table.find_code("it says E(7)!") == "E(7)"
     assert table.find_code("MyPicNotExist2") is None
@@ -156,4 +156,4 @@ def test_what_the_report_says_of_no_line_is_counted_on_the_page(project):
 def test_a_run_whose_taught_causes_are_damaged_is_shown_by_the_built_in_ones(run, damaged, caplog):
     run.update(causes=damaged)
     assert ip.tally_causes(run)["label"].tolist() == ["image missing", "watermark"]
-    assert "what was taught is not read" in caplog.text
+    assert "its custom causes are ignored" in caplog.text
