@@ -1,4 +1,4 @@
-"""Starting a task: the intent is written first, and the service is asked once."""
+"""Tasks of the instance: starting one for a batch, listing all, and adopting one created elsewhere."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch, Task
+from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch, Task, list_tasks
 from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ServiceError, StorageError
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.plan.batch_folder import META_NAME
-from imgprep.ship.lost_answer import find_task, resolve_others, same_folder, seconds_left, take_new_task, unanswered
+from imgprep.ship.lost_answer import (
+    find_task,
+    is_in_time,
+    new_tasks,
+    resolve_others,
+    run_of_task,
+    same_folder,
+    same_instance,
+    seconds_left,
+    take_new_task,
+    take_tasks,
+    unanswered,
+)
 from imgprep.ship.panel import check_confirmed, confirm_production, named, task_progress
-from imgprep.ship.run import Run, batch_digest, check_readable, make_run, read_runs
+from imgprep.ship.run import Run, batch_digest, check_readable, load_runs, make_run, read_runs
 from imgprep.ship.task_status import State
 from imgprep.ship.upload import only_one, read_pace, upload
 from imgprep.ship.upload_plan import differing_message, find_differing, meta_item, wanted_items
@@ -151,6 +163,182 @@ def submit(
         return run
 
 
+def submit_all(
+    batch_folders: Iterable[str | os.PathLike[str]],
+    settings: Settings,
+    *,
+    runs: str | os.PathLike[str],
+    stop_share: float = 0.1,
+    apart: bool = False,
+    confirm: str | None = None,
+    progress: bool = True,
+    clock: Clock | None = None,
+) -> list[Run]:
+    """Upload, submit and follow batches one after another; stop when too many lines fail.
+
+    It is safe to repeat: a batch that was shipped is not shipped again.
+
+    Parameters
+    ----------
+    batch_folders : iterable of path
+        Batch folders, in the order in which to send them.
+    settings : Settings
+        Names instance, bucket and path.
+    runs : path
+        The folder of run folders.
+    stop_share : float
+        Share of a batch's lines, 0…1, that may be failed or unknown; above it no further batch is sent.
+    apart : bool
+        Send each batch to its own folder below the path, named after the batch folder. The role's policy must then
+        cover the path and everything below it.
+    confirm : str, optional
+        As for `submit`; asked once for all batches.
+    progress : bool
+        Show the progress.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    list of Run
+        Runs of the batches that were sent; fewer than batches where it stopped.
+
+    Raises
+    ------
+    ConfigError
+        Images of a batch could not be uploaded; the batch was not submitted.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
+    >>> [str(run.state) for run in done]
+    ['success']
+    """
+    check_confirmed(settings, confirm)
+    done: list[Run] = []
+    for folder in map(Path, batch_folders):
+        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
+        log = upload(folder, None, there, runs=runs, progress=progress, clock=clock)
+        bad = log[log["outcome"].isin(["failed", "changed"])]
+        if len(bad):
+            raise ConfigError(
+                f"{folder}: {counted(len(bad), 'file')} could not be uploaded, the first: {bad['message'].iloc[0]}"
+            )
+        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
+        done.append(run.follow(there, progress=progress, clock=clock))
+        counts = run.counts
+        share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
+        if not run.ended or share > stop_share:
+            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
+            break
+    return done
+
+
+def tasks(
+    settings: Settings, *, runs: str | os.PathLike[str] | None = None, clock: Clock | None = None
+) -> pd.DataFrame:
+    """Return every batch task of the instance, newest first, with the run that each belongs to.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the instance.
+    runs : path, optional
+        The folder of run folders; default: the project's.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `imgprep.cloud.imagesearch.list_tasks`, and ``run``: NA for a task created elsewhere, see `adopt`.
+
+    Raises
+    ------
+    ServiceError
+        The service refuses to answer, or is not reached.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="runs").follow(progress=False)
+    ...     found = ip.tasks(sandbox.settings, runs="runs")
+    >>> found[["status"]].values.tolist()
+    [['SUCCESS']]
+    """
+    frame = list_tasks(settings, clock=clock)
+    ours = _runs_by_task(settings, settings.runs if runs is None else Path(runs))
+    return frame.assign(run=frame["id"].map({number: run.id for number, run in ours.items()}).astype("str"))
+
+
+def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str], clock: Clock | None = None) -> Run:
+    """Make a run of a task that was created elsewhere: its increment.meta and its error report, marked adopted.
+
+    Parameters
+    ----------
+    task_id : str or int
+        From `tasks`.
+    settings : Settings
+        Names the instance; bucket and path are the task's own.
+    runs : path
+        The folder of run folders.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    Run
+        With its outcome if the task has ended; otherwise `Run.follow` continues. For a task that belongs to a run
+        already, that run. ``note`` warns where the increment.meta in the bucket is newer than the task.
+
+    Raises
+    ------
+    ConfigError
+        There is no such task, or its increment.meta is missing.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="elsewhere").follow(progress=False)
+    ...     adopted = ip.adopt(run.task_id, sandbox.settings, runs="runs")
+    >>> adopted.adopted, len(adopted.batch)
+    (True, 5)
+    """
+    clock, root = clock or SystemClock(), Path(runs)
+    # `submit` holds this lock too: until its answer is processed, a new task belongs to no run yet.
+    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+        known = _runs_by_task(settings, root)
+        if str(task_id) in known:
+            run = known[str(task_id)]
+            run.use_settings(settings)
+            return run
+        task = ImageSearch(settings, clock=clock).task(str(task_id))
+        if task is None:
+            raise ConfigError(
+                f"task {task_id}: the instance {settings.instance} has no task of this number; `imgprep tasks` "
+                "(ip.tasks) lists all tasks"
+            )
+        waiting = _waiting_run(task, settings, root, clock)
+        run, doubt = (waiting, None) if waiting else run_of_task(task, settings, root, clock)
+    run.follow(wait=False, progress=False, clock=clock)
+    if doubt is not None:
+        run.update(note=doubt)
+        _log.warning("run %s: %s", run.id, doubt)
+    return run
+
+
 def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
     """Raise unless increment.meta and each image in the bucket are this batch's: the task reads what is there."""
     meta = meta_item(settings.prefix, (folder / META_NAME).read_bytes())
@@ -258,76 +446,17 @@ def _wait_until_free(
             clock.sleep(BUSY_SECONDS)
 
 
-def submit_all(
-    batch_folders: Iterable[str | os.PathLike[str]],
-    settings: Settings,
-    *,
-    runs: str | os.PathLike[str],
-    stop_share: float = 0.1,
-    apart: bool = False,
-    confirm: str | None = None,
-    progress: bool = True,
-    clock: Clock | None = None,
-) -> list[Run]:
-    """Upload, submit and follow batches one after another; stop when too many lines fail.
+def _waiting_run(task: Task, settings: Settings, root: Path, clock: Clock) -> Run | None:
+    """Give the task to the run whose unanswered request started it, if there is one; return that run."""
+    runs = load_runs(root)
+    for run in reversed(runs):
+        waits = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
+        if waits and new_tasks(run, [task], runs) and (run.about.get("before") is not None or is_in_time(run, task)):
+            take_tasks(run, [task], settings, clock)
+            run.use_settings(settings)
+            return run
+    return None
 
-    It is safe to repeat: a batch that was shipped is not shipped again.
 
-    Parameters
-    ----------
-    batch_folders : iterable of path
-        Batch folders, in the order in which to send them.
-    settings : Settings
-        Names instance, bucket and path.
-    runs : path
-        The folder of run folders.
-    stop_share : float
-        Share of a batch's lines, 0…1, that may be failed or unknown; above it no further batch is sent.
-    apart : bool
-        Send each batch to its own folder below the path, named after the batch folder. The role's policy must then
-        cover the path and everything below it.
-    confirm : str, optional
-        As for `submit`; asked once for all batches.
-    progress : bool
-        Show the progress.
-    clock : Clock, optional
-        Injectable clock.
-
-    Returns
-    -------
-    list of Run
-        Runs of the batches that were sent; fewer than batches where it stopped.
-
-    Raises
-    ------
-    ConfigError
-        Images of a batch could not be uploaded; the batch was not submitted.
-
-    Examples
-    --------
-    >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
-    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
-    >>> with ip.Sandbox(task_seconds=0) as sandbox:
-    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
-    >>> [str(run.state) for run in done]
-    ['success']
-    """
-    check_confirmed(settings, confirm)
-    done: list[Run] = []
-    for folder in map(Path, batch_folders):
-        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, there, runs=runs, progress=progress, clock=clock)
-        bad = log[log["outcome"].isin(["failed", "changed"])]
-        if len(bad):
-            raise ConfigError(
-                f"{folder}: {counted(len(bad), 'file')} could not be uploaded, the first: {bad['message'].iloc[0]}"
-            )
-        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
-        done.append(run.follow(there, progress=progress, clock=clock))
-        counts = run.counts
-        share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
-        if not run.ended or share > stop_share:
-            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
-            break
-    return done
+def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:
+    return {run.task_id: run for run in load_runs(root) if run.task_id and same_instance(run, settings)}

@@ -11,10 +11,9 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import pandas as pd
 
@@ -40,7 +39,18 @@ THREADS = 8
 PATIENCE = 300.0
 #: Seconds for which asking the service for its tasks is repeated.
 TASK_PATIENCE = 20.0
-STRAY_COLUMNS = ("key", "bytes", "modified")
+#: Column → dtype of the upload log; the fields of `Sent` in their order, after the image's name and size.
+LOG_COLUMNS = {
+    "key": "str",
+    "PicName": "str",
+    "bytes": "Int64",
+    "outcome": "str",
+    "verified": "str",
+    "attempts": "Int64",
+    "seconds": "float64",
+    "message": "str",
+}
+STRAY_COLUMNS = {"key": "str", "bytes": "Int64", "modified": "Int64"}
 
 
 def upload(
@@ -151,13 +161,13 @@ def upload(
         if dry_run:
             return _log_frame(items, _planned(decision, meta.key, same_meta), strays, (meta.key, len(text)))
         done = _settled(decision)
-        with Journal(folder / JOURNAL if folder else None, clock) as journal, _bar(decision.send, progress) as bar:
+        with open_journal(folder / JOURNAL if folder else None, clock) as write, _bar(decision.send, progress) as bar:
             sizes = {item.key: item.bytes or 0 for item in decision.send}
             for sent in send_all(
                 settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
             ):
                 done[sent.key] = sent
-                journal.write(sent, sizes[sent.key])
+                write(sent, sizes[sent.key])
                 bar.update(sizes[sent.key])
             if decision.send and listed:
                 _look_again(bucket, settings, items, done, threads)
@@ -169,7 +179,7 @@ def upload(
                 done[meta.key] = commit(bucket, meta.key, text, before, clock=clock, patience=patience)
             if done[meta.key].outcome == "uploaded" or (done[meta.key].outcome == "unchanged" and decision.send):
                 _look_again(bucket, settings, [*items, meta], done, threads)
-            journal.write(done[meta.key])
+            write(done[meta.key], None)
     return _log_frame(items, done, strays, (meta.key, len(text)))
 
 
@@ -184,9 +194,7 @@ def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, 
             raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
     frame, text = pd.read_parquet(table), meta.read_bytes()
     if dumps_meta(frame).encode() != text:
-        raise ConfigError(
-            f"{meta}: differs from the batch.parquet beside it; build the batch again rather than editing it"
-        )
+        raise ConfigError(f"{meta}: differs from the batch.parquet beside it; do not edit it, build the batch again")
     return frame, text
 
 
@@ -222,9 +230,7 @@ def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
     if bad:
         return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
     if reader is not None:
-        return (
-            f"not written: batch task {reader} began to read this folder meanwhile; follow it to its end, then repeat"
-        )
+        return f"not written: batch task {reader} began to read this folder; follow it to its end, then repeat"
     return ""
 
 
@@ -321,29 +327,15 @@ def _strays(
     rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
     if rows:
         _log.info("%s under %s in neither the batch nor the gallery", counted(len(rows), "object"), prefix)
-    frame = pd.DataFrame(rows, columns=list(STRAY_COLUMNS))
-    return frame.astype({"key": "str", "bytes": "Int64", "modified": "Int64"})
+    return pd.DataFrame(rows, columns=list(STRAY_COLUMNS)).astype(STRAY_COLUMNS)
 
 
 def _log_frame(
     items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int]
 ) -> pd.DataFrame:
-    rows: list[tuple[str | None, int | None, Sent]]
-    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items]
-    rows.append((None, meta[1], done[meta[0]]))
-    frame = pd.DataFrame(
-        {
-            "key": pd.Series([sent.key for _, _, sent in rows], dtype="str"),
-            "PicName": pd.Series([name for name, _, _ in rows], dtype="str"),
-            "bytes": pd.Series([size for _, size, _ in rows], dtype="Int64"),
-            "outcome": pd.Series([sent.outcome for _, _, sent in rows], dtype="str"),
-            "verified": pd.Series([sent.verified for _, _, sent in rows], dtype="str"),
-            "attempts": pd.Series([sent.attempts for _, _, sent in rows], dtype="Int64"),
-            "seconds": pd.Series([sent.seconds for _, _, sent in rows], dtype="float64"),
-            "message": pd.Series([sent.message or None for _, _, sent in rows], dtype="str"),
-        }
-    )
-    return attach(frame, strays=strays)
+    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items] + [(None, meta[1], done[meta[0]])]
+    records = [(sent.key, name, size, *sent[1:-1], sent.message or None) for name, size, sent in rows]
+    return attach(pd.DataFrame(records, columns=list(LOG_COLUMNS)).astype(LOG_COLUMNS), strays=strays)
 
 
 def _bar(items: list[Item], progress: bool) -> Any:
@@ -353,54 +345,41 @@ def _bar(items: list[Item], progress: bool) -> Any:
     return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
 
 
-class Journal:
-    """Appends what an upload sent to a file, one JSON object per line, and its total time; does nothing without one.
+@contextlib.contextmanager
+def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, int | None], None]]:
+    """Yield a function that appends an outcome to a file, as a JSON object on a line; it does nothing without a file.
 
     A record for people, and for estimating the next upload; the bucket's listing decides what is there.
     """
+    file: IO[str] | None = None
+    began, sizes = clock.monotonic(), []
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._file: IO[str] | None = None
-        self._began = clock.monotonic()
-        self._images = self._bytes = 0
+    def append(line: dict[str, Any]) -> None:
+        if file is not None:
+            kept = {name: value for name, value in line.items() if value != ""}
+            file.write(json.dumps({"at": stamp(clock), **kept}) + "\n")
+            file.flush()
 
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            try:
-                new = not os.path.lexists(self._path)
-                if new or is_journal(self._path):
-                    self._file = self._path.open("a", encoding="utf-8")
-                    if new:
-                        self._append({"imgprep": JOURNAL_MARK})
-                else:
-                    _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", self._path)
-            except OSError:  # a read-only batch folder can still be sent
-                self._file = None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            if self._images:
-                lasted = round(self._clock.monotonic() - self._began, 3)
-                self._append({"images": self._images, "bytes": self._bytes, "lasted": lasted})
-            self._file.close()
-
-    def write(self, sent: Sent, image_bytes: int | None = None) -> None:
-        """Append one outcome; `image_bytes` is the size of an image."""
+    def write(sent: Sent, image_bytes: int | None) -> None:
         if sent.outcome == "uploaded" and image_bytes is not None:
-            self._images += 1
-            self._bytes += image_bytes
-        self._append({**sent._asdict(), "seconds": round(sent.seconds, 3)})
+            sizes.append(image_bytes)
+        append({**sent._asdict(), "seconds": round(sent.seconds, 3)})
 
-    def _append(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            line = {"at": stamp(self._clock), **line}
-            self._file.write(json.dumps({name: value for name, value in line.items() if value != ""}) + "\n")
-            self._file.flush()
+    with contextlib.ExitStack() as stack:
+        new = path is not None and not os.path.lexists(path)
+        if path is not None and (new or is_journal(path)):
+            with contextlib.suppress(OSError):  # a read-only batch folder can still be sent
+                file = stack.enter_context(path.open("a", encoding="utf-8"))
+        elif path is not None:
+            _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", path)
+        if new:
+            append({"imgprep": JOURNAL_MARK})
+        try:
+            yield write
+        finally:
+            if sizes:
+                lasted = round(clock.monotonic() - began, 3)
+                append({"images": len(sizes), "bytes": sum(sizes), "lasted": lasted})
 
 
 def read_pace(folder: Path) -> dict[str, float] | None:

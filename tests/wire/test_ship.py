@@ -21,9 +21,8 @@ from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.access import role_policy
 from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs, open_run
-from imgprep.ship.submit import submit, submit_all
+from imgprep.ship.submit import adopt, submit, submit_all, tasks
 from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED
-from imgprep.ship.tasks import adopt, tasks
 from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock, make_batch
 

@@ -152,7 +152,7 @@ def close(options: Namespace) -> int:
 
 def adopt(options: Namespace) -> int:
     """Make a run of a task that was made elsewhere, such as in the console."""
-    from imgprep.ship.tasks import adopt as take
+    from imgprep.ship.submit import adopt as take
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
@@ -162,7 +162,7 @@ def adopt(options: Namespace) -> int:
 
 def tasks(options: Namespace) -> int:
     """Every batch task of the instance, the console's included."""
-    from imgprep.ship.tasks import tasks as all_tasks
+    from imgprep.ship.submit import tasks as all_tasks
 
     settings = settings_of(options)
     found = all_tasks(settings, runs=options.runs or settings.runs)

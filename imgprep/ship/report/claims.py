@@ -1,7 +1,7 @@
-"""Which lines of the batch a text claims failed: names and ids first, then numbers that are labelled as lines.
+"""Which lines of the batch a text claims failed: by names and ids, else by numbers that are labelled as lines.
 
-A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims of an entry count. What
-cannot be decided is a claim without a line (a stray), which leaves no line imported that the report does not name.
+A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims of an entry count. An
+undecided claim has no line (a stray): the lines that the report does not name are then unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-#: Longest raw text kept in a frame, characters; report.raw has all of it.
+#: Longest raw text kept in a frame, characters; report.raw holds all of it.
 RAW_MAX = 4000
 
 ENTRY_SCHEMA: dict[str, Any] = {
@@ -26,33 +26,21 @@ ENTRY_SCHEMA: dict[str, Any] = {
     "message": pl.String,
 }
 
-#: The parts that say which line an entry is about.
+#: The parts that identify the line of an entry.
 KEYS = frozenset({"at", "nth", "ProductId", "PicName"})
 
 NAMES: dict[str, tuple[str, ...]] = {
     "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "行号", "行"),
-    # The number of a line, or of an entry: believed only where nothing else names the line.
+    # The number of a line, or of an entry: used only where nothing else names the line.
     "nth": ("index", "序号"),
     "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id", "商品编号", "产品编号"),
-    "PicName": (
-        "picname",
-        "pic",
-        "picturename",
-        "imagename",
-        "image",
-        "filename",
-        "file",
-        "图片名称",
-        "图片",
-        "图片名",
-        "图片文件名",
-        "文件名",
-    ),
+    "PicName": ("picname", "pic", "picturename", "imagename", "image", "filename", "file")
+    + ("图片名称", "图片", "图片名", "图片文件名", "文件名"),
     "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码", "错误代码"),
     "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
     + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误", "错误原因", "错误描述"),
 }
-#: Longest name of a column, with what stands between its words.
+#: Longest name of a column, separators included.
 _NAME_MAX = 30
 _PLURAL = re.compile(r"(?:s|_?list|列表)$", re.IGNORECASE)
 _SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
@@ -60,23 +48,23 @@ _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 
 def role_of(name: str) -> str | None:
-    """Return which part of an entry a column or key called `name` holds, or None."""
+    """Return the part of an entry that a column or key called `name` holds, or None."""
     return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None
 
 
 def list_role(name: str) -> str | None:
-    """Return what the values of a list called `name` are, such as those of PicName, pic_names or 图片列表."""
+    """Return the part that the values of a list called `name` hold, such as PicName, pic_names or 图片列表."""
     return role_of(name) or role_of(_PLURAL.sub("", name))
 
 
-#: Line, ProductId, PicName: what one claim names; None for what it does not.
+#: Line, ProductId, PicName of one claim; None where it does not name it.
 Claim = tuple[int | None, str | None, str | None]
 #: A claim of a failure that names nothing.
 STRAY: Claim = (None, None, None)
 
 _STOPS = ".:：。!！?？"
 _QUOTES = "\"'“”‘’「」『』【】《》〈〉"
-#: Between tokens; names that hold one of these are looked for as a whole.
+#: A token; names that contain separators are looked up as a whole.
 _TOKEN = re.compile(r"[^\s,;|=:，；：、。！？\"'()（）\[\]<>{}“”‘’「」『』【】《》〈〉]+")
 _ASCII = re.compile(r"[\x21-\x7e]+")
 _IMAGE = re.compile(r".\.(?:jpe?g|png|bmp|webp|gif|tiff?|heic|avif)$", re.IGNORECASE)
@@ -86,7 +74,7 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _JOIN = r"(?:-|–|—|~|～|至|到|,|，|、|;|&|\+|和|及|与|to\b|through\b|and\b|or\b)"
-#: Behind a number: it is not part of a word or of a longer number, and counts nothing.
+#: After a number: it is neither part of a word or longer number, nor a count.
 _AFTER = r"(?![A-Za-z0-9_]|\.\d)"
 _UNIT = r"(?!\s*(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
 _NUMBERS = rf"\d{{1,9}}(?:\s*行?\s*{_JOIN}+(?:\s*(?:and|or)\b)?\s*(?:第|lines?\b|rows?\b)?\s*\d{{1,9}}{_AFTER}{_UNIT})*"
@@ -98,11 +86,11 @@ _LABELLED = re.compile(
 _ONE = re.compile(
     r"(\d{1,9})(?:\s*行?\s*(?:-|–|—|~|～|至|到|to\b|through\b)\s*(?:第|lines?\b|rows?\b)?\s*(\d{1,9}))?", re.I
 )
-#: The whole of a cell of line numbers, also as spreadsheets and data frames write them.
+#: A whole cell of line numbers, also as spreadsheets and data frames write them.
 _CELL = re.compile(rf"(?:(?:line|row)s?\s*#?\s*|第)?\s*({_NUMBERS})\s*行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _THINGS = r"(?:rows?|lines?|images?|pictures?|entries|entry|records?|items?|products?|files?)"
-#: How many failed, and how many there are in all.
+#: Counts of failures, and totals.
 _FAILED = re.compile(
     rf"(?<![\w.])(\d+)\s*(?:of\s+(?:the\s+)?\d+\s+)?(?:{_THINGS}\s+(?:have\s+|were\s+|are\s+)?)?"
     rf"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
@@ -117,9 +105,9 @@ _TOTAL = re.compile(
     rf"|(?<![A-Za-z])(?:lines|rows)\s*[:=：]\s*(\d+){_AFTER}(?!\s*{_JOIN}\s*\d)",
     re.IGNORECASE,
 )
-#: A bare number that is labelled as an id, by a word without a colon.
+#: Before a bare number: a label of an id, without a colon.
 _LABELLED_ID = re.compile(r"(?:product|item|sku|id|商品|产品|编号)\s*#?\s*$", re.IGNORECASE)
-#: One that is labelled as the code of an error.
+#: Before a bare number: a label of an error code.
 _LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s]*[:=：#]?[\"'\s]*$", re.IGNORECASE)
 
 
@@ -130,7 +118,7 @@ class Found:
     numbers: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     pics: list[str] = field(default_factory=list)
-    #: Whether something else may be named that cannot be told.
+    #: Whether it may name something else, undecided.
     doubtful: bool = False
 
     def __bool__(self) -> bool:
@@ -138,17 +126,11 @@ class Found:
 
 
 class Names:
-    """The lines of a batch, by what a report may call them; each index is made where it is asked for.
-
-    Parameters
-    ----------
-    lines : polars.DataFrame
-        ``line, ProductId, PicName``.
-    """
+    """The names and numbers of a batch's lines (``line, ProductId, PicName``); each index is made on first use."""
 
     def __init__(self, lines: pl.DataFrame) -> None:
         self._lines = lines
-        #: Lines that ranges may still name, so that no report of many ranges fills the memory.
+        #: Lines that ranges may still name, so that many ranges cannot fill the memory.
         self._room = 4 * lines.height + 100_000
 
     @cached_property
@@ -163,7 +145,7 @@ class Names:
 
     @cached_property
     def _owners(self) -> dict[str, list[str]]:
-        """The products of each picture."""
+        """Products by image."""
         pairs = self._lines.select("PicName", "ProductId").drop_nulls().unique(maintain_order=True)
         return dict(pairs.group_by("PicName", maintain_order=True).agg("ProductId").iter_rows())
 
@@ -183,7 +165,7 @@ class Names:
 
     @cached_property
     def _broken(self) -> dict[str, list[str]]:
-        """Names that are more than one token of a text, by the first of these; the longest first."""
+        """Names of several tokens, by their first token; the longest first."""
         found: dict[str, list[str]] = {}
         for name in sorted(self.pics | self.ids, key=len, reverse=True):
             first = _TOKEN.search(name)
@@ -192,7 +174,7 @@ class Names:
         return found
 
     def tokens(self, text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
-        """Yield the tokens of a text with where they stand; those that together are a name as that name."""
+        """Yield the tokens of a text with their positions; tokens that together are a name as that name."""
         while token := _TOKEN.search(text, at):
             at = token.end()
             word, start = token.group(), token.start()
@@ -209,7 +191,7 @@ class Names:
     def in_text(self, text: str) -> Found:
         """Return what a text names."""
         found, rest = Found(), text
-        strangers: list[str] = []
+        unknown: list[str] = []
         for pair in _PAIR.finditer(text) if ":" in text or "=" in text or "：" in text else ():
             role = role_of(pair.group(1))
             names, into = (self.ids, found.ids) if role == "ProductId" else (self.pics, found.pics)
@@ -217,11 +199,11 @@ class Names:
             value, end = pair.group(group).strip(_QUOTES), pair.end(group)
             first = next(self.tokens(text, pair.start(group)), None)
             if value not in names and first and first[0] in names and first[2] >= pair.start(group):
-                value, end = first[0], first[2]  # a name with blanks or signs in it
+                value, end = first[0], first[2]  # a name with spaces or punctuation
             value = value if value in names else value.rstrip(_STOPS)
             if value and (value in names or not any(token in self for token, *_ in self.tokens(value))):
                 known = value in names or known_end(value, names) != value
-                (into if role == "ProductId" or known or _IMAGE.search(value) else strangers).append(value)
+                (into if role == "ProductId" or known or _IMAGE.search(value) else unknown).append(value)
                 rest = _blank(rest, pair.start(), end)
         bare: list[str] = []
         for token, start, end in self.tokens(rest):
@@ -235,7 +217,7 @@ class Names:
                         found.ids.append(name)
                     else:
                         bare.append(name)
-                        continue  # it may be a line's
+                        continue  # it may be a line number
                 else:
                     found.ids.append(name)
                 rest = _blank(rest, begin, until)
@@ -244,14 +226,14 @@ class Names:
                 found.numbers += self.numbers(label.group(label.lastindex or 1))
         owners = {owner for pic in found.pics for owner in self._owners.get(pic, ())} if bare else ()
         found.ids += [name for name in bare if name in owners]
-        if not found and strangers:
-            found.pics = strangers
+        if not found and unknown:
+            found.pics = unknown
         if bare and not found and not self.sums(rest):
-            found.doubtful = True  # a number that may be a product's, a line's, or anybody's
+            found.doubtful = True  # a number of a product, a line, or anything else
         return found
 
     def _names_in(self, token: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-        """What a token names: itself, without the stop behind it, by its end as OSS calls it, or between Chinese."""
+        """Yield the names in a token: itself, without a final stop, the end of a path, or ASCII between Chinese."""
         for word in (token, token.rstrip(_STOPS)):
             if word in self:
                 yield word, start, start + len(word) if len(word) < len(token) else end
@@ -270,7 +252,7 @@ class Names:
             yield stripped, start, end
 
     def numbers(self, text: str) -> list[int]:
-        """Return the line numbers of a text such as ``3, 5-7``; a range no further than the batch, and one beyond."""
+        """Return the line numbers of a text such as ``3, 5-7``; a range ends one beyond the batch's last line."""
         found: list[int] = []
         for one in _ONE.finditer(text):
             first, last = int(one.group(1)), int(one.group(2) or one.group(1))
@@ -283,7 +265,7 @@ class Names:
         return list(dict.fromkeys(found))
 
     def cell_numbers(self, value: object) -> list[int]:
-        """Return the line numbers of a cell or a value; none where it holds anything else."""
+        """Return the line numbers of a cell; empty where it holds anything else."""
         text = str(value).strip()
         if whole := _WHOLE.fullmatch(text):
             return [int(whole.group(1))]
@@ -291,17 +273,17 @@ class Names:
         return self.numbers(cell.group(1)) if cell else []
 
     def is_labelled(self, text: str) -> bool:
-        """Whether a text calls a number one of a line, as sentences do."""
+        """Whether a text labels a number as a line, as sentences do."""
         return _LABELLED.search(text) is not None
 
     def sums(self, text: str) -> tuple[list[int], list[int]] | None:
-        """Return how many failures a text counts, and how many things in all; None where it counts nothing."""
+        """Return the counts of failures and the totals in a text; None without any."""
         failed, total = ([int(next(filter(None, found))) for found in map(re.Match.groups, of.finditer(text))]
                          for of in (_FAILED, _TOTAL))  # fmt: skip
         return (failed, total) if failed or total else None
 
     def in_cell(self, cell: str, names: Container[str]) -> list[str]:
-        """Return the names that a cell holds: itself, or those of a list of which at least one is known."""
+        """Return the names in a cell: the cell itself, or the items of a list of which one is known."""
         if cell in names:
             return [cell]
         found = [name for token, start, end in self.tokens(cell) for name, *_ in self._names_in(token, start, end)]
@@ -309,7 +291,7 @@ class Names:
         return known if any(name in names for name in known) else [cell]
 
     def combine(self, numbers: Sequence[int], ids: Iterable[str], pics: Iterable[str]) -> list[Claim]:
-        """Return the claims of an entry: each picture with its product, each name with its number, or all apart."""
+        """Return the claims of an entry: each image with its product, each name with its number, or all apart."""
         products = dict.fromkeys(ids)
         names: list[tuple[str | None, str | None]] = []
         loose: list[str] = []
@@ -322,7 +304,7 @@ class Names:
             if not of:
                 loose.append(pic)
         if loose and len(left) == 1 and (len(loose) == 1 or len(products) == 1):
-            names += [(product, pic) for product in left for pic in loose]  # which may contradict each other
+            names += [(product, pic) for product in left for pic in loose]  # these may contradict each other
         else:
             names += [(None, pic) for pic in loose]
             names += [(product, None) for product in left]
@@ -336,7 +318,7 @@ class Names:
         return [(line, None, None) for line in lines] + [(None, *name) for name in names]
 
     def of_cells(self, cells: Sequence[str], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """Return what the cells of a row without a header claim, and the places of those that say it."""
+        """Return the claims of a row without a header, and the positions of the cells that make them."""
         ids: list[str] = []
         pics: list[str] = []
         used: list[int] = []
@@ -353,26 +335,26 @@ class Names:
             else:
                 continue
             if cell in self or len(of_pics) > 1 or _IMAGE.search(cell):
-                used.append(at)  # and otherwise it is a message that names something
+                used.append(at)  # otherwise it is a message that contains a name
         owners = {owner for pic in pics for owner in self._owners.get(pic, ())}
         sure = [at for at in figures if cells[at] in owners]
         if pics and sure and not ids:
-            # Of the numbers that may be the product, one whose line does not bear out that it is the line's.
+            # Of the numbers that may be the product, prefer one that another number confirms as its line.
             others = [(at, other) for at in sure for other in figures if other != at]
             best = next((at for at, other in others if self._fits(cells[other], {cells[at]}, pics)), sure[0])
             ids.append(cells[best])
             figures.remove(best)
             used.append(best)
         if ids or pics:
-            telling = [at for at in figures if numbered and self._fits(cells[at], ids, pics)]
-            numbers = self.cell_numbers(cells[telling[0]]) if telling else []
-            return self.combine(numbers, ids, pics), used + telling[:1]
+            deciding = [at for at in figures if numbered and self._fits(cells[at], ids, pics)]
+            numbers = self.cell_numbers(cells[deciding[0]]) if deciding else []
+            return self.combine(numbers, ids, pics), used + deciding[:1]
         if not figures:
             return [], []
         return self._of_figures(cells, figures, numbered=numbered)
 
     def _of_figures(self, cells: Sequence[str], figures: list[int], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """What a row claims that names nothing but by numbers: lines, products, or it cannot be told which."""
+        """Return the claims of a row of numbers alone: lines, products, or undecided."""
         products = [at for at in figures if cells[at] in self.ids]
         if not numbered:
             return [(None, cells[at], None) for at in products[:1]], products[:1]
@@ -395,19 +377,19 @@ class Names:
         return [STRAY], []
 
     def _fits(self, cell: str, ids: Container[str], pics: Container[str], shifts: Sequence[int] = (0, 1)) -> bool:
-        """Whether a number is that of a line with one of these names, counted from 1 or from 0."""
+        """Whether a number is a line with one of these names, counted from 1 or from 0."""
         numbers = self.cell_numbers(cell)
         near = [self._by_number.get(number + shift, (None, None)) for number in numbers for shift in shifts]
         return any(product in ids or pic in pics for product, pic in near if product or pic)
 
 
 def known_end(path: str, names: Container[str]) -> str:
-    """Return the name that a path or an address ends with, the longest of `names`; the path where there is none."""
+    """Return the longest of `names` that a path or URL ends with; the path where there is none."""
     parts = path.split("/")
     ends = ("/".join(parts[at:]) for at in range(len(parts)))
     return next((end for end in ends if end in names), path)
 
 
 def _blank(text: str, start: int, end: int) -> str:
-    """The text without a part, its other parts where they were; what stood around it is not joined."""
+    """Return the text with a part blanked out, positions kept."""
     return f"{text[:start]}{'<' * (end - start)}{text[end:]}"

@@ -114,6 +114,6 @@ def test_a_report_that_unpacks_without_end_is_given_up(bomb, monkeypatch):
 
 def test_a_line_without_end_is_given_up_before_it_fills_the_memory():
     endless = io.BytesIO(bytes(2**20))
-    with pytest.raises(ReportError, match="no report"):
+    with pytest.raises(ReportError, match="not a report"):
         list(line_chunks(endless, size=1000))
     assert endless.tell() < 10_000

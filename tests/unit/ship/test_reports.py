@@ -220,7 +220,7 @@ def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(
 @pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
 def test_a_report_of_which_nothing_is_understood_is_no_proof_that_all_went_well(text):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
-    with pytest.raises(ReportError, match="nothing in the report could be understood"):
+    with pytest.raises(ReportError, match="nothing in the report is understood"):
         read_report(text, batch)
 
 
@@ -265,7 +265,7 @@ def test_entries_about_no_line_are_counted_and_written_out_where_they_are_too_ma
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
     monkeypatch.setattr(holding, "ROOM", 50)
-    monkeypatch.setattr(holding, "STRANGERS", 20)
+    monkeypatch.setattr(holding, "UNMATCHED_MAX", 20)
     strangers = [f'{{"ProductId": "9", "PicName": "x{at}.jpg", "Code": "E-{at}", "Message": "?"}}' for at in range(400)]
     notes = [f"# note {at}" for at in range(100)]
     rest = tmp_path / "rest.txt"
@@ -450,7 +450,7 @@ def test_where_lines_share_a_name_the_numbers_beside_it_are_all_kept(monkeypatch
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
     monkeypatch.setattr(holding, "ROOM", 10)
-    monkeypatch.setattr(holding, "STRANGERS", 5)
+    monkeypatch.setattr(holding, "UNMATCHED_MAX", 5)
     batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"], "PicName": "s.jpg"})
     told = ['{"PicName": "s.jpg", "line": 1, "Code": "PicNotExist"}'] * 60
     told += ['{"PicName": "s.jpg", "line": 2, "Code": "PicNotExist"}']
@@ -467,7 +467,7 @@ def test_a_line_number_that_is_not_held_still_tells_where_counting_begins(monkey
     text = "\n".join(told).encode()
     plain = outcomes(read_report(text, batch, other_batch="keep"))
     monkeypatch.setattr(holding, "ROOM", 10)
-    monkeypatch.setattr(holding, "STRANGERS", 5)
+    monkeypatch.setattr(holding, "UNMATCHED_MAX", 5)
     assert outcomes(read_report(text, batch, other_batch="keep")) == plain
     assert plain[2] == "failed"
 
@@ -537,7 +537,7 @@ def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
 
 @pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "sizes": [1, 3]}'])
 def test_a_report_that_names_no_line_does_not_make_all_imported(report, batch):
-    with pytest.raises(ReportError, match="which line of the batch failed"):
+    with pytest.raises(ReportError, match="no entry of the report names a line"):
         read_report(report.encode(), batch)
     assert read_report(report.encode(), batch, other_batch="keep").attrs["counts"]["unmatched"] == 1
 
@@ -684,7 +684,7 @@ def test_a_line_number_in_a_row_without_header_is_not_taken_for_the_product_of_t
     batch["ProductId"] = [str(at) for at in range(10, 0, -1)]
     found = read_report(b"3,8,img3.jpg,PicNotExist\n4,7,img4.jpg,PicNotExist\n", batch)
     assert "".join(outcome[0] for outcome in found["outcome"]) == "iiffiiiiii"
-    with pytest.raises(ReportError, match="which line of the batch failed"):
+    with pytest.raises(ReportError, match="no entry of the report names a line"):
         read_report(b"3,PicNotExist\n4,PicNotExist\n", batch)  # the line or the product
 
 
