@@ -14,7 +14,7 @@ from imgprep.ship.report.match import read_report
 from imgprep.ship.run import OUTCOME, OVERFLOW, open_run, write_table
 
 REPORT = b"line 1: watermark found\nline 2: PicNotExist\n"
-TAUGHT = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
+CUSTOM = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def run(tmp_path):
     return open_run(tmp_path)
 
 
-def test_a_phrase_that_was_taught_reaches_the_charts(run, tmp_path):
-    (tmp_path / "causes.toml").write_text(TAUGHT)
+def test_a_custom_phrase_reaches_the_charts(run, tmp_path):
+    (tmp_path / "causes.toml").write_text(CUSTOM)
     before = run.outcome
     assert before["cause"].tolist()[:2] == ["unrecognised", "image_missing"]
     run.read_again(tmp_path / "causes.toml")
@@ -42,7 +42,7 @@ def test_a_phrase_that_was_taught_reaches_the_charts(run, tmp_path):
 
 
 def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
-    (tmp_path / "causes.toml").write_text(TAUGHT)
+    (tmp_path / "causes.toml").write_text(CUSTOM)
     (tmp_path / "report.raw").unlink()
     with pytest.raises(ConfigError, match="no error report to read again"):
         run.read_again(tmp_path / "causes.toml")
@@ -51,7 +51,7 @@ def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
         run.read_again(tmp_path / "causes.toml")
 
 
-def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run, tmp_path):
+def test_a_report_of_a_replaced_outcome_is_set_aside_with_its_tables(run, tmp_path):
     again = tmp_path / "again"
     again.write_bytes(REPORT + b"# 9.jpg\nPicNotExist 9.jpg\n")
     run.close(report=again)
@@ -71,7 +71,7 @@ def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run
 STRAY = REPORT + b"the last image could not be read: PicNotExist\n"
 
 
-def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_aside(run, tmp_path, capsys, caplog):
+def test_unmatched_entries_are_shown_everywhere_until_a_person_ignores_them(run, tmp_path, capsys, caplog):
     (tmp_path / "saved").write_bytes(STRAY)
     run.update(settings={"instance": "shop", "bucket": "b", "path": "p"})
     run.batch.assign(Region=None, expected="imported").to_parquet(tmp_path / "batch.parquet")
