@@ -169,7 +169,7 @@ def test_a_task_that_failed_leaves_every_line_unknown_and_may_be_sent_again(shop
     here = shop(failing_task="Out of order")
     run = here.ship()
     assert (run.state, run.task_status) == ("failed", "FAIL") and run.outcome["outcome"].eq("unknown").all()
-    assert gallery_state(run)["state"].eq("unknown").all() and "gallery is looked at" in run.note
+    assert gallery_state(run)["state"].eq("unknown").all() and "gallery is checked" in run.note
     assert here.submit().id != run.id
 
 
@@ -234,7 +234,7 @@ def test_a_run_made_by_hand_is_closed_by_what_the_console_says(shop, tmp_path, m
     here = shop(api_faults={"*": "throttled"})
     run = here.submit(by_hand=True)
     assert not here.server.tasks()
-    with pytest.raises(ConfigError, match="close it by what the console says"):
+    with pytest.raises(ConfigError, match="close it with the console's message"):
         run.follow(progress=False)
     if report:
         report = tmp_path / "report.csv"
@@ -247,7 +247,7 @@ def test_a_run_made_by_hand_is_closed_by_what_the_console_says(shop, tmp_path, m
 
 def test_words_the_console_does_not_say_close_nothing(shop):
     run = shop().submit(by_hand=True)
-    with pytest.raises(ConfigError, match="copy what it says"):
+    with pytest.raises(ConfigError, match="copy that text"):
         run.close(message="Fine, I think")
     assert run.state == "submitted"
 
@@ -441,9 +441,9 @@ def test_no_secret_reaches_a_run_folder_or_a_log(shop, caplog):
 
 _SHIP = """
 import sys
-from imgprep.oss import upload
-from imgprep.runs import submit
-from imgprep.settings import Settings
+from imgprep.core.settings import Settings
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 settings = Settings.from_env()
 log = upload(sys.argv[1], None, settings, progress=False, runs=sys.argv[2], threads=2)
 assert not log["outcome"].isin(["failed", "changed"]).any(), log
