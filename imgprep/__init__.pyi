@@ -56,8 +56,8 @@ from .plan.preview import estimate as estimate
 from .ship.preflight import preflight as preflight
 from .ship.upload import upload as upload
 from .ship.submit import submit as submit
-from .ship.tasks import tasks as tasks
-from .ship.tasks import adopt as adopt
+from .ship.submit import tasks as tasks
+from .ship.submit import adopt as adopt
 from .ship.run import Run as Run
 from .ship.run import load_runs as load_runs
 from .ship.gallery import gallery_state as gallery_state

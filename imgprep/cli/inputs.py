@@ -88,7 +88,7 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     """Return the gallery's state from run folders, folders of runs, and the newest of the DumpMeta exports."""
     if not sources:
         return None
-    from imgprep.ship.dump_file import newest_export
+    from imgprep.ship.dump import newest_export
     from imgprep.ship.gallery import gallery_state
 
     runs, dumps = _runs_and_dumps(sources)

@@ -15,7 +15,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELD_NAMES, FORCED_CATEGORY
 from imgprep.core.frames import to_pandas
 from imgprep.core.settings import Settings
-from imgprep.ship.dump_file import read_dump
+from imgprep.ship.dump import read_dump
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run

@@ -19,7 +19,7 @@ from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, write_folder
 from imgprep.plan.make import plan_between
 from imgprep.plan.model import Plan
 from imgprep.plan.preview import blast_radius
-from imgprep.ship.gallery import gallery_state, in_order, one_gallery
+from imgprep.ship.gallery import gallery_state, one_gallery
 from imgprep.ship.run import Run, load_runs
 
 #: Why a line of the way back cannot be sent: nobody has the bytes that the gallery held.
@@ -132,7 +132,7 @@ def _states(run: Run, runs: Iterable[Run] | None, *, later: bool) -> tuple[pd.Da
     if run.id not in {other.id for other in every}:
         every.append(run)
     of = run.sent_to
-    after = [other.id for other in one_gallery(every, of) if in_order(other) > in_order(run)]
+    after = [other.id for other in one_gallery(every, of) if other.sort_key > run.sort_key]
     if after and not later:
         raise ConfigError(
             f"{run.id}: {len(after)} later run(s) changed this gallery too, and would be taken back with it: "

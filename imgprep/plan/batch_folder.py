@@ -27,9 +27,8 @@ VERSION = 1
 #: Describes the batch and marks the folder as a batch folder: it is written before anything else.
 ABOUT = "batch.json"
 MARK = "batch folder"
-#: The upload's journal, marked in its first line: appended to by uploads, and removed with its batch.
-JOURNAL = "upload.jsonl"
-JOURNAL_MARK = "upload journal"
+#: Journal of uploads, and the mark in its first line.
+JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
 _FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in TABLES))
 
 
@@ -114,7 +113,7 @@ def is_marked(folder: Path) -> bool:
 
 
 def is_journal(file: Path) -> bool:
-    """Whether a file is a journal of an upload, and not a link."""
+    """Whether a file is an upload journal of imgprep, and not a link."""
     try:
         with file.open(encoding="utf-8") as stream:
             first = json.loads(stream.readline(1000))

@@ -1,4 +1,4 @@
-"""The RAM documents that a batch needs, and the console's steps to put them in place."""
+"""Access rights: the form of bucket, path and role names, the RAM documents, and their evaluation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def bucket_problems(name: str) -> list[str]:
-    """Return what is wrong with the form of a bucket's name; empty where nothing is."""
+    """Return what is wrong with the form of a bucket name; empty where it is right."""
     if not name:
-        return ["bucket: is empty; give the name of the bucket, without oss:// and without a folder"]
+        return ["bucket: is empty; give the name of the bucket, without oss:// and folder"]
     where = f'bucket "{name}"'
     problems = []
     if not BUCKET_MIN <= len(name) <= BUCKET_MAX:
@@ -34,7 +34,7 @@ def bucket_problems(name: str) -> list[str]:
 
 
 def path_problems(path: str) -> list[str]:
-    """Return what is wrong with the form of a task's path; empty where nothing is."""
+    """Return what is wrong with the form of a task's path; empty where it is right."""
     where = f'path "{path}"'
     good = "/" + "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
     remedy = f'write "{good}"'
@@ -44,20 +44,20 @@ def path_problems(path: str) -> list[str]:
     if path.endswith("/") and path != "/":
         problems.append(f"{where}: must not end with /; {remedy}")
     if "//" in path:
-        problems.append(f"{where}: has an empty part (//), which no image will be under; {remedy}")
+        problems.append(f"{where}: has an empty part (//), below which no image can be; {remedy}")
     if {".", ".."} & set(path.split("/")):
-        problems.append(f"{where}: . and .. are no folders in OSS; {remedy}")
+        problems.append(f"{where}: . and .. are not folders in OSS; {remedy}")
     if "\\" in path:
         problems.append(f"{where}: folders are separated by /; {remedy}")
     if set(path) & {"*", "?"}:
         problems.append(f"{where}: * and ? are wildcards in policies; choose a folder without them")
     if len(path.strip("/").encode("utf-8", "surrogatepass")) > KEY_BYTES - len(f"/{META_NAME}"):
-        problems.append(f"{where}: is too long; an object's key takes {KEY_BYTES} bytes in all")
+        problems.append(f"{where}: is too long; an object key has at most {KEY_BYTES} bytes")
     return problems
 
 
 def role_arn_problems(arn: str) -> list[str]:
-    """Return what is wrong with the form of a role's ARN; empty where nothing is."""
+    """Return what is wrong with the form of a role's ARN; empty where it is right."""
     where = f'ARN "{arn}"'
     found = _ROLE_ARN.fullmatch(arn)
     if found is None:
@@ -73,10 +73,10 @@ def role_arn_problems(arn: str) -> list[str]:
     return problems
 
 
-#: Who assumes the role. The document's shape is the vendor's; this name is inferred: compare it with the role that the
-#: console makes for "Trusted Service: Image Search".
+#: The service that assumes the role. The form of the document is the vendor's; this name is inferred: compare it with
+#: the role that the console creates for "Trusted Service: Image Search".
 SERVICE_PRINCIPAL = "imagesearch.aliyuncs.com"
-#: The vendor's own policy for people who manage an instance. Source: Image Search, "Grant permissions to RAM users".
+#: The vendor's policy for users who manage an instance. Source: Image Search, "Grant permissions to RAM users".
 FULL_ACCESS = "AliyunImagesearchFullAccess"
 #: The name that the guide gives the role.
 ROLE_NAME = "imagesearch-test"
@@ -88,7 +88,7 @@ def object_resource(bucket: str, key: str) -> str:
 
 
 def folder_resource(bucket: str, path: str) -> str:
-    """Return everything in a folder as policies name it, without the double slash."""
+    """Return all objects in a folder as policies name them, without the double slash."""
     folder = path.strip("/")
     return object_resource(bucket, f"{folder}/*" if folder else "*")
 
@@ -99,12 +99,12 @@ def trust_policy() -> dict[str, Any]:
 
 
 def role_policy(bucket: str, path: str) -> dict[str, Any]:
-    """Return the role's permission policy: read what is in the folder, and nothing else. Source: the guide."""
+    """Return the role's permission policy: read the objects in the folder, nothing else. Source: the guide."""
     return _document({"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [folder_resource(bucket, path)]})
 
 
 def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
-    """Return the least that the person who uploads needs on OSS."""
+    """Return the least policy that the uploader needs on OSS."""
     return _document(
         {"Effect": "Allow", "Action": ["oss:PutObject", "oss:GetObject"], "Resource": [folder_resource(bucket, path)]},
         {
@@ -116,7 +116,7 @@ def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
 
 
 def documents(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return all documents for where `settings` point."""
+    """Return all documents for the bucket and path of `settings`."""
     settings.require("bucket", "path")
     return {
         "trust": trust_policy(),
@@ -126,7 +126,7 @@ def documents(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def console_steps(settings: Settings) -> str:
-    """Return the guide's steps in the consoles, with the values to enter; see `documents`."""
+    """Return the guide's steps in the consoles, with the values to enter and the documents."""
     made = {name: json.dumps(document, indent=2) for name, document in documents(settings).items()}
     role = settings.role_arn.rpartition("/")[2] or ROLE_NAME
     path = "/" + settings.path.strip("/")
@@ -185,10 +185,9 @@ class Decision:
     allowed : bool
         The answer.
     statement : int or None
-        The statement that decides, 1 = first (counted through all documents); None where no statement speaks of it,
-        which means no.
+        The statement that decides, 1 = first (counted through all documents); None where none applies, which denies.
     reason : str
-        The same in words.
+        The decision in words.
     """
 
     allowed: bool
@@ -200,7 +199,7 @@ class Decision:
 
 
 def evaluate(policy: Policy | Sequence[Policy], action: str, resource: str) -> Decision:
-    """Tell whether `policy` allows `action` on `resource`, and which statement decides."""
+    """Return whether `policy` allows `action` on `resource`, and which statement decides."""
     granted: Decision | None = None
     conditional: int | None = None
     for number, statement in enumerate(_statements(policy), start=1):
@@ -226,7 +225,7 @@ def evaluate(policy: Policy | Sequence[Policy], action: str, resource: str) -> D
 
 
 def trusts(trust: Policy, service: str = SERVICE_PRINCIPAL) -> Decision:
-    """Tell whether a role's trust policy lets `service` assume the role; parameters as for `evaluate`."""
+    """Return whether a role's trust policy lets `service` assume the role."""
     granted: Decision | None = None
     for number, statement in enumerate(_statements(trust), start=1):
         principal = statement.get("Principal")
@@ -242,14 +241,19 @@ def trusts(trust: Policy, service: str = SERVICE_PRINCIPAL) -> Decision:
 
 
 def explain(policy: Policy | Sequence[Policy], bucket: str, path: str) -> str:
-    """Say in words whether a role's `policy` lets the service read the folder, and what to write where it does not.
+    """Explain whether a role's `policy` lets the service read the folder, and how to correct it.
 
     Parameters
     ----------
     policy : mapping, str, or a sequence of them
         The role's permission policy.
     bucket, path : str
-        Where the batch lies.
+        Where the batch is.
+
+    Returns
+    -------
+    str
+        One line per problem; the last says what to write.
 
     Examples
     --------
@@ -264,15 +268,15 @@ object's key starts with a slash, so it matches nothing
     folder = path.strip("/")
     wanted = object_resource(bucket, f"{folder}/{META_NAME}" if folder else META_NAME)
     decision = evaluate(policy, "oss:GetObject", wanted)
-    said = [decision.reason]
+    lines = [decision.reason]
     if decision.allowed:
-        return said[0]
+        return decision.reason
     for number, statement in enumerate(_statements(policy), start=1):
         for resource in _texts(statement.get("Resource")):
-            said += _near_miss(number, resource, wanted, bucket)
+            lines += _near_miss(number, resource, wanted, bucket)
     if decision.statement is None:
-        said.append(f'write "{folder_resource(bucket, path)}"')
-    return "\n".join(said)
+        lines.append(f'write "{folder_resource(bucket, path)}"')
+    return "\n".join(lines)
 
 
 def _near_miss(number: int, resource: str, wanted: str, bucket: str) -> list[str]:
@@ -285,9 +289,9 @@ def _near_miss(number: int, resource: str, wanted: str, bucket: str) -> list[str
             "it matches nothing"
         ]
     if not resource.startswith("acs:oss:") and resource != "*":
-        return [f"{where}: is no OSS resource; it starts with acs:oss:*:*:"]
+        return [f"{where}: is not an OSS resource; one starts with acs:oss:*:*:"]
     if _matches(resource + "/*", wanted) and not resource.endswith("*"):
-        return [f"{where}: names the folder, not what is in it; end it with /*"]
+        return [f"{where}: names the folder, not the objects in it; end it with /*"]
     if resource == f"acs:oss:*:*:{bucket}":
         return [f"{where}: names the bucket, not the objects in it"]
     return []
@@ -301,7 +305,7 @@ def _statements(policy: Policy | Sequence[Policy]) -> list[Mapping[str, Any]]:
         try:
             document = json.loads(policy)
         except ValueError as error:
-            raise ConfigError(f"policy: is no JSON: {error}; paste the whole document") from None
+            raise ConfigError(f"policy: is not JSON: {error}; paste the whole document") from None
     statements = document.get("Statement") if isinstance(document, Mapping) else None
     if isinstance(statements, Mapping):
         statements = [statements]
@@ -311,7 +315,7 @@ def _statements(policy: Policy | Sequence[Policy]) -> list[Mapping[str, Any]]:
 
 
 def _names(statement: Mapping[str, Any], element: str, value: str, *, loose: bool = False) -> bool:
-    """Whether a statement speaks of `value`, by ``Action`` or ``NotAction``, ``Resource`` or ``NotResource``."""
+    """Whether a statement covers `value`, by ``Action`` or ``NotAction``, ``Resource`` or ``NotResource``."""
     if element in statement:
         return any(_matches(pattern, value, loose=loose) for pattern in _texts(statement[element]))
     if f"Not{element}" in statement:
@@ -326,7 +330,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _matches(pattern: str, value: str, *, loose: bool = False) -> bool:
-    """Match with ``*`` and ``?``, in steps that grow with the lengths only: a hostile pattern cannot stall it."""
+    """Match ``*`` and ``?`` in time proportional to the lengths: a hostile pattern cannot stall it."""
     if loose:
         pattern, value = pattern.lower(), value.lower()
     at = place = 0

@@ -1,4 +1,4 @@
-"""An error report or an export from its link to the disk: whole, bounded, from nowhere it should not come from."""
+"""Downloading the two-hour link of an error report or export: complete, bounded, and only from public addresses."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from imgprep.core.errors import ReportError
 from imgprep.core.files import replacing
 from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool
 
-#: A report longer than this is not saved: the longest batch's report is far shorter.
+#: Largest report, bytes; the longest batch's report is far smaller.
 REPORT_MAX = 2 * 1024**3
 REDIRECTS_MAX = 3
 CHUNK = 1024 * 1024
 
 
 class LinkDead(ReportError):
-    """The link is over, or the file behind it cannot be had: a fresh link may help."""
+    """The link has expired, or its file cannot be downloaded: a fresh link may help."""
 
 
 def save_link(
     url: str, target: Path, *, local: bool = False, limit: int = REPORT_MAX, what: str = "error report"
 ) -> int:
-    """Save what `url` leads to as `target`: in full or not at all."""
+    """Save the file behind `url` as `target`: in full or not at all; return its size."""
     host = urlsplit(url).hostname
 
     def allowed(address: Address) -> bool:
         return address.is_global or (local and address.is_loopback)
 
     for _ in range(REDIRECTS_MAX + 1):
-        _refuse_strange(url, host, what, allowed)
+        _check_link(url, host, what, allowed)
         try:
             with open_pool(url, allowed=allowed) as pool:
                 answer = pool.urlopen(
@@ -51,41 +51,41 @@ def save_link(
                         return _save(answer, target, limit, what)
                 finally:
                     answer.close()
-        except AddressRefused as refused:  # the name led elsewhere when it was looked up before
+        except AddressRefused as refused:  # its name resolved to another address before
             raise _not_public(refused, what) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # str(error) may hold the link.
             raise LinkDead(f"the {what} cannot be downloaded: {type(error).__name__}") from None
         if urlsplit(url).scheme == "https" and urlsplit(urljoin(url, onward)).scheme != "https":
-            raise ReportError(f"the {what}'s link leads from https to http; not followed")
+            raise ReportError(f"the {what}'s link is redirected from https to http; not followed")
         url = urljoin(url, onward)
-    raise ReportError(f"the {what}'s link leads on more than {REDIRECTS_MAX} times; not followed")
+    raise ReportError(f"the {what}'s link is redirected more than {REDIRECTS_MAX} times; not followed")
 
 
 def _save(answer: urllib3.BaseHTTPResponse, target: Path, limit: int, what: str) -> int:
     if answer.status != 200:
-        raise LinkDead(f"the {what} cannot be downloaded: HTTP {answer.status}; links live two hours")
+        raise LinkDead(f"the {what} cannot be downloaded: HTTP {answer.status}; a link expires after two hours")
     size = 0
     try:
-        with replacing(target) as partly, partly.open("wb") as file:
+        with replacing(target) as draft, draft.open("wb") as file:
             for chunk in answer.stream(CHUNK, decode_content=False):
                 size += len(chunk)
                 if size > limit:
                     raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
                 file.write(chunk)
-    except OSError as error:  # of the disk: those of the line are urllib3's
+    except OSError as error:  # of the disk: urllib3 wraps those of the network
         raise ReportError(f"the {what} cannot be saved in {target.parent}: {error.strerror or error}") from error
     return size
 
 
-def _refuse_strange(url: str, host: str | None, what: str, allowed: Callable[[Address], bool]) -> None:
-    """The link comes over the network: it must not make this machine ask others in its name."""
+def _check_link(url: str, host: str | None, what: str, allowed: Callable[[Address], bool]) -> None:
+    """Raise where a link from the network would make this machine send requests into a private network."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ReportError(f"the {what}'s link is neither http nor https; not followed")
     if parts.hostname != host:
-        raise ReportError(f"the {what}'s link leads on to another host, {parts.hostname}; not followed")
-    for address in addresses_of(parts.hostname):  # none: a proxy may know it; without one the download fails by itself
+        raise ReportError(f"the {what}'s link is redirected to another host, {parts.hostname}; not followed")
+    for address in addresses_of(parts.hostname):  # none: a proxy may resolve it; without one the download fails
         if not allowed(address):
             raise _not_public(address, what)
 

@@ -1,29 +1,41 @@
-"""The gallery itself, asked for: an export is started, followed, and saved before its link dies."""
+"""An export of the gallery (DumpMeta): started, saved before its link expires, and read."""
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+import polars as pl
+
 from imgprep.cloud.imagesearch import EXPORT_BUSY, FAIL, PROCESSING, SUCCESS, AnswerLost, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock
-from imgprep.core.errors import ServiceError
+from imgprep.core.errors import ConfigError, ServiceError
+from imgprep.core.fields import BY_NAME
 from imgprep.core.files import overwriting
+from imgprep.core.frames import to_polars
 from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.ship.download import LinkDead, save_link
-from imgprep.ship.dump_file import dump_name
-from imgprep.ship.panel import named, told
+from imgprep.ship.panel import named, task_progress
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between looks; one a second is allowed.
+#: Seconds between looks; the service allows one a second.
 LOOK_SECONDS = 2.0
-#: So often may an export be missing from the list, or its link lead nowhere, before that is believed.
+#: Looks in which an export may be missing from the list, or its link be dead, before that is believed.
 LOOKS = 6
+
+_STAMP = "%Y-%m-%dT%H%M%SZ"
+#: Name of a saved export: when it was made, the instance, its number.
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-(.+)-[^-]+\.dump")
 
 
 def dump_gallery(
@@ -34,29 +46,29 @@ def dump_gallery(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Path:
-    """Have the service export what the gallery holds (DumpMeta), and save it at once: its link lives two hours.
+    """Have the service export what the gallery holds (DumpMeta), and save it before its link expires.
 
-    Nothing is changed. An export that runs already, such as one of an earlier call that was interrupted, is followed
-    instead of starting another: one runs at a time.
+    Nothing is changed. An export that is running already, such as one of an earlier call that was interrupted, is
+    followed instead of starting another: the service runs one at a time.
 
     Parameters
     ----------
     settings : Settings
         Names the instance.
     into : path, optional
-        The folder it is kept in; default: ``dumps/`` among the project's work.
+        The folder it is saved in; default: ``dumps/`` in the project's work folder.
     timeout : float, optional
         Seconds after which to stop waiting.
     progress : bool
-        Show how it stands.
+        Show the export's status.
     clock : Clock, optional
-        For tests.
+        Injectable clock.
 
     Returns
     -------
     Path
         The file, as downloaded, for ``gallery_state(runs, dump=…)`` and ``imgprep build --known``. Its format is not
-        documented; its name tells when the export was made.
+        documented; its name holds when the export was made.
 
     Raises
     ------
@@ -67,7 +79,7 @@ def dump_gallery(
 
     Notes
     -----
-    Source: api, DumpMeta and DumpMetaList.
+    Source: api, DumpMeta and DumpMetaList. The link expires after two hours.
 
     Examples
     --------
@@ -81,21 +93,21 @@ def dump_gallery(
     service = ImageSearch(settings, clock=clock)
     folder = settings.work / "dumps" if into is None else Path(into)
     folder.mkdir(parents=True, exist_ok=True)
-    number = _begin(service)
-    with told(number, named(settings), show=progress, clock=clock) as tell:
+    number = _running_or_new(service)
+    with task_progress(number, named(settings), show=progress, clock=clock) as show:
         last: LinkDead | None = None
         attempts = Attempts(clock, most=LOOKS, first=LOOK_SECONDS, longest=LOOK_SECONDS, jitter=0)
         for task in _ended(service, number, timeout, clock):
-            tell(task)
+            show(task)
             if task.status == FAIL:
-                why = task.message or task.code or "no reason"
+                why = task.message or task.code or "no reason given"
                 raise ServiceError(f"export {number} of {settings.instance} failed: {why}", code=task.code or None)
             if task.report_url:
+                made = task.created or datetime.fromtimestamp(clock.time(), UTC)
+                target = folder / f"{made.astimezone(UTC).strftime(_STAMP)}-{settings.instance}-{number}.dump"
                 try:
-                    local = is_loopback(settings.imagesearch_url)
-                    made = task.created or datetime.fromtimestamp(clock.time(), UTC)
-                    target = folder / dump_name(made, settings.instance, number)
                     with overwriting(target) as draft:
+                        local = is_loopback(settings.imagesearch_url)
                         save_link(task.report_url, draft, local=local, what="export")
                     return target
                 except LinkDead as error:  # the next look brings a fresh link
@@ -104,28 +116,69 @@ def dump_gallery(
             if pause is None:
                 break
             clock.sleep(pause)
-    raise last or ServiceError(f"export {number}: the service says that it is done, but gives no link; repeat")
+    raise last or ServiceError(f"export {number}: the service reports that it is done, but gives no link; repeat")
 
 
-def _begin(service: ImageSearch) -> str:
-    """The export that runs, or a new one."""
+def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | None:
+    """Return when an export was made; None where its name does not hold it."""
+    found = None if isinstance(source, pd.DataFrame) else _NAME.fullmatch(Path(source).name)
+    try:
+        return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
+
+
+def newest_export(files: Sequence[Path], instance: str = "") -> Path:
+    """Return the newest of several exports of one instance."""
+    names = {file: _NAME.fullmatch(file.name) for file in files}
+    instances = {name[2]: file for file, name in names.items() if name}
+    wanted = instance or min(instances, default="")
+    for other, file in instances.items():
+        if other != wanted:
+            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; leave it out")
+    undated = [file for file in files if export_moment(file) is None]
+    if len(files) > 1 and undated:
+        raise ConfigError(
+            f"{undated[0]}: one of {len(files)} exports, and its name does not tell when it was made; name the newest "
+            "export alone"
+        )
+    return max(files, key=lambda file: str(export_moment(file)))
+
+
+def read_dump(source: pd.DataFrame | str | os.PathLike[str], fields: Sequence[str]) -> pl.DataFrame:
+    """Return an export as a frame with ``ProductId, PicName`` and those of `fields` that it has, typed."""
+    name = "the dump" if isinstance(source, pd.DataFrame) else str(source)
+    frame = to_polars(source) if isinstance(source, pd.DataFrame) else _read(Path(source))
+    spelled = {_plain(field): field for field in ("ProductId", "PicName", *fields)}
+    frame = frame.rename(
+        {column: spelled[_plain(column)] for column in frame.columns if _plain(column) in spelled}, strict=False
+    )
+    missing = [field for field in ("ProductId", "PicName") if field not in frame.columns]
+    if missing:
+        raise ConfigError(f"{name}: is not an export of a gallery: it has no column {missing[0]}; run `imgprep dump`")
+    filled = [field for field in fields if field in frame.columns and frame[field].null_count() < max(1, frame.height)]
+    columns = [pl.col("ProductId", "PicName").cast(pl.String), *(_typed(frame, field) for field in filled)]
+    return frame.select(columns).drop_nulls(["ProductId", "PicName"])
+
+
+def _running_or_new(service: ImageSearch) -> str:
     for again in (True, False):
         running = next((task for task in service.exports() if task.status == PROCESSING), None)
         if running is not None:
-            _log.info("export %s runs already; following it", running.id)
+            _log.info("export %s is running already; following it", running.id)
             return running.id
         try:
             return service.start_export()
         except ServiceError as error:
-            # A lost answer to what changes nothing may be asked again: what it started is found in the list.
+            # After a lost answer it is safe to ask again, since nothing is changed: a started export is in the list.
             if not again or not (isinstance(error, AnswerLost) or error.code == EXPORT_BUSY):
                 raise
-            _log.warning("%s; looking whether an export runs", error)
+            _log.warning("%s; looking for a running export", error)
     raise AssertionError  # the loop returns or raises
 
 
 def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Clock) -> Iterator[Task]:
-    """The export once it has ended, looked at anew each time, so that its link is fresh."""
+    """Yield the export once it has ended, asked for anew each time, so that its link is fresh."""
     started, missing = clock.monotonic(), 0
     while True:
         task = next(iter(service.exports(number)), None)
@@ -134,7 +187,46 @@ def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Cloc
             continue
         missing = missing + 1 if task is None else 0
         if missing >= LOOKS:
-            raise ServiceError(f"export {number} is not in the service's list (any more); repeat")
+            raise ServiceError(f"export {number} is missing from the service's list; repeat")
         if timeout is not None and clock.monotonic() - started >= timeout:
-            raise ServiceError(f"export {number} still runs after {timeout:.0f} s; repeat, and it is followed")
+            raise ServiceError(f"export {number} still runs after {timeout:.0f} s; repeat to follow it")
         clock.sleep(LOOK_SECONDS)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace(" ", "")
+
+
+def _typed(frame: pl.DataFrame, field: str) -> pl.Expr:
+    kind = BY_NAME[field].kind if field in BY_NAME else "string"
+    text = pl.col(field).cast(pl.String)
+    if kind == "integer":
+        return text.cast(pl.Int64, strict=False).alias(field)
+    if kind == "boolean":
+        if frame[field].dtype == pl.Boolean:
+            return pl.col(field)
+        return pl.when(text != "").then(text.str.to_lowercase().is_in(["true", "1"])).alias(field)
+    return pl.when(text != "").then(text).alias(field)
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """Read an export whose format is not documented: JSON Lines, a JSON array, CSV or TSV."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"{path}: the dump cannot be read: {error}") from error
+    lines = [line for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip() and line[0] != "#"]
+    first = lines[0].lstrip()[0] if lines else "{"
+    try:
+        if first not in "{[":
+            separator = "\t" if "\t" in lines[0] else ","
+            return pl.read_csv(io.StringIO("\n".join(lines)), separator=separator, infer_schema=False)
+        rows = json.loads("\n".join(lines)) if first == "[" else map(json.loads, lines)
+        objects = [row for row in rows if isinstance(row, dict)]
+        if objects:
+            return pl.from_dicts(objects, infer_schema_length=None)
+        return pl.DataFrame(schema={"ProductId": pl.String, "PicName": pl.String})
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(f"{path}: the dump cannot be read as JSON Lines or CSV: {error}") from error

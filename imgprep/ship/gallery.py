@@ -1,4 +1,4 @@
-"""The gallery is its runs folded: what each (ProductId, PicName) holds, and since which run."""
+"""The gallery as the fold of all runs: what each (ProductId, PicName) holds, and since which run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, Operation
 from imgprep.core.frames import to_pandas, to_polars
 from imgprep.core.settings import Settings
-from imgprep.ship.dump_file import export_moment, read_dump
+from imgprep.core.text import counted
+from imgprep.ship.dump import export_moment, read_dump
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.run import Run, moment
-from imgprep.ship.run_folder import State
+from imgprep.ship.run import Run
+from imgprep.ship.task_status import State
+
+_log = logging.getLogger(__name__)
 
 KEY = ("ProductId", "PicName")
 HELD, UNKNOWN = "held", "unknown"
 _POLARS = {"string": pl.String, "integer": pl.Int64, "boolean": pl.Boolean}
-#: What a line says of an image, besides its key.
+#: What a line stores about an image, besides its key.
 PAYLOAD: dict[str, type[pl.DataType]] = {
     field.name: _POLARS[field.kind] for field in FIELDS if field.name not in ("OperationType", *KEY)
 } | {"digest": pl.String}
@@ -37,91 +40,6 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 }
 
 
-def fold(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return what is there after lines that ended somehow; `parts` is one frame per run, oldest first."""
-    kinds = [part.lazy().select(*KEY, *PAYLOAD, _kind(), pl.lit(at, pl.Int64).alias("run"), "line").drop_nulls("kind")
-             for at, part in enumerate(parts)]  # fmt: skip
-    events = pl.concat(kinds).collect() if kinds else pl.DataFrame(schema=_EVENTS)
-    whole = events.filter(pl.col("PicName").is_null())
-    single = events.filter(pl.col("PicName").is_not_null())
-    if whole.height:
-        # A DELETE of a whole product is one of each image that was ever spoken of, be it in the same run.
-        keys = single.group_by(KEY).agg(pl.col("run").min().alias("since"))
-        each = whole.select("ProductId", "kind", "run", "line").join(keys, on="ProductId")
-        each = each.filter(pl.col("since") <= pl.col("run")).drop("since")
-        single = pl.concat([single, each], how="diagonal").select(_EVENTS.keys())
-    return _last(single)
-
-
-def _kind() -> pl.Expr:
-    """add, delete, add?, delete? — or null for a line that changed nothing."""
-    delete = pl.col("OperationType") == Operation.DELETE
-    outcome = pl.col("outcome")
-    return (
-        pl.when(outcome == Outcome.IMPORTED)
-        .then(pl.lit("add"))
-        .when(outcome == Outcome.DELETED)
-        .then(pl.lit("delete"))
-        .when((outcome == Outcome.UNKNOWN) & delete)
-        .then(pl.lit("delete?"))
-        .when(outcome == Outcome.UNKNOWN)
-        .then(pl.lit("add?"))
-        .alias("kind")
-    )
-
-
-def _last(events: pl.DataFrame) -> pl.DataFrame:
-    """Per key: the last sure event, and whether anything unsure came after it."""
-    sure = events.filter(pl.col("kind").is_in(["add", "delete"])).sort("run", "line")
-    last = sure.group_by(KEY, maintain_order=True).last().rename({"run": "since"})
-    # Within one run nobody knows the order: an ADD beside a DELETE, or beside another ADD, may have come last.
-    contents = pl.struct("kind", *PAYLOAD)
-    several = sure.join(last.select(*KEY, "since"), on=KEY).filter(pl.col("run") == pl.col("since"))
-    several = several.filter(pl.len().over(KEY) > 1).group_by(KEY).agg((contents.n_unique() > 1).alias("mixed"))
-    unsure = events.filter(pl.col("kind").is_in(["add?", "delete?"])).join(
-        last.select(*KEY, "since"), on=KEY, how="left"
-    )
-    # The same run's sure lines come first or last, nobody knows: its unsure ones count.
-    unsure = unsure.filter(pl.col("since").is_null() | (pl.col("run") >= pl.col("since")))
-    unsure = unsure.group_by(KEY).agg(
-        (pl.col("kind") == "add?").any().alias("perhaps"), pl.col("run").max().alias("unsure_run")
-    )
-    joined = last.join(several, on=KEY, how="left").join(unsure, on=KEY, how="full", coalesce=True)
-    mixed, there = pl.col("mixed").fill_null(False), (pl.col("kind") == "add").fill_null(False)
-    perhaps = pl.col("perhaps").fill_null(False)
-    joined = joined.filter(there | mixed | perhaps)
-    open_end = mixed | pl.col("unsure_run").is_not_null()
-    return joined.select(
-        *KEY,
-        *(pl.when(there).then(pl.col(name)).alias(name) for name in PAYLOAD),
-        pl.when(open_end).then(pl.lit(UNKNOWN)).otherwise(pl.lit(HELD)).alias("state"),
-        pl.coalesce("unsure_run", "since").alias("run"),
-    )
-
-
-def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
-    """Return the dump's images; what only the runs know (digest, run, missing fields) is kept where they agree."""
-    known = state.select(*KEY, *(pl.col(name).alias(f"r_{name}") for name in (*PAYLOAD, "state", "run", "at")))
-    joined = dump.unique(KEY, keep="last").join(known, on=KEY, how="left")
-    told = [name for name in PAYLOAD if name in dump.columns]
-    same = pl.all_horizontal(
-        pl.col("r_state").eq_missing(pl.lit(HELD)),
-        *(pl.col(name).eq_missing(pl.col(f"r_{name}")) | pl.col(f"r_{name}").is_null() for name in told),
-    )
-    return joined.select(
-        *KEY,
-        *(
-            pl.col(name) if name in told else pl.when(same).then(pl.col(f"r_{name}")).alias(name).cast(kind)
-            for name, kind in PAYLOAD.items()
-        ),
-        pl.lit(HELD).alias("state"),
-        *(pl.when(same).then(pl.col(f"r_{name}")).alias(name) for name in ("run", "at")),
-    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]
-
-
-_log = logging.getLogger(__name__)
-
-
 def gallery_state(
     runs: Run | Iterable[Run],
     *,
@@ -130,34 +48,34 @@ def gallery_state(
     dump: pd.DataFrame | str | os.PathLike[str] | None = None,
     of: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return what the gallery holds, by its runs.
+    """Return what the gallery holds, computed from its runs.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        Every run of one instance, in any order; one alone is only a change. Runs that never reached the service
-        count for nothing.
+        Every run of one instance, in any order; one run alone is only a change. Runs that never reached the service are
+        ignored.
     at : str, date or datetime, optional
-        The state then: only runs whose task was made until that moment (ISO 8601, UTC where no zone is given).
-        A day without a time of day is meant to its end.
+        The state then: only runs whose task was created until then (ISO 8601, UTC where no zone is given).
+        A date without a time means its end.
     before : Run, optional
         The state before this run: only runs that came earlier.
     dump : frame or path, optional
         An export of the gallery (DumpMeta): what it lacks is not held, what it has is. Its format is not documented:
-        JSON Lines, CSV and TSV with the service's field names are read. Where its name tells when it was made, as that
-        of a file of `dump_gallery` does, runs whose task was made after it count on top of it, and it counts for
-        nothing where the state before it is asked for; any other is taken to be newer than every run.
+        JSON Lines, CSV and TSV with the service's field names are read. Where its name holds when it was made, as for
+        a file of `dump_gallery`, later runs are applied on top of it, and it is ignored where the state before it is
+        asked for; any other export is taken to be newer than every run.
     of : Settings, optional
-        Take only runs that were sent to this instance, such as production's among rehearsals.
+        Use only runs that were sent to this instance, such as production's among rehearsals.
 
     Returns
     -------
     pandas.DataFrame
         One row per (ProductId, PicName), sorted: ``ProductId, PicName``, the other fields and ``digest`` as last
-        imported, ``state`` (``held``, or ``unknown`` where a later line's end is not known), ``run`` that put it
+        imported, ``state`` (``held``, or ``unknown`` where a later line's outcome is unknown), ``run`` that put it
         there or left it unknown, ``at`` (when). What is not in the gallery is not in the frame.
-        ``.attrs["unmatched"]``: of each run whose report has entries that name no line, how many; its lines that the
-        report does not name are ``unknown``, not held.
+        ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
+        the report does not name are ``unknown``, not held.
 
     Raises
     ------
@@ -181,38 +99,39 @@ def gallery_state(
     chosen = one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
     if at is not None:
         until = _utc(at)
-        chosen = [run for run in chosen if _utc(moment(run)) <= until]
+        chosen = [run for run in chosen if _utc(run.started_at) <= until]
     if before is not None:
-        chosen = [run for run in chosen if in_order(run) < in_order(before)]
-    chosen.sort(key=in_order)
+        chosen = [run for run in chosen if run.sort_key < before.sort_key]
+    chosen.sort(key=lambda run: run.sort_key)
     made = None if dump is None else export_moment(dump)
-    if made is not None and ((at is not None and made > until) or (before is not None and made > _utc(moment(before)))):
+    if made is not None and (
+        (at is not None and made > until) or (before is not None and made > _utc(before.started_at))
+    ):
         dump = None
     doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
-    for name, entries in doubtful.items():
-        _log.warning(
-            "run %s: %s of its report's entries name no line; its other lines are unknown", name, f"{entries:,}"
-        )
+    for name, count in doubtful.items():
+        entries = counted(count, "entry of its report matches", "entries of its report match")
+        _log.warning("run %s: %s no line, so the lines that no entry names are unknown", name, entries)
     if dump is None:
-        return _with_doubts(_state(chosen), doubtful)
-    newer = [] if made is None else [run for run in chosen if _utc(moment(run)) > made]
+        return _finished(_state(chosen), doubtful)
+    newer = [] if made is None else [run for run in chosen if _utc(run.started_at) > made]
     older = chosen[: len(chosen) - len(newer)]
     state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
-    return _with_doubts(_state(newer, state) if newer else state, doubtful)
+    return _finished(_state(newer, state) if newer else state, doubtful)
 
 
-def _with_doubts(state: pl.DataFrame, doubtful: dict[str, int]) -> pd.DataFrame:
+def _finished(state: pl.DataFrame, doubtful: dict[str, int]) -> pd.DataFrame:
     held = to_pandas(state.sort(KEY))
     held.attrs["unmatched"] = doubtful
     return held
 
 
 def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
-    """What is held after `runs`, oldest first; with `base`, on top of that."""
+    """Return what is held after `runs`, oldest first, on top of `base`."""
     read = [(run, lines) for run in runs if (lines := _lines(run)) is not None]
     runs, parts = [run for run, _ in read], [lines for _, lines in read]
-    told = pl.DataFrame(
-        {"number": range(len(runs)), "name": [run.id for run in runs], "moment": [moment(run) for run in runs]},
+    names = pl.DataFrame(
+        {"number": range(len(runs)), "name": [run.id for run in runs], "moment": [run.started_at for run in runs]},
         schema={"number": pl.Int64, "name": pl.String, "moment": pl.String},
     )
     before = pl.DataFrame(schema=dict.fromkeys((*KEY, "was_run", "was_at"), pl.String))
@@ -222,11 +141,11 @@ def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
             *KEY, *PAYLOAD, pl.lit(Operation.ADD.value).alias("OperationType"), pl.lit(0, pl.Int64).alias("line"),
             outcome.otherwise(pl.lit(str(Outcome.UNKNOWN))).alias("outcome"),
         ))  # fmt: skip
-        told = told.with_columns(pl.col("number") + 1)
+        names = names.with_columns(pl.col("number") + 1)
         before = base.select(*KEY, pl.col("run").alias("was_run"), pl.col("at").alias("was_at"))
     return (
         fold(parts)
-        .join(told, left_on="run", right_on="number", how="left")
+        .join(names, left_on="run", right_on="number", how="left")
         .join(before, on=KEY, how="left")
         .with_columns(
             pl.when(pl.col("name").is_null()).then("was_run").otherwise("name").alias("run"),
@@ -237,7 +156,7 @@ def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
 
 
 def _lines(run: Run) -> pl.DataFrame | None:
-    """The lines of a run with their ends: unknown ones where that table is broken, None where the batch is."""
+    """Return the lines of a run with their outcomes: unknown where that table is broken, None where the batch is."""
     try:
         batch = to_polars(run.batch)
     except ConfigError as error:
@@ -246,29 +165,105 @@ def _lines(run: Run) -> pl.DataFrame | None:
     try:
         outcome = to_polars(run.outcome, ["line", "outcome"])
     except ConfigError as error:
-        _log.warning("run %s: its lines are taken to be unknown: %s", run.id, error)
+        _log.warning("run %s: its lines count as unknown: %s", run.id, error)
         outcome = pl.DataFrame(schema={"line": pl.Int64, "outcome": pl.String})
     wanted: dict[str, type[pl.DataType]] = {
         **dict.fromkeys(("OperationType", *KEY), pl.String),
         **PAYLOAD,
         "line": pl.Int64,
     }
-    lacking = [pl.lit(None).alias(name) for name in wanted if name not in batch.columns]
-    lines = batch.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in wanted.items())
+    missing = [pl.lit(None).alias(name) for name in wanted if name not in batch.columns]
+    lines = batch.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in wanted.items())
     lines = lines.with_columns(pl.col("OperationType").fill_null(Operation.ADD.value))
     return lines.join(outcome.cast({"line": pl.Int64}), on="line", how="left").with_columns(
         pl.col("outcome").fill_null(str(Outcome.UNKNOWN))
     )
 
 
-def in_order(run: Run) -> tuple[str, str]:
-    """Return what runs are sorted by: when their task was made, then their names."""
-    return moment(run), run.id
+def fold(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return what the gallery holds after lines with outcomes; `parts` is one frame per run, oldest first."""
+    kinds = [part.lazy().select(*KEY, *PAYLOAD, _kind(), pl.lit(at, pl.Int64).alias("run"), "line").drop_nulls("kind")
+             for at, part in enumerate(parts)]  # fmt: skip
+    events = pl.concat(kinds).collect() if kinds else pl.DataFrame(schema=_EVENTS)
+    whole = events.filter(pl.col("PicName").is_null())
+    single = events.filter(pl.col("PicName").is_not_null())
+    if whole.height:
+        # A DELETE of a whole product deletes each of its images that was ever sent, in the same run too.
+        keys = single.group_by(KEY).agg(pl.col("run").min().alias("since"))
+        each = whole.select("ProductId", "kind", "run", "line").join(keys, on="ProductId")
+        each = each.filter(pl.col("since") <= pl.col("run")).drop("since")
+        single = pl.concat([single, each], how="diagonal").select(_EVENTS.keys())
+    return _last(single)
+
+
+def _kind() -> pl.Expr:
+    """Return add, delete, add?, delete?, or null for a line that changed nothing."""
+    delete = pl.col("OperationType") == Operation.DELETE
+    outcome = pl.col("outcome")
+    return (
+        pl.when(outcome == Outcome.IMPORTED)
+        .then(pl.lit("add"))
+        .when(outcome == Outcome.DELETED)
+        .then(pl.lit("delete"))
+        .when((outcome == Outcome.UNKNOWN) & delete)
+        .then(pl.lit("delete?"))
+        .when(outcome == Outcome.UNKNOWN)
+        .then(pl.lit("add?"))
+        .alias("kind")
+    )
+
+
+def _last(events: pl.DataFrame) -> pl.DataFrame:
+    """Return for each key the last certain event, and whether an uncertain one came after it."""
+    certain = events.filter(pl.col("kind").is_in(["add", "delete"])).sort("run", "line")
+    last = certain.group_by(KEY, maintain_order=True).last().rename({"run": "since"})
+    # The order within one run is not documented: of an ADD and a DELETE, or of two ADDs, either may have come last.
+    contents = pl.struct("kind", *PAYLOAD)
+    several = certain.join(last.select(*KEY, "since"), on=KEY).filter(pl.col("run") == pl.col("since"))
+    several = several.filter(pl.len().over(KEY) > 1).group_by(KEY).agg((contents.n_unique() > 1).alias("mixed"))
+    uncertain = events.filter(pl.col("kind").is_in(["add?", "delete?"])).join(
+        last.select(*KEY, "since"), on=KEY, how="left"
+    )
+    # The order within one run is not documented, so its uncertain lines count.
+    uncertain = uncertain.filter(pl.col("since").is_null() | (pl.col("run") >= pl.col("since")))
+    uncertain = uncertain.group_by(KEY).agg(
+        (pl.col("kind") == "add?").any().alias("maybe"), pl.col("run").max().alias("uncertain_run")
+    )
+    joined = last.join(several, on=KEY, how="left").join(uncertain, on=KEY, how="full", coalesce=True)
+    mixed, there = pl.col("mixed").fill_null(False), (pl.col("kind") == "add").fill_null(False)
+    maybe = pl.col("maybe").fill_null(False)
+    joined = joined.filter(there | mixed | maybe)
+    undecided = mixed | pl.col("uncertain_run").is_not_null()
+    return joined.select(
+        *KEY,
+        *(pl.when(there).then(pl.col(name)).alias(name) for name in PAYLOAD),
+        pl.when(undecided).then(pl.lit(UNKNOWN)).otherwise(pl.lit(HELD)).alias("state"),
+        pl.coalesce("uncertain_run", "since").alias("run"),
+    )
+
+
+def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
+    """Return the dump's images; what only the runs know (digest, run, missing fields) is kept where both agree."""
+    known = state.select(*KEY, *(pl.col(name).alias(f"r_{name}") for name in (*PAYLOAD, "state", "run", "at")))
+    joined = dump.unique(KEY, keep="last").join(known, on=KEY, how="left")
+    in_dump = [name for name in PAYLOAD if name in dump.columns]
+    same = pl.all_horizontal(
+        pl.col("r_state").eq_missing(pl.lit(HELD)),
+        *(pl.col(name).eq_missing(pl.col(f"r_{name}")) | pl.col(f"r_{name}").is_null() for name in in_dump),
+    )
+    return joined.select(
+        *KEY,
+        *(
+            pl.col(name) if name in in_dump else pl.when(same).then(pl.col(f"r_{name}")).alias(name).cast(kind)
+            for name, kind in PAYLOAD.items()
+        ),
+        pl.lit(HELD).alias("state"),
+        *(pl.when(same).then(pl.col(f"r_{name}")).alias(name) for name in ("run", "at")),
+    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]
 
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
-    """Return the runs that may have changed one gallery: those that reached it, of the instance `of` where it is said.
-    Return the runs that may have changed one gallery: those that reached it, of the instance `of` where it is said."""
+    """Return the runs that reached the service, of the instance `of` if given; raise where they are of several."""
     sent = [run for run in runs if _reached(run)]
     if of is not None:
         return runs_of(sent, of)
@@ -276,12 +271,14 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     if len(places) > 1:
         names = ", ".join(sorted(f"{name} ({'sandbox' if local else region or 'no region'})"
                                  for name, region, local in places))  # fmt: skip
-        raise ConfigError(f"gallery_state: these runs belong to several galleries: {names}; pass of=settings to choose")
+        raise ConfigError(
+            f"gallery_state: these runs belong to several galleries: {names}; pass of=settings to choose one"
+        )
     return sent
 
 
 def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
-    """Return the runs that went, or were to go, to the instance `of`."""
+    """Return the runs that were sent to the instance `of`, or meant for it."""
     place = _place(of.public(), of.is_sandbox)
     return [run for run in runs if _place(run.settings, run.is_sandbox) == place]
 
@@ -292,7 +289,7 @@ def _place(settings: object, is_sandbox: bool) -> tuple[str, str, bool]:
 
 
 def _reached(run: Run) -> bool:
-    """Whether the service may have seen it: an intent that was never sent, or was refused, changed nothing."""
+    """Whether the service may have processed it: an intent that was never sent, or was refused, changed nothing."""
     if run.state is State.INTENDED:
         return run.about.get("request") in ("sent", "lost")
     return True
@@ -304,21 +301,21 @@ def _utc(value: str | date | datetime) -> datetime:
         found = (date if whole_day else datetime).fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         raise ConfigError(
-            f"gallery_state: at={value!r} is no moment; write 2026-11-24T03:15:00Z, or 2026-11-24 for the day's end"
+            f"gallery_state: at={value!r} is not a time; write 2026-11-24T03:15:00Z, or 2026-11-24 for its end"
         ) from None
     if not isinstance(found, datetime):
         return datetime.combine(found, time.max, UTC)
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-#: Share of this export's products that its earlier one speaks of, at least.
+#: Least share of an export's products that an earlier version of it holds too.
 SAME_EXPORT = 0.5
 
 
 def kept_export(runs: Iterable[Run], this: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the catalogue that the newest run of an export like `this` kept."""
+    """Return the catalogue of the newest run whose export has mostly the same products as `this`."""
     newest: pd.DataFrame | None = None
-    for run in sorted(runs, key=in_order, reverse=True):
+    for run in sorted(runs, key=lambda run: run.sort_key, reverse=True):
         kept: pd.DataFrame = run.catalogue
         if kept.empty:
             continue

@@ -1,4 +1,4 @@
-"""How a task stands while it is followed: a panel in a notebook, a line elsewhere."""
+"""What a person sees while shipping: the banner, the confirmation for production, and the status of a task."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
-from imgprep.ship.wording import Said, meaning
+from imgprep.ship.task_status import Meaning, meaning
 
 
 def confirm_production(settings: Settings) -> str:
-    """Ask for the instance's name to be typed; return what was typed.
+    """Ask the user to type the instance's name before production is changed; a sandbox needs no confirmation.
 
-    A sandbox is never asked about. Where nobody can type (papermill, nbval, cron) it raises.
+    Parameters
+    ----------
+    settings : Settings
+        Names the instance.
+
+    Returns
+    -------
+    str
+        The name, for ``confirm=``.
 
     Raises
     ------
     ConfigError
-        Another name was typed, or nobody can type.
+        Another name was typed, or there is no user to ask (papermill, nbval, cron).
 
     Examples
     --------
@@ -36,16 +44,17 @@ def confirm_production(settings: Settings) -> str:
     question = f"PRODUCTION: this changes the gallery of instance {settings.instance!r}. Type its name to go on: "
     try:
         typed = input(question).strip()
-    except Exception as error:  # IPython raises an error of its own where there is nobody to ask
+    except Exception as error:  # IPython raises an error of its own without a front end
         raise ConfigError(
-            f"instance {settings.instance!r} is production and nobody can be asked; pass confirm={settings.instance!r}"
+            f"instance {settings.instance!r} is production and there is no user to ask; pass "
+            f"confirm={settings.instance!r}"
         ) from error
     check_confirmed(settings, typed)
     return typed
 
 
 def check_confirmed(settings: Settings, confirm: str | None) -> None:
-    """Return where sending to these settings is wanted; raise where not."""
+    """Raise unless sending to these settings is confirmed; in a notebook the user is asked."""
     if settings.is_sandbox:
         return
     if confirm is None:
@@ -59,7 +68,7 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a notebook's kernel."""
+    """Whether this runs in a notebook kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and hasattr(shell, "kernel")
 
@@ -84,12 +93,17 @@ class Banner:
 
 
 def banner(settings: Settings) -> Banner:
-    """Return a banner that says what these settings lead to, for the top of a notebook.
+    """Return a banner for the top of a notebook: SANDBOX, or PRODUCTION with the instance's name.
 
     Parameters
     ----------
     settings : Settings
-        Where would be sent to.
+        Name instance, bucket and path.
+
+    Returns
+    -------
+    Banner
+        Shown as a coloured line in a notebook, as text elsewhere.
 
     Examples
     --------
@@ -105,28 +119,28 @@ def banner(settings: Settings) -> Banner:
 
 
 _COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
-#: For a SUCCESS that is none: some images were not imported.
+#: For a SUCCESS with failed lines.
 _PARTIAL = "#9a6700"
 
 
 @contextmanager
-def told(
+def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
 ) -> Iterator[Callable[[Task], None]]:
-    """Yield a function that shows the task it is given."""
+    """Yield a function that shows the status of a task: in a panel of a notebook, or on a line."""
     if not show:
         yield lambda task: None
     elif in_notebook():
-        with _panel(task_id, where, clock, waiting) as tell:
-            yield tell
+        with _panel(task_id, where, clock, waiting) as update:
+            yield update
     else:
-        with _line(task_id, "waiting for task" if waiting else "task") as tell:
-            yield tell
+        with _line(task_id, "waiting for task" if waiting else "task") as update:
+            yield update
 
 
 @contextmanager
 def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
-    """Yield a function that shows after `text` how many seconds are left; nothing in a log file."""
+    """Yield a function that shows `text` and the seconds left; hidden in a log file."""
     from tqdm import tqdm  # noqa: PLC0415
 
     hidden = not show or (None if not in_notebook() else False)
@@ -141,10 +155,10 @@ def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
     with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
         bar.set_description_str(f"{word} {task_id}")
 
-        def tell(task: Task) -> None:
+        def update(task: Task) -> None:
             bar.set_description_str(f"{word} {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
 
-        yield tell
+        yield update
 
 
 @contextmanager
@@ -155,14 +169,13 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
     started, panel = clock.monotonic(), Panel(f"task {html.escape(task_id)}: asking")
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
-    def tell(task: Task) -> None:
-        spent = clock.monotonic() - started
-        panel.value = panel_html(task, where, spent, waiting=waiting)
+    def update(task: Task) -> None:
+        panel.value = panel_html(task, where, clock.monotonic() - started, waiting=waiting)
 
     try:
-        yield tell
+        yield update
     finally:
-        # What was said last stays, as plain HTML: a widget in a saved notebook is dead.
+        # The last status stays as plain HTML: a widget in a saved notebook is dead.
         last = panel.value
         panel.close()
         if shown is not None:
@@ -170,25 +183,25 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
 
 
 def named(settings: Settings) -> str:
-    """Return the instance, and whether it is real."""
+    """Return the instance's name, and whether it is a sandbox or production."""
     return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
 
 
 def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False) -> str:
-    """Return the panel's content; whatever the service says is escaped."""
-    partial = task.status == SUCCESS and meaning(task.message) is Said.SOME
+    """Return the panel's content; text of the service is escaped."""
+    partial = task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED
     colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
     lines = [f"task {html.escape(task.id)} on {html.escape(where)}", f"<b>{html.escape(task.status)}</b>"]
     lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s")
     below = []
     if task.message:
-        below.append(f"the service says: {html.escape(task.message)}")
+        below.append(f"message of the service: {html.escape(task.message)}")
     if partial:
-        below.append("its SUCCESS includes failures: the error report tells which")
+        below.append("SUCCESS includes failed lines: the error report names them")
     if waiting:
         below.append("one task runs at a time: the batch is submitted when this one has ended")
     if task.status == PROCESSING:
-        below.append("this may be interrupted: the same cell goes on")
+        below.append("it is safe to interrupt: run the cell again to continue")
     style = f"border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5"
     more = "".join(f'<div style="opacity: 0.75">{line}</div>' for line in below)
     return f'<div style="{style}">{" · ".join(lines)}{more}</div>'

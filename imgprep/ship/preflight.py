@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is sent."""
+"""Preflight: check everything that a batch task needs, before anything is sent."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 from imgprep.ship.access import (
     bucket_problems,
     evaluate,
@@ -40,120 +41,40 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-_SHOWN = "`imgprep policy` prints what it should be"
-
-
-def documents(settings: Settings, keys: Sequence[str]) -> Iterator[Check]:
-    """Yield whether the documents that the settings name cover the folder."""
-    wanted = [settings.prefix + META_NAME, *keys]
-    looks: list[tuple[str, Path | None, str, Callable[[Any], Check]]] = [
-        ("role policy", settings.role_policy, "[service] role_policy", lambda text: _role(text, settings, wanted)),
-        ("role trust", settings.role_trust, "[service] role_trust", _trust),
-        ("uploader policy", settings.uploader_policy, "[oss] policy", lambda text: _uploader(text, settings, wanted)),
-    ]
-    for name, file, key, look in looks:
-        if file is None:
-            remedy = f"save the document as the RAM console shows it, and name the file in imgprep.toml: {key}"
-            yield Check(name, UNKNOWN, "not checked: no document is given", remedy)
-            continue
-        try:
-            yield look(_read_document(file))
-        except ConfigError as error:
-            yield Check(name, FAIL, str(error), _SHOWN)
-
-
-def own_rights(settings: Settings, bucket: Any) -> Iterator[Check]:
-    """Yield what the caller may do in the folder, by asking OSS; see `probe_put` for why nothing is changed."""
-    key = settings.prefix + META_NAME
-    asked: list[tuple[str, Callable[[Any, str], object]]] = [("may read", head), ("may write", probe_put)]
-    for name, ask in asked:
-        try:
-            ask(bucket, key)
-        except StorageError as error:
-            denied = error.code == "AccessDenied"
-            yield Check(name, FAIL if denied else UNKNOWN, str(error), _SHOWN if denied else "see the message")
-        else:
-            yield Check(name, OK, f"{settings.bucket}/{settings.prefix}")
-
-
-def same_region(settings: Settings, bucket: Any) -> Iterator[Check]:
-    """Yield whether the bucket is where the settings say that the instance is."""
-    try:
-        region = bucket_region(bucket)
-    except StorageError as error:
-        yield Check("bucket's region", UNKNOWN, str(error), "look in the OSS console; oss:GetBucketLocation tells it")
-        return
-    if settings.region and region != settings.region:
-        said = f"the bucket is in {region}, the settings say {settings.region}"
-        yield Check("bucket's region", FAIL, said, "bucket and instance must share a region; make one there")
-    else:
-        yield Check("bucket's region", OK, region)
-
-
-def _read_document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ConfigError(f"{file}: is no JSON: {error}; save the whole document") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{file}: is no policy document; save the whole document")
-    return document
-
-
-def _role(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
-    for key in keys:
-        decision = evaluate(document, "oss:GetObject", object_resource(settings.bucket, key))
-        if not decision:
-            said = explain(document, settings.bucket, settings.path) if key == keys[0] else decision.reason
-            return Check("role policy", FAIL, said.replace("\n", "; "), _SHOWN)
-    return Check("role policy", OK, f"{decision.reason}{f' and {len(keys) - 1:,} images' if len(keys) > 1 else ''}")
-
-
-def _trust(document: Any) -> Check:
-    decision = trusts(document)
-    return Check("role trust", OK if decision else FAIL, decision.reason, "" if decision else _SHOWN)
-
-
-def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
-    for action in ("oss:PutObject", "oss:GetObject"):
-        for key in keys:
-            decision = evaluate(document, action, object_resource(settings.bucket, key))
-            if not decision:
-                return Check("uploader policy", FAIL, decision.reason, _SHOWN)
-    for action in ("oss:ListObjects", "oss:GetBucketLocation"):
-        decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
-        if not decision:
-            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _SHOWN)
-    return Check("uploader policy", OK, "covers what the uploader does")
+_REMEDY = "`imgprep policy` prints the right document"
 
 
 def preflight(
     settings: Settings, batch: pd.DataFrame | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
 ) -> pd.DataFrame:
-    """Look at everything that a batch task needs, and change nothing.
+    """Check everything that a batch task needs, and change nothing.
 
     Parameters
     ----------
     settings : Settings
-        Where it would be sent.
+        Name instance, bucket and path.
     batch : frame or path, optional
-        A batch frame or batch folder that was uploaded: are increment.meta and every image there, is there room?
+        A batch frame, or batch folder, that was uploaded: checks that increment.meta and every image are in the bucket,
+        and that they fit into the instance.
     clock : Clock, optional
-        For tests.
+        Injectable clock.
 
     Returns
     -------
     pandas.DataFrame
         ``check, result, message, remedy``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it could not
-        be looked at.
+        be checked.
+
+    Raises
+    ------
+    ConfigError
+        `batch` is not a batch folder.
 
     Notes
     -----
     Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). The role's documents
     are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
-    elsewhere that row says "not checked". The caller's own rights are asked for without storing anything.
+    otherwise that row reads "not checked". The caller's own rights are tested without storing anything.
 
     Examples
     --------
@@ -167,21 +88,21 @@ def preflight(
     """
     clock = clock or SystemClock()
     frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
-    found = [*_forms(settings)]
+    checks = [*_forms(settings)]
     if settings.bucket:
-        found += _storage(settings, frame, clock)
+        checks += _storage(settings, frame, clock)
         keys = [] if frame is None else [item.key for item in wanted_items(frame, "", settings.prefix)]
-        found += documents(settings, keys)
+        checks += _documents(settings, keys)
     if settings.instance:
-        found += _service(settings, frame, clock)
-    return pd.DataFrame(found, columns=list(Check._fields)).astype("str")
+        checks += _service(settings, frame, clock)
+    return pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
 
 
 def _read(folder: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(folder / "batch.parquet")
     except FileNotFoundError:
-        raise ConfigError(f"{folder}: is no batch folder; `imgprep build` makes one") from None
+        raise ConfigError(f"{folder}: is not a batch folder; `imgprep build` makes one") from None
 
 
 def _forms(settings: Settings) -> Iterator[Check]:
@@ -193,9 +114,9 @@ def _forms(settings: Settings) -> Iterator[Check]:
     for name, value, problems in forms:
         if not value:
             result = WARN if name == "role ARN" else FAIL
-            yield Check(name, result, "not set", "set it in imgprep.toml; the console's form asks for it")
-        elif told := problems(value):
-            yield Check(name, FAIL, f"{value}: {'; '.join(told)}", "mend it in imgprep.toml")
+            yield Check(name, result, "not set", "set it in imgprep.toml; the console's form needs it too")
+        elif found := problems(value):
+            yield Check(name, FAIL, f"{value}: {'; '.join(found)}", "correct it in imgprep.toml")
         else:
             yield Check(name, OK, value)
     yield Check(
@@ -223,30 +144,30 @@ def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
         yield Check("OSS activated", OK, "it answers")
         yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
         yield from _there(settings, batch, stored)
-    yield from same_region(settings, bucket)
-    yield from own_rights(settings, bucket)
+    yield from _same_region(settings, bucket)
+    yield from _own_rights(settings, bucket)
 
 
 def _there(settings: Settings, batch: pd.DataFrame | None, stored: Mapping[str, Stored]) -> Iterator[Check]:
-    there = settings.prefix + META_NAME in stored
-    yield Check(
-        META_NAME, OK if there else FAIL, "there" if there else "not there", "" if there else "upload the batch"
-    )
+    if settings.prefix + META_NAME in stored:
+        yield Check(META_NAME, OK, "there")
+    else:
+        yield Check(META_NAME, FAIL, "not there", "upload the batch")
     if batch is None:
         return
     items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
-    lacking = [item.pic_name for item in items if item.key not in stored]
+    missing = [item.pic_name for item in items if item.key not in stored]
     other = [
         item.pic_name
         for item in items
         if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
     ]
-    bad = len(lacking) + len(other)
-    first = f", the first: {(lacking + other)[0]}" if bad else ""
+    bad = len(missing) + len(other)
+    first = f", the first: {(missing + other)[0]}" if bad else ""
     yield Check(
         "images",
         FAIL if bad else OK,
-        f"{len(items):,} wanted, {len(lacking):,} missing, {len(other):,} other than planned{first}",
+        f"{len(items):,} wanted, {len(missing):,} missing, {len(other):,} differ from the plan{first}",
         "upload the batch again" if bad else "",
     )
 
@@ -263,13 +184,15 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     else:
         yield Check("instance", OK, f"{detail.name}, {detail.service or 'unknown type'}")
         if settings.region and detail.region and detail.region != settings.region:
-            said = f"the instance is in {detail.region}, the settings say {settings.region}"
-            yield Check("same region", FAIL, said, "bucket and instance must share a region")
+            message = f"the instance is in {detail.region}, the settings name {settings.region}"
+            yield Check("same region", FAIL, message, "bucket and instance must share a region")
         else:
             yield Check("same region", OK, detail.region or settings.region)
         same = detail.service is None or detail.service == settings.service
-        said = f"{detail.service or 'unknown'}; checked by the rules of {settings.service}"
-        yield Check("service type", OK if same else FAIL, said, "" if same else "set type under [service], build again")
+        message = f"{detail.service or 'unknown'}; checked by the rules of {settings.service}"
+        yield Check(
+            "service type", OK if same else FAIL, message, "" if same else "set type under [service], build again"
+        )
         yield from _room(detail.capacity, detail.held, batch)
         if detail.expires is not None:
             days = (detail.expires - datetime.fromtimestamp(clock.time(), UTC)).days
@@ -280,16 +203,105 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     except ImgprepError as error:
         yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or look in the console")
     else:
-        said = f"task {busy[0]} is running" if busy else "none"
-        yield Check("no task running", FAIL if busy else OK, said, "follow it to its end" if busy else "")
+        message = f"task {busy[0]} is running" if busy else "none"
+        yield Check("no task running", FAIL if busy else OK, message, "follow it to its end" if busy else "")
 
 
 def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) -> Iterator[Check]:
     if capacity is None or held is None:
-        yield Check("capacity", UNKNOWN, "Detail does not say", "look in the console")
+        yield Check("capacity", UNKNOWN, "the service does not report it", "look in the console")
         return
     operations = batch["OperationType"] if batch is not None and "OperationType" in batch else None
     adds = 0 if batch is None else len(batch) if operations is None else int((operations != "DELETE").sum())
     fits = held + adds <= capacity
-    said = f"{held:,} of {capacity:,} held, {adds:,} to add (fewer where they overwrite)"
-    yield Check("capacity", OK if fits else WARN, said, "" if fits else "send DELETEs first, or enlarge the instance")
+    message = f"{held:,} of {capacity:,} held, {adds:,} to add (fewer where they overwrite)"
+    yield Check(
+        "capacity", OK if fits else WARN, message, "" if fits else "send DELETEs first, or enlarge the instance"
+    )
+
+
+def _documents(settings: Settings, keys: Sequence[str]) -> Iterator[Check]:
+    """Check whether the documents that the settings name cover the folder."""
+    wanted = [settings.prefix + META_NAME, *keys]
+    rows: list[tuple[str, Path | None, str, Callable[[Any], Check]]] = [
+        ("role policy", settings.role_policy, "[service] role_policy", lambda text: _role(text, settings, wanted)),
+        ("role trust", settings.role_trust, "[service] role_trust", _trust),
+        ("uploader policy", settings.uploader_policy, "[oss] policy", lambda text: _uploader(text, settings, wanted)),
+    ]
+    for name, file, key, judge in rows:
+        if file is None:
+            remedy = f"save the document from the RAM console, and name the file in imgprep.toml: {key}"
+            yield Check(name, UNKNOWN, "not checked: no document is given", remedy)
+            continue
+        try:
+            yield judge(_read_document(file))
+        except ConfigError as error:
+            yield Check(name, FAIL, str(error), _REMEDY)
+
+
+def _own_rights(settings: Settings, bucket: Any) -> Iterator[Check]:
+    """Check what the caller may do in the folder by asking OSS; `probe_put` explains why nothing is changed."""
+    key = settings.prefix + META_NAME
+    probes: list[tuple[str, Callable[[Any, str], object]]] = [("may read", head), ("may write", probe_put)]
+    for name, ask in probes:
+        try:
+            ask(bucket, key)
+        except StorageError as error:
+            denied = error.code == "AccessDenied"
+            yield Check(name, FAIL if denied else UNKNOWN, str(error), _REMEDY if denied else "see the message")
+        else:
+            yield Check(name, OK, f"{settings.bucket}/{settings.prefix}")
+
+
+def _same_region(settings: Settings, bucket: Any) -> Iterator[Check]:
+    """Check whether the bucket is in the region that the settings name for the instance."""
+    try:
+        region = bucket_region(bucket)
+    except StorageError as error:
+        yield Check("bucket's region", UNKNOWN, str(error), "look in the OSS console, or allow oss:GetBucketLocation")
+        return
+    if settings.region and region != settings.region:
+        message = f"the bucket is in {region}, the settings name {settings.region}"
+        yield Check("bucket's region", FAIL, message, "bucket and instance must share a region; create a bucket there")
+    else:
+        yield Check("bucket's region", OK, region)
+
+
+def _read_document(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: is not JSON: {error}; save the whole document") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{file}: is not a policy document; save the whole document")
+    return document
+
+
+def _role(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
+    for key in keys:
+        decision = evaluate(document, "oss:GetObject", object_resource(settings.bucket, key))
+        if not decision:
+            reason = explain(document, settings.bucket, settings.path) if key == keys[0] else decision.reason
+            return Check("role policy", FAIL, reason.replace("\n", "; "), _REMEDY)
+    images = f" and {counted(len(keys) - 1, 'image')}" if len(keys) > 1 else ""
+    return Check("role policy", OK, f"{decision.reason}{images}")
+
+
+def _trust(document: Any) -> Check:
+    decision = trusts(document)
+    return Check("role trust", OK if decision else FAIL, decision.reason, "" if decision else _REMEDY)
+
+
+def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
+    for action in ("oss:PutObject", "oss:GetObject"):
+        for key in keys:
+            decision = evaluate(document, action, object_resource(settings.bucket, key))
+            if not decision:
+                return Check("uploader policy", FAIL, decision.reason, _REMEDY)
+    for action in ("oss:ListObjects", "oss:GetBucketLocation"):
+        decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
+        if not decision:
+            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _REMEDY)
+    return Check("uploader policy", OK, "covers what the uploader does")

@@ -1,47 +1,50 @@
-"""Starting a task: the intent is written first, the service is asked once, and a lost answer is looked up."""
+"""Tasks of the instance: starting one for a batch, listing all, and adopting one created elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch, Task
+from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch, Task, list_tasks
 from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
-from imgprep.ship.panel import check_confirmed, confirm_production, countdown, named, told
-from imgprep.ship.run import Run, check_readable, load_runs, read_runs
-from imgprep.ship.run_folder import State, batch_digest, make_run
-from imgprep.ship.tasks import new_tasks, same_instance, take_tasks, unanswered
-from imgprep.ship.upload import only_one, upload
+from imgprep.core.text import counted
+from imgprep.ship.lost_answer import (
+    find_task,
+    is_in_time,
+    new_tasks,
+    resolve_others,
+    run_of_task,
+    same_folder,
+    same_instance,
+    seconds_left,
+    take_new_task,
+    take_tasks,
+    unanswered,
+)
+from imgprep.ship.panel import check_confirmed, confirm_production, named, task_progress
+from imgprep.ship.run import Run, batch_digest, check_readable, load_runs, make_run, read_runs
+from imgprep.ship.task_status import State
+from imgprep.ship.upload import only_one, read_pace, upload
 from imgprep.ship.upload_plan import differing_message, find_differing, meta_item, wanted_items
 
 _log = logging.getLogger(__name__)
 
 #: Seconds of looking for a task right after its answer was lost.
 LOOK_SECONDS = 19.0
-#: Seconds between looks, the last for all that follow: the list may be asked for once a second.
-LOOKS = (1.0, 2.0, 3.0, 5.0)
-#: Seconds between the end of a late request and its task standing in the list.
-LISTED_SECONDS = 5.0
-#: Tasks asked for at each look, one page of the list.
-LOOKED_AT = 100
-#: Seconds after which other batches' unanswered requests are not looked after any more.
-LATE_SECONDS = 86_400.0
 #: Seconds between looks at a busy instance.
 BUSY_SECONDS = 5.0
 #: Objects asked for at once where the folder cannot be listed.
 THREADS = 8
-#: Tasks remembered from before a request; more than one instance sees in a year of days.
+#: Tasks remembered from before a request; more than one instance runs in a year.
 REMEMBERED = 500
 
 
@@ -58,10 +61,10 @@ def submit(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Run:
-    """Start the batch task of a folder that was uploaded, and leave a run folder.
+    """Start the batch task of an uploaded folder, and make a run folder.
 
-    Repeating it is safe: a batch that was submitted is not submitted again; its run is returned. One whose task
-    failed as a whole is. After a request whose answer was lost, it waits until no gateway can still deliver it
+    It is safe to repeat: a batch that was submitted is not submitted again, and its run is returned; only a batch whose
+    task failed as a whole is. After a lost answer, `submit` waits until no gateway can still deliver the request
     (``settings.gateway_timeout``), and sends another only if no task has appeared.
 
     Parameters
@@ -73,42 +76,40 @@ def submit(
     runs : path
         The folder of run folders.
     wait : bool or float
-        Where another task runs on the instance: wait for its end, at most so many seconds, or give up (default).
+        Whether to wait for another task that is running on the instance; a number is the longest wait in seconds.
     confirm : str, optional
-        The instance's name, typed; see `confirm_production`. Without it a notebook asks, before anything changes in
-        production.
+        The instance's name, from `confirm_production`. Without it a notebook asks before production is changed.
     again : bool
-        Start another task although this very batch was submitted.
+        Start another task although this batch was submitted.
     now : bool
-        Do not wait after a request whose answer was lost: look once, then send another, though two tasks may result.
-        In production this needs `confirm`, or asks for it.
+        After a lost answer, look once and then send another request, although two tasks may result. In production this
+        needs `confirm`, or asks for it.
     by_hand : bool
-        Ask nothing of the service: the task is made in the console (see `task_steps`), and the run ended by
-        `Run.close`.
+        Send no request to the service: the task is created in the console (see `task_steps`), and the run is closed
+        with `Run.close`.
     progress : bool
-        Show what is waited for: a panel in a notebook, a line elsewhere.
+        Show what it waits for: a panel in a notebook, a line elsewhere.
     clock : Clock, optional
-        For tests.
+        Injectable clock.
 
     Returns
     -------
     Run
-        In state ``submitted``; ``unknown`` where nobody can say whether there is a task. `Run.follow` goes on.
+        In state ``submitted``; ``unknown`` where it is unknown whether a task was started. `Run.follow` continues.
 
     Raises
     ------
     ServiceError
-        Refused, busy, or not reached; nothing was started, and the call can be repeated.
+        Refused, busy, or not reached; no task was started, and the call can be repeated.
     StorageError
-        The bucket gave no answer, so the upload could not be compared with the batch; nothing was started.
+        The bucket gave no answer, so the upload could not be compared with the batch; no task was started.
     ConfigError
-        No batch folder, not uploaded, images in the bucket that are missing or differ from the batch's, settings
-        missing, not confirmed, another process is submitting, or a run folder that may be one of this batch cannot
-        be read.
+        Not a batch folder, not uploaded, images in the bucket are missing or differ from the batch's, settings are
+        missing, not confirmed, another process is submitting, or an unreadable run folder may be one of this batch.
 
     Notes
     -----
-    Source: api; IncreaseInstance has no idempotency token, so it is never tried twice without looking in between.
+    Source: api; IncreaseInstance has no idempotency token, so it is never repeated without looking for a task first.
 
     Examples
     --------
@@ -130,27 +131,27 @@ def submit(
         service = ImageSearch(settings, clock=clock)
         every, broken = read_runs(root)
         check_readable(broken, settings, digest)
-        earlier = [run for run in every if _same(run, settings, digest)]
+        earlier = [run for run in every if run.about.get("batch") == digest and same_folder(run, settings)]
         run = earlier[-1] if earlier and not again else None
         undecided = run is not None and run.task_id is None and run.state in (State.INTENDED, State.UNKNOWN)
+        if run is not None:
+            run.use_settings(settings)
         if run is not None and not undecided and run.state is not State.FAILED:
             _log.info("this batch was submitted as run %s", run.id)
-            run.settings_for(settings)
             if unanswered(run) and not by_hand:
-                _look_after([run], None, service, clock, now=True, progress=False)
+                resolve_others([run], None, service, clock, now=True, progress=False)
             return run
         check_confirmed(settings, confirm)
         if not by_hand:
-            _look_after(every, run, service, clock, now=now, progress=progress)
-            if run is not None and undecided and _answered(run, service, clock, now=now, progress=progress):
-                run.settings_for(settings)
+            resolve_others(every, run, service, clock, now=now, progress=progress)
+            if run is not None and undecided and _is_resolved(run, service, clock, now=now, progress=progress):
                 return run
         _check_uploaded(folder, settings, clock)
         if run is None or not undecided:
-            run = Run(make_run(folder, settings, root, digest=digest, clock=clock, at=stamp(clock)))
-        run.settings_for(settings)
+            pace = read_pace(folder)
+            run = make_run(folder, settings, root, digest=digest, clock=clock, **({"upload": pace} if pace else {}))
         if by_hand:
-            if not now and (left := _seconds_left(run, settings, clock)) > 0:
+            if not now and (left := seconds_left(run, settings, clock)) > 0:
                 raise ConfigError(
                     f"run {run.id}: its request of {unanswered(run)[-1]} got no answer and may still start a task; "
                     f"repeat the command in {left:.0f} s, or without waiting with --now (now=True)"
@@ -162,17 +163,184 @@ def submit(
         return run
 
 
-def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-    """Look once for the tasks of requests whose answers were lost, and give them to their runs; start nothing."""
+def submit_all(
+    batch_folders: Iterable[str | os.PathLike[str]],
+    settings: Settings,
+    *,
+    runs: str | os.PathLike[str],
+    stop_share: float = 0.1,
+    apart: bool = False,
+    confirm: str | None = None,
+    progress: bool = True,
+    clock: Clock | None = None,
+) -> list[Run]:
+    """Upload, submit and follow batches one after another; stop when too many lines fail.
+
+    It is safe to repeat: a batch that was shipped is not shipped again.
+
+    Parameters
+    ----------
+    batch_folders : iterable of path
+        Batch folders, in the order in which to send them.
+    settings : Settings
+        Names instance, bucket and path.
+    runs : path
+        The folder of run folders.
+    stop_share : float
+        Share of a batch's lines, 0…1, that may be failed or unknown; above it no further batch is sent.
+    apart : bool
+        Send each batch to its own folder below the path, named after the batch folder. The role's policy must then
+        cover the path and everything below it.
+    confirm : str, optional
+        As for `submit`; asked once for all batches.
+    progress : bool
+        Show the progress.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    list of Run
+        Runs of the batches that were sent; fewer than batches where it stopped.
+
+    Raises
+    ------
+    ConfigError
+        Images of a batch could not be uploaded; the batch was not submitted.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
+    >>> [str(run.state) for run in done]
+    ['success']
+    """
+    check_confirmed(settings, confirm)
+    done: list[Run] = []
+    for folder in map(Path, batch_folders):
+        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
+        log = upload(folder, None, there, runs=runs, progress=progress, clock=clock)
+        bad = log[log["outcome"].isin(["failed", "changed"])]
+        if len(bad):
+            raise ConfigError(
+                f"{folder}: {counted(len(bad), 'file')} could not be uploaded, the first: {bad['message'].iloc[0]}"
+            )
+        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
+        done.append(run.follow(there, progress=progress, clock=clock))
+        counts = run.counts
+        share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
+        if not run.ended or share > stop_share:
+            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
+            break
+    return done
+
+
+def tasks(
+    settings: Settings, *, runs: str | os.PathLike[str] | None = None, clock: Clock | None = None
+) -> pd.DataFrame:
+    """Return every batch task of the instance, newest first, with the run that each belongs to.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the instance.
+    runs : path, optional
+        The folder of run folders; default: the project's.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `imgprep.cloud.imagesearch.list_tasks`, and ``run``: NA for a task created elsewhere, see `adopt`.
+
+    Raises
+    ------
+    ServiceError
+        The service refuses to answer, or is not reached.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="runs").follow(progress=False)
+    ...     found = ip.tasks(sandbox.settings, runs="runs")
+    >>> found[["status"]].values.tolist()
+    [['SUCCESS']]
+    """
+    frame = list_tasks(settings, clock=clock)
+    ours = _runs_by_task(settings, settings.runs if runs is None else Path(runs))
+    return frame.assign(run=frame["id"].map({number: run.id for number, run in ours.items()}).astype("str"))
+
+
+def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str], clock: Clock | None = None) -> Run:
+    """Make a run of a task that was created elsewhere: its increment.meta and its error report, marked adopted.
+
+    Parameters
+    ----------
+    task_id : str or int
+        From `tasks`.
+    settings : Settings
+        Names the instance; bucket and path are the task's own.
+    runs : path
+        The folder of run folders.
+    clock : Clock, optional
+        Injectable clock.
+
+    Returns
+    -------
+    Run
+        With its outcome if the task has ended; otherwise `Run.follow` continues. For a task that belongs to a run
+        already, that run. ``note`` warns where the increment.meta in the bucket is newer than the task.
+
+    Raises
+    ------
+    ConfigError
+        There is no such task, or its increment.meta is missing.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox(task_seconds=0) as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    ...     run = ip.submit(built.folder, sandbox.settings, runs="elsewhere").follow(progress=False)
+    ...     adopted = ip.adopt(run.task_id, sandbox.settings, runs="runs")
+    >>> adopted.adopted, len(adopted.batch)
+    (True, 5)
+    """
     clock, root = clock or SystemClock(), Path(runs)
-    if any(unanswered(run) for run in load_runs(root)):
-        with only_one(f"submit into {root}", file=root / ".submit.lock"):
-            service = ImageSearch(settings, clock=clock)
-            _look_after(load_runs(root), None, service, clock, now=True, progress=False)
+    # `submit` holds this lock too: until its answer is processed, a new task belongs to no run yet.
+    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+        known = _runs_by_task(settings, root)
+        if str(task_id) in known:
+            run = known[str(task_id)]
+            run.use_settings(settings)
+            return run
+        task = ImageSearch(settings, clock=clock).task(str(task_id))
+        if task is None:
+            raise ConfigError(
+                f"task {task_id}: the instance {settings.instance} has no task of this number; `imgprep tasks` "
+                "(ip.tasks) lists all tasks"
+            )
+        waiting = _waiting_run(task, settings, root, clock)
+        run, doubt = (waiting, None) if waiting else run_of_task(task, settings, root, clock)
+    run.follow(wait=False, progress=False, clock=clock)
+    if doubt is not None:
+        run.update(note=doubt)
+        _log.warning("run %s: %s", run.id, doubt)
+    return run
 
 
 def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
-    """A task reads what lies in the folder: increment.meta and each image must be this batch's."""
+    """Raise unless increment.meta and each image in the bucket are this batch's: the task reads what is there."""
     meta = meta_item(settings.prefix, (folder / META_NAME).read_bytes())
     images = wanted_items(pd.read_parquet(folder / "batch.parquet"), folder / "images", settings.prefix)
     where = f"{settings.bucket}/{settings.prefix}"
@@ -180,7 +348,7 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
         bucket = open_bucket(settings, clock=clock)
         stored, _ = look(bucket, settings.prefix, [meta.key, *(item.key for item in images if item.key)], THREADS)
         if meta.key not in stored:
-            raise ConfigError(f"{where}{META_NAME} is not there: upload {folder} first")
+            raise ConfigError(f"{where}{META_NAME} does not exist: upload {folder} first")
         if find_differing([meta], stored, bucket):
             raise ConfigError(f"{where}{META_NAME} is another batch's, not that of {folder}: upload this one first")
         differing = find_differing(images, stored, bucket, threads=THREADS)
@@ -193,44 +361,11 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
         raise ConfigError(differing_message(differing, where))
 
 
-def _there(run: Run, settings: Settings) -> bool:
-    here = settings.public()
-    return same_instance(run, settings) and all(run.settings.get(name) == here[name] for name in ("bucket", "path"))
-
-
-def _same(run: Run, settings: Settings, digest: str) -> bool:
-    return run.about.get("batch") == digest and _there(run, settings)
-
-
-def _seconds_left(run: Run, settings: Settings, clock: Clock) -> float:
-    """Seconds until the last unanswered request of a run can start no task any more; below 0 it is past."""
-    sent = unanswered(run)
-    if not sent:
-        return float("-inf")
-    try:
-        passed = clock.time() - datetime.fromisoformat(sent[-1]).timestamp()
-    except (ValueError, TypeError):
-        passed = 0.0
-    return settings.gateway_timeout + LISTED_SECONDS - max(passed, 0.0)  # a clock that was set back: all of it
-
-
-def _look_after(
-    runs: Sequence[Run], but: Run | None, service: ImageSearch, clock: Clock, *, now: bool, progress: bool
-) -> None:
-    """Look for the tasks of other runs' unanswered requests; those on this folder would read this increment.meta."""
-    for run in runs:
-        left = _seconds_left(run, service.settings, clock)
-        other = but is None or run.id != but.id
-        if other and left > -LATE_SECONDS and run.state is not State.CLOSED and same_instance(run, service.settings):
-            wanted = 0.0 if now or not _there(run, service.settings) else left
-            _found(run, service, clock, wanted, progress=progress)
-
-
-def _answered(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
-    """Wait until a run's unanswered requests can start no task any more; whether one has, or that is unknown."""
+def _is_resolved(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
+    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or it is unknown."""
     if unanswered(run):
-        left = 0.0 if now else _seconds_left(run, service.settings, clock)
-        if _found(run, service, clock, left, now=now, progress=progress):
+        left = 0.0 if now else seconds_left(run, service.settings, clock)
+        if find_task(run, service, clock, left, now=now, progress=progress):
             return True
     return run.undecided
 
@@ -238,10 +373,10 @@ def _answered(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progre
 def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, progress: bool) -> None:
     deadline = clock.monotonic() + (float("inf") if wait is True else float(wait))
     while True:
-        tasks = _free(run, service, deadline, clock, progress=progress)
+        tasks = _wait_until_free(run, service, deadline, clock, progress=progress)
         open_before = unanswered(run)
         before = run.about.get("before") if open_before else None
-        if before is not None and tasks and _taken(run, tasks, service, clock) is not False:
+        if before is not None and tasks and take_new_task(run, tasks, service, clock) is not False:
             return
         if before is None and tasks is not None:
             before = [task.id for task in tasks]
@@ -259,7 +394,7 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
         except AnswerLost as error:
             _log.warning("%s", error)
             run.update(request="lost")
-            if not _found(run, service, clock, LOOK_SECONDS, progress=False) and not run.undecided:
+            if not find_task(run, service, clock, LOOK_SECONDS, progress=False) and not run.undecided:
                 raise ServiceError(
                     f"IncreaseInstance got no usable answer and no task has appeared: {error}; repeat the command: it "
                     f"waits until the request is {service.settings.gateway_timeout:.0f} s old (gateway_timeout), and "
@@ -270,7 +405,7 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
             return
         except ServiceError as error:
             run.update(request="lost" if open_before else "refused", unanswered=open_before, note=str(error))
-            if error.code == BUSY and open_before and _found(run, service, clock, 0.0, progress=False):
+            if error.code == BUSY and open_before and find_task(run, service, clock, 0.0, progress=False):
                 return
             if error.code == BUSY and clock.monotonic() < deadline:
                 clock.sleep(BUSY_SECONDS)
@@ -282,151 +417,46 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
         return
 
 
-def _free(run: Run, service: ImageSearch, deadline: float, clock: Clock, *, progress: bool) -> list[Task] | None:
-    """The tasks that there are, once none of them runs; None where the service does not say."""
+def _wait_until_free(
+    run: Run, service: ImageSearch, deadline: float, clock: Clock, *, progress: bool
+) -> list[Task] | None:
+    """Return the tasks of the instance once none is running; None where the service does not list them."""
     with contextlib.ExitStack() as shown:
-        tell: Callable[[Task], None] | None = None
+        show: Callable[[Task], None] | None = None
         while True:
             try:
                 tasks = service.tasks(newest=REMEMBERED)
             except AnswerLost:
                 raise
             except ServiceError as error:
-                _log.warning("which tasks there are cannot be told: %s", error)
+                _log.warning("the instance's tasks cannot be listed: %s", error)
                 return None
             busy = next((task for task in tasks if task.status == PROCESSING), None)
             if busy is None:
                 return tasks
             where = named(service.settings)
-            said = f"instance {where} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
-            run.update(note=said)
+            note = f"instance {where} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
+            run.update(note=note)
             if clock.monotonic() >= deadline:
                 remedy = "wait for its end (wait=True, --wait), then submit again"
-                raise ServiceError(f"{said}; {remedy}", code=BUSY, passing=True)
-            tell = tell or shown.enter_context(told(busy.id, where, show=progress, clock=clock, waiting=True))
-            tell(busy)
-            _log.info("%s; waiting", said)
+                raise ServiceError(f"{note}; {remedy}", code=BUSY, passing=True)
+            show = show or shown.enter_context(task_progress(busy.id, where, show=progress, clock=clock, waiting=True))
+            show(busy)
+            _log.info("%s; waiting", note)
             clock.sleep(BUSY_SECONDS)
 
 
-def _found(run: Run, service: ImageSearch, clock: Clock, seconds: float, *, now: bool = False, progress: bool) -> bool:
-    """Look for the task of an unanswered request for so many seconds, at least once; note it, or what is unknown."""
-    until = clock.monotonic() + max(seconds, LOOKS[0])
-    unknown = "it is not known which tasks there were before" if run.about.get("before") is None else None
-    text = f"the request of {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
-    if seconds > 0:
-        _log.warning("run %s: %s; looking for it for %.0f s", run.id, text, seconds)
-    with countdown(text, show=progress and seconds > 0) as tell:
-        for pause in itertools.chain(LOOKS, itertools.repeat(LOOKS[-1])):
-            if unknown or clock.monotonic() >= until:
-                break
-            end = min(clock.monotonic() + pause, until)
-            while (left := end - clock.monotonic()) > 0:
-                tell(until - clock.monotonic())
-                clock.sleep(min(left, 1.0))
-            try:
-                taken = _taken(run, service.tasks(newest=LOOKED_AT), service, clock)
-            except ServiceError as error:
-                unknown = str(error)
-                continue
-            if taken or taken is None:
-                return bool(taken)
-    if unknown and not now:
-        _undecided(run, unknown)
-    elif run.task_id is None:
-        run.update(state=State.INTENDED, note="no task has appeared; submit again")
-    return False
+def _waiting_run(task: Task, settings: Settings, root: Path, clock: Clock) -> Run | None:
+    """Give the task to the run whose unanswered request started it, if there is one; return that run."""
+    runs = load_runs(root)
+    for run in reversed(runs):
+        waits = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
+        if waits and new_tasks(run, [task], runs) and (run.about.get("before") is not None or is_in_time(run, task)):
+            take_tasks(run, [task], settings, clock)
+            run.use_settings(settings)
+            return run
+    return None
 
 
-def _taken(run: Run, tasks: Sequence[Task], service: ImageSearch, clock: Clock) -> bool | None:
-    """Whether one of the tasks is that of an unanswered request, and is the run's now; None where several may be."""
-    new = new_tasks(run, tasks, load_runs(run.folder.parent))
-    if len(new) > len(unanswered(run)):
-        _undecided(run, f"tasks {', '.join(task.id for task in new)} may each be the one")
-        return None
-    take_tasks(run, new, service.settings, clock)
-    return bool(new)
-
-
-def _undecided(run: Run, why: str) -> None:
-    note = (
-        f"whether a task was started cannot be told: {why}. Look at the instance's Batch Operation tab in the console: "
-        f"is there a task on {run.settings['bucket']}{run.settings['path']} made about {unanswered(run)[-1]}? "
-        "If so, make it the run's with `imgprep adopt ID` (ip.adopt); if not, submit again with --now (now=True)"
-    )
-    _log.warning("run %s: %s", run.id, note)
-    if run.task_id is None:
-        run.update(state=State.UNKNOWN, note=note)
-
-
-def submit_all(
-    batch_folders: Iterable[str | os.PathLike[str]],
-    settings: Settings,
-    *,
-    runs: str | os.PathLike[str],
-    stop_share: float = 0.1,
-    apart: bool = False,
-    confirm: str | None = None,
-    progress: bool = True,
-    clock: Clock | None = None,
-) -> list[Run]:
-    """Upload, submit and follow batches one after another; stop where too much fails.
-
-    Repeating it is safe: what was shipped is not shipped again.
-
-    Parameters
-    ----------
-    batch_folders : iterable of path
-        In the order in which they are sent.
-    settings : Settings
-        Names instance, bucket and path.
-    runs : path
-        The folder of run folders.
-    stop_share : float
-        Share of a batch's lines, 0…1, that may fail or stay unknown; with more, no further batch is sent.
-    apart : bool
-        Send each batch to a folder of its own below the path, named after the batch folder. The role's policy must
-        then cover the path with all below it.
-    confirm : str, optional
-        As for `submit`; asked for once.
-    progress : bool
-        Show how it stands.
-    clock : Clock, optional
-        For tests.
-
-    Returns
-    -------
-    list of Run
-        Those that were sent; fewer than batches where it stopped.
-
-    Raises
-    ------
-    ConfigError
-        Images of a batch could not be uploaded; nothing of it was submitted.
-
-    Examples
-    --------
-    >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
-    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
-    >>> with ip.Sandbox(task_seconds=0) as sandbox:
-    ...     done = submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
-    >>> [str(run.state) for run in done]
-    ['success']
-    """
-    check_confirmed(settings, confirm)
-    done: list[Run] = []
-    for folder in map(Path, batch_folders):
-        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, there, runs=runs, progress=progress, clock=clock)
-        bad = log[log["outcome"].isin(["failed", "changed"])]
-        if len(bad):
-            raise ConfigError(f"{folder}: {len(bad):,} files were not uploaded, the first: {bad['message'].iloc[0]}")
-        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
-        done.append(run.follow(there, progress=progress, clock=clock))
-        counts = run.counts
-        share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
-        if not run.ended or share > stop_share:
-            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
-            break
-    return done
+def _runs_by_task(settings: Settings, root: Path) -> dict[str, Run]:
+    return {run.task_id: run for run in load_runs(root) if run.task_id and same_instance(run, settings)}

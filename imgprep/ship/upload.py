@@ -1,62 +1,300 @@
-"""A batch to its folder in the bucket: images first, verified, then increment.meta."""
+"""A batch to its folder in the bucket: images first, each verified, then increment.meta."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import hashlib
+import json
 import logging
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
+from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, head, look, open_bucket, read_object
 from imgprep.cloud.put import Item, Sender, Sent
-from imgprep.core.clock import Clock, SystemClock
-from imgprep.core.errors import ConfigError, StorageError
+from imgprep.core.clock import Clock, SystemClock, stamp
+from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
-from imgprep.plan.batch_folder import JOURNAL
-from imgprep.ship.upload_log import Journal
-from imgprep.ship.upload_plan import (
-    Decision,
-    decide,
-    differing_message,
-    find_differing,
-    may_replace,
-    meta_item,
-    running_task,
-    wanted_items,
-)
+from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
+from imgprep.ship.run import Run, read_runs
+from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all
 
 _log = logging.getLogger(__name__)
 
+THREADS = 8
+#: Seconds for which sending one file is repeated.
+PATIENCE = 300.0
+#: Seconds for which asking the service for its tasks is repeated.
+TASK_PATIENCE = 20.0
+#: Column → dtype of the upload log; the fields of `Sent` in their order, after the image's name and size.
+LOG_COLUMNS = {
+    "key": "str",
+    "PicName": "str",
+    "bytes": "Int64",
+    "outcome": "str",
+    "verified": "str",
+    "attempts": "Int64",
+    "seconds": "float64",
+    "message": "str",
+}
+STRAY_COLUMNS = {"key": "str", "bytes": "Int64", "modified": "Int64"}
+
+
+def upload(
+    batch: pd.DataFrame | str | os.PathLike[str],
+    root: str | os.PathLike[str] | None,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    replace: bool = False,
+    runs: str | os.PathLike[str] | None = None,
+    known: pd.DataFrame | None = None,
+    threads: int = THREADS,
+    processes: int = 1,
+    patience: float = PATIENCE,
+    progress: bool = True,
+    clock: Clock | None = None,
+) -> pd.DataFrame:
+    """Upload a batch: its images, each verified, then increment.meta.
+
+    Objects that are already there are kept, so that a repeated call continues where the last one ended, even if that
+    was killed. increment.meta is written only once every image is there.
+
+    Parameters
+    ----------
+    batch : pandas.DataFrame or path
+        A batch frame, or a batch folder.
+    root : path or None
+        The folder of the images; None: ``images/`` of the batch folder.
+    settings : Settings
+        Names bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
+    dry_run : bool
+        Return what would be sent (outcome ``planned``); send nothing.
+    replace : bool
+        Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
+    runs : path, optional
+        The folder of run folders, to recognise the increment.meta of an earlier run; default: the project's.
+    known : pandas.DataFrame, optional
+        A gallery state; objects of its images are not reported as strays.
+    threads, processes : int
+        PUTs at once: `threads` in each of `processes`.
+    patience : float
+        Seconds for which sending one file is repeated.
+    progress : bool
+        Show a progress bar.
+    clock : Clock, optional
+        Injectable clock. Worker processes use the machine's.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
+        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file has
+        other bytes than planned), ``failed``, ``missing`` (no such file, and expected to be refused anyway),
+        ``planned`` (dry run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
+        ``.attrs["strays"]``: objects in the folder that belong neither to the batch nor to `known` (``key, bytes,
+        modified``); they are never deleted.
+
+    Raises
+    ------
+    StorageError
+        An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
+    ConfigError
+        The increment.meta in the bucket must not be replaced; another upload is running; settings are missing.
+    MetaError
+        The batch cannot be written as increment.meta.
+
+    Notes
+    -----
+    Source: the guide wants increment.meta and images under one path. The order is imgprep's: a task finds every image
+    that increment.meta names, whenever it starts.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> with ip.Sandbox() as sandbox:
+    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
+    >>> log["outcome"].value_counts().to_dict()
+    {'uploaded': 6}
+    """
+    settings.require("bucket", "path")
+    clock = clock or SystemClock()
+    folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
+    frame, text = _batch(batch)
+    if root is None:
+        if folder is None:
+            raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
+        root = folder / "images"
+    items = wanted_items(frame, root, settings.prefix)
+    meta = meta_item(settings.prefix, text)
+    bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
+    with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
+        keys = [*(item.key for item in items if item.key), meta.key]
+        stored, listed = look(bucket, settings.prefix, keys, threads)
+        if not listed:
+            _log.warning(
+                "the key may not list %s: each object is asked for instead, and strays are not reported",
+                settings.prefix,
+            )
+        before = stored.get(meta.key)
+        decision = decide(items, stored, bucket, threads=threads)
+        strays = _strays(stored if listed else {}, items, meta.key, known, settings.prefix)
+        same_meta = before is not None and before.bytes == len(text) and before.md5 == meta.digest
+        if before is not None and not (same_meta and not decision.send):
+            runs_folder = Path(runs) if runs is not None else settings.runs
+            _check_replaceable(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
+        if dry_run:
+            return _log_frame(items, _planned(decision, meta.key, same_meta), strays, (meta.key, len(text)))
+        done = _settled(decision)
+        with open_journal(folder / JOURNAL if folder else None, clock) as write, _bar(decision.send, progress) as bar:
+            sizes = {item.key: item.bytes or 0 for item in decision.send}
+            for sent in send_all(
+                settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
+            ):
+                done[sent.key] = sent
+                write(sent, sizes[sent.key])
+                bar.update(sizes[sent.key])
+            if decision.send and listed:
+                _look_again(bucket, settings, items, done, threads)
+            reader = running_task(settings, clock)[0] if before is not None and not same_meta else None
+            refusal = _why_not_commit(done, reader)
+            if refusal:
+                done[meta.key] = Sent(meta.key, "failed", "none", 0, 0.0, refusal)
+            else:
+                done[meta.key] = commit(bucket, meta.key, text, before, clock=clock, patience=patience)
+            if done[meta.key].outcome == "uploaded" or (done[meta.key].outcome == "unchanged" and decision.send):
+                _look_again(bucket, settings, [*items, meta], done, threads)
+            write(done[meta.key], None)
+    return _log_frame(items, done, strays, (meta.key, len(text)))
+
+
+def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
+    """Return the batch and the text of its increment.meta."""
+    if isinstance(batch, pd.DataFrame):
+        return batch, dumps_meta(batch).encode()
+    folder = Path(batch)
+    table, meta = folder / "batch.parquet", folder / META_NAME
+    for file in (table, meta):
+        if not file.is_file():
+            raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
+    frame, text = pd.read_parquet(table), meta.read_bytes()
+    if dumps_meta(frame).encode() != text:
+        raise ConfigError(f"{meta}: differs from the batch.parquet beside it; do not edit it, build the batch again")
+    return frame, text
+
+
+def _settled(decision: Decision) -> dict[str, Sent]:
+    done = {item.key: Sent(item.key, "unchanged", how, 0, 0.0) for item, how in decision.unchanged}
+    done |= {item.key: Sent(item.key, "missing", "none", 0, 0.0, item.problem) for item in decision.missing}
+    done |= {item.key: Sent(item.key, "failed", "none", 0, 0.0, item.problem) for item in decision.failed}
+    return done
+
+
+def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Sent]:
+    done = _settled(decision)
+    done |= {item.key: Sent(item.key, "planned", "none", 0, 0.0) for item in decision.send}
+    state = Sent(meta_key, "unchanged", "etag", 0, 0.0) if same_meta else Sent(meta_key, "planned", "none", 0, 0.0)
+    return {**done, meta_key: state}
+
+
+def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
+    """Mark as failed what the bucket no longer holds as planned."""
+    sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
+    stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
+    differing = find_differing(sent, stored, bucket, threads=threads)
+    if differing:
+        _log.warning("%s", differing_message(differing, f"{settings.bucket}/{settings.prefix}"))
+    for item in differing:
+        message = "was changed or removed while the upload ran, probably by another upload to this path; repeat it"
+        done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
+
+
+def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
+    """Return why increment.meta must not be written now; empty where it may be."""
+    bad = sum(sent.outcome in ("failed", "changed") for sent in done.values())
+    if bad:
+        return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
+    if reader is not None:
+        return f"not written: batch task {reader} began to read this folder; follow it to its end, then repeat"
+    return ""
+
+
+def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace: bool, clock: Clock) -> None:
+    """Raise where the increment.meta in the bucket must not be replaced."""
+    where = f"{settings.bucket}/{settings.prefix}{META_NAME}"
+    running, asked = running_task(settings, clock)
+    if running:
+        raise ConfigError(
+            f"{where}: batch task {running} is reading this folder; follow it to its end first, or use another path"
+        )
+    run = _run_of(there, settings, runs)
+    if run is not None and (run.ended or asked):
+        return
+    if not replace:
+        owner = "belongs to no known run" if run is None else f"belongs to run {run.id}, which is {run.state}"
+        raise ConfigError(f"{where}: {owner}; finish that first, use another path, or pass --replace (replace=True)")
+
+
+def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
+    """Return the id of a task that is reading the folder now, and whether the service could be asked."""
+    if not settings.instance:
+        return None, False
+    try:
+        newest = ImageSearch(settings, clock=clock, patience=TASK_PATIENCE).tasks(newest=100)
+    except ImgprepError as error:
+        _log.warning("it is unknown whether a batch task is reading the folder: %s", error)
+        return None, False
+    for task in newest:
+        same = task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
+        if same and task.status == PROCESSING:
+            return task.id, True
+    return None, True
+
+
+def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:
+    """Return the newest run that sent these bytes to this place."""
+    for run in reversed(read_runs(runs)[0]):
+        bucket, path = run.settings.get("bucket"), run.settings.get("path", "")
+        if bucket != settings.bucket or path.strip("/") != settings.path.strip("/"):
+            continue
+        with contextlib.suppress(OSError):
+            text = (run.folder / META_NAME).read_bytes()
+            if len(text) == there.bytes and there.md5 in (None, hashlib.md5(text).hexdigest()):
+                return run
+    return None
+
 
 def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: Clock, patience: float) -> Sent:
-    """Write increment.meta and compare what can be read afterwards."""
+    """Write increment.meta, and compare it with what the bucket returns afterwards."""
     now = head(bucket, key)
     digest = hashlib.md5(text).hexdigest()
     if now is not None and now.md5 == digest and now.bytes == len(text):
         return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
     if _differs(before, now):
         raise StorageError(
-            f"{key} was written by somebody else while this upload ran: two uploads to one path at once; find out "
-            "who, then repeat with replace=True (--replace), or use another path",
+            f"{key} was written by another program while this upload ran: two uploads to one path at once; find out "
+            "which, then repeat with replace=True (--replace), or use another path",
             key=key,
         )
     sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())
     item = Item(key, "", "", len(text), digest)
-    # "Only where there is none": what somebody writes between the look above and now is not overwritten.
+    # Only where there is none: what another upload writes between the look above and now is not overwritten.
     sent = sender.send_bytes(item, text, new=now is None)
     return _read_back(bucket, sent, text) if sent.outcome == "uploaded" else sent
 
@@ -68,7 +306,7 @@ def _differs(before: Stored | None, now: Stored | None) -> bool:
 
 
 def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
-    for _ in range(2):  # bytes may change on their way here, too
+    for _ in range(2):  # bytes may change on their way back, too
         try:
             found = read_object(bucket, sent.key, limit=len(text))
         except StorageError as error:
@@ -78,7 +316,83 @@ def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
             return sent
         if found == text:
             return sent._replace(verified="readback")
-    return sent._replace(outcome="failed", verified="none", message="what can be read back is another text")
+    return sent._replace(outcome="failed", verified="none", message="the text read back differs from the text sent")
+
+
+def _strays(
+    stored: Mapping[str, Stored], items: list[Item], meta_key: str, known: pd.DataFrame | None, prefix: str
+) -> pd.DataFrame:
+    ours = {item.key for item in items} | {meta_key}
+    if known is not None:
+        ours |= {prefix + name for name in known["PicName"].dropna().unique()}
+    rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
+    if rows:
+        _log.info("%s under %s in neither the batch nor the gallery", counted(len(rows), "object"), prefix)
+    return pd.DataFrame(rows, columns=list(STRAY_COLUMNS)).astype(STRAY_COLUMNS)
+
+
+def _log_frame(
+    items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int]
+) -> pd.DataFrame:
+    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items] + [(None, meta[1], done[meta[0]])]
+    records = [(sent.key, name, size, *sent[1:-1], sent.message or None) for name, size, sent in rows]
+    return attach(pd.DataFrame(records, columns=list(LOG_COLUMNS)).astype(LOG_COLUMNS), strays=strays)
+
+
+def _bar(items: list[Item], progress: bool) -> Any:
+    from tqdm.auto import tqdm  # noqa: PLC0415
+
+    total = sum(item.bytes or 0 for item in items)
+    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
+
+
+@contextlib.contextmanager
+def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, int | None], None]]:
+    """Yield a function that appends an outcome to a file, as a JSON object on a line; it does nothing without a file.
+
+    A record for people, and for estimating the next upload; the bucket's listing decides what is there.
+    """
+    file: IO[str] | None = None
+    began, sizes = clock.monotonic(), []
+
+    def append(line: dict[str, Any]) -> None:
+        if file is not None:
+            kept = {name: value for name, value in line.items() if value != ""}
+            file.write(json.dumps({"at": stamp(clock), **kept}) + "\n")
+            file.flush()
+
+    def write(sent: Sent, image_bytes: int | None) -> None:
+        if sent.outcome == "uploaded" and image_bytes is not None:
+            sizes.append(image_bytes)
+        append({**sent._asdict(), "seconds": round(sent.seconds, 3)})
+
+    with contextlib.ExitStack() as stack:
+        new = path is not None and not os.path.lexists(path)
+        if path is not None and (new or is_journal(path)):
+            with contextlib.suppress(OSError):  # a read-only batch folder can still be sent
+                file = stack.enter_context(path.open("a", encoding="utf-8"))
+        elif path is not None:
+            _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", path)
+        if new:
+            append({"imgprep": JOURNAL_MARK})
+        try:
+            yield write
+        finally:
+            if sizes:
+                lasted = round(clock.monotonic() - began, 3)
+                append({"images": len(sizes), "bytes": sum(sizes), "lasted": lasted})
+
+
+def read_pace(folder: Path) -> dict[str, float] | None:
+    """Return ``images``, ``bytes`` and ``seconds`` of the uploads of a batch folder; None without a journal."""
+    total = {"images": 0, "bytes": 0, "seconds": 0.0}
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        for ended in (line for line in map(json.loads, lines) if "lasted" in line):
+            total = {name: value + ended["lasted" if name == "seconds" else name] for name, value in total.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return total if total["images"] else None
 
 
 @contextlib.contextmanager
@@ -93,7 +407,9 @@ def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
         try:
             _lock(handle)
         except OSError:
-            raise ConfigError(f"{what}: another imgprep is at it on this machine; wait for it, or stop it") from None
+            raise ConfigError(
+                f"{what}: another imgprep is already running it on this machine; wait for it, or stop it"
+            ) from None
         yield
     finally:
         os.close(handle)  # which also unlocks
@@ -115,255 +431,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
         return ""
-
-
-THREADS = 8
-#: Seconds that one file is tried again and again.
-PATIENCE = 300.0
-LOG_COLUMNS = ("key", "PicName", "bytes", "outcome", "verified", "attempts", "seconds", "message")
-STRAY_COLUMNS = ("key", "bytes", "modified")
-
-
-def upload(
-    batch: pd.DataFrame | str | os.PathLike[str],
-    root: str | os.PathLike[str] | None,
-    settings: Settings,
-    *,
-    dry_run: bool = False,
-    replace: bool = False,
-    runs: str | os.PathLike[str] | None = None,
-    known: pd.DataFrame | None = None,
-    threads: int = THREADS,
-    processes: int = 1,
-    patience: float = PATIENCE,
-    progress: bool = True,
-    clock: Clock | None = None,
-) -> pd.DataFrame:
-    """Upload a batch: its images, each verified, and then increment.meta.
-
-    What is there already is left as it is, so that a repeated call goes on where the last one ended, whatever ended
-    it. While a single image is missing, increment.meta is not written.
-
-    Parameters
-    ----------
-    batch : pandas.DataFrame or path
-        A batch frame, or a batch folder.
-    root : path or None
-        The folder of the images; None: ``images/`` of the batch folder.
-    settings : Settings
-        Names bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
-    dry_run : bool
-        Say what would be sent (outcome ``planned``); send nothing.
-    replace : bool
-        Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
-    runs : path, optional
-        The folder of run folders, to know one's own by; default: the project's.
-    known : pandas.DataFrame, optional
-        A gallery state; objects of its images are no strays.
-    threads, processes : int
-        PUTs at once: `threads` in each of `processes`.
-    patience : float
-        Seconds that one file is tried again and again.
-    progress : bool
-        Show a progress bar.
-    clock : Clock, optional
-        For tests. Worker processes have the machine's.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
-        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file is not the one
-        that was planned), ``failed``, ``missing`` (not there, and expected to be refused anyway), ``planned`` (dry
-        run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``. ``.attrs["strays"]``: objects
-        in the folder that belong neither to the batch nor to `known` (``key, bytes, modified``); they are never
-        deleted here.
-
-    Raises
-    ------
-    StorageError
-        What no file can get past: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
-    ConfigError
-        The increment.meta that lies there must not be replaced; another upload is under way; settings are missing.
-    MetaError
-        The batch cannot be written as increment.meta.
-
-    Notes
-    -----
-    Source: the guide wants increment.meta and images under one path; the order is ours, so that a task started at
-    any moment finds every image that increment.meta names.
-
-    Examples
-    --------
-    >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
-    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
-    >>> with ip.Sandbox() as sandbox:
-    ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
-    >>> log["outcome"].value_counts().to_dict()
-    {'uploaded': 6}
-    """
-    settings.require("bucket", "path")
-    clock = clock or SystemClock()
-    folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
-    frame, text = _batch(batch)
-    if root is None:
-        if folder is None:
-            raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
-        root = folder / "images"
-    items = wanted_items(frame, root, settings.prefix)
-    meta_key = settings.prefix + META_NAME
-    bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
-    with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
-        keys = [*(item.key for item in items if item.key), meta_key]
-        stored, listed = look(bucket, settings.prefix, keys, threads)
-        if not listed:
-            _log.warning(
-                "the key may not list %s: each object is asked for instead, and strays are not seen", settings.prefix
-            )
-        before = stored.get(meta_key)
-        decision = decide(items, stored, bucket, threads=threads)
-        strays = _strays(stored, items, meta_key, known, settings.prefix) if listed else _no_strays()
-        same_meta = before is not None and before.bytes == len(text) and before.md5 == _md5(text)
-        if before is not None and not (same_meta and not decision.send):
-            runs_folder = Path(runs) if runs is not None else settings.runs
-            may_replace(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
-        if dry_run:
-            return _log_frame(items, _planned(decision, meta_key, same_meta), strays, (meta_key, len(text)))
-        journal = folder / JOURNAL if folder is not None else None
-        done = _settled(decision)
-        with Journal(journal, clock) as book, _bar(decision.send, progress) as bar:
-            sizes = {item.key: item.bytes or 0 for item in decision.send}
-            for sent in send_all(
-                settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
-            ):
-                done[sent.key] = sent
-                book.write(sent, sizes[sent.key])
-                bar.update(sizes[sent.key])
-            if decision.send and listed:
-                _look_again(bucket, settings, items, done, threads)
-            reader = running_task(settings, clock)[0] if before is not None and not same_meta else None
-            done[meta_key] = _finish(
-                bucket, meta_key, text, before, done, reader=reader, clock=clock, patience=patience
-            )
-            if done[meta_key].outcome == "uploaded" or (done[meta_key].outcome == "unchanged" and decision.send):
-                _look_again(bucket, settings, [*items, meta_item(settings.prefix, text)], done, threads)
-            book.write(done[meta_key])
-    return _log_frame(items, done, strays, (meta_key, len(text)))
-
-
-def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
-    """The batch, and the text of its increment.meta."""
-    if isinstance(batch, pd.DataFrame):
-        return batch, dumps_meta(batch).encode()
-    folder = Path(batch)
-    table, meta = folder / "batch.parquet", folder / META_NAME
-    for file in (table, meta):
-        if not file.is_file():
-            raise ConfigError(f"{folder}: is no batch folder: {file.name} is missing; build it")
-    frame, text = pd.read_parquet(table), meta.read_bytes()
-    if dumps_meta(frame).encode() != text:
-        raise ConfigError(
-            f"{meta}: does not say what batch.parquet beside it says; build the batch again rather than editing it"
-        )
-    return frame, text
-
-
-def _settled(decision: Decision) -> dict[str, Sent]:
-    done = {item.key: Sent(item.key, "unchanged", how, 0, 0.0) for item, how in decision.unchanged}
-    done |= {item.key: Sent(item.key, "missing", "none", 0, 0.0, item.problem) for item in decision.missing}
-    done |= {item.key: Sent(item.key, "failed", "none", 0, 0.0, item.problem) for item in decision.failed}
-    return done
-
-
-def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Sent]:
-    done = _settled(decision)
-    done |= {item.key: Sent(item.key, "planned", "none", 0, 0.0) for item in decision.send}
-    state = Sent(meta_key, "unchanged", "etag", 0, 0.0) if same_meta else Sent(meta_key, "planned", "none", 0, 0.0)
-    return {**done, meta_key: state}
-
-
-def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
-    """The listing is the truth: what is not there as it was planned, has failed after all."""
-    sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
-    stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
-    differing = find_differing(sent, stored, bucket, threads=threads)
-    if differing:
-        _log.warning("%s", differing_message(differing, f"{settings.bucket}/{settings.prefix}"))
-    for item in differing:
-        message = "was changed or removed while the upload ran, probably by another upload to this path; repeat it"
-        done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
-
-
-def _finish(
-    bucket: Any,
-    key: str,
-    text: bytes,
-    before: Stored | None,
-    done: Mapping[str, Sent],
-    *,
-    reader: str | None,
-    clock: Clock,
-    patience: float,
-) -> Sent:
-    bad = [sent for sent in done.values() if sent.outcome in ("failed", "changed")]
-    if bad:
-        said = f"not written: {len(bad):,} of {len(done):,} images are not there as planned; repeat the upload"
-        return Sent(key, "failed", "none", 0, 0.0, said)
-    if reader is not None:
-        said = (
-            f"not written: batch task {reader} began to read this folder meanwhile; follow it to its end, then repeat"
-        )
-        return Sent(key, "failed", "none", 0, 0.0, said)
-    return commit(bucket, key, text, before, clock=clock, patience=patience)
-
-
-def _strays(
-    stored: Mapping[str, Stored], items: list[Item], meta_key: str, known: pd.DataFrame | None, prefix: str
-) -> pd.DataFrame:
-    ours = {item.key for item in items} | {meta_key}
-    if known is not None:
-        ours |= {prefix + name for name in known["PicName"].dropna().unique()}
-    rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
-    if rows:
-        _log.info("%d objects under %s are neither in the batch nor in the gallery", len(rows), prefix)
-    frame = pd.DataFrame(rows, columns=list(STRAY_COLUMNS))
-    return frame.astype({"key": "str", "bytes": "Int64", "modified": "Int64"})
-
-
-def _no_strays() -> pd.DataFrame:
-    return pd.DataFrame([], columns=list(STRAY_COLUMNS))
-
-
-def _log_frame(
-    items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int]
-) -> pd.DataFrame:
-    rows: list[tuple[str | None, int | None, Sent]]
-    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items]
-    rows.append((None, meta[1], done[meta[0]]))
-    frame = pd.DataFrame(
-        {
-            "key": pd.Series([sent.key for _, _, sent in rows], dtype="str"),
-            "PicName": pd.Series([name for name, _, _ in rows], dtype="str"),
-            "bytes": pd.Series([size for _, size, _ in rows], dtype="Int64"),
-            "outcome": pd.Series([sent.outcome for _, _, sent in rows], dtype="str"),
-            "verified": pd.Series([sent.verified for _, _, sent in rows], dtype="str"),
-            "attempts": pd.Series([sent.attempts for _, _, sent in rows], dtype="Int64"),
-            "seconds": pd.Series([sent.seconds for _, _, sent in rows], dtype="float64"),
-            "message": pd.Series([sent.message or None for _, _, sent in rows], dtype="str"),
-        }
-    )
-    return attach(frame, strays=strays)
-
-
-def _bar(items: list[Item], progress: bool) -> Any:
-    from tqdm.auto import tqdm  # noqa: PLC0415
-
-    total = sum(item.bytes or 0 for item in items)
-    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
-
-
-def _md5(text: bytes) -> str:
-    import hashlib  # noqa: PLC0415
-
-    return hashlib.md5(text).hexdigest()

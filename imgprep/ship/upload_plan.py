@@ -1,11 +1,9 @@
-"""What a batch wants in the bucket, and what of that is not there, or not as planned. Nothing is sent here."""
+"""What an upload would send: the objects of a batch compared with the bucket. Nothing is sent here."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import logging
 import os
 import re
 import stat
@@ -17,14 +15,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 import polars as pl
 
-from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, head, read_object
 from imgprep.cloud.put import Item, crc64, same
-from imgprep.core.clock import Clock
-from imgprep.core.errors import ConfigError, ImgprepError
+from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
-from imgprep.core.settings import Settings
 
 #: Objects that a message names.
 NAMED = 5
@@ -33,7 +28,7 @@ _MD5 = re.compile("[0-9a-f]{32}")
 
 
 class Decision(NamedTuple):
-    """What is to be done about each image: in one of these four."""
+    """What to do with each image; every image is in exactly one of these."""
 
     send: list[Item]
     unchanged: list[tuple[Item, str]]
@@ -42,7 +37,7 @@ class Decision(NamedTuple):
 
 
 def meta_item(prefix: str, text: bytes) -> Item:
-    """Return the item of an increment.meta, to compare it like an image."""
+    """Return the item of an increment.meta, to compare it as an image is compared."""
     return Item(prefix + META_NAME, META_NAME, "", None, hashlib.md5(text).hexdigest())
 
 
@@ -63,7 +58,7 @@ def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str)
     if double.height:
         name = double["PicName"][0]
         raise ConfigError(
-            f"PicName {name!r}: rows of the batch mean different files by it; give each a name of its own"
+            f"PicName {name!r}: rows of the batch use it for different files; give each file its own name"
         )
     flat = images.select("PicName", pl.col("file").list.first(), pl.col("digest").list.first(), "refused")
     base = os.fspath(root)
@@ -86,7 +81,7 @@ def _item(prefix: str, root: str, name: str, file: str, digest: str | None, refu
         else:
             if stat.S_ISREG(found.st_mode):
                 size = found.st_size
-            else:  # whoever opens a pipe may wait for ever
+            else:  # opening a pipe may block for ever
                 problem = f"{file}: is a folder, a pipe or a device, not a file"
     return Item(key, name, path, size, digest, problem, refused)
 
@@ -102,7 +97,7 @@ def _key_problem(name: str, key: str) -> str:
 
 
 def _path_problem(file: str) -> str:
-    """Names come from a catalogue: they must not lead out of the folder."""
+    """Names come from a catalogue, and must not lead out of the folder."""
     if ".." not in file and file[:1] not in ("/", "\\") and "\0" not in file and ":" not in file[:2]:
         return ""
     if (
@@ -119,15 +114,15 @@ def _path_problem(file: str) -> str:
 def _digest_problem(digest: str | None) -> str:
     if digest is None or _MD5.fullmatch(digest):
         return ""
-    return f"the batch's digest {digest[:40]!r} is no MD5 (32 hexadecimal digits); build the batch again"
+    return f"the batch's digest {digest[:40]!r} is not an MD5 (32 hexadecimal digits); build the batch again"
 
 
-#: Problems that stop nothing where `check` expects the service to refuse the row anyway.
+#: Problems that are ignored where `check` expects the service to refuse the row anyway.
 _FORESEEN = ("no such", "the key is longer")
 
 
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:
-    """Sort images into those to send, those there already, those missing here, and those that cannot be sent."""
+    """Sort images into those to send, those in the bucket, those without a file, and those that cannot be sent."""
     decision = Decision([], [], [], [])
     unsure: list[Item] = []
     for item in items:
@@ -173,23 +168,23 @@ def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: 
 def differing_message(differing: Sequence[Item], where: str) -> str:
     """Return the message for a result of `find_differing`."""
     names = ", ".join(item.pic_name for item in differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
-    count = len(differing)
-    counted = "1 object is missing or differs" if count == 1 else f"{count:,} objects are missing or differ"
+    one = len(differing) == 1
+    objects = "1 object is missing or differs" if one else f"{len(differing):,} objects are missing or differ"
     return (
-        f"{where}: {counted} from this batch: {names}. Another upload to this path is likely: once it has ended, "
+        f"{where}: {objects} from this batch: {names}. Another upload to this path is likely: once it has ended, "
         "upload this batch again, or use another path"
     )
 
 
 def _by_content(item: Item, there: Stored, bucket: Any) -> str:
-    """How an object proves to be the planned file; empty where it does not. An ETag need not be an MD5."""
+    """Return how an object is proved to be the planned file; empty where it is not. An ETag need not be an MD5."""
     data = None
-    if item.bytes is not None:  # else there is no such file, or it must not be opened
+    if item.bytes is not None:  # else the file is missing, or must not be opened
         with contextlib.suppress(OSError):
             data = Path(item.file).read_bytes()
     found = hashlib.md5(data).hexdigest() if data is not None else None
     if item.digest is not None and found != item.digest:
-        data = None  # the file is another by now; the object may still be the one that was planned
+        data = None  # the file has changed; the object may still be the planned one
     digest = item.digest or found
     if digest is None or (data is not None and len(data) != there.bytes):
         return ""
@@ -202,66 +197,3 @@ def _by_content(item: Item, there: Stored, bucket: Any) -> str:
         return "crc64" if asked.crc == crc64()(data) else ""
     back = read_object(bucket, item.key, limit=asked.bytes)
     return "readback" if back is not None and hashlib.md5(back).hexdigest() == digest else ""
-
-
-_log = logging.getLogger(__name__)
-
-#: States of a run whose task reads nothing any more; see docs/runs.md.
-OVER = frozenset({"success", "partial", "failed", "closed"})
-#: Seconds that the service is asked for its tasks.
-PATIENCE = 20.0
-
-
-def may_replace(
-    there: Stored, settings: Settings, runs: Path | None, *, replace: bool, clock: Clock, patience: float = PATIENCE
-) -> None:
-    """Return where the increment.meta in the folder may be replaced; raise where not."""
-    where = f"{settings.bucket}/{settings.prefix}{META_NAME}"
-    running, asked = running_task(settings, clock, patience)
-    if running:
-        raise ConfigError(
-            f"{where}: batch task {running} is reading this folder; follow it to its end first, or use another path"
-        )
-    run = _run_of(there, settings, runs)
-    if run is not None and (run[1] in OVER or asked):
-        return
-    if not replace:
-        whose = "belongs to no run that is known here" if run is None else f"belongs to run {run[0]}, still {run[1]}"
-        raise ConfigError(f"{where}: {whose}; finish what it is for, use another path, or say --replace (replace=True)")
-
-
-def running_task(settings: Settings, clock: Clock, patience: float = PATIENCE) -> tuple[str | None, bool]:
-    """Return the id of a task that reads the folder now, and whether the service could be asked."""
-    if not settings.instance:
-        return None, False
-    try:
-        newest = ImageSearch(settings, clock=clock, patience=patience).tasks(newest=100)
-    except ImgprepError as error:
-        _log.warning("whether a batch task is reading the folder cannot be told: %s", error)
-        return None, False
-    for task in newest:
-        same = task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
-        if same and task.status == PROCESSING:
-            return task.id, True
-    return None, True
-
-
-def _run_of(there: Stored, settings: Settings, runs: Path | None) -> tuple[str, str] | None:
-    """(id, state) of the newest run that sent these bytes to this place."""
-    if runs is None or not runs.is_dir():
-        return None
-    for folder in sorted(runs.iterdir(), reverse=True):
-        try:
-            about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            at = about["settings"]
-            if at["bucket"] != settings.bucket or at["path"].strip("/") != settings.path.strip("/"):
-                continue
-            meta = folder / META_NAME
-            if meta.stat().st_size != there.bytes:
-                continue
-            with meta.open("rb") as file:
-                if there.md5 is None or hashlib.file_digest(file, "md5").hexdigest() == there.md5:
-                    return str(about["id"]), str(about["state"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # no run folder, or a broken one: load_runs names it
-    return None

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.ship.report import entries as parse
-from imgprep.ship.report import quick
 from imgprep.ship.report.causes import CauseTable
 from imgprep.ship.report.claims import Names
 from imgprep.ship.report.match import read_report
@@ -40,7 +39,7 @@ def careful(data):
 @given(st.one_of(CANONICAL, MIXED), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]))
 def test_what_is_read_at_once_is_what_is_read_line_by_line(entries, escaped, end):
     data = end.join(json.dumps(entry, ensure_ascii=escaped) for entry in entries).encode("utf-8", "replace") + b"\n"
-    found = quick.json_lines(data)
+    found = parse.json_lines(data)
     if found is not None:
         pl.testing.assert_frame_equal(found, careful(data))
 
@@ -48,7 +47,7 @@ def test_what_is_read_at_once_is_what_is_read_line_by_line(entries, escaped, end
 def test_the_shape_most_reports_have_is_read_at_once():
     entry = {"ProductId": "1", "PicName": "a.jpg", "Code": "PicNotExist", "Message": '图片\\\u2028 "gone"', "line": 1}
     data = "".join(json.dumps(entry, ensure_ascii=escaped) + "\n" for escaped in (True, False)).encode()
-    found = quick.json_lines(data)
+    found = parse.json_lines(data)
     assert found is not None
     pl.testing.assert_frame_equal(found, careful(data))
 

@@ -15,13 +15,14 @@ from PIL import Image
 
 import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.cloud.put import Sent
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting
 from imgprep.demo.history import make_history
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
-from imgprep.ship.upload_log import Journal
+from imgprep.ship.upload import open_journal
 from imgprep.show.spreadsheet import export_table
 
 MINE = b"three years of work"
@@ -356,8 +357,8 @@ def test_an_upload_adds_to_no_file_but_its_own_journal(here):
     (here / "mine" / "upload.jsonl").write_bytes(MINE)
     links_or_skip(here / "link" / "upload.jsonl", here / "mine" / "upload.jsonl")
     for folder in ("mine", "own", "own", "link"):
-        with Journal(here / folder / "upload.jsonl", Clock()) as journal:
-            journal._append({"images": 1})
+        with open_journal(here / folder / "upload.jsonl", Clock()) as write:
+            write(Sent("increment.meta", "uploaded", "etag", 1, 0.0), None)
     assert (here / "mine" / "upload.jsonl").read_bytes() == MINE
     assert len((here / "own" / "upload.jsonl").read_text().splitlines()) == 3
 

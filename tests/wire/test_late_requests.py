@@ -16,9 +16,9 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.settings import Settings
 from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.lost_answer import look_for_late
 from imgprep.ship.run import load_runs
-from imgprep.ship.submit import look_for_late, submit
-from imgprep.ship.tasks import adopt, tasks
+from imgprep.ship.submit import adopt, submit, tasks
 from imgprep.ship.upload import upload
 from tests.wire.shipping import FakeClock, make_batch
 

@@ -15,8 +15,7 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.settings import Settings
 from imgprep.plan.build import build_batch
 from imgprep.ship.preflight import preflight
-from imgprep.ship.submit import submit
-from imgprep.ship.tasks import tasks
+from imgprep.ship.submit import submit, tasks
 from imgprep.ship.upload import upload
 
 pytestmark = [

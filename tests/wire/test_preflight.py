@@ -85,8 +85,8 @@ def test_documents_that_cover_the_folder_are_good(shop):
           "Resource": "acs:oss:*:*:imgprep-demo/increment/*.meta"}]}, "no statement allows"),
         ({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"},
           {"Effect": "Deny", "Action": "oss:Get*", "Resource": "*increment*"}]}, "statement 2 denies"),
-        ("{", "is no JSON"),
-        ("[]", "is no policy document"),
+        ("{", "is not JSON"),
+        ("[]", "is not a policy document"),
     ],
 )  # fmt: skip
 def test_a_role_that_may_not_read_the_folder_fails_with_the_statement(shop, document, words):

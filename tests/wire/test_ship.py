@@ -20,11 +20,10 @@ from imgprep.outcomes.tallies import tally_durations
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.access import role_policy
 from imgprep.ship.gallery import gallery_state
-from imgprep.ship.run import finish, load_runs, open_run
-from imgprep.ship.submit import submit, submit_all
-from imgprep.ship.tasks import adopt, tasks
+from imgprep.ship.run import load_runs, open_run
+from imgprep.ship.submit import adopt, submit, submit_all, tasks
+from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED
 from imgprep.ship.upload import upload
-from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED
 from tests.wire.shipping import FakeClock, make_batch
 
 
@@ -99,7 +98,7 @@ def test_a_batch_that_was_not_uploaded_starts_no_task(shop, tmp_path):
     with pytest.raises(ConfigError, match="is another batch's"):
         here.submit(make_batch(tmp_path / "other", 2, seed=3))
     here.settings = here.settings.with_(path="/elsewhere")
-    with pytest.raises(ConfigError, match="is not there: upload"):
+    with pytest.raises(ConfigError, match="does not exist: upload"):
         here.submit()
     assert not here.server.tasks() and not load_runs(here.runs)
 
@@ -170,7 +169,7 @@ def test_a_task_that_failed_leaves_every_line_unknown_and_may_be_sent_again(shop
     here = shop(failing_task="Out of order")
     run = here.ship()
     assert (run.state, run.task_status) == ("failed", "FAIL") and run.outcome["outcome"].eq("unknown").all()
-    assert gallery_state(run)["state"].eq("unknown").all() and "gallery is looked at" in run.note
+    assert gallery_state(run)["state"].eq("unknown").all() and "gallery is checked" in run.note
     assert here.submit().id != run.id
 
 
@@ -190,7 +189,7 @@ def test_a_link_that_has_died_is_replaced_by_a_fresh_one(shop):
     here.server.finish_tasks()
     old = service.task(run.task_id)
     here.server.clock.advance(7201)
-    finish(run, old, service, clock=FakeClock())
+    run.finish(old, service, clock=FakeClock())
     assert run.state == "partial"
 
 
@@ -208,7 +207,7 @@ def test_an_endless_report_is_cut_off(shop):
     here = shop(report_fault="endless")
     run, service = here.submit(), ImageSearch(here.settings, clock=here.clock)
     here.server.finish_tasks()
-    finish(run, service.task(run.task_id), service, clock=here.clock, limit=100_000)
+    run.finish(service.task(run.task_id), service, clock=here.clock, limit=100_000)
     assert run.state == "unknown" and "longer than" in run.note
 
 
@@ -235,7 +234,7 @@ def test_a_run_made_by_hand_is_closed_by_what_the_console_says(shop, tmp_path, m
     here = shop(api_faults={"*": "throttled"})
     run = here.submit(by_hand=True)
     assert not here.server.tasks()
-    with pytest.raises(ConfigError, match="close it by what the console says"):
+    with pytest.raises(ConfigError, match="close it with the console's message"):
         run.follow(progress=False)
     if report:
         report = tmp_path / "report.csv"
@@ -248,7 +247,7 @@ def test_a_run_made_by_hand_is_closed_by_what_the_console_says(shop, tmp_path, m
 
 def test_words_the_console_does_not_say_close_nothing(shop):
     run = shop().submit(by_hand=True)
-    with pytest.raises(ConfigError, match="copy what it says"):
+    with pytest.raises(ConfigError, match="copy that text"):
         run.close(message="Fine, I think")
     assert run.state == "submitted"
 
@@ -262,7 +261,7 @@ def test_tasks_made_in_the_console_are_seen_and_adopted(shop):
     assert run.adopted and run.state == "partial" and run.outcome["outcome"].eq("imported").sum() == 3
     assert adopt("1", here.settings, runs=here.runs).id == run.id
     assert tasks(here.settings, runs=here.runs)["run"].tolist() == [run.id]
-    with pytest.raises(ConfigError, match="none of this number"):
+    with pytest.raises(ConfigError, match="no task of this number"):
         adopt(99, here.settings, runs=here.runs)
 
 
@@ -280,7 +279,7 @@ def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, 
             said.append(str(error))
 
     with monkeypatch.context() as killed:
-        killed.setattr("imgprep.ship.run.Run.see", lambda run, task: sys.exit())
+        killed.setattr("imgprep.ship.run.Run.record", lambda run, task: sys.exit())
         with pytest.raises(SystemExit):
             adopt(1, here.settings, runs=here.runs)
     threads = [threading.Thread(target=take) for _ in range(2)]
@@ -442,9 +441,9 @@ def test_no_secret_reaches_a_run_folder_or_a_log(shop, caplog):
 
 _SHIP = """
 import sys
-from imgprep.oss import upload
-from imgprep.runs import submit
-from imgprep.settings import Settings
+from imgprep.core.settings import Settings
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
 settings = Settings.from_env()
 log = upload(sys.argv[1], None, settings, progress=False, runs=sys.argv[2], threads=2)
 assert not log["outcome"].isin(["failed", "changed"]).any(), log

@@ -205,7 +205,7 @@ def test_what_is_no_file_and_what_is_no_digest_fail_alone(send):
     digests = send.frame["digest"].where(send.frame.index != 2, "5ha1")
     log, _ = send(batch=send.frame.assign(digest=digests))
     assert log["outcome"].tolist() == ["failed"] * 3 + ["uploaded"] * 37 + ["failed"]
-    assert log["message"][:2].str.contains("not a file").all() and "no MD5" in log["message"][2]
+    assert log["message"][:2].str.contains("not a file").all() and "not an MD5" in log["message"][2]
 
 
 def test_names_never_lead_out_of_the_folder(send, tmp_path):

@@ -59,10 +59,10 @@ def report(options: Namespace) -> int:
         raise ConfigError("--report and --html take one run; name one")
     settings = settings_of(options)
     for run in runs:
-        run.settings_for(settings)
+        run.use_settings(settings)
         if options.report:
             run.close(report=options.report)
-        elif run.read_before_taught:
+        elif run.causes_changed:
             run.read_again()
             print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)
     causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]

@@ -84,7 +84,7 @@ def _remedies(found: pd.DataFrame) -> str:
 
 def submit(options: Namespace) -> int:
     from imgprep.ship.submit import submit as start
-    from imgprep.ship.wording import task_steps
+    from imgprep.ship.task_status import task_steps
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
@@ -116,8 +116,8 @@ def submit(options: Namespace) -> int:
 
 
 def follow(options: Namespace) -> int:
+    from imgprep.ship.lost_answer import look_for_late
     from imgprep.ship.run import load_runs, open_run
-    from imgprep.ship.submit import look_for_late
 
     settings = settings_of(options)
     if options.run_folder:
@@ -145,13 +145,13 @@ def close(options: Namespace) -> int:
     if options.message is None and options.report is None and not options.ignore_unmatched:
         raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
     run = open_run(options.run_folder)
-    run.settings_for(settings_of(options))
+    run.use_settings(settings_of(options))
     run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
     return show_ended([run], options.format)
 
 
 def adopt(options: Namespace) -> int:
-    from imgprep.ship.tasks import adopt as take
+    from imgprep.ship.submit import adopt as take
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
@@ -160,7 +160,7 @@ def adopt(options: Namespace) -> int:
 
 
 def tasks(options: Namespace) -> int:
-    from imgprep.ship.tasks import tasks as all_tasks
+    from imgprep.ship.submit import tasks as all_tasks
 
     settings = settings_of(options)
     found = all_tasks(settings, runs=options.runs or settings.runs)

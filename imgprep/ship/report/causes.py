@@ -1,7 +1,7 @@
-"""Why rows fail: one table from the service's codes and phrases to a cause, its family and its remedy.
+"""Causes of failure: the table from the service's codes and phrases to a cause, its family and its remedy.
 
-The vendor documents neither the format of the error report nor that it reuses the codes of AddImage; that it does
-is a guess. What the table does not know is called `UNRECOGNISED` and shown first, never dropped.
+The vendor documents neither the format of the error report nor that it reuses the codes of AddImage; the latter is
+assumed. Failures that are not in the table get the cause `UNRECOGNISED` and are shown first, never dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNRECOGNISED = "unrecognised"
 
 
 class Family(StrEnum):
-    """What a failure asks of the analyst."""
+    """What the analyst does about a failure."""
 
     DATA = "fix the data"
     ACCESS = "fix access or set-up"
@@ -33,24 +33,24 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason for which rows fail.
+    """One cause of failure.
 
     Attributes
     ----------
     id : str
         Stable name, snake_case.
     label : str
-        For charts and pages.
+        Name in charts and pages.
     family : Family
-        What to do about it.
+        What kind of action it needs.
     remedy : str
         One sentence.
     codes : tuple of str
         The service's codes that mean it.
     phrases : tuple of str
-        Regular expressions found in its messages, English and Chinese; tried where no code is known.
+        Regular expressions for its messages, English and Chinese; tried where no code is known.
     source : str
-        ``api``: the reference of AddImage; ``phrase``: an imgprep guess; ``user``: taught by the user.
+        ``api``: the reference of AddImage; ``phrase``: assumed by imgprep; ``user``: defined by the user.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Cause:
 
 _DATA, _ACCESS, _RETRY = Family.DATA, Family.ACCESS, Family.RETRY
 
-#: In the order in which phrases are tried: the particular before the general.
+#: In the order in which phrases are tried: specific before general.
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "image_missing",
@@ -254,7 +254,7 @@ _NAMED = re.compile(r"""\b(ProductId|PicName)["']?\s*[=:]\s*(?:"[^"]*"|'[^']*'|[
 
 
 class CauseTable:
-    """Codes and phrases, ready to classify with.
+    """A table of causes that classifies failures by code and phrase.
 
     Parameters
     ----------
@@ -265,43 +265,43 @@ class CauseTable:
     def __init__(self, causes: Iterable[Cause] = CAUSES) -> None:
         self.causes = (*causes, UNKNOWN_CAUSE)
         self._by_code = {code.casefold(): cause for cause in reversed(self.causes) for code in cause.codes}
-        # Taught patterns stay apart: each may have flags and groups of its own.
+        # The user's patterns are compiled one by one: each may have its own flags and groups.
         self._phrases = [
             (cause, re.compile(pattern, re.IGNORECASE))
             for cause in self.causes
             for pattern in (cause.phrases if cause.source == "user" else filter(None, ["|".join(cause.phrases)]))
         ]
-        # Nearly always all are words, and then a text's words are looked up, which is many times quicker than a search.
+        # Codes are nearly always single words; looking up a text's words is many times faster than a search.
         self._only_words = all(_WORD.fullmatch(code) for cause in self.causes for code in cause.codes)
         codes = sorted((code for cause in self.causes for code in cause.codes), key=len, reverse=True)
-        # A letter of Chinese may stand next to a code, though it is one of a word.
+        # Chinese characters may stand next to a code, although they count as letters of a word.
         self._any_code = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(map(re.escape, codes))})(?![A-Za-z0-9_])", re.I)
 
     def find_code(self, text: str) -> str | None:
-        """Return the first known code that stands in `text`, as found."""
+        """Return the first known code in `text`, as spelled there."""
         if self._only_words:
             return next((word for word in _WORD.findall(text) if word.casefold() in self._by_code), None)
         found = self._any_code.search(text)
         return found.group(1) if found else None
 
     def of_code(self, code: str | None) -> Cause | None:
-        """Return the cause that a code means; None where it is not known."""
+        """Return the cause of a code; None where the code is unknown."""
         return self._by_code.get(code.casefold()) if code else None
 
     def classify(self, code: str | None, text: str) -> Cause:
-        """Return the cause of a failure by its code or, where that is not known, by its text."""
+        """Return the cause of a failure by its code or, where that is unknown, by its text."""
         if (known := self.of_code(code)) is not None:
             return known
-        # A line that names its row by both keys says nothing against either of them.
-        said = _NAMED.sub(" ", text) if len(set(map(str.casefold, _NAMED.findall(text)))) > 1 else text
+        # Where a text quotes both keys of its row, their names are not the reason for the failure.
+        reason = _NAMED.sub(" ", text) if len(set(map(str.casefold, _NAMED.findall(text)))) > 1 else text
         for cause, pattern in self._phrases:
-            if pattern.search(said):
+            if pattern.search(reason):
                 return cause
         return UNKNOWN_CAUSE
 
     @property
-    def taught(self) -> tuple[Cause, ...]:
-        """The causes that a user taught."""
+    def custom(self) -> tuple[Cause, ...]:
+        """The causes that the user defined."""
         return tuple(cause for cause in self.causes if cause.source == "user")
 
     def __getitem__(self, cause_id: str) -> Cause:
@@ -314,11 +314,11 @@ class CauseTable:
         """Return the table, one row per cause: cause, label, family, remedy, codes, source."""
         rows: dict[str, tuple[str, ...]] = {}
         for cause in self.causes:
-            # A known cause that learned further phrases is there twice: it is called as it was taught last.
+            # A built-in cause that the user extended is in the table twice; the user's entry, which is first, names it.
             codes = [*rows[cause.id][4].split(", "), *cause.codes] if cause.id in rows else cause.codes
             first = self[cause.id]
-            told = ", ".join(filter(None, codes))
-            rows[cause.id] = (first.id, first.label, str(first.family), first.remedy, told, first.source)
+            known = ", ".join(filter(None, codes))
+            rows[cause.id] = (first.id, first.label, str(first.family), first.remedy, known, first.source)
         return pd.DataFrame(
             rows.values(), columns=["cause", "label", "family", "remedy", "codes", "source"], dtype="str"
         )
@@ -334,12 +334,17 @@ def load_causes(path: str | Path) -> CauseTable:
     ----------
     path : path
         TOML: any number of ``[[cause]]`` tables with ``id``, and optionally ``label``, ``family`` (see `Family`),
-        ``remedy``, ``codes`` and ``phrases``. A known id gains the codes and phrases.
+        ``remedy``, ``codes`` and ``phrases``. A built-in id gains the codes and phrases.
+
+    Returns
+    -------
+    CauseTable
+        The user's causes are tried first.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, lacks an id, has a family or a pattern that is none.
+        The file cannot be read, an id is missing, or a family or pattern is invalid.
 
     Examples
     --------
@@ -355,17 +360,17 @@ def load_causes(path: str | Path) -> CauseTable:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as a table of causes: {error}") from error
     if not isinstance(entries, list):
-        raise ConfigError(f"{file}: write [[cause]] with two brackets, so that there can be several")
-    return with_taught(entries, str(file))
+        raise ConfigError(f"{file}: write [[cause]] with double brackets: a list of tables")
+    return with_custom(entries, str(file))
 
 
-def with_taught(entries: Iterable[Mapping[str, Any]], where: str) -> CauseTable:
-    """Return the built-in table with taught causes before it; `where` is for messages."""
+def with_custom(entries: Iterable[Mapping[str, Any]], where: str) -> CauseTable:
+    """Return the built-in table with the user's causes before it; `where` is for messages."""
     return CauseTable([*(_user_cause(entry, where) for entry in entries), *CAUSES])
 
 
 def as_entries(table: CauseTable) -> list[dict[str, Any]]:
-    """Return what was taught of a table, as `with_taught` takes it."""
+    """Return the user's causes of a table as plain dicts, for `with_custom`."""
     return [
         {
             "id": cause.id,
@@ -375,12 +380,12 @@ def as_entries(table: CauseTable) -> list[dict[str, Any]]:
             "codes": list(cause.codes),
             "phrases": list(cause.phrases),
         }
-        for cause in table.taught
+        for cause in table.custom
     ]
 
 
 def causes_of(settings: Settings | None, run_folder: Path | None = None) -> CauseTable:
-    """Return what a project teaches: its settings', or else that of the project whose run folder it is."""
+    """Return the table of a project: of its settings, or of the project that a run folder belongs to."""
     if settings is not None and settings.causes is not None:
         return load_causes(settings.causes)
     if run_folder is not None:
@@ -391,13 +396,13 @@ def causes_of(settings: Settings | None, run_folder: Path | None = None) -> Caus
 
 
 def known_to(runs: object, causes: CauseTable | None = None) -> CauseTable:
-    """Return the table that was given, or else the causes that a run, or several, were read by: the newest first."""
+    """Return `causes` if given, else the causes that one or several runs were read with, the newest first."""
     if causes is not None:
         return causes
     several = list(runs) if isinstance(runs, Iterable) else [runs]
     tables = [table for run in reversed(several) if isinstance(table := getattr(run, "causes", None), CauseTable)]
-    taught = {cause.id: cause for table in reversed(tables) for cause in table.taught}
-    return CauseTable([*taught.values(), *CAUSES])
+    custom = {cause.id: cause for table in reversed(tables) for cause in table.custom}
+    return CauseTable([*custom.values(), *CAUSES])
 
 
 def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
@@ -408,9 +413,9 @@ def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
         what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "id is missing"
         raise ConfigError(f"{file}: a [[cause]]: {what}; known keys: {', '.join(_KEYS)}")
     for key in ("codes", "phrases"):
-        said = entry.get(key, [])
-        if not isinstance(said, list) or not all(isinstance(item, str) and item for item in said):
-            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {said!r}: must be a list of texts: ["…", "…"]')
+        texts = entry.get(key, [])
+        if not isinstance(texts, list) or not all(isinstance(item, str) and item for item in texts):
+            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {texts!r}: must be a list of texts: ["…", "…"]')
     for key in ("label", "remedy"):
         if not isinstance(entry.get(key, ""), str):
             raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a text")
@@ -422,7 +427,7 @@ def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
     except ValueError as error:
         raise ConfigError(f"{file}: cause {entry['id']}: {error}; families: {', '.join(Family)}") from error
     except re.error as error:
-        raise ConfigError(f"{file}: cause {entry['id']}: a phrase is no regular expression: {error}") from error
+        raise ConfigError(f"{file}: cause {entry['id']}: a phrase is not a regular expression: {error}") from error
     if everything is not None:
         raise ConfigError(f"{file}: cause {entry['id']}: the phrase {everything!r} would match every message")
     return Cause(

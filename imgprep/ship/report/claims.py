@@ -1,7 +1,7 @@
-"""Which lines of the batch a text claims failed: names and ids first, then numbers that are labelled as lines.
+"""Which lines of the batch a text claims failed: by names and ids, else by numbers that are labelled as lines.
 
-A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims of an entry count. What
-cannot be decided is a claim without a line (a stray), which leaves no line imported that the report does not name.
+A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims of an entry count. An
+undecided claim has no line (a stray): the lines that the report does not name are then unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-#: Longest raw text kept in a frame, characters; report.raw has all of it.
+#: Longest raw text kept in a frame, characters; report.raw holds all of it.
 RAW_MAX = 4000
 
 ENTRY_SCHEMA: dict[str, Any] = {
@@ -26,33 +26,21 @@ ENTRY_SCHEMA: dict[str, Any] = {
     "message": pl.String,
 }
 
-#: The parts that say which line an entry is about.
+#: The parts that identify the line of an entry.
 KEYS = frozenset({"at", "nth", "ProductId", "PicName"})
 
 NAMES: dict[str, tuple[str, ...]] = {
     "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "行号", "行"),
-    # The number of a line, or of an entry: believed only where nothing else names the line.
+    # The number of a line, or of an entry: used only where nothing else names the line.
     "nth": ("index", "序号"),
     "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id", "商品编号", "产品编号"),
-    "PicName": (
-        "picname",
-        "pic",
-        "picturename",
-        "imagename",
-        "image",
-        "filename",
-        "file",
-        "图片名称",
-        "图片",
-        "图片名",
-        "图片文件名",
-        "文件名",
-    ),
+    "PicName": ("picname", "pic", "picturename", "imagename", "image", "filename", "file")
+    + ("图片名称", "图片", "图片名", "图片文件名", "文件名"),
     "code": ("code", "errorcode", "errcode", "failurecode", "错误码", "失败码", "错误代码"),
     "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
     + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误", "错误原因", "错误描述"),
 }
-#: Longest name of a column, with what stands between its words.
+#: Longest name of a column, separators included.
 _NAME_MAX = 30
 _PLURAL = re.compile(r"(?:s|_?list|列表)$", re.IGNORECASE)
 _SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
@@ -61,30 +49,30 @@ _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 @lru_cache(maxsize=1024)
 def role_of(name: str) -> str | None:
-    """Return which part of an entry a column or key called `name` holds, or None."""
+    """Return the part of an entry that a column or key called `name` holds, or None."""
     return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None
 
 
 @lru_cache(maxsize=1024)
 def list_role(name: str) -> str | None:
-    """Return what the values of a list called `name` are, such as those of PicName, pic_names or 图片列表."""
+    """Return the part that the values of a list called `name` hold, such as PicName, pic_names or 图片列表."""
     return role_of(name) or role_of(_PLURAL.sub("", name))
 
 
-#: Line, ProductId, PicName: what one claim names; None for what it does not.
+#: Line, ProductId, PicName of one claim; None where it does not name it.
 Claim = tuple[int | None, str | None, str | None]
 #: A claim of a failure that names nothing.
 STRAY: Claim = (None, None, None)
 
 _STOPS = ".:：。!！?？"
 _QUOTES = "\"'“”‘’「」『』【】《》〈〉"
-#: Between tokens; names that hold one of these are looked for as a whole.
+#: A token; names that contain separators are looked up as a whole.
 _TOKEN = re.compile(r"[^\s,;|=:，；：、。！？\"'()（）\[\]<>{}“”‘’「」『』【】《》〈〉]+")
 _ASCII = re.compile(r"[\x21-\x7e]+")
 _IMAGE = re.compile(r".\.(?:jpe?g|png|bmp|webp|gif|tiff?|heic|avif)$", re.IGNORECASE)
-#: Space between the words of a label, bounded so that no text of blanks takes long; behind a number: it is not part of
-#: a word or of a longer number, and counts nothing.
+#: Space between the words of a label, bounded so that long runs of blanks stay fast.
 _S = r"\s{0,8}"
+#: After a number: it is neither part of a word or longer number, nor a count.
 _AFTER = r"(?![A-Za-z0-9_]|\.\d)"
 _UNIT = rf"(?!{_S}(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
 _PAIR = re.compile(
@@ -104,13 +92,13 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(rf"({_NUMBER})(?:{_S}行?{_S}{_TO}{_S}{_LINE}{_S}({_NUMBER}))?", re.IGNORECASE)
-#: The whole of a cell of line numbers, also as spreadsheets and data frames write them.
+#: A whole cell of line numbers, also as spreadsheets and data frames write them.
 _CELL = re.compile(rf"(?:(?:line|row)s?{_S}#?{_S}|第)?{_S}({_NUMBERS}){_S}行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _THINGS = r"(?:rows?|lines?|images?|pictures?|entries|entry|records?|items?|products?|files?)"
 _COUNT = r"(?<![\w.])(\d{1,12})"
 _IS = r"[\"'\s]{0,8}[:=：,;|\t]{0,8}[\"'\s]{0,8}(\d{1,12})"
-#: How many failed, and how many there are in all.
+#: Counts of failures, and totals.
 _FAILED = re.compile(
     rf"{_COUNT}{_S}(?:of\s(?:the\s)?\d{{1,12}}\s)?(?:{_THINGS}\s(?:(?:have|were|are)\s)?)?"
     r"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
@@ -125,7 +113,7 @@ _TOTAL = re.compile(
     rf"|(?<![A-Za-z])(?:lines|rows){_S}[:=：]{_S}(\d{{1,12}}){_AFTER}(?!{_S}{_JOIN}{_S}\d)",
     re.IGNORECASE,
 )
-#: A bare number that is labelled as an id, by a word without a colon; and one that is labelled as the code of an error.
+#: Before a bare number: a label of an id, without a colon; a label of an error code.
 _LABELLED_ID = re.compile(rf"(?:product|item|sku|id|商品|产品|编号){_S}#?{_S}$", re.IGNORECASE)
 _LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s:=：#]{0,8}$", re.IGNORECASE)
 _LABEL_MAX = 40
@@ -138,7 +126,7 @@ class Found:
     numbers: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     pics: list[str] = field(default_factory=list)
-    #: Whether something else may be named that cannot be told.
+    #: Whether it may name something else, undecided.
     doubtful: bool = False
 
     def __bool__(self) -> bool:
@@ -146,17 +134,11 @@ class Found:
 
 
 class Names:
-    """The lines of a batch, by what a report may call them; each index is made where it is asked for.
-
-    Parameters
-    ----------
-    lines : polars.DataFrame
-        ``line, ProductId, PicName``.
-    """
+    """The names and numbers of a batch's lines (``line, ProductId, PicName``); each index is made on first use."""
 
     def __init__(self, lines: pl.DataFrame) -> None:
         self._lines = lines
-        #: Lines that ranges may still name, so that no report of many ranges fills the memory.
+        #: Lines that ranges may still name, so that many ranges cannot fill the memory.
         self._room = 4 * lines.height + 100_000
 
     @cached_property
@@ -171,7 +153,7 @@ class Names:
 
     @cached_property
     def _owners(self) -> dict[str, list[str]]:
-        """The products of each picture."""
+        """Products by image."""
         pairs = self._lines.select("PicName", "ProductId").drop_nulls().unique(maintain_order=True)
         return dict(pairs.group_by("PicName", maintain_order=True).agg("ProductId").iter_rows())
 
@@ -191,7 +173,7 @@ class Names:
 
     @cached_property
     def _broken(self) -> dict[str, list[str]]:
-        """Names that are more than one token of a text, by the first of these; the longest first."""
+        """Names of several tokens, by their first token; the longest first."""
         found: dict[str, list[str]] = {}
         for name in sorted(self.pics | self.ids, key=len, reverse=True):
             first = _TOKEN.search(name)
@@ -200,7 +182,7 @@ class Names:
         return found
 
     def tokens(self, text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
-        """Yield the tokens of a text with where they stand; those that together are a name as that name."""
+        """Yield the tokens of a text with their positions; tokens that together are a name as that name."""
         while token := _TOKEN.search(text, at):
             at = token.end()
             word, start = token.group(), token.start()
@@ -217,7 +199,7 @@ class Names:
     def in_text(self, text: str) -> Found:
         """Return what a text names."""
         found = Found()
-        strangers: list[str] = []
+        unknown: list[str] = []
         named: list[tuple[int, int]] = []
         for pair in _PAIR.finditer(text) if ":" in text or "=" in text or "：" in text else ():
             role = role_of(pair.group(1))
@@ -226,11 +208,11 @@ class Names:
             value, end = pair.group(group).strip(_QUOTES), pair.end(group)
             first = next(self.tokens(text, pair.start(group)), None)
             if value not in names and first and first[0] in names and first[2] >= pair.start(group):
-                value, end = first[0], first[2]  # a name with blanks or signs in it
+                value, end = first[0], first[2]  # a name with spaces or punctuation
             value = value if value in names else value.rstrip(_STOPS)
             if value and (value in names or not any(token in self for token, *_ in self.tokens(value))):
                 known = value in names or known_end(value, names) != value
-                (into if role == "ProductId" or known or _IMAGE.search(value) else strangers).append(value)
+                (into if role == "ProductId" or known or _IMAGE.search(value) else unknown).append(value)
                 named.append((pair.start(), end))
         rest = _blank(text, named)
         bare: list[str] = []
@@ -247,7 +229,7 @@ class Names:
                         found.ids.append(name)
                     else:
                         bare.append(name)
-                        continue  # it may be a line's
+                        continue  # it may be a line number
                 else:
                     found.ids.append(name)
                 named.append((begin, until))
@@ -257,14 +239,14 @@ class Names:
                 found.numbers += self.numbers(line.group(line.lastindex or 1))
         owners = {owner for pic in found.pics for owner in self._owners.get(pic, ())} if bare else ()
         found.ids += [name for name in bare if name in owners]
-        if not found and strangers:
-            found.pics = strangers
+        if not found and unknown:
+            found.pics = unknown
         if bare and not found and not self.sums(rest):
-            found.doubtful = True  # a number that may be a product's, a line's, or anybody's
+            found.doubtful = True  # a number of a product, a line, or anything else
         return found
 
     def _names_in(self, token: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-        """What a token names: itself, without the stop behind it, by its end as OSS calls it, or between Chinese."""
+        """Yield the names in a token: itself, without a final stop, the end of a path, or ASCII between Chinese."""
         for word in (token, token.rstrip(_STOPS)):
             if word in self:
                 yield word, start, start + len(word) if len(word) < len(token) else end
@@ -283,7 +265,7 @@ class Names:
             yield stripped, start, end
 
     def numbers(self, text: str) -> list[int]:
-        """Return the line numbers of a text such as ``3, 5-7``; a range no further than the batch, and one beyond."""
+        """Return the line numbers of a text such as ``3, 5-7``; a range ends one beyond the batch's last line."""
         found: list[int] = []
         for one in _ONE.finditer(text):
             first, last = int(one.group(1)), int(one.group(2) or one.group(1))
@@ -296,7 +278,7 @@ class Names:
         return list(dict.fromkeys(found))
 
     def cell_numbers(self, value: object) -> list[int]:
-        """Return the line numbers of a cell or a value; none where it holds anything else."""
+        """Return the line numbers of a cell; empty where it holds anything else."""
         text = str(value).strip()
         if whole := _WHOLE.fullmatch(text):
             return [int(whole.group(1))]
@@ -304,17 +286,17 @@ class Names:
         return self.numbers(cell.group(1)) if cell else []
 
     def is_labelled(self, text: str) -> bool:
-        """Whether a text calls a number one of a line, as sentences do."""
+        """Whether a text labels a number as a line, as sentences do."""
         return bool(_labels(text))
 
     def sums(self, text: str) -> tuple[list[int], list[int]] | None:
-        """Return how many failures a text counts, and how many things in all; None where it counts nothing."""
+        """Return the counts of failures and the totals in a text; None without any."""
         failed, total = ([int(next(filter(None, found))) for found in map(re.Match.groups, of.finditer(text))]
                          for of in (_FAILED, _TOTAL))  # fmt: skip
         return (failed, total) if failed or total else None
 
     def in_cell(self, cell: str, names: Container[str]) -> list[str]:
-        """Return the names that a cell holds: itself, or those of a list of which at least one is known."""
+        """Return the names in a cell: the cell itself, or the items of a list of which one is known."""
         if cell in names:
             return [cell]
         found = [name for token, start, end in self.tokens(cell) for name, *_ in self._names_in(token, start, end)]
@@ -322,7 +304,7 @@ class Names:
         return known if any(name in names for name in known) else [cell]
 
     def combine(self, numbers: Sequence[int], ids: Iterable[str], pics: Iterable[str]) -> list[Claim]:
-        """Return the claims of an entry: each picture with its product, each name with its number, or all apart."""
+        """Return the claims of an entry: each image with its product, each name with its number, or all apart."""
         products = dict.fromkeys(ids)
         names: list[tuple[str | None, str | None]] = []
         loose: list[str] = []
@@ -335,7 +317,7 @@ class Names:
             if not of:
                 loose.append(pic)
         if loose and len(left) == 1 and (len(loose) == 1 or len(products) == 1):
-            names += [(product, pic) for product in left for pic in loose]  # which may contradict each other
+            names += [(product, pic) for product in left for pic in loose]  # these may contradict each other
         else:
             names += [(None, pic) for pic in loose]
             names += [(product, None) for product in left]
@@ -349,7 +331,7 @@ class Names:
         return [(line, None, None) for line in lines] + [(None, *name) for name in names]
 
     def of_cells(self, cells: Sequence[str], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """Return what the cells of a row without a header claim, and the places of those that say it."""
+        """Return the claims of a row without a header, and the positions of the cells that make them."""
         ids: list[str] = []
         pics: list[str] = []
         used: list[int] = []
@@ -370,26 +352,26 @@ class Names:
             else:
                 continue
             if cell in self or len(of_pics) > 1 or _IMAGE.search(cell):
-                used.append(at)  # and otherwise it is a message that names something
+                used.append(at)  # otherwise it is a message that contains a name
         owners = {owner for pic in pics for owner in self._owners.get(pic, ())}
         sure = [at for at in figures if cells[at] in owners]
         if pics and sure and not ids:
-            # Of the numbers that may be the product, one whose line does not bear out that it is the line's.
+            # Of the numbers that may be the product, prefer one that another number confirms as its line.
             others = [(at, other) for at in sure for other in figures if other != at]
             best = next((at for at, other in others if self._fits(cells[other], {cells[at]}, pics)), sure[0])
             ids.append(cells[best])
             figures.remove(best)
             used.append(best)
         if ids or pics:
-            telling = [at for at in figures if numbered and self._fits(cells[at], ids, pics)]
-            numbers = self.cell_numbers(cells[telling[0]]) if telling else []
-            return self.combine(numbers, ids, pics), used + telling[:1]
+            deciding = [at for at in figures if numbered and self._fits(cells[at], ids, pics)]
+            numbers = self.cell_numbers(cells[deciding[0]]) if deciding else []
+            return self.combine(numbers, ids, pics), used + deciding[:1]
         if not figures:
             return [], []
         return self._of_figures(cells, figures, numbered=numbered)
 
     def _of_figures(self, cells: Sequence[str], figures: list[int], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """What a row claims that names nothing but by numbers: lines, products, or it cannot be told which."""
+        """Return the claims of a row of numbers alone: lines, products, or undecided."""
         products = [at for at in figures if cells[at] in self.ids]
         if not numbered:
             return [(None, cells[at], None) for at in products[:1]], products[:1]
@@ -412,27 +394,27 @@ class Names:
         return [STRAY], []
 
     def _fits(self, cell: str, ids: Container[str], pics: Container[str], shifts: Sequence[int] = (0, 1)) -> bool:
-        """Whether a number is that of a line with one of these names, counted from 1 or from 0."""
+        """Whether a number is a line with one of these names, counted from 1 or from 0."""
         numbers = self.cell_numbers(cell)
         near = [self._by_number.get(number + shift, (None, None)) for number in numbers for shift in shifts]
         return any(product in ids or pic in pics for product, pic in near if product or pic)
 
 
 def known_end(path: str, names: Container[str]) -> str:
-    """Return the name that a path or an address ends with, the longest of `names`; the path where there is none."""
+    """Return the longest of `names` that a path or URL ends with; the path where there is none."""
     parts = path.split("/")
     ends = ("/".join(parts[at:]) for at in range(len(parts)))
     return next((end for end in ends if end in names), path)
 
 
 def _labels(text: str) -> list[re.Match[str]]:
-    """Where a text calls numbers those of lines."""
+    """Return the matches that label numbers as lines."""
     words = text.casefold()
     return list(_LABELLED.finditer(text)) if any(word in words for word in ("line", "row", "行", "第")) else []
 
 
 def _blank(text: str, parts: list[tuple[int, int]]) -> str:
-    """The text without some parts, its other parts where they were; what stood around them is not joined."""
+    """Return the text with some parts blanked out, positions kept."""
     pieces, at = [], 0
     for start, end in parts:
         pieces += [text[at:start], "<" * (end - max(start, at))]

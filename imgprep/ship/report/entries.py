@@ -1,7 +1,7 @@
-"""The text of a report → entries: what each says of which line, product or image.
+"""The text of a report → entries: what is reported about which line, product or image.
 
-The format is not documented, so JSON Lines, a JSON array, CSV or TSV with or without header, plain text, and
-mixtures of them are read. Nothing is dropped: text that says nothing of the batch is kept as a note.
+The format is not documented, so JSON Lines, a JSON array, CSV or TSV with or without header, plain text, and mixtures
+are read. Nothing is dropped: text that reports nothing about the batch is kept as a note.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from imgprep.core.frames import storable
-from imgprep.ship.report.causes import CauseTable
+from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
 from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
 
 _OBJECT = re.compile(r"\{\s*\"")
 _BETWEEN = "\ufeff\t ,[]"
-#: Longest object, in characters, that is looked for in a line that is no JSON as a whole.
+#: Longest object, in characters, that is looked for within a line of other text.
 _OBJECT_MAX = 16 * 1024
 
-
-#: Objects within one another that are looked into; deeper ones are read as the text that they are.
+#: Depth of nested objects that are read; deeper ones are read as text.
 _DEPTH_MAX = 50
 
 
 def entries_in(
     item: Mapping[str, Any], around: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield the entries in an object, objects or sentences, each with what the objects around it hold; or it itself."""
+    """Yield the entries in an object, each with the values of the objects around it; or the object itself."""
     around = dict(around or {})
     if not _splits(item):
         yield item, around
@@ -52,7 +52,7 @@ def entries_in(
 
 
 def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of an object, and then those of the objects in it."""
+    """Yield the names and values of an object, then those of the objects in it."""
     yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
     for value in item.values():
         if isinstance(value, Mapping):
@@ -60,7 +60,7 @@ def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def is_deep(item: object) -> bool:
-    """Whether an object holds others further in than is looked."""
+    """Whether an object is nested deeper than `_DEPTH_MAX`."""
     level = [item]
     for _ in range(_DEPTH_MAX):
         inner = (each.values() if isinstance(each, Mapping) else each for each in level)
@@ -71,7 +71,7 @@ def is_deep(item: object) -> bool:
 
 
 def _splits(item: Mapping[str, Any]) -> bool:
-    """Whether an object holds entries: objects in a list, or by name where two say the same part of an entry."""
+    """Whether an object holds entries: objects in a list, or several by name that repeat a part of an entry."""
     if not any(isinstance(value, (Mapping, list)) for value in item.values()):
         return False
     named, listed = _inner(item)
@@ -82,18 +82,18 @@ def _splits(item: Mapping[str, Any]) -> bool:
 
 
 def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
-    """Whether the objects by name in an object, and it itself, say a part of an entry twice."""
+    """Whether a part of an entry occurs twice in an object and the objects that it names."""
     roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
     return len(set(roles)) < len(roles)
 
 
 def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
-    """The objects by name in an object, and those of its lists, also the sentences where they say it all."""
+    """Return the objects that an object names, and the items of its lists: texts too where it has no known key."""
     named = [value for value in item.values() if isinstance(value, Mapping)]
     listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
     if any(isinstance(each, str) for each in listed):
-        silent = not any(role_of(str(name)) or list_role(str(name)) for name in item)
-        listed = [each for each in listed if silent or isinstance(each, Mapping)]
+        no_role = not any(role_of(str(name)) or list_role(str(name)) for name in item)
+        listed = [each for each in listed if no_role or isinstance(each, Mapping)]
     return named, listed
 
 
@@ -106,7 +106,7 @@ def _listed(items: list[Any]) -> Iterator[Any]:
 
 
 def _own_keys(item: Mapping[str, Any]) -> set[str]:
-    """By which parts an object itself says which line it is about."""
+    """Return the keys that an object itself has."""
     roles = {
         list_role(str(name)) if isinstance(value, list) else role_of(str(name))
         for name, value in item.items()
@@ -117,7 +117,7 @@ def _own_keys(item: Mapping[str, Any]) -> set[str]:
 
 
 def _keys(item: Mapping[str, Any]) -> set[str]:
-    """By which parts an object says which line it is about, itself and further in."""
+    """Return the keys of an object and of those in it."""
     if not any(isinstance(value, (Mapping, list)) for value in item.values()):
         return _own_keys(item)
     named, listed = _inner(item)
@@ -125,7 +125,7 @@ def _keys(item: Mapping[str, Any]) -> set[str]:
 
 
 def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
-    """Return the JSON objects that stand in a line one after another, and as None the text between; or nothing."""
+    """Return the JSON objects in a line, with None for the text between; empty where there is no object."""
     read = json.JSONDecoder().raw_decode
     parts: list[tuple[Mapping[str, Any] | None, str]] = []
     done = 0
@@ -144,34 +144,17 @@ def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
 
 
 _DELIMITERS = ("\t", ",", ";", "|")
-#: Lines in which a table has to show itself.
+#: Lines in which a table must be recognisable.
 _LOOKED_AT = 50
-#: Longest row, in characters, that is waited for where a chunk ends within a quoted cell.
+#: Longest row, in characters, where a chunk ends within a quoted cell.
 _OPEN_MAX = 1024 * 1024
 
 
 class Table:
     """A table that is read chunk by chunk.
 
-    Parameters
-    ----------
-    delimiter : str
-        Between cells.
-    header : list of str
-        Names of the columns; empty where the table has no header.
-    width : int
-        Cells in a row.
-    is_known : callable
-        Whether a text is the name of a product or picture of the batch.
-    begun : bool
-        Whether the header is the first row; otherwise it holds from where it stands.
-
-    Attributes
-    ----------
-    delimiter : str
-        Between cells.
-    roles : list of str or None
-        Which part of an entry each column holds, see `role_of`; empty without a header.
+    `header` is empty where the table has none, `width` counts cells, and `begun` is false where the header holds only
+    from its own row on. ``roles`` names the part of an entry in each column, see `role_of`.
     """
 
     def __init__(
@@ -185,7 +168,7 @@ class Table:
         self._open = ""
 
     def rows(self, text: str, *, last: bool = False) -> Iterator[tuple[list[str], str]]:
-        """Yield the cells and the text of each row; a quote that nobody closes is a letter, and costs no row."""
+        """Yield the cells and the text of each row; an unclosed quote counts as a character and costs no row."""
         lines = io.StringIO(self._open + text, newline="").readlines()
         self._open = ""
         start = 0
@@ -212,14 +195,14 @@ class Table:
             start += 1
 
     def is_header(self, cells: list[str]) -> bool:
-        """Whether a row names columns: those of this table again, or other ones, which from now on hold."""
+        """Whether a row names columns: this table's again, or others, which apply from now on."""
         if not self._header:
             return False
         if cells == self._header:
             self.roles = self.roles or [role_of(cell) for cell in cells]
             return True
         if not any(map(role_of, cells[: len(cells) // 2 + 1])):
-            return False  # as nearly every row: not even one of the first, where most are asked for
+            return False  # true of nearly every row, so tested first
         roles = [role_of(cell) for cell in cells]
         if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
             return False
@@ -228,11 +211,11 @@ class Table:
 
     @property
     def may_number(self) -> bool:
-        """Whether a number in a row of another width may be that of a line: where no header says otherwise."""
+        """Whether a number in a row of another width may be a line's: unless a header names other columns."""
         return not self._header or "at" in map(role_of, self._header)
 
     def _is_row(self, line: str) -> bool:
-        """Whether a line that a quoted cell would hold is a row of its own: as wide, and naming a line."""
+        """Whether a line within a quoted cell is a row of its own: as wide, and naming a line."""
         cells = line.rstrip("\r\n").split(self.delimiter)
         if len(cells) < self._width or cells[0].endswith('"'):
             return False
@@ -240,7 +223,7 @@ class Table:
 
 
 def find_table(text: str, names: Names) -> Table | None:
-    """Return the table that a text begins with, or None."""
+    """Return the table at the start of a text, or None."""
     is_known = names.__contains__
     lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
     if not lines or lines[0].startswith(("{", '["')):
@@ -259,14 +242,14 @@ def find_table(text: str, names: Names) -> Table | None:
 
 
 def _names_columns(roles: list[str | None], *, most: bool) -> bool:
-    """Whether two cells name a part of an entry; or most of them, and one a key, where a row could be meant as well."""
+    """Whether two cells name a part of an entry; with `most`, most of them and one a key, to tell it from a row."""
     known = [role for role in roles if role is not None]
     return len(known) >= 2 and (not most or (len(known) * 2 > len(roles) and bool(KEYS & set(known))))
 
 
-#: What may stand between the names of one cell.
+#: Separators of the names in one cell.
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
-#: Words of a failure whose cause they leave open; what only counts or heads entries is none of them.
+#: Words of a failure without a cause; not those that count failures or head a list.
 _FAILS = re.compile(
     r"\bfailed\b|\b(?:cannot|could not|unable)\b|\berrors?\s*[:：]\s*\S|无法|不能"
     r"|失败(?!的?(?:明细|记录|列表|清单|原因|报告|汇总|如下))",
@@ -276,15 +259,7 @@ _WELL = frozenset(("0", "200", "ok", "success", "succeeded", "成功"))
 
 
 class Parser:
-    """Reads one report; remembers its header and what the batch's own names are.
-
-    Parameters
-    ----------
-    names : Names
-        Of the batch, for telling what an entry claims.
-    causes : CauseTable
-        For finding codes in text.
-    """
+    """Reads one report chunk by chunk, and remembers its table."""
 
     def __init__(self, names: Names, causes: CauseTable) -> None:
         self._names = names
@@ -292,7 +267,7 @@ class Parser:
         self._table: Table | None = None
         self._started = False
         self._begun = False
-        #: What counts failures or lines and names none, by its text: how many failed, how many in all.
+        #: Counts of failures and totals, by the text that holds them.
         self.sums: dict[str, tuple[list[int], list[int]]] = {}
 
     def chunk(self, data: bytes, quick: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -312,26 +287,26 @@ class Parser:
         return _frame(self._lines(text))
 
     def rest(self) -> pl.DataFrame:
-        """Return what was kept of the last chunk, since it could have gone on."""
+        """Return the entries of an incomplete row at the end of the last chunk."""
         rows = self._rows(self._table.rows("", last=True), self._table) if self._table else ()
         return self._with_known_names(_frame(rows))
 
     def _with_known_names(self, entries: pl.DataFrame) -> pl.DataFrame:
-        """The names of the batch for paths and addresses of its pictures in OSS, and for lists of names in one cell."""
+        """Replace paths, URLs and lists of names in one cell by the names of the batch."""
         for column in ("PicName", "ProductId"):
             some = entries[column].filter(entries[column].str.contains_any(_BETWEEN_NAMES))
             if some.is_empty():
                 continue
             names = self._names.pics if column == "PicName" else self._names.ids
-            held = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
-            if held:
+            known = {cell: found for cell in some.unique() if (found := self._names.in_cell(cell, names)) != [cell]}
+            if known:
                 alone, kind = pl.concat_list(column), pl.List(pl.String)
-                lists = pl.col(column).replace_strict(held, default=alone, return_dtype=kind)
+                lists = pl.col(column).replace_strict(known, default=alone, return_dtype=kind)
                 entries = entries.with_columns(lists).explode(column)
         return entries
 
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
-        # Not splitlines: U+2028 and its like are letters of a line of JSON.
+        # Not splitlines: U+2028 and the like may occur within a line of JSON.
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not line.strip():
                 continue
@@ -342,7 +317,7 @@ class Parser:
                 except (ValueError, RecursionError):
                     item = None
                 if isinstance(item, Mapping):
-                    yield from self._held(item, line)
+                    yield from self._object(item, line)
                     continue
                 if isinstance(item, str):
                     yield from self._plain(" ".join(item.split()), raw=line)
@@ -353,20 +328,20 @@ class Parser:
             yield from self._plain(line)
 
     def _parts(self, parts: list[tuple[Mapping[str, Any] | None, str]], line: str) -> Iterator[dict[str, Any]]:
-        """What the objects in a line say, and the text between; what stands beside a single one is said of it."""
+        """Read the objects in a line and the text between; text beside a single object belongs to it."""
         objects = [found for found, _ in parts if found is not None]
         if len(objects) == 1:
             beside = " ".join(text for found, text in parts if found is None)
             item = objects[0] if "message" in map(role_of, map(str, objects[0])) else {**objects[0], "message": beside}
-            yield from self._held(item, line)
+            yield from self._object(item, line)
             if self._names.in_text(beside := " ".join(text for found, text in parts if found is None)):
                 yield from self._plain(beside)
             return
         for found, part in parts:
-            yield from self._plain(part) if found is None else self._held(found, part)
+            yield from self._plain(part) if found is None else self._object(found, part)
 
-    def _held(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
-        """What an object claims, or each of the entries in it."""
+    def _object(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
+        """Read an object, or each of the entries in it."""
         if is_deep(item):
             yield from self._plain(raw)
             return
@@ -393,7 +368,7 @@ class Parser:
             if any(isinstance(each, (dict, list)) for each in values):
                 continue
             if role in KEYS:
-                # Of several keys of one part, those that the batch knows; of a list, all.
+                # Of several keys of one part, those in the batch; of a list, all.
                 named.setdefault(role, []).extend(values if isinstance(value, list) else [[value]])
             elif role not in entry and not isinstance(value, list):
                 entry[role] = str(value)
@@ -408,7 +383,7 @@ class Parser:
         yield from self._named(entry, named, item)
 
     def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], whole: Any) -> Iterator[dict[str, Any]]:
-        """The claims of an entry whose parts have names; where none of them names a line, those of its text."""
+        """Yield the claims of an entry with named parts; where none identifies a line, those of its text."""
         ids = _chosen(named.get("ProductId", ()), self._names.ids)
         pics = _chosen(named.get("PicName", ()), self._names.pics)
         by = "at" if "at" in named or any(ids) or any(pics) else "nth"
@@ -425,7 +400,7 @@ class Parser:
             yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
 
     def _of_text(self, entry: dict[str, Any], text: str, *, comment: bool = False) -> Iterator[dict[str, Any]]:
-        """The claims of an entry by its text: the lines that it names, a failure without a line, or none at all."""
+        """Yield the claims of an entry's text: the lines that it names, a failure without a line, or a note."""
         found = self._names.in_text(text)
         if comment and not found.numbers and not any(name in self._names for name in (*found.ids, *found.pics)):
             found = Found(doubtful=bool(found) and self._failure(text))
@@ -453,7 +428,7 @@ class Parser:
             if not raw.strip():
                 continue
             if not any(map(str.isalnum, raw)):
-                yield {"raw": raw, "note": True}  # a rule below a header
+                yield {"raw": raw, "note": True}  # a ruled line below a header
             elif raw.startswith("#") or (len(cells) == 1 and not table.is_header(cells)):
                 yield from self._plain(raw)
             elif raw.lstrip().startswith("{"):
@@ -476,7 +451,7 @@ class Parser:
                 yield from self._named(entry, {} if counts else named, raw)
 
     def _cells(self, cells: Iterable[str], raw: str, *, numbered: bool) -> Iterator[dict[str, Any]]:
-        """Cells of unknown meaning, told apart by what the batch holds."""
+        """Read cells of unknown meaning by the names and numbers of the batch."""
         if self._names.is_labelled(raw):
             yield from self._plain(raw)
             return
@@ -488,12 +463,12 @@ class Parser:
         if code:
             entry["code"] = code
         if message := [word for at, word in enumerate(rest) if at not in used]:
-            # By bytes: Chinese says in five characters more than a code of six.
+            # By bytes: five Chinese characters hold more than a code of six letters.
             entry["message"] = max(message, key=lambda cell: len(cell.encode()))
         if claims:
             yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
         else:
-            yield from self._of_text(entry, raw)  # such as a title above a table, or a sum below it
+            yield from self._of_text(entry, raw)  # such as a title above a table, or a total below it
 
     def _plain(self, line: str, raw: str | None = None) -> Iterator[dict[str, Any]]:
         text = line.strip()
@@ -501,12 +476,12 @@ class Parser:
         return self._of_text(entry, text.lstrip("#"), comment=text.startswith("#"))
 
     def _add_sum(self, item: Mapping[str, Any], raw: str) -> None:
-        """Note what an object around the entries counts."""
+        """Record the counts in an object around the entries."""
         if sums := self._names.sums(json.dumps(item, ensure_ascii=False)):
             self.sums[raw[:RAW_MAX]] = sums
 
     def _failure(self, text: str) -> bool:
-        return self._causes.classify(self._causes.find_code(text), text).id != "unrecognised"
+        return self._causes.classify(self._causes.find_code(text), text).id != UNRECOGNISED
 
     def _with_code(self, entry: dict[str, Any]) -> dict[str, Any]:
         if not entry.get("code") and not entry.get("note") and (code := self._causes.find_code(entry["raw"])):
@@ -519,7 +494,7 @@ def _parts_of(claim: Claim) -> dict[str, Any]:
 
 
 def _chosen(values: Iterable[Any], names: Container[str]) -> list[str]:
-    """Of the values of several keys of one part those that the batch knows, or else the first; of a list, all."""
+    """Return the values of one part: of several keys those in the batch, else the first; of a list, all."""
     listed = [str(value) for value in values if not isinstance(value, list)]
     single = list(dict.fromkeys(str(value[0]) for value in values if isinstance(value, list)))
     if len(single) > 1:
@@ -539,6 +514,83 @@ def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     except UnicodeEncodeError:
         sound = [tuple(storable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
         frame = pl.DataFrame(sound, schema=schema, orient="row")
-    # A note is an entry that names nothing and claims nothing.
-    said = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
-    return frame.with_columns(said).drop("note")
+    # A note has no part but its text.
+    parts = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
+    return frame.with_columns(parts).drop("note")
+
+
+#: Lines that the schema is inferred from.
+_SAMPLE = 1000
+
+
+def json_lines(data: bytes) -> pl.DataFrame | None:
+    """Return the entries of uniform JSON Lines by Arrow's reader; None where the careful `Parser` must read them.
+
+    Nearly every large report is expected to be uniform; the parser would give the same entries line by line.
+    """
+    if not data.startswith(b"{") or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+        return None
+    try:
+        schema = _shape(data)
+        roles = {name: role for name in schema.names if (role := role_of(name))}
+        # Entries without a key, or with several columns for one part, are for the parser.
+        if not KEYS & set(roles.values()) or "nth" in roles.values() or len(set(roles.values())) != len(roles):
+            return None
+        if not _is_simple(schema, roles):
+            return None
+        table = _parse(data, schema, "error")
+        lines = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, UnicodeDecodeError):  # the last for a damaged key
+        return None
+    if table.num_rows != len(lines):
+        lines = lines.filter(lines.str.strip_chars() != "")
+    # Lines that begin and end an object hold whole objects; with as many rows as lines there is one per line.
+    whole = lines.str.starts_with("{") & lines.str.ends_with("}")
+    if table.num_rows != len(lines) or not whole.all():
+        return None
+    named = pl.from_arrow(table.select(list(roles)).rename_columns(list(roles.values())))
+    assert isinstance(named, pl.DataFrame)  # noqa: S101  a table is never a series
+    if (lines.str.len_bytes() > RAW_MAX).any():
+        lines = lines.str.slice(0, RAW_MAX)
+    missing = [pl.lit(None, pl.String).alias(role) for role in ENTRY_SCHEMA if role not in named.columns]
+    typed = [pl.col(role).cast(kind, strict=False) for role, kind in ENTRY_SCHEMA.items() if role != "raw"]
+    entries = named.with_columns(*missing).with_columns(*typed, lines.alias("raw")).select(list(ENTRY_SCHEMA))
+    # Entries without a code, or without a name or number, are for the parser.
+    no_code = pl.col("code").fill_null("") == ""
+    nameless = pl.col("at").is_null()
+    for name in ("ProductId", "PicName"):
+        nameless &= pl.col(name).fill_null("") == ""
+    return None if entries.select((no_code | nameless).any()).item() else entries
+
+
+def _shape(data: bytes) -> pa.Schema:
+    """Return names and types of the first lines; a column of times or nulls is text."""
+    end = -1
+    for _ in range(_SAMPLE):
+        after = data.find(b"\n", end + 1)
+        if after < 0:
+            end = len(data)
+            break
+        end = after
+    found = _parse(data[: end + 1], pa.schema([]), "infer").schema
+    text = [pa.types.is_timestamp(field.type) or pa.types.is_null(field.type) for field in found]
+    return pa.schema(
+        [(field.name, pa.string() if as_text else field.type) for field, as_text in zip(found, text, strict=True)]
+    )
+
+
+def _is_simple(schema: pa.Schema, roles: dict[str, str]) -> bool:
+    """Whether the known fields are texts and integers, which every reader spells alike."""
+    if any(pa.types.is_nested(kind) for kind in schema.types):
+        return False  # nested values may be part of the entry, or entries themselves
+    return all(
+        pa.types.is_integer(schema.field(name).type) or (role != "at" and pa.types.is_string(schema.field(name).type))
+        for name, role in roles.items()
+    )
+
+
+def _parse(data: bytes, schema: pa.Schema, unexpected: str) -> Any:
+    from pyarrow import json  # noqa: PLC0415  heavy, and only where a report is read
+
+    options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
+    return json.read_json(pa.BufferReader(data), parse_options=options)

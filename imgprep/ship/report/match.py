@@ -1,4 +1,4 @@
-"""Entries of a report against the lines of the batch → what became of each line."""
+"""Report entries matched to the lines of the batch: the outcome of every line."""
 
 from __future__ import annotations
 
@@ -16,111 +16,96 @@ import polars as pl
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.core.processes import ahead
+from imgprep.core.text import counted
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
 from imgprep.ship.report.claims import ENTRY_SCHEMA, Names
-from imgprep.ship.report.entries import Parser
-from imgprep.ship.report.quick import json_lines
+from imgprep.ship.report.entries import Parser, json_lines
 from imgprep.ship.report.source import line_chunks, open_report
 
 _log = logging.getLogger(__name__)
 
-#: Entries that are held before any is left out.
+#: Entries that are kept before any is left out.
 ROOM = 1_000_000
-#: Entries about no line of the batch, and as many notes, that are held in longer reports.
-STRANGERS = 100_000
+#: Unmatched entries, and as many notes, that are kept of a longer report.
+UNMATCHED_MAX = 100_000
 
 
 def is_note() -> pl.Expr:
-    """Whether an entry names nothing and claims nothing."""
+    """Whether an entry has no part but its text."""
     return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
 
 
 def is_keyed() -> pl.Expr:
-    """Whether an entry says which row it is about."""
+    """Whether an entry names a row."""
     return pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
 
 
-class Holding:
-    """The entries of a report, in no more room than the batch asks for.
+class EntryBuffer:
+    """The entries of a report in bounded memory.
 
-    Up to `ROOM` entries, all are held. In a longer report, of entries that name the same line so many are held that
-    the lines end as they would with all of them; of entries that can name no line, the first `STRANGERS`. The text of
-    the others goes to a file, and all are counted.
-
-    Parameters
-    ----------
-    lines : polars.DataFrame
-        Of the batch: ``line, ProductId, PicName``.
-    overflow : path, optional
-        The file for the text of entries about no line that are not held, a line each; not made where all are.
-
-    Attributes
-    ----------
-    counts : dict
-        ``entries``: read so far; ``repeated``: left out, since others name the same line; ``unmatched``, ``notes``:
-        about no line, and not held; ``keyed``: those of the unmatched that name a row by anything.
-    numbers : list of int
-        The smallest and the largest line number of all entries, held or not; empty where none has any.
+    Up to `ROOM` entries are all kept. Of a longer report, so many entries per line are kept that the outcome is the
+    same as with all, and the first `UNMATCHED_MAX` that can match no line; the text of the others goes to `overflow`.
+    ``counts``: ``entries`` read, ``repeated`` (dropped, since others name the same line), ``unmatched`` and ``notes``
+    not kept, ``keyed`` (those of the unmatched that name a row). ``numbers``: smallest and largest line number of all
+    entries; empty without any.
     """
 
     def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
         self._lines = lines
         self._overflow = overflow
         self._parts: list[pl.DataFrame] = []
-        self._strangers = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
-        self._held, self._room = 0, ROOM
+        self._unmatched = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
+        self._kept, self._room = 0, ROOM
         self.counts = dict.fromkeys(("entries", "repeated", "unmatched", "notes", "keyed"), 0)
         self.numbers: list[int] = []
         if overflow is not None:
             overflow.unlink(missing_ok=True)
 
     def add(self, entries: pl.DataFrame) -> None:
-        """Take further entries, in the order of the report."""
+        """Add further entries, in the order of the report."""
         empty_as_null = [pl.col(name).replace("", None) for name in ("ProductId", "PicName")]
         self._parts.append(entries.with_columns(empty_as_null))
         self.counts["entries"] += entries.height
-        self._held += entries.height
+        self._kept += entries.height
         found = [number for number in (entries["at"].min(), entries["at"].max()) if isinstance(number, int)]
         self.numbers = [pick(self.numbers + found) for pick in (min, max)] if self.numbers or found else []
-        if self._held > self._room:
+        if self._kept > self._room:
             self._sort_out()
 
     def entries(self) -> pl.DataFrame:
-        """Give what is held out of hand, numbered in column ``entry``."""
+        """Hand over the kept entries, numbered in column ``entry``."""
         if left := self.counts["unmatched"]:
-            where = f"are in {self._overflow}" if self._overflow else "are counted, and stand in the report alone"
+            where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
             _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
-        parts, self._parts = [*self._parts, self._strangers, self._notes], []
+        parts, self._parts = [*self._parts, self._unmatched, self._notes], []
         return pl.concat(parts).with_row_index("entry")
 
     def _sort_out(self) -> None:
-        held = pl.concat(self._parts)
-        means = _lines_meant(held, self._lines)
-        note = held.select(is_note()).to_series()
-        self._strangers = self._some("unmatched", self._strangers, held.filter((means == 0) & ~note))
-        self._notes = self._some("notes", self._notes, held.filter(note))
-        about = held.with_columns(means.alias("means")).filter(pl.col("means") > 0)
+        kept = pl.concat(self._parts)
+        means = _lines_meant(kept, self._lines)
+        note = kept.select(is_note()).to_series()
+        self._unmatched = self._some("unmatched", self._unmatched, kept.filter((means == 0) & ~note))
+        self._notes = self._some("notes", self._notes, kept.filter(note))
+        about = kept.with_columns(means.alias("means")).filter(pl.col("means") > 0)
         kept = _without_repeats(about, self._lines)
         self.counts["repeated"] += about.height - kept.height
-        self._parts, self._held = [kept], kept.height
+        self._parts, self._kept = [kept], kept.height
         self._room = kept.height + ROOM
 
-    def _some(self, kind: str, held: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-        """The first `STRANGERS` of both; the rest is written and counted."""
-        room = max(STRANGERS - held.height, 0)
+    def _some(self, kind: str, kept: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+        """Return the first `UNMATCHED_MAX` of both; write and count the rest."""
+        room = max(UNMATCHED_MAX - kept.height, 0)
         rest = more.slice(room)
         self.counts[kind] += rest.height
-        self.counts["keyed"] += rest.filter(
-            pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
-        ).height
+        self.counts["keyed"] += rest.filter(is_keyed()).height
         if self._overflow is not None and rest.height:
             with self._overflow.open("ab") as file:
                 file.writelines(f"{' '.join(text.splitlines())}\n".encode() for text in rest["raw"])
-        return pl.concat([held, more.head(room)], rechunk=True) if room else held
+        return pl.concat([kept, more.head(room)], rechunk=True) if room else kept
 
 
 def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
-    """How many lines of the batch each entry may be about, by its names or else by its number."""
+    """Return how many lines of the batch each entry may mean, by its names or else by its number."""
 
     def having(*keys: str) -> pl.Series:
         many = lines.select(keys).drop_nulls().group_by(keys).agg(pl.len().alias("lines"))
@@ -134,17 +119,17 @@ def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
 
 
 def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Leave out what is said of the same line again; of several lines of one name, one entry more is kept."""
+    """Drop repeated entries about a line; where several lines share a name, one entry more is kept."""
     nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
-    # Where several lines bear one name, the number beside it may tell which.
-    telling = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
-    numbered = about.with_columns(pl.when(telling).then(pl.col("at")).alias("telling_at"))
-    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "telling_at")
+    # Where several lines share a name, the number beside it may decide.
+    decides = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
+    numbered = about.with_columns(pl.when(decides).then(pl.col("at")).alias("deciding_at"))
+    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "deciding_at")
     return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))
 
 
 class Outcome(StrEnum):
-    """How a line of a batch ended."""
+    """Outcome of a line."""
 
     IMPORTED = "imported"
     DELETED = "deleted"
@@ -156,7 +141,7 @@ OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "
 
 
 def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
-    """Return an outcome frame in which every line ended the same way."""
+    """Return an outcome frame in which every line has the same outcome; by default imported or deleted."""
     frame = _lines(to_polars(batch))
     ended = pl.lit(str(outcome)) if outcome else _success()
     frame = frame.with_columns(
@@ -176,41 +161,39 @@ def read_report(
     unmatched: str = "doubt",
     overflow: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Read the error report of a finished task and tell what became of every line of its batch.
+    """Read the error report of a finished task; return the outcome of every line of its batch.
 
     The vendor documents neither format nor columns of the report. JSON Lines, a JSON array, CSV or TSV with or
-    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. An entry may claim several
-    lines, by names and ids, or else by numbers that are labelled as lines, or else by a bare number in a column of
-    line numbers. Lines that an entry *might* mean, among several, are unknown, and so are all lines of claims that
-    contradict each other. Where every claim meets a line, the lines that no entry names were imported or deleted;
-    as long as one meets none, they are unknown, for it may be about any of them.
+    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. An entry may name several
+    lines, by names and ids, else by numbers that are labelled as lines, else by a bare number in a column of line
+    numbers. Lines that an entry *might* mean, among several, are unknown, and so are all lines of contradictory
+    entries. If every entry matches a line, the lines that no entry names were imported or deleted; while an entry
+    matches none, they are unknown, since it may be about any of them.
 
     Parameters
     ----------
     source : path or bytes
         The report as downloaded.
     batch : pandas.DataFrame
-        The batch as sent: ``line, OperationType, ProductId, PicName``; more is ignored.
+        The batch as sent: ``line, OperationType, ProductId, PicName``; other columns are ignored.
     causes : CauseTable, optional
-        Default: the built-in table; see `load_causes` for one's own.
+        Default: the built-in table; see `load_causes` for your own.
     other_batch : {"raise", "keep"}
         What to do when most entries name rows that this batch does not have.
     unmatched : {"doubt", "ignore"}
-        What entries that name no line of the batch mean for the lines that no entry names: these are unknown; or,
-        once a person has read those entries and found them to be about no line, they were imported or deleted.
+        What entries that name no line of the batch mean for the lines that no entry names: ``doubt`` makes these
+        unknown; ``ignore``, for when a person has read those entries, takes them as imported or deleted.
     overflow : path, optional
-        A file for the text of the entries about no line that are too many to be held; one that is there is removed,
-        and a new one made only where it is needed.
+        A file for the text of unmatched entries that exceed the limit below; an existing file is removed.
 
     Returns
     -------
     pandas.DataFrame
         One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
-        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), also counts of
-        failures that are not those found;
-        ``.attrs["notes"]``: text that claims nothing; ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``.
-        In a report of more than a million entries no more is held than the batch asks for: the first 100,000
-        unmatched entries and notes, and of each line the first entry about it (the others are ``repeated``).
+        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), and counts of
+        failures that differ from those found; ``.attrs["notes"]``: text that reports no failure;
+        ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``. Of a report of more than a million entries, only
+        the first 100,000 unmatched entries and notes are kept, and one entry per line (the others are ``repeated``).
 
     Raises
     ------
@@ -229,18 +212,19 @@ def read_report(
         raise ConfigError(f"read_report: unmatched={unmatched!r}: must be 'doubt' or 'ignore'")
     table = causes or CauseTable()
     lines = _lines(to_polars(batch))
-    entries, holding, sums = _entries(source, lines, table, None if overflow is None else Path(overflow))
-    counts = holding.counts
+    entries, buffer, sums = _entries(source, lines, table, None if overflow is None else Path(overflow))
+    counts = buffer.counts
     note = entries.select(is_note()).to_series()
     claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
-        # A report is given where lines failed: that none of it is understood does not mean that all are there.
+        # A report exists where lines failed: a report that is not understood does not mean that all were imported.
         raise ReportError(
-            f"nothing in the report could be understood as a failure; it begins {entries['raw'][0]!r:.200}"
+            f"nothing in the report is understood as a failure; it begins {entries['raw'][0]!r:.200}; read it, "
+            "and end the run with run.close (imgprep close)"
         )
     notes = entries.filter(note).select("raw")
     del entries
-    matched, stray = _match(claims, lines, holding.numbers)
+    matched, stray = _match(claims, lines, buffer.numbers)
     keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
     found = matched["entry"].n_unique() + counts["repeated"]
     if stray.any():
@@ -248,42 +232,40 @@ def read_report(
     if other_batch == "raise" and keyed and found * 2 < keyed:
         example = claims.filter(stray)["raw"][0]
         raise ReportError(
-            f"the report seems to be another batch's: {keyed - found} of {keyed} entries name rows that this batch "
+            f"the report seems to be another batch's: {keyed - found:,} of {keyed:,} entries name rows that this batch "
             f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
         )
     if other_batch == "raise" and not found:
         raise ReportError(
-            "no entry of the report says which line of the batch failed, so none can be called imported; it says "
+            "no entry of the report names a line of the batch, so no line is known to be imported; the first entry is "
             f"{claims['raw'][0]:.200}; read it, or pass other_batch='keep'"
         )
     claims = _classified(claims, table)
-    strangers = claims.filter(stray).select("raw", "code", "cause")
+    strays = claims.filter(stray).select("raw", "code", "cause")
     if wrong := _wrong_sums(sums, matched, lines, counts):
-        strangers = pl.concat(
-            [strangers, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strangers.schema)]
-        )
+        strays = pl.concat([strays, pl.DataFrame({"raw": wrong, "code": None, "cause": UNRECOGNISED}, strays.schema)])
         notes = notes.filter(~pl.col("raw").is_in(wrong))
-    counts["unmatched"] += strangers.height
+    counts["unmatched"] += strays.height
     counts["notes"] += notes.height
-    told = _outcome(lines, claims, matched)
+    frame = _outcome(lines, claims, matched)
     del claims, matched
-    outcome = drain_to_pandas(told)
+    outcome = drain_to_pandas(frame)
     if unmatched == "doubt":
         outcome = doubted(outcome, counts["unmatched"])
-    outcome = attach(outcome, unmatched=to_pandas(strangers), notes=to_pandas(notes))
+    outcome = attach(outcome, unmatched=to_pandas(strays), notes=to_pandas(notes))
     outcome.attrs["counts"] = counts
     return outcome
 
 
 def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
-    """Return an outcome in which no line is imported or deleted as long as entries of the report name no line."""
+    """Return an outcome whose imported and deleted lines are unknown if entries of the report name no line."""
     well = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
     if not unmatched or not well.any():
         return outcome
     doubt = outcome.copy()
     doubt.loc[well, "outcome"] = str(Outcome.UNKNOWN)
     if "message" in doubt:
-        entries = "1 entry of the report names" if unmatched == 1 else f"{unmatched:,} entries of the report name"
+        entries = counted(unmatched, "entry of the report names", "entries of the report name")
         doubt.loc[well, "message"] = f"{entries} no line of the batch, and may be about this one"
     return doubt
 
@@ -291,7 +273,7 @@ def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
 def _wrong_sums(
     sums: dict[str, tuple[list[int], list[int]]], matched: pl.DataFrame, lines: pl.DataFrame, counts: dict[str, int]
 ) -> list[str]:
-    """What counts other failures than those that were found, or all things, other than those or all lines."""
+    """Return the texts whose count of failures, or total, differs from what was found."""
     failed = matched.filter(pl.col("ways") == 1)["line"].n_unique()
     sound = {failed, matched["line"].n_unique(), matched["entry"].n_unique() + counts["repeated"]}
     in_all = {*sound, 0, lines.height}
@@ -315,8 +297,8 @@ def _success() -> pl.Expr:
 
 def _entries(
     source: str | Path | bytes, lines: pl.DataFrame, table: CauseTable, overflow: Path | None
-) -> tuple[pl.DataFrame, Holding, dict[str, tuple[list[int], list[int]]]]:
-    holding, names = Holding(lines, overflow), Names(lines)
+) -> tuple[pl.DataFrame, EntryBuffer, dict[str, tuple[list[int], list[int]]]]:
+    buffer, names = EntryBuffer(lines, overflow), Names(lines)
     sums: dict[str, tuple[list[int], list[int]]] = {}
     with open_report(source) as streams:
         for stream in streams:
@@ -324,12 +306,12 @@ def _entries(
             for number, (data, quick) in enumerate(ahead(_tried, line_chunks(stream))):
                 if not number:
                     _refuse_error_page(data)
-                holding.add(parser.chunk(data, quick))
-            holding.add(parser.rest())
+                buffer.add(parser.chunk(data, quick))
+            buffer.add(parser.rest())
             sums |= parser.sums
-    if not holding.counts["entries"]:
+    if not buffer.counts["entries"]:
         raise ReportError("the report is empty; a task without failures has none, so download it again")
-    return holding.entries(), holding, sums
+    return buffer.entries(), buffer, sums
 
 
 def _tried(data: bytes) -> tuple[bytes, pl.DataFrame | None]:
@@ -341,17 +323,17 @@ def _refuse_error_page(data: bytes) -> None:
     head = text[:200].casefold()
     if head.startswith(("<?xml", "<error", "<!doctype", "<html")):
         raise ReportError(
-            f"this is an error page, not a report: {text.strip()[:160]!r}; the link lives two hours, follow the run "
-            "again for a fresh one"
+            f"this is an error page, not a report: {text.strip()[:160]!r}; the link expires after two hours; follow "
+            "the run again for a fresh one"
         )
 
 
-#: What a claim may name a line by, the number as it counts in the batch.
+#: What may identify a line in a claim.
 _BY = ("line", "ProductId", "PicName")
 
 
 def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tuple[pl.DataFrame, pl.Series]:
-    """(entry, line, ways): the lines each entry may mean; ways > 1 where it cannot be told which. And the strays."""
+    """Return (entry, line, ways), the lines that each entry may mean, ways > 1 where undecided; and the strays."""
     shift = _numbering(claims, lines, numbers)
     keys = claims.select("entry", (pl.col("at") + shift).alias("line"), "ProductId", "PicName")
     result = _met(keys, lines)
@@ -362,19 +344,19 @@ def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tup
     if result.height >= keys.height and result["entry"].n_unique() == keys.height:
         return result, pl.repeat(False, keys.height, eager=True)
     rest = keys.join(result, on="entry", how="anti")
-    doubt, whole = [result], pl.all_horizontal(pl.col(_BY).is_null())
+    candidates, stray = [result], pl.all_horizontal(pl.col(_BY).is_null())
     for name in _BY:
         known = lines.select(name).drop_nulls()
-        whole |= pl.col(name).is_not_null() & ~pl.col(name).is_in(known[name].implode())
+        stray |= pl.col(name).is_not_null() & ~pl.col(name).is_in(known[name].implode())
         some = rest.select("entry", name).drop_nulls().unique(name, keep="first", maintain_order=True)
         met = some.join(lines.select(list(dict.fromkeys(("line", name)))), on=name).select("entry", "line")
-        doubt.append(met.with_columns(pl.lit(2, pl.UInt32).alias("ways")))
-    strays = rest.filter(whole)["entry"]
-    return pl.concat(doubt).unique(("entry", "line"), keep="first"), claims["entry"].is_in(strays.implode())
+        candidates.append(met.with_columns(pl.lit(2, pl.UInt32).alias("ways")))
+    strays = rest.filter(stray)["entry"]
+    return pl.concat(candidates).unique(("entry", "line"), keep="first"), claims["entry"].is_in(strays.implode())
 
 
 def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """(entry, line): the lines that are all that an entry names."""
+    """Return (entry, line): the lines that agree with all that an entry names."""
     there = {name: keys[name].is_not_null() for name in _BY if name in keys.columns}
     result = []
     for parts in chain.from_iterable(combinations(there, many) for many in (1, 2, 3)):
@@ -384,7 +366,7 @@ def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         some = keys if chosen.all() else keys.filter(chosen)
         met = some.select("entry", *parts).join(lines.select(list(dict.fromkeys(("line", *parts)))), on=parts)
         if parts == ("ProductId",) and keys["PicName"].null_count() < keys.height:
-            # Beside entries that name pictures, one that names none is about the line without one.
+            # Beside entries that name images, one that names none is about the line without an image.
             whole = met.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
             met = pl.concat([whole, met.join(whole, on="entry", how="anti")]) if whole.height else met
         result.append(met.select("entry", "line"))
@@ -392,7 +374,7 @@ def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _paired(matched: pl.DataFrame) -> pl.DataFrame:
-    """Where as many entries as lines share one key, the first entry means the first line, and so on."""
+    """Pair entries and lines in order where as many entries as lines share one key."""
     groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
     keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
     keys = keys.sort("entry").with_columns(
@@ -404,7 +386,7 @@ def _paired(matched: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
-    """0 where the report counts lines from 1, 1 where it counts from 0: shown by its names, or by a line 0."""
+    """Return 0 where the report counts lines from 1, 1 where from 0: known from its names, or from a line 0."""
     if claims["at"].null_count() == claims.height:
         return 0
     both = claims.filter(pl.col("at").is_not_null() & pl.any_horizontal(pl.col("ProductId", "PicName").is_not_null()))
@@ -416,7 +398,7 @@ def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) ->
 
 
 def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
-    """Add the cause: each distinct code is looked up once, and each distinct text that has no known one."""
+    """Add the cause: each distinct code is looked up once, and each distinct text without a known code."""
     codes = {code: cause.id for code in claims["code"].unique() if code and (cause := table.of_code(code))}
     claims = claims.with_columns(
         pl.col("code").replace_strict(codes, default=None, return_dtype=pl.String).alias("cause")
@@ -424,12 +406,12 @@ def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     unknown = claims["cause"].is_null().arg_true()
     if not len(unknown):
         return claims
-    said = claims.select("raw", "ProductId", "PicName", "message")[unknown]
-    # Without a message the whole entry is read, but what it is about says nothing of what is wrong with it.
-    bare = said["message"].is_null()
-    texts = said["message"].to_frame()
+    rows = claims.select("raw", "ProductId", "PicName", "message")[unknown]
+    # Without a message the whole entry is read, without the names of its row: they are not the reason.
+    bare = rows["message"].is_null()
+    texts = rows["message"].to_frame()
     if bare.any():
-        whole = [_without_names(*row) for row in said.filter(bare).select("raw", "ProductId", "PicName").iter_rows()]
+        whole = [_without_names(*row) for row in rows.filter(bare).select("raw", "ProductId", "PicName").iter_rows()]
         texts = texts.with_columns(texts["message"].scatter(bare.arg_true(), whole))
     kinds = texts.unique()
     found = kinds.with_columns(pl.Series("cause", [table.classify(None, text).id for text in kinds["message"]]))
@@ -442,33 +424,33 @@ _KEYS = re.compile(r'"(?:product_?id|pic_?name|item_?id)"\s*:\s*"(?:[^"\\]|\\.)*
 
 
 def _without_names(raw: str, *names: str | None) -> str:
-    """What an entry says besides the names of its row and of its own keys."""
-    said = _KEYS.sub(" ", raw)
+    """Return the text of an entry without the names of its row and its keys."""
+    text = _KEYS.sub(" ", raw)
     for name in names:
-        said = said.replace(name, " ") if name else said
-    return said
+        text = text.replace(name, " ") if name else text
+    return text
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
-    at = claims["entry"].search_sorted(matched["entry"])  # quicker than a join: entries are numbered in their order
-    said = matched.with_columns(at.alias("at"))
+    at = claims["entry"].search_sorted(matched["entry"])  # faster than a join: entries are numbered in order
+    named = matched.with_columns(at.alias("at"))
     texts = None
-    if said["line"].n_unique() < said.height:
-        several = said["line"].is_duplicated()
-        ordered = said.filter(several).sort("line", "ways", "entry")
+    if named["line"].n_unique() < named.height:
+        several = named["line"].is_duplicated()
+        ordered = named.filter(several).sort("line", "ways", "entry")
         texts = _joined(ordered["line"], claims.select(pl.col("message", "raw").gather(ordered["at"])))
-        said = pl.concat([said.filter(~several), ordered.unique("line", keep="first")])
-    told = lines.join(said.drop("entry"), on="line", how="left", maintain_order="left")
-    told = told.hstack(claims.select(pl.col("code", "cause", "message", "raw").gather(told["at"])))
+        named = pl.concat([named.filter(~several), ordered.unique("line", keep="first")])
+    result = lines.join(named.drop("entry"), on="line", how="left", maintain_order="left")
+    result = result.hstack(claims.select(pl.col("code", "cause", "message", "raw").gather(result["at"])))
     if texts is not None:
-        told = told.update(texts, on="line")
+        result = result.update(texts, on="line")
     failed = pl.when(pl.col("ways") == 1).then(pl.lit(str(Outcome.FAILED))).otherwise(pl.lit(str(Outcome.UNKNOWN)))
     ended = pl.when(pl.col("ways").is_null()).then(_success()).otherwise(failed)
     none_as_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("message", "raw")]
-    return told.with_columns(ended.alias("outcome"), *none_as_null).select(OUTCOME_COLUMNS)
+    return result.with_columns(ended.alias("outcome"), *none_as_null).select(OUTCOME_COLUMNS)
 
 
 def _joined(line: pl.Series, texts: pl.DataFrame) -> pl.DataFrame:
-    """All that several entries say of one line, each text once."""
+    """Return the texts of several entries about one line, joined, each once."""
     each = pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n")
     return texts.with_columns(line).group_by("line", maintain_order=True).agg(each)

@@ -1,4 +1,4 @@
-"""The bytes of a report → chunks of text lines, whatever wraps them: gzip, zip, a BOM, GB18030."""
+"""The bytes of a report → chunks of UTF-8 lines: gzip, zip, UTF-16, GB18030 and JSON arrays are unwrapped."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from typing import IO
 from imgprep.core.errors import ReportError
 from imgprep.core.frames import storable
 
-#: Longest item, in characters, that is waited for: what is longer is taken for text.
+#: Longest item of an array, in characters; anything longer is read as text.
 ITEM_MAX = 64 * 1024 * 1024
 
-#: Where the items of an array begin that a text begins with.
+#: An array at the start of the text, up to its first item.
 _OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
-#: The same below a title, and an object of several lines.
+#: An array below a title, or an object of several lines.
 _OPENED_BELOW = re.compile(r"^[ \t]*(?:\[\s*(?=\{)|(?=\{[ \t]*\r?\n))", re.MULTILINE)
-#: Characters of a text in which the first item begins.
+#: Characters in which the first item must begin.
 _HEAD = 1000
-#: A short array on a line, and one on the next: these are rows, not one array.
+#: Two short arrays on two lines: rows, not one array.
 _ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
-#: Between items: a comma, the end of an array and the start of the next one; a forgotten comma. Or the end.
+#: Between items: a comma, the end of one array and the start of the next, or a missing comma; or the end.
 _NEXT = re.compile(r"\s*(?:(,|\]\s*,?\s*\[(?=\s*\{)|\])\s*|(?=\{))")
 _SPACE = re.compile(r"\s+")
-#: Where the next item may begin behind one that is broken.
+#: Where the next item may begin after a broken one.
 _AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
-#: Where a broken item is over that is the last one: at its end, or at a line that is none of its own.
+#: Where a broken last item ends: at its own end, or at a line outside it.
 _OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
-#: Characters in which an item behind a broken one is looked for first: telling where a fault is takes as long as what
-#: is before it in the text.
+#: Characters in which an item after a broken one is looked for first: locating a fault takes time proportional to the
+#: text before it.
 _NEAR = 16 * 1024
-#: So near the end of what is there, even half a number or half of the space behind an item is no fault yet.
+#: Within so many characters of the end of a piece, an incomplete number or separator is not a fault yet.
 _CUT = 1000
 
 
 def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the items of a JSON array each on a line, objects of several lines too; pass on all other text."""
+    """Yield the items of a JSON array one per line, and objects of several lines too; pass other text through."""
     first = next(pieces, b"")
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     head = first[: 4 * _HEAD].decode("utf-8", "replace")[:_HEAD]
@@ -60,7 +60,7 @@ def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
         text, at = text[opened.start() :], opened.end() - opened.start()
     for data in chain(pieces, [None]):
         lines, after, more = _items(text, at, data is None)
-        # Until an item is whole, what stands before it is not let go: the text may turn out to be no array.
+        # The text before an incomplete item is kept: it may turn out not to be an array.
         if lines:
             yield "".join(f"{line}\n" for line in lines).encode()
             text, at = text[after:], 0
@@ -71,26 +71,26 @@ def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
-    """The whole items from `at` on, where they end, and whether more may follow."""
+    """Return the complete items from `at` on, where they end, and whether more may follow."""
     read = json.JSONDecoder().raw_decode
     lines: list[str] = []
-    wary = False
+    after_fault = False
     if space := _SPACE.match(text, at):
         at = space.end()
     while at < len(text):
-        near, skipped = (text[at : at + _NEAR], at) if wary else (text, 0)
+        near, skipped = (text[at : at + _NEAR], at) if after_fault else (text, 0)
         try:
             item, end = read(near, at - skipped)
         except json.JSONDecodeError as error:
             broken = _is_broken(error, near)
-            if wary and not broken and at + _NEAR < len(text):
-                wary = False  # a long one
+            if after_fault and not broken and at + _NEAR < len(text):
+                after_fault = False  # a long item
                 continue
             fault = skipped + error.pos
-            again = _behind_broken(text, at, fault, last) if last or broken else None
+            again = _next_after(text, at, fault, last) if last or broken else None
             if again is None:
                 return lines, at, True
-            wary = True
+            after_fault = True
             lines.append(" ".join(text[at:again].split()).rstrip(", "))
             at = again
             continue
@@ -109,13 +109,13 @@ def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
 
 
 def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether an item is broken, and not only cut: more text would not mend it."""
+    """Whether an item is broken, not just incomplete: more text would not complete it."""
     return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
 
 
-def _behind_broken(text: str, at: int, fault: int, last: bool) -> int | None:
-    """Where reading goes on behind a fault: at the next item, or, where there is none, behind this one or its line."""
-    # A text that is not closed runs into the next item, and only behind that is the fault seen.
+def _next_after(text: str, at: int, fault: int, last: bool) -> int | None:
+    """Return where to continue after a fault: at the next item, else after this item or its line."""
+    # An unclosed string runs into the next item, and the fault is seen only after that.
     opened = text.rfind('"', at, max(fault - 1, at))
     if again := _AGAIN.search(text, fault if opened < 0 else opened):
         return again.end()
@@ -123,9 +123,9 @@ def _behind_broken(text: str, at: int, fault: int, last: bool) -> int | None:
 
 
 CHUNK = 16 * 1024 * 1024
-#: A report that unpacks to more than this is not read: no batch has one, a decompression bomb has.
+#: Largest unpacked report, bytes: no batch has a larger one, a decompression bomb has.
 UNPACKED_MAX = 16 * 1024**3
-#: Archives within one another that are opened.
+#: Depth of nested archives that is opened.
 DEPTH_MAX = 4
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -133,7 +133,7 @@ _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 @contextmanager
 def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
-    """Open a report for reading its unpacked bytes: one stream, or those of an archive, one after another."""
+    """Open a report for reading its unpacked bytes: one stream, or those of an archive in turn."""
     try:
         raw: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115  closed below
     except OSError as error:
@@ -144,17 +144,17 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
         except OSError as error:
-            if error.errno is not None:  # gzip and bz2 say without a number that data are broken
+            if error.errno is not None:  # gzip and bz2 report broken data without a number
                 raise
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
 
 
 def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
-    """What is in a file once it is unpacked: archives in archives too."""
+    """Yield the streams in a file, nested archives unpacked."""
     stream = io.BufferedReader(packed)  # type: ignore[type-var]  # archives read as raw files do
     magic = stream.peek(4)
     if magic.startswith((_GZIP, _ZIP)) and depth == DEPTH_MAX:
-        raise ReportError(f"the report is packed more than {DEPTH_MAX} times: not read")
+        raise ReportError(f"the report is packed more than {DEPTH_MAX} times, so it is not read; unpack it first")
     if magic.startswith(_GZIP):
         yield from _streams(gzip.GzipFile(fileobj=stream, mode="rb"), depth + 1)  # type: ignore[arg-type]  # it reads as IO does
     elif magic.startswith(_ZIP):
@@ -167,7 +167,7 @@ def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The files of an archive; what macOS adds of its own is none."""
+    """Return the files of an archive without those that macOS adds."""
     if "[Content_Types].xml" in archive.namelist():
         raise ReportError("this is a file of Excel or Word, not a report as downloaded; save it as CSV (UTF-8) first")
     files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
@@ -181,11 +181,11 @@ def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
     first = stream.read(size)
     pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
     utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    yield from _whole_lines(array_lines(_as_utf8(pieces, "utf-16") if utf16 else _told(pieces)), 4 * size)
+    yield from _whole_lines(array_lines(_as_utf8(pieces, "utf-16") if utf16 else _utf8_or_gb18030(pieces)), 4 * size)
 
 
-def _told(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass UTF-8 on, and rewrite GB18030: which of them it is shows in the first piece that is not plain ASCII."""
+def _utf8_or_gb18030(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass UTF-8 through and convert GB18030; the first piece that is not plain ASCII decides."""
     for data in pieces:
         if not data.isascii():
             rest = chain([data], pieces)
@@ -219,13 +219,15 @@ def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
             yield rest + data[:cut]
         rest = data[cut:] if cut else rest + data
         if len(rest) > limit:
-            raise ReportError(f"the report has a line of more than {limit:,} bytes: this is no report")
+            raise ReportError(
+                f"the report has a line of more than {limit:,} bytes: it is not a report; download it again"
+            )
     if rest:
         yield rest
 
 
 def _is_utf8(data: bytes) -> bool:
-    # Incremental: a piece may end within a character. Of damaged UTF-8 most characters still are, of GB18030 few.
+    # Incremental: a piece may end within a character. In damaged UTF-8 most characters are valid, in GB18030 few.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
     damaged = text.count("\ufffd")
     if not damaged:
@@ -234,4 +236,4 @@ def _is_utf8(data: bytes) -> bool:
         codecs.getincrementaldecoder("gb2312")().decode(data)
     except UnicodeDecodeError:
         return len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
-    return False  # a few common Chinese characters may each be a letter of UTF-8, too
+    return False  # some common Chinese characters are valid UTF-8, too

@@ -15,10 +15,10 @@ from imgprep.core.settings import Settings
 from imgprep.ship import upload_workers as crew
 from imgprep.ship.download import save_link
 from imgprep.ship.panel import check_confirmed, confirm_production
+from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED, Meaning, meaning
 from imgprep.ship.upload import only_one
 from imgprep.ship.upload_plan import decide, wanted_items
 from imgprep.ship.upload_workers import NEXT_SECONDS, Load, idle
-from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED, Said, meaning
 
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -52,7 +52,7 @@ def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
         assert not load.is_low(now * 0.9, now)
     while not load.is_low(3240.0, now):
         now += 0.01
-    assert now < 3600 + 2 * crew.RECENT_SECONDS
+    assert now < 3600 + 2 * crew.LATELY_SECONDS
 
 
 def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monkeypatch):
@@ -125,13 +125,13 @@ def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (ALL_IMPORTED, Said.ALL),
-        (SOME_FAILED, Said.SOME),
-        (" success. ", Said.ALL),
-        ("FAIL", Said.FAILED),
-        ("Failed to read increment.meta", Said.FAILED),
-        (None, Said.NOTHING),
-        ("Unsuccessful", Said.NOTHING),
+        (ALL_IMPORTED, Meaning.ALL_IMPORTED),
+        (SOME_FAILED, Meaning.SOME_FAILED),
+        (" success. ", Meaning.ALL_IMPORTED),
+        ("FAIL", Meaning.TASK_FAILED),
+        ("Failed to read increment.meta", Meaning.TASK_FAILED),
+        (None, Meaning.UNKNOWN),
+        ("Unsuccessful", Meaning.UNKNOWN),
     ],
 )
 def test_messages_mean_what_they_say(message, said):
@@ -158,7 +158,7 @@ def test_production_asks_for_the_instances_name(monkeypatch):
 
     monkeypatch.setattr("builtins.input", nobody)
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
-    with pytest.raises(ConfigError, match="nobody can be asked"):
+    with pytest.raises(ConfigError, match="there is no user to ask"):
         check_confirmed(production, None)
     sandbox = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
     check_confirmed(sandbox, None)
@@ -175,13 +175,13 @@ def test_the_panel_escapes_what_the_service_says():
 def test_a_success_that_lost_images_is_not_shown_as_one():
     from imgprep.cloud.imagesearch import Task
     from imgprep.ship.panel import panel_html
-    from imgprep.ship.wording import ALL_IMPORTED, SOME_FAILED
+    from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED
 
     good, partial = (
         panel_html(Task("1", "b", "/p", "SUCCESS", message=text), "shop", 26) for text in (ALL_IMPORTED, SOME_FAILED)
     )
     green = "#1a7f37"
-    assert green in good and green not in partial and "includes failures" in partial and "26 s" in partial
+    assert green in good and green not in partial and "SUCCESS includes failed lines" in partial and "26 s" in partial
 
 
 def test_the_banner_cannot_be_mistaken_and_escapes_names():

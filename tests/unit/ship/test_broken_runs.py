@@ -15,7 +15,7 @@ from imgprep.outcomes.tallies import tally_durations, tally_flow
 from imgprep.ship.run import open_run
 
 TABLES = ("batch", "outcome", "catalogue", "source_facts", "findings")
-LOOKS = {
+USES = {
     "causes": ip.tally_causes,
     "by a column": lambda runs: ip.tally_by(runs, "source"),
     "outcomes": ip.tally_outcomes,
@@ -55,19 +55,19 @@ def test_a_run_whose_table_was_cut_off_is_named_and_skipped(table, how, folder, 
     assert f"20261102/{table}.parquet" in caplog.text
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", USES)
 @pytest.mark.parametrize("table", TABLES)
-def test_damage_that_only_reading_shows_costs_no_other_run(table, look, folder, caplog):
+def test_damage_within_a_table_costs_no_other_run(table, look, folder, caplog):
     damage(folder / "20261102" / f"{table}.parquet", "within")
     runs = ip.load_runs(folder)
     assert len(runs) == 3 and not caplog.records
-    LOOKS[look](runs)
+    USES[look](runs)
     assert {record.levelno for record in caplog.records} <= {logging.WARNING}
     touched = f"20261102/{table}.parquet" in caplog.text
     assert touched or (look != "month" and table != "outcome")
 
 
-def test_what_is_counted_is_the_rest(folder):
+def test_the_other_runs_are_counted(folder):
     damage(folder / "20261102" / "outcome.parquet", "within")
     runs = ip.load_runs(folder)
     assert ip.tally_outcomes(runs)["run"].tolist() == ["20261012", "20261109"]
@@ -76,7 +76,7 @@ def test_what_is_counted_is_the_rest(folder):
     assert state.to_dict() == {"A": "held", "B": "unknown", "C": "unknown"}  # its lines may have come
 
 
-def test_of_one_run_alone_a_broken_table_is_an_error(folder):
+def test_a_broken_table_of_a_single_run_is_an_error(folder):
     damage(folder / "20261102" / "outcome.parquet", "within")
     with pytest.raises(ConfigError, match=r"20261102/outcome\.parquet"):
         ip.tally_causes(open_run(folder / "20261102"))

@@ -9,7 +9,7 @@ import pytest
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
-from imgprep.ship.dump_file import newest_export
+from imgprep.ship.dump import newest_export
 from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs, open_run
 
@@ -68,7 +68,7 @@ def test_deletes_remove_an_image_or_a_whole_product(ran):
     assert set(held(first, whole, ran(("ADD", "1", "a", "imported")))) == {("1", "a"), ("2", "c")}
 
 
-def test_unknown_stays_unknown_until_something_sure_comes(ran):
+def test_unknown_lasts_until_a_certain_outcome(ran):
     first, unsure = ran(("ADD", "1", "a", "imported")), ran(("ADD", "1", "a", "unknown"), ("ADD", "2", "b", "unknown"))
     assert held(first, unsure)["1", "a"] == ("unknown", "v1")
     assert held(first, unsure)["2", "b"][0] == "unknown"
@@ -77,19 +77,19 @@ def test_unknown_stays_unknown_until_something_sure_comes(ran):
     }
 
 
-def test_an_unknown_delete_makes_unknown_only_what_was_there(ran):
+def test_an_unknown_delete_affects_only_held_images(ran):
     first = ran(("ADD", "1", "a", "imported"))
     assert held(first, ran(("DELETE", "1", None, "unknown"), ("DELETE", "9", "z", "unknown"))) == {
         ("1", "a"): ("unknown", "v1")
     }
 
 
-def test_what_one_file_both_adds_and_deletes_is_unknown(ran):
+def test_an_image_added_and_deleted_in_one_file_is_unknown(ran):
     assert held(ran(("ADD", "1", "a", "imported"), ("DELETE", "1", None, "deleted")))["1", "a"][0] == "unknown"
     assert held(ran(("ADD", "1", "b", "imported"), ("ADD", "1", "b", "imported"))) == {("1", "b"): ("held", "v2")}
 
 
-def test_the_order_is_that_of_the_tasks_not_of_the_list(ran):
+def test_runs_are_ordered_by_task_not_by_position(ran):
     first, second = ran(("ADD", "1", "a", "imported")), ran(("DELETE", "1", "a", "deleted"))
     assert held(second, first) == {}
 
@@ -99,7 +99,7 @@ def test_the_state_at_a_moment_counts_only_earlier_runs(ran):
     assert held(*runs, at="2026-11-21T12:00:00Z") == {("1", "a"): ("held", "v1")}
     assert held(*runs, at="2026-11-21") == held(*runs, at=date(2026, 11, 21)) == {("1", "a"): ("held", "v1")}
     assert held(*runs, at="2026-11-20") == held(*runs, at="2026-11-22") == {}
-    with pytest.raises(ConfigError, match="no moment"):
+    with pytest.raises(ConfigError, match="is not a time"):
         gallery_state(runs, at="yesterday")
 
 
@@ -116,24 +116,24 @@ def test_galleries_are_not_mixed(ran):
     assert set(held(*runs, of=rehearsal)) == {("2", "b")}
 
 
-def test_of_several_exports_the_newest_counts_and_none_of_another_instance():
+def test_the_newest_export_is_used_and_exports_of_other_instances_are_refused():
     monday, tuesday, other = (
         Path(f"x/2026-11-{name}.dump") for name in ("23T120000Z-shop-9", "24T120000Z-shop-10", "25T120000Z-demo-1")
     )
     unnamed = Path("export.csv")
     assert newest_export([tuesday, monday], "shop") == tuesday and newest_export([unnamed], "shop") == unnamed
-    for files, instance, said in [
+    for files, instance, message in [
         ([monday, other], "shop", "instance 'demo'"),
         ([monday, other], "", "2026-11-2"),
         ([other], "shop", "not of 'shop'"),
         ([monday, unnamed], "shop", "export.csv: one of 2 exports"),
     ]:
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             newest_export(files, instance)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "frame"])
-def test_a_dump_corrects_what_runs_say(ran, tmp_path, form):
+def test_a_dump_corrects_the_runs(ran, tmp_path, form):
     first = ran(("ADD", "1", "a", "imported"), ("ADD", "1", "b", "imported"), digest="d" * 32)
     dump = pd.DataFrame({"ProductId": ["1", "3"], "PicName": ["a", "x"], "CustomContent": ["v1", "theirs"]})
     source = dump
@@ -147,7 +147,7 @@ def test_a_dump_corrects_what_runs_say(ran, tmp_path, form):
     assert frame["run"].fillna("").tolist() == [first.id, ""]
 
 
-def test_runs_after_an_export_count_on_top_of_it_and_before_it_it_counts_for_nothing(ran, tmp_path):
+def test_later_runs_are_applied_to_an_export_which_is_ignored_for_earlier_states(ran, tmp_path):
     first = ran(("ADD", "1", "a", "imported"), ("ADD", "1", "b", "imported"))
     later = ran(("ADD", "3", "y", "imported"), ("DELETE", "2", None, "deleted"), ("ADD", "4", "z", "unknown"))
     dump = pd.DataFrame([("1", "a", "v1"), ("2", "x", "theirs"), ("2", "w", "theirs"), ("4", "z", "theirs")],
@@ -165,13 +165,13 @@ def test_runs_after_an_export_count_on_top_of_it_and_before_it_it_counts_for_not
     assert ("3", "y") not in held(first, later, dump=undated)
 
 
-def test_something_that_is_no_dump_is_refused(tmp_path):
+def test_a_file_that_is_not_a_dump_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="no column ProductId"):
         gallery_state([], dump=tmp_path / "x.csv")
 
 
-def test_no_runs_hold_nothing_in_the_right_columns():
+def test_without_runs_the_gallery_is_empty_with_all_columns():
     frame = gallery_state([])
     assert len(frame) == 0 and list(frame)[:2] == ["ProductId", "PicName"] and str(frame["IntAttr"].dtype) == "Int64"
 
@@ -180,7 +180,7 @@ def test_a_folder_that_does_not_exist_has_no_runs(tmp_path):
     assert load_runs(tmp_path / "none") == []
 
 
-def test_the_state_before_a_run_counts_neither_it_nor_what_came_after(ran):
+def test_the_state_before_a_run_excludes_it_and_later_runs(ran):
     runs = [ran(("ADD", "1", "a", "imported")) for _ in range(3)]
     assert held(*runs, before=runs[1]) == {("1", "a"): ("held", "v1")}
     assert held(*runs, before=runs[0]) == {}

@@ -1,4 +1,4 @@
-"""Reports from servers that lie, redirect or never end, and reports that unpack to more than any batch has."""
+"""Reports from dishonest, redirecting or endless servers, and decompression bombs."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ from imgprep.ship.report.source import line_chunks
 BATCH = pd.DataFrame({"line": [1], "OperationType": ["ADD"], "ProductId": ["1"], "PicName": ["a.jpg"]})
 
 
-class Liar(BaseHTTPRequestHandler):
+class DishonestServer(BaseHTTPRequestHandler):
     def do_GET(self):
         port = self.server.server_port
         leads = {
@@ -52,7 +52,7 @@ class Liar(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def link():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), DishonestServer) as server:
         server.stop, server.meeting = threading.Event(), threading.Barrier(2)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -65,31 +65,31 @@ def link():
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/elsewhere", "leads on to another host, localhost"),
-        ("/inside", "leads on to another host"),
-        ("/round", "leads on more than 3 times"),
+        ("/elsewhere", "is redirected to another host, localhost"),
+        ("/inside", "is redirected to another host"),
+        ("/round", "is redirected more than 3 times"),
         ("/file", "neither http nor https"),
         ("/short", "cannot be downloaded: ProtocolError"),
         ("/endless", "longer than 50,000 bytes"),
     ],
 )
-def test_a_server_that_lies_leaves_no_file_and_its_link_in_no_message(link, path, words, tmp_path):
-    with pytest.raises(ReportError, match=words) as told:
+def test_a_dishonest_server_leaves_no_file_and_no_link_in_the_message(link, path, words, tmp_path):
+    with pytest.raises(ReportError, match=words) as caught:
         save_link(link + path, tmp_path / "report.raw", local=True, limit=50_000)
-    assert not list(tmp_path.iterdir()) and link not in str(told.value)
+    assert not list(tmp_path.iterdir()) and link not in str(caught.value)
 
 
-def test_an_honest_server_is_believed(link, tmp_path):
+def test_a_report_of_an_honest_server_is_saved(link, tmp_path):
     assert save_link(link + "/report", tmp_path / "report.raw", local=True) == len(b"a.jpg PicNotExist\n")
 
 
-def test_a_disk_that_takes_no_file_is_not_called_a_dead_link(link, tmp_path):
-    with pytest.raises(ReportError, match=r"cannot be saved in .*nowhere: No such file") as told:
+def test_a_disk_error_is_not_reported_as_a_dead_link(link, tmp_path):
+    with pytest.raises(ReportError, match=r"cannot be saved in .*nowhere: No such file") as caught:
         save_link(link + "/report", tmp_path / "nowhere" / "report.raw", local=True)
-    assert type(told.value) is ReportError, "a fresh link would not help"
+    assert type(caught.value) is ReportError, "a fresh link would not help"
 
 
-def test_two_who_save_one_report_at_once_both_leave_it_whole(link, tmp_path):
+def test_two_downloads_of_one_report_leave_it_complete(link, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         sizes = [pool.submit(save_link, link + "/meeting", tmp_path / "report.raw", local=True) for _ in range(2)]
         assert [size.result() for size in sizes] == [4_000_000] * 2
@@ -106,14 +106,14 @@ def bombs():
 
 
 @pytest.mark.parametrize("bomb", bombs(), ids=["gzip", "zip"])
-def test_a_report_that_unpacks_without_end_is_given_up(bomb, monkeypatch):
+def test_a_decompression_bomb_is_refused(bomb, monkeypatch):
     monkeypatch.setattr("imgprep.ship.report.source.UNPACKED_MAX", 2**20)
     with pytest.raises(ReportError, match="unpacks to more than"):
         read_report(bomb, BATCH)
 
 
-def test_a_line_without_end_is_given_up_before_it_fills_the_memory():
+def test_an_endless_line_is_refused_before_it_fills_the_memory():
     endless = io.BytesIO(bytes(2**20))
-    with pytest.raises(ReportError, match="no report"):
+    with pytest.raises(ReportError, match="not a report"):
         list(line_chunks(endless, size=1000))
     assert endless.tell() < 10_000

@@ -1,4 +1,4 @@
-"""What is read out of an error report, whatever form it comes in."""
+"""The outcome of every line from an error report in any form."""
 
 import gzip
 import io
@@ -96,7 +96,7 @@ def test_line_numbers_from_zero_are_recognised_by_the_names_beside_them(batch):
     assert outcomes(found) == FAILED_2_3
 
 
-def test_a_picture_that_two_products_share_is_unknown_where_only_the_picture_is_named():
+def test_an_image_of_two_products_is_unknown_where_only_the_image_is_named():
     batch = pd.DataFrame({"line": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"], "PicName": "same.jpg"})
     found = read_report(b'{"PicName": "same.jpg", "Code": "PicNotExist"}', batch)
     assert outcomes(found) == {1: "unknown", 2: "unknown"}
@@ -104,7 +104,7 @@ def test_a_picture_that_two_products_share_is_unknown_where_only_the_picture_is_
     assert outcomes(both) == {1: "failed", 2: "failed"}
 
 
-def test_what_names_no_line_is_kept_and_counted(batch):
+def test_unmatched_entries_are_kept_and_counted(batch):
     text = (
         JSON_LINES
         + '{"ProductId": "9", "PicName": "zz.jpg", "Code": "PicNotExist"}\nPicture error somewhere: PictureError\n'
@@ -133,18 +133,18 @@ def test_another_batchs_report_is_refused(batch):
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "error page"),
     ],
 )
-def test_what_is_no_report_is_refused(content, words, batch):
+def test_other_content_than_a_report_is_refused(content, words, batch):
     with pytest.raises(ReportError, match=words):
         read_report(content, batch)
 
 
-def test_what_the_table_does_not_know_is_unrecognised(batch):
+def test_an_unknown_code_is_unrecognised(batch):
     found = read_report(b'{"PicName": "b.jpg", "Code": "E-9041", "Message": "qq"}', batch)
     assert (found["cause"][1], found["code"][1]) == ("unrecognised", "E-9041")
     assert "E-9041" in found["raw"][1]
 
 
-def test_a_user_can_teach_a_cause(tmp_path, batch):
+def test_a_user_can_define_a_cause(tmp_path, batch):
     file = tmp_path / "causes.toml"
     file.write_text('[[cause]]\nid = "watermark"\nphrases = ["E-90\\\\d+"]\nremedy = "Remove it."\n', encoding="utf-8")
     found = read_report(b'{"PicName": "b.jpg", "Message": "E-9041"}', batch, causes=load_causes(file))
@@ -162,7 +162,7 @@ def test_every_code_has_one_cause():
     assert table.classify(None, "Img Download Failed").id == "download_failed"
 
 
-def test_settle_ends_every_line_alike(batch):
+def test_settle_gives_every_line_the_same_outcome(batch):
     assert outcomes(settle(batch)) == {1: "imported", 2: "imported", 3: "imported", 4: "deleted", 5: "deleted"}
     unknown = settle(batch, Outcome.UNKNOWN, message="the task failed")
     assert set(unknown["outcome"]) == {"unknown"} and set(unknown["message"]) == {"the task failed"}
@@ -170,8 +170,10 @@ def test_settle_ends_every_line_alike(batch):
 
 def test_a_damaged_byte_costs_no_line(batch):
     assert outcomes(read_report(b"\xfa\xff junk\n" + JSON_LINES.encode(), batch))[2] == "failed"
-    told = b'{"PicName": "b.jpg", "Code": "PicNotExist"}\n{"\xd0roductId": "1001", "PicName": "c.jpg", "Code": "E-9"}\n'
-    found = outcomes(read_report(told, batch))
+    report = (
+        b'{"PicName": "b.jpg", "Code": "PicNotExist"}\n{"\xd0roductId": "1001", "PicName": "c.jpg", "Code": "E-9"}\n'
+    )
+    found = outcomes(read_report(report, batch))
     assert found[2] == "failed" and found[3] == "failed"
 
 
@@ -179,7 +181,7 @@ def test_a_damaged_byte_costs_no_line(batch):
     "entry",
     ['{"PicName": "region.jpg", "Code": "E-9"}', "1,region.jpg,E-9", "PicName=region.jpg ProductId=1 E-9"],
 )
-def test_what_an_entry_is_about_is_no_cause(entry):
+def test_the_names_in_an_entry_are_not_its_cause(entry):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["region.jpg"]})
     found = read_report(entry.encode(), batch)
     assert found[["outcome", "cause"]].values.tolist() == [["failed", "unrecognised"]]
@@ -197,19 +199,18 @@ def test_a_long_report_passes_through_in_pieces_of_whole_lines():
         assert all(piece.endswith(b"\n") for piece in pieces)
 
 
-def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(monkeypatch, batch):
-    from imgprep.ship.report import match as holding
-    from imgprep.ship.report import source
+def test_repeated_entries_are_dropped_without_changing_the_outcome(monkeypatch, batch):
+    from imgprep.ship.report import match, source
 
     twice = pd.concat([batch, batch.iloc[[1]].assign(line=6)], ignore_index=True)
-    told = (JSON_LINES + '{"ProductId": "9", "PicName": "x.jpg", "Code": "E-1", "Message": "?"}\n') * 400
-    whole = read_report(told.encode(), twice)
+    report = (JSON_LINES + '{"ProductId": "9", "PicName": "x.jpg", "Code": "E-1", "Message": "?"}\n') * 400
+    whole = read_report(report.encode(), twice)
     held = []
-    keep = holding._without_repeats
+    keep = match._without_repeats
     monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
-    monkeypatch.setattr(holding, "ROOM", 50)
-    monkeypatch.setattr(holding, "_without_repeats", lambda *given: held.append(keep(*given)) or held[-1])
-    again = read_report(told.encode(), twice)
+    monkeypatch.setattr(match, "ROOM", 50)
+    monkeypatch.setattr(match, "_without_repeats", lambda *given: held.append(keep(*given)) or held[-1])
+    again = read_report(report.encode(), twice)
     pd.testing.assert_frame_equal(again, whole, check_flags=False)
     assert len(held) > 10 and max(part.height for part in held) == 3 + 1
     assert set(again.attrs["unmatched"]["raw"]) == set(whole.attrs["unmatched"]["raw"])
@@ -218,9 +219,9 @@ def test_a_report_full_of_repeated_entries_takes_no_more_room_and_says_the_same(
 
 
 @pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
-def test_a_report_of_which_nothing_is_understood_is_no_proof_that_all_went_well(text):
+def test_a_report_that_is_not_understood_does_not_prove_success(text):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
-    with pytest.raises(ReportError, match="nothing in the report could be understood"):
+    with pytest.raises(ReportError, match="nothing in the report is understood"):
         read_report(text, batch)
 
 
@@ -233,7 +234,7 @@ def entries_of(data, size):
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("size", [301, 302, 303, 100_000])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
-def test_an_array_streams_item_by_item_wherever_it_is_cut(indent, size, encoding):
+def test_an_array_streams_item_by_item_in_any_pieces(indent, size, encoding):
     items = [
         {"PicName": f"图片不存在{at}.jpg", "Message": 'a "]}", b [{\\', "n": [at, {"x": None}]} for at in range(40)
     ]
@@ -244,7 +245,7 @@ def test_an_array_streams_item_by_item_wherever_it_is_cut(indent, size, encoding
     assert size > 1000 or len(pieces) > 10
 
 
-def test_what_stands_before_the_break_of_an_array_and_what_follows_it_is_read(batch):
+def test_items_before_and_after_the_break_of_an_array_are_read(batch):
     items = [{"ProductId": "1000", "PicName": "b.jpg", "Code": "PicNotExist"}]
     for end in (',\n{"PicName": "c.j', ", nonsense]", "]\nline 3: IncorrectOrientation\n"):
         found = read_report((json.dumps(items)[:-1] + end).encode(), batch)
@@ -254,46 +255,44 @@ def test_what_stands_before_the_break_of_an_array_and_what_follows_it_is_read(ba
             assert "nonsense" in "".join(found.attrs["notes"]["raw"])
 
 
-def test_a_log_line_in_brackets_is_no_array(batch):
+def test_a_log_line_in_brackets_is_not_an_array(batch):
     found = read_report(b"[2026-01-01] b.jpg: PicNotExist\n[2026-01-02] c.jpg: IncorrectOrientation\n", batch)
     assert outcomes(found) == FAILED_2_3
 
 
-def test_entries_about_no_line_are_counted_and_written_out_where_they_are_too_many(monkeypatch, batch, tmp_path):
-    from imgprep.ship.report import match as holding
-    from imgprep.ship.report import source
+def test_too_many_unmatched_entries_are_counted_and_written_to_a_file(monkeypatch, batch, tmp_path):
+    from imgprep.ship.report import match, source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (2_000,))
-    monkeypatch.setattr(holding, "ROOM", 50)
-    monkeypatch.setattr(holding, "STRANGERS", 20)
-    strangers = [f'{{"ProductId": "9", "PicName": "x{at}.jpg", "Code": "E-{at}", "Message": "?"}}' for at in range(400)]
+    monkeypatch.setattr(match, "ROOM", 50)
+    monkeypatch.setattr(match, "UNMATCHED_MAX", 20)
+    strays = [f'{{"ProductId": "9", "PicName": "x{at}.jpg", "Code": "E-{at}", "Message": "?"}}' for at in range(400)]
     notes = [f"# note {at}" for at in range(100)]
     rest = tmp_path / "rest.txt"
     rest.write_text("of an earlier reading\n", encoding="utf-8")
-    told = JSON_LINES + "\n".join([*strangers, *notes, ""])
-    found = read_report(told.encode(), batch, other_batch="keep", overflow=rest)
+    report = JSON_LINES + "\n".join([*strays, *notes, ""])
+    found = read_report(report.encode(), batch, other_batch="keep", overflow=rest)
     assert outcomes(found) == DOUBTED
-    assert outcomes(read_report(told.encode(), batch, other_batch="keep", unmatched="ignore")) == FAILED_2_3
+    assert outcomes(read_report(report.encode(), batch, other_batch="keep", unmatched="ignore")) == FAILED_2_3
     held = [*found.attrs["unmatched"]["raw"], *found.attrs["notes"]["raw"]]
-    assert sorted([*held, *rest.read_text(encoding="utf-8").splitlines()]) == sorted([*strangers, *notes])
+    assert sorted([*held, *rest.read_text(encoding="utf-8").splitlines()]) == sorted([*strays, *notes])
     assert len(held) < 200
     assert found.attrs["counts"] == {"entries": 502, "repeated": 0, "unmatched": 400, "notes": 100}
     with pytest.raises(ReportError, match="400 of 402 entries"):
-        read_report(told.encode(), batch)
+        read_report(report.encode(), batch)
 
 
-def test_of_many_entries_about_one_line_as_many_are_kept_as_its_end_needs(monkeypatch):
-    from imgprep.ship.report import match as holding
-    from imgprep.ship.report import source
+def test_enough_entries_about_a_line_are_kept_for_its_outcome(monkeypatch):
+    from imgprep.ship.report import match, source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
-    monkeypatch.setattr(holding, "ROOM", 10)
+    monkeypatch.setattr(match, "ROOM", 10)
     batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"]})
     batch["PicName"] = ["a.jpg", "same.jpg", "same.jpg"]
-    told = [f'{{"ProductId": "1", "PicName": "a.jpg", "Code": "E-1", "Message": "try {at}"}}' for at in range(90)]
+    report = [f'{{"ProductId": "1", "PicName": "a.jpg", "Code": "E-1", "Message": "try {at}"}}' for at in range(90)]
     even = ['{"PicName": "same.jpg", "Code": "PicNotExist"}'] * 2
     for more, ends in ((even, "failed"), (even * 2, "unknown")):
-        found = read_report("\n".join([*told, *more]).encode(), batch)
+        found = read_report("\n".join([*report, *more]).encode(), batch)
         assert outcomes(found) == {1: "failed", 2: ends, 3: ends}
         assert found["message"][0].startswith("try 0")
         assert found.attrs["counts"]["repeated"] > 60
@@ -335,7 +334,7 @@ WHOLE_AGAIN = {
     "chinese keys in plain text": "商品ID：1000，图片：b.jpg，图片不存在\n商品编号:1001 图片名称:c.jpg 旋转\n",
     "a table as Excel writes it": "sep=;\r\n商品编号;图片文件名;错误代码\r\n1000;b.jpg;PicNotExist\r\n"
     "1001;c.jpg;IncorrectOrientation\r\nTotal;2;\r\n",
-    "quotes that nobody closes": 'ProductId,PicName,Code,Message\n1000,b.jpg,PicNotExist,"gone\n'
+    "unclosed quotes": 'ProductId,PicName,Code,Message\n1000,b.jpg,PicNotExist,"gone\n'
     '1001,c.jpg,IncorrectOrientation,"turned\n',
 }
 
@@ -347,7 +346,7 @@ def test_an_unusual_form_costs_no_entry(form, batch):
     assert found["cause"].tolist()[1:3] == ["image_missing", "rotated"]
 
 
-def test_a_line_number_that_no_column_takes_costs_no_entry_and_vouches_for_no_line(batch):
+def test_a_line_number_out_of_range_costs_no_entry_and_matches_no_line(batch):
     text = f'{{"line": {10**30}, "Code": "E-1"}}\n{JSON_LINES}'
     assert outcomes(read_report(text.encode(), batch)) == DOUBTED
 
@@ -360,7 +359,7 @@ def spread(text):
 @pytest.mark.parametrize("items", [(A, BROKEN, B), (BROKEN, A, B), (A, B, BROKEN)])
 @pytest.mark.parametrize("form", ["[{}]", "[\n{}\n]", "[\n  {}\n]\n# end", "{}"])
 @pytest.mark.parametrize("size", [60, 100_000])
-def test_an_item_that_is_no_json_costs_no_other_and_is_read_as_text(items, form, size, batch, monkeypatch):
+def test_an_item_that_is_not_json_is_read_as_text_and_costs_no_other(items, form, size, batch, monkeypatch):
     from imgprep.ship.report import source
     from imgprep.ship.report import source as arrays
 
@@ -372,7 +371,7 @@ def test_an_item_that_is_no_json_costs_no_other_and_is_read_as_text(items, form,
     assert found["cause"].tolist()[:3] == ["unrecognised", "image_missing", "rotated"]
 
 
-def test_a_cell_of_several_lines_is_no_row(batch):
+def test_a_cell_of_several_lines_is_not_a_row(batch):
     text = 'PicName,Code,Message\nb.jpg,PicNotExist,"gone\nonce, twice, and\nforever"\nc.jpg,IncorrectOrientation,x\n'
     found = read_report(text.encode(), batch)
     assert found["message"][1] == "gone\nonce, twice, and\nforever"
@@ -380,7 +379,7 @@ def test_a_cell_of_several_lines_is_no_row(batch):
 
 
 @pytest.mark.parametrize("size", [40, 75, 90, 100, 1000])
-def test_a_cell_of_several_lines_stays_whole_wherever_the_text_is_cut(size, batch, monkeypatch):
+def test_a_cell_of_several_lines_is_complete_in_any_chunks(size, batch, monkeypatch):
     from imgprep.ship.report import source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (size,))
@@ -392,7 +391,7 @@ def test_a_cell_of_several_lines_stays_whole_wherever_the_text_is_cut(size, batc
     assert found.attrs["counts"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
 
 
-def test_a_quote_that_is_open_at_the_end_of_a_text_costs_no_row(batch, monkeypatch):
+def test_an_unclosed_quote_at_the_end_costs_no_row(batch, monkeypatch):
     from imgprep.ship.report import source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (50,))
@@ -400,7 +399,7 @@ def test_a_quote_that_is_open_at_the_end_of_a_text_costs_no_row(batch, monkeypat
     assert outcomes(read_report(text.encode(), batch)) == FAILED_2_3
 
 
-def test_a_second_header_holds_for_the_rows_below_it(batch):
+def test_a_second_header_applies_to_the_rows_below_it(batch):
     text = (
         "PicName,Code,Host\nb.jpg,PicNotExist,h1\nPicName,Code,Host\nCode,PicName,Zone\nIncorrectOrientation,c.jpg,z1\n"
     )
@@ -434,40 +433,38 @@ def test_a_title_above_the_header_costs_no_names(batch):
     assert found.attrs["notes"]["raw"].tolist() == ["Failures of the task 4711"]
 
 
-def test_gb18030_shows_wherever_its_first_character_stands():
+def test_gb18030_is_detected_at_any_position():
     data = b"line 1: PicNotExist\n" * 20 + "第2行 图片不存在\n".encode("gb18030")
     assert b"".join(entries_of(data, 100)).decode().endswith("第2行 图片不存在\n")
 
 
-def test_a_damaged_byte_does_not_make_another_encoding_of_a_report():
+def test_a_damaged_byte_does_not_change_the_detected_encoding():
     data = "图片不存在.jpg\n".encode() * 20 + b"\xff\n"
     assert "图片不存在.jpg" in b"".join(entries_of(data, 100_000)).decode("utf-8", "replace")
 
 
 def test_where_lines_share_a_name_the_numbers_beside_it_are_all_kept(monkeypatch):
-    from imgprep.ship.report import match as holding
-    from imgprep.ship.report import source
+    from imgprep.ship.report import match, source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
-    monkeypatch.setattr(holding, "ROOM", 10)
-    monkeypatch.setattr(holding, "STRANGERS", 5)
+    monkeypatch.setattr(match, "ROOM", 10)
+    monkeypatch.setattr(match, "UNMATCHED_MAX", 5)
     batch = pd.DataFrame({"line": [1, 2, 3], "OperationType": "ADD", "ProductId": ["1", "2", "3"], "PicName": "s.jpg"})
-    told = ['{"PicName": "s.jpg", "line": 1, "Code": "PicNotExist"}'] * 60
-    told += ['{"PicName": "s.jpg", "line": 2, "Code": "PicNotExist"}']
-    assert outcomes(read_report("\n".join(told).encode(), batch)) == {1: "failed", 2: "failed", 3: "imported"}
+    report = ['{"PicName": "s.jpg", "line": 1, "Code": "PicNotExist"}'] * 60
+    report += ['{"PicName": "s.jpg", "line": 2, "Code": "PicNotExist"}']
+    assert outcomes(read_report("\n".join(report).encode(), batch)) == {1: "failed", 2: "failed", 3: "imported"}
 
 
-def test_a_line_number_that_is_not_held_still_tells_where_counting_begins(monkeypatch, batch):
-    from imgprep.ship.report import match as holding
-    from imgprep.ship.report import source
+def test_a_dropped_line_number_still_decides_where_counting_begins(monkeypatch, batch):
+    from imgprep.ship.report import match, source
 
     monkeypatch.setattr(source.line_chunks, "__defaults__", (500,))
-    told = ['{"line": 0, "Code": "E-1"}', '{"line": 2, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
-    told += ['{"line": 999, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
-    text = "\n".join(told).encode()
+    report = ['{"line": 0, "Code": "E-1"}', '{"line": 2, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
+    report += ['{"line": 999, "Code": "E-1"}', *['{"Code": "E-2"}'] * 60]
+    text = "\n".join(report).encode()
     plain = outcomes(read_report(text, batch, other_batch="keep"))
-    monkeypatch.setattr(holding, "ROOM", 10)
-    monkeypatch.setattr(holding, "STRANGERS", 5)
+    monkeypatch.setattr(match, "ROOM", 10)
+    monkeypatch.setattr(match, "UNMATCHED_MAX", 5)
     assert outcomes(read_report(text, batch, other_batch="keep")) == plain
     assert plain[2] == "failed"
 
@@ -504,19 +501,19 @@ def test_an_archive_in_an_archive_is_opened(form, batch, tmp_path):
     assert outcomes(read_report(tmp_path / "report", batch)) == FAILED_2_3
 
 
-def test_a_workbook_is_no_report(batch):
+def test_a_workbook_is_refused(batch):
     with pytest.raises(ReportError, match="save it as CSV"):
         read_report(zipped(**{"[Content_Types].xml": "<?xml ?>", "xl/workbook.xml": "<?xml ?>"}), batch)
 
 
-def test_what_stands_above_and_below_a_table_is_a_note(batch):
+def test_text_above_and_below_a_table_is_a_note(batch):
     found = read_report(b"Task,4711,\nPicName,Code,Message\nb.jpg,PicNotExist,\nc.jpg,E-1,x\n\nTotal,2\n", batch)
     assert outcomes(found) == FAILED_2_3
     assert found.attrs["counts"]["unmatched"] == 0
     assert found.attrs["notes"]["raw"].tolist() == ["Task,4711,", "Total,2"]
 
 
-def test_an_archive_without_a_bottom_is_refused(batch):
+def test_an_endlessly_nested_archive_is_refused(batch):
     data = JSON_LINES.encode()
     for _ in range(8):
         data = gzip.compress(data)
@@ -525,7 +522,7 @@ def test_an_archive_without_a_bottom_is_refused(batch):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
+def test_a_damaged_archive_of_any_method_is_refused(method, batch):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method) as archive:
         archive.writestr("r", JSON_LINES * 100)
@@ -537,7 +534,7 @@ def test_a_damaged_archive_is_refused_whatever_packed_it(method, batch):
 
 @pytest.mark.parametrize("report", ["InternalError: try again later\n", '{"code": "PicNotExist", "sizes": [1, 3]}'])
 def test_a_report_that_names_no_line_does_not_make_all_imported(report, batch):
-    with pytest.raises(ReportError, match="which line of the batch failed"):
+    with pytest.raises(ReportError, match="no entry of the report names a line"):
         read_report(report.encode(), batch)
     assert read_report(report.encode(), batch, other_batch="keep").attrs["counts"]["unmatched"] == 1
 
@@ -565,12 +562,12 @@ def test_parts_of_one_entry_stay_one(batch):
     assert outcomes(found) == {**FAILED_2_3, 3: "imported"}
 
 
-def test_a_text_that_is_not_closed_costs_no_item_behind_it(batch):
+def test_an_unclosed_string_costs_no_item_after_it(batch):
     found = read_report(JSON_LINES.replace('gone"', "gone").replace("}\n{", "},{").join("[]").encode(), batch)
     assert outcomes(found) == FAILED_2_3
 
 
-def test_items_behind_a_broken_one_are_found_however_long(monkeypatch):
+def test_long_items_after_a_broken_one_are_found(monkeypatch):
     monkeypatch.setattr(arrays, "_NEAR", 64)  # shorter than any item
     broken = '{"ProductId": "9", "PicName": "x.jpg", "Code": "E", "Message": "a "b" c"}'
     items = [broken, broken, *JSON_LINES.splitlines()]
@@ -578,7 +575,7 @@ def test_items_behind_a_broken_one_are_found_however_long(monkeypatch):
     assert found.decode() == "".join(f"{item}\n" for item in items)
 
 
-def test_many_broken_items_are_not_each_looked_for_from_the_start(monkeypatch):
+def test_many_broken_items_take_linear_time(monkeypatch):
     sizes: list[int] = []
     read = json.JSONDecoder.raw_decode
 
@@ -592,7 +589,7 @@ def test_many_broken_items_are_not_each_looked_for_from_the_start(monkeypatch):
     assert sum(size > arrays._NEAR for size in sizes) < 10
 
 
-def test_chinese_names_whose_bytes_are_by_chance_letters_of_utf_8_are_read():
+def test_chinese_names_whose_bytes_happen_to_be_valid_utf_8_are_read():
     batch = pd.DataFrame(
         {"line": [1, 2], "OperationType": "ADD", "ProductId": "CL-裙", "PicName": ["é.jpg", "裙裙裙.jpg"]}
     )
@@ -602,7 +599,7 @@ def test_chinese_names_whose_bytes_are_by_chance_letters_of_utf_8_are_read():
     assert read_report(report.encode("gb18030"), batch)["outcome"].tolist() == ["failed", "failed"]
 
 
-def test_a_short_chinese_message_beside_a_longer_unknown_code_tells_the_cause():
+def test_a_short_chinese_message_beside_a_longer_unknown_code_decides_the_cause():
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": "CL-1", "PicName": "1.jpg"})
     found = read_report("CL-1,1.jpg,E-9041,图片不存在\n".encode(), batch)
     assert found[["outcome", "cause"]].to_numpy().tolist() == [["failed", "image_missing"]]
@@ -674,7 +671,7 @@ def test_no_line_that_an_entry_claims_failed_is_imported(form):
         ("{}", "img{}.jpg", "3,PicNotExist\n4,PicNotExist", "iiffiiiiii"),
     ],
 )
-def test_odd_names_are_taken_for_no_number_and_numbers_for_no_name(products, pics, text, ends):
+def test_odd_names_are_not_taken_for_numbers_nor_numbers_for_names(products, pics, text, ends):
     found = read_report(text.encode(), ten(products, pics))
     assert "".join(outcome[0] for outcome in found["outcome"]) == ends
 
@@ -684,10 +681,10 @@ def test_a_line_number_in_a_row_without_header_is_not_taken_for_the_product_of_t
     batch["ProductId"] = [str(at) for at in range(10, 0, -1)]
     found = read_report(b"3,8,img3.jpg,PicNotExist\n4,7,img4.jpg,PicNotExist\n", batch)
     assert "".join(outcome[0] for outcome in found["outcome"]) == "iiffiiiiii"
-    with pytest.raises(ReportError, match="which line of the batch failed"):
+    with pytest.raises(ReportError, match="no entry of the report names a line"):
         read_report(b"3,PicNotExist\n4,PicNotExist\n", batch)  # the line or the product
 
 
-def test_ranges_fill_no_memory():
+def test_ranges_do_not_fill_the_memory():
     found = read_report(b"lines 1-999999999: PicNotExist\n" * 50 + b"img3.jpg: E\n", ten(), other_batch="keep")
     assert found["outcome"].eq("failed").all() and found.attrs["counts"]["entries"] < 1000

@@ -11,11 +11,10 @@ from imgprep.cli.output import ExitCode
 from imgprep.core.errors import ConfigError
 from imgprep.outcomes.tallies import tally_causes
 from imgprep.ship.report.match import read_report
-from imgprep.ship.run import open_run
-from imgprep.ship.run_folder import OUTCOME, OVERFLOW, write_table
+from imgprep.ship.run import OUTCOME, OVERFLOW, open_run, write_table
 
 REPORT = b"line 1: watermark found\nline 2: PicNotExist\n"
-TAUGHT = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
+CUSTOM = '[[cause]]\nid = "watermark"\nphrases = ["watermark"]\n'
 
 
 @pytest.fixture
@@ -31,8 +30,8 @@ def run(tmp_path):
     return open_run(tmp_path)
 
 
-def test_a_phrase_that_was_taught_reaches_the_charts(run, tmp_path):
-    (tmp_path / "causes.toml").write_text(TAUGHT)
+def test_a_custom_phrase_reaches_the_charts(run, tmp_path):
+    (tmp_path / "causes.toml").write_text(CUSTOM)
     before = run.outcome
     assert before["cause"].tolist()[:2] == ["unrecognised", "image_missing"]
     run.read_again(tmp_path / "causes.toml")
@@ -43,7 +42,7 @@ def test_a_phrase_that_was_taught_reaches_the_charts(run, tmp_path):
 
 
 def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
-    (tmp_path / "causes.toml").write_text(TAUGHT)
+    (tmp_path / "causes.toml").write_text(CUSTOM)
     (tmp_path / "report.raw").unlink()
     with pytest.raises(ConfigError, match="no error report to read again"):
         run.read_again(tmp_path / "causes.toml")
@@ -52,7 +51,7 @@ def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
         run.read_again(tmp_path / "causes.toml")
 
 
-def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run, tmp_path):
+def test_a_report_of_a_replaced_outcome_is_set_aside_with_its_tables(run, tmp_path):
     again = tmp_path / "again"
     again.write_bytes(REPORT + b"# 9.jpg\nPicNotExist 9.jpg\n")
     run.close(report=again)
@@ -63,7 +62,7 @@ def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run
     assert not {"report.raw", OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
     assert (tmp_path / "report.set-aside.raw").read_bytes() == again.read_bytes()
     assert run.about["report"] is None
-    assert not run.read_before_taught
+    assert not run.causes_changed
     run.close(report=again)
     assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
     assert run.counts["failed"] == 2
@@ -72,7 +71,7 @@ def test_a_report_that_no_longer_holds_is_set_aside_with_what_was_read_of_it(run
 STRAY = REPORT + b"the last image could not be read: PicNotExist\n"
 
 
-def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_aside(run, tmp_path, capsys, caplog):
+def test_unmatched_entries_are_shown_everywhere_until_a_person_ignores_them(run, tmp_path, capsys, caplog):
     (tmp_path / "saved").write_bytes(STRAY)
     run.update(settings={"instance": "shop", "bucket": "b", "path": "p"})
     run.batch.assign(Region=None, expected="imported").to_parquet(tmp_path / "batch.parquet")
@@ -85,7 +84,7 @@ def test_unmatched_entries_are_shown_wherever_a_run_is_until_a_person_sets_them_
     assert "1 unmatched entry in the error report: lines that the report does not name are unknown" in page
     state = ip.gallery_state([run])
     assert state["state"].tolist() == ["unknown"] and state.attrs["unmatched"] == {"r": 1}
-    assert "run r: 1 of its report's entries name no line" in caplog.text
+    assert "run r: 1 entry of its report matches no line" in caplog.text
 
     assert main(["close", str(tmp_path), "--ignore-unmatched"]) == ExitCode.FINDINGS
     assert "name no line" not in capsys.readouterr().err

@@ -1,8 +1,9 @@
-"""What the service and the console say about a task, and what follows from it."""
+"""Task status: what the messages of service and console mean, and the state that a run ends in."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,51 +15,89 @@ ALL_IMPORTED = "Success"
 SOME_FAILED = "Some of the images cannot be imported. Click Download"
 
 
-class Said(StrEnum):
-    """What a message means."""
+class State(StrEnum):
+    """State of a run.
 
-    ALL = "all"
-    SOME = "some"
+    ``PARTIAL``: the task's SUCCESS with failed or unknown lines. ``UNKNOWN``: whether a task was started, or how its
+    lines ended, is not known yet. ``CLOSED``: set aside without an outcome.
+    """
+
+    INTENDED = "intended"
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    PARTIAL = "partial"
     FAILED = "failed"
-    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
 
 
-def meaning(message: str | None) -> Said:
+#: States in which nothing more is expected from the service: the task no longer reads its folder.
+ENDED = frozenset({State.SUCCESS, State.PARTIAL, State.FAILED, State.CLOSED})
+
+
+def end_state(counts: Mapping[str, int], *, failed: bool) -> State:
+    """Return the state of a run whose task ended: SUCCESS with failed or unknown lines is ``PARTIAL``."""
+    if failed:
+        return State.FAILED
+    return State.PARTIAL if counts["failed"] or counts["unknown"] else State.SUCCESS
+
+
+class Meaning(StrEnum):
+    """What a message says about the lines of a task."""
+
+    ALL_IMPORTED = "all imported"
+    SOME_FAILED = "some failed"
+    TASK_FAILED = "task failed"
+    UNKNOWN = "unknown"
+
+
+def meaning(message: str | None) -> Meaning:
     """Return what a message means; capitals, spaces and full stops do not matter."""
     text = " ".join((message or "").casefold().split()).strip(" .!\"'")
     if text in ("success", "succeeded", "all images imported", "成功"):
-        return Said.ALL
+        return Meaning.ALL_IMPORTED
     if "cannot be imported" in text or "some of the images" in text or "部分" in text:
-        return Said.SOME
+        return Meaning.SOME_FAILED
     if text.startswith(("fail", "error", "失败")):
-        return Said.FAILED
-    return Said.NOTHING
+        return Meaning.TASK_FAILED
+    return Meaning.UNKNOWN
 
 
-def meaning_by_hand(message: str) -> Said:
-    """Like `meaning`, for what a person copies from the console."""
-    said = meaning(message)
-    if said is Said.NOTHING:
+def console_meaning(message: str) -> Meaning:
+    """Return what a message copied from the console means; raise where it is not one of the console's."""
+    found = meaning(message)
+    if found is Meaning.UNKNOWN:
         raise ConfigError(
-            f"close: the message {message!r} is none of the console's; it says {ALL_IMPORTED!r} or {SOME_FAILED!r} "
-            "in the column Error Message, or the task's status is FAIL: copy what it says"
+            f"close: the message {message!r} is not one of the console's: its column Error Message shows "
+            f"{ALL_IMPORTED!r} or {SOME_FAILED!r}, or the task's status is FAIL; copy that text"
         )
-    return said
+    return found
 
 
 def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
-    """Return what to do in the console to make the batch task, with the values of its form, and what to do then.
+    """Return the console steps that create the batch task and close its run, with the values for the form.
 
     Parameters
     ----------
     settings : Settings
         Names instance, bucket and path.
     run_folder : Path, optional
-        The run, for the commands; without it the steps are for a notebook that holds it as ``run``.
+        The run, for the commands; without it the steps are for a notebook where the run is called ``run``.
+
+    Returns
+    -------
+    str
+        Numbered steps.
+
+    Raises
+    ------
+    ConfigError
+        A setting is missing.
 
     Notes
     -----
-    Source: guide, "Create a batch task" and "What to do next". The steps before that (role and policy) are
+    Source: guide, "Create a batch task" and "What to do next". The steps before these (role and policy) are
     `imgprep.ship.access.console_steps`.
 
     Examples

@@ -1,4 +1,4 @@
-"""Each cause of failure is told by its codes, by words in English, and by words in Chinese."""
+"""Each cause of failure is recognised by its codes, and by messages in English and Chinese."""
 
 import pytest
 
@@ -30,19 +30,19 @@ WORDS = {
 }
 
 
-def test_every_cause_has_words_here():
+def test_every_cause_has_messages_here():
     assert set(WORDS) == {cause.id for cause in CAUSES}
 
 
 @pytest.mark.parametrize("cause", WORDS)
-def test_a_cause_is_told_by_its_words_and_not_by_an_earlier_ones(cause):
+def test_a_message_is_classified_by_its_own_cause_and_not_an_earlier_one(cause):
     table = CauseTable()
     assert [table.classify(None, text).id for text in WORDS[cause]] == [cause, cause]
     assert [table.find_code(text) for text in WORDS[cause]] == [None, None]
 
 
 @pytest.mark.parametrize("cause", [cause for cause in CAUSES if cause.codes], ids=lambda cause: cause.id)
-def test_a_code_says_the_cause_whatever_the_words(cause):
+def test_a_known_code_decides_against_the_message(cause):
     table = CauseTable()
     for code in cause.codes:
         assert table.classify(code.upper(), "图片不存在") is table[cause.id]
