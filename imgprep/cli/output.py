@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.show.spreadsheet import guarded
+from imgprep.show.export import guarded
 
 #: All that is not seen and does something: controls but tab and line break, joiners and marks of direction, tags.
 _ACTS = re.compile(

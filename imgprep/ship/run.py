@@ -683,7 +683,7 @@ class Run(RunRecord):
         Returns
         -------
         Run
-            This run; charts, `retry_batch`, `trace` and the pages see the causes from now on, with their labels,
+            This run; charts, `plan_retry`, `trace` and the pages see the causes from now on, with their labels,
             families and remedies.
 
         Raises

@@ -124,7 +124,7 @@ def test_the_page_of_a_run_shows_pictures_that_are_there_twice(imgprep, shop, tm
     (run,) = (file.parent for file in (tmp_path / "runs").glob("*/run.json"))
     imgprep("report", run, "--html", page, "--images", photos)
     text = page.read_text(encoding="utf-8")
-    assert "there more than once" in text and "the same file, 2 products" in text
+    assert "Duplicate images" in text and "the same file, 2 products" in text
     assert text.partition("there more than once")[2].count("data:image/jpeg") == 2
     (tmp_path / "imgprep.toml").write_text(f"[shop]\nimages = {json.dumps(str(photos))}\n", encoding="utf-8")
     imgprep("report", run, "--html", page, "--project", tmp_path)

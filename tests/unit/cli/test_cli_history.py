@@ -24,7 +24,7 @@ def test_a_products_story_is_told_and_the_exit_code_says_whether_it_is_found(run
     assert [each["what"] for each in json.loads(told.out)] == [
         "exported", "sent", "failed", "exported", "sent", "imported"
     ]  # fmt: skip
-    assert told.err.startswith("B: the gallery holds 1 of its pictures")
+    assert told.err.startswith("B: the gallery holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
     assert "no run knows it" in capsys.readouterr().err

@@ -64,8 +64,8 @@ def test_label_family_and_remedy_are_known_wherever_the_run_is_looked_at(run, pr
     assert any(LABEL in tick.get_text() for tick in ip.plot_causes(tally).get_yticklabels())
     by = ip.plot_by(ip.tally_by([run], "source"), name="source")
     assert LABEL in [tick.get_text() for tick in by.get_xticklabels()]
-    assert ip.retry_batch(run).batch["PicName"].tolist() == ["a.jpg"]
-    assert REMEDY in ip.annotate_manifest(run)
+    assert ip.plan_retry(run).batch["PicName"].tolist() == ["a.jpg"]
+    assert REMEDY in ip.annotate_meta(run)
     assert LABEL in CauseExplorer(run)._parts.cause.options[0][0] + CauseExplorer(run)._parts.cause.options[1][0]
     assert LABEL in ip.trace("A", ip.Settings(project=project)).answer
     page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
@@ -148,7 +148,7 @@ def test_what_the_report_says_of_no_line_is_counted_on_the_page(project):
     (project / "saved.txt").write_bytes(REPORT + b'{"ProductId": "9", "PicName": "<tt>", "Code": "PicNotExist"}\n')
     run = ip.load_runs("imgprep-work/runs")[0].close(report="saved.txt")
     page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
-    assert "What the report says of no line: 1 entry" in page and "&lt;tt&gt;" in page and "<tt>" not in page
+    assert "Unmatched in the error report: 1 entry" in page and "&lt;tt&gt;" in page and "<tt>" not in page
     assert run.about["report"]["unmatched"] == 1
 
 
