@@ -142,9 +142,7 @@ def test_text_from_a_catalogue_cannot_act(root, tmp_path):
         ip.contact_sheet(found, root).write(tmp_path / "g.html").read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, title=EVIL).read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, by="(.*)").read_text(encoding="utf-8"),
-        ip.contact_sheet(
-            ip.find_duplicates(twice, pd.DataFrame({"PicName": [EVIL], "ProductId": EVIL})), root
-        )._repr_html_(),
+        ip.contact_sheet(duplicates, root)._repr_html_(),
     ]
     for page in pages:
         assert "script" not in tags(page) and "img" not in tags(page)
