@@ -46,10 +46,7 @@ class Trace:
 
     Examples
     --------
-    >>> import shutil
-    >>> from pathlib import Path
-    >>> _ = shutil.copytree(runs[0].folder.parent, "imgprep-work/runs")
-    >>> ip.trace("001000", ip.Settings(project=Path())).events["what"].tolist()[:2]
+    >>> ip.trace("001000", runs[0].folder.parent).events["what"].tolist()[:2]
     ['exported', 'exported']
     """
 
@@ -93,11 +90,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
 
     Examples
     --------
-    >>> import shutil
-    >>> from pathlib import Path
-    >>> _ = shutil.copytree(runs[0].folder.parent, "imgprep-work/runs")
-    >>> story = ip.trace("001000", ip.Settings(project=Path()))
-    >>> story.answer
+    >>> ip.trace("001000", runs[0].folder.parent).answer
     'the gallery holds 2 of its images'
     """
     settings, runs = _settings_and_runs(project)

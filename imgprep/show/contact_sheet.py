@@ -24,12 +24,12 @@ from imgprep.show.template import template, write_page
 
 #: Images on a page; findings of each rule, or groups of duplicates, on a page.
 PER_PAGE, PER_SECTION = 60, 12
-#: Columns by which a frame of duplicates is told from a catalogue.
+#: Columns that identify a frame of duplicates.
 _DUPLICATES = {"group", "kind", "PicName", "products", "distance"}
 _TIES = {
     "bytes": "the same file",
-    "pixels": "the same picture in other files",
-    "near": "nearly the same picture",
+    "pixels": "the same image in other files",
+    "near": "nearly the same image",
     "blank": "almost nothing on them",
 }
 

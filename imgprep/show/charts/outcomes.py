@@ -45,7 +45,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcome of 124 lines sent in 3 runs, and the share imported or deleted'
+    'Outcomes of 124 lines sent in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
     'Imported or deleted over 3 runs, 124 lines sent'
     """
@@ -67,8 +67,8 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
         for at, (total, success) in list(enumerate(zip(bottom, tally["success"], strict=True)))[::step]:
             ax.annotate(f"{success:.1%}", (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         ax.margins(y=0.12)
-        ax.set_ylabel("lines sent")
-        ax.set_title(f"Outcome of {sent} in {runs}, and the share imported or deleted", fontsize=11)
+        ax.set_ylabel("lines sent; above: % imported or deleted")
+        ax.set_title(f"Outcomes of {sent} in {runs}")
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     run_ticks(ax, list(tally["run"]))
     return clean(ax)
