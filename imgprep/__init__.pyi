@@ -69,33 +69,30 @@ from .ship.report.match import read_report as read_report
 from .outcomes.tallies import tally_outcomes as tally_outcomes
 from .outcomes.tallies import tally_causes as tally_causes
 from .outcomes.tallies import tally_by as tally_by
-from .outcomes.tallies import tally_changes as tally_changes
+from .outcomes.tallies import tally_failure_changes as tally_failure_changes
 from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
-from .outcomes.retry import retry_batch as retry_batch
+from .outcomes.retry import plan_retry as plan_retry
 from .outcomes.retry import build_retry as build_retry
-from .outcomes.undo import undo as undo
+from .outcomes.undo import plan_undo as plan_undo
 from .outcomes.cause_explorer import CauseExplorer as CauseExplorer
 
 # Show.
 from .show.charts.causes import plot_causes as plot_causes
-from .show.charts.runs import plot_outcomes as plot_outcomes
-from .show.charts.runs import plot_success as plot_success
-from .show.charts.outcomes import plot_by as plot_by
-from .show.charts.outcomes import plot_changes as plot_changes
+from .show.charts.outcomes import plot_outcomes as plot_outcomes
+from .show.charts.causes import plot_by as plot_by
+from .show.charts.outcomes import plot_failure_changes as plot_failure_changes
 from .show.charts.outcomes import plot_predictions as plot_predictions
 from .show.charts.plans import plot_findings as plot_findings
 from .show.charts.images import plot_images as plot_images
-from .show.charts.regions import plot_regions as plot_regions
-from .show.charts.plans import plot_diff as plot_diff
+from .show.charts.regions import plot_region_places as plot_region_places
+from .show.charts.plans import plot_plan as plot_plan
 from .show.charts.plans import plot_drift as plot_drift
-from .show.charts.runs import plot_review as plot_review
 from .show.report_page import write_report as write_report
 from .show.feedback import write_feedback as write_feedback
 from .show.contact_sheet import contact_sheet as contact_sheet
-from .show.galleries import gallery as gallery
 
 # Rehearse.
 from .sandbox.sandbox import Sandbox as Sandbox

@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
 def show(frame: pd.DataFrame, form: str) -> None:
     """Print `frame` as ``table``, ``csv`` or ``json`` (one list of objects; absent values are null)."""
     from imgprep.core.frames import records
-    from imgprep.show.spreadsheet import guarded
+    from imgprep.show.export import guarded
 
     rows = records(frame)
     if form == "json":

@@ -1,4 +1,4 @@
-"""Counts of regions by place, size and origin, and of suggestions by fate."""
+"""Counts of regions by place, size and origin, and of the fates of suggestions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count regions by origin: drawn, accepted or edited suggestions, imported.
+    """Count the origins of regions: drawn, accepted or edited suggestions, imported.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``how, regions, share`` (of all regions), most frequent first.
+        ``how, regions, share`` (of all regions), the commonest first.
 
     Examples
     --------
-    >>> drawn = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})
-    >>> tally_region_origins(drawn).to_numpy().tolist()
+    >>> regions = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})
+    >>> tally_region_origins(regions).to_numpy().tolist()
     [['accepted', 1, 0.5], ['drawn', 1, 0.5]]
     """
     counts = regions.loc[regions["state"] == "region", "how"].value_counts().rename("regions")
@@ -80,14 +80,13 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(share=frame["regions"] / max(1, int(counts.sum()))).reset_index(drop=True)
 
 
+#: Fates of a suggestion: kept as it is, moved, drawn again, or the image given another state.
 FATES = ("accepted", "edited", "replaced", "rejected")
-"""Fates of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
-
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
-    """Count the fates of suggestions by the confidence they were offered with.
+    """Count the fates of suggestions, by the confidence they were offered with.
 
     Parameters
     ----------
@@ -97,24 +96,26 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per step of confidence, lowest first: ``confidence``, ``accepted, edited, replaced, rejected,
-        suggestions`` (counts) and ``mean_iou`` (of the suggestion with the saved region; NA without one). Other fates
-        are counted under ``suggestions`` alone.
+        One row per step of confidence, the least first: ``confidence``, ``accepted, edited, replaced, rejected,
+        suggestions`` (counts) and ``mean_iou`` (of the suggestion and the saved region; NA where none was saved).
+        Other fates are counted only under ``suggestions``.
 
     Raises
     ------
     KeyError
-        It is another frame, such as regions, which `tally_region_origins` counts.
+        The frame is not from `RegionStore.suggestions`; regions, for example, are counted by `tally_region_origins`.
 
     Examples
     --------
-    >>> made = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
-    >>> tally_suggestions(made)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
+    >>> fates = ["accepted", "edited", "replaced"]
+    >>> offered = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": fates, "iou": 0.8})
+    >>> tally_suggestions(offered)[["confidence", *fates]].iloc[[0, -1]].to_numpy().tolist()
     [['0.0–0.2', 0, 0, 1], ['0.8–1.0', 1, 1, 0]]
     """
     if missing := [name for name in ("confidence", "fate", "iou") if name not in suggestions.columns]:
         raise KeyError(
-            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); tally_region_origins counts regions by origin"
+            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); pass one of those, or count the origins "
+            "of regions with tally_region_origins"
         )
     names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]
     place = pd.cut(suggestions["confidence"].clip(0, 1), list(_BINS), labels=names, include_lowest=True)

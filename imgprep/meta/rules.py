@@ -73,7 +73,7 @@ META_RULES: tuple[MetaRule, ...] = (
         Severity.INFO,
         _UNKNOWN,
         "own",
-        "a line tells what became of the line above it, as `annotate_manifest` writes it",
+        "a line tells what became of the line above it, as `annotate_meta` writes it",
         "take such lines out before sending",
     ),
     MetaRule("meta-truncated", _E, _DOC, "json", "the last line breaks off", "write the file again, to its end"),

@@ -214,7 +214,7 @@ def submit_all(
     >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
-    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
+    ...     done = submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
     >>> [str(run.state) for run in done]
     ['success']
     """

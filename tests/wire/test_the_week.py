@@ -11,6 +11,7 @@ from imgprep.cli.main import main
 from imgprep.draw.share import agreement, assign
 from imgprep.load.drift import compare_products
 from imgprep.load.matches import read_matches
+from imgprep.outcomes.retry import plan_retry
 
 PROJECT = """
 [shop]
@@ -181,7 +182,7 @@ def thursday(shop, there, store, built, run):
     assert causes["remedy"].notna().all()
     sheet = ip.write_feedback(built.findings, shop.project / "faults.html", root=shop.images)
     assert all(f"{sku}.jpg" in sheet.read_text(encoding="utf-8") for sku in (TOO_SMALL, NO_PICTURE))
-    assert set(ip.retry_batch(run).rest["ProductId"]) == {TOO_SMALL, NO_PICTURE}, "nothing was mended yet"
+    assert set(plan_retry(run).rest["ProductId"]) == {TOO_SMALL, NO_PICTURE}, "nothing was mended yet"
 
     for number, sku in enumerate((TOO_SMALL, NO_PICTURE), 80):
         picture(shop.images / f"{sku}.jpg", number)
@@ -214,8 +215,8 @@ def test_a_week_with_a_shop_loses_no_row_and_needs_no_glue(shop, there):
     month_end(shop, catalogue)
 
     told = {sku: ip.trace(sku, shop).answer for sku in (NEW[2], NO_PICTURE, GONE)}
-    assert told[NEW[2]] == told[NO_PICTURE] == "the gallery holds 1 of its pictures"
-    assert told[GONE].startswith("the gallery holds 0 of its pictures; deleted: line ")
+    assert told[NEW[2]] == told[NO_PICTURE] == "the gallery holds 1 of its images"
+    assert told[GONE].startswith("the gallery holds 0 of its images; deleted: line ")
     assert told[GONE].endswith("DELETE: gone")
     held = ip.gallery_state(ip.load_runs(shop.runs))
     assert ip.plan_batch(

@@ -42,11 +42,11 @@ _PER_RULE = 48
 
 def look(options: Namespace) -> int:
     from imgprep.look.rules.book import summary
-    from imgprep.show.galleries import gallery
+    from imgprep.show.contact_sheet import contact_sheet
 
     require_ours(options.out)
     findings = _found(options)
-    sheet = gallery(
+    sheet = contact_sheet(
         findings,
         options.images,
         rules=options.rule,
@@ -75,7 +75,7 @@ def feedback(options: Namespace) -> int:
 def duplicates(options: Namespace) -> int:
     from imgprep.look.duplicates import find_duplicates
     from imgprep.look.inspect import inspect_images
-    from imgprep.show.galleries import gallery
+    from imgprep.show.contact_sheet import contact_sheet
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
@@ -85,7 +85,7 @@ def duplicates(options: Namespace) -> int:
     groups = find_duplicates(facts, catalogue, root=options.images)
     show(groups, options.format)
     if options.out:
-        sheet = gallery(groups, options.images, page=options.page, per_page=_PER_RULE)
+        sheet = contact_sheet(groups, options.images, page=options.page, per_page=_PER_RULE)
         sheet.write(options.out)
         print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
     return ExitCode.FINE

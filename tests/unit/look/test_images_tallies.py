@@ -17,7 +17,6 @@ from imgprep.look.tallies import (
     tally_image_sizes,
     tally_images_per_product,
 )
-from imgprep.show.charts.images import plot_image_sizes
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +87,7 @@ def test_nothing_is_counted_as_nothing():
 
 def test_bars_add_up_to_the_tally(facts):
     tally = tally_image_sizes(facts)
-    ax = plot_image_sizes(tally)
+    (ax,) = ip.plot_images({"sizes": tally}).axes
     assert sum(bar.get_height() for bar in ax.patches) == tally["images"].sum()
     assert ax.get_title() == "Size, 4 images"
     assert ax.get_legend().get_texts()[0].get_text() == "refused for their size: 2"

@@ -1,4 +1,4 @@
-"""The page for the boss, out of three small runs."""
+"""The review of a month, from three small runs."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def month(runs):
     return review(runs)
 
 
-def test_a_picture_counts_in_a_stage_only_if_it_is_in_all_before(month):
+def test_an_image_counts_in_a_stage_only_if_it_is_in_all_before(month):
     assert month.month == "2026-11"
     assert month.funnel[["stage", "pictures"]].values.tolist() == [
         ["catalogue", 4],
@@ -43,7 +43,7 @@ def test_a_picture_counts_in_a_stage_only_if_it_is_in_all_before(month):
     assert month.funnel["share"].tolist() == [1, 0.75, 0.75, 0.5, 0.25]
 
 
-def test_a_picture_converted_under_another_name_is_in_the_gallery(tmp_path):
+def test_an_image_converted_under_another_name_is_in_the_gallery(tmp_path):
     first = make_run(tmp_path / "1", "2026-10-12", {"A": "imported", "B": "failed"}, renamed={"a.jpg": "a.png"})
     later = make_run(tmp_path / "2", "2026-11-02", {"B": "imported"}, renamed={"b.jpg": "b.png"})
     month = review([first, later])
@@ -53,13 +53,13 @@ def test_a_picture_converted_under_another_name_is_in_the_gallery(tmp_path):
     assert month.findable.values.tolist() == [[21, 1]]
 
 
-def test_coverage_is_of_each_category_the_worst_first(month):
+def test_coverage_lists_every_category_worst_first(month):
     assert month.coverage["share"].is_monotonic_increasing
     assert month.coverage.set_index("category")["catalogue"].sum() == 4
     assert "(none)" in set(month.coverage["category"])
 
 
-def test_what_waits_waits_since_the_first_catalogue_that_had_it(month):
+def test_waiting_starts_with_the_first_catalogue_that_had_the_image(month):
     assert month.backlog.set_index("age")["pictures"].to_dict() == {
         "under a week": 0,
         "1 to 4 weeks": 0,
@@ -68,28 +68,28 @@ def test_what_waits_waits_since_the_first_catalogue_that_had_it(month):
     }
 
 
-def test_findable_counts_what_came_in_this_month_only(month):
+def test_findable_counts_only_imports_of_the_month(month):
     assert month.findable.values.tolist() == [[21, 1]]
 
 
-def test_failures_are_held_against_who_took_the_pictures(month, runs):
+def test_failures_are_counted_by_the_source_of_the_images(month, runs):
     assert month.sources[["value", "cause", "count"]].values.tolist() == [["phone", "rotated", 2]]
-    assert review(runs, source="nobody").sources.empty
+    assert review(runs, source="no such column").sources.empty
 
 
-def test_what_got_better_stands_beside_the_month_before(month):
+def test_the_month_is_compared_with_the_one_before(month):
     better = month.better.set_index("measure")
     assert better.loc["success, %"].tolist() == [50.0, 33.3]
     assert better.loc["failures new", "now"] == 1
 
 
-def test_an_earlier_month_knows_nothing_of_later_runs(runs):
+def test_an_earlier_month_ignores_later_runs(runs):
     earlier = review(runs, "2026-10")
     assert earlier.funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
 
 
 def test_bad_months_are_refused(runs):
-    with pytest.raises(ConfigError, match="no month"):
+    with pytest.raises(ConfigError, match="is not a month"):
         review(runs, "November")
     with pytest.raises(ConfigError, match="no run was made"):
         review(runs, "2026-09")
@@ -97,19 +97,19 @@ def test_bad_months_are_refused(runs):
         review([])
 
 
-def test_the_tables_are_in_words_and_have_no_marks_for_missing_numbers(month):
+def test_the_tables_use_labels_and_leave_unknown_numbers_empty(month):
     text = month._repr_html_()
     assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
     assert "NA" not in text and "in_gallery" not in text
     assert "<td>2</td>" in text and "2.0<" not in text, "a count has no decimals"
 
 
-def test_a_million_lines_are_written_out(month):
+def test_a_million_lines_have_separators(month):
     large = replace(month, better=month.better.assign(now=1_234_567.0).astype({"now": "Float64"}))
     assert "<td>1,234,567</td>" in large._repr_html_()
 
 
-def test_rehearsals_are_left_out_where_the_shop_is_named(runs, tmp_path):
+def test_rehearsals_are_ignored_where_an_instance_is_given(runs, tmp_path):
     about = {**runs[1].about, "settings": {"instance": "rehearsal"}}
     (runs[1].folder / "run.json").write_text(json.dumps(about))
     mixed = [open_run(run.folder) for run in runs]
@@ -118,7 +118,7 @@ def test_rehearsals_are_left_out_where_the_shop_is_named(runs, tmp_path):
     assert review(mixed, of=Settings(instance="shop")).funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
 
 
-def test_the_page_stands_alone_and_escapes(month, tmp_path):
+def test_the_page_is_self_contained_and_escaped(month, tmp_path):
     text = month.write(tmp_path / "review.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and "<i>c.jpg" not in text
     assert not [mark for mark in ("http://", "https://", "<script", "<link") if mark in text]
@@ -129,7 +129,7 @@ def test_the_page_stands_alone_and_escapes(month, tmp_path):
 def test_its_charts_have_a_bar_for_every_stage(month):
     figure = month.figure()
     assert [bar.get_width() for bar in figure.axes[0].patches] == [4, 3, 3, 2, 1]
-    assert figure.axes[0].get_title() == "From catalogue to gallery, of 4 pictures"
+    assert figure.axes[0].get_title() == "From catalogue to gallery, of 4 images"
     assert [text.get_text() for text in figure.axes[1].texts] == [
         f"{row.share:.0%} ({row.in_gallery} of {row.catalogue})" for row in month.coverage.itertuples()
     ]

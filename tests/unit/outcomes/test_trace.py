@@ -1,4 +1,4 @@
-"""A product's story out of run folders."""
+"""The history of a product, from run folders."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from imgprep.outcomes.trace import trace
 
 @pytest.fixture
 def runs(tmp_path):
-    """Two runs: the first refuses CL-1's picture, the second imports it."""
+    """Two runs: CL-1's image fails in the first and is imported by the second."""
     for number, (end, cause) in enumerate([("failed", "rotated"), ("imported", None)], 1):
         name = f"2026112{number}T000000Z-shop-000{number}"
         folder = tmp_path / name
@@ -29,10 +29,10 @@ def runs(tmp_path):
     return tmp_path
 
 
-def test_the_story_is_told_oldest_first(runs):
-    told = trace("CL-1", runs)
-    assert told.events["at"].is_monotonic_increasing
-    assert told.events["what"].tolist() == ["exported", "excluded", "sent", "failed"] + [
+def test_events_are_listed_oldest_first(runs):
+    events = trace("CL-1", runs).events
+    assert events["at"].is_monotonic_increasing
+    assert events["what"].tolist() == ["exported", "excluded", "sent", "failed"] + [
         "exported",
         "excluded",
         "sent",
@@ -40,14 +40,14 @@ def test_the_story_is_told_oldest_first(runs):
     ]
 
 
-def test_the_answer_says_what_is_held_and_what_is_in_the_way(runs):
+def test_the_answer_states_what_is_held_and_what_is_missing(runs):
     answer = trace("CL-1", runs).answer
-    assert "holds 1 of its pictures" in answer
+    assert "holds 1 of its images" in answer
     assert "c.jpg excluded: no such image" in answer
-    assert "rotated" not in answer.lower(), "what was mended is in nobody's way"
+    assert "rotated" not in answer.lower(), "a failure that was corrected is no reason"
 
 
-def test_an_unknown_product_is_said_to_be_unknown(runs):
+def test_an_unknown_product_has_an_answer(runs):
     assert "no run knows it" in trace("CL-2", runs).answer
 
 
@@ -55,22 +55,22 @@ def test_names_cannot_become_markup(runs):
     assert "<b>.jpg" not in trace("CL-1", runs)._repr_html_()
 
 
-def test_images_that_are_neither_folder_nor_archive_leave_the_story_without_pictures(runs, tmp_path):
+def test_images_that_are_neither_folder_nor_archive_leave_the_history_without_images(runs, tmp_path):
     (tmp_path / "photos.rar").write_bytes(b"Rar!")
     page = replace(trace("CL-1", runs), images=tmp_path / "photos.rar")._repr_html_()
     assert "<table" in page and "<img" not in page
 
 
-def test_a_rehearsal_beside_the_shop_answers_nothing_about_the_shop(runs):
+def test_a_rehearsal_does_not_change_the_answer_about_the_shop(runs):
     first = min(runs.glob("*/run.json"))
     about = json.loads(first.read_text())
     first.write_text(json.dumps({**about, "settings": {"instance": "rehearsal"}}))
-    told = trace("CL-1", runs)
-    assert "holds 1 of its pictures" in told.answer and "failed" not in told.answer
-    assert "failed" in set(told.events["what"]), "the rehearsal is told all the same"
+    found = trace("CL-1", runs)
+    assert "holds 1 of its images" in found.answer and "failed" not in found.answer
+    assert "failed" in set(found.events["what"]), "the rehearsal is among the events"
 
 
-def test_a_cause_that_a_user_taught_goes_by_its_name(runs):
+def test_a_cause_without_a_label_is_shown_by_its_id(runs):
     for file in runs.glob("*/outcome.parquet"):
         pd.read_parquet(file).assign(outcome="failed", cause="watermark").to_parquet(file)
     assert "watermark" in trace("CL-1", runs).answer

@@ -1,11 +1,10 @@
-"""The manifest with its failures in it."""
-
-from types import SimpleNamespace
+"""The increment.meta with its failures."""
 
 import pandas as pd
+from runs_made import TableRun
 
 from imgprep.meta.codec import loads_meta
-from imgprep.outcomes.annotated_meta import annotate_manifest
+from imgprep.show.export import annotate_meta
 
 BATCH = pd.DataFrame(
     {
@@ -24,18 +23,18 @@ OUTCOME = pd.DataFrame(
         "message": [None, "two\nlines", None],
     }
 )
-RUN = SimpleNamespace(batch=BATCH, outcome=OUTCOME)
+RUN = TableRun(batch=BATCH, outcome=OUTCOME)
 
 
 def test_a_cause_follows_its_line():
-    lines = annotate_manifest(RUN).splitlines()
+    lines = annotate_meta(RUN).splitlines()
     assert len(lines) == 5
     assert lines[2].startswith('{"imgprep:outcome": {"outcome": "failed", "line": 2, "cause": "image_missing"')
 
 
 def test_it_reads_back_as_it_was_sent():
-    batch, findings = loads_meta(annotate_manifest(RUN), strict=False)
+    batch, findings = loads_meta(annotate_meta(RUN), strict=False)
     assert findings["rule"].eq("meta-annotation").sum() == 2
     for name in ("OperationType", "ProductId", "PicName"):
         assert batch[name].tolist() == BATCH[name].tolist()
-    assert len(loads_meta(annotate_manifest(RUN))) == 3
+    assert len(loads_meta(annotate_meta(RUN))) == 3

@@ -1,10 +1,9 @@
-"""From a cause to a line to its picture, and what is decided there."""
-
-from types import SimpleNamespace
+"""From a cause to a line and its image, and the decisions about it."""
 
 import pandas as pd
 import pytest
 from PIL import Image
+from runs_made import TableRun
 
 from imgprep.core.errors import ConfigError, RegionError
 from imgprep.core.regions import Region
@@ -20,20 +19,20 @@ REPORT = (
 
 
 def a_run(count=5, name="20261101T101010Z-demo", report=REPORT):
-    pictures = [f"{chr(97 + at)}.jpg" if at < 26 else f"p{at}.jpg" for at in range(count)]
+    names = [f"{chr(97 + at)}.jpg" if at < 26 else f"p{at}.jpg" for at in range(count)]
     rows = pd.array(range(1, count + 1), dtype="Int64")
-    named = {"ProductId": pictures, "PicName": pictures}
+    named = {"ProductId": names, "PicName": names}
     batch = pd.DataFrame({"line": rows, "row": rows, "OperationType": "ADD", **named})
     batch = batch.assign(Region=None, expected="imported", reason="new", digest="0" * 32)
     batch.loc[1, ["Region", "expected"]] = ["10,60,10,80", "region-outside"]
     finding = {"rule": "region-outside", "severity": "error", "row": 2, "ProductId": "b.jpg", "PicName": "b.jpg"}
     finding |= {"message": "outside", "fix": "draw"}
-    return SimpleNamespace(
+    return TableRun(
         id=name,
         batch=batch,
         outcome=read_report(report, batch, other_batch="keep"),
         catalogue=pd.DataFrame({"row": rows, **named, "brand": "<b>茶</b>"}),
-        facts=pd.DataFrame({"PicName": pictures[:2], "format": "JPEG", "width": 90, "height": 100}),
+        facts=pd.DataFrame({"PicName": names[:2], "format": "JPEG", "width": 90, "height": 100}),
         findings=pd.DataFrame([finding]),
     )
 
@@ -59,29 +58,29 @@ def chosen(explorer):
     return explorer.selected["PicName"].tolist()
 
 
-def test_what_is_not_recognised_comes_first_then_by_count(explorer):
+def test_unrecognised_causes_come_first_then_the_commonest(explorer):
     labels = [label for label, _ in explorer._parts.cause.options]
     assert labels == ["unrecognised · 1", "image missing · 2", "bad Region · 1"]
     assert chosen(explorer) == ["e.jpg"]
 
 
-def test_a_line_shows_its_picture_its_record_and_who_predicted_it(explorer):
+def test_a_line_shows_its_image_its_record_and_the_rule_that_predicted_it(explorer):
     explorer.show("bad_region")
-    told = explorer._parts.told.value
+    record = explorer._parts.record.value
     assert explorer._parts.picture.value.startswith('<img src="data:image/jpeg')
-    assert "predicted by region-outside" in told and "outside; draw" in told and "brand" in told
+    assert "predicted by region-outside" in record and "outside; draw" in record and "brand" in record
     explorer.show("image_missing")
-    assert "not predicted" in explorer._parts.told.value
+    assert "not predicted" in explorer._parts.record.value
 
 
 def test_nothing_from_a_catalogue_or_a_report_becomes_markup(explorer):
     explorer.show("bad_region")
-    told = explorer._parts.told.value
-    assert "<img" not in told and "<b>茶" not in told
-    assert "&lt;b&gt;茶" in told
+    record = explorer._parts.record.value
+    assert "<img" not in record and "<b>茶" not in record
+    assert "&lt;b&gt;茶" in record
 
 
-def test_a_picture_that_is_not_there_or_broken_is_said_to_be(explorer):
+def test_a_missing_or_broken_image_is_explained(explorer):
     explorer.show("unrecognised")
     assert "in none of the folders" in explorer._parts.picture.value
     explorer.show("image_missing", 1)
@@ -92,22 +91,22 @@ def test_names_do_not_lead_out_of_the_folder(images):
     run = a_run()
     run.outcome.loc[run.outcome["PicName"] == "e.jpg", "PicName"] = "../outside.jpg"
     Image.new("RGB", (9, 9)).save(images.parent / "outside.jpg")
-    assert "no picture" in CauseExplorer(run, images)._parts.picture.value
+    assert "no image" in CauseExplorer(run, images)._parts.picture.value
 
 
 def test_the_browser_holds_one_page_of_many_lines(images):
     report = b"".join(b'{"PicName": "p%d.jpg", "Code": "PicNotExist"}\n' % at for at in range(26, 96))
     explorer = CauseExplorer(a_run(100, report=report), images)
     assert len(explorer._parts.list.options) == PAGE
-    explorer._parts.on.click()
+    explorer._parts.forward.click()
     assert explorer._parts.where.value == "16–30 of 70"
     explorer.show("image_missing", 69)
-    assert chosen(explorer) == ["p95.jpg"] and explorer._parts.on.disabled
+    assert chosen(explorer) == ["p95.jpg"] and explorer._parts.forward.disabled
     explorer._parts.every.value = True
     assert len(explorer.selected) == 70
 
 
-def test_lines_are_found_by_product_or_picture(explorer):
+def test_lines_are_found_by_product_or_image(explorer):
     explorer.show("image_missing")
     explorer._parts.find.value = "D.JP"
     assert chosen(explorer) == ["d.jpg"]
@@ -117,7 +116,7 @@ def test_lines_are_found_by_product_or_picture(explorer):
     assert chosen(explorer) == []
 
 
-def test_decisions_are_kept_shown_and_taken_back(explorer):
+def test_decisions_are_kept_shown_and_removed(explorer):
     explorer.show("image_missing")
     explorer._parts.every.value = True
     explorer._parts.buttons["exclude"].click()
@@ -130,7 +129,7 @@ def test_decisions_are_kept_shown_and_taken_back(explorer):
     assert chosen(explorer) == ["c.jpg"]
 
 
-def test_the_next_batch_follows_the_decisions(explorer):
+def test_the_retry_batch_follows_the_decisions(explorer):
     assert explorer.retry().batch.empty
     explorer.show("image_missing")
     explorer.decide("retry")
@@ -141,7 +140,7 @@ def test_the_next_batch_follows_the_decisions(explorer):
     assert explorer.retry().batch.empty
 
 
-def test_the_annotator_opens_on_the_pictures_that_are_there(images, tmp_path):
+def test_the_annotator_opens_on_the_images_that_were_found(images, tmp_path):
     explorer = CauseExplorer(a_run(), images, store=tmp_path / "regions.db")
     explorer.show("bad_region")
     explorer._parts.buttons["region"].click()
@@ -152,7 +151,7 @@ def test_the_annotator_opens_on_the_pictures_that_are_there(images, tmp_path):
     assert explorer.annotator.selected["PicName"].tolist() == ["b.jpg"]
     explorer.show("unrecognised")
     explorer._parts.buttons["region"].click()
-    assert "none of the pictures" in explorer._parts.problem.value
+    assert "none of the images" in explorer._parts.problem.value
     explorer.annotator.close()
 
 
@@ -165,7 +164,7 @@ def test_without_a_store_no_region_can_be_drawn(explorer):
 def test_another_run_can_be_chosen_and_keeps_its_decisions(images):
     later = a_run(name="20261108T101010Z-demo", report=b'{"PicName": "c.jpg", "Code": "DeniedRequest"}')
     explorer = CauseExplorer([a_run(), later], images)
-    assert repr(explorer) == "CauseExplorer(1 of 5 lines failed or unknown, 1 causes)"
+    assert repr(explorer) == "CauseExplorer(1 of 5 lines failed or unknown, 1 cause)"
     explorer.decide("retry")
     explorer._parts.run.value = a_run().id
     assert explorer.decisions.empty and explorer.run.id == a_run().id

@@ -1,4 +1,4 @@
-"""Sheets of pictures, and the feedback sheet: what they show, and that nothing from outside can act in them."""
+"""Contact sheets and the fault sheet: what they show, and that no text from outside becomes markup."""
 
 import re
 
@@ -12,8 +12,8 @@ from imgprep.core.findings import findings_frame
 from imgprep.core.text import shown
 from imgprep.look.facts_cache import facts_frame
 from imgprep.look.rules.book import rules_table
+from imgprep.show.contact_sheet import sections_for_page
 from imgprep.show.feedback import FOR_PHOTOGRAPHERS
-from imgprep.show.galleries import duplicate_sections
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -47,7 +47,7 @@ def test_only_the_images_of_the_page_are_opened(root, monkeypatch):
     )
     sheet = ip.contact_sheet([f"{number}.jpg" for number in range(100_000)], root, page=3, per_page=10)
     assert opened == [f"{number}.jpg" for number in range(20, 30)]
-    assert (sheet.pages, repr(sheet)) == (10_000, "Sheet(100,000 images; page 3 of 10000)")
+    assert (sheet.pages, repr(sheet)) == (10_000, "ContactSheet(100,000 images; page 3 of 10000)")
 
 
 def test_regions_are_drawn_from_a_store_a_frame_or_a_mapping(root, tmp_path):
@@ -67,7 +67,7 @@ def test_regions_are_drawn_from_a_store_a_frame_or_a_mapping(root, tmp_path):
     lambda root: ip.contact_sheet(pd.DataFrame({"x": [1]}), root),
     lambda root: ip.contact_sheet(["a.jpg"], root, page=2),
     lambda root: ip.contact_sheet(["a.jpg"], root, per_page=0),
-    lambda root: ip.gallery(some(PicName="a.jpg"), root, rules=["image-cmyk"]),
+    lambda root: ip.contact_sheet(some(PicName="a.jpg"), root, rules=["image-cmyk"]),
     lambda root: ip.write_feedback(some(PicName="a.jpg"), root / "f.html", root=root, by="("),
     lambda root: ip.write_feedback(some(PicName="a.jpg"), root / "f.html", root=root, rules=["category-unknown"]),
 ])  # fmt: skip
@@ -76,24 +76,24 @@ def test_bad_calls_are_refused(root, call):
         call(root)
 
 
-def test_a_gallery_has_a_section_a_rule_errors_first(root):
+def test_findings_have_a_section_per_rule_errors_first(root):
     found = pd.concat([
         findings_frame([{"rule": "w", "severity": "warning", "PicName": "a.jpg", "message": "m"}] * 3),
         some(PicName="b.jpg", row=7, ProductId="1"),
         findings_frame([{"rule": "none", "severity": "error", "message": "no picture here"}]),
     ])  # fmt: skip
-    sheet = ip.gallery(found, root, per_page=2)
+    sheet = ip.contact_sheet(found, root, per_page=2)
     assert [(section.title, section.count, len(section.cards)) for section in sheet.sections] == [
         ("image-rotated", 1, 1), ("none", 1, 1), ("w", 3, 2),
     ]  # fmt: skip
     assert sheet.sections[0].remedy == "turn it"
     assert sheet.sections[0].cards[0].title == "1 · row 7"
-    assert [section.title for section in ip.gallery(found, root, per_page=2, page=2).sections] == ["w"]
+    assert [section.title for section in ip.contact_sheet(found, root, per_page=2, page=2).sections] == ["w"]
 
 
-def test_duplicates_stand_side_by_side(root):
+def test_duplicates_are_shown_side_by_side(root):
     facts = facts_frame([{"PicName": name, "digest": "0"} for name in ("a.jpg", "b.jpg")])
-    sheet = ip.gallery(ip.find_duplicates(facts), root)
+    sheet = ip.contact_sheet(ip.find_duplicates(facts), root)
     assert [section.title for section in sheet.sections] == ["group 1: the same file"]
     assert [card.name for card in sheet.sections[0].cards] == ["a.jpg", "b.jpg"]
 
@@ -106,22 +106,28 @@ def test_duplicates_are_a_bounded_part_of_another_page_those_across_products_fir
         + [{"PicName": name, "digest": "x"} for name in ("a.jpg", "b.jpg")]
     )
     catalogue = pd.DataFrame({"PicName": ["a.jpg", "b.jpg"], "ProductId": ["1", "2"]})
-    sections, groups = duplicate_sections(ip.find_duplicates(facts, catalogue), [root / "autumn", root], most=3)
+    sections, groups = sections_for_page(ip.find_duplicates(facts, catalogue), [root / "autumn", root], per_section=3)
     assert groups == 16, "all are counted"
-    assert [section.title for section in sections] == ["group 1: the same file, 2 products"], "others have no picture"
+    assert [section.title for section in sections] == ["group 1: the same file, 2 products"], (
+        "the others cannot be shown"
+    )
     assert [card.title for card in sections[0].cards] == ["1", "2"]
-    assert duplicate_sections(ip.find_duplicates(facts), []) == ([], 0)
+    assert sections_for_page(ip.find_duplicates(facts), []) == ([], 0)
 
 
 def test_a_finding_about_a_region_draws_it(root):
-    plain = ip.gallery(some(PicName="a.jpg"), root).sections[0].cards[0].thumb
-    drawn = ip.gallery(some(PicName="a.jpg", field="Region", value="10,100,10,100"), root).sections[0].cards[0].thumb
+    plain = ip.contact_sheet(some(PicName="a.jpg"), root).sections[0].cards[0].thumb
+    drawn = (
+        ip.contact_sheet(some(PicName="a.jpg", field="Region", value="10,100,10,100"), root).sections[0].cards[0].thumb
+    )
     assert plain.data != drawn.data
-    assert ip.gallery(some(PicName="a.jpg", field="Region", value="20,40"), root).sections[0].cards[0].thumb == plain
+    assert (
+        ip.contact_sheet(some(PicName="a.jpg", field="Region", value="20,40"), root).sections[0].cards[0].thumb == plain
+    )
 
 
-def test_nothing_found_is_said(root):
-    assert "Nothing to show" in ip.gallery(findings_frame(), root)._repr_html_()
+def test_an_empty_sheet_has_a_note(root):
+    assert "Nothing to show" in ip.contact_sheet(findings_frame(), root)._repr_html_()
 
 
 def tags(page):
@@ -131,12 +137,13 @@ def tags(page):
 def test_text_from_a_catalogue_cannot_act(root, tmp_path):
     found = some(PicName=EVIL, ProductId=EVIL, message=EVIL, fix=EVIL)
     twice = facts_frame([{"PicName": name, "digest": "0"} for name in (EVIL, "gone.jpg")])
+    duplicates = ip.find_duplicates(twice, pd.DataFrame({"PicName": [EVIL], "ProductId": EVIL}))
     pages = [
         ip.contact_sheet([EVIL], root)._repr_html_(),
-        ip.gallery(found, root).write(tmp_path / "g.html").read_text(encoding="utf-8"),
+        ip.contact_sheet(found, root).write(tmp_path / "g.html").read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, title=EVIL).read_text(encoding="utf-8"),
         ip.write_feedback(found, tmp_path / "f.html", root=root, by="(.*)").read_text(encoding="utf-8"),
-        ip.gallery(ip.find_duplicates(twice, pd.DataFrame({"PicName": [EVIL], "ProductId": EVIL})), root)._repr_html_(),
+        ip.contact_sheet(duplicates, root)._repr_html_(),
     ]
     for page in pages:
         assert "script" not in tags(page) and "img" not in tags(page)
@@ -148,18 +155,18 @@ def test_hidden_characters_are_made_visible_and_long_texts_bounded():
     assert shown("a\u202egpj.exe\u0000\n\nb") == "a⟨202E⟩gpj.exe⟨0000⟩ b"
     assert len(shown("x" * 1_000_000 + ".jpg")) == 160 and shown("x" * 1_000_000 + ".jpg").endswith("x")
     assert shown(pd.NA) == shown(None) == shown(float("nan")) == ""
-    assert shown("=1+1") == "=1+1", "no formula acts in a page"
+    assert shown("=1+1") == "=1+1", "a formula is harmless on a page"
 
 
-def test_feedback_tells_pictures_only_grouped_by_folder(root):
+def test_feedback_lists_only_images_grouped_by_folder(root):
     found = pd.concat([
         some(PicName="autumn/c.jpg"), some(PicName="autumn/c.jpg"), some(PicName="b.jpg"),
         findings_frame([{"rule": "category-unknown", "severity": "error", "PicName": "a.jpg", "message": "no"}]),
     ])  # fmt: skip
     page = ip.write_feedback(found, root / "f.html", root=root).read_text(encoding="utf-8")
     assert re.findall(r"<h2><bdi>(.*?)</bdi>", page) == ["(no folder)", "autumn"]
-    assert page.count("<figure") == 2, "the same fault of one picture is told once"
-    assert "<bdi>c.jpg</bdi>" in page, "the heading says the folder"
+    assert page.count("<figure") == 2, "the same fault of one image is listed once"
+    assert "<bdi>c.jpg</bdi>" in page, "the folder is in the heading"
     assert FOR_PHOTOGRAPHERS["image-rotated"][1] in page and "category" not in page
 
 
@@ -168,21 +175,21 @@ def test_feedback_groups_by_a_pattern_and_lists_what_it_does_not_show(root):
         [{"rule": "image-missing", "severity": "error", "PicName": f"kim_{n:03}.jpg"} for n in range(300)]
     )
     page = ip.write_feedback(found, root / "f.html", root=root, by=r"^([a-z]+)_").read_text(encoding="utf-8")
-    assert re.findall(r"<h2><bdi>(.*?)</bdi> <small>(.*?)</small>", page) == [("kim", "300 pictures")]
+    assert re.findall(r"<h2><bdi>(.*?)</bdi> <small>(.*?)</small>", page) == [("kim", "300 images")]
     assert page.count("<figure") == 24 and "kim_024.jpg" in page and "and 76 more" in page
 
 
-def test_feedback_counts_products_without_any_picture_too(root):
+def test_feedback_lists_products_without_any_image_too(root):
     found = findings_frame(
         [{"rule": "pic-name-missing", "severity": "error", "ProductId": f"P{n}", "message": "m"} for n in range(40)]
     )
     page = ip.write_feedback(found, root / "f.html", root=root).read_text(encoding="utf-8")
-    assert "products without a picture" in page and "P23" in page
+    assert "products without an image" in page and "P23" in page
 
 
-def test_feedback_without_faults_says_so(root):
+def test_feedback_without_faults_has_a_note(root):
     assert "Thank you" in ip.write_feedback(findings_frame(), root / "f.html", root=root).read_text(encoding="utf-8")
 
 
-def test_every_remedy_is_for_a_rule_that_there_is():
+def test_every_remedy_is_for_an_existing_rule():
     assert set(FOR_PHOTOGRAPHERS) <= set(rules_table()["rule"])

@@ -1,4 +1,4 @@
-"""What should be in the gallery against what is."""
+"""The expected gallery compared with the actual one."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_the_outcomes_always_sum_to_the_lines_sent(run):
     assert sums.to_dict() == {"imported": 3, "deleted": 1, "failed": 1, "unknown": 1, "sent": 6}
 
 
-def test_an_export_shows_what_is_missing_and_what_is_strange(run):
+def test_an_export_shows_missing_and_unexpected_images(run):
     dump = there(("1", "a", 3), ("2", "c", 7), ("3", "e", 0), ("9", "z", 0), ("4", "f", 1))
     assert differences(reconcile(run, dump=dump)) == {
         ("1", "b"): "imported but not there",
@@ -60,7 +60,7 @@ def test_an_export_shows_what_is_missing_and_what_is_strange(run):
     }
 
 
-def test_another_value_is_told_with_both(run):
+def test_another_value_is_listed_with_both(run):
     found = reconcile(run, dump=there(("1", "a", 5), ("1", "b", 3), ("2", "c", 7))).differences
     row = found[found["difference"] == "other value"].iloc[0]
     assert (row["line"], row["field"], row["sent"], row["there"]) == (1, "CategoryId", "3", "5")
@@ -78,7 +78,7 @@ def test_the_line_whose_values_are_there_won(tmp_path):
     assert reconcile(run, dump=there(("1", "a", 5))).winners["won"].isna().all()
 
 
-def test_a_sample_needs_to_know_where_to_ask(run):
+def test_a_sample_needs_settings(run):
     with pytest.raises(ConfigError, match="settings"):
         reconcile(run, sample=3)
 
