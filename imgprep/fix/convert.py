@@ -151,9 +151,7 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
         if digest and hashlib.md5(data).hexdigest() != digest:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)
-        partial = Path(f"{draft}.part")
-        partial.write_bytes(made)
-        partial.replace(draft)
+        Path(draft).write_bytes(made)
     except TooHeavy as error:
         return Copied(error=str(error))
     except MemoryError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from imgprep.core.files import replacing
 from imgprep.sandbox.imagesearch import documents as links
 from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, REPORT_FORMATS, write_dump, write_report
 from imgprep.sandbox.imagesearch.faults import Faults, Reply
@@ -347,9 +348,8 @@ class Tasks:
         images = self._state.gallery(task.instance)
         file = self._export_file(task.id)
         file.parent.mkdir(exist_ok=True)
-        partly = file.with_suffix(".part")
-        partly.write_bytes(write_dump(images, self._switches.dump_format))
-        partly.replace(file)
+        with replacing(file) as draft:
+            draft.write_bytes(write_dump(images, self._switches.dump_format))
         return Outcome(replace(task, status="SUCCESS", msg=ALL_IMPORTED, lines=len(images)))
 
     def _export_file(self, number: int) -> Path:
