@@ -44,7 +44,7 @@ PANELS = {
 }
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
-WORKERS = ["imgprep.core.child_process", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
+WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
 #: Constants that other modules import from the one that states them.
 FACTS = {"increment.meta": "core.fields", 1023: "core.fields", "conin$": "images.names"}
 HEAVY = {"pandas", "polars", "pyarrow", "numpy", "matplotlib", "IPython"}
