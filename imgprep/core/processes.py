@@ -2,18 +2,26 @@
 
 A worker records each task that it begins. One that dies leaves a suspect, which is run again alone in a fresh process.
 If that dies too, the task is to blame: it alone is lost, and named. If not, it was an accident and nothing is lost.
+
+A worker runs this file. A folder of images may contain a ``PIL.py`` or ``pickle.py`` that came with them: the worker
+is started with ``-P``, takes the parent's module search path without the current folder, and loads imgprep from where
+this file is. So this file imports nothing of imgprep at its top.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import itertools
 import json
 import logging
 import mmap
 import os
+import pickle
 import queue
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,10 +33,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
-
-from imgprep.core import child_process
-from imgprep.core.child_process import BEGUN, receive, send
-from imgprep.core.errors import ImgprepError
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +112,7 @@ class _Pool:
     def run(self, tasks: Iterable[Any], chunk: int, stop: threading.Event | None) -> Iterator[tuple[Any, Any]]:
         remaining = iter(tasks)
         handle, board_file = tempfile.mkstemp(prefix="imgprep-")
-        os.ftruncate(handle, self._count * BEGUN.size)
+        os.ftruncate(handle, self._count * _BEGUN.size)
         board = mmap.mmap(handle, 0)
         os.close(handle)
         try:
@@ -153,9 +157,18 @@ class _Pool:
 
     def _start(self, slot: int, board_file: str) -> _Worker:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
-        program = str(Path(child_process.__file__).absolute())
+        arguments = [_safe_path(), self._target, board_file, str(slot), str(self._memory)]
         process = subprocess.Popen(  # noqa: S603  our own program
-            [sys.executable, "-P", program, _safe_path(), self._target, board_file, str(slot), str(self._memory)],
+            [
+                sys.executable,
+                "-P",
+                str(Path(__file__).absolute()),
+                _safe_path(),
+                self._target,
+                board_file,
+                str(slot),
+                str(self._memory),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -170,7 +183,7 @@ class _Pool:
         assert pipe is not None  # noqa: S101  it was asked for
         try:
             while True:
-                self._inbox.put((worker, receive(pipe)))
+                self._inbox.put((worker, _receive(pipe)))
         except Exception:  # noqa: BLE001  in whatever way its pipe broke, the worker has died
             worker.process.wait()
             errors.seek(0)
@@ -189,7 +202,7 @@ class _Pool:
         pipe = worker.process.stdin
         assert pipe is not None  # noqa: S101  it was asked for
         try:
-            send(pipe, tasks)
+            _send(pipe, tasks)
         except OSError:
             _log.debug("worker %s has ended; `_listen` reports it", worker.process.pid)
 
@@ -212,13 +225,15 @@ class _Pool:
 
     def _on_death(self, worker: _Worker, board: mmap.mmap, stderr: str) -> Iterator[tuple[Any, Any]]:
         del self._workers[worker.slot]
-        (begun,) = BEGUN.unpack_from(board, worker.slot * BEGUN.size)
-        BEGUN.pack_into(board, worker.slot * BEGUN.size, 0)
+        (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
+        _BEGUN.pack_into(board, worker.slot * _BEGUN.size, 0)
         code = worker.process.returncode
         _close(worker.process)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > 3:
+                from imgprep.core.errors import ImgprepError  # noqa: PLC0415  see above
+
                 raise ImgprepError(f"worker processes cannot be started (exit code {code}): {stderr or 'no message'}")
         tasks = [task for part in worker.assigned for task in part]
         at = begun - worker.returned - 1
@@ -243,7 +258,7 @@ class _Pool:
     def _kill_hanging(self, board: mmap.mmap) -> None:
         now = time.monotonic()
         for worker in self._workers.values():
-            (begun,) = BEGUN.unpack_from(board, worker.slot * BEGUN.size)
+            (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
             if begun != worker.begun or not worker.assigned:
                 worker.begun, worker.since = begun, now
                 continue
@@ -284,6 +299,75 @@ def _reason(code: int) -> str:
     return f"exit code {code}"
 
 
+_LENGTH = struct.Struct("<Q")
+#: On the board, one number per worker: the tasks it has begun. The parent reads there which task a dead worker had.
+_BEGUN = struct.Struct("<Q")
+
+
+def _send(file: IO[bytes], value: Any) -> None:
+    """Write one message."""
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    file.write(_LENGTH.pack(len(data)) + data)
+    file.flush()
+
+
+def _receive(file: IO[bytes]) -> Any:
+    """Read one message; EOFError where the other side has ended."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (size,) = _LENGTH.unpack(head)
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return pickle.loads(data)  # noqa: S301  from our own parent or child
+
+
+def _load_imgprep(path: list[str]) -> None:
+    sys.path[:] = dict.fromkeys([*path, *sys.path])
+    home = Path(__file__).parents[1]
+    spec = importlib.util.spec_from_file_location(
+        "imgprep", home / "__init__.py", submodule_search_locations=[str(home)]
+    )
+    assert spec is not None and spec.loader is not None  # noqa: S101  a Python file has a loader
+    sys.modules["imgprep"] = package = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+
+
+def _limit_memory(allowed: int) -> None:
+    """Allow `allowed` more bytes of address space than are in use now, where the system supports it."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415  not on Windows
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * mmap.PAGESIZE + allowed
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> None:
+    """Serve tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    # A decoder that prints must not print into the messages.
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _load_imgprep(json.loads(path))
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    with Path(board_file).open("r+b") as file:
+        board = mmap.mmap(file.fileno(), 0)
+    _limit_memory(int(memory))
+    _send(outbox, "ready")
+    begun, place = 0, int(slot) * _BEGUN.size
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            results = []
+            for task in _receive(inbox):
+                begun += 1
+                _BEGUN.pack_into(board, place, begun)
+                results.append(function(task))
+            _send(outbox, results)
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -301,3 +385,7 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Res
                 yield results.popleft().result()
         for result in results:
             yield result.result()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])

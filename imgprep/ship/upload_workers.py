@@ -9,8 +9,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from imgprep.cloud.oss import open_bucket
 from imgprep.cloud.put import Item, Sender, Sent, Stopped
@@ -21,10 +22,11 @@ from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
 
 
-class Lot(NamedTuple):
-    """Files for a worker process, and how to send them; `settings` are pickled."""
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Files for a worker process, and how to send them; `settings` are pickled, and hold credentials."""
 
-    settings: bytes
+    settings: bytes = field(repr=False)
     items: Sequence[Item]
     threads: int
     patience: float
