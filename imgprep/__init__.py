@@ -93,7 +93,7 @@ _HOME: dict[str, str] = {
     "load_causes": "ship.report.causes",
     "build_batch": "plan.build",
     "Rules": "plan.build",
-    "Baseline": "plan.build",
+    "Baseline": "plan.model",
     "build_retry": "outcomes.retry",
     "Built": "plan.batch_folder",
     "open_project": "shop",
