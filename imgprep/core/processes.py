@@ -159,16 +159,7 @@ class _Pool:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
         arguments = [_safe_path(), self._target, board_file, str(slot), str(self._memory)]
         process = subprocess.Popen(  # noqa: S603  our own program
-            [
-                sys.executable,
-                "-P",
-                str(Path(__file__).absolute()),
-                _safe_path(),
-                self._target,
-                board_file,
-                str(slot),
-                str(self._memory),
-            ],
+            [sys.executable, "-P", str(Path(__file__).absolute()), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -89,13 +89,6 @@ def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[st
     Notes
     -----
     Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_bbox_widget(frame)
-    {'a.jpg': [{'x': 10, 'y': 20, 'width': 30, 'height': 40, 'label': 'subject'}]}
     """
     result: dict[str, list[dict[str, Any]]] = {}
     for row in frame[frame["state"] == "region"].to_dict("records"):
@@ -125,13 +118,6 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
 
     What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_coco(frame)["annotations"][0]["bbox"]
-    [10, 20, 30, 40]
     """
     images, annotations = [], []
     for number, record in enumerate(frame.to_dict("records"), 1):
@@ -243,13 +229,6 @@ def loads_region_meta(text: str | bytes) -> pd.DataFrame:
     ------
     MetaError
         As `imgprep.loads_meta`.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,P1,10,20,40,60\\n")
-    >>> loads_region_meta(dumps_region_meta(frame))[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
-    [['a.jpg', 10, 20, 40, 60]]
     """
     batch = loads_meta(text)
     rows = []
@@ -270,14 +249,7 @@ _FOREIGN = {"w", "h", "width", "height", "x", "y", "xmin", "xmax", "ymin", "ymax
 
 
 def dumps_csv(frame: pd.DataFrame) -> str:
-    """Return a regions frame as CSV: one header line, then one line per image.
-
-    Examples
-    --------
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_csv(frame).splitlines()[1][:31]
-    'a.jpg,,region,10,20,40,60,,,,im'
-    """
+    """Return a regions frame as CSV: one header line, then one line per image."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)

@@ -27,24 +27,16 @@ HOWS = ("drawn", "accepted", "edited", "imported")
 EDGES = ("x1", "y1", "x2", "y2")
 
 FRAME_DTYPES = {
-    "PicName": "str",
-    "ProductId": "str",
-    "state": "str",
-    "x1": "Int64",
-    "y1": "Int64",
-    "x2": "Int64",
-    "y2": "Int64",
+    **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
+    **dict.fromkeys(EDGES, "Int64"),
     "digest": "str",
-    "width": "Int64",
-    "height": "Int64",
-    "how": "str",
-    "who": "str",
-    "at": "str",
-    "note": "str",
+    **dict.fromkeys(("width", "height"), "Int64"),
+    **dict.fromkeys(("how", "who", "at", "note"), "str"),
     "flagged": "boolean",
 }
 """Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image."""
 
+_CURRENT = "current c JOIN entry e ON e.id = c.entry"
 _ENTRIES = (
     "SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.x1, e.y1, e.x2, e.y2, e.digest, e.width, e.height, "
     "e.how, e.who, e.at, e.note, e.flagged FROM "
@@ -54,41 +46,21 @@ _MERGED = "uid, pic_name, product_id, state, x1, y1, x2, y2, digest, width, heig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One decision on an image, as the history keeps it.
+    """One decision on an image, as the history keeps it."""
 
-    Parameters
-    ----------
-    revision : int
-        Number of the entry in its store; later entries have greater numbers.
-    uid : str
-        The same entry in every store it was merged into.
-    pic_name, product_id : str, str or None
-        The image; None is every product of it.
-    state : str
-        ``region``, ``whole``, ``service`` or ``undone``.
-    region : Region or None
-        Upright frame; only in state ``region``.
-    digest, size
-        MD5 (hex) and upright (width, height) of the image it was drawn on, where known.
-    how, who, at : str
-        One of `HOWS`; the person; ISO 8601 UTC.
-    note, flagged
-        The person's note; whether the image needs a second look.
-    """
-
-    revision: int
-    uid: str
+    revision: int  # number of the entry in its store; later entries have greater numbers
+    uid: str  # the same in every store it was merged into
     pic_name: str
-    product_id: str | None
-    state: str
-    region: Region | None
-    digest: str | None
-    size: tuple[int, int] | None
-    how: str
+    product_id: str | None  # None is every product of the image
+    state: str  # region, whole, service or undone
+    region: Region | None  # upright frame; only in state region
+    digest: str | None  # MD5 (hex) of the image it was drawn on, where known
+    size: tuple[int, int] | None  # upright width and height of that image
+    how: str  # one of `HOWS`
     who: str | None
-    at: str
+    at: str  # ISO 8601 UTC
     note: str | None
-    flagged: bool
+    flagged: bool  # the image needs a second look
 
     def is_stale(self, digest: str | None) -> bool:
         """Whether its region was drawn on another file than the one with this MD5, or on an unknown one."""
@@ -182,26 +154,10 @@ class RegionStore:
     ) -> Entry:
         """Save the current decision on an image; earlier ones stay in the history.
 
-        Parameters
-        ----------
-        pic_name, product_id : str, str or None
-            The image; None decides for every product of it.
-        region : Region or None
-            Upright frame, pixels. Without one, `state` is ``whole``, ``service`` or ``undone``.
-        digest, size : str, (int, int), optional
-            MD5 (hex) and upright size of the image that it was drawn on.
-        how, who, at : str, optional
-            One of `HOWS`; by default drawn by the store's person now.
-        note, flagged : str, bool, optional
-            By default those of the entry before.
-        expect : int, optional
-            The revision that the decision was made on, 0 for none.
-
-        Raises
-        ------
-        RegionError
-            The arguments contradict each other, the region is outside the image, or `expect` is not the current
-            revision.
+        Without a region, `state` is ``whole``, ``service`` or ``undone``. `product_id` None decides for every product
+        of the image; `digest` (MD5, hex) and `size` (upright, pixels) are those of the file it was drawn on; note and
+        flag are kept from the entry before. `expect` is the revision that the decision was made on, 0 for none: any
+        other current one is refused, as are arguments that contradict each other (RegionError).
         """
         state = _checked_state(region, state)
         if not isinstance(pic_name, str) or not pic_name:
@@ -244,15 +200,8 @@ class RegionStore:
         """Return the current decision on an image (and product), None if there was never one."""
         keys = [product_id or ""] if exact or not product_id else [product_id, ""]
         for key in keys:
-            row = (
-                self.connection()
-                .execute(
-                    "SELECT e.* FROM current c JOIN entry e ON e.id = c.entry "
-                    "WHERE c.pic_name = ? AND c.product_id = ?",
-                    (pic_name, key),
-                )
-                .fetchone()
-            )
+            query = f"SELECT e.* FROM {_CURRENT} WHERE c.pic_name = ? AND c.product_id = ?"  # noqa: S608
+            row = self.connection().execute(query, (pic_name, key)).fetchone()
             if row is not None and (row["state"] != "undone" or len(keys) == 1 or key == ""):
                 return _entry_from(row)
         return None
@@ -271,23 +220,19 @@ class RegionStore:
 
     def states(self) -> Iterator[tuple[str, str | None, str, bool, str | None]]:
         """Yield PicName, ProductId or None, state, flagged and digest of every current entry, in one query."""
-        rows = self.connection().execute(
-            "SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.flagged, e.digest "
-            "FROM current c JOIN entry e ON e.id = c.entry"
-        )
+        query = f"SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.flagged, e.digest FROM {_CURRENT}"  # noqa: S608
+        rows = self.connection().execute(query)
         yield from map(tuple, rows)
 
     def entries(self) -> dict[tuple[str, str | None], Entry]:
         """Return every current entry by (PicName, ProductId or None); *undone* ones (a flag, a note) included."""
-        rows = self.connection().execute("SELECT e.* FROM current c JOIN entry e ON e.id = c.entry")
+        rows = self.connection().execute(f"SELECT e.* FROM {_CURRENT}")  # noqa: S608
         return {(entry.pic_name, entry.product_id): entry for entry in map(_entry_from, rows)}
 
     def frame(self) -> pd.DataFrame:
         """Return the current decisions, one row per image (and product), as a regions frame."""
-        rows = self.connection().execute(
-            _ENTRIES + "current c JOIN entry e ON e.id = c.entry WHERE e.state != 'undone' "
-            "ORDER BY e.pic_name, e.product_id"
-        )
+        query = f"{_ENTRIES} {_CURRENT} WHERE e.state != 'undone' ORDER BY e.pic_name, e.product_id"
+        rows = self.connection().execute(query)
         return as_frame(rows)
 
     def history(self, pic_name: str | None = None, product_id: str | None = None) -> pd.DataFrame:
@@ -308,37 +253,21 @@ class RegionStore:
                     row["PicName"],
                     Region(**edges) if edges["x1"] is not None else None,
                     product_id=row.get("ProductId"),
-                    digest=row.get("digest"),
                     size=(int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None,
-                    state=row.get("state"),
-                    note=row.get("note"),
-                    flagged=row.get("flagged"),
                     how=signed.get("how") or "imported",
                     who=signed.get("who") or who,
                     at=signed.get("at"),
+                    **{name: row.get(name) for name in ("digest", "state", "note", "flagged")},
                 )
         return len(frame)
 
     # Other people's stores
 
     def merge(self, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
-        """Add another person's history, and let what is new there become current.
+        """Add another person's history, and let what is new there become current; `other` stays as it is.
 
-        Parameters
-        ----------
-        other : RegionStore or path
-            The other store, which stays as it is.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``PicName, ProductId, outcome``: ``new``, ``newer`` (decided there after ours), ``same``, ``older``, or
-            ``conflict`` (both decided; ours stays current until `decide`).
-
-        Raises
-        ------
-        RegionError
-            `other` does not exist or is this very store.
+        Returns ``PicName, ProductId, outcome``: ``new``, ``newer`` (decided there after ours), ``same``, ``older``, or
+        ``conflict`` (both decided; ours stays current until `decide`).
         """
         if not isinstance(other, RegionStore):
             if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
@@ -385,13 +314,8 @@ class RegionStore:
         ``theirs`` with ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
         """
         rows = self.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
-        dtypes: dict[str, Any] = {
-            "PicName": "str",
-            "ProductId": "str",
-            "ours": "Int64",
-            "theirs": "Int64",
-            "iou": "Float64",
-        }
+        dtypes: dict[str, Any] = {"PicName": "str", "ProductId": "str"}
+        dtypes |= {"ours": "Int64", "theirs": "Int64", "iou": "Float64"}
         for side in ("ours", "theirs"):
             dtypes |= {f"state_{side}": "str", f"who_{side}": "str"}
             dtypes |= {f"{edge}_{side}": "Int64" for edge in EDGES}
@@ -408,40 +332,14 @@ class RegionStore:
         return pd.DataFrame(found, columns=list(dtypes)).astype(dtypes)
 
     def decide(self, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
-        """Settle a conflict: the entry with this revision becomes current, the others stay in the history.
-
-        Examples
-        --------
-        >>> import tempfile, pathlib
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> mine, yours = (RegionStore(pathlib.Path(folder.name) / name) for name in ("mine.db", "yours.db"))
-        >>> _ = mine.put("a.jpg", Region(x1=0, y1=0, x2=9, y2=9))
-        >>> _ = yours.put("a.jpg", Region(x1=0, y1=0, x2=5, y2=9))
-        >>> mine.merge(yours)["outcome"].tolist()
-        ['conflict']
-        >>> left = mine.conflicts().iloc[0]
-        >>> mine.decide(left["PicName"], revision=int(left["theirs"])).region
-        Region(x1=0, y1=0, x2=5, y2=9)
-        >>> len(mine.conflicts())
-        0
-        >>> mine.close(); yours.close(); folder.cleanup()
-        """
+        """Settle a conflict: the entry with this revision becomes current, the others stay in the history."""
         chosen = self._entry_of(revision)
         if (chosen.pic_name, chosen.product_id) != (pic_name, product_id):
             raise RegionError(f"revision {revision} is about {chosen.pic_name}, not {pic_name}")
         # A new entry, so that the people it is merged back to see a later one and not a second conflict.
-        return self.put(
-            pic_name,
-            chosen.region,
-            product_id=product_id,
-            digest=chosen.digest,
-            size=chosen.size,
-            how=chosen.how,
-            who=chosen.who,
-            state=chosen.state,
-            note=chosen.note,
-            flagged=chosen.flagged,
-        )
+        names = ("digest", "size", "how", "who", "state", "note", "flagged")
+        values: dict[str, Any] = {name: getattr(chosen, name) for name in names}
+        return self.put(pic_name, chosen.region, product_id=product_id, **values)
 
     # Suggestions
 
@@ -573,18 +471,11 @@ def as_frame(rows: Iterable[Iterable[Any]]) -> pd.DataFrame:
 def _entry_from(row: sqlite3.Row) -> Entry:
     return Entry(
         revision=row["id"],
-        uid=row["uid"],
-        pic_name=row["pic_name"],
         product_id=row["product_id"] or None,
-        state=row["state"],
         region=Region(**{edge: row[edge] for edge in EDGES}) if row["state"] == "region" else None,
-        digest=row["digest"],
         size=(row["width"], row["height"]) if row["width"] else None,
-        how=row["how"],
-        who=row["who"],
-        at=row["at"],
-        note=row["note"],
         flagged=bool(row["flagged"]),
+        **{name: row[name] for name in ("uid", "pic_name", "state", "digest", "how", "who", "at", "note")},
     )
 
 

@@ -6,7 +6,7 @@ it, and ``images/``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,17 +24,10 @@ from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check_sheet
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import make_sheet
-from imgprep.plan.batch_folder import (
-    IMAGES,
-    Built,
-    fresh_folder,
-    keep_only,
-    require_batch_folder,
-    write_folder,
-)
+from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, keep_only, require_batch_folder, write_folder
 from imgprep.plan.compare import wanted_rows
 from imgprep.plan.make import plan_rows, with_loaded
-from imgprep.plan.model import Plan
+from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius
 
 
@@ -61,42 +54,6 @@ class Rules:
     service: str = "product"
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Baseline:
-    """The state that a batch is planned against, and the deletions that are confirmed.
-
-    Parameters
-    ----------
-    known : pandas.DataFrame, optional
-        A gallery state (`gallery_state`); without it everything is new.
-    last : pandas.DataFrame, optional
-        The catalogue of the last export: if this one has collapsed against it, nothing is built.
-    delete_missing : bool
-        DELETE what the gallery holds and the catalogue lacks.
-    ignore : collection of str
-        Fields, or ``image``, ``region``, that do not count as a difference.
-    instance : str
-        The instance's name; without one, ``gallery`` is the name to confirm.
-    confirm : str, optional
-        The instance's name, typed, where the batch deletes more of the gallery than `LOSS_THRESHOLD`.
-    confirm_rows : int, optional
-        The number of rows of the catalogue, typed, to confirm that a collapse is intended.
-
-    Examples
-    --------
-    >>> ip.Baseline(known=ip.gallery_state(runs), delete_missing=True).delete_missing
-    True
-    """
-
-    known: pd.DataFrame | None = None
-    last: pd.DataFrame | None = None
-    delete_missing: bool = False
-    ignore: Collection[str] = ()
-    instance: str = ""
-    confirm: str | None = None
-    confirm_rows: int | None = None
 
 
 def build_batch(
@@ -217,16 +174,7 @@ def _judge(
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
     del sheet  # as large as the catalogue
-    plan = plan_rows(
-        catalogue,
-        wanted,
-        errors,
-        service,
-        known=baseline.known,
-        delete_missing=baseline.delete_missing,
-        ignore=baseline.ignore,
-    )
-    return findings, plan
+    return findings, plan_rows(catalogue, wanted, errors, service, baseline)
 
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:

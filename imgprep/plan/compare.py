@@ -15,6 +15,7 @@ from imgprep.core.frames import to_polars
 from imgprep.core.text import did_you_mean
 from imgprep.look.rules.book import RULES
 from imgprep.look.rules.sheet import Sheet, sent_region, twice
+from imgprep.plan.model import HELD_COLUMNS
 
 _ADD, _DELETE = Operation.ADD.value, Operation.DELETE.value
 _KEY = ["ProductId", "PicName"]
@@ -25,29 +26,14 @@ _KNOWN: dict[str, type[pl.DataType]] = {
     "state": pl.String,
 }
 #: Compared column, in the order in which a reason names them → its name there.
-_COMPARED: dict[str, str] = {
-    "digest": "image",
-    "Region": "region",
-    **{
-        field.name: field.name
-        for field in FIELDS
-        if field.name not in ("OperationType", "ProductId", "PicName", "Region")
-    },
-}
+_COMPARED: dict[str, str] = {"digest": "image", "Region": "region"}
+_COMPARED |= {name: name for name in HELD_COLUMNS if name not in (*_KEY, "Region")}
 _REFUSED = [rule.id for rule in RULES if rule.refuses]
 _BY_ID = {rule.id: rule for rule in RULES}
 #: Rules whose rows cannot be written as a line, whatever the findings say.
 _UNWRITABLE = [
-    _BY_ID[name]
-    for name in (
-        "operation-unknown",
-        "product-id-missing",
-        "pic-name-missing",
-        "delete-empty-pic-name",
-        "category-not-integer",
-        "int-attr-not-integer",
-        "crop-not-boolean",
-    )
+    *("operation-unknown", "product-id-missing", "pic-name-missing", "delete-empty-pic-name"),
+    *("category-not-integer", "int-attr-not-integer", "crop-not-boolean"),
 ]
 
 
@@ -127,7 +113,7 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
 def _unwritable(sheet: Sheet) -> pl.Expr:
     """The first of the rules `_UNWRITABLE` that a row fails."""
     failed = []
-    for rule in _UNWRITABLE:
+    for rule in map(_BY_ID.__getitem__, _UNWRITABLE):
         if rule.test is not None:
             scope = sheet.scopes[rule.scope]
             test = rule.test(sheet) if scope is None else rule.test(sheet) & scope
@@ -185,27 +171,20 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
     )
     if known is None:
         is_held = pl.lit(value=True)
-    reason = (
-        pl.when(pl.col("excluded").is_not_null())
-        .then(pl.col("excluded"))
-        .when(~add & is_held)
-        .then(pl.lit("asked"))
-        .when(~add)
-        .then(pl.lit("not held"))
-        .when(pl.col("k_state").is_null())
-        .then(pl.lit("new"))
-        .when(pl.col("k_state") == "unknown")
-        .then(pl.lit("unknown"))
-        .otherwise(changed)
+    reason = pl.coalesce(
+        "excluded",
+        pl.when(~add & is_held).then(pl.lit("asked")),
+        pl.when(~add).then(pl.lit("not held")),
+        pl.when(pl.col("k_state").is_null()).then(pl.lit("new")),
+        pl.when(pl.col("k_state") == "unknown").then(pl.lit("unknown")),
+        changed,
     )
     rows = rows.with_columns(reason.alias("reason"))
     stays = pl.col("reason").is_in(["same", "not held"]) | pl.col("reason").str.starts_with("ignored: ")
-    verdict = (
-        pl.when(pl.col("excluded").is_not_null())
-        .then(pl.lit("excluded"))
-        .when(stays)
-        .then(pl.lit("same"))
-        .otherwise(pl.lit("send"))
+    verdict = pl.coalesce(
+        pl.when(pl.col("excluded").is_not_null()).then(pl.lit("excluded")),
+        pl.when(stays).then(pl.lit("same")),
+        pl.lit("send"),
     )
     return rows.with_columns(verdict.alias("verdict")).drop("_code")
 

@@ -18,7 +18,7 @@ from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
 from imgprep.plan.compare import compare, gone_rows, known_rows, unmatched, wanted_rows
-from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
 #: Characters that do not belong in an id, and those ignored when two spellings are compared.
 _STRAY, _IGNORED = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
@@ -112,21 +112,16 @@ def plan_batch(
     findings = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, findings, keep_refused=keep_refused)
     del sheet
-    return plan_rows(catalogue, wanted, findings, kind, known=known, delete_missing=delete_missing, ignore=ignore)
+    baseline = Baseline(known=known, delete_missing=delete_missing, ignore=ignore)
+    return plan_rows(catalogue, wanted, findings, kind, baseline)
 
 
 def plan_rows(
-    catalogue: pd.DataFrame,
-    wanted: pl.DataFrame,
-    findings: pd.DataFrame,
-    service: Service,
-    *,
-    known: pd.DataFrame | None,
-    delete_missing: bool,
-    ignore: Collection[str],
+    catalogue: pd.DataFrame, wanted: pl.DataFrame, findings: pd.DataFrame, service: Service, baseline: Baseline
 ) -> Plan:
     """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
-    held = None if known is None else known_rows(known)
+    held = None if baseline.known is None else known_rows(baseline.known)
+    ignore = baseline.ignore
     if service is not Service.PRODUCT:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
     judged = compare(wanted, held, ignore)
@@ -134,7 +129,7 @@ def plan_rows(
         wanted.drop_in_place(name)
     gone = []
     waiting = _waiting(known_rows(None))
-    if delete_missing and held is not None:
+    if baseline.delete_missing and held is not None:
         going, waits = gone_rows(judged, held)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,6 +28,42 @@ HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.na
 #: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Baseline:
+    """The state that a batch is planned against, and the deletions that are confirmed.
+
+    Parameters
+    ----------
+    known : pandas.DataFrame, optional
+        A gallery state (`gallery_state`); without it everything is new.
+    last : pandas.DataFrame, optional
+        The catalogue of the last export: if this one has collapsed against it, nothing is built.
+    delete_missing : bool
+        DELETE what the gallery holds and the catalogue lacks.
+    ignore : collection of str
+        Fields, or ``image``, ``region``, that do not count as a difference.
+    instance : str
+        The instance's name; without one, ``gallery`` is the name to confirm.
+    confirm : str, optional
+        The instance's name, typed, where the batch deletes more of the gallery than `LOSS_THRESHOLD`.
+    confirm_rows : int, optional
+        The number of rows of the catalogue, typed, to confirm that a collapse is intended.
+
+    Examples
+    --------
+    >>> ip.Baseline(known=ip.gallery_state(runs), delete_missing=True).delete_missing
+    True
+    """
+
+    known: pd.DataFrame | None = None
+    last: pd.DataFrame | None = None
+    delete_missing: bool = False
+    ignore: Collection[str] = ()
+    instance: str = ""
+    confirm: str | None = None
+    confirm_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -84,26 +121,12 @@ class Plan:
             ``what`` (add, replace, delete, unchanged, excluded, deferred), ``reason``, ``rows``, ``products``.
         """
         columns = ["ProductId", "reason"]
-        parts = [
-            _acted(self.batch).select("what", *columns),
-            # A catalogue may lack the column ProductId.
-            *(
-                to_polars(frame.reindex(columns=columns), columns).select(pl.lit(what).alias("what"), *columns)
-                for what, frame in (
-                    ("unchanged", self.unchanged),
-                    ("excluded", self.excluded),
-                    ("deferred", self.deferred),
-                )
-            ),
-        ]
-        order = {what: place for place, what in enumerate(_WHAT)}
-        counted = (
-            pl.concat([part.cast(pl.String) for part in parts])
-            .group_by("what", "reason")
-            .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products"))
-            .sort(pl.col("what").replace_strict(order, return_dtype=pl.Int64), -pl.col("rows"), "reason")
-        )
-        return to_pandas(counted)
+        parts = [_acted(self.batch).select("what", *columns)]
+        for what in ("unchanged", "excluded", "deferred"):
+            frame = getattr(self, what).reindex(columns=columns)  # a catalogue may lack the column ProductId
+            parts.append(to_polars(frame, columns).select(pl.lit(what).alias("what"), *columns))
+        rows = pl.concat([part.cast(pl.String) for part in parts])
+        return to_pandas(_count(rows, "what", "reason", name="rows").sort(_ORDER, -pl.col("rows"), "reason"))
 
     def diff(self) -> pd.DataFrame:
         """Count what would be added, replaced and deleted, by category and by reason.
@@ -124,18 +147,8 @@ class Plan:
         lines = lines.with_columns(
             pl.coalesce(names, number.cast(pl.String), pl.lit("predicted")).alias("category"),
         )
-        counted = (
-            lines.group_by("what", "category", "reason")
-            .agg(
-                pl.len().cast(pl.Int64).alias("images"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
-            )
-            .sort(
-                pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64),
-                "category",
-                "reason",
-            )
-        )
-        return to_pandas(counted)
+        counted = _count(lines, "what", "category", "reason", name="images")
+        return to_pandas(counted.sort(_ORDER, "category", "reason"))
 
     def changes(self) -> pd.DataFrame:
         """List every field that a line would change in the gallery.
@@ -167,6 +180,7 @@ class Plan:
 
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
+_ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64)
 #: Reasons of an ADD of an image that the gallery may not hold.
 NOT_HELD = ("new", "unknown")
 
@@ -182,3 +196,8 @@ def _acted(batch: pd.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("replace"))
     )
     return lines.with_columns(what.alias("what"))
+
+
+def _count(rows: pl.DataFrame, *by: str, name: str) -> pl.DataFrame:
+    products = pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
+    return rows.group_by(by).agg(pl.len().cast(pl.Int64).alias(name), products)

@@ -110,7 +110,8 @@ def prepare(options: Namespace) -> int:
 
 def build(options: Namespace) -> int:
     from imgprep.outcomes.tallies import tally_durations
-    from imgprep.plan.build import Baseline, Rules, build_batch
+    from imgprep.plan.build import Rules, build_batch
+    from imgprep.plan.model import Baseline
     from imgprep.plan.preview import estimate
     from imgprep.ship.run import load_runs
 

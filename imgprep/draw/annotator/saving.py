@@ -94,13 +94,7 @@ class Saver:
         if region is not None:
             fate = "accepted" if region == offered.region else "edited" if content.get("edited") else "replaced"
         self._store.note_suggestion(
-            item.pic_name,
-            offered.region,
-            offered.confidence,
-            fate,
-            product_id=item.product_id,
-            final=region,
-            method=offered.method,
+            item.pic_name, *offered[:2], fate, product_id=item.product_id, final=region, method=offered.method
         )
 
 

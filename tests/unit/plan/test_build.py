@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from imgprep.core.errors import ConfigError
-from imgprep.plan.build import Baseline, Rules, build_batch
+from imgprep.plan.build import Rules, build_batch
+from imgprep.plan.model import Baseline
 
 
 @pytest.fixture
