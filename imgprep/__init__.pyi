@@ -48,7 +48,7 @@ from .draw.suggest import suggest_region as suggest_region
 from .plan.make import plan_batch as plan_batch
 from .plan.model import Plan as Plan
 from .plan.build import build_batch as build_batch
-from .plan.build import Baseline as Baseline
+from .plan.model import Baseline as Baseline
 from .plan.build import Rules as Rules
 from .plan.preview import estimate as estimate
 
