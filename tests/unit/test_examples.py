@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import matplotlib.pyplot as plt
@@ -11,18 +12,7 @@ import pytest
 import imgprep as ip
 from imgprep.demo.history import make_history
 
-MODULES = [
-    found.name for found in pkgutil.walk_packages(ip.__path__, "imgprep.") if not found.name.endswith("__main__")
-]
-FINDER = doctest.DocTestFinder(exclude_empty=True)
-
-
-def examples() -> list[doctest.DocTest]:
-    found = [test for name in MODULES for test in FINDER.find(importlib.import_module(name), name)]
-    return sorted((test for test in found if test.examples), key=lambda test: test.name)
-
-
-EXAMPLES = examples()
+MODULES = [found.name for found in pkgutil.walk_packages(ip.__path__, "imgprep.") if "__main__" not in found.name]
 
 
 @pytest.fixture(scope="session")
@@ -31,21 +21,27 @@ def runs(tmp_path_factory):
     return make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name.removeprefix("imgprep."))
-def test_the_example_runs(example, request, tmp_path, monkeypatch):
-    example.globs.update({"ip": ip, "pd": pd})
-    if "runs" in example.docstring:
-        example.globs["runs"] = request.getfixturevalue("runs")
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_a_module_run(module, request, tmp_path, monkeypatch):
+    found = doctest.DocTestFinder().find(importlib.import_module(module), module)
+    examples = [example for example in found if example.examples]
+    known = {"ip": ip, "pd": pd}
+    if any("runs" in example.docstring for example in examples):
+        known["runs"] = request.getfixturevalue("runs")
     failed = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(example, out=failed.append)
-    plt.close("all")
+    for number, example in enumerate(examples):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        example.globs.update(known)
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+        runner.run(example, out=failed.append)
+        plt.close("all")
     assert not failed, "".join(failed)
 
 
-def test_every_public_function_and_class_has_an_example():
-    shown = {part for example in EXAMPLES for part in example.name.split(".")}
-    public = {name: getattr(ip, name) for name in ip.__all__}
-    errors = {name for name, found in public.items() if isinstance(found, type) and issubclass(found, Exception)}
-    assert public.keys() - errors <= shown
+@pytest.mark.parametrize("name", [name for name in ip.__all__ if not name.endswith("Error")])
+def test_every_public_name_has_an_example(name):
+    shown = getattr(ip, name)
+    texts = [inspect.getdoc(shown), *(inspect.getdoc(member) for _, member in inspect.getmembers(shown))]
+    assert any(">>> " in text for text in texts if text)
