@@ -145,7 +145,7 @@ def test_records_with_more_cells_than_the_header_shift_nothing_and_are_errors(tm
     assert found["row"].tolist() == list(range(1, records + 1))
     assert found["severity"].tolist() == ["error"] * records
     assert found["value"].tolist() == [f"{n}.jpg" for n in range(records)]  # what stood beyond the header
-    # The cell under "image" is the rest of the title: it is shown as it stands, and not corrected by a guess.
+    # The cell under "image" is the rest of the title: it is shown as found, and not corrected by a guess.
     assert catalogue["image"].tolist() == [" red"] * records + ["b.jpg"]
 
 
