@@ -55,7 +55,7 @@ def load_catalogue(
     columns : mapping or path, optional
         A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset, field
         by field. See `parse_columns` for its forms. A catalogue that was saved after `apply_matches`
-        (``imgprep match --out``) is read as it stands: map and preset have been applied to it already.
+        (``imgprep match --out``) is read as found: map and preset have been applied to it already.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findin
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in FIELD_NAMES and name in fields and fields[name].equals(column):
-            continue  # the field is this column, as it stands
+            continue  # the field is this very column
         own = name
         while own in columns or own in ("row", IMAGE_URL):
             own += " (source)"

@@ -68,7 +68,7 @@ class Spec:
 
     @property
     def is_a_column(self) -> bool:
-        """Whether the field is a column as it stands."""
+        """Whether the field is an unchanged column."""
         return self.value is None and self.template is None and self.table is None and self.scale is None
 
 

@@ -12,7 +12,7 @@ from imgprep.core.errors import CatalogueError
 
 
 class Quoting(StrEnum):
-    """What happens to a separator that stands within a value."""
+    """What happens to a separator within a value."""
 
     ESCAPE = "escape"
     """A backslash is put before it, and before every backslash: nothing is lost. The default."""
@@ -55,7 +55,7 @@ class ContentTemplate(Template):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The names of the values: what stands before each (``title:``), or the column's own name."""
+        """The names of the values: the text before each (``title:``), or the column's own name."""
         found = [_KEY.match(literal) for literal in self.literals]
         return tuple(
             match[1] if match and match[1] else column for match, column in zip(found, self.columns, strict=False)
@@ -86,7 +86,7 @@ class ContentTemplate(Template):
 
 
 def parse_template(text: str) -> Template:
-    """Parse a template. ``{{`` and ``}}`` stand for braces."""
+    """Parse a template. ``{{`` and ``}}`` are braces."""
     literals, columns, position, literal = [], [], 0, ""
     for match in _PLACEHOLDER.finditer(text):
         literal += text[position : match.start()]

@@ -45,7 +45,7 @@ CELL_CHARS = 1 << 30
 #: Records of another width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
 MOST_ODD = 10_000
 
-#: Placed behind the last line, to see whether a quote is open there.
+#: Placed after the last line, to see whether a quote is open there.
 _END = "\x02imgprep-end-of-file\x03"
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
@@ -108,7 +108,7 @@ def sniff_delimiter(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A file, and how it is cut into cells; `skip` lines stand before the header."""
+    """A file, and how it is split into cells; `skip` lines come before the header."""
 
     path: Path
     encoding: str
@@ -256,7 +256,7 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
     with layout.path.open(encoding=layout.encoding, errors="replace", newline="") as file:
         for _ in range(layout.skip):
             file.readline()
-        # A line of our own behind the last one is a record of its own, unless a quote is still open there.
+        # A line of our own after the last one is a record of its own, unless a quote is still open there.
         source = (cells for cells in _records(chain(file, [_END]), layout.delimiter) if cells)
         next(source, None)
         number = 0
@@ -267,7 +267,7 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
                 cell = chunk[-1][-1] = chunk[-1][-1].removesuffix(_END)
                 findings.append(
                     _open_quote(
-                        f"a quote is opened and never closed: {cell.count(chr(10)):,} line breaks behind it, and any "
+                        f"a quote is opened and never closed: {cell.count(chr(10)):,} line breaks after it, and any "
                         "records between them, are in this record's last cell",
                         number + len(chunk),
                         cell,
@@ -344,7 +344,7 @@ class Ragged:
             self._findings.append(found)
 
     def _add_too_many(self, row: int, count: int, extra: list[str]) -> None:
-        shift = "a delimiter that is not quoted; the cells behind it are then one column too far right"
+        shift = "a delimiter that is not quoted; the cells after it are then one column too far right"
         fix = "quote the cell in the export; the record is not sent as it is"
         if extra:
             why = f": a cell holds {shift}"
@@ -423,7 +423,7 @@ def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
                     f"the cell seems to hold {len(whole) + 1:,} more records: its lines have as many delimiters as "
                     "records have, so a quote was perhaps opened and not closed"
                 )
-                # Prose has a space behind its commas; records have none.
+                # Prose has a space after its commas; records have none.
                 prose = f"{delimiter} " in "\n".join([*whole, last])
                 severity = Severity.WARNING if prose else Severity.ERROR
                 findings.append(_open_quote(message, row, cell, severity, field=name))

@@ -71,7 +71,7 @@ def read_excel(path: Path) -> Export:
         findings += _conversions(column_name, values)
         if position in damaged:
             count = len(damaged[position])
-            message = f"{count:,} cells hold an Excel error: a text starting with = + - or @ was taken for a formula"
+            message = f"{count:,} cells hold an Excel error: a text starting with = + - or @ was taken as a formula"
             fix = "enter the text again with the column formatted as text"
             findings.append(export_finding("excel-error", message, fix, field=column_name, value=damaged[position][0]))
     table = pa.table(columns, names=names)
@@ -82,7 +82,7 @@ def _require_size(path: Path) -> None:
     """Raise where the workbook asks for more memory than any should."""
     with path.open("rb") as file:
         is_xls = file.read(len(XLS_MAGIC)) == XLS_MAGIC
-    if is_xls:  # nothing in it tells how far its sheets reach: another process opens it first
+    if is_xls:  # it does not record the extent of its sheets: another process opens it first
         task = "imgprep.load.excel:opens"
         ((_, result),) = run_in_processes(task, [str(path)], workers=1, memory=MAX_CELLS * _CELL_BYTES)
         if isinstance(result, LostTask):

@@ -186,7 +186,7 @@ def _utf16(data: bytes) -> str:
     big = first.count(0) > second.count(0)
     signs, others = (second, first) if big else (first, second)
     if _decodes(data, "utf-8"):
-        # Texts of ASCII: in UTF-16 every sign has a NUL beside it; a stray NUL stands beside few of them.
+        # Texts of ASCII: in UTF-16 every sign has a NUL beside it; a stray NUL is beside few of them.
         wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
         lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
     else:

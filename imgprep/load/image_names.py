@@ -117,7 +117,7 @@ def pic_name_for_url(url: str) -> str:
 
 
 def _identity(url: str) -> str:
-    """What identifies the image behind `url`: without scheme and version parameters, host in lower case."""
+    """What identifies the image at `url`: without scheme and version parameters, host in lower case."""
     try:
         parts = urlsplit(url.strip() if "//" in url[:8] else "//" + url.strip())
     except ValueError:  # a bracket out of place; fetching it fails, and reports it
@@ -154,7 +154,7 @@ class FetchMap:
                     continue
 
     def is_of(self, name: str, url: str) -> bool:
-        """Return whether a file is the one behind `url`, as far as is known: a name can stand for a newer version."""
+        """Return whether a file is the one at `url`, as far as is known: a newer version can have the same name."""
         return self._urls.get(name, url) == url
 
     def add(self, name: str, url: str) -> None:

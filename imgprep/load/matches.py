@@ -161,7 +161,7 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
     names = frame["PicName"].tolist()
     marks: list[object] = [pd.NA] * len(frame)
     rows_of = frame.groupby("ProductId", sort=False).indices
-    added: dict[int, list[str]] = {}  # behind the product's last row
+    added: dict[int, list[str]] = {}  # after the product's last row
     for product, several in files.groupby("ProductId", sort=False)["file"]:
         rows = rows_of[product]
         known = {names[row] for row in rows}

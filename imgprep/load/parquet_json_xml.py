@@ -209,7 +209,7 @@ def read_xml(path: Path) -> Export:
             records.append(item)
             inside = 0
         elif inside and (value := "".join(text).strip()):
-            # Below an item's own elements the path tells them apart: shipping.price is not price.
+            # Nested elements are named by their path: shipping.price is not price.
             item.setdefault(".".join(stack[inside:]), []).append(value)
         stack.pop()
         text.clear()

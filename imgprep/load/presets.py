@@ -118,10 +118,10 @@ class Fields(Preset):
         return "its columns are the fields of increment.meta" if known else None
 
     def shape(self, export: Export) -> Shape:
-        """Return every field as it stands."""
+        """Return every field as found."""
         known = [name for name in FIELD_NAMES if name in export.table.column_names]
         columns = {name: {"column": name, "split": False} for name in known}
-        return Shape(export.table, export.rows, columns, {"": "every field is taken as it stands"})
+        return Shape(export.table, export.rows, columns, {"": "every field is taken as found"})
 
 
 class Shopify(Preset):

@@ -157,7 +157,7 @@ def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, s
     return None, ""
 
 
-#: Category → words that shops use. Of several in a name, the last says what the thing is: a "dress shoe" is a shoe.
+#: Category → words that shops use. Of several in a name, the last is what the thing is: a "dress shoe" is a shoe.
 WORDS: Mapping[int, str] = {
     0: "top shirt tshirt tee blouse sweater hoodie jacket coat cardigan vest polo pullover jumper sweatshirt blazer "
     "outerwear knitwear hemd bluse jacke mantel 上衣 衬衫 外套 毛衣 卫衣",
@@ -276,7 +276,7 @@ def category_column(catalogue: pd.DataFrame) -> str | None:
 
 def _suggested(text: str) -> tuple[int | None, float, str | None]:
     """The likeliest category of a shop's category, how likely, and why."""
-    # Shops write paths: "Women > Clothing > Dresses", and lists of them; the last part says most.
+    # Shops write paths: "Women > Clothing > Dresses", and lists of them; the last part is the most specific.
     parts = [part for part in re.split(r"\s*(?:>|/|\||,|»|::)\s*", text) if part.strip()]
     for depth, part in enumerate(reversed(parts)):
         number, score, why = _of_part(part)

@@ -145,7 +145,7 @@ def test_records_with_more_cells_than_the_header_shift_nothing_and_are_errors(tm
     assert found["row"].tolist() == list(range(1, records + 1))
     assert found["severity"].tolist() == ["error"] * records
     assert found["value"].tolist() == [f"{n}.jpg" for n in range(records)]  # what stood beyond the header
-    # The cell under "image" is the rest of the title: it is shown as it stands, and not corrected by a guess.
+    # The cell under "image" is the rest of the title: it is shown as found, and not corrected by a guess.
     assert catalogue["image"].tolist() == [" red"] * records + ["b.jpg"]
 
 
@@ -299,11 +299,10 @@ def test_prices_become_integers_without_losing_a_cent_and_the_reading_is_reporte
     columns = {"IntAttr": {"column": "price", "scale": 100}}
     catalogue = load(tmp_path, delimited(["sku", "price", "image"], records), columns=columns)
     assert catalogue["price"].tolist() == prices  # as found, beside
-    message = findings_of(catalogue, "number-format")["message"].item()
+    found = findings_of(catalogue, "number-format")
+    message = found["message"].item()
     if wanted is None:  # two ways of writing in one column: reported, not guessed
-        assert (
-            "against 1 such as" in message and findings_of(catalogue, "number-format")["severity"].item() == "warning"
-        )
+        assert "against 1 such as" in message and found["severity"].item() == "warning"
         assert len(findings_of(catalogue, "number-not-read")) == 1
         return
     assert catalogue["IntAttr"].tolist() == wanted and "rounded half-even" in message

@@ -57,7 +57,7 @@ def test_an_entry_that_cannot_be_applied_is_refused_with_its_rule(tmp_path, entr
         content(tmp_path, **entry)
 
 
-def test_a_saved_map_keeps_every_comment_of_what_stays(project):
+def test_a_saved_map_keeps_the_comments_of_unchanged_entries(project):
     columns = {
         "ProductId": "sku",
         "PicName": "image",
@@ -80,7 +80,7 @@ def test_a_fresh_project_file_takes_a_map(tmp_path, export):
     assert Settings.load(tmp_path).columns == map_
 
 
-def test_a_map_that_cannot_be_is_not_written(project):
+def test_an_invalid_map_is_not_written(project):
     before = (project / "imgprep.toml").read_bytes()
     for wrong in ({"ProductID": "sku"}, {"IntAttr": {"column": "price", "scle": 3}}, {"IntAttr": 1.5}):
         with pytest.raises(ConfigError):

@@ -48,7 +48,7 @@ def test_a_column_that_is_as_full_as_it_was_has_not_changed_because_rows_went():
     assert found["column", "CustomContent"] == "vanished"
 
 
-def test_products_that_came_and_went_are_counted_though_their_number_is_the_same():
+def test_products_that_came_and_went_are_counted_though_the_total_is_unchanged():
     this = export(10)
     this["ProductId"] = [f"P{n}" for n in range(3, 13)]
     drift = compare_exports(export(10), this).set_index("what")
@@ -56,7 +56,7 @@ def test_products_that_came_and_went_are_counted_though_their_number_is_the_same
     assert drift.loc["products gone", "verdict"] == "changed"
 
 
-def test_ids_that_a_spreadsheet_rewrote_are_a_collapse_though_as_many_products_came_as_went():
+def test_ids_that_a_spreadsheet_rewrote_are_a_collapse_though_the_total_is_unchanged():
     last, this = export(10), export(10)
     this["ProductId"] = [f"{at}.0" for at in range(10)]
     with pytest.raises(ConfigError, match=r"the last one: 10 products gone\. .*confirm its number of rows: 10"):
@@ -70,14 +70,14 @@ def test_exports_without_rows_or_columns_are_compared_too():
     assert len(compare_exports(pd.DataFrame(), pd.DataFrame())) == 1
 
 
-def test_a_category_column_or_a_share_that_cannot_be_is_refused():
+def test_an_unknown_category_column_and_an_impossible_share_are_refused():
     with pytest.raises(ConfigError, match="neither export has this column"):
         compare_exports(export(3), export(3), category="kind")
     with pytest.raises(ConfigError, match="collapse=30"):
         compare_exports(export(3), export(3), collapse=30)
 
 
-def test_a_collapsed_export_makes_no_plan_until_its_rows_are_typed():
+def test_a_collapsed_export_is_not_planned_until_its_rows_are_confirmed():
     last, this = export(30_000), export(12_000)
     with pytest.raises(ConfigError, match=r"rows 30,000 → 12,000 \(-60%\).*confirm its number of rows: 12000"):
         plan_batch(this, last=last, findings=findings_frame())
@@ -92,7 +92,7 @@ def test_a_loss_within_the_limit_stops_nothing():
         require_no_collapse(compare_exports(export(100), export(69)))
 
 
-def test_the_picture_shows_totals_and_what_moved():
+def test_the_chart_shows_totals_and_what_moved():
     drift = compare_exports(export(10), export(10, CustomContent=None, type="Toys"))
     ax = plot_drift(drift)
     labels = [text.get_text() for text in ax.get_yticklabels()]
@@ -111,8 +111,8 @@ def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
     last = export(4, price=["1", "2", "3", "4"])
     this = export(5, price=["1", "20", "3", "4", "5"]).iloc[[4, 3, 2, 1]]
     this.loc[this["ProductId"] == "P2", "type"] = None
-    told = compare_products(last, this).fillna("").values.tolist()
-    assert told == [
+    changes = ip.compare_products(last, this).fillna("").values.tolist()
+    assert changes == [
         ["P0", "gone", "", "", ""],
         ["P1", "changed", "price", "2", "20"],
         ["P2", "changed", "type", "Toys", ""],
@@ -120,7 +120,7 @@ def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
     ]
 
 
-def test_the_images_of_a_product_are_compared_as_a_whole_whatever_their_order():
+def test_the_images_of_a_product_are_compared_as_a_whole_in_any_order():
     last, this = (pd.DataFrame({"ProductId": ["A", "A"], "PicName": names}) for names in (["1", "2"], ["2", "1"]))
     assert compare_products(last, this).empty
     added = pd.concat([this, pd.DataFrame({"ProductId": ["A"], "PicName": ["3"]})])

@@ -4,12 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from exports_made import CDN, GOOGLE, MAGENTO, WOO, delimited, findings_of, load, pairs, shopify
 
 from imgprep.core.errors import CatalogueError
 from imgprep.load.catalogue import load_catalogue
-from imgprep.load.presets import PRESETS
+from imgprep.load.export import Export, record_numbers
+from imgprep.load.presets import PRESETS, Preset
 from imgprep.plan.make import plan_batch
 
 EXPORTS = Path(__file__).parents[3].parent / "shared" / "data" / "exports"
@@ -47,6 +49,26 @@ def test_a_preset_that_does_not_fit_or_does_not_exist_is_refused(tmp_path):
             load(tmp_path, "a,b\n1,2\n", preset=name)
     with pytest.raises(CatalogueError, match="there are: auto, fields, shopify"):
         load(tmp_path, "a,b\n1,2\n", preset="shopfy")
+
+
+def test_a_shop_system_without_peculiarities_is_its_columns_and_nothing_else():
+    class Shop(Preset):
+        name = "shop"
+        required = (("Art. No",),)
+        keys = (("EAN",), ("Art. No",))
+        images = (("Photo",), ("Photo 2",))
+        title = ("Label",)
+        price = ("Price",)
+
+    def table(*eans):
+        columns = {"art_no": ["1", "2"], "EAN": list(eans), "photo": ["a", "b"], "label": ["x", "y"]}
+        return Export(pa.table(columns), record_numbers(2), "")
+
+    assert Shop().recognise(table("3", "4")) == "it has the columns 'art_no'"
+    assert Shop().recognise(Export(pa.table({"x": ["1"]}), record_numbers(1), "")) is None
+    columns = {"ProductId": "EAN", "PicName": ["photo"], "CustomContent": "title:{label}"}
+    assert Shop().shape(table("3", "4")).columns == columns
+    assert Shop().shape(table("3", None)).columns == {**columns, "ProductId": "art_no"}
 
 
 # Shopify
