@@ -128,7 +128,7 @@ def near_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
 
 
 def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
-    """Return (first with that value, this) for every place whose value stands before."""
+    """Return (first position of the value, this position) for every repeated value."""
     codes = pd.factorize(column)[0]
     known = np.flatnonzero(codes >= 0)
     _, first = np.unique(codes[known], return_index=True)

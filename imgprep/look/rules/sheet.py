@@ -35,6 +35,12 @@ def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
     return key.is_in(again.implode())
 
 
+_MADE_BY = {
+    "facts": "inspect_images",
+    "prepared": "prepare_images",
+    "files": "match_names",
+    "regions": "RegionStore.frame",
+}
 #: How far rounding alone may push a scaled edge outside, in pixels.
 ROUNDING = 0.5
 
@@ -51,11 +57,15 @@ def region_rows(regions: Any) -> pl.DataFrame:
         **dict.fromkeys(("PicName", "ProductId", "state", "digest"), pl.String),
         **dict.fromkeys((*EDGES, "width", "height"), pl.Int64),
     }
-    return _typed_columns(frame, {name: (name, kind) for name, kind in kinds.items()})
+    return _typed_columns("regions", frame, {name: (name, kind) for name, kind in kinds.items()})
 
 
-def _typed_columns(frame: pd.DataFrame, columns: Mapping[str, tuple[str, type[pl.DataType]]]) -> pl.DataFrame:
-    """Return the columns (name in `frame` → name and type), null where `frame` lacks one."""
+def _typed_columns(
+    what: str, frame: pd.DataFrame, columns: Mapping[str, tuple[str, type[pl.DataType]]]
+) -> pl.DataFrame:
+    """Return the columns (name in `frame` → name and type), null where `frame` lacks one; it must have PicName."""
+    if "PicName" not in frame.columns:
+        raise ConfigError(f"{what}: the frame has no PicName column; pass what {_MADE_BY[what]} returned")
     table = to_polars(frame, [name for name in columns if name in frame.columns])
     return table.select(
         (pl.col(name) if name in table.columns else pl.lit(None)).cast(kind, strict=False).alias(alias)
@@ -275,7 +285,7 @@ def make_sheet(
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:
     """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row per name."""
-    return _typed_columns(files, _NEAR).filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
+    return _typed_columns("files", files, _NEAR).filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
 
 
 def sheet_rows(
@@ -286,7 +296,7 @@ def sheet_rows(
     if prepared is None:
         rows = rows.with_columns(pl.col("PicName").alias("name"))
     else:
-        log = _typed_columns(prepared, _LOG).unique("PicName", keep="first", maintain_order=True)
+        log = _typed_columns("prepared", prepared, _LOG).unique("PicName", keep="first", maintain_order=True)
         rows = rows.join(log, on="PicName", how="left", maintain_order="left")
         rows = rows.with_columns(pl.coalesce("p_name", "PicName").alias("name"))
     if facts is not None:
@@ -367,7 +377,7 @@ def _typed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _facts(facts: pd.DataFrame) -> pl.DataFrame:
-    table = _typed_columns(facts, {"PicName": ("name", pl.String), **_FACTS})
+    table = _typed_columns("facts", facts, {"PicName": ("name", pl.String), **_FACTS})
     if twice(table, "name").any():
         table = table.unique("name", keep="first", maintain_order=True)
     # Facts without `exists` come from callers who list only what exists.

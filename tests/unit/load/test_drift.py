@@ -111,7 +111,7 @@ def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
     last = export(4, price=["1", "2", "3", "4"])
     this = export(5, price=["1", "20", "3", "4", "5"]).iloc[[4, 3, 2, 1]]
     this.loc[this["ProductId"] == "P2", "type"] = None
-    changes = ip.compare_products(last, this).fillna("").values.tolist()
+    changes = compare_products(last, this).fillna("").values.tolist()
     assert changes == [
         ["P0", "gone", "", "", ""],
         ["P1", "changed", "price", "2", "20"],

@@ -421,6 +421,9 @@ def test_the_shop_sets_severities_and_limits_and_typos_are_refused():
         check(shop, service="products")
     with pytest.raises(ConfigError, match="regions"):
         check(shop, regions=3)
+    for table, source in (("facts", "inspect_images"), ("prepared", "prepare_images"), ("files", "match_names")):
+        with pytest.raises(ConfigError, match=f"{table}: the frame has no PicName column; pass what {source}"):
+            check(shop, **{table: pd.DataFrame({"how": ["exact"], "file": ["a.jpg"]})})
     with pytest.raises(CatalogueError, match="two columns PicName"):
         check(pd.DataFrame([["a", "b"]], columns=["PicName", "PicName"]))
 
