@@ -150,7 +150,7 @@ class Switches:
         known = {item.name for item in fields(cls)}
         for name in given:
             if name not in known:
-                hint = did_you_mean(name, known)
+                hint = did_you_mean(name, known) or "."
                 raise TypeError(f"Sandbox: unknown switch {name!r}{hint} Known: {', '.join(sorted(known))}")
         return cls(**given)
 

@@ -278,7 +278,7 @@ def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(he
 def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(here):
     before = content(here / "shop")
     Image.effect_noise((90, 90), 80).convert("RGB").save(here / "shop" / "images" / "dress-blue-1.jpg")
-    name = next(file.name for file in (ip.project.shipped("data") / "images").glob("*.jpg"))
+    name = next(file.name for file in (shipped("data") / "images").glob("*.jpg"))
     (here / "shop" / "images" / name).write_bytes(MINE)
     with pytest.raises(ConfigError, match="was not written by imgprep"):
         make_history(here / "shop" / "runs", weeks=1)

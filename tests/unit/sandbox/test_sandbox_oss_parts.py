@@ -145,6 +145,8 @@ def test_loopback_hosts_are(host):
 def test_a_misspelt_switch_names_the_nearest_known_one():
     with pytest.raises(TypeError, match="did you mean skew"):
         Switches.of({"skrew": 1})
+    with pytest.raises(TypeError, match=r"unknown switch 'zzz'\. Known: access_fails"):
+        Switches.of({"zzz": 1})
     with pytest.raises(TypeError, match="did you mean failing_task"):
         Sandbox(failing_taks="x")
 
