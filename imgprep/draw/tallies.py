@@ -81,7 +81,7 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 FATES = ("accepted", "edited", "replaced", "rejected")
-"""Fates of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
+"""Fates of a suggestion: kept as it is, moved, replaced by another box, or the image given another state."""
 
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
