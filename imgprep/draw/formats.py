@@ -30,6 +30,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import RegionError
+from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, Region
 from imgprep.draw.store import FRAME_DTYPES, as_frame
 from imgprep.meta.codec import dumps_meta, loads_meta
@@ -91,7 +92,7 @@ def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[st
     Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
     """
     result: dict[str, list[dict[str, Any]]] = {}
-    for row in frame[frame["state"] == "region"].to_dict("records"):
+    for row in records(frame[frame["state"] == "region"]):
         region = Region(**edges_in(row))
         box = {"x": region.x1, "y": region.y1, "width": region.width, "height": region.height, "label": label}
         if result.setdefault(row["PicName"], [box]) != [box]:
@@ -120,12 +121,12 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
     """
     images, annotations = [], []
-    for number, record in enumerate(frame.to_dict("records"), 1):
-        kept = {name: record[name] for name in FRAME_DTYPES if name not in (*EDGES, "PicName", "width", "height")}
-        kept = {name: value for name, value in kept.items() if not pd.isna(value)}
+    for number, record in enumerate(records(frame), 1):
+        own = [name for name in FRAME_DTYPES if name not in (*EDGES, "PicName", "width", "height")]
+        kept = {name: record[name] for name in own if record[name] is not None}
         image: dict[str, Any] = {"id": number, "file_name": record["PicName"], "imgprep": kept}
-        if not pd.isna(record["width"]):
-            image |= {"width": int(record["width"]), "height": int(record["height"])}
+        if record["width"] is not None:
+            image |= {"width": record["width"], "height": record["height"]}
         images.append(image)
         if record["state"] == "region":
             region = Region(**edges_in(record))
@@ -181,20 +182,11 @@ def _need(items: Iterable[Any], names: Iterable[str], what: str) -> None:
 def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None) -> str:
     """Return ADD lines of an increment.meta that hold the regions: Region, ``Crop: false``, or neither.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Regions. Rows without a ProductId need `catalogue`.
-    catalogue : pandas.DataFrame, optional
-        ``ProductId`` and ``PicName``: an image's region is written for each of its products.
-
-    Notes
-    -----
-    `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
+    Rows without a ProductId need `catalogue` (``ProductId`` and ``PicName``): they are written for each product of the
+    image. `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
 
     Examples
     --------
-    >>> from imgprep.draw.formats import loads_csv
     >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,7,10,20,40,60\\n")
     >>> dumps_region_meta(frame).strip()
     '{"OperationType": "ADD","ProductId": "7","PicName": "a.jpg","Region": "10,40,20,60"}'
@@ -209,7 +201,7 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
     if missing.any():
         name = frame["PicName"][missing].iloc[0]
         raise RegionError(f"{name}: has no ProductId, which every line needs; give catalogue=")
-    regions = [Region(**edges_in(row)).wire() if row["state"] == "region" else None for row in frame.to_dict("records")]
+    regions = [Region(**edges_in(row)).wire() if row["state"] == "region" else None for row in records(frame)]
     batch = pd.DataFrame(
         {
             "OperationType": ["ADD"] * len(frame),
@@ -223,19 +215,13 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
 
 
 def loads_region_meta(text: str | bytes) -> pd.DataFrame:
-    """Read the regions of an increment.meta's ADD lines.
-
-    Raises
-    ------
-    MetaError
-        As `imgprep.loads_meta`.
-    """
+    """Read the regions of an increment.meta's ADD lines; MetaError as from `imgprep.loads_meta`."""
     batch = loads_meta(text)
     rows = []
-    for record in batch[batch["OperationType"] == "ADD"].to_dict("records"):
-        region = None if pd.isna(record["Region"]) else Region.from_wire(str(record["Region"]))
+    for record in records(batch[batch["OperationType"] == "ADD"]):
+        region = None if record["Region"] is None else Region.from_wire(record["Region"])
         crop = record.get("Crop")
-        state = "region" if region else ("whole" if crop is not None and not pd.isna(crop) and not crop else "service")
+        state = "region" if region else "whole" if crop is not None and not crop else "service"
         edges = {edge: getattr(region, edge) for edge in EDGES} if region else {}
         where = f"line {record['line']}"
         rows.append(checked_row(where, PicName=record["PicName"], ProductId=record["ProductId"], state=state, **edges))
@@ -261,10 +247,7 @@ def dumps_csv(frame: pd.DataFrame) -> str:
 def loads_csv(text: str) -> pd.DataFrame:
     """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` are required.
 
-    Raises
-    ------
-    RegionError
-        The columns are of another convention (``x,y,width,height``, ``xmin…``), or a line holds no region.
+    Columns of another convention (``x,y,width,height``, ``xmin…``) are refused (RegionError).
 
     Examples
     --------
@@ -300,12 +283,8 @@ def loads_csv(text: str) -> pd.DataFrame:
 def read_regions(path: str | Path) -> pd.DataFrame:
     """Read a file of regions by its extension: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
 
-    Raises
-    ------
-    RegionError
-        The file does not exist, is of another kind, or does not have the format of its extension.
-    MetaError
-        As `imgprep.loads_meta`.
+    RegionError if the file does not exist, is of another kind, or does not have the format of its extension; MetaError
+    as from `imgprep.loads_meta`.
 
     Examples
     --------

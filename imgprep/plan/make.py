@@ -39,7 +39,7 @@ def plan_batch(
     last: pd.DataFrame | None = None,
     confirm_rows: int | None = None,
 ) -> Plan:
-    """Decide which ADDs and DELETEs take the gallery from what it holds to what the catalogue says.
+    """Decide which ADDs and DELETEs take the gallery from its known state to that of the catalogue.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
-    """The batch that takes the gallery from what it holds to what the catalogue says. Made by `plan_batch`.
+    """The batch that takes the gallery from its state to that of the catalogue. Returned by `plan_batch`.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ def split_batch(
     Returns
     -------
     list of pandas.DataFrame
-        Batch frames, ``line`` numbered anew in each. Products come in the order of their first line; the rows of one
+        Batch frames, ``line`` counting from 1 in each. Products come in the order of their first line; the rows of one
         stay together. An empty batch gives no part.
 
     Raises

@@ -287,7 +287,7 @@ class RegionAnnotator(anywidget.AnyWidget):
             target = find(queue.items, str(content["find"]))
             if target is None:
                 raise RegionError(f"{str(content['find'])[:60]!r}: no product or image matches; check the spelling")
-            if target not in numbers:  # what is searched for is shown whatever the filter
+            if target not in numbers:  # a search ignores the filter
                 show = "all"
                 numbers = queue.arrange(view, show=show, order=order)
             at = numbers.index(target)

@@ -1,4 +1,4 @@
-"""RegionAnnotator's Python side: a proposal is stored only where all it says holds, on any thread."""
+"""RegionAnnotator's Python side: a proposal is stored only if it matches item, revision and file, on any thread."""
 
 import io
 import subprocess
@@ -79,7 +79,7 @@ def test_a_proposal_from_another_thread_is_stored_and_answered(widget):
         {"region": None},
     ],
 )
-def test_a_proposal_that_does_not_hold_is_refused_and_nothing_stored(widget, changes):
+def test_a_proposal_that_does_not_match_is_refused_and_nothing_stored(widget, changes):
     (answer,) = deliver(widget, **proposal(widget, **changes))
     assert answer["type"] == "refused"
     assert answer["why"]
@@ -92,7 +92,7 @@ def test_a_save_sent_twice_is_stored_once(widget):
     assert len(widget.store.history()) == 1
 
 
-def test_a_greeting_that_is_repeated_is_answered_once(widget):
+def test_a_repeated_hello_is_answered_once(widget):
     answers = deliver(widget, type="hello", session=None)
     assert [answer["type"] for answer in answers] == ["welcome", "arranged", "window"]
     assert deliver(widget, type="hello", session=None) == []
@@ -111,13 +111,13 @@ def test_ipykernel_does_not_move_the_widgets_messages_to_the_main_thread(widget)
     assert not getattr(comm, "_reply_subshell_for", None)
 
 
-def test_what_is_told_of_an_item_is_of_one_moment(widget):
-    entry = widget.store.put("0.png", None, state="whole")  # on the disk, while the widget's own list still says undone
+def test_the_state_and_revision_sent_of_an_item_belong_together(widget):
+    entry = widget.store.put("0.png", None, state="whole")  # on the disk, while the widget's own list still has undone
     item = deliver(widget, type="thumbs", ids=[0])[0]["item"]
     assert (item["state"], item["rev"]) == ("whole", entry.revision)
 
 
-def test_what_is_selected_has_its_columns_before_anything_is(widget):
+def test_selected_has_its_columns_before_anything_is_decided(widget):
     assert list(widget.selected)[:3] == ["PicName", "ProductId", "state"]
 
 
@@ -144,7 +144,7 @@ def merged(widget, tmp_path):
     return answers[-1]["items"]
 
 
-def test_a_conflict_is_shown_with_both_sides_and_the_chosen_one_holds(widget, tmp_path):
+def test_a_conflict_is_shown_with_both_sides_and_the_chosen_one_becomes_current(widget, tmp_path):
     (item,) = merged(widget, tmp_path)
     assert [(side["who"], side["state"]) for side in item["conflict"]] == [("Ann", "region"), ("Bo", "whole")]
     message = {"type": "decide", "key": "k", "id": 0, "pic_name": "0.png", "rev": item["rev"]}
@@ -214,7 +214,7 @@ def test_a_changed_file_makes_its_region_the_suggestion(widget, tmp_path):
         (lambda path: (Region(**BOX), 0.9, "grabcut"), "grabcut"),
     ],
 )
-def test_what_became_of_a_suggestion_is_kept_with_the_method_that_made_it(tmp_path, suggest, method):
+def test_the_fate_of_a_suggestion_is_kept_with_its_method(tmp_path, suggest, method):
     shot = Image.new("RGB", (100, 80), "white")
     shot.paste((200, 0, 0), (10, 20, 60, 70))
     shot.save(tmp_path / "0.png")
@@ -243,7 +243,7 @@ def test_pictures_and_suggestions_of_a_zip_are_those_of_its_folder(widget, tmp_p
         packed.close()
 
 
-def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
+def test_a_missing_file_and_one_outside_the_folder_are_reported(widget):
     answer = deliver(widget, type="want", ids=[3])[0]
     assert "missing" in answer["problem"]
     widget._queue.items[3].pic_name = "../../etc/hostname"
@@ -256,7 +256,7 @@ def test_pictures_travel_as_messages_and_never_as_state(widget):
     assert not any(isinstance(value, bytes) for value in widget.get_state().values())
 
 
-def test_the_next_page_is_thought_about_before_it_is_asked_for(tmp_path):
+def test_suggestions_of_the_next_page_are_computed_ahead(tmp_path):
     for number in range(3):
         Image.new("RGB", (90, 80), "white").save(tmp_path / f"{number}.png")
     asked = []

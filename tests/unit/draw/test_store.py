@@ -59,7 +59,7 @@ def test_a_changed_file_makes_its_region_stale(full):
     assert full.state("a.jpg", digest="d1") == "region"
     assert full.state("a.jpg", digest="other") == "stale"
     assert full.get("a.jpg") == BOX
-    assert full.state("图 4.png", "P,1", digest="d9") == "stale"  # nobody noted what it was drawn on
+    assert full.state("图 4.png", "P,1", digest="d9") == "stale"  # the file that it was drawn on is unknown
     assert full.state("b.jpg", digest="other") == "whole"
 
 
@@ -330,13 +330,13 @@ def test_agreement_is_iou_on_what_both_decided(store, other):
     assert result.attrs["summary"] == {"pictures": 2, "same_state": 0.5, "mean_iou": 0.5, "iou_90": 0.0}
 
 
-def test_what_became_of_suggestions_is_kept(store):
+def test_fates_of_suggestions_are_kept(store):
     store.note_suggestion("a.jpg", BOX, 0.9, "edited", final=Region(x1=10, y1=20, x2=110, y2=120))
     found = store.suggestions()
     assert found[["fate", "iou", "confidence"]].to_numpy().tolist() == [["edited", 0.5, 0.9]]
 
 
-def test_a_store_of_the_first_schema_is_brought_up_and_keeps_everything(tmp_path):
+def test_a_store_of_the_first_schema_is_migrated_and_keeps_everything(tmp_path):
     path = tmp_path / "old.db"
     connection = sqlite3.connect(path)
     connection.executescript(schema._TABLES)
@@ -362,7 +362,7 @@ def test_a_store_of_the_first_schema_is_brought_up_and_keeps_everything(tmp_path
         assert store.suggestions()["who"].tolist()[1] == "Ann"
 
 
-def test_merge_brings_over_what_became_of_suggestions_once(store, other):
+def test_merge_copies_fates_of_suggestions_once(store, other):
     store.note_suggestion("a.jpg", BOX, 0.9, "accepted", final=BOX)
     other.note_suggestion("b.jpg", BOX, 0.3, "replaced", final=OTHER)
     store.merge(other)
@@ -408,7 +408,7 @@ def test_what_was_saved_survives_a_kill_while_writing(tmp_path):
         store.put("after.jpg", BOX)
 
 
-def test_a_full_disk_says_so_and_leaves_what_was_there(store):
+def test_a_full_disk_is_reported_and_changes_nothing(store):
     store.put("a.jpg", BOX)
     pages = store.connection().execute("PRAGMA page_count").fetchone()[0]
     store.connection().execute(f"PRAGMA max_page_count = {pages}")
@@ -419,7 +419,7 @@ def test_a_full_disk_says_so_and_leaves_what_was_there(store):
     store.put("b.jpg", BOX)
 
 
-def test_a_file_that_may_not_be_written_says_so(store):
+def test_a_file_that_may_not_be_written_is_reported(store):
     store.put("a.jpg", BOX)
     store.connection().execute("PRAGMA query_only = ON")
     with pytest.raises(RegionError, match="may not be written; change its permissions"):
@@ -431,7 +431,7 @@ def test_a_file_that_may_not_be_written_says_so(store):
         RegionStore(store.path.parent)
 
 
-def test_the_folder_of_a_new_store_is_made(tmp_path):
+def test_the_folder_of_a_new_store_is_created(tmp_path):
     with RegionStore(tmp_path / "shop" / "work" / "regions.db") as made:
         made.put("a.jpg", BOX)
     assert (tmp_path / "shop" / "work" / "regions.db").is_file()
@@ -449,14 +449,14 @@ def test_the_folder_of_a_new_store_is_made(tmp_path):
         ("missing.csv", None, "does not exist"),
     ],
 )
-def test_a_file_of_regions_that_cannot_be_read_says_why(tmp_path, name, content, message):
+def test_a_file_of_regions_that_cannot_be_read_gives_the_reason(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(RegionError, match=message):
         formats.read_regions(tmp_path / name)
 
 
-def test_regions_saved_by_excel_with_its_mark_at_the_start_are_read(tmp_path):
+def test_regions_saved_by_excel_with_a_bom_are_read(tmp_path):
     (tmp_path / "a.csv").write_text("PicName,x1,y1,x2,y2\na.jpg,1,2,3,4\n", encoding="utf-8-sig")
     assert formats.read_regions(tmp_path / "a.csv")["PicName"].tolist() == ["a.jpg"]
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from imgprep.core.errors import ConfigError
+from imgprep.look.rules import sheet
 from imgprep.plan.build import Rules, build_batch
 from imgprep.plan.model import Baseline
 
@@ -43,7 +44,7 @@ def test_a_stop_for_much_that_would_be_deleted_leaves_the_earlier_batch_as_it_wa
     first = build_batch(shop("1", "2", "3"), photos, out, progress=False)
     before = content(out)
     assert before
-    Image.effect_noise((400, 400), 80).convert("RGB").save(photos / "a.jpg")  # a copy would be made anew
+    Image.effect_noise((400, 400), 80).convert("RGB").save(photos / "a.jpg")  # would change its copy
     baseline = Baseline(known=held(first), instance="shoes", delete_missing=how == "by absence")
     catalogue = shop("1") if how == "by absence" else shop("1", "2", "3", OperationType=["ADD", "DELETE", "DELETE"])
     with pytest.raises(ConfigError, match=r"deletes 2 images .* confirm with the name of the instance: 'shoes'"):
@@ -62,7 +63,7 @@ def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
 
 
 @pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "shoes"}])
-def test_what_is_called_wrongly_leaves_the_earlier_batch_as_it_was(tmp_path, photos, wrong):
+def test_wrong_arguments_leave_the_earlier_batch_as_it_was(tmp_path, photos, wrong):
     out = tmp_path / "batch"
     build_batch(shop("1"), photos, out, progress=False)
     before = content(out)
@@ -120,3 +121,13 @@ def test_a_photograph_that_is_gone_is_not_sent_from_an_earlier_copy(tmp_path, ph
     again = build_batch(shop("1", "2"), photos, tmp_path / "batch", **options)
     assert [file.name for file in (again.folder / "images").iterdir() if not file.name.startswith(".")] == ["a.jpg"]
     assert again.plan.batch["PicName"].tolist() == ["a.jpg", "b.jpg"]  # as asked, and the service will refuse it
+
+
+@pytest.mark.parametrize(("baseline", "sheets"), [(Baseline(), 1), (Baseline(delete_missing=True), 2)])
+def test_checking_and_planning_share_one_sheet(tmp_path, photos, monkeypatch, baseline, sheets):
+    made = []
+    rows = sheet.sheet_rows
+    monkeypatch.setattr(sheet, "sheet_rows", lambda *given, **named: made.append(1) or rows(*given, **named))
+    built = build_batch(shop("1", "2", "3"), photos, tmp_path / "batch", baseline=baseline, progress=False)
+    assert len(made) == sheets
+    assert len(built.plan.batch) == 3

@@ -129,7 +129,7 @@ def test_nothing_is_deleted_by_absence_while_a_record_may_speak_of_any_product(t
     assert "waits for an export that can be read" in plan.summary()["reason"].tolist()
 
 
-def test_a_record_that_loading_could_not_read_right_is_not_sent_whoever_checked_it(tmp_path):
+def test_a_record_that_loading_could_not_read_is_not_sent_whoever_checked_it(tmp_path):
     catalogue = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
     for findings in (None, check(catalogue)):
         plan = plan_batch(catalogue, findings=findings)
@@ -178,9 +178,11 @@ def test_more_shifted_records_than_are_listed_are_all_left_out(tmp_path):
 
 
 def test_of_two_exports_put_together_only_the_record_that_was_not_read_is_left_out(tmp_path):
-    torn = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
+    damaged = load(tmp_path, "sku,image,title\n1,a.jpg,Shirt\n2,b.jpg,Hat, blue\n")
     other = load(tmp_path, "sku,image,title\n3,c.jpg,Shoe\n4,d.jpg,Bag\n")
-    plan = plan_batch(pd.concat([torn, other], ignore_index=True), known=held({"ProductId": "5"}), delete_missing=True)
+    plan = plan_batch(
+        pd.concat([damaged, other], ignore_index=True), known=held({"ProductId": "5"}), delete_missing=True
+    )
     assert plan.batch["ProductId"].tolist() == ["1", "3", "4"]
     assert plan.excluded["ProductId"].tolist() == ["2"] and plan.deferred["ProductId"].tolist() == ["5"]
 
@@ -212,8 +214,8 @@ def test_another_spelling_of_an_id_does_not_delete_the_right_one(spelt):
     assert plan.batch[["OperationType", "ProductId"]].values.tolist() == [["ADD", spelt], ["DELETE", "8"]]
     assert plan.deferred["ProductId"].tolist() == ["007", "007"]
     known = held({"ProductId": "007"}, {"ProductId": spelt})
-    mended = plan_batch(shop({"ProductId": "007"}), known=known, delete_missing=True)
-    assert mended.batch[["OperationType", "ProductId"]].values.tolist() == [["DELETE", spelt]]
+    corrected = plan_batch(shop({"ProductId": "007"}), known=known, delete_missing=True)
+    assert corrected.batch[["OperationType", "ProductId"]].values.tolist() == [["DELETE", spelt]]
 
 
 def test_a_product_without_a_photograph_keeps_its_old_one():
@@ -325,7 +327,7 @@ def test_an_image_that_could_not_be_prepared_is_left_out():
     assert plan.excluded["reason"].tolist() == ["image-not-prepared"]
 
 
-def test_summary_diff_and_changes_tell_what_would_happen():
+def test_summary_diff_and_changes_show_the_effect_of_a_plan():
     known = held({"CustomContent": "old"}, {"ProductId": "2", "CategoryId": 1}, {"ProductId": "2", "PicName": "b.jpg"})
     plan = plan_batch(
         shop({"CategoryId": "0"}, {"ProductId": "3", "PicName": "n.jpg"}), known=known, delete_missing=True
@@ -413,7 +415,7 @@ def test_what_is_gone_can_be_written_beside_what_comes():
     assert json.loads(line) == {"OperationType": "DELETE", "ProductId": "2"}
 
 
-def test_time_is_told_by_earlier_runs_beside_the_vendors_quota():
+def test_time_is_estimated_from_earlier_runs_beside_the_vendors_quota():
     plan = plan_batch(shop({}, {"ProductId": "2", "PicName": "b.jpg"}))
     durations = pd.DataFrame({"run": ["a", "b", "c"], "lines": [10, 30, 5], "seconds": [5.0, 15.0, None]})
     durations = durations.assign(images=[4, None, 6], bytes=[100, None, 900], upload_seconds=[1.0, None, 4.0])

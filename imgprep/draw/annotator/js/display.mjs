@@ -109,7 +109,7 @@ function measureText(box, image) {
 }
 
 function sides(item) {
-  const names = item.conflict.map((side) => side.who || "somebody");
+  const names = item.conflict.map((side) => side.who || "unknown");
   return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} decided differently: G shows both; a new decision settles it`;
 }
 

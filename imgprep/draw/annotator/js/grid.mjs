@@ -58,7 +58,7 @@ export class Grid {
     return (item.conflict || []).map((side, which) => {
       const colour = SIDE_COLOURS[which % SIDE_COLOURS.length];
       const state = side.state === "region" ? "" : `: ${STATE_WORDS[side.state] || side.state}`;
-      const name = `${side.who || "somebody"}${state}`;
+      const name = `${side.who || "unknown"}${state}`;
       const button = el("button", { type: "button", class: "ipr-side-button", title: `${name} is right`, onclick: () => this.settle(number, which) },
         el("span", { class: "ipr-swatch" }), el("span", {}, name), el("kbd", {}, String(which + 1)));
       button.firstChild.style.background = colour;
