@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench._annotator_lab import main as measure_in_lab
 from imgprep.core.regions import Region
-from imgprep.draw.annotator.shelf import load_picture
+from imgprep.draw.annotator.images import load_picture
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
 
@@ -31,7 +31,7 @@ def main() -> None:
         times = []
         for _ in range(15):
             begin = time.perf_counter()
-            load_picture(root / "a.jpg")
+            load_picture((root / "a.jpg").read_bytes())
             times.append(1000 * (time.perf_counter() - begin))
         print(f"a JPEG of 1500×2000 is read in      {median(times):6.1f} ms (median)")
         times = []

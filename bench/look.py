@@ -63,7 +63,7 @@ def main() -> None:
             lambda: ip.contact_sheet(catalogue, folder, page=900)._repr_html_(),
             rows,
         )
-        _timed("gallery, 9 rules × 12 of 100,000", lambda: ip.gallery(found, folder)._repr_html_(), rows)
+        _timed("gallery, 9 rules × 12 of 100,000", lambda: ip.contact_sheet(found, folder)._repr_html_(), rows)
         browser = _timed(
             "FindingsBrowser opens on 100,000", lambda: ip.FindingsBrowser(found, folder, catalogue=catalogue), rows
         )

@@ -22,7 +22,7 @@ from PIL import Image
 
 import imgprep as ip
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.report.match import Outcome
+from imgprep.ship.report.match import Outcome, settle
 
 ROWS = 5_000
 PREFIX = "increment/2026/autumn/week-48/photos/"
@@ -270,12 +270,11 @@ def compare(folder: Path, rows: int = ROWS, *, every: int = 3, **switches: Any) 
             catalogue,
             folder / "photos",
             folder / "batch",
-            service=service,
+            rules=ip.Rules(service=service, limits={"folder_bytes": len(PREFIX), "placeholder_products": 2}),
+            baseline=ip.Baseline(confirm="gallery"),
             regions=store,
             keep_refused=True,
             prepare=False,
-            limits={"folder_bytes": len(PREFIX), "placeholder_products": 2},
-            confirm="gallery",
             progress=False,
         )
         log = ip.upload(built.folder, built.folder / "images", settings, progress=False)
@@ -305,7 +304,7 @@ def _ship_raw(rows: pd.DataFrame, photos: Path, sandbox: Sandbox) -> pd.DataFram
     task = service.task(task_id)
     batch = rows.assign(line=range(1, len(rows) + 1)).reset_index(drop=True)
     if task is None or not task.report_url:
-        return ip.settle(batch).assign(row=batch["row"], sent="raw")
+        return settle(batch).assign(row=batch["row"], sent="raw")
     with urllib.request.urlopen(task.report_url) as answer:
         return ip.read_report(answer.read(), batch).assign(row=batch["row"], sent="raw")
 

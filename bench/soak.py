@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from imgprep.cloud.oss import list_folder, open_bucket
-from imgprep.plan.batch_folder import META_NAME
+from imgprep.core.fields import META_NAME
 from imgprep.sandbox.faults import Fault
 from imgprep.sandbox.sandbox import Sandbox
 

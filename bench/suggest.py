@@ -16,8 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from imgprep.core.regions import Region
-from imgprep.draw.background import box_of, differs, fit_ground
-from imgprep.draw.saliency import find_model, salient
+from imgprep.draw.segmentation import box_of, differs, find_model, fit_ground, salient
 from imgprep.draw.suggest import SIDE, suggest_region
 
 SIZE = (900, 1200)

@@ -1,4 +1,4 @@
-"""A project is a folder: imgprep.toml, the shop's notebooks, and imgprep-work/ with runs, regions and caches."""
+"""The project of a shop: a folder with imgprep.toml, notebooks, and imgprep-work/ for runs, regions and caches."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings, find_project
 
 _TEMPLATE = """\
-# The project file of imgprep. Every key may be left out; paths are relative to this file.
+# The project file of imgprep. Every key is optional; paths are relative to this file.
 # Never put credentials here: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (for OSS), and
 # ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for both) in the environment.
 
-# A rehearsal (notebook 00) needs catalogue, images and [shop.columns] alone; the real cloud needs the rest.
+# A rehearsal (notebook 00) needs only catalogue, images and [shop.columns]; the real cloud needs the rest.
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
-earlier = ""          # the export before it, where you keep it: compared and planned against in notebooks 03 and 07
-images = ""           # the folder (or zip) of its photographs
+earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
+images = ""           # the folder (or zip) of its images
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
-# causes = "causes.toml"   # causes of failure that you taught: [[cause]] tables with id, label, family, remedy, phrases
+# causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
 
-# Which column of the export is which field. Without this table the names of columns decide, and only ProductId,
-# PicName and what is named like a field are found. `ip.suggest_columns` (notebook 01) proposes the rest.
+# Which column of the export is which field. Without this table, only columns that are named like a field are found,
+# such as ProductId and PicName. `ip.suggest_columns` (notebook 01) proposes the rest.
 # [shop.columns]
 # ProductId = "sku"
 # PicName = "image"
 # CustomContent = "title:{title},price:{price}"
 # IntAttr = { column = "price", scale = 100 }
 # [shop.columns.CategoryId]
-# column = "type"      # the service has numbers: `ip.suggest_categories` proposes them; left out, it predicts
+# column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }
 
 [service]
@@ -44,7 +44,7 @@ region = ""           # such as cn-shanghai; bucket and instance must share it
 instance = ""         # the instance's name, not its id
 type = "product"      # product, generic, furniture, hardware, fabric, trademark
 role_arn = ""         # acs:ram::ACCOUNT:role/NAME
-# role_policy = "role-policy.json"   # the role's documents as the console shows them: `preflight` evaluates them
+# role_policy = "role-policy.json"   # the role's documents as shown in the console: `preflight` evaluates them
 # role_trust = "role-trust.json"
 
 [oss]
@@ -52,37 +52,37 @@ bucket = ""
 path = ""             # starts with a slash, does not end with one: /increment
 # policy = "uploader-policy.json"    # the uploader's own, as above
 
-[checks.severity]     # rule = "error" | "warning" | "info", where yours differs
-[checks.limits]       # threshold = number, where yours differs
+[checks.severity]     # rule = "error" | "warning" | "info", to change a severity
+[checks.limits]       # threshold = number, to change a limit
 """
 
 
 def shipped(name: str) -> Path:
-    """Return the folder ``data`` or ``notebooks`` that comes with imgprep."""
+    """Return the folder ``data`` or ``notebooks`` that is shipped with imgprep."""
     package = Path(str(resources.files("imgprep")))
     for folder in (package / "shipped" / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise ConfigError(f"{name}: does not come with this installation of imgprep; install the wheel or use a checkout")
+    raise ConfigError(f"{name}: is not part of this installation of imgprep; install the wheel or use a checkout")
 
 
 def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments: Any) -> Settings:
-    """Return the settings of the shop that a notebook is about.
+    """Return the settings of the shop that a notebook works on.
 
     Parameters
     ----------
     folder : path, optional
         The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
-        where there is none, the demo shop, whose work goes to a temporary folder and is gone when Python ends.
+        without one, the demo shop, whose work goes to a temporary folder that is removed when Python ends.
     week : int
-        Of the demo shop, which has two exports: 2 opens the later one, with the other as ``earlier``.
+        The demo shop has two exports: 2 opens the later one, with the other as ``earlier``.
     **arguments
-        Win over the project file, see `Settings.load`.
+        Override the project file, see `Settings.load`.
 
     Raises
     ------
     ConfigError
-        `folder` has no project file, or it is wrong.
+        `folder` has no project file, or an invalid one.
 
     Examples
     --------
@@ -90,45 +90,36 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     >>> shop.catalogue.name, shop.service
     ('catalogue.csv', 'product')
     """
-    if folder:
+    if folder := folder or find_project():
         return Settings.load(folder, **arguments)
-    here = Path.cwd()
-    for candidate in (here, *here.parents):
-        if (candidate / PROJECT_FILE).is_file():
-            return Settings.load(candidate, **arguments)
     data = shipped("data")
     demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
     if week > 1:
         demo |= {"catalogue": data / "catalogue_week2.csv", "earlier": data / "catalogue.csv"}
-    return Settings(**{"project": _passing_folder(), **demo, **arguments})
+    work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
+    atexit.register(_remove, work, os.getpid())
+    return Settings(**{"project": work, **demo, **arguments})
 
 
-def _passing_folder() -> Path:
-    """Make a folder that goes when Python ends."""
-    folder = tempfile.mkdtemp(prefix="imgprep-demo-")
-    atexit.register(_take_away, folder, os.getpid())
-    return Path(folder)
-
-
-def _take_away(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child ends before its parent, and inherits what is registered
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child inherits this handler, and ends before its parent
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:
-    """Make a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
+    """Create a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
 
-    What is there is left as it is, so that it can be run again after an upgrade.
+    Existing files are left as they are, so it can be repeated after an upgrade.
 
     Parameters
     ----------
     folder : path
-        Made where it does not exist.
+        Created if it does not exist.
 
     Returns
     -------
     list of Path
-        The files that were made.
+        The files that were created.
 
     Examples
     --------
@@ -140,30 +131,26 @@ def init_project(folder: str | Path = ".") -> list[Path]:
     made = []
     try:
         (root / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
-        file = root / PROJECT_FILE
-        made += _made_new(file, _TEMPLATE.encode("utf-8"))
-        ignore = root / WORK_FOLDER / ".gitignore"
-        made += _made_new(ignore, b"# Caches can be made again; runs and regions cannot.\ncache/\n")
+        (root / "notebooks").mkdir(exist_ok=True)
+        files = {
+            root / PROJECT_FILE: _TEMPLATE.encode("utf-8"),
+            root / WORK_FOLDER / ".gitignore": b"# Caches can be rebuilt; runs and regions cannot.\ncache/\n",
+        }
         for guide in sorted(file for file in shipped("notebooks").iterdir() if file.suffix in (".md", ".ipynb")):
-            (root / "notebooks").mkdir(exist_ok=True)
             data = guide.read_bytes()
-            made += _made_new(root / "notebooks" / guide.name, _unrun(data) if guide.suffix == ".ipynb" else data)
+            files[root / "notebooks" / guide.name] = _without_outputs(data) if guide.suffix == ".ipynb" else data
+        for file, data in files.items():
+            if not os.path.lexists(file):
+                with replacing(file) as draft:
+                    draft.write_bytes(data)
+                made.append(file)
     except OSError as error:
-        raise ConfigError(f"{root}: a project cannot be made here: {error.strerror or error}") from error
+        raise ConfigError(f"{root}: no project can be created here: {error.strerror or error}") from error
     return made
 
 
-def _made_new(file: Path, data: bytes) -> list[Path]:
-    """Write a file where there is nothing, whole or not at all; a list of it where it was made."""
-    if os.path.lexists(file):
-        return []
-    with replacing(file) as draft:
-        draft.write_bytes(data)
-    return [file]
-
-
-def _unrun(notebook: bytes) -> bytes:
-    """Return a notebook without its outputs: those of the demo shop are not to be taken for one's own."""
+def _without_outputs(notebook: bytes) -> bytes:
+    """Return a notebook without its outputs, which are the demo shop's."""
     document = json.loads(notebook)
     for cell in document["cells"]:
         if cell["cell_type"] == "code":

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from imgprep.sandbox import sandbox as sandboxes
-from imgprep.sandbox.oss.keys import KeyRing
+from imgprep.sandbox.access import KeyRing
 from tests.leaks import LOGGERS, Watch
 
 # A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a

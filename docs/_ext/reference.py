@@ -1,11 +1,9 @@
-"""Writes the pages of the reference before they are read: one for each part of the package, one for the command.
+"""Writes the pages of the reference before they are read: one for each step, one for the command.
 
-They are made from ``imgprep``'s table of public names, the docstrings and the parser, so that nothing has to be listed
-twice.
+They are made from the stub of public names, the docstrings and the parser, so that nothing has to be listed twice.
 """
 
-import importlib
-from itertools import groupby
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,23 @@ def title(text: str) -> str:
     return f"{text}\n{'=' * len(text)}\n"
 
 
-def part_page(home: str, names: list[str]) -> str:
-    about = str(importlib.import_module(f"imgprep.{home}").__doc__).strip()
+def steps() -> dict[str, list[str]]:
+    """Step → its public names, as the comments of ``__init__.pyi`` group them."""
+    stub = Path(imgprep.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for line in stub.splitlines():
+        if line.startswith("# "):
+            names = found.setdefault(re.split(r"[.:]", line[2:])[0], [])
+        elif match := re.match(r"from \.\S+ import \w+ as (\w+)", line):
+            names.append(match[1])
+    return found
+
+
+def page_name(step: str) -> str:
+    return step.lower().replace(" ", "-").replace(".", "-")
+
+
+def step_page(step: str, names: list[str]) -> str:
     blocks = []
     for name in names:
         found = getattr(imgprep, name)
@@ -29,7 +42,7 @@ def part_page(home: str, names: list[str]) -> str:
         if kind == "autoclass" and all(base.__module__.startswith("imgprep") for base in found.__mro__[:-1]):
             members += "   :inherited-members:\n"  # what our own bases give belongs to the class
         blocks.append(f".. {kind}:: imgprep.{name}\n{members}")
-    return "\n".join([title(home), about, "", *blocks])
+    return "\n".join([title(step), *blocks])
 
 
 def command_page() -> str:
@@ -40,31 +53,26 @@ def command_page() -> str:
     return "\n".join([title("The command"), "The same steps without a notebook, for cron and CI.", "", *blocks])
 
 
-def index_page(parts: dict[str, list[str]]) -> str:
-    lines = [title("Reference"), "Every public name, by its part of the package: ``import imgprep as ip``.", ""]
+def index_page(found: dict[str, list[str]]) -> str:
+    lines = [title("Reference"), "Every public name, by step: ``import imgprep as ip``.", ""]
     lines += [":doc:`The command <command>` has the same steps without a notebook.", ""]
     lines += [
-        "The examples run as they stand, and the test suite runs them. Those that need runs call them ``runs``: "
-        '``runs = ip.make_history("weeks/runs", weeks=3)``, three weeks of the demo shop on the sandbox.',
+        "The examples run as they stand, and the test suite runs them. Those that need runs call them ``runs``: three "
+        "weeks of the demo shop on the sandbox, made by `imgprep.demo.weeks.make_history`.",
         "",
     ]
-    for home, names in parts.items():
-        about = str(importlib.import_module(f"imgprep.{home}").__doc__).splitlines()[0]
+    for step, names in found.items():
         links = ", ".join(f":py:obj:`~imgprep.{name}`" for name in names)
-        lines += [f":doc:`{home} <{home.replace('.', '-')}>`", f"   {about} {links}", ""]
-    toctree = [".. toctree::", "   :hidden:", "", "   command", *(f"   {home.replace('.', '-')}" for home in parts)]
+        lines += [f":doc:`{step} <{page_name(step)}>`", f"   {links}", ""]
+    toctree = [".. toctree::", "   :hidden:", "", "   command", *(f"   {page_name(step)}" for step in found)]
     return "\n".join([*lines, *toctree, ""])
 
 
 def write(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
-    parts = {
-        home: list(names) for home, names in groupby(sorted(imgprep._HOME, key=imgprep._HOME.get), imgprep._HOME.get)
-    }
-    pages = {home.replace(".", "-"): part_page(home, names) for home, names in parts.items()}
-    pages["command"] = command_page()
-    pages["index"] = index_page(parts)
+    pages = {page_name(step): step_page(step, names) for step, names in steps().items()}
+    pages |= {"index": index_page(steps()), "command": command_page()}
     for stale in set(folder.glob("*.rst")) - {folder / f"{page}.rst" for page in pages}:
         stale.unlink()
     for page, text in pages.items():

@@ -1,4 +1,4 @@
-"""What commands read: settings, catalogues, region stores, the known gallery."""
+"""Inputs of commands: settings, catalogues, region stores, the known gallery."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
-    """Return the settings, and the catalogue read by them; what is not named is the project's."""
+    """Return the settings and the catalogue; the project's values are the defaults."""
     from imgprep.load.catalogue import load_catalogue
 
     settings = settings_of(options)
@@ -39,13 +39,14 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
 
 
 def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Return the catalogue with the files that its names nearly are; each change is a finding that informs."""
+    """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
-    from imgprep.look.misnamed import match_names, use_files
+    from imgprep.fix.fields import use_files
+    from imgprep.look.match_names import match_names
 
     fixed, log = use_files(catalogue, match_names(catalogue, images))
-    told = findings_frame(
+    changes = findings_frame(
         {
             "rule": change["rule"],
             "severity": Severity.INFO,
@@ -55,21 +56,21 @@ def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
             "PicName": change["after"],
             "field": "PicName",
             "value": change["before"],
-            "message": f'"{change["before"]}" is taken for the file "{change["after"]}"',
+            "message": f'"{change["before"]}" is read as the file "{change["after"]}"',
         }
         for change in log.to_dict("records")
     )
     earlier = catalogue.attrs.get("findings")
-    return attach(fixed, findings=told if earlier is None else pd.concat([earlier, told], ignore_index=True))
+    return attach(fixed, findings=changes if earlier is None else pd.concat([earlier, changes], ignore_index=True))
 
 
 def cache_of(settings: Settings) -> Path | None:
-    """Return where the project keeps facts of images; None outside a project."""
+    """Return the folder of cached image facts; None outside a project."""
     return settings.work / "cache" / "facts" if settings.work.is_dir() else None
 
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
-    """Return the region store that was named, else the project's where it has one, unless none is wanted."""
+    """Return the region store of --regions, else the project's if it exists; None with --no-regions."""
     from imgprep.draw.store import RegionStore
 
     if options.no_regions:
@@ -77,7 +78,9 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
     if options.regions is None:
         return RegionStore(settings.regions) if settings.regions.exists() else None
     if not options.regions.exists():
-        raise ConfigError(f"{options.regions}: no region store is there; RegionStore(path) makes one")
+        raise ConfigError(
+            f"{options.regions}: no region store is there; correct the path, or create one with RegionStore(path)"
+        )
     return RegionStore(options.regions)
 
 
@@ -91,14 +94,14 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     runs, dumps = _runs_and_dumps(sources)
     dump = newest_export(dumps, settings.instance) if dumps else None
     if len(dumps) > 1:
-        _log.info("--known: of %d exports the newest counts, %s", len(dumps), dump)
+        _log.info("--known: the newest of %d exports is used: %s", len(dumps), dump)
     of = settings if settings.instance else None
     state: pd.DataFrame = gallery_state(runs, dump=dump, of=of)
     return state
 
 
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the last export: the one that was named, else the one that the newest run of its like kept."""
+    """Return the last export: that of --last, else the one that the newest comparable run kept."""
     if options.last:
         from imgprep.load.catalogue import load_catalogue
 
@@ -125,5 +128,5 @@ def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
             dumps += sorted(source.glob("*.dump"))
             runs += load_runs(source)
         else:
-            raise ConfigError(f"{source}: neither a run folder, nor a folder of runs, nor DumpMeta exports")
+            raise ConfigError(f"{source}: not a run folder, a folder of runs, or a DumpMeta export")
     return runs, dumps

@@ -1,7 +1,8 @@
-"""The ``imgprep`` command: parses, calls, prints. What it does is done elsewhere."""
+"""The `imgprep` command: parse the arguments, import and call the command, turn errors into exit codes."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,21 +13,22 @@ from imgprep.core.errors import ImgprepError, ServiceError, StorageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command."""
+    """Run one command and return its exit code."""
     print_anything(sys.stdout, sys.stderr)
     options = make_parser().parse_args(arguments)
-    told = logging.StreamHandler()
-    told.setFormatter(Plain("%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, handlers=[told])
+    handler = logging.StreamHandler()
+    handler.setFormatter(Plain("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, handlers=[handler])
     try:
-        return int(options.run(options))
+        module, _, command = options.run.partition(":")
+        return int(getattr(importlib.import_module(module), command)(options))
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-        # No answer, or a busy one, says nothing against the input: the same command can be repeated.
+        # No answer, or a busy service, is no fault of the input: the same command can be repeated.
         passing = isinstance(error, (StorageError, ServiceError)) and error.passing
         return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
     except KeyboardInterrupt:
-        print("imgprep: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("imgprep: interrupted; repeat the command to continue where it stopped", file=sys.stderr)
         return ExitCode.PARTIAL
     except BrokenPipeError:
         sys.stderr.close()

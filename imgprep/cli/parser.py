@@ -1,81 +1,74 @@
-"""What can be said to the command, and its help."""
+"""Argument parser: commands, their options, and their help."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from imgprep import __version__
-from imgprep.cli import commands
 from imgprep.core.fields import Service
+from imgprep.core.text import nearest
 
-#: As argparse says it since Python 3.11; the choices stand in quotes or not, by its version.
+#: argparse's message since Python 3.11; whether choices are quoted depends on the version.
 _CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.*)\)", re.S)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints end with what was probably meant.
+    """Argument parser whose error messages suggest what was probably meant.
 
     Examples
     --------
     >>> parser = Parser(prog="imgprep")
     >>> parser.add_argument("--images").option_strings
     ['--images']
-    >>> parser.meant(["--imgaes", "photos"])
+    >>> parser.suggestion(["--imgaes", "photos"])
     'did you mean --images for --imgaes?'
     """
 
     _words: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse what is known; the words are kept, for a complaint to look at."""
+        """Parse known arguments; keep the words for error messages."""
         self._words = [] if args is None else [word for word in args if isinstance(word, str)]
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; what no command knows is answered by the command that was named, with its own options."""
+        """Parse; unknown arguments are reported by the command they were given to, with its own options."""
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            named: Parser = getattr(found, "parser", self)
-            hint = named.meant(unknown)
-            named.error(f"not understood: {' '.join(unknown)}{'; ' + hint if hint else ''}")
+            owner: Parser = getattr(found, "parser", self)
+            hint = owner.suggestion(unknown)
+            owner.error(f"unknown arguments: {' '.join(unknown)}{'; ' + hint if hint else ''}")
         return found
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and what was probably meant, and end with exit code 2."""
+        """Print the error with a suggestion and exit with code 2."""
         if found := _CHOICE.search(message):
             near = nearest(found[1], re.findall(r"[\w.-]+", found[2]))
-            told = f"did you mean {near}?" if near else f"choose from {found[2]}"
-            message = f"{message[: found.start()]}there is no {found[1]!r}; {told}"
+            hint = f"did you mean {near}?" if near else f"choose from {found[2]}"
+            message = f"{message[: found.start()]}unknown choice {found[1]!r}; {hint}"
         elif message.endswith("required: COMMAND"):
             message = f"{message}; `{self.prog} --help` lists them"
-        elif "required" in message and (hint := self.meant(self._words)):
+        elif "required" in message and (hint := self.suggestion(self._words)):
             message = f"{message}; {hint}"
         super().error(message)
 
-    def meant(self, words: Sequence[str]) -> str:
-        """Return what `words` that are no option of this parser probably stand for, in words."""
+    def suggestion(self, words: Sequence[str]) -> str:
+        """Return suggestions for words that are not options of this parser."""
         options = [option for action in self._actions for option in action.option_strings]
         given = [word.partition("=")[0] for word in words if word.startswith("--")]
         unknown = [word for word in given if not any(option.startswith(word) for option in options)]
         return " ".join(f"did you mean {near} for {word}?" for word in unknown if (near := nearest(word, options)))
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of `known` that `word` most likely stands for; None where nothing is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return close[0] if close else None
-
-
 _EPILOG = """\
 Exit codes: 0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access;
 3 partly done or outcome unknown, safe to repeat.
 
-Options go after the command: imgprep check --project my-shop. `imgprep COMMAND --help` tells them.
+Options go after the command: imgprep check --project my-shop. `imgprep COMMAND --help` lists them.
 Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in the folder (or --project).
 Credentials come from the vendors' own variables and chains only: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET,
 ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
@@ -85,16 +78,16 @@ _SETTINGS = {
     "bucket": "the OSS bucket's name",
     "path": "folder in the bucket, such as /increment",
     "instance": "the Image Search instance's name, not its id",
-    "role-arn": "RAM role that the service reads the bucket with",
-    "oss-endpoint": "address of OSS, where it is not the region's",
-    "imagesearch-endpoint": "address of Image Search, where it is not the region's",
+    "role-arn": "RAM role with which the service reads the bucket",
+    "oss-endpoint": "address of OSS (default: the region's)",
+    "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
-_IMAGES = "folder or zip archive of the photographs (default: the project's)"
+_IMAGES = "folder or zip archive of the images (default: the project's)"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
 
 class _Shared:
-    """Options that several commands have, as parents of their parsers."""
+    """Options shared by several commands, as parent parsers."""
 
     def __init__(self) -> None:
         self.all = Parser(add_help=False)
@@ -124,22 +117,20 @@ class _Shared:
         self.naming.add_argument(
             "--near-names",
             action="store_true",
-            help="take the file that a PicName nearly names: case, Unicode form, slashes, extension, folder",
+            help="accept files whose name differs from PicName in case, Unicode form, slashes, extension or folder",
         )
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
         either.add_argument(
-            "--no-regions", action="store_true", help="without any region, also where the project has a store of them"
+            "--no-regions", action="store_true", help="ignore regions, even if the project has a region store"
         )
         self.paged = Parser(add_help=False)
-        self.paged.add_argument(
-            "--page", type=int, default=1, metavar="N", help="which page, where one does not hold all"
-        )
+        self.paged.add_argument("--page", type=int, default=1, metavar="N", help="page number, if there are several")
         self.ruled = Parser(add_help=False)
         self.ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
         self.ruled.add_argument(
-            "--out", type=Path, required=True, metavar="FILE.html", help="the page; it needs no other file"
+            "--out", type=Path, required=True, metavar="FILE.html", help="the page to write, self-contained"
         )
         self.cloud = Parser(add_help=False)
         for name, what in _SETTINGS.items():
@@ -150,7 +141,7 @@ class _Shared:
 
 
 def make_parser() -> Parser:
-    """Return the parser; each command's function is in ``run``."""
+    """Return the parser; `run` is where each command's function is, so that only the one that runs is imported."""
     parser = Parser(
         prog="imgprep",
         description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
@@ -161,116 +152,174 @@ def make_parser() -> Parser:
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     shared = _Shared()
 
-    def command(name: str, *parents: Parser) -> Parser:
-        run = getattr(commands, name)
-        text = str(run.__doc__).rstrip(".")
-        short = text[0].lower() + text[1:]
-        made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=f"{text}.")
-        made.set_defaults(run=run, parser=made)
+    def command(name: str, module: str, text: str, *parents: Parser) -> Parser:
+        short = text[0].lower() + text[1:].rstrip(".")
+        made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=text)
+        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
         return made
 
-    for stage in (_look, _make, _send, _account, _rest):  # in the order of the path, which is that of the help
+    for stage in (_look, _make, _send, _account, _rest):  # in the order of the help
         stage(command, shared)
     return parser
 
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
-    """What is there, and what is wrong with it."""
-    demo = command("demo")
+    """Look: what exists and what is wrong with it."""
+    demo = command("demo", "rehearse", "Run the whole path on the demo catalogue and a sandbox of its own.")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
 
-    init = command("init")
+    init = command("init", "plan", "Make a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
-    check = command("check", has.catalogue, has.naming, has.drawn)
+    check = command(
+        "check",
+        "plan",
+        "Check every row and every image against the service's rules.",
+        has.catalogue,
+        has.naming,
+        has.drawn,
+    )
     check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without any only rows")
-    check.add_argument("--summary", action="store_true", help="one line a rule instead of one a finding")
+    check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
 
-    command("look", has.catalogue, has.naming, has.images, has.drawn, has.ruled, has.paged)
+    command(
+        "look",
+        "look",
+        "Write a page of the findings, each with its image.",
+        has.catalogue,
+        has.naming,
+        has.images,
+        has.drawn,
+        has.ruled,
+        has.paged,
+    )
 
-    told = command("feedback", has.catalogue, has.naming, has.images, has.drawn, has.ruled)
-    told.add_argument(
+    sheet = command(
+        "feedback",
+        "look",
+        "Write a printable sheet of faults for the people who make the images.",
+        has.catalogue,
+        has.naming,
+        has.images,
+        has.drawn,
+        has.ruled,
+    )
+    sheet.add_argument(
         "--by",
         default="folder",
         metavar="PATTERN",
         help="group by folder, or by a regular expression's first group, such as ^([a-z]+)- (default: folder)",
     )
 
-    twins = command("duplicates", has.catalogue, has.naming, has.images, has.paged)
-    twins.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
+    doubles = command(
+        "duplicates",
+        "look",
+        "List images that are the same or nearly the same, those across products first.",
+        has.catalogue,
+        has.naming,
+        has.images,
+        has.paged,
+    )
+    doubles.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
 
-    fetch = command("fetch", has.catalogue)
+    fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
     fetch.add_argument(
-        "--into", type=Path, required=True, metavar="DIR", help="folder of the files; what is there stays"
+        "--into", type=Path, required=True, metavar="DIR", help="folder of the files; existing files stay"
     )
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
 
-    match = command("match", has.catalogue, has.images)
+    match = command(
+        "match",
+        "plan",
+        "Find the product of each file in a folder; keep the map, and the catalogue with it.",
+        has.catalogue,
+        has.images,
+    )
     match.add_argument(
         "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
     )
     match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
     match.add_argument("--within", metavar="SUBFOLDER", help="match only what lies in this folder below --images")
-    match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; what a person decided in it stays")
+    match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; decisions of people in it stay")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
 
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
-    """From photographs and an export to a batch folder."""
-    prepare = command("prepare", has.catalogue, has.naming, has.images)
+    """From images and an export to a batch folder."""
+    prepare = command(
+        "prepare", "plan", "Make service-ready copies of images, with a log.", has.catalogue, has.naming, has.images
+    )
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
-    prepare.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
+    prepare.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
 
-    build = command("build", has.catalogue, has.naming, has.drawn, has.images)
+    build = command(
+        "build",
+        "plan",
+        "Make a batch folder: increment.meta, its tables, and images.",
+        has.catalogue,
+        has.naming,
+        has.drawn,
+        has.images,
+    )
     build.add_argument(
         "--known",
         type=Path,
         nargs="+",
         action="extend",
         metavar="RUNS_OR_DUMP",
-        help="what the gallery holds by now: run folders, folders of runs, exports of it (the newest counts)",
+        help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
     )
-    build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue lacks")
-    build.add_argument("--keep-refused", action="store_true", help="send what check expects to be refused, too")
+    build.add_argument(
+        "--delete-missing", action="store_true", help="DELETE lines for images that the catalogue no longer has"
+    )
+    build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
-    build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, where its collapse is meant")
-    build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
+    build.add_argument(
+        "--confirm-rows", type=int, metavar="N", help="the export's number of rows, to confirm a collapse"
+    )
+    build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
-    regions = command("regions")
+    regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
     regions.add_argument(
         "others",
         type=Path,
         nargs="*",
         metavar="STORE_OR_FILE",
-        help="other people's stores, files of regions (.csv, COCO .json, .meta), to bring in; without any: list",
+        help="stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list",
     )
-    regions.add_argument("--into", type=Path, metavar="DB", help="the store that receives (default: the project's)")
-    regions.add_argument("--who", metavar="NAME", help="signs what comes from files (default: the file's name)")
-    regions.add_argument("--conflicts", action="store_true", help="list what people decided differently, nothing else")
+    regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
+    regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
+    regions.add_argument("--conflicts", action="store_true", help="list only what people decided differently")
 
-    compare = command("compare", has.reading)
+    compare = command(
+        "compare", "look", "Compare an export with the last one: rows, products, columns, categories.", has.reading
+    )
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
-    compare.add_argument("--all", action="store_true", help="also what is the same")
-    compare.add_argument("--products", action="store_true", help="which products went, came and changed, and in what")
-    compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
+    compare.add_argument("--all", action="store_true", help="also list what is the same")
+    compare.add_argument(
+        "--products", action="store_true", help="which products were removed, added and changed, and how"
+    )
+    compare.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
 
 
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
     """From a batch folder to the gallery."""
-    upload = command("upload", has.cloud, has.runs)
+    upload = command(
+        "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
+    )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
-    upload.add_argument("--dry-run", action="store_true", help="say what would be sent, send nothing")
+    upload.add_argument("--dry-run", action="store_true", help="show what would be sent, send nothing")
     upload.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="send from so many processes (default: 1)"
+        "--processes", type=int, default=1, metavar="N", help="number of processes that upload (default: 1)"
     )
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
 
-    preflight = command("preflight", has.cloud)
-    preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="a batch folder that was uploaded")
+    preflight = command("preflight", "ship", "Check everything that a batch task needs; change nothing.", has.cloud)
+    preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="an uploaded batch folder")
 
-    submit = command("submit", has.cloud, has.runs)
+    submit = command("submit", "ship", "Start the batch task and leave a run folder.", has.cloud, has.runs)
     submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     submit.add_argument(
         "--wait",
@@ -279,64 +328,86 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         const=True,
         default=False,
         metavar="SECONDS",
-        help="wait for a task that runs on the instance, instead of giving up",
+        help="wait for a task that is running on the instance instead of stopping",
     )
-    submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name, typed: refused where it is another")
+    submit.add_argument(
+        "--yes", metavar="INSTANCE", help="the instance's name, as confirmation; another name is refused"
+    )
     submit.add_argument(
         "--now",
         action="store_true",
-        help="do not wait after a request whose answer was lost, though it may still start a task; in production the "
-        "instance's name is to be typed, or given by --yes",
+        help="do not wait after a request whose answer was lost, although it may still start a task; in production "
+        "the instance's name must be typed or given with --yes",
     )
-    submit.add_argument("--no-follow", action="store_true", help="do not wait for the task's end")
+    submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument(
-        "--by-hand", action="store_true", help="without rights to the API: print what to do in the console"
+        "--by-hand", action="store_true", help="print the steps for the console, for accounts without API access"
     )
 
-    follow = command("follow", has.cloud, has.runs)
-    follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that is not ended")
+    follow = command("follow", "ship", "Follow a run's task to its end and save its error report.", has.cloud, has.runs)
+    follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
 
-    close = command("close")
+    close = command("close", "ship", "End a run from what the console shows about its task.")
     close.add_argument("run_folder", type=Path, metavar="RUN")
-    close.add_argument("--message", metavar="TEXT", help="the task's Error Message in the console, or FAIL")
+    close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
     close.add_argument(
         "--ignore-unmatched",
         action="store_true",
-        help="the report's entries that name no line are about none (read them first): the other lines are imported",
+        help="report entries that name no line concern none (read them first): the other lines count as imported",
     )
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
-    """What became of the lines."""
-    report = command("report")
+    """Reconcile: what became of the lines."""
+    report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
-    report.add_argument("--report", type=Path, metavar="FILE", help="close the (one) run from this error report")
+    report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
-    report.add_argument("--images", type=Path, metavar="DIR", help=f"for small pictures: {_IMAGES}")
+    report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
 
-    retry = command("retry", has.reading, has.drawn, has.images)
+    retry = command(
+        "retry",
+        "outcomes",
+        "Make the next batch of the lines that can succeed now.",
+        has.reading,
+        has.drawn,
+        has.images,
+    )
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument(
         "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
     )
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    undo = command("undo")
+    undo = command("undo", "outcomes", "Make the batch that takes a run back.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
     undo.add_argument(
-        "--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="folders of images as sent"
+        "--images",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="folders of the images as sent",
     )
-    undo.add_argument("--later", action="store_true", help="take back the runs that came after it, too")
-    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, typed, where much is deleted")
+    undo.add_argument("--later", action="store_true", help="also take back later runs")
+    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    trace = command("trace", has.runs)
+    trace = command("trace", "outcomes", "Show why a product is found or not: its whole story over all runs.", has.runs)
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
-    review = command("review", has.runs)
+    review = command(
+        "review",
+        "outcomes",
+        "Show a month in numbers: how much of the catalogue is findable, what fails, what improved.",
+        has.runs,
+    )
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    review.add_argument("--source", default="source", metavar="COLUMN", help="who took a picture (default: source)")
+    review.add_argument(
+        "--source", default="source", metavar="COLUMN", help="column that names who made an image (default: source)"
+    )
     review.add_argument(
         "--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help=f"which table (default: {REVIEW_TABLES[0]})"
     )
@@ -345,14 +416,16 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     """Tasks, rights and the sandbox."""
-    command("tasks", has.cloud, has.runs)
-    adopt = command("adopt", has.cloud, has.runs)
-    adopt.add_argument("task", metavar="TASK", help="the task's number, from imgprep tasks")
-    dump = command("dump", has.cloud)
-    dump.add_argument("--into", type=Path, metavar="DIR", help="keep it here (default: imgprep-work/dumps)")
-    policy = command("policy", has.cloud)
+    command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
+    adopt = command(
+        "adopt", "ship", "Make a run of a task that was started elsewhere, such as in the console.", has.cloud, has.runs
+    )
+    adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
+    dump = command("dump", "ship", "Export what the gallery holds, as a file for build --known.", has.cloud)
+    dump.add_argument("--into", type=Path, metavar="DIR", help="folder of the file (default: imgprep-work/dumps)")
+    policy = command("policy", "ship", "Print the RAM documents and the console's steps to set them up.", has.cloud)
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 
-    sandbox = command("sandbox")
-    sandbox.add_argument("--root", type=Path, metavar="DIR", help="keep its state here (default: a temporary folder)")
+    sandbox = command("sandbox", "rehearse", "Run the local OSS and Image Search server in the foreground.")
+    sandbox.add_argument("--root", type=Path, metavar="DIR", help="folder of its state (default: a temporary folder)")
     sandbox.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")

@@ -7,7 +7,6 @@ The SDK takes almost anything for an answer: ``{}`` parses, a wrong shape gives 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import CredentialsProvider
 from imgprep.core.errors import ImgprepError, ServiceError
 from imgprep.core.fields import SERVICE_TYPES
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, certificates, is_loopback
 
 #: A batch task runs already. Source: seen by others, not in the reference.
@@ -310,19 +310,20 @@ class ImageSearch:
 
     def _read(self, action: str, request: Mapping[str, Any], parse: Callable[[dict[str, Any]], _T]) -> _T:
         """Call until there is an answer that makes sense; what only reads may be asked again."""
-        started, pause = self._clock.monotonic(), SECONDS_BETWEEN
+        # Jitter: several people may follow one instance, which takes one request a second from all of them.
+        first, longest = 1.5 * SECONDS_BETWEEN, 15 * SECONDS_BETWEEN
+        attempts = Attempts(self._clock, patience=self._patience, first=first, longest=longest, jitter=1 / 3)
         while True:
             try:
                 return parse(self._call(action, request))
             except ServiceError as error:
                 again = isinstance(error, AnswerLost) or error.code in THROTTLED
-                if not again or self._clock.monotonic() - started + pause > self._patience:
+                pause = attempts.pause() if again else None
+                if pause is None:
                     raise
                 level = logging.WARNING if isinstance(error, AnswerLost) else logging.INFO
                 _log.log(level, "%s: asking again in %.0f s: %s", action, pause, error)
-                # Jitter: several people may follow one instance, which takes one request a second from all of them.
-                self._clock.sleep(pause + random.uniform(0, pause / 2))  # noqa: S311
-                pause = min(pause * 2, 15.0)
+                self._clock.sleep(pause)
 
     def _call(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
         wait = self._last.get(action, float("-inf")) + SECONDS_BETWEEN - self._clock.monotonic()

@@ -17,7 +17,7 @@ from imgprep.cloud.connection import Session
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import CredentialsProvider
 from imgprep.core.errors import ConfigError, StorageError
-from imgprep.core.retry import pause
+from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.settings import Settings
 
 #: Credentials are asked for again after so many seconds, or at once when OSS says that they have expired.
@@ -178,12 +178,10 @@ def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patie
     """Return what `question` gives, asked until there is an answer."""
     from oss2.exceptions import NotFound, OssError  # noqa: PLC0415  heavy
 
-    clock = bucket.clock
-    until = clock.monotonic() + (bucket.patience if patience is None else patience)
-    attempt = 0
+    attempts = Attempts(bucket.clock, patience=bucket.patience if patience is None else patience)
     while True:
-        attempt += 1
         used = bucket.bridge.get_credentials()
+        source: Exception
         try:
             return question()
         except NotFound as error:
@@ -193,15 +191,15 @@ def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patie
         except OssError as error:
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
-            told, again, source = wrapped(error, what, key), passing(error), error
+            failure, source = wrapped(error, what, key), error
         except (ParseError, RuntimeError, ValueError) as error:  # what oss2 raises where it cannot read an answer
             said = f"{what} {key}: the answer is none of OSS's ({error}); does a proxy or a login page give it?"
-            told, again, source = StorageError(said, key=key, passing=True), True, error
-        wait = pause(attempt, source)
-        if not again or clock.monotonic() + wait > until:
-            raise told from source
-        _log.info("%s; asking again in %.1f s", told, wait)
-        clock.sleep(wait)
+            failure, source = StorageError(said, key=key, passing=True), error
+        pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
+        if pause is None:
+            raise failure from source
+        _log.info("%s; asking again in %.1f s", failure, pause)
+        bucket.clock.sleep(pause)
 
 
 def probe_put(bucket: Any, key: str) -> None:

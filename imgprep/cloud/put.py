@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from imgprep.cloud.oss import EXPIRED, FATAL, THROTTLED, Stored, head, passing, read_object, wrapped
 from imgprep.core.clock import Clock
 from imgprep.core.errors import StorageError
-from imgprep.core.retry import Pace, pause
+from imgprep.core.retry import Attempts, Pace, retry_after
 
 _log = logging.getLogger(__name__)
 
@@ -132,33 +132,32 @@ class Sender:
         if new:
             headers["x-oss-forbid-overwrite"] = "true"
         crc = self._crc(data)
-        attempts = mismatches = 0
+        attempts, mismatches = Attempts(self._clock, patience=self._patience), 0
         while True:
             if self._stop.is_set():
                 raise Stopped
-            attempts += 1
             verified, error = self._try(item, data, headers, digest, crc)
             if verified:
                 self._pace.good()
-                return self._end(item, "uploaded", verified, attempts, started)
+                return self._end(item, "uploaded", verified, attempts.number, started)
             code = getattr(error, "code", None)
             if code in ("InvalidDigest", "BadDigest"):
                 # The digest is the plan's: either the file is another by now, or the bytes changed on their way.
                 if hashlib.md5(data).hexdigest() != digest:
-                    return self._changed(item, attempts, started)
+                    return self._changed(item, attempts.number, started)
                 mismatches += 1
             elif error is None:
                 mismatches += 1
             elif not passing(error):
                 said = wrapped(error, "put", item.key)
-                return self._end(item, "failed", "none", attempts, started, str(said))
+                return self._end(item, "failed", "none", attempts.number, started, str(said))
             if mismatches >= MISMATCHES_MAX:
                 said_ = "OSS holds other bytes than were sent, again and again; is the memory or the network broken?"
-                return self._end(item, "failed", "none", attempts, started, said_)
-            wait = pause(attempts, error)
-            if self._clock.monotonic() + wait - started > self._patience:
-                return self._give_up(item, attempts, started, error)
-            self._rest(wait)
+                return self._end(item, "failed", "none", attempts.number, started, said_)
+            pause = attempts.pause(retry_after(getattr(error, "headers", None)))
+            if pause is None:
+                return self._give_up(item, attempts.number, started, error)
+            self._rest(pause)
 
     def _rest(self, seconds: float) -> None:
         """Wait, but not on where all is stopped: an answer may ask for two minutes."""

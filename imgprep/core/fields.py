@@ -92,6 +92,13 @@ FIELDS: tuple[Field, ...] = (
     Field("Region", "string", _NEVER, "the subject: x1,x2,y1,y2 in pixels; Crop then has no effect", "guide"),
 )
 
+#: The object that names the lines of a batch, beside its images.
+META_NAME = "increment.meta"
+#: Longest object key in bytes of UTF-8. Source: OSS, object naming.
+KEY_BYTES = 1023
+#: Tables of a batch folder, which its run folder keeps; ``.parquet`` is added.
+TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
+
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
 BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 

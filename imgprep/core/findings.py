@@ -56,7 +56,7 @@ def findings_frame(records: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
 
 
 def finding(rule: str, severity: str, basis: str, message: str, **where: Any) -> dict[str, Any]:
-    """Return one record for `findings_frame`; `where` holds row, line, ProductId, PicName, field, value, fix, fixable."""
+    """Return one record for `findings_frame`; `where` holds any other columns."""
     unknown = where.keys() - FINDING_COLUMNS.keys()
     if unknown:
         raise TypeError(f"finding() got {', '.join(sorted(unknown))}, which are not columns of a findings frame")

@@ -1,14 +1,20 @@
-"""Tasks on processes that may die or hang: a task that kills its worker costs one task, and is named.
+"""Work in other processes, which may die or hang, and on threads ahead of its use.
 
-Every worker notes what it begins. One that dies leaves a suspect, which is run again alone in a fresh process: if
-that dies as well, the suspect did it; if not, it was an accident (the system short of memory, say) and nothing is lost.
+A worker records each task that it begins. One that dies leaves a suspect, which is run again alone in a fresh process.
+If that dies too, the task is to blame: it alone is lost, and named. If not, it was an accident and nothing is lost.
+
+A worker runs this file. A folder of images may contain a ``PIL.py`` or ``pickle.py`` that came with them: the worker
+is started with ``-P``, takes the parent's module search path without the current folder, and loads imgprep from where
+this file is. So this file imports nothing of imgprep at its top.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import itertools
+import json
 import logging
 import mmap
 import os
@@ -28,118 +34,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from imgprep.core.child_process import start_python
-from imgprep.core.errors import ImgprepError
-
-LENGTH = struct.Struct("<Q")
-#: In the notes, one number a worker: how many tasks it has begun. The caller reads there what a dead worker was at.
-BEGUN = struct.Struct("<Q")
-
-
-def send(file: IO[bytes], value: Any) -> None:
-    """Write one message."""
-    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    file.write(LENGTH.pack(len(data)) + data)
-    file.flush()
-
-
-def receive(file: IO[bytes]) -> Any:
-    """Read one message; EOFError where the other side has gone."""
-    head = file.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        raise EOFError
-    (size,) = LENGTH.unpack(head)
-    data = file.read(size)
-    if len(data) < size:
-        raise EOFError
-    return pickle.loads(data)  # noqa: S301  from our own parent or child
-
-
-def limit_memory(allowed: int) -> None:
-    """Let this process have `allowed` more bytes of address space than it has now, where the system can do that."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415  not on Windows
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        limit = pages * mmap.PAGESIZE + allowed
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def main() -> None:
-    """Serve until the input ends."""
-    target, notes, slot, memory = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides when to stop
-    # A decoder that prints must not print into our messages.
-    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    module, _, name = target.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    with Path(notes).open("r+b") as file:
-        board = mmap.mmap(file.fileno(), 0)
-    limit_memory(int(memory))
-    send(outbox, "ready")
-    begun, place = 0, int(slot) * BEGUN.size
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            results = []
-            for task in receive(inbox):
-                begun += 1
-                BEGUN.pack_into(board, place, begun)
-                results.append(function(task))
-            send(outbox, results)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-#: Blocks worked on at the same time, while the one before them is used.
-WORKERS = 2
-
-
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results in order, while the next ones are made on other threads."""
-    with ThreadPoolExecutor(WORKERS) as workers:
-        made: deque[Future[Result]] = deque()
-        for item in items:
-            made.append(workers.submit(work, item))
-            if len(made) > WORKERS:
-                yield made.popleft().result()
-        for result in made:
-            yield result.result()
-
-
 _log = logging.getLogger(__name__)
 
-#: Tasks handed over at once. Measured: ×1.7–1.9 on two cores with 32, ×1.1–1.7 with 1.
+#: Tasks given to a worker at once. Measured: ×1.7–1.9 on two cores with 32, ×1.1–1.7 with 1.
 CHUNK = 32
 #: Address space a worker may use beyond what it starts with: enough for the largest image that is decoded.
 WORKER_BYTES = 4 * 2**30
-#: A file that takes longer hangs. The largest image that is decoded takes a few seconds.
+#: A task that takes longer hangs. The largest image that is decoded takes a few seconds.
 TASK_SECONDS = 60.0
 #: Longest that a process may take to start.
 _START_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
+#: Seconds between two looks for hanging workers, and for an order to stop.
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Casualty:
-    """A task that did not come back."""
+class LostTask:
+    """The result of a task that ended its worker, or took too long."""
 
     timeout: bool
     detail: str
-
-
-@dataclass(eq=False)
-class _Worker:
-    slot: int
-    process: subprocess.Popen[bytes]
-    at_work: deque[list[Any]] = field(default_factory=deque)
-    ready: bool = False
-    alone: bool = False
-    back: int = 0
-    begun: int = 0
-    since: float = field(default_factory=time.monotonic)
-    killed_for: float | None = None
 
 
 def cores() -> int:
@@ -150,85 +64,106 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def run_apart(
+def run_in_processes(
     target: str,
     tasks: Iterable[Any],
     *,
     workers: int | None = None,
     chunk: int = CHUNK,
+    waiting: int = 1,
     seconds: float = TASK_SECONDS,
     memory: int = WORKER_BYTES,
+    stop: threading.Event | None = None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Run a function on every task in processes of its own."""
-    yield from _Pool(target, workers or cores(), seconds, memory).run(tasks, max(chunk, 1))
+    """Call the function `target` ("module:name") on every task; yield (task, result or `LostTask`) as they come.
+
+    A worker holds one list of `chunk` tasks and `waiting` more. The workers end with the generator, or soon after
+    `stop` is set.
+    """
+    yield from _Pool(target, workers or cores(), waiting, seconds, memory).run(tasks, max(chunk, 1), stop)
+
+
+@dataclass(eq=False)
+class _Worker:
+    slot: int
+    process: subprocess.Popen[bytes]
+    assigned: deque[list[Any]] = field(default_factory=deque)
+    ready: bool = False
+    alone: bool = False
+    returned: int = 0
+    begun: int = 0
+    since: float = field(default_factory=time.monotonic)
+    killed_after: float | None = None
 
 
 class _Pool:
-    def __init__(self, target: str, workers: int, seconds: float, memory: int) -> None:
+    def __init__(self, target: str, workers: int, waiting: int, seconds: float, memory: int) -> None:
         self._target = target
         self._count = workers
+        self._held = 1 + waiting
         self._seconds = seconds
         self._memory = memory
-        self._mail: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
         self._workers: dict[int, _Worker] = {}
         self._again: deque[list[Any]] = deque()
         self._suspects: deque[Any] = deque()
         self._failed_starts = 0
 
-    def run(self, tasks: Iterable[Any], chunk: int) -> Iterator[tuple[Any, Any]]:
-        left = iter(tasks)
-        handle, notes = tempfile.mkstemp(prefix="imgprep-")
-        os.ftruncate(handle, self._count * BEGUN.size)
+    def run(self, tasks: Iterable[Any], chunk: int, stop: threading.Event | None) -> Iterator[tuple[Any, Any]]:
+        remaining = iter(tasks)
+        handle, board_file = tempfile.mkstemp(prefix="imgprep-")
+        os.ftruncate(handle, self._count * _BEGUN.size)
         board = mmap.mmap(handle, 0)
         os.close(handle)
         try:
-            while True:
-                self._hand_out(left, chunk, notes)
-                if not any(worker.at_work for worker in self._workers.values()):
+            while stop is None or not stop.is_set():
+                self._assign(remaining, chunk, board_file)
+                if not any(worker.assigned for worker in self._workers.values()):
                     return
                 try:
-                    worker, message = self._mail.get(timeout=_LOOK_SECONDS)
+                    worker, message = self._inbox.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
                     pass
                 else:
-                    yield from self._take(worker, message, board)
-                self._look_for_hanging(board)
+                    yield from self._handle(worker, message, board)
+                self._kill_hanging(board)
         finally:
             for worker in self._workers.values():
                 worker.process.kill()
             for worker in self._workers.values():
-                _bury(worker.process)
+                _close(worker.process)
             board.close()
-            Path(notes).unlink(missing_ok=True)
+            Path(board_file).unlink(missing_ok=True)
 
-    def _next(self, left: Iterator[Any], chunk: int) -> list[Any]:
-        return self._again.popleft() if self._again else list(itertools.islice(left, chunk))
+    def _next(self, remaining: Iterator[Any], chunk: int) -> list[Any]:
+        return self._again.popleft() if self._again else list(itertools.islice(remaining, chunk))
 
-    def _hand_out(self, left: Iterator[Any], chunk: int, notes: str) -> None:
+    def _assign(self, remaining: Iterator[Any], chunk: int, board_file: str) -> None:
         for slot in range(self._count):
             worker = self._workers.get(slot)
             if worker is None:
                 alone = bool(self._suspects)
-                first = [self._suspects.popleft()] if alone else self._next(left, chunk)
+                first = [self._suspects.popleft()] if alone else self._next(remaining, chunk)
                 if not first:
                     continue
-                worker = self._workers[slot] = self._start(slot, notes)
+                worker = self._workers[slot] = self._start(slot, board_file)
                 worker.alone = alone
                 self._give(worker, first)
-            # One list in hand and one waiting, so that a worker is never idle between two.
-            while not worker.alone and len(worker.at_work) < 2:
-                more = self._next(left, chunk)
+            while not worker.alone and len(worker.assigned) < self._held:
+                more = self._next(remaining, chunk)
                 if not more:
                     break
                 self._give(worker, more)
 
-    def _start(self, slot: int, notes: str) -> _Worker:
+    def _start(self, slot: int, board_file: str) -> _Worker:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
-        process = start_python(
-            "imgprep.core.processes",
-            [self._target, notes, str(slot), str(self._memory)],
+        arguments = [_safe_path(), self._target, board_file, str(slot), str(self._memory)]
+        process = subprocess.Popen(  # noqa: S603  our own program
+            [sys.executable, "-P", str(Path(__file__).absolute()), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=errors,
-            environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**_safe_environment(), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         worker = _Worker(slot, process)
         threading.Thread(target=self._listen, args=(worker, errors), daemon=True).start()
@@ -239,95 +174,209 @@ class _Pool:
         assert pipe is not None  # noqa: S101  it was asked for
         try:
             while True:
-                self._mail.put((worker, receive(pipe)))
-        except Exception:  # noqa: BLE001  however a dying worker's pipe looks, it has died
+                self._inbox.put((worker, _receive(pipe)))
+        except Exception:  # noqa: BLE001  in whatever way its pipe broke, the worker has died
             worker.process.wait()
             errors.seek(0)
-            said = errors.read()[-400:].decode(errors="replace").strip()
+            text = errors.read()[-400:].decode(errors="replace").strip()
             errors.close()
-            self._mail.put((worker, EOFError(said)))
+            self._inbox.put((worker, EOFError(text)))
 
     def _give(self, worker: _Worker, tasks: list[Any]) -> None:
-        worker.at_work.append(tasks)
+        """Send tasks to a worker; one that still starts does not read, so it gets them once it is ready."""
+        worker.assigned.append(tasks)
+        if worker.ready:
+            self._send(worker, tasks)
+
+    @staticmethod
+    def _send(worker: _Worker, tasks: list[Any]) -> None:
         pipe = worker.process.stdin
         assert pipe is not None  # noqa: S101  it was asked for
         try:
-            send(pipe, tasks)
+            _send(pipe, tasks)
         except OSError:
-            _log.debug("worker %s has gone; its end will be noticed", worker.process.pid)
+            _log.debug("worker %s has ended; `_listen` reports it", worker.process.pid)
 
-    def _take(self, worker: _Worker, message: Any, board: mmap.mmap) -> Iterator[tuple[Any, Any]]:
+    def _handle(self, worker: _Worker, message: Any, board: mmap.mmap) -> Iterator[tuple[Any, Any]]:
         if self._workers.get(worker.slot) is not worker:
             return
         if isinstance(message, EOFError):
-            yield from self._mourn(worker, board, str(message))
+            yield from self._on_death(worker, board, str(message))
         elif not worker.ready:
             worker.ready = True
             self._failed_starts = 0
             worker.since = time.monotonic()
+            for tasks in worker.assigned:
+                self._send(worker, tasks)
         else:
-            tasks = worker.at_work.popleft()
-            worker.back += len(tasks)
-            if worker.alone:
-                worker.alone = False  # it was not the task's fault: the process stays
+            tasks = worker.assigned.popleft()
+            worker.returned += len(tasks)
+            worker.alone = False  # after a suspect that survived, the process stays
             yield from zip(tasks, message, strict=True)
 
-    def _mourn(self, worker: _Worker, board: mmap.mmap, said: str) -> Iterator[tuple[Any, Any]]:
+    def _on_death(self, worker: _Worker, board: mmap.mmap, stderr: str) -> Iterator[tuple[Any, Any]]:
         del self._workers[worker.slot]
-        (begun,) = BEGUN.unpack_from(board, worker.slot * BEGUN.size)
-        BEGUN.pack_into(board, worker.slot * BEGUN.size, 0)
+        (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
+        _BEGUN.pack_into(board, worker.slot * _BEGUN.size, 0)
         code = worker.process.returncode
-        _bury(worker.process)
+        _close(worker.process)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > 3:
-                raise ImgprepError(f"image workers cannot be started (exit code {code}): {said or 'no message'}")
-        tasks = [task for part in worker.at_work for task in part]
-        at = begun - worker.back - 1
+                from imgprep.core.errors import ImgprepError  # noqa: PLC0415  see above
+
+                raise ImgprepError(f"worker processes cannot be started (exit code {code}): {stderr or 'no message'}")
+        tasks = [task for part in worker.assigned for task in part]
+        at = begun - worker.returned - 1
         if not 0 <= at < len(tasks):
-            _requeue(self._again, tasks)
+            self._requeue(tasks)
             return
         suspect = tasks[at]
-        if worker.killed_for is not None:
-            yield suspect, Casualty(True, f"took longer than {worker.killed_for:g} s; the worker was stopped")
+        if worker.killed_after is not None:
+            yield suspect, LostTask(True, f"took longer than {worker.killed_after:g} s; the worker was stopped")
         elif worker.alone:
-            yield suspect, Casualty(False, f"kills the process that opens it ({_end_of(code)}), twice")
+            yield suspect, LostTask(False, f"kills the process that opens it ({_reason(code)}), twice")
         else:
-            _log.info("a worker ended with %s; its task is run again alone", _end_of(code))
+            _log.info("a worker ended with %s; its task is run again alone", _reason(code))
             self._suspects.append(suspect)
-        _requeue(self._again, tasks[:at])
-        _requeue(self._again, tasks[at + 1 :])
+        self._requeue(tasks[:at])
+        self._requeue(tasks[at + 1 :])
 
-    def _look_for_hanging(self, board: mmap.mmap) -> None:
+    def _requeue(self, tasks: list[Any]) -> None:
+        if tasks:
+            self._again.append(tasks)
+
+    def _kill_hanging(self, board: mmap.mmap) -> None:
         now = time.monotonic()
         for worker in self._workers.values():
-            (begun,) = BEGUN.unpack_from(board, worker.slot * BEGUN.size)
-            if begun != worker.begun or not worker.at_work:
+            (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
+            if begun != worker.begun or not worker.assigned:
                 worker.begun, worker.since = begun, now
                 continue
             # A process that is still starting, on a busy machine, has not met its task yet.
             seconds = self._seconds if worker.ready else max(self._seconds, _START_SECONDS)
-            if now - worker.since > seconds and worker.killed_for is None:
-                worker.killed_for = seconds
+            if now - worker.since > seconds and worker.killed_after is None:
+                worker.killed_after = seconds
                 worker.process.kill()
 
 
-def _requeue(again: deque[list[Any]], tasks: list[Any]) -> None:
-    if tasks:
-        again.append(tasks)
+def _safe_path() -> str:
+    """The module search path as JSON, without the current folder."""
+    here = os.path.realpath(Path.cwd())
+    return json.dumps([str(Path(item).absolute()) for item in sys.path if item and os.path.realpath(item) != here])
 
 
-def _bury(process: subprocess.Popen[bytes]) -> None:
+def _safe_environment() -> dict[str, str]:
+    """The environment without empty and relative entries of PYTHONPATH: an empty one means the current folder."""
+    given = {**os.environ}
+    entries = given.pop("PYTHONPATH", "").split(os.pathsep)
+    kept = os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+    return {**given, "PYTHONPATH": kept} if kept else given
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()
 
 
-def _end_of(code: int) -> str:
+def _reason(code: int) -> str:
     if code < 0:
         try:
             return signal.Signals(-code).name
         except ValueError:
             return f"signal {-code}"
     return f"exit code {code}"
+
+
+_LENGTH = struct.Struct("<Q")
+#: On the board, one number per worker: the tasks it has begun. The parent reads there which task a dead worker had.
+_BEGUN = struct.Struct("<Q")
+
+
+def _send(file: IO[bytes], value: Any) -> None:
+    """Write one message."""
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    file.write(_LENGTH.pack(len(data)) + data)
+    file.flush()
+
+
+def _receive(file: IO[bytes]) -> Any:
+    """Read one message; EOFError where the other side has ended."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (size,) = _LENGTH.unpack(head)
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return pickle.loads(data)  # noqa: S301  from our own parent or child
+
+
+def _load_imgprep(path: list[str]) -> None:
+    sys.path[:] = dict.fromkeys([*path, *sys.path])
+    home = Path(__file__).parents[1]
+    spec = importlib.util.spec_from_file_location(
+        "imgprep", home / "__init__.py", submodule_search_locations=[str(home)]
+    )
+    assert spec is not None and spec.loader is not None  # noqa: S101  a Python file has a loader
+    sys.modules["imgprep"] = package = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+
+
+def _limit_memory(allowed: int) -> None:
+    """Allow `allowed` more bytes of address space than are in use now, where the system supports it."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415  not on Windows
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * mmap.PAGESIZE + allowed
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> None:
+    """Serve tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    # A decoder that prints must not print into the messages.
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _load_imgprep(json.loads(path))
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    with Path(board_file).open("r+b") as file:
+        board = mmap.mmap(file.fileno(), 0)
+    _limit_memory(int(memory))
+    _send(outbox, "ready")
+    begun, place = 0, int(slot) * _BEGUN.size
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            results = []
+            for task in _receive(inbox):
+                begun += 1
+                _BEGUN.pack_into(board, place, begun)
+                results.append(function(task))
+            _send(outbox, results)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Items computed at the same time, while the one before them is used.
+WORKERS = 2
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the results in order; the next ones are computed on other threads meanwhile."""
+    with ThreadPoolExecutor(WORKERS) as workers:
+        results: deque[Future[Result]] = deque()
+        for item in items:
+            results.append(workers.submit(work, item))
+            if len(results) > WORKERS:
+                yield results.popleft().result()
+        for result in results:
+            yield result.result()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])

@@ -1,30 +1,41 @@
-"""The subject region: geometry and wire text.
+"""The subject region: geometry and wire text, for one region and for columns of them.
 
 A region lives in the *upright frame*: the pixel grid of the image after its EXIF orientation is applied, origin
 top-left. ``x2`` and ``y2`` are exclusive edges, so a region of a whole 640×480 image is ``0, 0, 640, 480``.
 
-The wire order is ``x1,x2,y1,y2``, not the ``x1,y1,x2,y2`` of most vision tools. It exists in `Region.wire` and
-`Region.from_wire` and nowhere else.
+The wire order is ``x1,x2,y1,y2``, not the ``x1,y1,x2,y2`` of most vision tools. Only this module spells it; elsewhere
+edges have names.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgprep.core.errors import RegionError
 
+if TYPE_CHECKING:
+    import polars as pl
+
+_T = TypeVar("_T")
+
+#: The edges of a region as frames have them.
+EDGES = ("x1", "y1", "x2", "y2")
+#: The edges in the order of the wire.
+WIRE_ORDER = ("x1", "x2", "y1", "y2")
 _WIRE = re.compile(r"[+-]?[0-9]+(?:,[+-]?[0-9]+)*", re.ASCII)
 
 
 class RegionState(StrEnum):
-    """The three things that can be said of an image's subject.
+    """The three states of an image's subject.
 
     Examples
     --------
-    >>> [str(state) for state in ip.RegionState]
+    >>> [str(state) for state in RegionState]
     ['region', 'whole', 'service']
     """
 
@@ -71,22 +82,22 @@ class Region:
     y2: int
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name in EDGES:
+            value = getattr(self, name)
             try:
                 if isinstance(value, bool):
                     raise TypeError
                 whole = operator.index(value)
             except TypeError:
-                raise RegionError(f"{item.name}={value!r}: needs an integer (pixels)") from None
-            object.__setattr__(self, item.name, whole)
+                raise RegionError(f"{name}={value!r}: needs an integer (pixels)") from None
+            object.__setattr__(self, name, whole)
         if self.x1 < 0 or self.y1 < 0:
-            raise RegionError(f"{self._say()}: starts outside the image; x1 and y1 must be 0 or more")
+            raise RegionError(f"{self._edges()}: starts outside the image; x1 and y1 must be 0 or more")
         if self.x1 >= self.x2 or self.y1 >= self.y2:
-            raise RegionError(f"{self._say()}: is empty; needs x1 < x2 and y1 < y2 (wire order is x1,x2,y1,y2)")
+            raise RegionError(f"{self._edges()}: is empty; needs x1 < x2 and y1 < y2 (wire order is x1,x2,y1,y2)")
 
-    def _say(self) -> str:
-        return f"x1={self.x1}, y1={self.y1}, x2={self.x2}, y2={self.y2}"
+    def _edges(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in EDGES)
 
     @property
     def width(self) -> int:
@@ -105,7 +116,7 @@ class Region:
 
     def wire(self) -> str:
         """Return the text of the ``Region`` field: ``"x1,x2,y1,y2"``."""
-        return f"{self.x1},{self.x2},{self.y1},{self.y2}"
+        return ",".join(str(getattr(self, name)) for name in WIRE_ORDER)
 
     @classmethod
     def from_wire(cls, text: str) -> Region:
@@ -128,11 +139,10 @@ class Region:
             raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
         if max(map(len, numbers)) > 10:
             raise RegionError(f'Region "{text:.60}": a number is longer than any image')
-        x1, x2, y1, y2 = map(int, numbers)
-        return cls(x1=x1, y1=y1, x2=x2, y2=y2)
+        return cls(**dict(zip(WIRE_ORDER, map(int, numbers), strict=True)))
 
     def fits(self, width: int, height: int) -> bool:
-        """Tell whether the region lies inside an image of `width` × `height` pixels."""
+        """Whether the region lies inside an image of `width` × `height` pixels."""
         return self.x2 <= width and self.y2 <= height
 
     def clamped(self, width: int, height: int) -> Region:
@@ -160,11 +170,8 @@ class Region:
         Region
             Edges rounded to the nearest pixel, at least 1 px each way.
         """
-        x1 = min(round(self.x1 * scale_x), width - 1)
-        y1 = min(round(self.y1 * scale_y), height - 1)
-        x2 = min(max(round(self.x2 * scale_x), x1 + 1), width)
-        y2 = min(max(round(self.y2 * scale_y), y1 + 1), height)
-        return Region(x1=x1, y1=y1, x2=x2, y2=y2)
+        edges = {name: getattr(self, name) for name in EDGES}
+        return Region(**_scaled(edges, scale_x, scale_y, width, height, nearest=round, least=min, most=max))
 
     def iou(self, other: Region) -> float:
         """Return intersection over union with `other`, 0 … 1."""
@@ -174,3 +181,57 @@ class Region:
             return 0.0
         common = across * down
         return common / (self.area + other.area - common)
+
+
+def _scaled(
+    edges: Mapping[str, Any],
+    scale_x: Any,
+    scale_y: Any,
+    width: Any,
+    height: Any,
+    *,
+    nearest: Callable[[Any], Any],
+    least: Callable[[Any, Any], Any],
+    most: Callable[[Any, Any], Any],
+) -> dict[str, Any]:
+    x1 = least(nearest(edges["x1"] * scale_x), width - 1)
+    y1 = least(nearest(edges["y1"] * scale_y), height - 1)
+    x2 = least(most(nearest(edges["x2"] * scale_x), x1 + 1), width)
+    y2 = least(most(nearest(edges["y2"] * scale_y), y1 + 1), height)
+    return {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+
+
+def scaled_edges(
+    edges: Mapping[str, pl.Expr], scale_x: pl.Expr, scale_y: pl.Expr, *, width: pl.Expr, height: pl.Expr
+) -> dict[str, pl.Expr]:
+    """Return columns of edges as `Region.scaled` returns those of one region."""
+    import polars as pl  # noqa: PLC0415  heavy
+
+    def nearest(edge: pl.Expr) -> pl.Expr:  # half to even, as `round`
+        return edge.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
+
+    return _scaled(
+        edges, scale_x, scale_y, width, height, nearest=nearest, least=pl.min_horizontal, most=pl.max_horizontal
+    )
+
+
+def wire_text(edges: Mapping[str, pl.Expr]) -> pl.Expr:
+    """Return columns of edges as a column of wire texts."""
+    import polars as pl  # noqa: PLC0415  heavy
+
+    return pl.concat_str([edges[name] for name in WIRE_ORDER], separator=",")
+
+
+def wire_edges(text: pl.Expr) -> dict[str, pl.Expr]:
+    """Return the edges in a column of wire texts, null where one is not an integer; further numbers are ignored."""
+    import polars as pl  # noqa: PLC0415  heavy
+
+    parts = text.str.splitn(",", len(WIRE_ORDER))
+    return {
+        name: parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False) for place, name in enumerate(WIRE_ORDER)
+    }
+
+
+def reordered(edges: Mapping[str, _T]) -> dict[str, _T]:
+    """Return the edges that the same four numbers would be, had they been written as x1,y1,x2,y2."""
+    return dict(zip(EDGES, (edges[name] for name in WIRE_ORDER), strict=True))

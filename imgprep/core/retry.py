@@ -1,46 +1,102 @@
-"""How fast, and how long again: pauses with full jitter, and fewer requests at once while OSS says slow down."""
+"""Retries: pauses that grow and are jittered, until patience or the attempts are used up; and throttled concurrency."""
 
 from __future__ import annotations
 
+import math
 import random
 import threading
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from imgprep.core.clock import Clock
 
-#: Seconds: the first pause is drawn from 0 … this, the next from twice that, and so on up to the longest.
+#: Seconds: the first pause, doubled for each one after it, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 20.0
+#: Longest that an answer's own request to wait is obeyed, seconds.
+LONGEST_ASKED = 120.0
 #: Seconds during which several "slow down" count as one: they answer requests sent at the same rate.
 ONE_SLOWDOWN = 1.0
-MOST_TOLD = 120.0
 
 
-def pause(attempt: int, error: Any = None) -> float:
-    """Return seconds to wait after try number `attempt` (1 = first): full jitter, but at least what OSS asks for."""
-    wait = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt - 1, 20)))  # noqa: S311
-    return max(wait, min(told(error), MOST_TOLD))
+class Attempts:
+    """The attempts at one request: it decides when the next one is due, the caller waits.
+
+    Parameters
+    ----------
+    clock : Clock
+        Measures patience.
+    patience : float
+        Seconds from now to the last attempt.
+    most : float
+        Most attempts.
+    first, longest : float
+        Seconds of the first pause and of the longest.
+    jitter : float
+        Share of each pause that is random: 1 draws from 0 to the whole pause, 0 pauses in full.
+
+    Attributes
+    ----------
+    number : int
+        The attempt under way, 1 = first.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        patience: float = math.inf,
+        most: float = math.inf,
+        first: float = FIRST_PAUSE,
+        longest: float = LONGEST_PAUSE,
+        jitter: float = 1.0,
+    ) -> None:
+        self.number = 1
+        self._clock = clock
+        self._until = clock.monotonic() + patience
+        self._most = most
+        self._first = first
+        self._longest = longest
+        self._jitter = jitter
+
+    def pause(self, asked: float = 0.0) -> float | None:
+        """Return seconds to the next attempt, at least those `asked` for; None where there is none."""
+        pause = min(self._longest, self._first * 2.0 ** min(self.number - 1, 20))
+        pause *= 1 - self._jitter * random.random()  # noqa: S311
+        pause = max(pause, min(asked, LONGEST_ASKED))
+        if self.number >= self._most or self._clock.monotonic() + pause > self._until:
+            return None
+        self.number += 1
+        return pause
 
 
-def told(error: Any) -> float:
+def retry_after(headers: Mapping[str, Any] | None) -> float:
     """Return the seconds that an answer asks to wait, 0 where it asks for none."""
-    headers = getattr(error, "headers", None) or {}
+    if not headers:
+        return 0.0
     for name, unit in (("x-oss-qos-delay-time", 0.001), ("Retry-After", 1.0)):
+        text = str(headers.get(name) or "")
         try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, TypeError, ValueError):
-            continue
+            return max(0.0, float(text) * unit)
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except ValueError:
+            pass
     return 0.0
 
 
 class Pace:
-    """How many requests may be under way at once: halved when OSS says slow down, one more after each round without.
+    """How many requests may run at once: halved when the service says "slow down", one more after each good round.
 
     Parameters
     ----------
     most : int
         The limit to start with, never exceeded.
     clock : Clock
-        Tells when.
+        Tells bursts apart.
     """
 
     def __init__(self, most: int, clock: Clock) -> None:
@@ -67,7 +123,7 @@ class Pace:
                 self._free.notify()
 
     def good(self) -> None:
-        """Count a request that was answered well."""
+        """Count a request that succeeded."""
         self.last_success = self._clock.monotonic()
         if self.limit < self._most:
             with self._free:

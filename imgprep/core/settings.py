@@ -340,7 +340,7 @@ class Settings:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """What `check`, `build_batch` and `build_retry` take of the shop: ``service``, ``severity`` and ``limits``."""
+        """The shop's ``service``, ``severity`` and ``limits``, as `check` and `Rules` take them."""
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
 
     def public(self) -> dict[str, str]:
@@ -366,3 +366,9 @@ def _seconds(given: object) -> float:
             f"gateway_timeout {given!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
         )
     return seconds
+
+
+def find_project(start: Path | None = None) -> Path | None:
+    """Return the nearest folder with a project file, from `start` (default: the current folder) upward."""
+    start = start or Path.cwd()
+    return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)

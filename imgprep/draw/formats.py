@@ -1,21 +1,21 @@
-"""Regions in and out: increment.meta, CSV, COCO, jupyter-bbox-widget's dicts.
+"""Exchange formats of regions: increment.meta, CSV, COCO, jupyter-bbox-widget's dicts.
 
 Every function works on a regions frame (`RegionStore.frame()`; `RegionStore.load(frame)` saves one). The conventions:
 
 ============= ========================= ==========================================================================
 format        a box is                  edges
 ============= ========================= ==========================================================================
-CSV (ours)    x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, so their order is no matter
-increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; that order exists only in `Region.wire`
+CSV (ours)    x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, in any order
+increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; written by `Region.wire` alone
 COCO          ``[x, y, width, height]`` x2 = x + width: exclusive
 bbox-widget   x, y, width, height       x2 = x + width: exclusive
 ============= ========================= ==========================================================================
 
 The three states (a region, *whole image*, *left to the service*): CSV and COCO hold them (COCO under ``"imgprep"``,
 which other tools drop), increment.meta as ``Region``, ``Crop: false`` or neither; bbox-widget's dicts regions only.
-Digest, size, note, and who, how and when travel in CSV and COCO alone; what held before (`history`) in none.
+Digest, size, note, and who, how and when are kept in CSV and COCO alone; earlier decisions (`history`) in none.
 
-Pixels of the upright image everywhere. A box of fractions, of two subjects, or outside its image is refused, not bent.
+Pixels of the upright image everywhere. A box of fractions, a second box, or one outside its image is refused.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import RegionError
-from imgprep.core.regions import Region
-from imgprep.draw.entry import FRAME_DTYPES, as_frame
+from imgprep.core.regions import EDGES, Region
+from imgprep.draw.store import FRAME_DTYPES, as_frame
 from imgprep.meta.codec import dumps_meta, loads_meta
-
-EDGES = ("x1", "y1", "x2", "y2")
 
 
 def edges_in(record: Mapping[Any, Any]) -> dict[str, int]:
@@ -60,12 +58,12 @@ def whole_number(value: Any, where: str) -> int | None:
         if isinstance(value, bool) or number != float(value):
             raise ValueError
     except (TypeError, ValueError):
-        raise RegionError(f"{where}: {value!r:.40} is no whole number of pixels; round it before importing") from None
+        raise RegionError(f"{where}: {value!r:.40} is not a whole number of pixels; round it first") from None
     return number
 
 
-def judged_row(where: str, **values: Any) -> list[Any]:
-    """Return `values` in the frame's order, judged: a region lies inside its image."""
+def checked_row(where: str, **values: Any) -> list[Any]:
+    """Return `values` in the frame's order, checked: a region lies inside its image."""
     edges = [values.get(edge) for edge in EDGES]
     state = values.get("state") or ("region" if edges[0] is not None else None)
     if (
@@ -76,7 +74,7 @@ def judged_row(where: str, **values: Any) -> list[Any]:
         raise RegionError(f"{where}: state {state!r} and box {edges} do not go together, or there is no PicName")
     if state == "region":
         try:
-            region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # judged there
+            region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # checked there
         except RegionError as error:
             raise RegionError(f"{where}: {error}") from None
         if values.get("width") and not region.fits(values["width"], values["height"]):
@@ -86,18 +84,11 @@ def judged_row(where: str, **values: Any) -> list[Any]:
 
 
 def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[str, list[dict[str, Any]]]:
-    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName. Only the state *region* can be said in it.
+    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states have no place there.
 
     Notes
     -----
     Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_bbox_widget(frame)
-    {'a.jpg': [{'x': 10, 'y': 20, 'width': 30, 'height': 40, 'label': 'subject'}]}
     """
     result: dict[str, list[dict[str, Any]]] = {}
     for row in frame[frame["state"] == "region"].to_dict("records"):
@@ -119,7 +110,7 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
             if not {"x", "y", "width", "height"} <= set(box):
                 raise RegionError(f"{name}: needs x, y, width, height; got {', '.join(map(str, box))[:60]}")
             edges = edges_from_size([box["x"], box["y"], box["width"], box["height"]], name)
-            rows.append(judged_row(name, PicName=name, state="region", **edges))
+            rows.append(checked_row(name, PicName=name, state="region", **edges))
     return as_frame(rows)
 
 
@@ -127,13 +118,6 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
 
     What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_coco(frame)["annotations"][0]["bbox"]
-    [10, 20, 30, 40]
     """
     images, annotations = [], []
     for number, record in enumerate(frame.to_dict("records"), 1):
@@ -160,7 +144,7 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
 def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
     """Read a COCO data set, ours or another tool's; an image without a box and without our state is left out."""
     if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in ("images", "annotations")):
-        raise RegionError('no COCO data set: needs lists "images" and "annotations"')
+        raise RegionError('not a COCO data set: needs lists "images" and "annotations"')
     _need(data["annotations"], ("image_id", "bbox"), "an annotation")
     _need(data["images"], ("id", "file_name"), "an image")
     boxes: dict[Any, Any] = {}
@@ -170,7 +154,7 @@ def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
         boxes[item["image_id"]] = item["bbox"]
     unknown = set(boxes) - {image["id"] for image in data["images"]}
     if unknown:
-        raise RegionError(f"COCO image_id {min(unknown, key=str)}: is of no image in the file")
+        raise RegionError(f"COCO image_id {min(unknown, key=str)}: names an image that the file does not have")
     rows = []
     for image in data["images"]:
         kept = dict(image.get("imgprep") or {})
@@ -183,7 +167,7 @@ def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
             continue
         size = {name: image.get(name) for name in ("width", "height")}
         known = {name: value for name, value in kept.items() if name in FRAME_DTYPES}
-        rows.append(judged_row(where, **{**known, "PicName": image["file_name"], **edges, **size}))
+        rows.append(checked_row(where, **{**known, "PicName": image["file_name"], **edges, **size}))
     return as_frame(rows)
 
 
@@ -202,7 +186,7 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
     frame : pandas.DataFrame
         Regions. Rows without a ProductId need `catalogue`.
     catalogue : pandas.DataFrame, optional
-        ``ProductId`` and ``PicName``: a picture's region is written for each of its products.
+        ``ProductId`` and ``PicName``: an image's region is written for each of its products.
 
     Notes
     -----
@@ -245,13 +229,6 @@ def loads_region_meta(text: str | bytes) -> pd.DataFrame:
     ------
     MetaError
         As `imgprep.loads_meta`.
-
-    Examples
-    --------
-    >>> from imgprep.draw.formats import loads_csv
-    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,P1,10,20,40,60\\n")
-    >>> loads_region_meta(dumps_region_meta(frame))[["PicName", "x1", "y1", "x2", "y2"]].to_numpy().tolist()
-    [['a.jpg', 10, 20, 40, 60]]
     """
     batch = loads_meta(text)
     rows = []
@@ -261,25 +238,18 @@ def loads_region_meta(text: str | bytes) -> pd.DataFrame:
         state = "region" if region else ("whole" if crop is not None and not pd.isna(crop) and not crop else "service")
         edges = {edge: getattr(region, edge) for edge in EDGES} if region else {}
         where = f"line {record['line']}"
-        rows.append(judged_row(where, PicName=record["PicName"], ProductId=record["ProductId"], state=state, **edges))
+        rows.append(checked_row(where, PicName=record["PicName"], ProductId=record["ProductId"], state=state, **edges))
     return as_frame(rows)
 
 
 _CSV_NAMES = {"width": "image_width", "height": "image_height"}
 _CSV_COLUMNS = [_CSV_NAMES.get(name, name) for name in FRAME_DTYPES]
-# A box in another convention has these: read as ours, it would be a wrong region without an error.
+# Columns of other conventions: a box read as ours would be a wrong region without an error.
 _FOREIGN = {"w", "h", "width", "height", "x", "y", "xmin", "xmax", "ymin", "ymax", "bbox", "left", "top", "region"}
 
 
 def dumps_csv(frame: pd.DataFrame) -> str:
-    """Return a regions frame as CSV: one header line, then one line per picture.
-
-    Examples
-    --------
-    >>> frame = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    >>> dumps_csv(frame).splitlines()[1][:31]
-    'a.jpg,,region,10,20,40,60,,,,im'
-    """
+    """Return a regions frame as CSV: one header line, then one line per image."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
@@ -289,7 +259,7 @@ def dumps_csv(frame: pd.DataFrame) -> str:
 
 
 def loads_csv(text: str) -> pd.DataFrame:
-    """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` must be there.
+    """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` are required.
 
     Raises
     ------
@@ -306,8 +276,8 @@ def loads_csv(text: str) -> pd.DataFrame:
     foreign = sorted(_FOREIGN & {name.lower() for name in names})
     if foreign:
         raise RegionError(
-            f"CSV column {foreign[0]!r}: another convention than ours (x1, y1, x2, y2, edges exclusive; image_width, "
-            "image_height). Rename or convert the columns, so that no box is misread."
+            f"CSV column {foreign[0]!r}: belongs to another convention than x1, y1, x2, y2 (edges exclusive; "
+            "image_width, image_height). Rename or convert the columns, so that no box is misread."
         )
     has_box = [edge for edge in EDGES if edge in names]
     if "PicName" not in names or len(has_box) not in (0, 4) or not (has_box or "state" in names):
@@ -323,17 +293,17 @@ def loads_csv(text: str) -> pd.DataFrame:
         if values["flagged"] not in (None, "True", "False"):
             raise RegionError(f"{where}, flagged {values['flagged']!r}: must be True, False or empty")
         values["flagged"] = {"True": True, "False": False}.get(str(values["flagged"]))
-        rows.append(judged_row(where, **values))
+        rows.append(checked_row(where, **values))
     return as_frame(rows)
 
 
 def read_regions(path: str | Path) -> pd.DataFrame:
-    """Read a file of regions by its kind: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
+    """Read a file of regions by its extension: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
 
     Raises
     ------
     RegionError
-        There is no such file, it is of another kind, or it is not what its name says.
+        The file does not exist, is of another kind, or does not have the format of its extension.
     MetaError
         As `imgprep.loads_meta`.
 
@@ -356,10 +326,10 @@ def read_regions(path: str | Path) -> pd.DataFrame:
     if read is None:
         raise RegionError(f"{file.name}: regions are read from .csv, .json (COCO) and .meta files")
     try:
-        return read(file.read_text(encoding="utf-8-sig"))  # Excel puts a mark at the start
+        return read(file.read_text(encoding="utf-8-sig"))  # Excel writes a BOM
     except FileNotFoundError as error:
-        raise RegionError(f"{file}: there is no such file") from error
+        raise RegionError(f"{file}: does not exist") from error
     except UnicodeDecodeError as error:
         raise RegionError(f"{file.name}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise RegionError(f"{file.name}: is no JSON (line {error.lineno}: {error.msg})") from error
+        raise RegionError(f"{file.name}: is not JSON (line {error.lineno}: {error.msg})") from error

@@ -1,4 +1,4 @@
-"""The tables of a region store, and how an older file becomes a newer one."""
+"""The file of a region store: its tables, their migrations, and the checks before it is opened."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NETWORK = frozenset(
 
 
 def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> None:
-    """Raise where the file at `path` would lie on a network drive."""
+    """Raise if the file at `path` would lie on a network drive."""
     kind = _kind(path.absolute(), mounts)
     if kind:
         raise RegionError(
             f"{path}: lies on a network drive ({kind}), where SQLite can lose or mix up what two people save. "
-            "Keep a store on each person's own disk (assign() splits the work) and bring them together with "
+            "Keep a store on each person's own disk (assign() splits the work) and combine them with "
             "store.merge(other)."
         )
 
@@ -48,26 +48,26 @@ def _kind(path: Path, mounts: Path) -> str | None:
         if len(parts) < 3:
             continue
         where = Path(parts[1].replace("\\040", " "))
-        # Later lines hide earlier ones mounted at the same place.
+        # Later lines hide earlier ones mounted at the same path.
         if (real == where or where in real.parents) and len(where.parts) >= best:
             best, kind = len(where.parts), parts[2]
     return kind if kind in NETWORK else None
 
 
 VERSION = 2
-"""Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is brought up."""
+"""Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated."""
 
 APPLICATION = 0x494D4752
 """SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",
-    sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or take another place",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened or made; check that its folder exists and may be written",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full; see to it, then save again",
+    sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or choose another path",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and may be written",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; check it, then save again",
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
-"""What a person does about SQLite's primary error codes."""
+"""The remedy for each of SQLite's primary error codes."""
 
 _TABLES = """
 CREATE TABLE entry (
@@ -99,7 +99,7 @@ CREATE TABLE suggestion (
 """
 
 _MIGRATIONS = {
-    # Who judged a suggestion, and a name of its own, so that a merge brings it over once.
+    # The person who decided on a suggestion, and its unique id, so that a merge copies it once.
     1: """
 ALTER TABLE suggestion ADD COLUMN uid TEXT;
 ALTER TABLE suggestion ADD COLUMN who TEXT;
@@ -107,13 +107,13 @@ UPDATE suggestion SET uid = lower(hex(randomblob(16)));
 CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
 """,
 }
-"""From each version to the next. The tables above are of version 1; a new file goes through the same steps."""
+"""From each version to the next. The tables above are version 1; a new file goes through the same steps."""
 
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     """Return a connection in WAL mode whose commits are on the disk when they return."""
     _require_ours(path)
-    # autocommit: transactions are begun where they are meant, with BEGIN IMMEDIATE.
+    # Autocommit: transactions begin explicitly, with BEGIN IMMEDIATE.
     try:
         connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     except sqlite3.OperationalError as error:
@@ -128,7 +128,7 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
             raise unusable(path, error) from error
-        raise RegionError(f"{path}: is no region store ({error}); choose another file name") from error
+        raise RegionError(f"{path}: is not a region store ({error}); choose another file name") from error
     except BaseException:
         connection.close()
         raise
@@ -136,36 +136,36 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
 
 
 def _require_ours(path: str) -> None:
-    """Refuse another program's file before SQLite opens it, which may already change it (a WAL that was left)."""
+    """Refuse another program's file before SQLite opens it, which may already change it (a leftover WAL)."""
     file = Path(path)
     if Path(f"{path}-journal").exists():  # left by a killed process: SQLite restores the file first
         return
     try:
         with file.open("rb") as stream:
             head = stream.read(72)
-    except OSError:  # not there, or SQLite says why
+    except OSError:  # missing, or SQLite names the reason
         return
     if head and not head.startswith(b"SQLite format 3\0"):
-        raise RegionError(f"{path}: is no region store (not a SQLite file); choose another file name")
+        raise RegionError(f"{path}: is not a region store (nor a SQLite file); choose another file name")
     if head and int.from_bytes(head[68:72]) != APPLICATION:
         raise RegionError(f"{path}: is another program's database, not a region store; choose another file")
 
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
-    """Return what SQLite could not do with the file, with the remedy."""
+    """Return the error for what SQLite could not do with the file, with the remedy."""
     for code, remedy in _REMEDIES.items():
         if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == code:
-            return RegionError(f"{path}: {remedy} ({error}); nothing of this was saved")
-    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing of this was saved")
+            return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
+    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing was saved")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables in a new file, bring an older one up; refuse one of another program or of a later imgprep."""
-    if _mark(connection) == (APPLICATION, VERSION):
+    """Create the tables or migrate an older file; refuse files of other programs and of a later imgprep."""
+    if _version(connection) == (APPLICATION, VERSION):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        application, version = _mark(connection)  # another process may have been first
+        application, version = _version(connection)  # another process may have been first
         if version > VERSION and application == APPLICATION:
             raise RegionError(f"{path}: was written by a later imgprep (schema {version}, this is {VERSION}); upgrade")
         if application != APPLICATION:
@@ -190,6 +190,6 @@ def _run(connection: sqlite3.Connection, script: str) -> None:
             connection.execute(statement)
 
 
-def _mark(connection: sqlite3.Connection) -> tuple[int, int]:
+def _version(connection: sqlite3.Connection) -> tuple[int, int]:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     return application, connection.execute("PRAGMA user_version").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Split the work among people, and see how well they agree."""
+"""Split the work among people, and measure how well they agree."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from imgprep.draw.store import RegionStore
 
 
 def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
-    """Split a queue by product: whole products, and products that share a picture, stay with one person.
+    """Split a queue by product: whole products, and products that share an image, stay with one person.
 
     Parameters
     ----------
     queue : pandas.DataFrame
         ``PicName`` and, where known, ``ProductId``: a catalogue.
     people : sequence of str
-        Who works.
+        Their names.
     shared : float
-        Share of the products, 0 … 1, that everybody gets, to measure `agreement` on.
+        Share of the products, 0 … 1, that everybody gets, to measure `agreement`.
 
     Returns
     -------
@@ -53,18 +53,19 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
         part = queue[[owner.get(number, person) == person for number in group]].copy()
         part["person"] = person
         parts.append(part)
-    # In the queue's own order within each person, people one after another.
+    # One person after another, each in the queue's own order.
     return pd.concat(parts).astype({"person": "str"})
 
 
 def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> pd.DataFrame:
-    """Compare two people's decisions on the pictures that both decided.
+    """Compare two people's decisions on the images that both decided.
 
     Returns
     -------
     pandas.DataFrame
         ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union 0 … 1; NA unless both
-        drew a region), worst first. ``.attrs["summary"]``: pictures, share in one state, mean IoU, share of IoU ≥ 0.9.
+        drew a region), worst first. ``.attrs["summary"]``: images (``pictures``), share in one state, mean IoU, share
+        of IoU ≥ 0.9.
 
     Examples
     --------
@@ -94,7 +95,7 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
 
 
 def _groups(queue: pd.DataFrame) -> pd.Series[int]:
-    """Number the rows so that rows of one product, and products with a common picture, share a number."""
+    """Number the rows so that rows of one product, and products with a common image, share a number."""
     pictures = queue["PicName"].astype("str")
     products = queue["ProductId"].astype("str") if "ProductId" in queue else pictures
     products = products.fillna("\0" + pictures.fillna(""))

@@ -1,198 +1,79 @@
-"""RegionStore: the ledger, with what other people and suggestions add to it."""
+"""RegionStore: the decisions on images, their history, merges with other people's stores, and fates of suggestions."""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
+import sqlite3
+import threading
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from imgprep.core.errors import RegionError
+from imgprep.core.frames import records
 from imgprep.core.regions import Region
-from imgprep.draw.entry import FRAME_DTYPES, Entry, edges_of, entry_from
-from imgprep.draw.ledger import Ledger
+from imgprep.draw.schema import open_file, refuse_network_drive, unusable
+
+HOWS = ("drawn", "accepted", "edited", "imported")
+"""How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file."""
+
+EDGES = ("x1", "y1", "x2", "y2")
+
+FRAME_DTYPES = {
+    **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
+    **dict.fromkeys(EDGES, "Int64"),
+    "digest": "str",
+    **dict.fromkeys(("width", "height"), "Int64"),
+    **dict.fromkeys(("how", "who", "at", "note"), "str"),
+    "flagged": "boolean",
+}
+"""Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image."""
+
+_CURRENT = "current c JOIN entry e ON e.id = c.entry"
+_ENTRIES = (
+    "SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.x1, e.y1, e.x2, e.y2, e.digest, e.width, e.height, "
+    "e.how, e.who, e.at, e.note, e.flagged FROM "
+)
+_MERGED = "uid, pic_name, product_id, state, x1, y1, x2, y2, digest, width, height, how, who, at, note, flagged"
 
 
-def note(
-    ledger: Ledger,
-    pic_name: str,
-    suggested: Region,
-    confidence: float,
-    fate: str,
-    *,
-    product_id: str | None,
-    final: Region | None,
-    method: str,
-    who: str | None,
-) -> None:
-    """Record what became of a suggestion; see `imgprep.RegionStore.note_suggestion`."""
-    with ledger.writing() as connection:
-        connection.execute(
-            "INSERT INTO suggestion VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                pic_name,
-                product_id or "",
-                *edges_of(suggested).values(),
-                confidence,
-                method,
-                fate,
-                suggested.iou(final) if final else None,
-                datetime.now(UTC).isoformat(timespec="milliseconds"),
-                uuid.uuid4().hex,
-                who if who is not None else ledger.who,
-            ),
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One decision on an image, as the history keeps it."""
+
+    revision: int  # number of the entry in its store; later entries have greater numbers
+    uid: str  # the same in every store it was merged into
+    pic_name: str
+    product_id: str | None  # None is every product of the image
+    state: str  # region, whole, service or undone
+    region: Region | None  # upright frame; only in state region
+    digest: str | None  # MD5 (hex) of the image it was drawn on, where known
+    size: tuple[int, int] | None  # upright width and height of that image
+    how: str  # one of `HOWS`
+    who: str | None
+    at: str  # ISO 8601 UTC
+    note: str | None
+    flagged: bool  # the image needs a second look
+
+    def is_stale(self, digest: str | None) -> bool:
+        """Whether its region was drawn on another file than the one with this MD5, or on an unknown one."""
+        return self.state == "region" and digest is not None and digest != self.digest
 
 
-def fate_of(suggested: Region, final: Region | None) -> str:
-    """Return what the region that was drawn says of the one that was suggested."""
-    if final is None:
-        return "rejected"
-    if final == suggested:
-        return "accepted"
-    return "edited" if suggested.iou(final) > 0.5 else "replaced"
-
-
-def suggestions(ledger: Ledger) -> pd.DataFrame:
-    """Return all records, oldest first; see `imgprep.RegionStore.suggestions`."""
-    columns = "pic_name, product_id, x1, y1, x2, y2, confidence, method, fate, iou, at, who"
-    rows = ledger.connection().execute(f"SELECT {columns} FROM suggestion ORDER BY rowid").fetchall()  # noqa: S608
-    dtypes = {
-        **{name: FRAME_DTYPES[name] for name in ("PicName", "ProductId", "x1", "y1", "x2", "y2")},
-        **{"confidence": "float64", "method": "str", "fate": "str", "iou": "float64", "at": "str", "who": "str"},
-    }
-    records = [[row[0], row[1] or None, *row[2:]] for row in map(tuple, rows)]
-    return pd.DataFrame(records, columns=list(dtypes)).astype(dtypes)
-
-
-_COPIED = "uid pic_name product_id state x1 y1 x2 y2 digest width height how who at note flagged"
-
-
-def merge(store: Ledger, other: Ledger | str | os.PathLike[str]) -> pd.DataFrame:
-    """Add the history of `other` to `store`, with what became of its suggestions, and let what is new there hold."""
-    if not isinstance(other, Ledger):
-        if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
-            raise RegionError(f"{os.fspath(other)}: there is no such store to merge")
-        opened = Ledger(other)
-        try:
-            return merge(store, opened)
-        finally:
-            opened.close()
-    if other.path.resolve() == store.path.resolve():
-        raise RegionError(f"{store.path}: a store cannot be merged with itself")
-    theirs_all = other.connection().execute(f"SELECT {_COPIED.replace(' ', ', ')} FROM entry ORDER BY id").fetchall()  # noqa: S608
-    their_current = other.entries()
-    known_there = {row["uid"] for row in theirs_all}
-    result: list[tuple[str, str | None, str]] = []
-    with store.writing() as connection:
-        ours_all = {row["uid"]: row["id"] for row in connection.execute("SELECT uid, id FROM entry")}
-        before = dict(ours_all)
-        open_before = {tuple(row) for row in connection.execute("SELECT pic_name, product_id, theirs FROM conflict")}
-        for row in theirs_all:
-            if row["uid"] not in ours_all:
-                ours_all[row["uid"]] = store.append(dict(row))
-        told = other.connection().execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
-        marks = ", ".join("?" * 13)
-        connection.executemany(f"INSERT OR IGNORE INTO suggestion VALUES ({marks})", map(tuple, told))  # noqa: S608
-        our_current = store.entries()
-        for key, theirs in sorted(their_current.items(), key=lambda item: (item[0][0], item[0][1] or "")):
-            pic_name, product_id = key
-            ours = our_current.get(key)
-            outcome = _compare(ours, theirs, before, known_there)
-            if outcome == "older" and (pic_name, product_id or "", ours_all[theirs.uid]) in open_before:
-                outcome = "conflict"
-            if outcome in ("new", "newer"):
-                store.make_current(ours_all[theirs.uid], pic_name, product_id or "")
-            elif outcome == "conflict" and ours is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?)",
-                    (pic_name, product_id or "", ours.revision, ours_all[theirs.uid]),
-                )
-            result.append((pic_name, product_id, outcome))
-    return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
-
-
-def conflicts(store: Ledger) -> pd.DataFrame:
-    """Return what is still to be decided: both entries of every conflict, side by side."""
-    rows = store.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
-    dtypes: dict[str, Any] = {
-        "PicName": "str",
-        "ProductId": "str",
-        "ours": "Int64",
-        "theirs": "Int64",
-        "iou": "Float64",
-    }
-    for side in ("ours", "theirs"):
-        dtypes |= {f"state_{side}": "str", f"who_{side}": "str"}
-        dtypes |= {f"{edge}_{side}": "Int64" for edge in ("x1", "y1", "x2", "y2")}
-    records = []
-    for row in rows:
-        record: dict[str, Any] = {"PicName": row["pic_name"], "ProductId": row["product_id"] or None}
-        regions = []
-        for side in ("ours", "theirs"):
-            entry = entry_of(store, row[side])
-            regions.append(entry.region)
-            record |= {side: entry.revision, f"state_{side}": entry.state, f"who_{side}": entry.who}
-            if entry.region:
-                record |= {f"{edge}_{side}": getattr(entry.region, edge) for edge in ("x1", "y1", "x2", "y2")}
-        ours, theirs = regions
-        record["iou"] = ours.iou(theirs) if ours and theirs else None
-        records.append(record)
-    return pd.DataFrame(records, columns=list(dtypes)).astype(dtypes)
-
-
-def decide(store: Ledger, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
-    """Settle a conflict: the entry with this revision holds from now on, the others stay in the history."""
-    chosen = entry_of(store, revision)
-    if (chosen.pic_name, chosen.product_id) != (pic_name, product_id):
-        raise RegionError(f"revision {revision} is about {chosen.pic_name}, not {pic_name}")
-    with store.writing():
-        # Decided anew, so that the people it is merged back to see a later entry and not a second conflict.
-        return store.put(
-            pic_name,
-            chosen.region,
-            product_id=product_id,
-            digest=chosen.digest,
-            size=chosen.size,
-            how=chosen.how,
-            who=chosen.who,
-            state=chosen.state,
-            note=chosen.note,
-            flagged=chosen.flagged,
-        )
-
-
-def entry_of(store: Ledger, revision: int) -> Entry:
-    """Return the entry with this revision."""
-    row = store.connection().execute("SELECT * FROM entry WHERE id = ?", (int(revision),)).fetchone()
-    if row is None:
-        raise RegionError(f"{store.path}: has no revision {revision}")
-    return entry_from(row)
-
-
-def _compare(ours: Entry | None, theirs: Entry, known_here: dict[str, int], known_there: set[str]) -> str:
-    if ours is None:
-        return "new"
-    if ours.uid == theirs.uid or _says(ours) == _says(theirs):
-        return "same"
-    if theirs.uid in known_here:
-        return "older"
-    return "newer" if ours.uid in known_there else "conflict"
-
-
-def _says(entry: Entry) -> tuple[Any, ...]:
-    return entry.state, entry.region, entry.digest, entry.flagged, entry.note
-
-
-class RegionStore(Ledger):
+class RegionStore:
     """Regions in one SQLite file (WAL), safe from several threads and processes of one machine.
 
     Parameters
     ----------
     path : path
-        The file; it and its folder are made where there are none. Not on a network drive.
+        The file; created with its folder if missing. Not on a network drive.
     who : str, optional
         The person that entries are signed with; by default the login name.
     timeout : float
@@ -201,7 +82,7 @@ class RegionStore(Ledger):
     Raises
     ------
     RegionError
-        The file lies on a network drive, or is no region store.
+        The file lies on a network drive, its folder cannot be created, or it is not a region store.
 
     Notes
     -----
@@ -219,6 +100,23 @@ class RegionStore(Ledger):
     >>> folder.cleanup()
     """
 
+    def __init__(self, path: str | os.PathLike[str], *, who: str | None = None, timeout: float = 30.0) -> None:
+        self.path = Path(path)
+        self.who = who if who is not None else _login()
+        refuse_network_drive(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RegionError(
+                f"{self.path}: its folder cannot be created ({error.strerror}); choose another path"
+            ) from error
+        self._timeout = timeout
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._closed = False
+        self.connection()
+
     def __repr__(self) -> str:
         return f"RegionStore({self.path.name!r})"
 
@@ -228,34 +126,222 @@ class RegionStore(Ledger):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def merge(self, other: Ledger | str | os.PathLike[str]) -> pd.DataFrame:
-        """Take over another person's work; see `imgprep.draw.store.merge`."""
-        return merge(self, other)
+    def close(self) -> None:
+        """Close every thread's connection; what was saved is safe without it."""
+        with self._lock:
+            self._closed = True
+            for _, connection in self._open:
+                connection.close()
+            self._open.clear()
+
+    # Decisions
+
+    def put(
+        self,
+        pic_name: str,
+        region: Region | None,
+        *,
+        product_id: str | None = None,
+        digest: str | None = None,
+        size: tuple[int, int] | None = None,
+        how: str = "drawn",
+        who: str | None = None,
+        state: str | None = None,
+        note: str | None = None,
+        flagged: bool | None = None,
+        at: str | None = None,
+        expect: int | None = None,
+    ) -> Entry:
+        """Save the current decision on an image; earlier ones stay in the history.
+
+        Without a region, `state` is ``whole``, ``service`` or ``undone``. `product_id` None decides for every product
+        of the image; `digest` (MD5, hex) and `size` (upright, pixels) are those of the file it was drawn on; note and
+        flag are kept from the entry before. `expect` is the revision that the decision was made on, 0 for none: any
+        other current one is refused, as are arguments that contradict each other (RegionError).
+        """
+        state = _checked_state(region, state)
+        if not isinstance(pic_name, str) or not pic_name:
+            raise RegionError(f"PicName {pic_name!r}: needs a file name")
+        if how not in HOWS:
+            raise RegionError(f"{pic_name}: how={how!r}; must be one of {', '.join(HOWS)}")
+        if region is not None and size is not None and not region.fits(*size):
+            raise RegionError(f"{pic_name}: {region} is not inside its image of {size[0]}×{size[1]} px (upright)")
+        with self.writing() as connection:
+            before = self.entry(pic_name, product_id, exact=True)
+            revision = before.revision if before else 0
+            if expect is not None and expect != revision:
+                raise RegionError(
+                    f"{pic_name}: was saved elsewhere meanwhile (revision {revision}, not {expect}); reload"
+                )
+            revision = self._append(
+                {
+                    "uid": uuid.uuid4().hex,
+                    "pic_name": pic_name,
+                    "product_id": product_id or "",
+                    "state": state,
+                    **{edge: getattr(region, edge, None) for edge in EDGES},
+                    "digest": digest,
+                    "width": size[0] if size else None,
+                    "height": size[1] if size else None,
+                    "how": how,
+                    "who": who if who is not None else self.who,
+                    "at": at or _now(),
+                    "note": note if note is not None else (before.note if before else None),
+                    "flagged": int(flagged if flagged is not None else bool(before and before.flagged)),
+                }
+            )
+            self._make_current(revision, pic_name, product_id or "")
+            if before:  # a decision made after a merge settles its conflicts
+                key = (pic_name, product_id or "")
+                connection.execute("DELETE FROM conflict WHERE pic_name = ? AND product_id = ?", key)
+        return self._entry_of(revision)
+
+    def entry(self, pic_name: str, product_id: str | None = None, *, exact: bool = False) -> Entry | None:
+        """Return the current decision on an image (and product), None if there was never one."""
+        keys = [product_id or ""] if exact or not product_id else [product_id, ""]
+        for key in keys:
+            query = f"SELECT e.* FROM {_CURRENT} WHERE c.pic_name = ? AND c.product_id = ?"  # noqa: S608
+            row = self.connection().execute(query, (pic_name, key)).fetchone()
+            if row is not None and (row["state"] != "undone" or len(keys) == 1 or key == ""):
+                return _entry_from(row)
+        return None
+
+    def get(self, pic_name: str, product_id: str | None = None) -> Region | None:
+        """Return the current region, None in every other state."""
+        found = self.entry(pic_name, product_id)
+        return found.region if found else None
+
+    def state(self, pic_name: str, product_id: str | None = None, digest: str | None = None) -> str:
+        """Return ``region``, ``whole``, ``service``, ``stale`` or ``undone``."""
+        found = self.entry(pic_name, product_id)
+        if found is None:
+            return "undone"
+        return "stale" if found.is_stale(digest) else found.state
+
+    def states(self) -> Iterator[tuple[str, str | None, str, bool, str | None]]:
+        """Yield PicName, ProductId or None, state, flagged and digest of every current entry, in one query."""
+        query = f"SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.flagged, e.digest FROM {_CURRENT}"  # noqa: S608
+        rows = self.connection().execute(query)
+        yield from map(tuple, rows)
+
+    def entries(self) -> dict[tuple[str, str | None], Entry]:
+        """Return every current entry by (PicName, ProductId or None); *undone* ones (a flag, a note) included."""
+        rows = self.connection().execute(f"SELECT e.* FROM {_CURRENT}")  # noqa: S608
+        return {(entry.pic_name, entry.product_id): entry for entry in map(_entry_from, rows)}
+
+    def frame(self) -> pd.DataFrame:
+        """Return the current decisions, one row per image (and product), as a regions frame."""
+        query = f"{_ENTRIES} {_CURRENT} WHERE e.state != 'undone' ORDER BY e.pic_name, e.product_id"
+        rows = self.connection().execute(query)
+        return as_frame(rows)
+
+    def history(self, pic_name: str | None = None, product_id: str | None = None) -> pd.DataFrame:
+        """Return every entry ever made (on one image, one product), oldest first, as a regions frame."""
+        rows = self.connection().execute(
+            _ENTRIES + "entry e WHERE (? IS NULL OR e.pic_name = ?) AND (? IS NULL OR e.product_id = ?) ORDER BY e.id",
+            (pic_name, pic_name, product_id, product_id),
+        )
+        return as_frame(rows)
+
+    def load(self, frame: pd.DataFrame, *, who: str | None = None, keep_history: bool = False) -> int:
+        """Save a regions frame (of `imgprep.draw.formats`, or another store's), all of it or nothing."""
+        with self.writing():
+            for row in records(frame):
+                edges: dict[str, Any] = {edge: row.get(edge) for edge in EDGES}
+                signed = row if keep_history else {}
+                self.put(
+                    row["PicName"],
+                    Region(**edges) if edges["x1"] is not None else None,
+                    product_id=row.get("ProductId"),
+                    size=(int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None,
+                    how=signed.get("how") or "imported",
+                    who=signed.get("who") or who,
+                    at=signed.get("at"),
+                    **{name: row.get(name) for name in ("digest", "state", "note", "flagged")},
+                )
+        return len(frame)
+
+    # Other people's stores
+
+    def merge(self, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
+        """Add another person's history, and let what is new there become current; `other` stays as it is.
+
+        Returns ``PicName, ProductId, outcome``: ``new``, ``newer`` (decided there after ours), ``same``, ``older``, or
+        ``conflict`` (both decided; ours stays current until `decide`).
+        """
+        if not isinstance(other, RegionStore):
+            if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
+                raise RegionError(f"{os.fspath(other)}: does not exist; name the region store to merge")
+            with RegionStore(other) as opened:
+                return self.merge(opened)
+        if other.path.resolve() == self.path.resolve():
+            raise RegionError(f"{self.path}: a store cannot be merged with itself")
+        theirs_all = other.connection().execute(f"SELECT {_MERGED} FROM entry ORDER BY id").fetchall()  # noqa: S608
+        their_current = other.entries()
+        known_there = {row["uid"] for row in theirs_all}
+        result: list[tuple[str, str | None, str]] = []
+        with self.writing() as connection:
+            ids = {row["uid"]: row["id"] for row in connection.execute("SELECT uid, id FROM entry")}
+            known_here = frozenset(ids)
+            open_before = {
+                tuple(row) for row in connection.execute("SELECT pic_name, product_id, theirs FROM conflict")
+            }
+            for row in theirs_all:
+                if row["uid"] not in ids:
+                    ids[row["uid"]] = self._append(dict(row))
+            suggested = other.connection().execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
+            marks = ", ".join("?" * 13)
+            connection.executemany(f"INSERT OR IGNORE INTO suggestion VALUES ({marks})", map(tuple, suggested))  # noqa: S608
+            our_current = self.entries()
+            for key, theirs in sorted(their_current.items(), key=lambda item: (item[0][0], item[0][1] or "")):
+                pic_name, product_id = key
+                ours = our_current.get(key)
+                outcome = _compare(ours, theirs, known_here, known_there)
+                if outcome == "older" and (pic_name, product_id or "", ids[theirs.uid]) in open_before:
+                    outcome = "conflict"
+                if outcome in ("new", "newer"):
+                    self._make_current(ids[theirs.uid], pic_name, product_id or "")
+                elif outcome == "conflict" and ours is not None:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?)",
+                        (pic_name, product_id or "", ours.revision, ids[theirs.uid]),
+                    )
+                result.append((pic_name, product_id, outcome))
+        return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
 
     def conflicts(self) -> pd.DataFrame:
-        """Return what a merge left to be decided; see `imgprep.draw.store.conflicts`."""
-        return conflicts(self)
+        """Return the open conflicts of merges, one row each: ``PicName``, ``ProductId``, revisions ``ours``,
+        ``theirs`` with ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
+        """
+        rows = self.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
+        dtypes: dict[str, Any] = {"PicName": "str", "ProductId": "str"}
+        dtypes |= {"ours": "Int64", "theirs": "Int64", "iou": "Float64"}
+        for side in ("ours", "theirs"):
+            dtypes |= {f"state_{side}": "str", f"who_{side}": "str"}
+            dtypes |= {f"{edge}_{side}": "Int64" for edge in EDGES}
+        found = []
+        for row in rows:
+            sides = {side: self._entry_of(row[side]) for side in ("ours", "theirs")}
+            record: dict[str, Any] = {"PicName": row["pic_name"], "ProductId": row["product_id"] or None}
+            for side, entry in sides.items():
+                record |= {side: entry.revision, f"state_{side}": entry.state, f"who_{side}": entry.who}
+                record |= {f"{edge}_{side}": getattr(entry.region, edge, None) for edge in EDGES}
+            ours, theirs = (entry.region for entry in sides.values())
+            record["iou"] = ours.iou(theirs) if ours and theirs else None
+            found.append(record)
+        return pd.DataFrame(found, columns=list(dtypes)).astype(dtypes)
 
     def decide(self, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
-        """Settle a conflict by the entry that shall hold; see `imgprep.draw.store.decide`.
+        """Settle a conflict: the entry with this revision becomes current, the others stay in the history."""
+        chosen = self._entry_of(revision)
+        if (chosen.pic_name, chosen.product_id) != (pic_name, product_id):
+            raise RegionError(f"revision {revision} is about {chosen.pic_name}, not {pic_name}")
+        # A new entry, so that the people it is merged back to see a later one and not a second conflict.
+        names = ("digest", "size", "how", "who", "state", "note", "flagged")
+        values: dict[str, Any] = {name: getattr(chosen, name) for name in names}
+        return self.put(pic_name, chosen.region, product_id=product_id, **values)
 
-        Examples
-        --------
-        >>> import tempfile, pathlib
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> mine, yours = (RegionStore(pathlib.Path(folder.name) / name) for name in ("mine.db", "yours.db"))
-        >>> _ = mine.put("a.jpg", Region(x1=0, y1=0, x2=9, y2=9))
-        >>> _ = yours.put("a.jpg", Region(x1=0, y1=0, x2=5, y2=9))
-        >>> mine.merge(yours)["outcome"].tolist()
-        ['conflict']
-        >>> left = mine.conflicts().iloc[0]
-        >>> mine.decide(left["PicName"], revision=int(left["theirs"])).region
-        Region(x1=0, y1=0, x2=5, y2=9)
-        >>> len(mine.conflicts())
-        0
-        >>> mine.close(); yours.close(); folder.cleanup()
-        """
-        return decide(self, pic_name, product_id, revision=revision)
+    # Suggestions
 
     def note_suggestion(
         self,
@@ -269,7 +355,7 @@ class RegionStore(Ledger):
         method: str = "border",
         who: str | None = None,
     ) -> None:
-        """Record what became of a suggestion, and by whom.
+        """Record the fate of a suggestion, and who decided it.
 
         `fate` is ``accepted``, ``edited``, ``replaced`` or ``rejected``. Without it, it follows from `final`, the
         region that was drawn instead: the same is accepted, one that overlaps by more than half counts as edited,
@@ -286,21 +372,142 @@ class RegionStore(Ledger):
         [['a.jpg', 0.8, 'edited', 0.9]]
         >>> folder.cleanup()
         """
-        note(
-            self,
+        overlap = suggested.iou(final) if final else None
+        if fate is None:
+            fate = "rejected" if overlap is None else "accepted" if final == suggested else "edited"
+            fate = "replaced" if fate == "edited" and (overlap or 0) <= 0.5 else fate
+        edges = [getattr(suggested, edge) for edge in EDGES]
+        signed = who if who is not None else self.who
+        values = [
             pic_name,
-            suggested,
+            product_id or "",
+            *edges,
             confidence,
-            fate or fate_of(suggested, final),
-            product_id=product_id,
-            final=final,
-            method=method,
-            who=who,
-        )
+            method,
+            fate,
+            overlap,
+            _now(),
+            uuid.uuid4().hex,
+            signed,
+        ]
+        with self.writing() as connection:
+            connection.execute(f"INSERT INTO suggestion VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
 
     def suggestions(self) -> pd.DataFrame:
-        """Return what became of suggestions: the region suggested, ``confidence, method, fate, iou, at, who``.
+        """Return the fates of suggestions, oldest first; `imgprep.tally_suggestions` counts them.
 
-        `imgprep.tally_suggestions` counts them.
+        Columns: the image and the region suggested, ``confidence, method, fate, iou, at, who``.
         """
-        return suggestions(self)
+        columns = "pic_name, nullif(product_id, ''), x1, y1, x2, y2, confidence, method, fate, iou, at, who"
+        rows = self.connection().execute(f"SELECT {columns} FROM suggestion ORDER BY rowid")  # noqa: S608
+        dtypes = {
+            **{name: FRAME_DTYPES[name] for name in ("PicName", "ProductId", *EDGES)},
+            **{"confidence": "float64", "method": "str", "fate": "str", "iou": "float64", "at": "str", "who": "str"},
+        }
+        return pd.DataFrame([tuple(row) for row in rows], columns=list(dtypes)).astype(dtypes)
+
+    # The file
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection; in a forked child, a new one."""
+        if self._closed:
+            raise RegionError(f"{self.path}: the store was closed; open it again with RegionStore(path)")
+        if getattr(self._local, "owner", None) != os.getpid():
+            connection = open_file(str(self.path), timeout=self._timeout)
+            with self._lock:
+                for thread, left in self._open:
+                    if not thread.is_alive():  # threads that come and go must not pile up open files
+                        left.close()
+                self._open = [(thread, kept) for thread, kept in self._open if thread.is_alive()]
+                self._open.append((threading.current_thread(), connection))
+            self._local.connection, self._local.owner = connection, os.getpid()
+        connection = self._local.connection
+        assert isinstance(connection, sqlite3.Connection)  # noqa: S101  set two lines above
+        return connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or none, on the disk when the block ends."""
+        connection = self.connection()
+        if connection.in_transaction:  # within a caller's transaction
+            yield connection
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk has ended it already
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise unusable(str(self.path), error) from error
+            raise
+
+    def _append(self, values: Mapping[str, Any]) -> int:
+        """Add an entry (columns of the table) to the history, and return its revision."""
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        cursor = self.connection().execute(f"INSERT INTO entry ({names}) VALUES ({marks})", dict(values))  # noqa: S608
+        assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
+        return cursor.lastrowid
+
+    def _make_current(self, revision: int, pic_name: str, product_id: str) -> None:
+        self.connection().execute("INSERT OR REPLACE INTO current VALUES (?, ?, ?)", (pic_name, product_id, revision))
+
+    def _entry_of(self, revision: int) -> Entry:
+        row = self.connection().execute("SELECT * FROM entry WHERE id = ?", (int(revision),)).fetchone()
+        if row is None:
+            raise RegionError(f"{self.path}: has no revision {revision}")
+        return _entry_from(row)
+
+
+def as_frame(rows: Iterable[Iterable[Any]]) -> pd.DataFrame:
+    """Return rows in the order of `FRAME_DTYPES` as a regions frame."""
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=list(FRAME_DTYPES), dtype=object)
+    frame["flagged"] = [None if value is None else bool(value) for value in frame["flagged"]]
+    return frame.astype(FRAME_DTYPES)
+
+
+def _entry_from(row: sqlite3.Row) -> Entry:
+    return Entry(
+        revision=row["id"],
+        product_id=row["product_id"] or None,
+        region=Region(**{edge: row[edge] for edge in EDGES}) if row["state"] == "region" else None,
+        size=(row["width"], row["height"]) if row["width"] else None,
+        flagged=bool(row["flagged"]),
+        **{name: row[name] for name in ("uid", "pic_name", "state", "digest", "how", "who", "at", "note")},
+    )
+
+
+def _checked_state(region: Region | None, state: str | None) -> str:
+    if region is not None:
+        if state not in (None, "region"):
+            raise RegionError(f"state={state!r} with a region; give one or the other")
+        return "region"
+    if state not in ("whole", "service", "undone"):
+        raise RegionError(f'state={state!r} without a region; must be "whole", "service" or "undone"')
+    return state
+
+
+def _compare(ours: Entry | None, theirs: Entry, known_here: frozenset[str], known_there: set[str]) -> str:
+    def decision(entry: Entry) -> tuple[Any, ...]:
+        return entry.state, entry.region, entry.digest, entry.flagged, entry.note
+
+    if ours is None:
+        return "new"
+    if ours.uid == theirs.uid or decision(ours) == decision(theirs):
+        return "same"
+    if theirs.uid in known_here:
+        return "older"
+    return "newer" if ours.uid in known_there else "conflict"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _login() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None

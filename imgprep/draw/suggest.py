@@ -1,8 +1,8 @@
-"""Where the subject probably is: image → suggested Region.
+"""Suggest the subject's region of an image, with a confidence.
 
-`ground` models the pixels along the image's edge as a smooth surface of colour; what differs from it is the subject,
-shadows apart. Where the edge is no plain ground and OpenCV is there (extra ``suggest``), `cut` parts the middle of the
-image from its edges by grabCut. `model` runs a small saliency model, where the user gives its file.
+A smooth colour surface fitted to the image's edge models the ground; what differs from it is the subject, without its
+shadow. Where the edge is not plain ground, grabCut (OpenCV, extra ``suggest``) separates the middle of the image from
+its edge instead, or a saliency model, if the caller names its file.
 """
 
 from __future__ import annotations
@@ -17,69 +17,14 @@ from PIL import Image
 
 from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
-from imgprep.draw.background import Floats, Ground, Mask, box_of, cut_out, differs, fit_ground, shrunk
-from imgprep.draw.saliency import salient
+from imgprep.draw.segmentation import Floats, Ground, Mask, box_of, cut_out, differs, fit_ground, salient, shrunk
 from imgprep.images.storage import Unfit, open_source
-from imgprep.images.upright import open_upright
+from imgprep.images.upright import open_header, open_upright
 
 Box = tuple[int, int, int, int]
 
-# Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to made shots
-# and the demo's scenes (123 images), beginning with a fit to real garments cut out and put on other grounds (220). The
-# second lies midway between the two fits: grabCut does well on real garments and poorly on made scenes, and neither is
-# every shop. `bench/suggest.py` shows how they hold on other shots.
-_PLAIN = (-8.74, 0.28, 4.24, 1.55)
-_REFINED = (0.1, 1.15, -1.6, 1.0, -1.8)
-
-
-def ground_score(mask: Mask, contrast: Floats, ground: Ground) -> float:
-    """Judge by how plain the edge is, how far the subject stands off, and whether it has a sensible size; 0 … 1."""
-    share = float(mask.mean())
-    if not 0.002 < share < 0.98:
-        return 0.0
-    off = float(np.median(contrast[mask]))
-    plain = np.clip((ground.share - 0.3) / 0.6, 0.0, 1.0)
-    clear = np.clip(off / 25.0, 0.15, 1.0)
-    sized = np.clip(share / 0.03, 0.2, 1.0) * np.clip((0.98 - share) / 0.2, 0.0, 1.0)
-    return float(plain * clear * sized)
-
-
-def plain_confidence(box: Box | None, mask: Mask, shaded: Mask, contrast: Floats) -> float:
-    """Judge a box found on plain ground: does it change with the shadows, or with the level? Does it stand out?"""
-    if box is None:
-        return 0.0
-    off = float(np.percentile(contrast[mask], 25))
-    weak = mask & (contrast > 0.5 * off)
-    return _chance(_PLAIN, _agreed(box_of(shaded), box), _agreed(box_of(weak), box), math.log1p(off))
-
-
-def refined_confidence(ground: Box | None, box: Box, mask: Mask) -> float:
-    """Judge a box of grabCut or of a model: does the ground agree, is it inside the image, does it hang on threads?"""
-    height, width = mask.shape
-    x, y = width // 20, height // 20
-    sides = (box[0] <= x) + (box[1] <= y) + (box[2] >= width - x) + (box[3] >= height - y)
-    firm = _agreed(box_of(shrunk(mask, 2)), box)
-    return _chance(_REFINED, _agreed(ground, box), sides / 4, firm, float(mask.mean()))
-
-
-def _chance(weights: tuple[float, ...], *values: float) -> float:
-    constant, *factors = weights
-    return 1 / (1 + math.exp(-constant - sum(factor * value for factor, value in zip(factors, values, strict=True))))
-
-
-def _agreed(one: Box | None, two: Box) -> float:
-    """Return intersection over union of two boxes, 0 where there is no first."""
-    if one is None:
-        return 0.0
-    across = min(one[2], two[2]) - max(one[0], two[0])
-    down = min(one[3], two[3]) - max(one[1], two[1])
-    common = max(across, 0) * max(down, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, two))
-    return common / (areas - common)
-
-
 SIDE = 200
-"""Longer side of the copy that is looked at, pixels: edges are then exact to about 0.5 % of the image."""
+"""Longer side of the copy that is segmented, pixels: edges are then exact to about 0.5 % of the image."""
 
 PLAIN = 0.9
 """Share of edge pixels that the ground must explain for the ground model to be trusted alone."""
@@ -89,6 +34,13 @@ EVEN = 3.5
 
 CLEAR = 0.35
 """Score of the ground model below which its subject hardly stands out."""
+
+# Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to made shots
+# and the demo's scenes (123 images), starting from a fit to real garments pasted on other grounds (220). The second
+# lies midway between the two fits: grabCut does well on real garments and poorly on made scenes, and neither is every
+# shop. `bench/suggest.py` measures both on other shots.
+_PLAIN = (-8.74, 0.28, 4.24, 1.55)
+_REFINED = (0.1, 1.15, -1.6, 1.0, -1.8)
 
 
 def suggest_region(
@@ -106,7 +58,7 @@ def suggest_region(
     root : path, optional
         Folder or zip archive of images: `image` is then a PicName below it.
     model : path, optional
-        A saliency model's file (see `find_model`), asked instead of grabCut where the ground is not plain. Slower.
+        A saliency model's file (see `find_model`), used instead of grabCut where the ground is not plain. Slower.
 
     Returns
     -------
@@ -118,15 +70,15 @@ def suggest_region(
     Raises
     ------
     RegionError
-        There is no such file below `root`; `model` is not the pinned file, or OpenCV is missing.
+        The file below `root` does not exist; `model` is not the pinned file, or OpenCV is missing.
 
     Notes
     -----
     On studio grounds it is nearly always right: mean IoU 0.94 and more on drawn shots, 0.92 to 0.98 on real garments
-    cut out and put over white, grey and photographs. Of 72 photographs of clothes on beds, floors and walls, looked at
-    one by one, about 60 suggestions need little or no change. Eight are too large, where tiles, a rug or a crease pass
-    for the subject's edge; four cut something off: sleeves, or half of a pale shirt on a pale wall. The confidence is
-    low (below 0.6) for most of the first kind, but not for the second.
+    pasted on white, grey and photographs. Of 72 photographs of clothes on beds, floors and walls, checked one by one,
+    about 60 suggestions need little or no change. Eight are too large, where tiles, a rug or a crease pass for the
+    subject's edge; four cut something off: sleeves, or half of a pale shirt on a pale wall. The confidence is low
+    (below 0.6) for most of the first kind, but not for the second.
 
     Examples
     --------
@@ -138,45 +90,16 @@ def suggest_region(
     True
     """
     if root is not None:
-        image = _below(root, os.fspath(image) if isinstance(image, os.PathLike) else str(image))
+        image = _read_below(root, os.fspath(image) if isinstance(image, os.PathLike) else str(image))
     region, confidence, _ = suggest_with_method(image, model=model)
     return region, confidence
-
-
-def _below(root: str | os.PathLike[str], name: str) -> bytes:
-    source = open_source(root)
-    try:
-        return source.read(source.find(name))
-    except Unfit as unfit:
-        raise RegionError(f"{name}: {unfit.detail}; nothing can be suggested for it") from None
 
 
 def suggest_with_method(
     image: str | os.PathLike[str] | bytes | Image.Image, *, model: str | os.PathLike[str] | None = None
 ) -> tuple[Region, float, str]:
-    """Suggest as `suggest_region`, and say what decided: ``border``, ``grabcut`` or ``model``."""
-    if isinstance(image, Image.Image):
-        upright = open_upright(image)
-        size, small = upright.size, open_upright(upright, max_side=SIDE)
-    else:
-        small, size = _open_small(image)
-    return _decide(small, size, model)
-
-
-def suggest_on(
-    small: Image.Image, size: tuple[int, int], *, model: str | os.PathLike[str] | None = None
-) -> tuple[Region, float]:
-    """Suggest from an upright RGB copy that is open already; `size` is the upright size of the full image."""
-    region, confidence, _ = _decide(small, size, model)
-    return region, confidence
-
-
-def _decide(
-    small: Image.Image, size: tuple[int, int], model: str | os.PathLike[str] | None
-) -> tuple[Region, float, str]:
-    if max(small.size) > SIDE:
-        small = small.copy()
-        small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    """Suggest as `suggest_region`, and name the method: ``border``, ``grabcut`` or ``model``."""
+    small, size = _open_small(image)
     whole = Region(x1=0, y1=0, x2=size[0], y2=size[1])
     if min(small.size) < 8:
         return whole, 0.0, "border"
@@ -200,14 +123,66 @@ def _decide(
     return scaled, round(confidence, 3), method
 
 
-def _open_small(image: str | os.PathLike[str] | bytes) -> tuple[Image.Image, tuple[int, int]]:
-    """Open at the size that is looked at, with the upright size; a JPEG is decoded at a fraction."""
-    from imgprep.images.upright import open_header  # noqa: PLC0415
+def ground_score(mask: Mask, contrast: Floats, ground: Ground) -> float:
+    """Score the ground model by how plain the edge is, how far the subject stands off, and its size; 0 … 1."""
+    share = float(mask.mean())
+    if not 0.002 < share < 0.98:
+        return 0.0
+    off = float(np.median(contrast[mask]))
+    plain = np.clip((ground.share - 0.3) / 0.6, 0.0, 1.0)
+    clear = np.clip(off / 25.0, 0.15, 1.0)
+    sized = np.clip(share / 0.03, 0.2, 1.0) * np.clip((0.98 - share) / 0.2, 0.0, 1.0)
+    return float(plain * clear * sized)
 
+
+def plain_confidence(box: Box | None, mask: Mask, shaded: Mask, contrast: Floats) -> float:
+    """Return the confidence of a box on plain ground: stable without shadows and at a lower level, clear contrast."""
+    if box is None:
+        return 0.0
+    off = float(np.percentile(contrast[mask], 25))
+    weak = mask & (contrast > 0.5 * off)
+    return _chance(_PLAIN, _iou(box_of(shaded), box), _iou(box_of(weak), box), math.log1p(off))
+
+
+def refined_confidence(ground: Box | None, box: Box, mask: Mask) -> float:
+    """Return the confidence of a box of grabCut or of a model: ground model agrees, inside the image, no thin parts."""
+    height, width = mask.shape
+    x, y = width // 20, height // 20
+    sides = (box[0] <= x) + (box[1] <= y) + (box[2] >= width - x) + (box[3] >= height - y)
+    firm = _iou(box_of(shrunk(mask, 2)), box)
+    return _chance(_REFINED, _iou(ground, box), sides / 4, firm, float(mask.mean()))
+
+
+def _chance(weights: tuple[float, ...], *values: float) -> float:
+    constant, *factors = weights
+    return 1 / (1 + math.exp(-constant - sum(factor * value for factor, value in zip(factors, values, strict=True))))
+
+
+def _iou(one: Box | None, two: Box) -> float:
+    """Return intersection over union of two boxes, 0 without the first."""
+    if one is None:
+        return 0.0
+    first, second = (Region(x1=box[0], y1=box[1], x2=box[2], y2=box[3]) for box in (one, two))
+    return first.iou(second)
+
+
+def _read_below(root: str | os.PathLike[str], name: str) -> bytes:
+    source = open_source(root)
+    try:
+        return source.read(source.find(name))
+    except Unfit as unfit:
+        raise RegionError(f"{name}: {unfit.detail}; no region can be suggested for it") from None
+
+
+def _open_small(image: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Image, tuple[int, int]]:
+    """Open an upright copy of at most `SIDE` pixels, with the upright size; a JPEG is decoded at a fraction."""
+    if isinstance(image, Image.Image):
+        upright = open_upright(image)
+        return open_upright(upright, max_side=SIDE), upright.size
     small = open_upright(image, max_side=SIDE)
     with open_header(io.BytesIO(image) if isinstance(image, bytes) else Path(image)) as header:
         width, height = header.size
-    # The copy stands upright already: the header's sides are swapped where the two shapes disagree.
+    # The copy is upright already: the header's sides are swapped where the two shapes disagree.
     if width != height and (width > height) != (small.width > small.height):
         width, height = height, width
     return small, (width, height)

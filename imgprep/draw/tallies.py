@@ -1,4 +1,4 @@
-"""Where subjects lie, how large they are, and what became of suggestions."""
+"""Counts of regions by place, size and origin, and of the fates of suggestions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     Parameters
     ----------
     regions : pandas.DataFrame
-        A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region count for nothing.
+        A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region are ignored.
     cells : int
         The grid is `cells` × `cells`.
 
@@ -27,7 +27,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.tally_region_places(regions, cells=2).values.tolist()
+    >>> tally_region_places(regions, cells=2).values.tolist()
     [[1.0, 0.0], [1.0, 0.0]]
     """
     boxes = _boxes(regions)
@@ -47,7 +47,7 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.tally_region_sizes(regions).query("regions > 0").values.tolist()
+    >>> tally_region_sizes(regions).query("regions > 0").values.tolist()
     [['30–40 %', 1], ['50–60 %', 1]]
     """
     boxes = _boxes(regions)
@@ -57,12 +57,12 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count how regions came to be: drawn, accepted or edited suggestions, imported.
+    """Count the origins of regions: drawn, accepted or edited suggestions, imported.
 
     Parameters
     ----------
     regions : pandas.DataFrame
-        A regions frame: ``state`` and ``how``; rows without a region count for nothing.
+        A regions frame: ``state`` and ``how``; rows without a region are ignored.
 
     Returns
     -------
@@ -71,8 +71,8 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> drawn = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})
-    >>> tally_region_origins(drawn).to_numpy().tolist()
+    >>> regions = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})
+    >>> tally_region_origins(regions).to_numpy().tolist()
     [['accepted', 1, 0.5], ['drawn', 1, 0.5]]
     """
     counts = regions.loc[regions["state"] == "region", "how"].value_counts().rename("regions")
@@ -80,14 +80,13 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(share=frame["regions"] / max(1, int(counts.sum()))).reset_index(drop=True)
 
 
+#: Fates of a suggestion: kept as it is, moved, drawn again, or the image given another state.
 FATES = ("accepted", "edited", "replaced", "rejected")
-"""What becomes of a suggestion: kept as it is, moved, drawn anew, or the image given another state."""
-
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
-    """Count what became of suggestions, by the confidence they were offered with.
+    """Count the fates of suggestions, by the confidence they were offered with.
 
     Parameters
     ----------
@@ -98,24 +97,25 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per step of confidence, the least first: ``confidence``, ``accepted, edited, replaced, rejected,
-        suggestions`` (counts) and ``mean_iou`` (of the suggestion with what was saved; NA where nothing was). Other
-        fates are counted under ``suggestions`` alone.
+        suggestions`` (counts) and ``mean_iou`` (of the suggestion and the saved region; NA where none was saved).
+        Other fates are counted only under ``suggestions``.
 
     Raises
     ------
     KeyError
-        The frame is another: regions, for example, which `tally_region_origins` counts.
+        The frame is not from `RegionStore.suggestions`; regions, for example, are counted by `tally_region_origins`.
 
     Examples
     --------
-    >>> told = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": ["accepted", "edited", "replaced"], "iou": 0.8})
-    >>> tally_suggestions(told)[["confidence", "accepted", "edited", "replaced"]].iloc[[0, -1]].to_numpy().tolist()
+    >>> fates = ["accepted", "edited", "replaced"]
+    >>> offered = pd.DataFrame({"confidence": [0.9, 0.95, 0.1], "fate": fates, "iou": 0.8})
+    >>> tally_suggestions(offered)[["confidence", *fates]].iloc[[0, -1]].to_numpy().tolist()
     [['0.0–0.2', 0, 0, 1], ['0.8–1.0', 1, 1, 0]]
     """
     if missing := [name for name in ("confidence", "fate", "iou") if name not in suggestions.columns]:
         raise KeyError(
-            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); how regions came to be is counted by "
-            "tally_region_origins"
+            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); pass one of those, or count the origins "
+            "of regions with tally_region_origins"
         )
     names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]
     place = pd.cut(suggestions["confidence"].clip(0, 1), list(_BINS), labels=names, include_lowest=True)

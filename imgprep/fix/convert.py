@@ -1,137 +1,156 @@
-"""One image → the bytes of its service-ready copy. Runs in worker processes."""
+"""One image: what must be done before the service takes it, decided from its facts; and the bytes of its copy.
+
+Worker processes import it to make copies.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from imgprep.fix.recipe import Recipe
-from imgprep.images.storage import open_source
-from imgprep.images.upright import open_upright
+from imgprep.images.storage import Problem, open_source
+from imgprep.images.upright import open_upright, upright_size
+from imgprep.look.probe import EOI, SOI, segments
+from imgprep.look.rules.limits import FORMATS, MPO
 
-#: JPEG segments that pixels depend on, and how they begin: JFIF, Adobe (which colours these are), colour profiles.
-#: Source: ITU-T T.81 and T.871; ICC.1, annex B.4.
-_JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-#: PNG chunks that pixels depend on. Source: W3C PNG, third edition, table of ancillary chunks.
-_PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"pHYs"}
-#: WebP chunks likewise. Source: WebP Container Specification.
-_WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
-_WEBP_FLAGS = 0x08 | 0x04
+#: Raised whenever the same source would give another copy.
+RECIPE_VERSION = 2
 
-
-def strip(data: bytes, format_: str) -> bytes | None:
-    """Return the file without metadata and further pictures, its first picture's bytes as they were."""
-    try:
-        if format_ in ("JPEG", "MPO"):
-            return _jpeg(data)
-        if format_ == "PNG":
-            return _png(data)
-        if format_ == "WEBP":
-            return _webp(data)
-    except (IndexError, ValueError):
-        return None
-    return None
+_PLAIN = ("RGB", "L")
+#: Formats from which metadata and further pictures can be removed without touching a pixel; see `_strip`.
+_STRIPPABLE = ("JPEG", MPO, "PNG", "WEBP")
+#: Format of the source → format of a copy; others become PNG, or JPEG if that is too heavy.
+_TARGET = {
+    "JPEG": "JPEG",
+    MPO: "JPEG",
+    "WEBP": "WEBP",
+    "AVIF": "JPEG",
+    "HEIF": "JPEG",
+    "JPEG2000": "JPEG",
+}
 
 
-def _jpeg(data: bytes) -> bytes | None:
-    if data[:2] != b"\xff\xd8":
-        return None
-    kept = [b"\xff\xd8"]
-    at = 2
-    while True:
-        if data[at] != 0xFF:
-            return None
-        while data[at + 1] == 0xFF:  # fill bytes
-            at += 1
-        marker = data[at + 1]
-        if marker == 0xD9:
-            kept.append(b"\xff\xd9")
-            return b"".join(kept)  # what follows is another picture, or a gain map
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        end = at + 2 + size
-        if size < 2 or end > len(data):
-            return None
-        if _jpeg_keeps(marker, data[at + 4 : at + 16]):
-            kept.append(data[at:end])
-        at = end
-        if marker == 0xDA:
-            at = _scan_end(data, end)
-            kept.append(data[end:at])
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What would be done to one image."""
+
+    action: str  #: kept, converted, refused or missing
+    reason: str = ""  #: why, in words
+    target: str = ""  #: format of the copy
+    width: int = 0
+    height: int = 0
+    lossless: bool = False  #: removing metadata and further pictures is enough: pixels stay as they are
+    side_min: int = 1  #: shortest side, pixels, to which it may be scaled down to make it lighter
 
 
-def _jpeg_keeps(marker: int, start: bytes) -> bool:
-    if marker in _JPEG_KEPT:
-        return start.startswith(_JPEG_KEPT[marker])
-    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
+    """Return what must be done to an image so that it is within `limits`."""
+    problem = facts.get("problem")
+    if problem == Problem.MISSING or (facts.get("exists") is False and problem is None):
+        return Recipe("missing", facts.get("detail") or "no file of this name")
+    if problem is not None:
+        return Recipe("refused", f"{str(problem).replace('_', ' ')}: {facts.get('detail') or 'see facts'}")
+    if not facts.get("width") or not facts.get("height") or not facts.get("format"):
+        return Recipe("refused", "its size and format are unknown; inspect it with tier header or deeper")
+
+    orientation = facts.get("orientation") or 1
+    width, height = upright_size(facts["width"], facts["height"], orientation)
+    side_min, side_max = int(limits["side_min"]), int(limits["side_max"])
+    if min(width, height) < side_min:
+        return Recipe("refused", f"{width} × {height}: a side is under {side_min} pixels; it is not enlarged")
+    new_width, new_height = _within(width, height, side_max)
+    if min(new_width, new_height) < side_min:
+        reason = f"{width} × {height}: scaled to {side_max} pixels, its other side is under {side_min}; crop it"
+        return Recipe("refused", reason)
+
+    format_ = facts["format"]
+    pixels, rest = _reasons(facts, int(limits["image_bytes"]), orientation)
+    if (new_width, new_height) != (width, height):
+        pixels.append(f"scaled from {width} × {height}")
+    target = _TARGET.get(format_, "PNG")
+    if not pixels and not rest:
+        return Recipe("kept", "", format_, width, height)
+    lossless = not pixels and format_ in _STRIPPABLE
+    return Recipe(
+        "converted",
+        ", ".join(pixels + rest),
+        ("JPEG" if format_ == MPO else format_) if lossless else target,
+        new_width,
+        new_height,
+        lossless=lossless,
+        side_min=side_min,
+    )
 
 
-def _scan_end(data: bytes, at: int) -> int:
-    """Return where the entropy-coded data that begin at `at` end: the next marker that is no restart."""
-    while True:
-        at = data.index(b"\xff", at)
-        following = data[at + 1]
-        if following and not 0xD0 <= following <= 0xD7 and following != 0xFF:
-            return at
-        at += 1 if following == 0xFF else 2
+def is_open(recipe: Recipe, source_bytes: int, bytes_max: int) -> bool:
+    """Return whether format and size of a copy are only known once it is made, as it may be too heavy."""
+    if recipe.action != "converted":
+        return False
+    if recipe.lossless:
+        return source_bytes > bytes_max
+    pixels = recipe.width * recipe.height
+    if recipe.target in ("JPEG", "WEBP"):
+        # At the lowest quality noise takes a byte or two per pixel, and a photograph far less than its source.
+        return 2 * pixels > bytes_max and 4 * source_bytes > bytes_max
+    return 3 * pixels + recipe.height + 10_000 > bytes_max  # as a PNG without any compression
 
 
-def _png(data: bytes) -> bytes | None:
-    kept = [data[:8]]
-    at = 8
-    while True:
-        size = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        end = at + 12 + size
-        if len(kind) < 4 or end > len(data):
-            return None
-        if kind in _PNG_KEPT:
-            kept.append(data[at:end])
-        if kind == b"IEND":
-            return b"".join(kept)
-        at = end
+def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tuple[list[str], list[str]]:
+    """Return reasons that require new pixels, and reasons that may not."""
+    format_, mode, frames = facts["format"], facts.get("mode") or "RGB", facts.get("frames") or 1
+    pixels = []
+    rest = []
+    if format_ not in FORMATS and format_ != MPO:
+        pixels.append(f"{format_} is not taken")
+    if orientation != 1:
+        pixels.append(f"turned upright (EXIF orientation {orientation})")
+    if facts.get("alpha"):
+        pixels.append("transparency put on white")
+    elif mode in ("P", "PA"):
+        pixels.append("palette to RGB")
+    elif mode not in _PLAIN:
+        pixels.append(f"{mode} to RGB")
+    if (facts.get("depth") or 8) > 8 and mode in _PLAIN:
+        pixels.append(f"{facts['depth']} to 8 bits per channel")
+    if facts.get("profile"):
+        pixels.append("colours to sRGB")
+    if frames > 1 and format_ not in (MPO, "PNG"):
+        pixels.append(f"first of {frames} pictures")
+    elif frames > 1 or format_ == MPO:
+        rest.append(f"first of {frames} pictures")
+    if facts.get("personal"):
+        rest.append("personal metadata removed")
+    if (facts.get("bytes") or 0) > bytes_max:
+        rest.append(f"over {bytes_max:,} bytes")
+    return pixels, rest
 
 
-def _webp(data: bytes) -> bytes | None:
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return None
-    kept = []
-    at = 12
-    while at + 8 <= len(data):
-        kind = data[at : at + 4]
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        end = at + 8 + size + size % 2
-        if at + 8 + size > len(data):
-            return None
-        part = data[at:end]
-        if kind == b"VP8X":
-            part = part[:8] + bytes([part[8] & ~_WEBP_FLAGS]) + part[9:]
-        if kind == b"ANIM":
-            return None
-        if kind in _WEBP_KEPT:
-            kept.append(part)
-        at = end
-    body = b"WEBP" + b"".join(kept)
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
+def _within(width: int, height: int, side: int) -> tuple[int, int]:
+    longest = max(width, height)
+    if longest <= side:
+        return width, height
+    return max(round(width * side / longest), 1), max(round(height * side / longest), 1)
 
 
-#: JPEG and WebP quality: the best that still changes anything, and the least that is tried before scaling down.
+#: JPEG and WebP quality: the best that still makes a difference, and the lowest tried before scaling down.
 BEST = 95
 LEAST = 50
 _SHRINK = 0.85
 
 
 class TooHeavy(Exception):
-    """No copy that is large enough is light enough."""
+    """No copy of the required size is light enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A copy that was made, still under a passing name; or why none could be made."""
+    """A copy that was made, under a temporary name; or why none could be made."""
 
     digest: str = ""
     bytes: int = 0
@@ -151,9 +170,7 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
         if digest and hashlib.md5(data).hexdigest() != digest:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)
-        partial = Path(f"{draft}.part")
-        partial.write_bytes(made)
-        partial.replace(draft)
+        Path(draft).write_bytes(made)  # not seen by anyone before the caller gives it its name
     except TooHeavy as error:
         return Copied(error=str(error))
     except MemoryError:
@@ -166,7 +183,7 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
 def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:
     """Return the copy of an image and its bytes."""
     if recipe.lossless:
-        bare = strip(data, recipe.target)
+        bare = _strip(data, recipe.target)
         if bare is not None and len(bare) <= bytes_max and _same_picture(bare, recipe):
             return _described(bare, recipe.target, (recipe.width, recipe.height), ""), bare
     image = open_upright(data)
@@ -185,7 +202,7 @@ def _same_picture(bare: bytes, recipe: Recipe) -> bool:
 def _encode(image: Image.Image, recipe: Recipe, bytes_max: int, source_bytes: int) -> tuple[Copied, bytes]:
     target = recipe.target
     if target == "PNG":
-        # A PNG of a photograph takes seconds to make; where the source says it cannot fit, none is tried.
+        # A PNG of a photograph takes seconds to make; none is tried where the source shows that it cannot fit.
         if source_bytes <= 4 * bytes_max:
             made = _saved(image, "PNG", optimize=False)
             if len(made) <= bytes_max:
@@ -228,7 +245,7 @@ def _best_that_fits(image: Image.Image, target: str, bytes_max: int) -> tuple[by
 def _lossy(image: Image.Image, target: str, quality: int) -> bytes:
     if target == "WEBP":
         return _saved(image, "WEBP", quality=quality, method=4)
-    # Colours at full resolution as long as quality is not what is being saved.
+    # Colours at full resolution unless the quality is low.
     subsampling = 0 if quality >= 90 else 2
     try:
         return _saved(image, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
@@ -244,3 +261,72 @@ def _saved(image: Image.Image, format_: str, **options: Any) -> bytes:
 
 def _described(made: bytes, format_: str, size: tuple[int, int], note: str) -> Copied:
     return Copied(hashlib.md5(made).hexdigest(), len(made), format_, size[0], size[1], note)
+
+
+#: JPEG segments that pixels depend on, and how they begin: JFIF, Adobe (the colour model), colour profiles.
+#: Source: ITU-T T.81 and T.871; ICC.1, annex B.4.
+_JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+_JPEG_METADATA = (*range(0xE0, 0xF0), 0xFE)
+#: PNG chunks that pixels depend on. Source: W3C PNG, third edition, table of ancillary chunks.
+_PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"pHYs"}
+#: WebP chunks likewise. Source: WebP Container Specification.
+_WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
+_WEBP_FLAGS = 0x08 | 0x04
+
+
+def _strip(data: bytes, format_: str) -> bytes | None:
+    """Return the file without metadata and further pictures, the bytes of its first picture unchanged."""
+    try:
+        return {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}[format_](data)
+    except (IndexError, ValueError):
+        return None
+
+
+def _jpeg(data: bytes) -> bytes | None:
+    kept = [SOI]
+    for part in segments(data):
+        if part.marker == EOI:
+            return b"".join([*kept, data[part.start : part.end]])  # beyond are further pictures, or a gain map
+        start = _JPEG_KEPT.get(part.marker)
+        if part.marker not in _JPEG_METADATA or (start and data.startswith(start, part.start + 4)):
+            kept.append(data[part.start : part.end])
+    return None
+
+
+def _png(data: bytes) -> bytes | None:
+    kept = [data[:8]]
+    at = 8
+    while True:
+        size = int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        end = at + 12 + size
+        if len(kind) < 4 or end > len(data):
+            return None
+        if kind in _PNG_KEPT:
+            kept.append(data[at:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        at = end
+
+
+def _webp(data: bytes) -> bytes | None:
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    kept = []
+    at = 12
+    while at + 8 <= len(data):
+        kind = data[at : at + 4]
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        if at + 8 + size > len(data):
+            return None
+        part = data[at:end]
+        if kind == b"VP8X":
+            part = part[:8] + bytes([part[8] & ~_WEBP_FLAGS]) + part[9:]
+        if kind == b"ANIM":
+            return None
+        if kind in _WEBP_KEPT:
+            kept.append(part)
+        at = end
+    body = b"WEBP" + b"".join(kept)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body

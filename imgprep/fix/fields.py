@@ -1,7 +1,8 @@
-"""Mechanical fixes: applied with a log, and taken back with it."""
+"""Mechanical fixes of catalogue fields: applied with a log, and undone with it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.text import counted
 from imgprep.look.rules.book import RULES
 from imgprep.look.rules.sheet import near_files
 
@@ -27,16 +29,16 @@ LOG_COLUMNS: dict[str, str] = {
 def apply_fixes(
     catalogue: pd.DataFrame, findings: pd.DataFrame, *, files: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply the fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``, the file that a name nearly is.
+    """Apply the fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``, the file a name nearly matches.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
         The catalogue (fields as text) that was checked. It is not changed.
     findings : pandas.DataFrame
-        From `check`, or those of them that shall be fixed; others than fixable ones are passed over.
+        From `check`, or a selection of them; those that are not fixable are skipped.
     files : pandas.DataFrame, optional
-        From `match_names`, as `check` had them.
+        From `match_names`, as passed to `check`.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def apply_fixes(
         The catalogue with the fixes.
     log : pandas.DataFrame
         One row per change: ``position`` (0 = first row), ``row``, ``line``, ``rule``, ``field``, ``before``,
-        ``after``. `undo_fixes` takes it back.
+        ``after``. `undo_fixes` undoes it.
 
     Raises
     ------
@@ -62,56 +64,79 @@ def apply_fixes(
     """
     fixed = catalogue.copy(deep=False)
     changes: list[pd.DataFrame] = []
-    wanted = findings[findings["fixable"].fillna(value=False).astype(bool)]
-    where = _positions(catalogue, wanted)
+    positions_of = _positions(catalogue, findings[findings["fixable"].fillna(value=False).astype(bool)])
     for rule in RULES:
-        chosen = where.loc[where["rule"] == rule.id, "position"]
-        if rule.mend is None or rule.field not in fixed.columns or not len(chosen):
+        positions = np.unique(positions_of.loc[positions_of["rule"] == rule.id, "position"].to_numpy())
+        if rule.fix is None or rule.field not in fixed.columns or not len(positions):
             continue
-        positions = chosen.drop_duplicates().sort_values().to_numpy()
         if rule.by_file and files is None:
             raise ConfigError(
-                f"findings: {len(positions):,} fixes of {rule.id} are names of files; pass files=, as to check"
+                f"findings: {counted(len(positions), 'fix is', 'fixes are')} names of files ({rule.id}); "
+                "pass files=, as to check"
             )
-        before = fixed[rule.field].iloc[positions].astype("str")
-        texts = pl.from_pandas(before.reset_index(drop=True)).to_frame("text")
+        before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)
+        texts = pl.from_pandas(before).to_frame("text")
         if rule.by_file and files is not None:
-            # By the name that was looked for: another rule may have changed it meanwhile.
-            asked = pl.from_pandas(catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True))
-            texts = texts.with_columns(asked.alias("PicName"))
+            # By the name that was looked for: an earlier rule may have changed it.
+            names = catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True)
+            texts = texts.with_columns(pl.from_pandas(names).alias("PicName"))
             texts = texts.join(near_files(files), on="PicName", how="left", maintain_order="left")
-        mended = texts.select(rule.mend(pl.col("text")))
-        after = pd.Series(mended.to_series().to_list(), index=before.index, dtype="str")
+        after = pd.Series(texts.select(rule.fix(pl.col("text"))).to_series().to_list(), dtype="str")
         changed = ~((before == after) | (before.isna() & after.isna())).to_numpy()
-        if not changed.any():
-            continue
-        fixed[rule.field] = _written(fixed[rule.field], positions[changed], after[changed])
-        changes.append(
-            pd.DataFrame(
-                {
-                    "position": positions[changed],
-                    "rule": rule.id,
-                    "field": rule.field,
-                    "before": before[changed].to_numpy(),
-                    "after": after[changed].to_numpy(),
-                }
-            )
-        )
-    log = pd.concat(changes, ignore_index=True) if changes else pd.DataFrame(columns=list(LOG_COLUMNS))
-    for name in ("row", "line"):
-        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if name in catalogue.columns else pd.NA
-    return fixed, log[list(LOG_COLUMNS)].astype(LOG_COLUMNS)
+        if changed.any():
+            fixed[rule.field] = _written(fixed[rule.field], positions[changed], after[changed])
+            part = {"position": positions, "rule": rule.id, "field": rule.field, "before": before, "after": after}
+            changes.append(pd.DataFrame(part)[changed])
+    return fixed, _log(catalogue, changes)
+
+
+def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put the names of the files that were found into the catalogue.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        As it was matched; it is not changed.
+    matches : pandas.DataFrame
+        From `match_names` or `fetch_images`, or a selection of its rows.
+
+    Returns
+    -------
+    fixed : pandas.DataFrame
+        The catalogue; rows whose PicName is exact, ambiguous or missing are unchanged.
+    log : pandas.DataFrame
+        One row per change, as of `apply_fixes`; `undo_fixes` undoes it.
+
+    Examples
+    --------
+    >>> matches = pd.DataFrame({"PicName": ["/a.jpg"], "file": ["a.jpg"], "how": ["slash"]})
+    >>> fixed, log = use_files(pd.DataFrame({"PicName": ["/a.jpg"]}), matches)
+    >>> fixed["PicName"].tolist(), log["after"].tolist()
+    (['a.jpg'], ['a.jpg'])
+    """
+    if "url" in matches.columns:  # a fetch log: the catalogue names the image by its URL
+        matches = matches.rename(columns={"PicName": "file", "url": "PicName"}).assign(how="fetched")
+    found = matches.dropna(subset=["PicName", "file"]).drop_duplicates("PicName").set_index("PicName")
+    names = catalogue["PicName"]
+    files = names.map(found["file"])
+    positions = np.flatnonzero((files.notna() & (files != names)).to_numpy(dtype=bool))
+    before, after = names.iloc[positions].astype("str"), files.iloc[positions]
+    rules = "file-name-" + before.map(found["how"]).str.replace(" ", "-")
+    changes = pd.DataFrame({"rule": rules, "field": "PicName", "before": before, "after": after})
+    fixed = catalogue.copy(deep=False)
+    fixed["PicName"] = _written(names, positions, after)
+    return fixed, _log(catalogue, [changes.assign(position=positions)])
 
 
 def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
-    """Take back what `apply_fixes` did.
+    """Undo what `apply_fixes` or `use_files` changed.
 
     Parameters
     ----------
     fixed : pandas.DataFrame
         The catalogue with the fixes, its rows in the same order.
     log : pandas.DataFrame
-        The log of the fixes, or those rows of it that shall be taken back.
+        The log of the fixes, or the rows of it to undo.
 
     Returns
     -------
@@ -121,49 +146,48 @@ def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     CatalogueError
-        A value is no longer what the fix made of it.
+        A value was changed after the fix.
 
     Examples
     --------
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": [" 007"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> fixed, log = ip.apply_fixes(catalogue, ip.check(catalogue))
-    >>> ip.undo_fixes(fixed, log)["ProductId"].tolist()
+    >>> undo_fixes(fixed, log)["ProductId"].tolist()
     [' 007']
     """
     result = fixed.copy(deep=False)
     # Last change first: two rules may have changed one cell.
     for change in reversed(log.to_dict("records")):
         name, position, before, after = str(change["field"]), int(change["position"]), change["before"], change["after"]
-        column = result[name].copy()
-        now = column.iloc[position]
+        now = result[name].iloc[position]
         if not (now == after or (pd.isna(now) and pd.isna(after))):
             raise CatalogueError(
-                f"row {change['row']}, {name} {now!r}: is not what the fix made of it ({after!r}); "
+                f"row {change['row']}, {name} {now!r}: was changed since it was fixed ({after!r}); "
                 "undo the fixes on the catalogue that apply_fixes returned"
             )
-        column.iloc[position] = before
-        result[name] = column
+        result[name] = _written(result[name], [position], before)
     return result
 
 
-def _written(column: pd.Series[Any], positions: np.ndarray[Any, Any], values: pd.Series[str]) -> pd.Series[Any]:
+def _written(column: pd.Series[Any], positions: Any, values: Any) -> pd.Series[Any]:
     result = column.copy()
-    result.iloc[positions] = values.to_numpy()
+    result.iloc[positions] = values.to_numpy() if isinstance(values, pd.Series) else values
     return result
+
+
+def _log(catalogue: pd.DataFrame, changes: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    log = pd.concat(changes, ignore_index=True) if changes else pd.DataFrame(columns=list(LOG_COLUMNS))
+    for name in ("row", "line"):
+        log[name] = catalogue[name].iloc[log["position"]].to_numpy() if name in catalogue.columns else pd.NA
+    return log[list(LOG_COLUMNS)].astype(LOG_COLUMNS)
 
 
 def _positions(catalogue: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     """Findings with the position of their row: by line, or by row, ProductId and PicName together."""
     keys = pd.DataFrame({"position": range(len(catalogue))})
-    if "line" in catalogue.columns:
-        on = ["line"]
-        keys["line"] = catalogue["line"].astype("Int64").to_numpy()
-    else:
-        on = ["row", "ProductId", "PicName"]
-        keys["row"] = (
-            catalogue["row"].astype("Int64").to_numpy() if "row" in catalogue.columns else keys["position"] + 1
-        )
-        for name in on[1:]:
-            keys[name] = catalogue[name].astype("str").to_numpy() if name in catalogue.columns else pd.NA
-    keys = keys.astype({name: "Int64" if name in ("row", "line") else "str" for name in on})
+    on = ["line"] if "line" in catalogue.columns else ["row", "ProductId", "PicName"]
+    for name in on:
+        values = keys["position"] + 1 if name == "row" else pd.Series(pd.NA, index=keys.index)
+        values = catalogue[name].reset_index(drop=True) if name in catalogue.columns else values
+        keys[name] = values.astype("Int64" if name in ("row", "line") else "str")
     return findings[["rule", *on]].merge(keys, on=on, how="inner")

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
+import json
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.files import Written, replacing, require_no_link
 from imgprep.core.frames import to_pandas, to_polars
-from imgprep.core.processes import cores
+from imgprep.core.processes import LostTask, cores, run_in_processes
 from imgprep.core.regions import Region
-from imgprep.fix.copies import Done, Step, carry_out, foreseen, steps_for
-from imgprep.fix.recipe import Fit
-from imgprep.images.storage import open_source
+from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open
+from imgprep.images.names import folded, free_name, ready_name
+from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import upright_size
 from imgprep.look.facts import FACT_COLUMNS
-from imgprep.look.rules.limits import FORMATS, limits_for, service_type
+from imgprep.look.rules.limits import limits_for, service_type
 
 _LOG: dict[str, Any] = {
-    "PicName": pl.String,
-    "new_name": pl.String,
-    "source_digest": pl.String,
-    "digest": pl.String,
-    "scale_x": pl.Float64,
-    "scale_y": pl.Float64,
-    "action": pl.String,
-    "reason": pl.String,
-    "width": pl.Int64,
-    "height": pl.Int64,
-    "bytes": pl.Int64,
+    **dict.fromkeys(("PicName", "new_name", "source_digest", "digest"), pl.String),
+    **dict.fromkeys(("scale_x", "scale_y"), pl.Float64),
+    **dict.fromkeys(("action", "reason"), pl.String),
+    **dict.fromkeys(("width", "height", "bytes"), pl.Int64),
 }
 
 
@@ -49,29 +51,28 @@ def prepare_images(
 ) -> pd.DataFrame:
     """Make copies that the service takes: upright, in size, in plain RGB, without personal metadata.
 
-    An image that needs nothing is copied as it is, not linked: who edits the copy must not change the photograph.
-    Nothing is ever enlarged, and no source is ever changed. Run again, it makes what is new or has changed and leaves
-    the rest.
+    An image that needs no change is copied, not linked: editing the copy must not change the source. Nothing is ever
+    enlarged, and no source is ever changed. A second run makes only the copies of new or changed images.
 
     Parameters
     ----------
     facts : pandas.DataFrame
         From `inspect_images`, tier ``header`` or deeper.
     root : path
-        The folder or zip archive that the facts are of.
+        Folder or zip archive of the images.
     out : path
-        Folder of the copies; made where it is not there.
+        Folder of the copies; created if missing.
     dry_run : bool
-        Only say what would be done, and write nothing. Digest and bytes of copies are then unknown, except where only
-        encoding shows whether a copy fits: such copies are made and thrown away.
+        Return what would be done, and write nothing. Digest and bytes of copies are then unknown, except where only
+        encoding shows whether a copy fits: such copies are made and discarded.
     service : str
-        Service type of the instance; decides which sizes are taken.
+        Service type of the instance; it determines which sizes are taken.
     limits : mapping, optional
         The shop's own thresholds, as for `imgprep.check`.
     progress : bool
-        Show a bar.
+        Show a progress bar.
     workers : int, optional
-        Processes; as many as processors where not given.
+        Number of processes; by default the number of processors.
 
     Returns
     -------
@@ -84,13 +85,13 @@ def prepare_images(
     Raises
     ------
     ConfigError
-        `out` is `root`, or the service type is unknown; the disk is full or may not be written, which no other image
-        would get past either.
+        `out` is `root`, or the service type is unknown; or the disk is full or read-only, which would fail every other
+        image too.
 
     Notes
     -----
     Source: image limits of the vendor (4 MB, 100 … 4096 pixels a side by service type, eight formats, orientation 1
-    only). CMYK, 16 bits, transparency, animation are nowhere documented; plain RGB is what every decoder agrees on.
+    only). CMYK, 16 bits, transparency and animation are undocumented; every decoder agrees on plain RGB.
 
     Examples
     --------
@@ -104,32 +105,30 @@ def prepare_images(
     ['refused']
     """
     thresholds = limits_for(service_type(service), limits)
-    fit = Fit(int(thresholds["side_min"]), int(thresholds["side_max"]), int(thresholds["image_bytes"]), tuple(FORMATS))
-    source = open_source(root)
-    out = Path(out)
+    source, out = open_source(root), Path(out)
     if out.resolve() == Path(root).resolve():
         raise ConfigError(f"out: {out} is the folder of the images itself; copies need a folder of their own")
-    rows = _rows(facts)
-    steps = list(steps_for(rows, fit))
-    if not dry_run:
-        out.mkdir(parents=True, exist_ok=True)
-        whole = os.path.abspath(root)  # noqa: PTH100
-        done = carry_out(
-            steps, source, whole, out, bytes_max=fit.bytes_max, workers=workers or cores(), progress=progress
-        )
+    if "PicName" not in facts.columns:
+        raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
+    rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
+    steps = list(_steps(list(rows.iter_rows(named=True)), thresholds))
+    make = _Maker(os.path.abspath(root), int(thresholds["image_bytes"]), workers or cores())  # noqa: PTH100  keeps links
+    if dry_run:
+        done = _foresee(steps, make)
     else:
-        done = foreseen(steps, os.path.abspath(root), bytes_max=fit.bytes_max, workers=workers or cores())  # noqa: PTH100
+        out.mkdir(parents=True, exist_ok=True)
+        done = _carry_out(steps, make, source, out, progress=progress)
     records = [_record(step, done[step.number]) for step in steps]
     return to_pandas(pl.DataFrame(records, schema=_LOG, orient="row"))
 
 
 def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
-    """Return a region, drawn on the source, as it lies on the copy.
+    """Return a region that was drawn on the source in pixels of the copy.
 
     Parameters
     ----------
     region : Region
-        Pixels of the upright source. Turning a file upright does not move it: it was upright all along.
+        Pixels of the upright source; turning the file upright therefore does not move it.
     log_row : mapping
         A row of the prepare log: ``scale_x, scale_y, width, height``.
 
@@ -145,29 +144,329 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
 
 
-def _rows(facts: pd.DataFrame) -> list[dict[str, Any]]:
-    if "PicName" not in facts.columns:
-        raise ConfigError("facts: there is no PicName column; pass what inspect_images returned")
-    have = [name for name in FACT_COLUMNS if name in facts.columns]
-    return list(to_polars(facts, have).iter_rows(named=True))
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What would be done to one row of facts."""
+
+    number: int  #: position among the rows
+    facts: dict[str, Any]
+    recipe: Recipe
+    new_name: str  #: name of the copy; empty without one
+    fallback_name: str  #: its name if it becomes a JPEG because a PNG is too heavy
+    renamed: str  #: the new name and why, in words; empty if it is the old one
+
+    @property
+    def names(self) -> list[str]:
+        """The names that the copy may get."""
+        return list(dict.fromkeys(filter(None, (self.new_name, self.fallback_name))))
+
+    @property
+    def digest(self) -> str:
+        """MD5 of the source as inspected."""
+        return self.facts.get("digest") or ""
+
+    @property
+    def plan(self) -> str:
+        """A digest of what the copy depends on beside its source."""
+        recipe = self.recipe
+        text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {recipe.reason} {self.new_name}"
+        return hashlib.md5(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done to one row of facts; None where there is no copy, or before one is made."""
+
+    recipe: Recipe
+    reason: str = ""
+    new_name: str | None = None
+    digest: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[Step]:
+    """Yield a step for each row of facts; no two copies share a name, not even in another case or Unicode form."""
+    recipes = [decide(row, limits) for row in rows]
+    names = [
+        ready_name(row["PicName"], recipe.target, converted=recipe.action == "converted" and not recipe.lossless)
+        if recipe.action in _MADE
+        else ""
+        for row, recipe in zip(rows, recipes, strict=True)
+    ]
+    # Names that need not change come first.
+    taken = {folded(name) for row, name in zip(rows, names, strict=True) if name and name == row["PicName"]}
+    for number, (row, recipe, wanted) in enumerate(zip(rows, recipes, names, strict=True)):
+        own = row["PicName"]
+        name = fallback = wanted
+        if wanted:
+            if wanted != own:
+                name = free_name(wanted, own, taken)
+                taken.add(folded(name))
+            fallback = name
+            if recipe.action == "converted":
+                fallback = ready_name(name, "JPEG", converted=True)
+                if recipe.target in ("JPEG", "WEBP") or (recipe.lossless and recipe.target != "PNG"):
+                    fallback = name
+                elif fallback != name:
+                    # Both names are reserved, so that they do not depend on which image is ready first.
+                    fallback = free_name(fallback, own, taken)
+                    taken.add(folded(fallback))
+        collides = name != wanted
+        renamed = "" if name == own else f"named {name}" + (f", as {wanted} is another image's" if collides else "")
+        yield Step(number, row, recipe, name, fallback, renamed)
 
 
 def _record(step: Step, done: Done) -> tuple[Any, ...]:
+    """A row of the prepare log."""
     facts = step.facts
     scale_x = scale_y = None
     if done.width is not None and done.height is not None:
         width, height = upright_size(facts["width"], facts["height"], facts.get("orientation") or 1)
         scale_x, scale_y = done.width / width, done.height / height
-    return (
-        facts["PicName"],
-        done.new_name,
-        facts.get("digest"),
-        done.digest,
-        scale_x,
-        scale_y,
-        done.recipe.action,
-        done.reason or None,
-        done.width,
-        done.height,
-        done.bytes,
-    )
+    outcome = (done.recipe.action, done.reason or None, done.width, done.height, done.bytes)
+    return (facts["PicName"], done.new_name, facts.get("digest"), done.digest, scale_x, scale_y, *outcome)
+
+
+def _expected(step: Step) -> Done:
+    """The result of a step unless making the copy shows otherwise."""
+    recipe = step.recipe
+    if recipe.action not in _MADE:
+        return Done(recipe, recipe.reason)
+    digest, size = (step.facts["digest"], step.facts["bytes"]) if recipe.action == "kept" else (None, None)
+    reason = _joined(recipe.reason, step.renamed)
+    return Done(recipe, reason, step.new_name, digest, size, recipe.width, recipe.height)
+
+
+def _copied(step: Step, copy: Copied | LostTask) -> Done:
+    """The result of a step whose copy was made, or could not be made."""
+    if isinstance(copy, LostTask) or copy.error:
+        why = copy.detail if isinstance(copy, LostTask) else copy.error
+        if any(os.strerror(number) in why for number in _NO_ROOM):
+            raise _no_room(why)
+        return Done(Recipe("refused"), f"no copy could be made: {why}")
+    fits = ready_name(step.new_name, copy.format, converted=True) == step.new_name
+    name, renamed = (step.new_name, step.renamed) if fits else (step.fallback_name, f"named {step.fallback_name}")
+    reason = _joined(step.recipe.reason, copy.note, renamed)
+    return Done(step.recipe, reason, name, copy.digest, copy.bytes, copy.width, copy.height)
+
+
+def _joined(*reasons: str) -> str:
+    return ", ".join(filter(None, reasons))
+
+
+def _no_room(why: str) -> ConfigError:
+    # If every image were refused for it, a batch without images would be built.
+    return ConfigError(f"no copy can be written: {why}; free some space and run it again; finished copies are kept")
+
+
+#: Making a copy may take several encodings of a large picture.
+COPY_SECONDS = 180.0
+_CHUNK = 4
+_DRAFTS = ".imgprep-drafts-"
+#: Drafts older than this belong to a run that was killed.
+_STALE_SECONDS = 3600.0
+#: Errors that would fail every other image too: the disk is full or read-only.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+#: Actions that leave a copy.
+_MADE = ("kept", "converted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes copies in worker processes."""
+
+    root: str
+    bytes_max: int
+    workers: int
+
+    def copies(self, steps: list[Step], drafts: Path) -> Iterator[tuple[Step, Copied | LostTask]]:
+        """Yield each step with the copy that was made for it, in `drafts` under its number."""
+        by_draft = {str(drafts / str(step.number)): step for step in steps}
+        tasks = (
+            (self.root, step.facts["PicName"], step.digest, draft, step.recipe, self.bytes_max)
+            for draft, step in by_draft.items()
+        )
+        workers = max(1, min(self.workers, len(steps) // 2))
+        for task, copy in run_in_processes(
+            "imgprep.fix.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
+        ):
+            yield by_draft[task[3]], copy
+
+
+def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
+    """Return what `_carry_out` would; copies of uncertain outcome are made and discarded."""
+    done = {step.number: _expected(step) for step in steps}
+    uncertain = [step for step in steps if is_open(step.recipe, step.facts.get("bytes") or 0, make.bytes_max)]
+    with tempfile.TemporaryDirectory(prefix="imgprep-") as drafts:
+        for step, copy in make.copies(uncertain, Path(drafts)):
+            done[step.number] = _copied(step, copy)
+    return done
+
+
+def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, progress: bool) -> dict[int, Done]:
+    """Do the steps; return the result of each by its number."""
+    from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
+
+    manifest, written = Manifest(out), Written(out)
+    done = {step.number: known for step in steps if (known := manifest.still_good(step)) is not None}
+    new = [step for step in steps if step.number not in done]
+    written.require(name for step in new for name in step.names)
+    _clear_stale(written)
+    with (
+        _drafts(written, any(step.names for step in new)) as drafts,
+        tqdm(total=len(steps), initial=len(done), disable=not progress, unit="image", desc="prepare") as bar,
+    ):
+
+        def settle(step: Step, result: Done) -> None:
+            """Give a copy, which is in `drafts` under its number, its name, and note it."""
+            if result.new_name is not None and result.digest is not None:
+                try:
+                    manifest.add(step, result, written.place(drafts / str(step.number), result.new_name, result.digest))
+                except OSError as error:
+                    result = _refused(error)
+            done[step.number] = result
+            bar.update()
+
+        try:
+            for step in new:
+                if step.recipe.action != "converted":
+                    settle(step, _keep(step, source, drafts))
+            for step, copy in make.copies([step for step in new if step.recipe.action == "converted"], drafts):
+                settle(step, _copied(step, copy))
+        finally:
+            manifest.close()
+    return done
+
+
+def _keep(step: Step, source: Source, drafts: Path) -> Done:
+    """Copy an image that needs no change to `drafts`."""
+    if step.recipe.action != "kept":
+        return _expected(step)
+    try:
+        data = source.read(source.find(step.facts["PicName"]))
+        if hashlib.md5(data).hexdigest() != step.digest:
+            return Done(Recipe("refused"), "the file has changed since it was inspected; inspect it again")
+        (drafts / str(step.number)).write_bytes(data)
+    except Unfit as unfit:
+        return Done(Recipe("refused"), unfit.detail)
+    except OSError as error:
+        return _refused(error)
+    return _expected(step)
+
+
+def _refused(error: OSError) -> Done:
+    if error.errno in _NO_ROOM:
+        raise _no_room(error.strerror or str(error)) from error
+    return Done(Recipe("refused"), f"no copy could be made: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
+    """A folder for unfinished copies, removed afterwards; logged, so that a later run may clear a killed one's."""
+    if not needed:
+        yield copies.folder
+        return
+    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=copies.folder))
+    copies.note(drafts.name, _DRAFTS)
+    try:
+        yield drafts
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _clear_stale(copies: Written) -> None:
+    for drafts in copies.folder.glob(f"{_DRAFTS}*"):
+        with contextlib.suppress(OSError):
+            if drafts.name in copies and time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(drafts)  # which follows no link
+
+
+MANIFEST = ".imgprep-prepare.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One copy as it was made."""
+
+    pic_name: str
+    new_name: str
+    source_digest: str
+    plan: str
+    action: str
+    reason: str
+    digest: str
+    bytes: int
+    mtime_ns: int
+    width: int
+    height: int
+    version: int = RECIPE_VERSION
+
+
+class Manifest:
+    """The entries of a folder; appended line by line, so that an interrupted run keeps what it did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, require_no_link(folder / MANIFEST)
+        self._entries: dict[str, Entry] = {}
+        self._file: IO[str] | None = None
+        if self._path.exists():
+            # A damaged entry fits no image: its copy is made again.
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                if (entry := _entry(line)) is not None:
+                    self._entries[entry.pic_name] = entry
+
+    def still_good(self, step: Step) -> Done | None:
+        """Return the result of a step whose copy exists, from this source and plan, and was not changed since."""
+        entry = self._entries.get(step.facts["PicName"])
+        if entry is None or not step.new_name or (entry.source_digest, entry.plan) != (step.digest, step.plan):
+            return None
+        try:
+            info = os.stat(self._folder / entry.new_name)  # noqa: PTH116  once for every image
+        except OSError:
+            return None
+        if (info.st_size, info.st_mtime_ns) != (entry.bytes, entry.mtime_ns):
+            return None
+        size = (entry.width, entry.height)
+        return Done(step.recipe, entry.reason, entry.new_name, entry.digest, entry.bytes, *size)
+
+    def add(self, step: Step, done: Done, copy: Path) -> None:
+        """Note a copy that has its name."""
+        info = copy.stat()
+        entry = Entry(
+            pic_name=step.facts["PicName"],
+            new_name=done.new_name or "",
+            source_digest=step.digest,
+            plan=step.plan,
+            action=step.recipe.action,
+            reason=done.reason,
+            digest=done.digest or "",
+            bytes=info.st_size,
+            mtime_ns=info.st_mtime_ns,
+            width=done.width or 0,
+            height=done.height or 0,
+        )
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8", newline="\n")
+        self._entries[entry.pic_name] = entry
+        self._file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Rewrite the file, one line per copy, if lines were appended."""
+        if self._file is None:
+            return
+        self._file.close()
+        self._file = None
+        lines = (json.dumps(asdict(self._entries[name]), ensure_ascii=False) for name in sorted(self._entries))
+        with replacing(self._path) as draft:
+            draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+
+
+def _entry(line: str) -> Entry | None:
+    try:
+        entry = Entry(**json.loads(line))
+    except (ValueError, TypeError):  # cut off, or of another version
+        return None
+    return entry if entry.version == RECIPE_VERSION else None

@@ -7,8 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-#: Most characters of a PicName. Source: field table of the vendor.
-MAX_CHARS = 256
+from imgprep.core.fields import PIC_NAME_MAX
 
 #: Format → the extension written for it, and the others that say the same.
 EXTENSIONS: dict[str, tuple[str, ...]] = {
@@ -24,10 +23,12 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 _KNOWN = {extension for group in EXTENSIONS.values() for extension in group}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-
-#: Windows opens a device under these names, whatever follows the dot, and another stream of a file behind a colon: a
-#: copy would be written nowhere. Source: Microsoft, "Naming Files, Paths, and Namespaces".
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE)
+#: Windows opens a device under these names, whatever follows the dot: a copy would be lost. Source: Microsoft, "Naming
+#: Files, Paths, and Namespaces".
+WINDOWS_DEVICES: tuple[str, ...] = ("con", "prn", "aux", "nul", "conin$", "conout$") + tuple(
+    f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
+)
+_DEVICE = re.compile(rf"(?:{'|'.join(map(re.escape, WINDOWS_DEVICES))}) *(?:\..*)?", re.IGNORECASE)
 
 
 def ready_name(name: str, format_: str, *, converted: bool) -> str:
@@ -43,7 +44,7 @@ def ready_name(name: str, format_: str, *, converted: bool) -> str:
         stem = stem if dot and stem and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{1,4}", extension) else base.rstrip(".")
         base = f"{stem}.{fitting[0] if fitting else format_.lower()}"
     result = "/".join([*folder, base])
-    return result if len(result) <= MAX_CHARS else shortened(result)
+    return result if len(result) <= PIC_NAME_MAX else shortened(result)
 
 
 def _no_device(part: str) -> str:
@@ -56,10 +57,10 @@ def no_file_of_windows(name: str) -> bool:
 
 
 def shortened(name: str) -> str:
-    """Return a name of at most `MAX_CHARS` characters that is still its own."""
+    """Return a name of at most `PIC_NAME_MAX` characters that is still its own."""
     stem, _, extension = name.rpartition(".")
     mark = hashlib.md5(name.encode()).hexdigest()[:8]
-    return f"{stem[: MAX_CHARS - len(extension) - 10]}-{mark}.{extension}"
+    return f"{stem[: PIC_NAME_MAX - len(extension) - 10]}-{mark}.{extension}"
 
 
 def free_name(wanted: str, source: str, taken: Collection[str]) -> str:

@@ -1,1 +1,1 @@
-"""Load: a shop's export → the catalogue."""
+"""Load: a shop's export becomes the catalogue, one row per image of a product."""

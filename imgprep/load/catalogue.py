@@ -1,7 +1,8 @@
-"""From a shop's export to the canonical frame: read, understand, one row per image, the fields."""
+"""From a shop's export to the catalogue: read the file, one row per image of a product, then the fields."""
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,132 +12,63 @@ import pyarrow as pa
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.fields import FIELD_NAMES, Operation
-from imgprep.core.findings import FINDING_COLUMNS, Basis, Severity, findings_frame
+from imgprep.core.findings import FINDING_COLUMNS, Severity, findings_frame
 from imgprep.core.frames import attach, to_pandas, to_polars
-from imgprep.load.columns import ColumnMap, Spec, load_columns, make_field, parse_columns, split_column
-from imgprep.load.image_urls import IMAGE_URL, is_url, pic_name_for_url
+from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, parse_columns
+from imgprep.load.delimited import read_delimited
+from imgprep.load.excel import XLS_MAGIC, read_excel
+from imgprep.load.export import TEXT, Export, Findings, export_finding, may_hold, sniff_encoding, without_blank
+from imgprep.load.image_names import IMAGE_URL, is_url, pic_name_for_url, split_column
 from imgprep.load.matches import BY_MATCH
-from imgprep.load.presets import Shape, choose_preset
-from imgprep.load.raw import ELSEWHERE, NOT_READ, TEXT, UNREAD, may_hold, note
-from imgprep.load.read import read_raw
+from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
+from imgprep.load.presets import Preset, Shape, choose_preset
 
-
-def per_image(
-    shape: Shape, specs: dict[str, Spec], notes: list[dict[str, Any]]
-) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
-    """Return the source columns, the record numbers, and the images' names, of one row per image."""
-    spec = specs.get("PicName")
-    if spec is None or not spec.columns:
-        return shape.table, shape.rows, None
-    if not spec.split and not shape.grouped:
-        return shape.table, shape.rows, shape.table[spec.columns[0]]
-    lists = [split_column(_series(shape.table, name)) for name in spec.columns]
-    if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
-        return shape.table, shape.rows, as_texts(lists[0].list.first())
-    product = specs.get("ProductId")
-    group = (
-        make_field(product, columns_of(product, shape.table), pl.Series(shape.rows))[0]
-        if product is not None and shape.grouped
-        else None
-    )
-    frame = pl.DataFrame({"_i": pl.int_range(shape.table.num_rows, eager=True)}).with_columns(
-        _image=pl.concat_list(
-            [
-                part.fill_null(pl.Series([[]], dtype=pl.List(pl.String))).alias(str(place))
-                for place, part in enumerate(lists)
-            ]
-        ),
-        _group=group if group is not None else pl.lit(None, dtype=pl.String),
-    )
-    frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
-    if shape.clean is not None:
-        frame = frame.with_columns(shape.clean(pl.col("_image")).alias("_image"))
-    # A record that has images keeps no row without one; nor does it name one twice.
-    frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
-    frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
-    if shape.grouped:
-        frame = _per_product(frame, shape, notes)
-    taken = pa.array(frame["_i"].to_numpy())
-    return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), as_texts(frame["_image"])
-
-
-def _per_product(frame: pl.DataFrame, shape: Shape, notes: list[dict[str, Any]]) -> pl.DataFrame:
-    """Each image of a product once; a product without any keeps its first record."""
-    known = pl.col("_group").is_not_null()
-    pictured = pl.col("_image").is_not_null().any().over("_group")
-    again = known & ~pl.struct("_group", "_image").is_first_distinct()
-    empty = known & pl.col("_image").is_null() & pictured
-    marked = frame.with_columns(again.alias("_again"), empty.alias("_empty"))
-    repeated = marked.filter(pl.col("_again") & pl.col("_image").is_not_null())
-    if repeated.height:
-        first = repeated.row(0, named=True)
-        notes.append(
-            note(
-                "image-repeated",
-                f"{repeated.height:,} times an image stands again on the same product, and is taken once",
-                "nothing to do",
-                severity=Severity.INFO,
-                row=shape.rows[first["_i"]].as_py(),
-                ProductId=first["_group"],
-                value=first["_image"],
-            )
-        )
-    return marked.filter(~pl.col("_again") & ~pl.col("_empty"))
-
-
-def columns_of(spec: Spec, table: pa.Table) -> pl.DataFrame:
-    """Return the columns of a table that a field is made of."""
-    return pl.DataFrame([_series(table, name) for name in dict.fromkeys(spec.needs)])
-
-
-def _series(table: pa.Table, name: str) -> pl.Series:
-    # Texts are shared, not copied: only their offsets are made anew.
-    series = pl.from_arrow(table[name])
-    assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
-    return series.alias(name)
-
-
-def as_texts(series: pl.Series) -> pa.ChunkedArray:
-    """Return texts as a column of the table."""
-    # In chunks as a table's own columns are: each kind equals only its like.
-    return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
-
+#: Errors that hide records, or mean that a record may belong to another product than it seems to: a product that
+#: is missing from the catalogue is then perhaps not missing from the shop.
+UNREAD = frozenset(
+    {"no-records", "quote-left-open", "record-not-read", "record-too-few-cells", "record-too-many-cells"}
+)
+#: Column of a catalogue with such records: the rule why a row cannot be read correctly, or `ELSEWHERE`. It stays where
+#: ``.attrs`` are lost: after a merge, in a Parquet file.
+NOT_READ = "not_read"
+ELSEWHERE = "other records"
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
+_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
 def load_catalogue(
     path: str | Path | None, *, preset: str = "auto", columns: ColumnMap | str | Path | None = None
 ) -> pd.DataFrame:
-    """Load what a shop exports into one canonical table, one row per image of a product.
+    """Load a shop's export into one canonical table, one row per image of a product.
 
-    Nothing is converted on the way in: ``007``, ``NA``, ``null`` and ``1e5`` stay as they are, and only an empty cell
-    is missing. What was repaired, refused or decided is in ``.attrs``.
+    Nothing is converted: ``007``, ``NA``, ``null`` and ``1e5`` stay as they are, and only an empty cell is missing.
+    What was repaired, refused or decided is in ``.attrs``.
 
     Parameters
     ----------
     path : path
-        CSV or TSV (delimiter and encoding found out; BOM, UTF-8, UTF-16, GB18030), Excel, Parquet, JSON Lines, JSON,
+        CSV or TSV (delimiter and encoding detected; BOM, UTF-8, UTF-16, GB18030), Excel, Parquet, JSON Lines, JSON,
         or a Google Merchant feed in XML. The content decides, not the extension.
     preset : {"auto", "fields", "shopify", "woocommerce", "magento", "google", "plain"}
-        How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` says which and why.
+        How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` holds which and why.
     columns : mapping or path, optional
-        A column map, or a TOML file of one (a project file's ``[shop.columns]`` counts). It wins over the preset,
-        field by field. See `parse_columns` for its forms. A catalogue that was kept after `apply_matches`
-        (``imgprep match --out``) is read as it stands: for it, the map and the preset have done their work.
+        A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset, field
+        by field. See `parse_columns` for its forms. A catalogue that was saved after `apply_matches`
+        (``imgprep match --out``) is read as it stands: map and preset have been applied to it already.
 
     Returns
     -------
     DataFrame
         ``row`` (Int64, record number, 1 = first data record), the fields of increment.meta that are known, as text;
-        ``image_url`` where images are named by URL (PicName is then made of it); every source column under its own
-        name; ``not_read`` where some records could not be read right. A product without any image stays as one row
-        without PicName.
+        ``image_url`` where images are named by URL (PicName is then derived from it); every source column under its
+        own name; ``not_read`` where some records could not be read correctly. A product without any image stays as one
+        row without PicName.
 
     Raises
     ------
     CatalogueError
-        No file is named, it cannot be read at all, or the column map names what does not exist.
+        No file is named, it cannot be read at all, or the column map names a column or field that does not exist.
 
     Notes
     -----
@@ -153,68 +85,191 @@ def load_catalogue(
     """
     if path is None:  # a project whose imgprep.toml is not filled in
         raise CatalogueError("catalogue: none is named; set catalogue under [shop] in imgprep.toml, or pass the file")
-    raw = read_raw(Path(path))
-    if BY_MATCH in raw.table.column_names:
-        # A catalogue kept with the files of a map: the column map did its work, and would put the old names back.
+    return as_catalogue(read_export(Path(path)), preset, columns)
+
+
+def as_catalogue(export: Export, preset: str, columns: ColumnMap | str | Path | None) -> pd.DataFrame:
+    """Return the catalogue of an export; see `load_catalogue`."""
+    if BY_MATCH in export.table.column_names:
+        # Files were matched to it already: the column map would restore the old names.
         preset, columns = "fields", None
-    said, where = load_columns(columns) if columns is not None else ({}, "columns")
-    own = parse_columns(said, raw.table.column_names, where)
-    chosen, why = choose_preset(preset, raw)
-    shape = chosen.shape(raw)
-    if chosen.name == "plain" and {"ProductId", "PicName"} <= set(own):
-        # Where the map says it all, what was guessed is of no interest.
-        shape = Shape(shape.table, shape.rows, {}, shape.why)
-    specs = {**parse_columns(shape.columns, shape.table.column_names, chosen.name), **own}
-    # Of a field that the map names, nothing was guessed that could be doubted.
-    notes = [*raw.notes, *(told for told in shape.notes if told.get("field") not in own)]
-    reasons = [why, *(f"{name} is as the column map says" if name in own else told for name, told in shape.why.items())]
-    if not raw.table.num_rows:
-        told = f"{Path(path).name} has a header and no records"
-        notes.append(note("no-records", told, "export it again", severity=Severity.ERROR))
-    table, rows, pictures = per_image(shape, specs, notes)
-    fields: dict[str, pa.ChunkedArray | pa.Array] = {}
-    for name in FIELD_NAMES:
-        if name == "PicName" and pictures is not None:
-            fields[name] = pictures
-        elif name in specs:
-            fields[name] = _field(specs[name], table, rows, notes)
-    if pictures is not None and may_hold(fields["PicName"], b"//"):
-        fields.update(_named_by_url(fields["PicName"]))
-    for name in ("ProductId", "PicName"):
-        if name in fields and may_hold(fields[name], b"'"):
-            fields[name] = _unquoted(name, fields[name], rows, notes)
-    frame = _assembled(rows, fields, table, notes)
-    findings = [findings_frame(notes), _without_image(frame)]
-    found = pd.concat([part for part in findings if len(part)] or findings[:1], ignore_index=True)
-    unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
-    if len(unread):
-        rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
-        for each in notes:  # of a kind with too many to list
-            rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
-        # A catalogue that was kept has such a column from when it was loaded, and a shop may have its own.
-        name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
-        frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
+    entries, where = load_columns(columns) if columns is not None else ({}, "columns")
+    own = parse_columns(entries, export.table.column_names, where)
+    chosen, why = choose_preset(preset, export)
+    shape = chosen.shape(export)
+    guessed = {} if chosen.name == "plain" and {"ProductId", "PicName"} <= own.keys() else shape.columns
+    specs = {**parse_columns(guessed, shape.table.column_names, chosen.name), **own}
+    # Of a field that the map names, nothing was guessed that could be doubtful.
+    notes = [*export.findings, *(found for found in shape.findings if found.get("field") not in own)]
+    reasons = [f"{name} comes from the column map" if name in own else text for name, text in shape.why.items()]
+    if not export.table.num_rows:
+        message = "the export has a header and no records"
+        notes.append(export_finding("no-records", message, "export it again", Severity.ERROR))
+    table, rows, images = _per_image(chosen, shape, specs, notes)
+    frame = _assembled(rows, _fields(specs, table, rows, images, notes), table, notes)
+    parts = [findings_frame(notes), _without_image(frame)]
+    found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    _mark_unread(frame, found, notes)
     frame.attrs["preset"] = {
         "name": chosen.name,
-        "why": "; ".join(reasons),
-        "read": raw.how,
+        "why": "; ".join([why, *reasons]),
+        "read": export.how,
         "columns": {name: ", ".join(spec.needs) or spec.value for name, spec in specs.items()},
     }
     return attach(frame, findings=found)
 
 
-def _field(spec: Spec, table: pa.Table, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
-    plain = spec.value is None and spec.template is None and spec.table is None and spec.scale is None
-    if plain:
-        return table[spec.columns[0]]  # the very same memory
-    series, more = make_field(spec, columns_of(spec, table), pl.Series(rows))
-    notes += more
-    return as_texts(series)
+def read_export(path: Path) -> Export:
+    """Read an export in any format as texts, without blank records; the content decides which format it is."""
+    return without_blank(_read(path))
 
 
-def _named_by_url(pictures: Any) -> dict[str, Any]:
+def _read(path: Path) -> Export:
+    if path.exists() and not path.is_file() and not path.is_dir():  # it is read more than once: a pipe cannot be
+        raise CatalogueError(f"{path}: is not a regular file; save the export, and name its file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except FileNotFoundError:
+        raise CatalogueError(f"{path}: no such file; correct the path (in imgprep.toml: relative to it)") from None
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read: {error.strerror or error}") from error
+    suffix = path.suffix.lower()
+    if head.startswith(b"PAR1"):
+        return read_parquet(path)
+    if head.startswith(b"PK\3\4"):
+        if suffix in _WORKBOOKS or _is_workbook(path):
+            return read_excel(path)
+        raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and name the export in it")
+    if head.startswith(XLS_MAGIC):
+        return read_excel(path)
+    if head.startswith(b"\x1f\x8b"):
+        raise CatalogueError(f"{path.name}: is compressed with gzip; unpack it first")
+    if suffix in _WORKBOOKS - {".xls"}:
+        raise CatalogueError(f"{path.name}: has a workbook extension but is not a workbook; export it again")
+    if _is_binary(head):
+        raise CatalogueError(f"{path.name}: is not text; export the catalogue as CSV, Excel, Parquet or JSON Lines")
+    text = head.decode(sniff_encoding(head), errors="replace").lstrip("\ufeff \r\n\t")
+    if text.startswith(("<?xml", "<rss", "<feed")):
+        return read_xml(path)
+    if text.startswith("<"):
+        raise CatalogueError(f"{path.name}: is HTML or XML of an unknown form; export it as CSV")
+    if text.startswith(("{", "[{", "[\n", "[\r", "[ ")) or (text.startswith("[") and suffix == ".json"):
+        return read_json(path)
+    return read_delimited(path)
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether there are more control characters than in any text; UTF-16 has only its NULs."""
+    control = sum(byte < 32 and byte not in b"\0\t\n\r\f\x1a\x1b" for byte in head)
+    return control * 20 > len(head)
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return "[Content_Types].xml" in names or "mimetype" in names
+
+
+def _per_image(
+    preset: Preset, shape: Shape, specs: dict[str, Spec], notes: Findings
+) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
+    """The source columns, the record numbers, and the images' names, of one row per image."""
+    spec = specs.get("PicName")
+    if spec is None or not spec.columns:
+        return shape.table, shape.rows, None
+    if not spec.split and not shape.grouped:
+        return shape.table, shape.rows, shape.table[spec.columns[0]]
+    lists = [split_column(_series(shape.table, name)) for name in spec.columns]
+    if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
+        return shape.table, shape.rows, _as_texts(lists[0].list.first())
+    product = specs.get("ProductId")
+    key: Any = pl.lit(None, dtype=pl.String)
+    if product is not None and shape.grouped:
+        key, _ = make_field(product, _columns_of(product, shape.table), pl.Series(shape.rows))
+    empty = pl.Series([[]], dtype=pl.List(pl.String))
+    frame = pl.DataFrame({"_i": pl.int_range(shape.table.num_rows, eager=True)}).with_columns(
+        _image=pl.concat_list([part.fill_null(empty).alias(str(place)) for place, part in enumerate(lists)]),
+        _product=key,
+    )
+    frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
+    frame = frame.with_columns(preset.clean(pl.col("_image")).alias("_image"))
+    # A record that has images keeps no row without one, and names none twice.
+    frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
+    frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
+    if shape.grouped:
+        frame = _per_product(frame, shape, notes)
+    taken = pa.array(frame["_i"].to_numpy())
+    return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), _as_texts(frame["_image"])
+
+
+def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataFrame:
+    """Each image of a product once; a product without any keeps its first record."""
+    known = pl.col("_product").is_not_null()
+    pictured = pl.col("_image").is_not_null().any().over("_product")
+    again = known & ~pl.struct("_product", "_image").is_first_distinct()
+    empty = known & pl.col("_image").is_null() & pictured
+    marked = frame.with_columns(again.alias("_again"), empty.alias("_empty"))
+    repeated = marked.filter(pl.col("_again") & pl.col("_image").is_not_null())
+    if repeated.height:
+        first = repeated.row(0, named=True)
+        notes.append(
+            export_finding(
+                "image-repeated",
+                f"{repeated.height:,} times an image is repeated on the same product; it is taken once",
+                "nothing to do",
+                Severity.INFO,
+                row=shape.rows[first["_i"]].as_py(),
+                ProductId=first["_product"],
+                value=first["_image"],
+            )
+        )
+    return marked.filter(~pl.col("_again") & ~pl.col("_empty"))
+
+
+def _columns_of(spec: Spec, table: pa.Table) -> pl.DataFrame:
+    """The columns of a table that a field is made of."""
+    return pl.DataFrame([_series(table, name) for name in dict.fromkeys(spec.needs)])
+
+
+def _series(table: pa.Table, name: str) -> pl.Series:
+    # Texts are shared, not copied: only their offsets are created again.
+    series = pl.from_arrow(table[name])
+    assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
+    return series.alias(name)
+
+
+def _as_texts(series: pl.Series) -> pa.ChunkedArray:
+    # In chunks as a table's own columns are: each kind equals only its like.
+    return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
+
+
+def _fields(specs: dict[str, Spec], table: pa.Table, rows: pa.Array, images: Any, notes: Findings) -> dict[str, Any]:
+    """The fields of increment.meta, and image_url, by name."""
+    fields: dict[str, Any] = {}
+    for name in FIELD_NAMES:
+        if name == "PicName" and images is not None:
+            fields[name] = images
+        elif name in specs and specs[name].is_a_column:
+            fields[name] = table[specs[name].columns[0]]  # the very same memory
+        elif name in specs:
+            series, more = make_field(specs[name], _columns_of(specs[name], table), pl.Series(rows))
+            fields[name] = _as_texts(series)
+            notes += more
+    if images is not None and may_hold(images, b"//"):
+        fields.update(_named_by_url(images))
+    for name in ("ProductId", "PicName"):
+        if name in fields and may_hold(fields[name], b"'"):
+            fields[name] = _without_apostrophe(name, fields[name], rows, notes)
+    return fields
+
+
+def _named_by_url(images: Any) -> dict[str, Any]:
     """PicName and image_url, where images are named by URL."""
-    series = pl.Series(pictures)
+    series = pl.Series(images)
     mark = series.str.contains("//", literal=True)
     urls = [text for text in series.filter(mark.fill_null(value=False)).unique(maintain_order=True) if is_url(text)]
     if not urls:
@@ -224,11 +279,11 @@ def _named_by_url(pictures: Any) -> dict[str, Any]:
     made = joined.select(
         pl.coalesce("name", "url").alias("PicName"), pl.when(pl.col("name").is_not_null()).then("url").alias(IMAGE_URL)
     )
-    return {"PicName": as_texts(made["PicName"]), IMAGE_URL: as_texts(made[IMAGE_URL])}
+    return {"PicName": _as_texts(made["PicName"]), IMAGE_URL: _as_texts(made[IMAGE_URL])}
 
 
-def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]]) -> Any:
-    """Take away the apostrophe by which people keep a spreadsheet from changing an id."""
+def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings) -> Any:
+    """Remove the apostrophe by which people keep a spreadsheet from changing an id."""
     series = pl.Series(values)
     mark = series.str.starts_with("'").fill_null(value=False) & ~series.str.ends_with("'").fill_null(value=False)
     count = int(mark.sum())
@@ -236,23 +291,20 @@ def _unquoted(name: str, values: Any, rows: pa.Array, notes: list[dict[str, Any]
         return values
     place = int(mark.arg_max() or 0)
     notes.append(
-        note(
+        export_finding(
             "apostrophe-removed",
-            f"{count:,} times {name} started with an apostrophe, a spreadsheet's mark of text; it was taken away",
+            f"{count:,} times {name} started with an apostrophe, a spreadsheet's mark of text; it was removed",
             "export the ids as text, without it",
-            severity=Severity.INFO,
+            Severity.INFO,
             row=rows[place].as_py(),
             field=name,
             value=series[place],
         )
     )
-    mended = pl.DataFrame({"text": series, "mark": mark}).select(
-        pl.when("mark").then(pl.col("text").str.slice(1)).otherwise("text")
-    )
-    return as_texts(mended.to_series())
+    return _as_texts(series.str.slice(1).zip_with(mark, series))
 
 
-def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[dict[str, Any]]) -> pd.DataFrame:
+def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findings) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in FIELD_NAMES and name in fields and fields[name].equals(column):
@@ -261,11 +313,24 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: list[d
         while own in columns or own in ("row", IMAGE_URL):
             own += " (source)"
         if own != name:
-            message = f"the export's own column {name!r} is called {own!r} here, as {name!r} is made of something else"
-            notes.append(note("column-renamed", message, "nothing to do", severity=Severity.INFO, field=own))
+            message = f"the export's own column {name!r} is called {own!r} here, as {name!r} holds something else"
+            notes.append(export_finding("column-renamed", message, "nothing to do", Severity.INFO, field=own))
         columns[own] = column
     frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_TYPES.get)
     return frame
+
+
+def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> None:
+    """Add the column `NOT_READ` where some records could not be read correctly."""
+    unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
+    if unread.empty:
+        return
+    rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
+    for each in notes:  # of a kind with too many to list
+        rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
+    # A catalogue that was saved has such a column from when it was loaded, and a shop may have its own.
+    name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
+    frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 
 
 def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
@@ -273,37 +338,27 @@ def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
     if "ProductId" not in frame.columns:
         return findings_frame()
     if "PicName" not in frame.columns:
-        message = "no column holds images, so that no product has one; name one as PicName in the column map"
-        return findings_frame(
-            [note("catalogue-without-images", message, "say which column holds them: columns={'PicName': …}")]
-        )
-    known = [name for name in ("row", "ProductId", "PicName", "OperationType") if name in frame.columns]
-    rows = to_polars(frame, known)
+        message = "no column holds images, so no product has one"
+        fix = "map the column that holds them: columns={'PicName': …}"
+        return findings_frame([export_finding("catalogue-without-images", message, fix)])
+    needed = ("row", "ProductId", "PicName", "OperationType")
+    rows = to_polars(frame, [name for name in needed if name in frame.columns])
     empty = pl.col("PicName").is_null() | (pl.col("PicName") == "")
-    if "OperationType" in known:
+    if "OperationType" in rows.columns:
         operation = pl.col("OperationType").str.strip_chars().str.to_uppercase()
         empty &= operation.ne_missing(Operation.DELETE.value)
     mask = rows.select(empty.alias("empty")).to_series()
     if not mask.any():
         return findings_frame()
     lone = rows.filter(mask)
-    # Few products lack an image: what the others are called need not be known.
+    # Few products lack an image: only their ids are looked up.
     again = rows["ProductId"].is_in(lone["ProductId"].drop_nulls().unique().implode())
     pictured = rows.filter(again & ~mask).select("ProductId").unique()
     lone = lone.join(pictured, on="ProductId", how="anti", maintain_order="left").filter(
         pl.col("ProductId").is_null() | pl.col("ProductId").is_first_distinct()
     )
-    return (
-        to_pandas(lone.select("row", "ProductId"))
-        .assign(
-            rule="product-without-image",
-            severity=Severity.WARNING.value,
-            basis=Basis.DOCUMENTED.value,
-            field="PicName",
-            message="the product has no image, so that it cannot be found",
-            fix="photograph it, or name its file in the export",
-            fixable=False,
-        )
-        .reindex(columns=list(FINDING_COLUMNS))
-        .astype(FINDING_COLUMNS)
-    )
+    message = "the product has no image, so searches cannot find it"
+    fix = "photograph it, or name its file in the export"
+    shared = export_finding("product-without-image", message, fix, field="PicName", fixable=False)
+    found = to_pandas(lone.select("row", "ProductId")).assign(**shared)
+    return found.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)

@@ -1,4 +1,4 @@
-"""This week's export against the last one: what an export lost before anybody plans with it."""
+"""This week's export compared with the last one, and the stop for an export that lost too much."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.frames import to_pandas, to_polars
-from imgprep.load.categories import category_column
+from imgprep.load.image_names import IMAGE_URL
+from imgprep.load.suggestions import category_column
 
 #: Share of rows, products or images that an export may lose from one week to the next; more is a collapse.
 COLLAPSE_LOSS = 0.3
 
-#: What is counted whole; a collapse of one of them stops a plan.
+#: Whole counts; a collapse of one of them stops a plan.
 TOTALS = ("rows", "products", "images")
 GONE = "products gone"
 COLLAPSED = "collapsed"
 #: A column whose filled share moves less than this is the same.
 _STEADY = 0.05
-_OWN = ("row", "image_url")
+#: Columns of a catalogue that are not the shop's.
+_OWN = ("row", IMAGE_URL)
+#: What, its name, and how many of it the last export and this one have.
+Counts = tuple[str, str | None, int | None, int | None]
 _SCHEMA: dict[str, type[pl.DataType]] = {
     "what": pl.String,
     "name": pl.String,
@@ -39,25 +43,25 @@ def compare_exports(
     last, this : pandas.DataFrame
         Catalogues, from `load_catalogue`, read in the same way.
     category : str, optional
-        The column of the shop's categories; by default the first whose name says so, else ``CategoryId``.
+        The column of the shop's categories; by default the first that is named like one, else ``CategoryId``.
     collapse : float
-        Share, 0 … 1: who loses more of its rows, products or images has collapsed.
+        Share, 0 … 1: an export that loses more of its rows, products or images has collapsed.
 
     Returns
     -------
     pandas.DataFrame
         One row per thing compared: ``what`` (``rows``, ``products``, ``images``, ``products gone``, ``products new``,
         ``column``, ``category``), ``name`` (of the column or category), ``last`` and ``this`` (counts; of a column its
-        filled cells, NA where it is not there), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there
-        was none; of a column it is its filled *share* that changed), ``verdict``: ``same``, ``changed``, ``new``,
-        ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
-        `collapse`), ``collapsed`` (rows, products or images that did, and products gone that are more than this share
-        of the last export's: as many new ones do not make up for them, they may be the same under other ids).
+        filled cells, NA where it is absent), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there was
+        none; for a column, of its filled *share*), ``verdict``: ``same``, ``changed``, ``new``, ``vanished``,
+        ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than `collapse`),
+        ``collapsed`` (rows, products or images that lost more, and products gone that are more than this share of the
+        last export's: new ones do not make up for them, they may be the same products under other ids).
 
     Raises
     ------
     ConfigError
-        `category` is a column of neither export, or `collapse` is no share.
+        `category` is a column of neither export, or `collapse` is not a share.
 
     Examples
     --------
@@ -82,7 +86,7 @@ def compare_exports(
 
 
 def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
-    """Tell which products went, came and changed from one export to the next, and in what.
+    """List the products that went, came and changed from one export to the next, and in which columns.
 
     Parameters
     ----------
@@ -93,9 +97,9 @@ def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``ProductId``, ``change`` (``gone``, ``new``, ``changed``), ``field`` (a column of both exports; NA where the
-        product is gone or new), ``last`` and ``this``: its values, several of them with a bar between, NA where empty.
-        One row per product gone or new, and per column in which a product changed. Products in which nothing
-        changed have none; the order of rows is no change.
+        product is gone or new), ``last`` and ``this``: its values, separated by a bar, NA where empty. One row per
+        product gone or new, and per column in which a product changed. Unchanged products have none; the order of
+        rows does not matter.
 
     Raises
     ------
@@ -116,40 +120,36 @@ def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
                 f"compare_products: {name} has no ProductId; map it with columns=, see suggest_columns"
             )
     then, now = (table.filter(pl.col(key).is_not_null()) for table in (_texts(last), _texts(this)))
-    told = [
+    parts = [
         one.join(other, on=key, how="anti").select(key).unique().with_columns(change=pl.lit(word))
         for one, other, word in ((then, now, "gone"), (now, then, "new"))
     ]
     for name in (column for column in now.columns if column in then.columns and column != key):
-        values = pl.col(name).drop_nulls().unique().sort().str.join(" | ")
-        was, is_ = (table.group_by(key).agg(values.replace("", None).alias("value")) for table in (then, now))
+        values = pl.col(name).drop_nulls().unique().sort().str.join(" | ").replace("", None)
+        was, is_ = (table.group_by(key).agg(values.alias("value")) for table in (then, now))
         both = was.join(is_, on=key).filter(pl.col("value").ne_missing(pl.col("value_right")))
-        told.append(
-            both.select(
-                key, pl.lit("changed").alias("change"), pl.lit(name).alias("field"), last="value", this="value_right"
-            )
-        )
+        parts.append(both.select(key, change=pl.lit("changed"), field=pl.lit(name), last="value", this="value_right"))
     schema = dict.fromkeys((key, "change", "field", "last", "this"), pl.String)
-    table = pl.concat([pl.DataFrame(schema=schema), *told], how="diagonal")
+    table = pl.concat([pl.DataFrame(schema=schema), *parts], how="diagonal")
     return to_pandas(table.sort(key, maintain_order=True).select(schema.keys()))
 
 
 def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:
-    """Raise where an export collapsed, unless its number of rows was typed to confirm it."""
+    """Raise where an export collapsed, unless its number of rows was confirmed."""
     fallen = drift[drift["verdict"] == COLLAPSED]
     if fallen.empty:
         return
     rows = int(drift.loc[drift["what"] == "rows", "this"].iloc[0])
     if confirm_rows == rows:
         return
-    told = "; ".join(
+    losses = "; ".join(
         f"{last:,} {what}" if what == GONE else f"{what} {last:,} → {this:,} ({change:+.0%})"
         for what, last, this, change in zip(*(fallen[name] for name in ("what", "last", "this", "change")), strict=True)
     )
-    said = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
+    other = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
     raise ConfigError(
-        f"the export collapsed against the last one: {told}{said}. Look whether it is whole; "
-        f"if it is meant, or another export than the last, confirm its number of rows: {rows}"
+        f"the export collapsed compared with the last one: {losses}{other}. Check that it is complete; if the loss is "
+        f"intended, or the last export was a different one, confirm its number of rows: {rows}"
     )
 
 
@@ -165,26 +165,24 @@ def _texts(frame: pd.DataFrame) -> pl.DataFrame:
 
 
 def _totals(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    counted: list[tuple[str, int, int]] = [("rows", then.height, now.height)]
-    moved: list[tuple[str, int, int]] = []
+    counts: list[Counts] = [("rows", None, then.height, now.height)]
+    moved: list[Counts] = []
     for what, field in (("products", "ProductId"), ("images", "PicName")):
         if field not in then.columns or field not in now.columns:
             continue
         was, is_ = (table.select(field).drop_nulls().unique() for table in (then, now))
-        counted.append((what, was.height, is_.height))
+        counts.append((what, None, was.height, is_.height))
         if what == "products":
-            moved.append((GONE, was.join(is_, on=field, how="anti").height, 0))
-            moved.append(("products new", 0, is_.join(was, on=field, how="anti").height))
-    counted += moved
-    return _frame([(what, None, last, this) for what, last, this in counted])
+            moved.append((GONE, None, was.join(is_, on=field, how="anti").height, 0))
+            moved.append(("products new", None, 0, is_.join(was, on=field, how="anti").height))
+    return _frame(counts + moved)
 
 
 def _columns(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    names = [name for name in dict.fromkeys([*then.columns, *now.columns]) if name]
-
     def filled(table: pl.DataFrame, name: str) -> int | None:
         return table.height - table[name].null_count() if name in table.columns else None
 
+    names = filter(None, dict.fromkeys([*then.columns, *now.columns]))
     return _frame([("column", name, filled(then, name), filled(now, name)) for name in names])
 
 
@@ -199,9 +197,8 @@ def _categories(then: pl.DataFrame, now: pl.DataFrame, column: str) -> pl.DataFr
     return _frame([("category", name, was.get(name, 0), is_.get(name, 0)) for name in names])
 
 
-def _frame(rows: list[tuple[str, str | None, int | None, int | None]]) -> pl.DataFrame:
-    schema = {name: _SCHEMA[name] for name in ("what", "name", "last", "this")}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _frame(rows: list[Counts]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={name: _SCHEMA[name] for name in ("what", "name", "last", "this")}, orient="row")
 
 
 def _change(rows_last: int, rows_this: int) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""A map from files to products, put into a catalogue, and taken out of it again."""
+"""The map from files to products: saved and read, applied to a catalogue, and undone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pandas as pd
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.files import replacing
+from imgprep.core.frames import records
+from imgprep.core.text import counted
 
-#: States of a file: found, to be decided, or decided by a person; and what is no picture at all.
+#: States of a file: matched by rule or to be decided, decided by a person, and not an image.
 MATCHED, AMBIGUOUS, UNMATCHED = "matched", "ambiguous", "unmatched"
-
 CHOSEN, SET_ASIDE, IGNORED = "chosen", "set aside", "ignored"
 
 #: Column → dtype of a map from files to products.
@@ -31,19 +32,19 @@ MATCH_COLUMNS: dict[str, str] = {
 }
 
 
-def matches_frame(records: Iterable[dict[str, Any]] = ()) -> pd.DataFrame:
-    """Return records as a map from files to products; missing columns are NA."""
-    rows = [{"candidates": [], **record} for record in records]
+def matches_frame(files: Iterable[dict[str, Any]] = ()) -> pd.DataFrame:
+    """Return records, one per file, as a map from files to products; missing columns are NA."""
+    rows = [{"candidates": [], **record} for record in files]
     return pd.DataFrame(rows, columns=list(MATCH_COLUMNS), dtype=object).astype(MATCH_COLUMNS)
 
 
 def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Keep a map from files to products, as JSON Lines: one file a line, to be read, edited and compared.
+    """Save a map from files to products as JSON Lines: one file per line, to be read, edited and compared.
 
     Raises
     ------
     CatalogueError
-        What is at `path` already is no such map.
+        There is something at `path` that is not such a map.
 
     Examples
     --------
@@ -53,36 +54,33 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
     >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> len(ip.read_matches("map.jsonl"))
+    >>> _ = write_matches(matches, "map.jsonl")
+    >>> len(read_matches("map.jsonl"))
     1
     """
     file = Path(path)
-    require_map(file)
+    # People edit maps, so the log of what imgprep wrote does not help: only a map is replaced.
+    if os.path.lexists(file) and (file.is_symlink() or read_matches(file).empty):
+        raise CatalogueError(
+            f"{file}: is not a map of files, so it is not replaced; move it away, or name another place"
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = []
-    for record in matches.to_dict("records"):
-        kept = {str(name): value for name, value in record.items() if name == "candidates" or not pd.isna(value)}
-        lines.append(json.dumps(kept, ensure_ascii=False) + "\n")
-    with replacing(file) as partly:
-        partly.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
+    for record in records(matches):
+        known = {name: value for name, value in record.items() if value is not None}
+        lines.append(json.dumps(known, ensure_ascii=False) + "\n")
+    with replacing(file) as draft:
+        draft.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
     return file
 
 
-def require_map(file: Path) -> None:
-    """Raise where `write_matches` would replace something else than a map; people edit maps, so digests tell nothing.
-    Raise where `write_matches` would replace something else than a map; people edit maps, so digests tell nothing."""
-    if os.path.lexists(file) and (file.is_symlink() or read_matches(file).empty):
-        raise CatalogueError(f"{file}: is no map of files, so it is not replaced; move it away, or name another place")
-
-
 def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a map that `write_matches` has kept.
+    """Read a map that `write_matches` has saved.
 
     Raises
     ------
     CatalogueError
-        It cannot be read, or a line is no map of a file.
+        It cannot be read, or a line is not the entry of a file.
 
     Examples
     --------
@@ -92,11 +90,11 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
     >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
     >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> _ = ip.write_matches(matches, "map.jsonl")
-    >>> ip.read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
+    >>> _ = write_matches(matches, "map.jsonl")
+    >>> read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
     [['001_1.jpg', '001', 'matched']]
     """
-    records = []
+    files = []
     try:
         for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
             if not line.strip():
@@ -104,17 +102,17 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
             record = json.loads(line)
             if not isinstance(record, dict) or not isinstance(record.get("file"), str) or "state" not in record:
                 raise CatalogueError(f"{path}, line {number}: needs an object with file and state")
-            records.append({name: value for name, value in record.items() if name in MATCH_COLUMNS})
+            files.append({name: value for name, value in record.items() if name in MATCH_COLUMNS})
     except (OSError, ValueError) as error:
-        raise CatalogueError(f"{path}: no map of files can be read there; {error}") from error
-    return matches_frame(records)
+        raise CatalogueError(f"{path}: cannot be read as a map of files: {error}") from error
+    return matches_frame(files)
 
 
-#: Column that says how a row came to its image: NA (it had it), filled, or added.
+#: Column with the origin of a row's image: NA (the export), filled, or added.
 BY_MATCH = "by_match"
 FILLED, ADDED = "filled", "added"
-#: What is said of one picture is not said of another one of the product.
-_OF_THE_PICTURE = ("Region", "Crop")
+#: Fields of one image, which do not hold for another one of the product.
+_OF_ONE_IMAGE = ("Region", "Crop")
 
 
 def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +121,7 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        Has ``ProductId``; ``PicName`` may be absent, or be there for some.
+        Has ``ProductId``; ``PicName`` may be absent, or filled for some rows only.
     matches : pandas.DataFrame
         From `match_files`. Only files that are matched, or chosen by a person, count.
 
@@ -131,8 +129,8 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
     -------
     pandas.DataFrame
         Products in their order, their files by number, then by name. A row without image is filled, further ones are
-        added as copies of the product's first row, without its Region. ``by_match`` says which. Products without a
-        file stay as they are. `undo_matches` gives back the catalogue.
+        added as copies of the product's first row, without its Region. ``by_match`` marks both. Products without a
+        file stay as they are. `undo_matches` restores the catalogue.
 
     Raises
     ------
@@ -151,37 +149,35 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
     """
     if "ProductId" not in catalogue:
         raise CatalogueError("apply_matches: the catalogue has no ProductId")
-    told = matches[matches["state"].isin([MATCHED, CHOSEN])].dropna(subset=["ProductId"])
-    if strangers := set(told["ProductId"]) - set(catalogue["ProductId"].dropna()):
-        some = ", ".join(sorted(strangers)[:5])
-        raise CatalogueError(f"apply_matches: {len(strangers)} products are not in the catalogue, such as {some}")
-    frame = catalogue.copy()
+    matched = matches[matches["state"].isin([MATCHED, CHOSEN])].dropna(subset=["ProductId"])
+    if strangers := set(matched["ProductId"]) - set(catalogue["ProductId"].dropna()):
+        lacks = f"{counted(len(strangers), 'product')} of the map, such as {', '.join(sorted(strangers)[:5])}"
+        raise CatalogueError(f"apply_matches: the catalogue lacks {lacks}; match its files again")
+    frame = catalogue.reset_index(drop=True)
     if "PicName" not in frame:
         place = list(frame.columns).index("ProductId") + 1
         frame.insert(place, "PicName", pd.Series(pd.NA, index=frame.index, dtype="str"))
-    frame = frame.reset_index(drop=True).assign(by_match=pd.Series(pd.NA, index=range(len(frame)), dtype="str"))
-    order = told.sort_values(["number", "file"], na_position="last", kind="stable")
-    files = order.groupby("ProductId", sort=False)["file"].agg(list)
-    sources, names, marks = list(range(len(frame))), frame["PicName"].tolist(), frame[BY_MATCH].tolist()
-    places = frame.groupby("ProductId", sort=False).indices
-    after: dict[int, list[str]] = {}
-    for product, several in files.items():
-        rows = places[product]
-        there = {names[row] for row in rows}
-        left = [file for file in several if file not in there]
+    files = matched.sort_values(["number", "file"], na_position="last", kind="stable")
+    names = frame["PicName"].tolist()
+    marks: list[object] = [pd.NA] * len(frame)
+    rows_of = frame.groupby("ProductId", sort=False).indices
+    added: dict[int, list[str]] = {}  # behind the product's last row
+    for product, several in files.groupby("ProductId", sort=False)["file"]:
+        rows = rows_of[product]
+        known = {names[row] for row in rows}
+        left = [file for file in several if file not in known]
         empty = [row for row in rows if pd.isna(names[row])]
         for row, file in zip(empty, left, strict=False):
             names[row], marks[row] = file, FILLED
-        after[int(rows[-1])] = left[len(empty) :]
-    taken: list[tuple[int, object, object]] = []
-    for row in sources:
-        taken.append((row, names[row], marks[row]))
-        first = int(places[frame["ProductId"].iloc[row]][0]) if row in after else row
-        taken += [(first, file, ADDED) for file in after.get(row, ())]
-    result = frame.iloc[[row for row, _, _ in taken]].reset_index(drop=True)
-    result["PicName"] = pd.Series([name for _, name, _ in taken], dtype="str")
-    result[BY_MATCH] = pd.Series([mark for _, _, mark in taken], dtype="str")
-    for column in _OF_THE_PICTURE:
+        added[int(rows[-1])] = left[len(empty) :]
+    made: list[tuple[int, object, object]] = []
+    for row, product in enumerate(frame["ProductId"]):
+        made.append((row, names[row], marks[row]))
+        made += [(int(rows_of[product][0]), file, ADDED) for file in added.get(row, ())]
+    result = frame.iloc[[row for row, _, _ in made]].reset_index(drop=True)
+    result["PicName"] = pd.Series([name for _, name, _ in made], dtype="str")
+    result[BY_MATCH] = pd.Series([mark for _, _, mark in made], dtype="str")
+    for column in _OF_ONE_IMAGE:
         if column in result:
             result.loc[result[BY_MATCH].eq(ADDED).fillna(value=False), column] = pd.NA
     result.attrs = dict(catalogue.attrs)
@@ -189,7 +185,7 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
 
 
 def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return a catalogue as it was before `apply_matches`: added rows go, filled ones lose their image.
+    """Return a catalogue as it was before `apply_matches`: added rows are removed, filled ones lose their image.
 
     Raises
     ------
@@ -207,7 +203,7 @@ def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
     >>> applied = ip.apply_matches(catalogue, matches)
     >>> applied["PicName"].tolist()
     ['001_1.jpg']
-    >>> "PicName" in ip.undo_matches(applied)
+    >>> "PicName" in undo_matches(applied)
     True
     """
     if BY_MATCH not in catalogue:

@@ -11,7 +11,9 @@ from enum import StrEnum
 
 import polars as pl
 
-#: A number with whatever a shop writes around it: a sign, a currency, separators of thousands.
+from imgprep.core.text import counted
+
+#: A number with what shops write around it: a sign, a currency, separators of thousands.
 _NUMBER = re.compile(
     r"^[^\d.,+-]{0,5}?(?P<sign>[+-]?)\s*[^\d.,+-]{0,5}?(?P<digits>\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)\s*[^\d]{0,6}$"
 )
@@ -26,19 +28,17 @@ class Rounding(StrEnum):
     HALF_UP = "half-up"
     """To the nearest, a half away from zero: as prices are rounded by hand."""
     DOWN = "down"
-    """Towards zero: what stands behind the point is cut."""
+    """Towards zero: the decimals are cut off."""
 
     @property
     def mode(self) -> str:
         """The mode's name in `decimal`."""
-        return {"half-even": decimal.ROUND_HALF_EVEN, "half-up": decimal.ROUND_HALF_UP, "down": decimal.ROUND_DOWN}[
-            self.value
-        ]
+        return f"ROUND_{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the numbers of a column are written: which sign is the decimal one, and why that was decided."""
+    """Which sign a column's numbers have before the decimals, and why that was decided."""
 
     decimal: str
     why: str
@@ -46,7 +46,7 @@ class Reading:
 
 
 def decimal_sign(texts: Iterable[str]) -> Reading:
-    """Decide for a whole column whether ``.`` or ``,`` stands before the decimals."""
+    """Decide for a whole column whether ``.`` or ``,`` is the decimal sign."""
     votes: dict[str, list[str]] = {".": [], ",": []}
     unclear: str | None = None
     for text in texts:
@@ -66,23 +66,21 @@ def decimal_sign(texts: Iterable[str]) -> Reading:
                 unclear = text if sign == "," or unclear is None else unclear
             else:
                 votes[sign].append(text)
-    points, commas = len(votes["."]), len(votes[","])
-    if points or commas:
-        sign = "." if points >= commas else ","
-        other = "," if sign == "." else "."
-        why = f"{votes[sign][0]!r} and {max(points, commas):,} different values say so"
+    sign, other = (".", ",") if len(votes["."]) >= len(votes[","]) else (",", ".")
+    if votes[sign]:
+        why = f"{counted(len(votes[sign]), 'different value')} such as {votes[sign][0]!r}"
         if votes[other]:
-            why += f", but {votes[other][0]!r} and {min(points, commas):,} different values say otherwise"
+            why += f", against {len(votes[other]):,} such as {votes[other][0]!r}"
         return Reading(sign, why, not votes[other])
     if unclear and "," in unclear:
         return Reading(
-            ".", f"{unclear!r} could be either; a comma with three digits behind is taken for thousands", False
+            ".", f"{unclear!r} could be either; a comma before three digits is taken as a thousands separator", False
         )
-    return Reading(".", "no value says otherwise", True)
+    return Reading(".", "no value contradicts it", True)
 
 
 def read_number(text: str, sign: str) -> Decimal | None:
-    """Return the number that a text writes, or None."""
+    """Return the number that a text writes with `sign` before the decimals, or None."""
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
@@ -91,33 +89,22 @@ def read_number(text: str, sign: str) -> Decimal | None:
     whole, point, rest = digits.partition(sign)
     # Thousands come in threes; anything else means that the column's sign does not fit this cell.
     groups = whole.split(other)
-    if (
-        sign in rest
-        or other in rest
-        or (len(groups) > 1 and (any(len(group) != 3 for group in groups[1:]) or not groups[0]))
-    ):
+    grouped = len(groups) == 1 or (groups[0] and all(len(group) == 3 for group in groups[1:]))
+    if sign in rest or other in rest or not grouped:
         return None
-    number = f"{match['sign']}{''.join(groups) or '0'}{'.' if point else ''}{rest}"
     try:
-        return Decimal(number)
+        return Decimal(f"{match['sign']}{''.join(groups) or '0'}{'.' if point else ''}{rest}")
     except decimal.InvalidOperation:
         return None
-
-
-def scaled(number: Decimal, scale: Decimal, rounding: Rounding) -> int:
-    """Return `number` × `scale` as an integer."""
-    with decimal.localcontext(prec=60):
-        return int((number * scale).quantize(Decimal(1), rounding=rounding.mode))
 
 
 def scaled_column(
     texts: pl.Series, scale: Decimal, rounding: Rounding, sign: str | None
 ) -> tuple[pl.Series, Reading, list[str], int]:
-    """Return a column of integers as texts, how it was read, the values that are no numbers, and how many were rounded.
-    Return a column of integers as texts, how it was read, the values that are no numbers, and how many were rounded."""
+    """Return a column of integers as texts, how it was read, what is not a number, and how many values were rounded."""
     name = texts.name
     distinct = texts.drop_nulls().unique(maintain_order=True).to_list()
-    reading = Reading(sign, "the column map says so", True) if sign else decimal_sign(distinct)
+    reading = Reading(sign, "the column map sets it", True) if sign else decimal_sign(distinct)
     results: list[str] = []
     unread: list[str] = []
     rounded = 0
@@ -127,11 +114,10 @@ def scaled_column(
             unread.append(text)
             results.append(text)
             continue
-        value = scaled(number, scale, rounding)
+        with decimal.localcontext(prec=60):
+            value = int((number * scale).quantize(Decimal(1), rounding=rounding.mode))
         rounded += value != number * scale
         results.append(str(value))
-    if not distinct:
-        return texts, reading, [], 0
     mapped = pl.DataFrame({name: distinct, "_number": results}, schema={name: pl.String, "_number": pl.String})
     joined = texts.to_frame().join(mapped, on=name, how="left", maintain_order="left")["_number"].alias(name)
     return joined, reading, unread, rounded

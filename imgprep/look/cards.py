@@ -1,8 +1,8 @@
-"""A page of small pictures to look at, open and tick. What it shows is text and JPEGs, never markup."""
+"""Small pictures to look at, open and tick, a page at a time. They show text and JPEGs, never markup."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,6 @@ import traitlets
 from imgprep.core.text import shown
 from imgprep.images.thumbnails import Thumb
 
-
-def button(text: str, tooltip: str, width: str) -> Any:
-    """Return a button of so many CSS pixels."""
-    return ipywidgets.Button(description=text, tooltip=tooltip, layout=ipywidgets.Layout(width=width))
-
-
-def shown_picture() -> Any:
-    """Return the place of a picture, empty; a small one is not enlarged."""
-    layout = ipywidgets.Layout(max_width="100%", align_self="flex-start", display="none")
-    return ipywidgets.Image(format="jpeg", layout=layout)
-
-
 _HERE = Path(__file__).parent
 
 
@@ -34,7 +22,7 @@ class CardGrid(anywidget.AnyWidget):
     Attributes
     ----------
     cards : list of dict
-        From `card`; one page, never everything.
+        From `card`; one page, never all.
     opened : int
         Id of the card that was clicked last; -1 for none.
     ticked : list of int
@@ -62,6 +50,54 @@ class CardGrid(anywidget.AnyWidget):
 
 
 def card(number: int, *, name: object, title: object, note: object, thumb: Thumb) -> dict[str, Any]:
-    """Return one card; texts are bounded, and what hides in them made visible."""
-    told = {"name": shown(name, 120), "title": shown(title, 80), "note": shown(note, 220), "why": shown(thumb.why, 120)}
-    return {"id": number, "uri": thumb.uri, **told}
+    """Return one card: texts are bounded, and invisible characters in them made visible."""
+    texts = {
+        "name": shown(name, 120),
+        "title": shown(title, 80),
+        "note": shown(note, 220),
+        "why": shown(thumb.why, 120),
+    }
+    return {"id": number, "uri": thumb.uri, **texts}
+
+
+class Pager:
+    """Buttons that turn pages; `show` shows the page that was turned to."""
+
+    def __init__(self, show: Callable[[], None]) -> None:
+        self._page, self._show = 0, show
+        self.back, self.next = button("‹", "page back", "36px"), button("›", "page on", "36px")
+        self.back.on_click(lambda _: self._turn(-1))
+        self.next.on_click(lambda _: self._turn(1))
+
+    def page_of(self, items: Any, per_page: int, *, first: bool = False) -> tuple[Any, str]:
+        """Return the part of `items` on the current page, or on the first one, and its label."""
+        pages = max(1, -(-len(items) // per_page))
+        self._page = 0 if first else min(max(0, self._page), pages - 1)
+        self.back.disabled, self.next.disabled = self._page == 0, self._page == pages - 1
+        part = items[self._page * per_page : (self._page + 1) * per_page]
+        return part, f"page {self._page + 1:,} of {pages:,}"
+
+    def _turn(self, by: int) -> None:
+        self._page += by
+        self._show()
+
+
+class OpenedPicture(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
+    """A large picture beside the cards, and the details of it, as HTML."""
+
+    def __init__(self, layout: Any) -> None:
+        # Without stretching, so that a small picture is not enlarged.
+        shrunk = ipywidgets.Layout(max_width="100%", align_self="flex-start", display="none")
+        self.picture, self.details = ipywidgets.Image(format="jpeg", layout=shrunk), ipywidgets.HTML()
+        super().__init__([self.picture, self.details], layout=layout)
+
+    def show(self, thumb: Thumb, details: str) -> None:
+        """Show a picture, or none where it has no data."""
+        self.picture.value = thumb.data
+        self.picture.layout.display = "" if thumb.data else "none"
+        self.details.value = details
+
+
+def button(text: str, tooltip: str, width: str) -> Any:
+    """Return a button, its width in CSS pixels."""
+    return ipywidgets.Button(description=text, tooltip=tooltip, layout=ipywidgets.Layout(width=width))

@@ -1,26 +1,27 @@
-"""Images that are the same, or nearly: by bytes, by pixels, by perceptual hash and colour."""
+"""Duplicate images: of equal bytes, equal pixels, or a near perceptual hash and colour."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from imgprep.look.pixel_digests import whole_pixels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from imgprep.core.processes import LostTask, run_in_processes
 
 #: Bits of 64 in which the hashes of two copies of one picture may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).
 RADIUS = 4
 #: Largest difference of mean colour, per channel of 255: a shirt in red and in blue has nearly one hash.
 COLOUR = 18
-#: Less entropy than this, bits, and a picture has no hash to speak of.
+#: A picture of less entropy than this, bits, is nearly blank: its hash means nothing.
 _PLAIN = 1.0
+#: Images decoded whole per message to a worker.
+_CHUNK = 4
 
 #: Column → dtype; one row per image that has a twin.
 DUPLICATE_COLUMNS: dict[str, str] = {
@@ -48,21 +49,21 @@ def find_duplicates(
     facts : pandas.DataFrame
         From `inspect_images`, tier ``decode`` for more than equal bytes.
     catalogue : pandas.DataFrame, optional
-        Tells which products an image belongs to: groups across products then come first.
+        The products of each image: groups across products then come first.
     root : path, optional
-        The folder or archive that the facts are of: pictures of equal size and nearly equal looks are then decoded
-        whole and compared, which proves ``pixels``. Without it they are ``near``.
+        Folder or zip archive of the images: those of equal size that look alike are then decoded whole and compared,
+        which proves ``pixels``. Without it they are ``near``.
     radius : int
         Bits in which two hashes may differ, 0 … 7.
     colour : int
-        Levels of 255 by which mean colours may differ: variants of a garment are no duplicates.
+        Levels of 255 by which mean colours may differ: variants of a garment are not duplicates.
 
     Returns
     -------
     pandas.DataFrame
-        ``group``, ``kind`` (bytes, pixels, near: the loosest tie in the group; blank for pictures with next to
-        nothing on them), ``PicName``, ``ProductId`` (joined by a comma where there are several), ``products`` in the
-        group, ``distance`` (bits from the group's first image).
+        ``group``, ``kind`` (bytes, pixels, near: the loosest tie in the group; blank for nearly blank pictures),
+        ``PicName``, ``ProductId`` (several are joined by a comma), ``products`` in the group, ``distance`` (bits from
+        the group's first image).
 
     Examples
     --------
@@ -74,10 +75,10 @@ def find_duplicates(
     names = facts["PicName"].reset_index(drop=True)
     parents = np.arange(len(names))
     hashes = _hashes(facts["phash"])
-    near = _equal(facts["pixels"]) + _near(facts, hashes, radius, colour)
+    near = _equal(facts["pixels"]) + _near(facts, radius, colour)
     ties = [
         ("bytes", _equal(facts["digest"])),
-        ("pixels", [] if root is None else _equal(whole_pixels(facts, near, root))),
+        ("pixels", [] if root is None else _equal(_pixel_digests(facts, near, root))),
         ("near", near),
     ]
     loosest = np.full(len(names), -1)
@@ -136,14 +137,18 @@ def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
     return list(zip(starts[again].tolist(), known[again].tolist(), strict=True))
 
 
-def _near(facts: pd.DataFrame, hashes: NDArray[np.uint64], radius: int, colour: int) -> list[tuple[int, int]]:
-    usable = (facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool)
-    places = np.flatnonzero(usable)
+def fingerprints(facts: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
+    """Return the positions of the rows whose hash means something, and hash and mean colour of each."""
+    places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool))
+    colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)
+    return places, _hashes(facts["phash"])[places], colours[places]
+
+
+def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]]:
+    places, hashes, colours = fingerprints(facts)
     if not places.size:
         return []
-    hashes = hashes[places]
-    colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)[places]
-    # Equal hash and equal colour are one; pairs are then sought among what is left.
+    # Equal hash and colour are grouped first; pairs are then sought among the rest.
     shade = (colours // max(colour, 1)).astype(np.int64) @ np.array([1, 256, 65_536])
     order = np.lexsort((shade, hashes))
     new = np.r_[True, (np.diff(hashes[order]) != 0) | (np.diff(shade[order]) != 0)]
@@ -162,6 +167,22 @@ def _near(facts: pd.DataFrame, hashes: NDArray[np.uint64], radius: int, colour: 
                 if left != right and np.abs(colours[left] - colours[right]).max() <= colour:
                     pairs.append((int(places[left]), int(places[right])))
     return pairs
+
+
+def _pixel_digests(
+    facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: str | os.PathLike[str]
+) -> pd.Series[Any]:
+    """A digest of all pixels of every image that may equal another one, decoded in other processes."""
+    digests, names = facts["digest"].tolist(), facts["PicName"].tolist()
+    sides = [tuple(sorted(map(str, pair))) for pair in zip(facts["width"], facts["height"], strict=True)]
+    wanted = {at for pair in pairs if sides[pair[0]] == sides[pair[1]] for at in pair}
+    one_of_each = {digests[at]: names[at] for at in sorted(wanted)}
+    whole_root = os.path.abspath(root)  # noqa: PTH100  keeps links
+    tasks = [(whole_root, name, digest) for digest, name in one_of_each.items() if isinstance(digest, str)]
+    found: dict[str, str | None] = {}
+    for (_, _, digest), answer in run_in_processes("imgprep.look.probe:pixel_digest", tasks, chunk=_CHUNK):
+        found[digest] = None if isinstance(answer, LostTask) else answer
+    return pd.Series([found.get(digests[at]) if at in wanted else None for at in range(len(facts))], dtype="str")
 
 
 def _hashes(column: pd.Series[Any]) -> NDArray[np.uint64]:

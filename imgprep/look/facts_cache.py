@@ -1,8 +1,8 @@
-"""Facts that were found before, kept as Parquet files in a folder.
+"""Facts as frames and files, and the cache of facts found before: Parquet files in a folder.
 
-Path, size and time of change lead to the digest and the facts; the digest leads to the facts of the same bytes under
-another name. Written in parts as the work goes on, so that an interrupted run goes on where it stopped; parts are
-only added and joined, never changed, so that several processes may use one cache.
+Path, size and time of change identify an unchanged file; its digest identifies the same bytes under another name. The
+cache is written in parts during the work, so that an interrupted run continues where it stopped. Parts are added and
+joined, never changed, so that several processes may share one cache.
 """
 
 from __future__ import annotations
@@ -49,10 +49,7 @@ def facts_frame(records: Iterable[Record] = ()) -> pd.DataFrame:
 
 
 class FactsFile:
-    """A Parquet file of facts that is written window by window, and is there only when it is whole.
-
-    `pandas.read_parquet` gives back the dtypes of a facts frame.
-    """
+    """A Parquet file of facts, written window by window; it gets its name when complete, and keeps pandas' dtypes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -63,7 +60,7 @@ class FactsFile:
         self._writer = self._open.enter_context(pq.ParquetWriter(draft, self._schema, compression="zstd"))
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Add rows."""
+        """Append rows."""
         self._writer.write_table(frame.select(list(SCHEMA)).to_arrow().cast(self._schema))
 
     def __enter__(self) -> FactsFile:
@@ -75,32 +72,24 @@ class FactsFile:
 
 _log = logging.getLogger(__name__)
 _PARTS = 24
-#: A name that nothing else has: parts are removed once they are joined.
+#: The name of a part, strictly: parts are removed once they are joined.
 _PART = re.compile(r"facts-\d{20}-\d+-\d+\.parquet")
 _RANK = {str(tier): rank for rank, tier in enumerate(Tier)}
 
 
 class FactCache:
-    """Facts of the files below one root.
-
-    Parameters
-    ----------
-    folder : path
-        Made where it is not there. May be shared by roots and by processes.
-    root : path
-        What PicNames are below.
-    """
+    """Facts of the files below `root`; other roots and processes may share the folder."""
 
     def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"cache {folder}: is a file; needs a folder, or a place for a new one")
+            raise ConfigError(f"cache {folder}: is a file; name a folder, or a path for a new one")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._root = os.path.realpath(root)
         self._count = itertools.count()
 
     def known(self, places: pl.DataFrame, tier: Tier) -> pl.DataFrame:
-        """Return the facts of files that have not changed since."""
+        """Return the facts of files that have not changed."""
         rows = self._rows(tier)
         if rows is None or places.is_empty():
             return pl.DataFrame(schema=SCHEMA)
@@ -114,7 +103,7 @@ class FactCache:
         return found.collect()
 
     def by_digest(self, sizes: Iterable[int], tier: Tier) -> dict[int, dict[str, Record]]:
-        """Return size → digest → facts of every file of one of these `sizes`, wherever it was."""
+        """Return size → digest → facts of every file of one of these `sizes`, below any root."""
         rows = self._rows(tier)
         result: dict[int, dict[str, Record]] = {}
         if rows is None:
@@ -128,21 +117,19 @@ class FactCache:
         return result
 
     def add(self, records: list[Record]) -> None:
-        """Keep facts; what is not there is not kept."""
-        kept = [record for record in records if record.get("mtime_ns") is not None]
-        if not kept:
-            return
-        frame = records_frame(kept).with_columns(pl.lit(self._root).alias("root"), pl.lit(_version()).alias("version"))
-        self._write(frame)
+        """Add the facts of files that exist."""
+        if kept := [record for record in records if record.get("mtime_ns") is not None]:
+            root, version = pl.lit(self._root).alias("root"), pl.lit(_version()).alias("version")
+            self._write(records_frame(kept).with_columns(root, version))
 
     def close(self) -> None:
-        """Join parts where there are many."""
+        """Join the parts if there are many."""
         parts = self._parts()
         if len(parts) <= _PARTS:
             return
         try:
             frame = pl.concat([pl.read_parquet(part) for part in parts], how="diagonal")
-        except OSError:  # another process joins them at this moment
+        except OSError:  # another process is joining them
             return
         frame = frame.filter(pl.col("version") == _version())
         self._write(frame.unique(["root", "PicName"], keep="last", maintain_order=True))
@@ -168,6 +155,6 @@ class FactCache:
 
 
 def _version() -> str:
-    """What facts depend on beside the file: our own probe, and the readers there are."""
+    """What facts depend on beside the file: our own probe, and the installed readers."""
     extra = "+heif" if "HEIF" in readers() else ""
     return f"{PROBE_VERSION}/{PIL.__version__.partition('.')[0]}{extra}"

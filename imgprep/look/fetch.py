@@ -1,73 +1,33 @@
-"""Images that an export names by URL → files, and the PicNames they go by."""
+"""Images that an export names by URL → files, and their PicNames."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pandas as pd
 import urllib3
 
+from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
-from imgprep.core.findings import Basis, Severity, findings_frame
-from imgprep.core.frames import attach
-from imgprep.core.network import addresses_of, open_pool, proxy_for
+from imgprep.core.findings import Basis, Severity, finding, findings_frame
+from imgprep.core.frames import attach, records
+from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool, proxy_for
+from imgprep.core.retry import Attempts, retry_after
+from imgprep.images.formats import has_ended, kind_of
 from imgprep.images.storage import Unfit, legal
-from imgprep.load.image_urls import IMAGE_URL, FetchMap, wanted_files, whole_url
-from imgprep.look.fetch_requests import MOST_HOPS, Failed, Limits, NoWay, ask, discreet, host_of, is_outside, next_hop
-
-#: Problem → what to do about it.
-_REMEDY = {
-    "bad_url": "write an http or https URL",
-    "bad_name": "write a PicName that stays below the folder of images",
-    "occupied": "move the file away that is there under this name, then fetch again",
-    "not_found": "correct the URL, or leave the row out",
-    "refused": "let the server give the image to anyone who asks, or fetch it by hand",
-    "http_error": "ask whoever runs the server; then fetch again",
-    "timeout": "fetch again later, or allow more seconds",
-    "unreachable": "look whether the host's name is right and the network is there; then fetch again",
-    "too_large": "put a smaller file there, or allow more with max_bytes",
-    "cut_off": "fetch again",
-    "incomplete": "put the whole file there; whoever opens it sees only a part",
-    "not_an_image": "open the URL in a browser: it leads to a page, or to another kind of file",
-}
-
-
-def unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.DataFrame:
-    """Return a finding for every row of `catalogue` whose image, in `column`, was not fetched according to `log`."""
-    failed = log.dropna(subset="problem").set_index("url")[["problem", "detail"]].to_dict("index")
-    records = []
-    for place, value in enumerate(catalogue[column].astype("str")):
-        why = failed.get(value.strip()) if isinstance(value, str) else None
-        if why is None:
-            continue
-        known = [name for name in ("row", "ProductId", "PicName") if name in catalogue.columns]
-        row = {name: catalogue[name].iloc[place] for name in known}
-        problem = str(why["problem"])
-        records.append(
-            {
-                "row": place + 1,
-                "PicName": value,
-                **row,
-                "rule": f"fetch-{problem.replace('_', '-')}",
-                "severity": Severity.ERROR,
-                "basis": Basis.DOCUMENTED,
-                "field": column,
-                "value": value,
-                "message": f"{column}: the image could not be fetched ({why['detail']})",
-                "fix": _REMEDY[problem],
-            }
-        )
-    return findings_frame(records)
-
+from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
 
 #: Column → dtype of the log; one row per distinct URL.
 FETCH_COLUMNS: dict[str, str] = {
@@ -79,156 +39,6 @@ FETCH_COLUMNS: dict[str, str] = {
     "problem": "str",
     "detail": "str",
 }
-#: Longest rest, seconds, that a host gets however long it asks for.
-_LONGEST_REST = 60.0
-
-
-class Fetcher:
-    """What all requests of one call of `fetch_images` share; its methods may be called from several threads.
-
-    Parameters
-    ----------
-    into : Path
-        Folder of the files.
-    at_once, per_host, tries : int
-        Most hosts kept connected, requests at one host, tries of one URL.
-    pause : float
-        Seconds before the second try; doubled each time.
-    limits : Limits
-        When a request is given up.
-    """
-
-    def __init__(self, into: Path, *, at_once: int, per_host: int, tries: int, pause: float, limits: Limits) -> None:
-        self._into = into
-        self._tries = max(tries, 1)
-        self._pause = pause
-        self._limits = limits
-        self._pools: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
-        self._outside: dict[str, bool] = {}
-        self._at_once = at_once
-        self._per_host = per_host
-        self._turns: dict[str, threading.Semaphore] = {}
-        self._lock = threading.Lock()
-        self._map = FetchMap(into)
-        self._files = Written(into)
-        self._stop = threading.Event()
-        self._rest_of: dict[str, float] = {}
-
-    def note(self, row: dict[str, Any]) -> None:
-        """Keep where a file came from."""
-        if row["PicName"] is not None:
-            self._map.add(row["PicName"], row["url"])
-
-    def stop(self) -> None:
-        """Let whoever waits wait no longer, and whoever reads give up: the run was interrupted."""
-        self._stop.set()
-
-    def close(self) -> None:
-        """Write the map in order, and close every connection."""
-        self._map.close()
-        for pool in self._pools.values():
-            pool.clear()
-
-    def fetch(self, url: str, name: str) -> dict[str, Any]:
-        """Return one row of the log; the file `name` is then there, unless the row has a problem."""
-        row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
-        row |= {"url": url, "attempts": 0}
-        try:
-            host = _host(whole_url(url))
-            place = self._place(name)
-            if not (place.is_file() and self._map.is_of(name, url)):
-                self._require_ours(name)
-                self._get(url, host, name, row)
-        except Failed as failed:
-            return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
-        except ConfigError:  # a proxy or certificates that nothing can be fetched with
-            raise
-        except Exception as error:  # noqa: BLE001  one URL is one row, whatever its server does
-            return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
-        data = place.read_bytes()
-        return row | {"PicName": name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
-
-    def _place(self, name: str) -> Path:
-        try:
-            return self._into / legal(name)
-        except Unfit as unfit:
-            raise Failed("bad_name", f"PicName {name!r} {unfit.detail}") from None
-
-    def _require_ours(self, name: str) -> None:
-        try:
-            self._files.require([name])
-        except ConfigError as error:
-            raise Failed("occupied", str(error)) from None
-
-    def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
-        """Ask until there is an image, or no use in asking; a file gets its name only when it is whole."""
-        while True:
-            # A host that asked for time gets it from every request to it, not only from the one that it told.
-            self._wait(self._rest_of.get(host, 0.0) - time.monotonic())
-            row["attempts"] += 1
-            try:
-                data = self._follow(whole_url(url))
-                break
-            except Failed as failed:
-                after = min(failed.after, _LONGEST_REST)
-                self._rest_of[host] = max(self._rest_of.get(host, 0.0), time.monotonic() + after)
-                if not failed.again or row["attempts"] >= self._tries:
-                    raise
-                self._wait(max(after, self._pause * 2 ** (row["attempts"] - 1)))
-        with self._lock, self._files.writing(name) as draft:
-            draft.write_bytes(data)
-
-    def _follow(self, url: str) -> bytes:
-        """Ask, and ask where the answer leads; every host is asked only in its turn."""
-        outside = False
-        for _ in range(MOST_HOPS + 1):
-            host = _host(url)
-            outside = outside or self._is_outside(url, host)
-            with self._turn(host):
-                data, location = ask(self._pool(url, outside=outside), url, self._limits, self._wait)
-            if location is None:
-                return data
-            try:
-                url = next_hop(url, location)
-            except NoWay as error:
-                raise Failed("refused", str(error)) from None
-        raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
-
-    def _is_outside(self, url: str, host: str) -> bool:
-        """Tell whether a host is of the open net: a proxy stands before it, or all its addresses are."""
-        if proxy_for(url) is not None:
-            return True
-        if host not in self._outside:
-            found = addresses_of(host)
-            if not found:  # for a moment, perhaps: nothing follows from it for the tries to come
-                raise Failed("unreachable", f"{host}: its name could not be looked up", again=True)
-            self._outside[host] = all(map(is_outside, found))
-        return self._outside[host]
-
-    def _pool(self, url: str, *, outside: bool) -> urllib3.PoolManager:
-        """The connections that `url` is asked over; once `outside`, only to where addresses of the open net lead."""
-        key = (urlsplit(url).scheme, proxy_for(url), outside)
-        with self._lock:
-            if key not in self._pools:
-                allowed = is_outside if outside else None
-                pool = open_pool(url, connections=self._per_host, hosts=self._at_once, allowed=allowed)
-                self._pools[key] = pool
-            return self._pools[key]
-
-    def _turn(self, host: str) -> threading.Semaphore:
-        with self._lock:
-            return self._turns.setdefault(host, threading.Semaphore(self._per_host))
-
-    def _wait(self, seconds: float = 0.0) -> None:
-        if self._stop.wait(max(seconds, 0.0)):
-            raise Failed("unreachable", "interrupted")
-
-
-def _host(url: str) -> str:
-    try:
-        return host_of(url)
-    except NoWay as error:
-        raise Failed("bad_url", str(error)) from None
 
 
 def fetch_images(
@@ -251,44 +61,42 @@ def fetch_images(
     catalogue : pandas.DataFrame
         From `load_catalogue`.
     into : path
-        Folder of the files; made where it is not there. What is there already is not fetched again.
+        Folder of the files; created if missing. Existing files are not fetched again.
     column : str, optional
-        The column that holds URLs; rows without one are passed over. By default ``image_url``, where `load_catalogue`
-        has put them, else ``PicName``.
+        The column with URLs; rows without one are skipped. By default ``image_url``, where `load_catalogue` puts
+        them, else ``PicName``.
     at_once, per_host : int
-        Most requests at a time, and at one host.
+        Most requests at a time, in all and to one host.
     tries : int
-        How often a request that may succeed later is made (no answer, 408, 425, 429, 5xx).
+        Most tries of a request that may succeed later (no answer, 408, 425, 429, 5xx).
     pause : float
-        Seconds before the second try; doubled each time. A server's Retry-After counts for more, up to a minute.
+        Seconds before the second try; doubled each time. A longer Retry-After of the server applies, up to a minute.
     seconds : float
-        Longest wait for a connection or for the next bytes; ten times as long for a whole file.
+        Most seconds to wait for a connection or for the next bytes; ten times as many for a whole file.
     max_bytes : int
-        Larger files are given up.
+        Larger files are not fetched.
     progress : bool
-        Show a bar.
+        Show a progress bar.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA where
-        there is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), not_found,
+        The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA if there
+        is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), not_found,
         refused, http_error, timeout, unreachable, too_large, cut_off, incomplete, not_an_image.
-        ``.attrs["findings"]`` says the same for each row of the catalogue.
+        ``.attrs["findings"]`` has them as findings, by row of the catalogue.
 
     Raises
     ------
     ConfigError
-        There is no such column; or the environment's proxy or certificates cannot be used.
+        The catalogue has no such column, or the environment's proxy or certificates cannot be used.
 
     Notes
     -----
     Only http and https, through the environment's proxies; a redirect is followed under the same rules, and never from
-    a public host into a private network. A file goes by the name that
-    `imgprep.load.image_urls.pic_name_for_url` makes of its
-    URL. A catalogue from `load_catalogue` has these names already and fits as it is; `use_files` puts them into any
-    other. The folder keeps the map, too: where a PicName's URL has changed since (a new version), the file is fetched
-    anew.
+    a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` makes the name of a file from its
+    URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any other. The folder
+    keeps the map as well: a file whose URL has changed since (a new version) is fetched again.
 
     Examples
     --------
@@ -299,27 +107,31 @@ def fetch_images(
     if column is None:
         column = IMAGE_URL if IMAGE_URL in catalogue.columns else "PicName"
     if column not in catalogue.columns:
-        raise ConfigError(f"column {column!r}: the catalogue has none; it has {', '.join(map(str, catalogue.columns))}")
+        known = ", ".join(map(str, catalogue.columns))
+        raise ConfigError(f"column {column!r}: is not in the catalogue; it has {known}")
     into = Path(into)
     into.mkdir(parents=True, exist_ok=True)
     wanted = dict(wanted_files(catalogue, column))
-    limits = Limits(seconds, max_bytes)
-    fetcher = Fetcher(into, at_once=at_once, per_host=per_host, tries=tries, pause=pause, limits=limits)
-    rows = dict(_fetched(fetcher, wanted, at_once, progress))
+    limits = Limits(
+        at_once=at_once, per_host=per_host, tries=max(tries, 1), pause=pause, seconds=seconds, max_bytes=max_bytes
+    )
+    fetcher = Fetcher(into, limits)
+    rows = dict(_fetched(fetcher, wanted, progress))
     log = pd.DataFrame([rows[url] for url in wanted], columns=list(FETCH_COLUMNS)).astype(FETCH_COLUMNS)
-    return attach(log, findings=unfetched(catalogue, column, log))
+    return attach(log, findings=_unfetched(catalogue, column, log))
 
 
-def _fetched(
-    fetcher: Fetcher, wanted: dict[str, str], at_once: int, progress: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
+def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    from tqdm.auto import tqdm  # noqa: PLC0415  only fetching shows a bar
 
-    # Versions of one picture share a name; the first stands for all.
+    # Versions of one image share a name; the first is fetched for all.
     first: dict[str, str] = {}
     for url, name in wanted.items():
         first.setdefault(name, url)
-    with ThreadPoolExecutor(at_once) as threads, tqdm(total=len(wanted), disable=not progress, unit="image") as bar:
+    with (
+        ThreadPoolExecutor(fetcher.limits.at_once) as threads,
+        tqdm(total=len(wanted), disable=not progress, unit="image") as bar,
+    ):
         futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
         rows: dict[str, dict[str, Any]] = {}
         try:
@@ -337,5 +149,315 @@ def _fetched(
         for url in wanted.keys() - rows.keys():
             bar.update()
             row = rows[first[wanted[url]]]
-            said = row["detail"] or f"the same PicName as {discreet(row['url'])}, which was taken"
-            yield url, row | {"url": url, "attempts": 0, "detail": said}
+            detail = row["detail"] or f"the same PicName as {discreet(row['url'])}, which was fetched"
+            yield url, row | {"url": url, "attempts": 0, "detail": detail}
+
+
+#: Problem → remedy.
+_REMEDY = {
+    "bad_url": "write an http or https URL",
+    "bad_name": "write a PicName that stays below the folder of images",
+    "occupied": "move away the file that has this name, then fetch again",
+    "not_found": "correct the URL, or leave the row out",
+    "refused": "make the server serve the image without a login, or download it by hand",
+    "http_error": "ask the operator of the server, then fetch again",
+    "timeout": "fetch again later, or allow more seconds",
+    "unreachable": "check the host name and the network, then fetch again",
+    "too_large": "provide a smaller file, or allow more with max_bytes",
+    "cut_off": "fetch again",
+    "incomplete": "replace the file on the server; only a part of it is stored there",
+    "not_an_image": "open the URL in a browser: it leads to a page or to another kind of file",
+}
+
+
+def _unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.DataFrame:
+    """Return a finding for every row of `catalogue` whose image, in `column`, was not fetched according to `log`."""
+    failed = log.dropna(subset="problem").set_index("url")[["problem", "detail"]].to_dict("index")
+    urls = catalogue[column].astype("str").str.strip()
+    places = [place for place, url in enumerate(urls) if url in failed]
+    known = [name for name in ("row", "ProductId", "PicName") if name in catalogue.columns]
+    found = []
+    for place, row in zip(places, records(catalogue[known].iloc[places]), strict=True):
+        why = failed[urls.iloc[place]]
+        url, problem = str(catalogue[column].iloc[place]), str(why["problem"])
+        where = {"row": place + 1, "PicName": url, **row, "field": column, "value": url, "fix": _REMEDY[problem]}
+        message = f"{column}: the image could not be fetched ({why['detail']})"
+        rule = f"fetch-{problem.replace('_', '-')}"
+        found.append(finding(rule, Severity.ERROR, Basis.DOCUMENTED, message, **where))
+    return findings_frame(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """As the parameters of `fetch_images`."""
+
+    at_once: int
+    per_host: int
+    tries: int
+    pause: float
+    seconds: float
+    max_bytes: int
+
+
+#: Most seconds that a host is waited for, however long it asks for.
+_LONGEST_REST = 60.0
+
+
+class Fetcher:
+    """What all requests of one `fetch_images` share; its methods may be called from several threads."""
+
+    def __init__(self, into: Path, limits: Limits) -> None:
+        self.limits = limits
+        self._into, self._map, self._files = into, FetchMap(into), Written(into)
+        self._pools: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
+        self._public: dict[str, bool] = {}
+        self._turns: dict[str, threading.Semaphore] = {}
+        self._rest_of: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def note(self, row: dict[str, Any]) -> None:
+        """Log where a file came from."""
+        if row["PicName"] is not None:
+            self._map.add(row["PicName"], row["url"])
+
+    def stop(self) -> None:
+        """End all waiting and reading: the run was interrupted."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Write the map in order, and close every connection."""
+        self._map.close()
+        for pool in self._pools.values():
+            pool.clear()
+
+    def fetch(self, url: str, name: str) -> dict[str, Any]:
+        """Return one row of the log; without a problem, the file `name` exists afterwards."""
+        row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
+        row |= {"url": url, "attempts": 0}
+        try:
+            host = host_of(whole_url(url))
+            place = self._place(name)
+            if not (place.is_file() and self._map.is_of(name, url)):
+                self._require_ours(name)
+                self._get(url, host, name, row)
+        except Failed as failed:
+            return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
+        except ConfigError:  # a proxy or certificates that cannot be used for any URL
+            raise
+        except Exception as error:  # noqa: BLE001  one URL is one row
+            return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
+        data = place.read_bytes()
+        return row | {"PicName": name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
+
+    def _place(self, name: str) -> Path:
+        try:
+            return self._into / legal(name)
+        except Unfit as unfit:
+            raise Failed("bad_name", f"PicName {name!r} {unfit.detail}") from None
+
+    def _require_ours(self, name: str) -> None:
+        try:
+            self._files.require([name])
+        except ConfigError as error:
+            raise Failed("occupied", str(error)) from None
+
+    def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
+        """Request an image until it arrives or retrying is useless; a file gets its name only when it is whole."""
+        limits = self.limits
+        attempts = Attempts(SystemClock(), most=limits.tries, first=limits.pause, longest=math.inf, jitter=0)
+        while True:
+            # Every request to a host waits, not only the one that the host asked to retry later.
+            self._wait(self._rest_of.get(host, 0.0) - time.monotonic())
+            row["attempts"] = attempts.number
+            try:
+                data = self._follow(whole_url(url))
+                break
+            except Failed as failed:
+                after = min(failed.after, _LONGEST_REST)
+                self._rest_of[host] = max(self._rest_of.get(host, 0.0), time.monotonic() + after)
+                pause = attempts.pause(after) if failed.again else None
+                if pause is None:
+                    raise
+                self._wait(pause)
+        with self._lock, self._files.writing(name) as draft:
+            draft.write_bytes(data)
+
+    def _follow(self, url: str) -> bytes:
+        """Request, and follow redirects; requests to a host are limited to `per_host` at a time."""
+        public = False
+        for _ in range(MOST_HOPS + 1):
+            host = host_of(url)
+            public = public or self._is_public(url, host)
+            with self._turn(host):
+                data, location = ask(self._pool(url, public=public), url, self.limits, self._wait)
+            if location is None:
+                return data
+            url = next_hop(url, location)
+        raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
+
+    def _is_public(self, url: str, host: str) -> bool:
+        """Whether a host is public: behind a proxy, or with public addresses only."""
+        if proxy_for(url) is not None:
+            return True
+        if host not in self._public:
+            found = addresses_of(host)
+            if not found:  # perhaps only now: it is looked up again by the next try
+                raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
+            self._public[host] = all(map(is_public, found))
+        return self._public[host]
+
+    def _pool(self, url: str, *, public: bool) -> urllib3.PoolManager:
+        """The connections for `url`; once `public`, only to public addresses."""
+        key = (urlsplit(url).scheme, proxy_for(url), public)
+        with self._lock:
+            if key not in self._pools:
+                allowed = is_public if public else None
+                pool = open_pool(url, connections=self.limits.per_host, hosts=self.limits.at_once, allowed=allowed)
+                self._pools[key] = pool
+            return self._pools[key]
+
+    def _turn(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            return self._turns.setdefault(host, threading.Semaphore(self.limits.per_host))
+
+    def _wait(self, seconds: float = 0.0) -> None:
+        if self._stop.wait(max(seconds, 0.0)):
+            raise Failed("unreachable", "interrupted")
+
+
+#: Redirects that are followed, and how many in a row. Source: RFC 9110, 15.4.
+REDIRECTS = {301, 302, 303, 307, 308}
+MOST_HOPS = 5
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL that can be fetched."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise Failed("bad_url", str(error)) from None
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
+    return host
+
+
+def next_hop(url: str, location: str) -> str:
+    """Return where a redirect leads."""
+    try:
+        there = urljoin(url, location)
+        host = host_of(there)
+    except (ValueError, Failed) as error:
+        raise Failed("refused", f"redirected to an invalid URL: {error}") from None
+    if is_private(host) and not is_private(host_of(url)):
+        raise Failed("refused", f"redirected to {host} in a private network; not followed")
+    return there
+
+
+def is_private(host: str) -> bool:
+    """Return whether a host is this machine or in a private network, by every address that its name has now."""
+    return any(not is_public(address) for address in addresses_of(host))
+
+
+def is_public(address: Address) -> bool:
+    """Return whether an address is public."""
+    return address.is_global
+
+
+#: What an image may be, by `kind_of`.
+_IMAGES = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"}
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_PIECE = 65_536
+_HEADERS = {"User-Agent": "imgprep", "Accept": "image/*"}
+
+
+class Failed(Exception):
+    """No image: `.problem` is a code; `.again`: a later try may succeed, after `.after` seconds."""
+
+    def __init__(self, problem: str, detail: str, *, again: bool = False, after: float = 0.0) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.again = again
+        self.after = after
+
+
+def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[], object]) -> tuple[bytes, str | None]:
+    """Request an image once; return its bytes, or the URL that it redirects to."""
+    ends = time.monotonic() + 10 * limits.seconds
+    try:
+        answer = pool.request(
+            "GET", url, headers=_HEADERS, preload_content=False, timeout=limits.seconds, retries=False, redirect=False
+        )
+    except AddressRefused as address:
+        raise Failed("refused", f"led to {address} in a private network; nothing was requested") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise _unreached(error) from error
+    whole = False
+    try:
+        if answer.status in REDIRECTS and "Location" in answer.headers:
+            return b"", answer.headers["Location"]
+        _judge(answer)
+        data = _body(answer, limits, ends, go_on)
+        whole = True
+    except urllib3.exceptions.HTTPError as error:
+        raise _unreached(error, "cut_off") from error
+    finally:
+        if not whole:
+            answer.close()  # the rest is not read
+        answer.release_conn()  # closed or not: the pool waits for it
+    _require_whole_image(data, length_known="Content-Length" in answer.headers or answer.chunked)
+    return data, None
+
+
+def discreet(text: str) -> str:
+    """Return `text` without the queries of its URLs, which may be signatures."""
+    return re.sub(r"\?[^\s'\"]+", "?…", text)
+
+
+def _judge(answer: urllib3.BaseHTTPResponse) -> None:
+    status = answer.status
+    if status == 200:
+        return
+    detail = f"HTTP {status} {answer.reason or ''}".strip()
+    problem = {404: "not_found", 410: "not_found", 401: "refused", 403: "refused"}.get(status, "http_error")
+    raise Failed(problem, detail, again=status in _TRY_AGAIN, after=retry_after(answer.headers))
+
+
+def _body(answer: urllib3.BaseHTTPResponse, limits: Limits, ends: float, go_on: Callable[[], object]) -> bytes:
+    stated = answer.headers.get("Content-Length", "")
+    most = limits.max_bytes
+    if stated.isdigit() and int(stated) > most:
+        raise Failed("too_large", f"{int(stated):,} bytes; files over {most:,} bytes are not fetched")
+    pieces = []
+    size = 0
+    for piece in answer.stream(_PIECE):
+        size += len(piece)
+        if size > most:
+            raise Failed("too_large", f"more than {most:,} bytes")
+        if time.monotonic() > ends:
+            raise Failed("timeout", f"not whole after {10 * limits.seconds:g} s")
+        go_on()
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _require_whole_image(data: bytes, *, length_known: bool) -> None:
+    kind = kind_of(data)
+    if kind not in _IMAGES:
+        raise Failed("not_an_image", f"the server sent {kind or 'something else'}, not an image")
+    if has_ended(kind, data) is not False:
+        return
+    detail = f"the {kind} ends too early, after {len(data):,} bytes"
+    if length_known:  # the server sent all it has
+        raise Failed("incomplete", f"{detail}: the file on the server is not whole")
+    raise Failed("cut_off", detail, again=True)
+
+
+def _unreached(error: BaseException, problem: str = "unreachable") -> Failed:
+    text = f"{type(error).__name__}: {error}"
+    # urllib3 counts a refused connection among the time-outs.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    late = (isinstance(error, urllib3.exceptions.TimeoutError) and not refused) or "timed out" in text.lower()
+    return Failed("timeout" if late else problem, text, again=True)

@@ -1,8 +1,7 @@
-"""What was found, by rule, with rows and pictures: filtered, ticked, and taken on as a frame."""
+"""The findings panel: findings by rule, with their rows and pictures, filtered and ticked."""
 
 from __future__ import annotations
 
-import html
 import os
 import threading
 from collections import OrderedDict
@@ -14,27 +13,24 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
+from imgprep.core.frames import records
 from imgprep.core.text import shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
-from imgprep.look.cards import CardGrid, button, card, shown_picture
+from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.rules.book import summary
 from imgprep.show.contact_sheet import Drawn, Regions
+from imgprep.show.template import template
 
-#: Findings on a page, and small pictures that are kept for going back.
+#: Findings on a page, and small pictures kept for paging back.
 PER_PAGE, KEPT = 12, 400
 #: Longest side of the opened picture, pixels.
 LARGE = 620
-_ALL = "all rules"
-_STYLE = (
-    "<style>.ipb-told{font-size:13px;line-height:1.45;overflow-wrap:anywhere}.ipb-told table{border-collapse:collapse}"
-    ".ipb-told th{text-align:left;padding:1px 10px 1px 0;vertical-align:top;opacity:.7;white-space:nowrap}"
-    ".ipb-told td{padding:1px 0}</style>"
-)
+_DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
 
 
 class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
-    """Look through findings: rules on the left, their pictures in the middle, the opened one on the right.
+    """Browse findings: rules on the left, their pictures in the middle, the opened one on the right.
 
     Parameters
     ----------
@@ -43,11 +39,11 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     root : path, optional
         Folder or zip archive of the images; without it there are no pictures.
     catalogue : pandas.DataFrame, optional
-        Its row is told beside the opened picture, and `rows` gives its rows.
+        Its row is shown beside the opened picture, and `rows` returns its rows.
     regions : RegionStore, pandas.DataFrame or mapping, optional
         Drawn over the pictures.
     per_page : int
-        Findings on a page. Only a page is read and sent, however many there are.
+        Findings on a page. Only one page is read and sent, however many there are.
 
     Attributes
     ----------
@@ -84,21 +80,20 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         self._per_page = per_page
         self._shown = np.arange(len(self._findings))
         self._ticked: set[int] = set()
-        self._page = 0
         self._thumbs: OrderedDict[int, Thumb] = OrderedDict()
-        # Messages of the browser may come on another thread than the cell that asks.
+        # Messages of the browser may arrive on another thread than the cell that runs.
         self._lock = threading.RLock()
         self._make(summary(self._findings))
-        super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._right])])
-        self._refresh()
+        super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._opened])])
+        self._refresh(first_page=True)
 
     def __repr__(self) -> str:
-        shown_, ticked = len(self._shown), len(self._ticked)
-        return f"FindingsBrowser({len(self._findings):,} findings, {shown_:,} shown, {ticked:,} ticked)"
+        ticked = len(self._ticked)
+        return f"FindingsBrowser({len(self._findings):,} findings, {len(self._shown):,} shown, {ticked:,} ticked)"
 
     @property
     def shown(self) -> pd.DataFrame:
-        """The findings that the filters leave, on every page."""
+        """The findings that pass the filters, on all pages."""
         return self._findings.iloc[self._shown].reset_index(drop=True)
 
     @property
@@ -118,46 +113,44 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
 
     def filter(self, *, rule: str | None = None, severity: str | None = None, text: str | None = None) -> None:
-        """Show only some findings; what is not given stays as it is, and an empty text means all.
+        """Show only some findings; a filter that is not given stays as it is, and an empty text means all.
 
         Parameters
         ----------
         rule, severity : str, optional
-            A rule that found something; error, warning or info.
+            A rule with findings; error, warning or info.
         text : str, optional
-            What ProductId, PicName, value or message holds, upper and lower case alike.
+            A part of ProductId, PicName, value or message, in upper or lower case.
 
         Raises
         ------
         ConfigError
-            Nothing was found by such a rule, or there is no such severity.
+            The rule has no findings, or the severity is unknown.
         """
         if rule and rule not in self._rule_values:
-            raise ConfigError(f"filter: nothing was found by {rule!r}; rules: {', '.join(self._rule_values)}")
+            raise ConfigError(f"filter: rule {rule!r} has no findings; needs one of {', '.join(self._rule_values)}")
         if severity and severity not in tuple(Severity):
-            raise ConfigError(f"filter: no severity {severity!r}; needs one of {', '.join(Severity)}")
+            raise ConfigError(f"filter: severity {severity!r} is unknown; needs one of {', '.join(Severity)}")
         with self._lock:
             for widget, value in ((self._rules, rule), (self._severity, severity), (self._text, text)):
                 if value is not None:
                     widget.value = value
 
     def tick(self, places: Any = None) -> None:
-        """Tick findings by their place in `shown`; all that are shown where no places are given."""
+        """Tick findings by their position in `shown`; without positions, all that are shown."""
         with self._lock:
             chosen = self._shown if places is None else self._shown[np.asarray(list(places), dtype=int)]
             self._ticked |= {int(place) for place in chosen}
-            self._refresh(keep_page=True)
+            self._refresh()
 
     def clear(self) -> None:
-        """Take every tick away."""
+        """Remove every tick."""
         with self._lock:
             self._ticked.clear()
-            self._refresh(keep_page=True)
+            self._refresh()
 
     def _make(self, table: pd.DataFrame) -> None:
-        """The parts, and what they do."""
-        total = f"{_ALL} · {len(self._findings):,}"
-        options = [(total, "")] + [
+        options = [(f"all rules · {len(self._findings):,}", "")] + [
             (f"{shown(rule, 60)} · {count:,}{'' if severity == 'error' else f' · {severity}'}", rule)
             for rule, severity, count in table[["rule", "severity", "count"]].values
             if rule == rule  # noqa: PLR0124  NaN
@@ -170,35 +163,29 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             layout=ipywidgets.Layout(width="150px"),
         )
         self._text = ipywidgets.Text(placeholder="product, image, message …", continuous_update=False)
-        self._back, self._next = button("‹", "page back", "36px"), button("›", "page on", "36px")
-        self._all, self._none = button("tick all shown", "tick every finding shown", "110px"), button(
-            "untick", "take every tick away", "70px")  # fmt: skip
-        self._said = ipywidgets.HTML()
+        self._pager = Pager(self._refresh)
+        self._all = button("tick all shown", "tick every finding shown", "110px")
+        self._none = button("untick", "remove every tick", "70px")
+        self._status = ipywidgets.HTML()
         self._bar = ipywidgets.HBox(
-            [self._severity, self._text, self._back, self._next, self._all, self._none, self._said],
+            [self._severity, self._text, self._pager.back, self._pager.next, self._all, self._none, self._status],
             layout=ipywidgets.Layout(align_items="center", flex_flow="row wrap"),
         )
         self._grid = CardGrid(empty="No finding here.")
-        # As high as a screen, so that what is opened stays beside the cards.
+        # As high as a screen, so that the opened picture stays beside the cards.
         self._middle = ipywidgets.Box(
             [self._grid],
             layout=ipywidgets.Layout(
                 flex="1 1 320px", min_width="0", max_height="680px", padding="0 10px", display="block", overflow="auto"
             ),
         )
-        self._picture = shown_picture()
-        self._told = ipywidgets.HTML("<i>Click a picture to open it.</i>")
-        self._right = ipywidgets.VBox(
-            [self._picture, self._told], layout=ipywidgets.Layout(flex="0 1 330px", min_width="240px")
-        )
+        self._opened = OpenedPicture(ipywidgets.Layout(flex="0 1 330px", min_width="240px"))
         for filtering in (self._rules, self._severity, self._text):
             filtering.observe(self._filtered, "value")
-        self._back.on_click(lambda _: self._turn(-1))
-        self._next.on_click(lambda _: self._turn(1))
         self._all.on_click(lambda _: self.tick())
         self._none.on_click(lambda _: self.clear())
         self._grid.observe(self._ticks_changed, "ticked")
-        self._grid.observe(self._opened, "opened")
+        self._grid.observe(self._open, "opened")
 
     def _filtered(self, _: Any) -> None:
         with self._lock:
@@ -215,31 +202,27 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
                     hits |= holds.to_numpy(dtype=bool)
                 keep &= hits
             self._shown = np.flatnonzero(keep)
-            self._refresh()
+            self._refresh(first_page=True)
 
-    def _turn(self, by: int) -> None:
+    def _refresh(self, *, first_page: bool = False) -> None:
         with self._lock:
-            self._page += by
-            self._refresh(keep_page=True)
+            places, self._page_label = self._pager.page_of(self._shown.tolist(), self._per_page, first=first_page)
+            cards = [self._card(place) for place in places]
+            self._grid.show(cards, ticked=[place for place in places if place in self._ticked])
+            self._show_status()
+            self._opened.show(Thumb(), template("details.html").render(fields=[], hint="Click a picture to open it."))
 
-    def _refresh(self, *, keep_page: bool = False) -> None:
-        pages = max(1, -(-len(self._shown) // self._per_page))
-        self._page = min(max(0, self._page), pages - 1) if keep_page else 0
-        start = self._page * self._per_page
-        places = [int(place) for place in self._shown[start : start + self._per_page]]
-        cards = []
-        for place in places:
-            record = self._findings.iloc[place]
-            row = f" · row {record['row']}" if not pd.isna(record["row"]) else ""
-            title = f"{shown(record['ProductId'], 40) or '(no product)'}{row}"
-            note = record["message"] if self._rules.value else f"{record['rule']}: {shown(record['message'])}"
-            cards.append(card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place)))
-        self._grid.show(cards, ticked=[place for place in places if place in self._ticked])
+    def _show_status(self) -> None:
         ticked = f", {len(self._ticked):,} ticked" if self._ticked else ""
-        told = f"{len(self._shown):,} of {len(self._findings):,} findings{ticked}"
-        self._said.value = f"{told} · page {self._page + 1:,} of {pages:,}"
-        self._back.disabled, self._next.disabled = self._page == 0, self._page == pages - 1
-        self._picture.layout.display, self._told.value = "none", "<i>Click a picture to open it.</i>"
+        counts = f"{len(self._shown):,} of {len(self._findings):,} findings{ticked}"
+        self._status.value = f"{counts} · {self._page_label}"
+
+    def _card(self, place: int) -> dict[str, Any]:
+        record = self._findings.iloc[place]
+        row = f" · row {record['row']}" if not pd.isna(record["row"]) else ""
+        title = f"{shown(record['ProductId'], 40) or '(no product)'}{row}"
+        note = record["message"] if self._rules.value else f"{record['rule']}: {shown(record['message'])}"
+        return card(place, name=record["PicName"], title=title, note=note, thumb=self._thumb(place))
 
     def _thumb(self, place: int) -> Thumb:
         if place not in self._thumbs:
@@ -259,39 +242,26 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     def _ticks_changed(self, change: dict[str, Any]) -> None:
         with self._lock:
             here = {each["id"] for each in self._grid.cards}
-            before = self._ticked & here
-            now = here & set(change["new"])
-            if now != before:
-                self._ticked = (self._ticked - here) | now
-                told, _, rest = self._said.value.partition(" findings")
-                ticked = f", {len(self._ticked):,} ticked" if self._ticked else ""
-                self._said.value = f"{told} findings{ticked} ·{rest.partition('·')[2]}"
+            self._ticked = (self._ticked - here) | (here & set(change["new"]))
+            self._show_status()
 
-    def _opened(self, change: dict[str, Any]) -> None:
+    def _open(self, change: dict[str, Any]) -> None:
         with self._lock:
             place = change["new"]
             if place not in {each["id"] for each in self._grid.cards}:
                 return
+            record = self._findings.iloc[place]
             thumb = self._read(place, LARGE)
-            self._picture.value = thumb.data
-            self._picture.layout.display = "" if thumb.data else "none"
-            self._told.value = self._details(place, thumb)
-
-    def _details(self, place: int, thumb: Thumb) -> str:
-        record = self._findings.iloc[place]
-        size = f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
-        told = {name: record[name] for name in ("rule", "severity", "message", "fix", "field", "value", "ProductId")}
-        told = {**told, "PicName": record["PicName"], "row": record["row"], "size": size, "file": thumb.why}
-        told |= {name: value for name, value in self._catalogue_row(record).items() if name not in told}
-        cells = [(html.escape(shown(name, 60)), html.escape(shown(value, 400))) for name, value in told.items()]
-        rows = "".join(f"<tr><th>{name}</th><td><bdi>{value}</bdi></td></tr>" for name, value in cells if value)
-        return f'{_STYLE}<div class="ipb-told"><table>{rows}</table></div>'
+            details = {name: record[name] for name in _DETAILS}
+            details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": thumb.why}
+            details = {**details, **self._catalogue_row(record), **details}  # the finding's own come first
+            self._opened.show(thumb, template("details.html").render(fields=details.items()))
 
     def _catalogue_row(self, record: pd.Series) -> dict[str, Any]:
-        """The catalogue's row of a finding: where one record has several images, that of its image."""
+        """The catalogue's row of a finding; if a record has several images, the row of its image."""
         if self._catalogue is None or pd.isna(record["row"]) or "row" not in self._catalogue:
             return {}
         rows = self._catalogue[self._catalogue["row"] == record["row"]]
         if "PicName" in rows and rows["PicName"].eq(record["PicName"]).any():
             rows = rows[rows["PicName"].eq(record["PicName"])]
-        return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else {}
+        return records(rows.head(1))[0] if len(rows) else {}

@@ -1,4 +1,4 @@
-"""Many files → facts: what is known is taken from the cache, the rest is looked at in other processes."""
+"""Many files → facts: known ones from the cache, the rest inspected in other processes."""
 
 from __future__ import annotations
 
@@ -9,90 +9,52 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypedDict, Unpack, overload
 
 import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.frames import to_pandas
-from imgprep.core.processes import CHUNK, TASK_SECONDS, Casualty, cores, run_apart
+from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.images.storage import Problem, Source, legal_from, open_source
-from imgprep.look.damage import can_judge
 from imgprep.look.facts import Record, Tier
 from imgprep.look.facts_cache import SCHEMA, FactCache, FactsFile, records_frame
+from imgprep.look.pixels import can_find_damage
 from imgprep.look.probe import probe, probe_many
-
-#: Chunks that an executor has in hand at once.
-_IN_HAND = 64
-
-Task: TypeAlias = tuple[str, str, str, frozenset[str]]
-"""Root, name, tier, digests whose facts are known."""
-
-
-def on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Iterator[tuple[Task, Record]]:
-    """Yield each task and its record as chunks come back."""
-    run = uuid.uuid4().hex
-    in_hand: dict[Future[list[Record]], list[Task]] = {}
-    chunks = iter([tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)])
-    open_ = True
-    while open_ or in_hand:
-        while open_ and len(in_hand) < _IN_HAND:
-            chunk = next(chunks, None)
-            if chunk is None:
-                open_ = False
-                break
-            try:
-                in_hand[executor.submit(probe_many, chunk, run)] = chunk
-            except Exception:  # noqa: BLE001  a pool that broke takes nothing more; our own goes on
-                lost.extend(chunk)
-        if in_hand:
-            done, _ = wait(in_hand, return_when=FIRST_COMPLETED)
-            for future in done:
-                chunk = in_hand.pop(future)
-                try:
-                    records = future.result()
-                except Exception:  # noqa: BLE001  one bad file takes its whole chunk, a dead worker everything unfinished
-                    lost.extend(chunk)
-                else:
-                    yield from zip(chunk, records, strict=True)
-
 
 _log = logging.getLogger(__name__)
 
-#: Names that are in hand at once; bounds the memory of a run that streams.
+#: Names inspected at once; bounds the memory of a run that streams.
 WINDOW = 50_000
+#: Chunks that an executor has at once.
+_SUBMITTED = 64
 _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
 
 Names: TypeAlias = pd.DataFrame | pd.Series | Iterable[Any]
+Task: TypeAlias = tuple[str, str, str, frozenset[str]]
+"""Root, name, tier, digests whose facts are known."""
+
+
+class Options(TypedDict, total=False):
+    """Options of `inspect_images` that do not change the type of its result."""
+
+    tier: str
+    cache: str | os.PathLike[str] | None
+    executor: Any
+    progress: bool
+    workers: int | None
+    seconds: float
 
 
 @overload
 def inspect_images(
-    names: Names,
-    root: str | os.PathLike[str],
-    *,
-    tier: str = ...,
-    cache: str | os.PathLike[str] | None = ...,
-    executor: Any = ...,
-    out: None = ...,
-    progress: bool = ...,
-    workers: int | None = ...,
-    seconds: float = ...,
+    names: Names, root: str | os.PathLike[str], *, out: None = ..., **options: Unpack[Options]
 ) -> pd.DataFrame: ...
 @overload
 def inspect_images(
-    names: Names,
-    root: str | os.PathLike[str],
-    *,
-    tier: str = ...,
-    cache: str | os.PathLike[str] | None = ...,
-    executor: Any = ...,
-    out: str | os.PathLike[str],
-    progress: bool = ...,
-    workers: int | None = ...,
-    seconds: float = ...,
+    names: Names, root: str | os.PathLike[str], *, out: str | os.PathLike[str], **options: Unpack[Options]
 ) -> Path: ...
 def inspect_images(
     names: Names,
@@ -106,47 +68,47 @@ def inspect_images(
     workers: int | None = None,
     seconds: float = TASK_SECONDS,
 ) -> pd.DataFrame | Path:
-    """Look at every image, whatever state it is in.
+    """Inspect every image; a broken file is a row like any other.
 
     Parameters
     ----------
     names : catalogue frame, or iterable of str or path
-        A frame's ``PicName`` column; or names below `root`, full paths below it included. Repeated names are looked
-        at once, missing ones are passed over.
+        The ``PicName`` column of a frame; or names below `root`, or full paths below it. Repeated names are inspected
+        once, missing values are skipped.
     root : path
-        The folder of images, or a zip archive of them.
+        Folder or zip archive of the images.
     tier : {"stat", "header", "decode", "strict"}
-        How deep to look; see `Tier`. Each includes those before it. What ``strict`` finds in a JPEG takes OpenCV
-        (the extra ``suggest``); without it, facts of JPEGs say tier ``decode``.
+        How deep to inspect; see `Tier`. Each includes those before it. Finding damage in a JPEG with ``strict`` takes
+        OpenCV (the extra ``suggest``); without it, facts of JPEGs have tier ``decode``.
     cache : path, optional
-        A folder that facts are kept in; files that have not changed are then not opened again.
+        Folder that facts are kept in; files that have not changed are then not opened again.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Where to run instead of on processes of this machine. Its workers need to reach `root` by the same path. Hangs
-        are not cut short there. A Dask executor is best made by ``client.get_executor(pure=False)``.
+        Runs the work in place of processes of this machine. Its workers must reach `root` by the same path, and
+        `seconds` does not apply. Make a Dask executor by ``client.get_executor(pure=False)``.
     out : path, optional
         Stream the facts to this Parquet file, in bounded memory, instead of returning them.
     progress : bool
-        Show a bar.
+        Show a progress bar.
     workers : int, optional
-        Processes; as many as processors where not given.
+        Number of processes; by default the number of processors.
     seconds : float
-        Longest that one file may take; then it is a ``timeout``.
+        Most seconds per file; beyond, its problem is ``timeout``.
 
     Returns
     -------
     pandas.DataFrame or Path
-        Facts: one row per distinct name in the order of `names`, with the columns of `FACT_COLUMNS`; where `out` is
-        given, its path.
+        Facts: one row per distinct name in the order of `names`, with the columns of `FACT_COLUMNS`; or the path of
+        `out`, if given.
 
     Raises
     ------
     ConfigError
-        `root` is neither folder nor archive, `tier` is unknown, or `names` is a frame without PicName.
+        `root` is neither a folder nor an archive, `tier` is unknown, or `names` is a frame without PicName.
 
     Notes
     -----
-    No file is opened in the calling process: a decoder that crashes takes its process with it, and that must not be
-    the analyst's notebook.
+    No file is opened in the calling process: a decoder that crashes takes its process with it, which must not be the
+    analyst's notebook.
 
     Examples
     --------
@@ -162,22 +124,25 @@ def inspect_images(
     """
     if tier not in tuple(Tier):
         raise ConfigError(f"tier {tier!r}: needs one of {', '.join(Tier)}")
-    if tier == Tier.STRICT and not can_judge("JPEG"):
-        _log.warning("tier strict: OpenCV is not installed, so damage inside JPEG files is not looked for")
+    if tier == Tier.STRICT and not can_find_damage("JPEG"):
+        _log.warning("tier strict: OpenCV is not installed, so damage inside JPEG files is not found")
+    from tqdm.auto import tqdm  # noqa: PLC0415  only inspecting shows a bar
+
     source = open_source(root)
-    root = os.path.abspath(root)  # noqa: PTH100  links in it stay, so that other machines may have them elsewhere
+    root = os.path.abspath(root)  # noqa: PTH100  keeps links, which other machines may have elsewhere
     wanted = distinct_names(names, root)
     run = _Run(source, root, Tier(tier), cache=cache, executor=executor, workers=workers or cores(), seconds=seconds)
-    with _bar(len(wanted), progress) as step:
-        windows = (wanted.slice(start, WINDOW) for start in range(0, len(wanted), WINDOW))
-        if out is not None:
+    with tqdm(total=len(wanted), disable=not progress, unit="image", desc="inspect") as bar:
+        windows = (run.window(wanted.slice(start, WINDOW), bar.update) for start in range(0, len(wanted), WINDOW))
+        if out is None:
+            frames = list(windows)
+        else:
             with FactsFile(out) as file:
                 for window in windows:
-                    file.write(run.window(window, step))
-            run.close()
-            return Path(out)
-        frames = [run.window(window, step) for window in windows]
+                    file.write(window)
         run.close()
+    if out is not None:
+        return Path(out)
     return to_pandas(pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA))
 
 
@@ -196,7 +161,7 @@ def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
 
 
 class _Run:
-    """One call of `inspect_images`: where to look, and what is kept."""
+    """One call of `inspect_images`."""
 
     def __init__(
         self,
@@ -213,7 +178,7 @@ class _Run:
         self._root = root
         self._tier = tier
         self._cache = None if cache is None or tier is Tier.STAT else FactCache(cache, root)
-        # A Dask client has executors but is none.
+        # A Dask client has executors but is not one.
         self._executor = executor.get_executor(pure=False) if hasattr(executor, "get_executor") else executor
         self._workers = workers
         self._seconds = seconds
@@ -222,33 +187,31 @@ class _Run:
 
     def window(self, names: pl.Series, step: Callable[[int], Any]) -> pl.DataFrame:
         """Return the facts of some names, in their order."""
+        places: list[Record] = [{"PicName": name} for name in names]
         if self._tier is Tier.STAT or self._cache is not None:
             places = [probe(self._source, name, Tier.STAT) for name in names]
-        else:
-            places = [{"PicName": name} for name in names]
         if self._tier is Tier.STAT:
             step(len(names))
             return records_frame(places)
         known = pl.DataFrame(schema=SCHEMA)
         if self._cache is not None:
-            there = records_frame(place for place in places if "problem" not in place)
-            known = self._cache.known(there, self._tier)
-        seen = set(known["PicName"])
-        # What is missing needs no worker to say so.
+            existing = records_frame(place for place in places if "problem" not in place)
+            known = self._cache.known(existing, self._tier)
+        # A missing file needs no worker.
         settled = [{**place, "tier": str(self._tier)} for place in places if "problem" in place]
-        step(len(seen) + len(settled))
-        unseen = [place for place in places if place["PicName"] not in seen and "problem" not in place]
-        records = settled + list(self._look(unseen, step))
+        step(known.height + len(settled))
+        done = {*known["PicName"], *(place["PicName"] for place in settled)}
+        records = settled + list(self._inspect([place for place in places if place["PicName"] not in done], step))
         frame = pl.concat([known, records_frame(records)])
         return pl.DataFrame(names).join(frame, on="PicName", how="left", maintain_order="left").select(list(SCHEMA))
 
     def close(self) -> None:
-        """Keep what is not kept yet."""
+        """Write the rest to the cache."""
         if self._cache is not None:
             self._flush()
             self._cache.close()
 
-    def _look(self, places: list[Record], step: Callable[[int], Any]) -> Iterator[Record]:
+    def _inspect(self, places: list[Record], step: Callable[[int], Any]) -> Iterator[Record]:
         same: dict[int, dict[str, Record]] = {}
         if self._cache is not None and places:
             same = self._cache.by_digest((place["bytes"] for place in places), self._tier)
@@ -259,7 +222,7 @@ class _Run:
         try:
             for (_, name, tier, _), answer in self._answers(tasks):
                 record = answer
-                if isinstance(answer, Casualty):
+                if isinstance(answer, LostTask):
                     record = self._lost(name, tier, answer)
                 elif answer.get("digest") in same.get(answer.get("bytes"), {}):
                     record = {**same[answer["bytes"]][answer["digest"]], **answer}
@@ -267,27 +230,27 @@ class _Run:
                 step(1)
                 yield record
         except BaseException:
-            # Interrupted: the next run goes on from here.
+            # Interrupted: the next run continues from here.
             self._flush()
             raise
 
     def _answers(self, tasks: list[Task]) -> Iterator[tuple[Task, Any]]:
         if self._executor is not None:
             lost: list[Task] = []
-            yield from on_executor(self._executor, tasks, lost)
+            yield from _on_executor(self._executor, tasks, lost)
             if lost:
-                _log.warning("the executor lost %d files; they are looked at in processes of this machine", len(lost))
+                _log.warning("the executor lost %d files; they are inspected in processes of this machine", len(lost))
             tasks = lost
         if tasks:
             workers = max(1, min(self._workers, len(tasks) // CHUNK))
             chunk = max(1, min(CHUNK, len(tasks) // (4 * workers)))
-            yield from run_apart(
+            yield from run_in_processes(
                 "imgprep.look.probe:probe_one", tasks, workers=workers, chunk=chunk, seconds=self._seconds
             )
 
-    def _lost(self, name: str, tier: str, casualty: Casualty) -> Record:
+    def _lost(self, name: str, tier: str, casualty: LostTask) -> Record:
         problem = Problem.TIMEOUT if casualty.timeout else Problem.CRASHED
-        # Its size and age are known without opening it.
+        # Size and age are known without opening it.
         place = probe(self._source, name, Tier.STAT)
         return {**place, "tier": tier, "decodes": False, "problem": str(problem), "detail": casualty.detail}
 
@@ -305,16 +268,26 @@ class _Run:
         self._flushed = time.monotonic()
 
 
-class _bar:
-    def __init__(self, total: int, shown: bool) -> None:
-        self._total = total
-        self._shown = shown
-
-    def __enter__(self) -> Callable[[int], Any]:
-        from tqdm.auto import tqdm  # noqa: PLC0415  only where something may be shown
-
-        self._tqdm: Any = tqdm(total=self._total, disable=not self._shown, unit="image", desc="inspect")
-        return self._tqdm.update
-
-    def __exit__(self, *_: object) -> None:
-        self._tqdm.close()
+def _on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Iterator[tuple[Task, Record]]:
+    """Yield each task and its record as chunks come back; the tasks of failed chunks are added to `lost`."""
+    run = uuid.uuid4().hex
+    submitted: dict[Future[list[Record]], list[Task]] = {}
+    chunks = (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
+    while True:
+        for chunk in chunks:
+            try:
+                submitted[executor.submit(probe_many, chunk, run)] = chunk
+            except Exception:  # noqa: BLE001  a broken pool takes nothing more; our own processes do the rest
+                lost.extend(chunk)
+            if len(submitted) >= _SUBMITTED:
+                break
+        if not submitted:
+            return
+        for future in wait(submitted, return_when=FIRST_COMPLETED).done:
+            chunk = submitted.pop(future)
+            try:
+                records = future.result()
+            except Exception:  # noqa: BLE001  one bad file fails its chunk, a dead worker everything unfinished
+                lost.extend(chunk)
+            else:
+                yield from zip(chunk, records, strict=True)

@@ -1,4 +1,4 @@
-"""Photographers' folders: which file shows which product, how sure that is, and by what it was told."""
+"""Photographers' folders: the product that each file shows, how sure that is, and by what name or likeness."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imgprep.core import frames
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.images.storage import list_names
 from imgprep.images.upright import can_read
 from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED, matches_frame
-from imgprep.look.duplicates import COLOUR, RADIUS, near_pairs
+from imgprep.look.duplicates import COLOUR, RADIUS, fingerprints, near_pairs
 from imgprep.look.inspect import inspect_images
 
-#: What photographers do without being told.
+#: File names that photographers commonly use.
 PATTERNS: tuple[str, ...] = (
     "{ProductId}",
     "{ProductId}_{n}",
@@ -29,251 +30,11 @@ PATTERNS: tuple[str, ...] = (
     "{ProductId} ({n})",
     "{ProductId}/{any}",
 )
-EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
-#: Shorter ids are near to too many others, and stand in too many names by chance.
-_NEAR_CHARS = 5
-#: Words of a name that are looked through for an id, and the most that an id is made of.
-_WORDS, _ID_WORDS = 24, 6
-_WORD = re.compile(r"[^\W_]+")
-_PLACE = re.compile(r"\{([^{}]*)\}")
-_LOOSE = re.compile(r"[\W_]+")
-_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A product that a file may show: how sure, 0 … 1, by what, and which picture of it (or None)."""
-
-    product: str
-    confidence: float
-    how: str
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A pattern, ready to be held against names."""
-
-    text: str
-    column: str
-    regex: re.Pattern[str]
-    anywhere: bool
-
-    def read(self, name: str) -> Iterator[tuple[str, int | None]]:
-        """Yield what may stand in the column's place, and the number."""
-        stem = _stem(name)
-        stem = stem if "/" in self.text else stem.rpartition("/")[2]
-        # Where anything may come first, nobody knows which dash is the one before the id: each is tried.
-        for start in range(len(stem) if self.anywhere else 1):
-            found = self.regex.fullmatch(stem, start)
-            if found is not None:
-                number = found.groupdict().get("n")
-                yield found["value"], int(number) if number else None
-
-
-def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
-    """Return the pattern that `text` describes."""
-    known, parts, column = set(columns), [], ""
-    anywhere = text.startswith("{any}")
-    at = len("{any}") if anywhere else 0
-    for place in _PLACE.finditer(text, at):
-        parts.append(re.escape(text[at : place.start()]))
-        at, name = place.end(), place[1]
-        if name == "n" and "(?P<n>" not in "".join(parts):
-            parts.append(r"(?P<n>[0-9]{1,9})")
-        elif name in ("any", "n"):
-            parts.append(".*?" if name == "any" else r"[0-9]+")
-        elif name not in known or column:
-            wrong = f"a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
-            raise CatalogueError(f"pattern {text!r}: {wrong}; needs one column, {{n}} and {{any}}")
-        else:
-            column = name
-            parts.append("(?P<value>.+)" if "/" not in text else "(?P<value>[^/]+)")
-    if not column:
-        raise CatalogueError(f"pattern {text!r}: names no column; write one in braces, such as {{ProductId}}_{{n}}")
-    regex = re.compile("".join(parts) + re.escape(text[at:]), re.IGNORECASE | re.DOTALL)
-    return Pattern(text, column, regex, anywhere)
-
-
-class Names:
-    """Products by the values of a column, however they are written."""
-
-    def __init__(self, catalogue: pd.DataFrame, column: str) -> None:
-        pairs = catalogue[[column, "ProductId"] if column != "ProductId" else [column]].dropna().astype("str")
-        self._exact: dict[str, set[str]] = {}
-        self._folded: dict[str, set[str]] = {}
-        for value, product in zip(pairs[column], pairs["ProductId"], strict=True):
-            if product not in (products := self._exact.setdefault(value, set())):
-                products.add(product)
-                self._folded.setdefault(folded_id(value), set()).add(product)
-        self._letters = sorted({letter for value in self._folded for letter in value})
-
-    def find(self, value: str) -> Iterator[tuple[str, float, str]]:
-        """Yield (product, confidence, how) of the products that `value` names: exactly, else written otherwise."""
-        if products := self._exact.get(value):
-            yield from ((product, EXACT, "") for product in sorted(products))
-        elif products := self._folded.get(folded_id(value)):
-            yield from ((product, FOLDED, "written otherwise") for product in sorted(products))
-
-    def among(self, name: str) -> Iterator[tuple[str, float, str]]:
-        """Yield the products whose whole id stands among other words of a file's name; overlapping, the longer one."""
-        stem = unicodedata.normalize("NFC", _stem(name).rpartition("/")[2])
-        words = list(itertools.islice(_WORD.finditer(stem), _WORDS))
-        found: dict[tuple[int, int], set[str]] = {}
-        for length in range(min(_ID_WORDS, len(words)), 0, -1):
-            for first in range(len(words) - length + 1):
-                last = first + length - 1
-                loose = folded_id(stem[words[first].start() : words[last].end()])
-                taken = any(start <= last and first <= end for start, end in found)
-                if len(loose) >= _NEAR_CHARS and not taken and loose in self._folded:
-                    found[first, last] = self._folded[loose]
-        yield from ((product, AMONG, "among other words") for product in sorted(set().union(*found.values())))
-
-    def near(self, value: str) -> Iterator[tuple[str, float, str]]:
-        """Yield the products whose id is one character off."""
-        loose = folded_id(value)
-        if len(loose) >= _NEAR_CHARS:
-            near = {product for one in set(_one_off(loose, self._letters)) for product in self._folded.get(one, ())}
-            yield from ((product, NEAR, "one character off") for product in sorted(near))
-
-
-def folded_id(value: str) -> str:
-    """Return what an id has in common with others that a person would write for it."""
-    text = unicodedata.normalize("NFKC", value).casefold()
-    # Between digits a sign counts: 0001_1 is the first picture of 0001, and not product 00011.
-    return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
-
-
-def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
-    """Return the products that a file's name may mean, by every pattern; only the surest kind is kept."""
-    readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
-    # A name that fits needs no guesses beside it, and guesses cost a hundred times as much.
-    return (
-        _surest(_read(readings, names, Names.find))
-        or _surest(
-            Candidate(product, confidence, f"{column} {how}")
-            for column, known in names.items()
-            for product, confidence, how in known.among(name)
-        )
-        or _surest(_read(readings, names, Names.near))
-    )
-
-
-def _read(
-    readings: Iterable[tuple[Pattern, str, int | None]],
-    names: Mapping[str, Names],
-    look: Callable[[Names, str], Iterator[tuple[str, float, str]]],
-) -> Iterator[Candidate]:
-    for pattern, value, number in readings:
-        for product, confidence, how in look(names[pattern.column], value):
-            yield Candidate(product, confidence, f"pattern {pattern.text}" + (f", {how}" if how else ""), number)
-
-
-def _surest(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """One a product, the first of the surest; and of the products those that are surest."""
-    found: dict[str, Candidate] = {}
-    for each in candidates:
-        if each.product not in found or found[each.product].confidence < each.confidence:
-            found[each.product] = each
-    best = max((each.confidence for each in found.values()), default=0.0)
-    return [each for each in found.values() if each.confidence == best]
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
-
-
-def _one_off(text: str, letters: list[str]) -> Iterator[str]:
-    for at in range(len(text) + 1):
-        head, tail = text[:at], text[at:]
-        yield from (head + letter + tail for letter in letters)
-        if tail:
-            yield head + tail[1:]
-            yield from (head + letter + tail[1:] for letter in letters)
-        if len(tail) > 1:
-            yield head + tail[1] + tail[0] + tail[2:]
-
-
-#: A picture that stands on more products than this tells none of them: a placeholder, a size chart.
-SHARED = 3
-#: How sure the likeness makes: equal bytes, equal pixels, and a hash, less for each bit that differs (2 are taken).
-BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.9, 0.04
-#: Less entropy than this, bits, and a picture has no hash to speak of.
-_PLAIN = 1.0
-_KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same picture as", PIXELS)}
-
-
-def candidates_by_likeness(facts: pd.DataFrame, earlier: pd.DataFrame) -> dict[str, list[Candidate]]:
-    """Return, for each file, the products whose earlier pictures it is like."""
-    if "ProductId" not in earlier:
-        raise CatalogueError("earlier: has no ProductId; merge it with the catalogue that names the pictures")
-    owned = earlier.dropna(subset=["ProductId", "PicName"])
-    best: dict[str, dict[str, Candidate]] = defaultdict(dict)
-
-    def add(files: Iterable[str], products: Iterable[str], confidence: float, how: str) -> None:
-        several = set(products)
-        if len(several) <= SHARED:
-            for file in files:
-                for product in several:
-                    known = best[file].get(product)
-                    if known is None or known.confidence < confidence:
-                        best[file][product] = Candidate(product, confidence, how)
-
-    for column, (how, confidence) in _KIND.items():
-        of_files = facts.dropna(subset=[column]).groupby(column)["PicName"].agg(list)
-        of_earlier = {str(value): part for value, part in owned.dropna(subset=[column]).groupby(column)}
-        for value, files in of_files.items():
-            if (part := of_earlier.get(str(value))) is not None:
-                add(files, part["ProductId"], confidence, f"{how} {part['PicName'].iloc[0]}")
-    shared = owned.groupby("phash")["ProductId"].transform("nunique").fillna(0).to_numpy() > SHARED
-    for file, place, bits in _near(facts, owned):
-        if not shared[place]:
-            record = owned.iloc[place]
-            told = f"looks like {record['PicName']}, {bits} bits apart"
-            add([file], [record["ProductId"]], HASH - PER_BIT * bits, told)
-    return {file: list(found.values()) for file, found in best.items()}
-
-
-def _near(facts: pd.DataFrame, owned: pd.DataFrame) -> Iterable[tuple[str, int, int]]:
-    """(file, place in `owned`, bits between) where hash and colour are near."""
-    new, old = _usable(facts), _usable(owned)
-    if not len(new) or not len(old):
-        return
-    distinct, where = np.unique(np.concatenate([_hashes(facts, new), _hashes(owned, old)]), return_inverse=True)
-    of_new: dict[int, list[int]] = defaultdict(list)
-    of_old: dict[int, list[int]] = defaultdict(list)
-    for at, which in enumerate(where):
-        (of_new if at < len(new) else of_old)[int(which)].append(int(new[at] if at < len(new) else old[at - len(new)]))
-    pairs = [(int(one), int(other)) for one, other in near_pairs(distinct, RADIUS)]
-    pairs += [(other, one) for one, other in pairs] + [(each, each) for each in of_new]
-    colours_new, colours_old = _colours(facts), _colours(owned)
-    names = facts["PicName"].to_numpy()
-    for one, other in pairs:
-        bits = int(np.bitwise_count(distinct[one] ^ distinct[other]))
-        for left in of_new.get(one, ()):
-            for right in of_old.get(other, ()):
-                if np.abs(colours_new[left] - colours_old[right]).max() <= COLOUR:
-                    yield str(names[left]), right, bits
-
-
-def _usable(facts: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool))
-
-
-def _hashes(facts: pd.DataFrame, places: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    texts = facts["phash"].to_numpy()
-    return np.array([int(texts[place], 16) for place in places], dtype=np.uint64)
-
-
-def _colours(facts: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return facts[["red", "green", "blue"]].to_numpy(dtype="float64", na_value=0.0)
-
-
-#: A match at least so sure, and so much surer than the next, is taken; all others are for a person.
+#: A match of at least this confidence, and this far ahead of the next, is taken; a person decides on the others.
 AT_LEAST, AHEAD = 0.8, 0.1
-#: A person has decided: matching again leaves these as they are.
+#: States that a person decided: matching again keeps them.
 DECIDED = (CHOSEN, SET_ASIDE)
-#: Extensions of pictures; other files of a folder are ignored.
+#: Extensions of images; other files of a folder are ignored.
 PICTURES = frozenset(
     ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "heic", "heif", "avif", "mpo", "psd", "ico"]
 )
@@ -295,39 +56,39 @@ def match_files(
     Parameters
     ----------
     folder : path
-        Folder or zip archive of photographs. Nothing in it is changed or renamed.
+        Folder or zip archive of images. Nothing in it is changed or renamed.
     catalogue : pandas.DataFrame
-        Has ``ProductId``, and the columns that patterns name.
+        With ``ProductId`` and the columns that patterns name.
     patterns : sequence of str
         Such as ``{ProductId}_{n}``; see `imgprep.look.match_files.parse_pattern`.
     earlier : pandas.DataFrame, optional
-        Facts of the products' earlier pictures. Where it has no ``ProductId``, the catalogue's ``PicName`` tells it.
-        With it a file is also told by its likeness: perceptual hash and colour.
+        Facts of the products' earlier images; a ``ProductId`` that it lacks is taken from the catalogue, by
+        ``PicName``. Files are then also matched by likeness: perceptual hash and colour.
     facts : pandas.DataFrame, optional
-        Facts of the folder's files; by default they are looked at here, where `earlier` is given.
+        Facts of the folder's files; by default they are inspected here if `earlier` is given.
     known : pandas.DataFrame, optional
-        An earlier map: what a person has decided there stays.
+        An earlier map, whose decisions by a person are kept.
     at_least : float
-        How sure a match must be, 0 … 1, to need no person.
+        Lowest confidence, 0 … 1, of a match that needs no person.
     within : str, optional
-        A folder below `folder`, such as ``new``: only its files are matched. ``file`` stays a path below `folder`,
+        A folder below `folder`, such as ``new``: only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
 
     Returns
     -------
     pandas.DataFrame
-        The map, one row per file: ``file``, ``ProductId`` (NA where not known), ``state`` (matched, ambiguous,
-        unmatched; chosen or set aside by a person; ignored: no picture), ``confidence`` (0 … 1), ``how``, ``number``
-        (which picture of the product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` of the catalogue belongs to that product, whatever it is called. An id that stands among other words
-        of a name, or is one character off, is offered and not taken.
+        The map, one row per file: ``file``, ``ProductId`` (NA if unknown), ``state`` (matched, ambiguous, unmatched;
+        chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
+        image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
+        ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
+        one that is one character off, is offered and not taken.
 
     Raises
     ------
     CatalogueError
         The catalogue has no ProductId, or a pattern names no column of it.
     ConfigError
-        `folder` is neither folder nor archive, or nothing lies `within`.
+        `folder` is neither a folder nor an archive, or has no file `within`.
 
     Examples
     --------
@@ -341,20 +102,18 @@ def match_files(
     [['CL-0001_1.jpg', 'CL-0001', 1.0], ['IMG_4711.jpg', '', 0.0], ['cl0002_1.jpg', 'CL-0002', 0.9]]
     """
     if "ProductId" not in catalogue:
-        raise CatalogueError(
-            "match_files: the catalogue has no ProductId; map it with columns=, or see suggest_columns"
-        )
+        raise CatalogueError("match_files: the catalogue has no ProductId; map it with columns=, see suggest_columns")
     if isinstance(patterns, str):
         patterns = [patterns]
     ready = [parse_pattern(text, catalogue.columns) for text in patterns]
     names = {column: Names(catalogue, column) for column in {pattern.column for pattern in ready}}
     files = list_names(folder) if within is None else _within(folder, within)
     named = _named(catalogue)
-    pictures = [file for file in files if _extension(file) in PICTURES and file not in named]
+    images = [file for file in files if _extension(file) in PICTURES and file not in named]
     alike: dict[str, list[Candidate]] = {}
     if earlier is not None:
-        seen = inspect_images(pictures, folder, progress=False) if facts is None else facts
-        alike = candidates_by_likeness(seen, _with_products(earlier, catalogue))
+        facts = inspect_images(images, folder, progress=False) if facts is None else facts
+        alike = candidates_by_likeness(facts, _with_products(earlier, catalogue))
     decided = {} if known is None else _decided(known)
     records = []
     for file in files:
@@ -363,7 +122,7 @@ def match_files(
         elif file in named:
             records.append(_by_the_catalogue(file, named[file]))
         elif _extension(file) not in PICTURES:
-            records.append({"file": file, "state": IGNORED, "confidence": 0.0, "how": "no picture, by its name"})
+            records.append({"file": file, "state": IGNORED, "confidence": 0.0, "how": "not an image, by its name"})
         else:
             found = _together([*candidates_by_name(file, ready, names), *alike.get(file, [])])
             records.append({"file": file, **_verdict(found, at_least), "detail": _detail(file)})
@@ -371,15 +130,15 @@ def match_files(
 
 
 def undecided(matches: pd.DataFrame) -> pd.DataFrame:
-    """Return the files that wait for a person: ambiguous first."""
+    """Return the files that a person has to decide on: ambiguous ones first."""
     return matches[matches["state"].isin([AMBIGUOUS, UNMATCHED])].sort_values("state", kind="stable")
 
 
 def decide(matches: pd.DataFrame, file: str, product_id: str | None) -> pd.DataFrame:
-    """Return the map with a person's word on one file: its product, or None where it belongs to none."""
+    """Return the map with a person's decision on one file: its product, or None if it shows none."""
     at = matches["file"] == file
     if not at.any():
-        raise CatalogueError(f"the map has no file {file!r}; run match_files again after files have come")
+        raise CatalogueError(f"file {file!r} is not in the map; run match_files again after adding files")
     changed = matches.copy()
     changed.loc[at, "ProductId"] = product_id if product_id is not None else pd.NA
     changed.loc[at, "state"] = CHOSEN if product_id is not None else SET_ASIDE
@@ -392,12 +151,12 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
     below = within.replace("\\", "/").strip("/") + "/"
     files = [file for file in list_names(folder) if file.startswith(below)]
     if not files:
-        raise ConfigError(f"within={within!r}: no file of {folder} lies there; name a folder below it, such as 'new'")
+        raise ConfigError(f"within={within!r}: {folder} has no file there; name a folder below it, such as 'new'")
     return files
 
 
 def _named(catalogue: pd.DataFrame) -> dict[str, list[str]]:
-    """File → the products whose picture it is by the catalogue itself."""
+    """File → the products whose PicName it is."""
     if "PicName" not in catalogue:
         return {}
     pairs = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()
@@ -430,25 +189,24 @@ def _with_products(earlier: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFra
 
 
 def _decided(known: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    kept = known[known["state"].isin(DECIDED)]
-    return {record["file"]: {str(name): value for name, value in record.items()} for record in kept.to_dict("records")}
+    return {record["file"]: record for record in frames.records(known[known["state"].isin(DECIDED)])}
 
 
 def _together(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """One candidate a product: two ways to the same product make it surer."""
+    """One candidate per product: two ways to the same product raise its confidence."""
     merged: dict[str, Candidate] = {}
     for new in candidates:
         old = merged.get(new.product)
         if old is not None:
-            sure = 1 - (1 - old.confidence) * (1 - new.confidence)
-            new = Candidate(new.product, sure, f"{old.how}; {new.how}", old.number)  # noqa: PLW2901
+            confidence = 1 - (1 - old.confidence) * (1 - new.confidence)
+            new = Candidate(new.product, confidence, f"{old.how}; {new.how}", old.number)  # noqa: PLW2901
         merged[new.product] = new
     return sorted(merged.values(), key=lambda each: (-each.confidence, each.product))
 
 
 def _verdict(found: list[Candidate], at_least: float) -> dict[str, Any]:
     if not found:
-        return {"state": UNMATCHED, "confidence": 0.0, "how": "no pattern fits, and it is like no earlier picture"}
+        return {"state": UNMATCHED, "confidence": 0.0, "how": "no pattern fits, and it looks like no earlier image"}
     best = found[0]
     ahead = best.confidence - (found[1].confidence if len(found) > 1 else 0.0)
     sure = best.confidence >= at_least and ahead >= AHEAD - 1e-9
@@ -468,3 +226,228 @@ def _detail(file: str) -> Any:
     if can_read("HEIF"):
         return "HEIC, which the service does not take: prepare_images makes a JPEG of it"
     return "HEIC, which cannot be read here: install pillow-heif, or have the camera write JPEG"
+
+
+EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
+#: Shorter ids are near to too many others, and occur in too many names by chance.
+_NEAR_CHARS = 5
+#: Words of a name that are searched for an id, and the most words of an id.
+_WORDS, _ID_WORDS = 24, 6
+_WORD = re.compile(r"[^\W_]+")
+_PLACE = re.compile(r"\{([^{}]*)\}")
+_LOOSE = re.compile(r"[\W_]+")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A product that a file may show: how sure, 0 … 1, why, and which image of it (or None)."""
+
+    product: str
+    confidence: float
+    how: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A parsed pattern."""
+
+    text: str
+    column: str
+    regex: re.Pattern[str]
+    anywhere: bool
+
+    def read(self, name: str) -> Iterator[tuple[str, int | None]]:
+        """Yield each possible value of the column, and the number."""
+        stem = _stem(name)
+        stem = stem if "/" in self.text else stem.rpartition("/")[2]
+        # After {any}, each possible start of the id is tried.
+        for start in range(len(stem) if self.anywhere else 1):
+            found = self.regex.fullmatch(stem, start)
+            if found is not None:
+                number = found.groupdict().get("n")
+                yield found["value"], int(number) if number else None
+
+
+def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
+    """Parse a pattern such as ``{ProductId}_{n}``: one column, ``{n}`` for a number, ``{any}`` for anything."""
+    known, parts, column = set(columns), [], ""
+    anywhere = text.startswith("{any}")
+    at = len("{any}") if anywhere else 0
+    for place in _PLACE.finditer(text, at):
+        parts.append(re.escape(text[at : place.start()]))
+        at, name = place.end(), place[1]
+        if name == "n" and "(?P<n>" not in "".join(parts):
+            parts.append(r"(?P<n>[0-9]{1,9})")
+        elif name in ("any", "n"):
+            parts.append(".*?" if name == "any" else r"[0-9]+")
+        elif name not in known or column:
+            wrong = f"has a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
+            raise CatalogueError(f"pattern {text!r}: {wrong}; use one column, {{n}} and {{any}}")
+        else:
+            column = name
+            parts.append("(?P<value>.+)" if "/" not in text else "(?P<value>[^/]+)")
+    if not column:
+        raise CatalogueError(f"pattern {text!r}: names no column; write one in braces, such as {{ProductId}}_{{n}}")
+    regex = re.compile("".join(parts) + re.escape(text[at:]), re.IGNORECASE | re.DOTALL)
+    return Pattern(text, column, regex, anywhere)
+
+
+class Names:
+    """Products by the values of a column, in any spelling."""
+
+    def __init__(self, catalogue: pd.DataFrame, column: str) -> None:
+        pairs = catalogue[[column, "ProductId"] if column != "ProductId" else [column]].dropna().astype("str")
+        self._exact: dict[str, set[str]] = {}
+        self._folded: dict[str, set[str]] = {}
+        for value, product in zip(pairs[column], pairs["ProductId"], strict=True):
+            if product not in (products := self._exact.setdefault(value, set())):
+                products.add(product)
+                self._folded.setdefault(folded_id(value), set()).add(product)
+        self._letters = sorted({letter for value in self._folded for letter in value})
+
+    def find(self, value: str) -> Iterator[tuple[str, float, str]]:
+        """Yield (product, confidence, how) of the products that `value` names: exactly, else in another spelling."""
+        if products := self._exact.get(value):
+            yield from ((product, EXACT, "") for product in sorted(products))
+        elif products := self._folded.get(folded_id(value)):
+            yield from ((product, FOLDED, "in another spelling") for product in sorted(products))
+
+    def among(self, name: str) -> Iterator[tuple[str, float, str]]:
+        """Yield the products whose whole id is among other words of a file's name; of overlapping ids the longest."""
+        stem = unicodedata.normalize("NFC", _stem(name).rpartition("/")[2])
+        words = list(itertools.islice(_WORD.finditer(stem), _WORDS))
+        found: dict[tuple[int, int], set[str]] = {}
+        for length in range(min(_ID_WORDS, len(words)), 0, -1):
+            for first in range(len(words) - length + 1):
+                last = first + length - 1
+                loose = folded_id(stem[words[first].start() : words[last].end()])
+                taken = any(start <= last and first <= end for start, end in found)
+                if len(loose) >= _NEAR_CHARS and not taken and loose in self._folded:
+                    found[first, last] = self._folded[loose]
+        yield from ((product, AMONG, "among other words") for product in sorted(set().union(*found.values())))
+
+    def near(self, value: str) -> Iterator[tuple[str, float, str]]:
+        """Yield the products whose id is one character off."""
+        loose = folded_id(value)
+        if len(loose) >= _NEAR_CHARS:
+            near = {product for one in set(_one_off(loose, self._letters)) for product in self._folded.get(one, ())}
+            yield from ((product, NEAR, "one character off") for product in sorted(near))
+
+
+def folded_id(value: str) -> str:
+    """Return an id in the form that its spellings have in common."""
+    text = unicodedata.normalize("NFKC", value).casefold()
+    # Between digits a sign counts: 0001_1 is the first image of 0001, not product 00011.
+    return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
+
+
+def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
+    """Return the products that a file's name may mean, by every pattern; only those of the highest confidence."""
+    readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
+    # A name that fits needs no guesses, which cost a hundred times as much.
+    return (
+        _surest(_read(readings, names, Names.find))
+        or _surest(
+            Candidate(product, confidence, f"{column} {how}")
+            for column, known in names.items()
+            for product, confidence, how in known.among(name)
+        )
+        or _surest(_read(readings, names, Names.near))
+    )
+
+
+def _read(
+    readings: Iterable[tuple[Pattern, str, int | None]],
+    names: Mapping[str, Names],
+    look: Callable[[Names, str], Iterator[tuple[str, float, str]]],
+) -> Iterator[Candidate]:
+    for pattern, value, number in readings:
+        for product, confidence, how in look(names[pattern.column], value):
+            yield Candidate(product, confidence, f"pattern {pattern.text}" + (f", {how}" if how else ""), number)
+
+
+def _surest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One per product, and only the products of the highest confidence."""
+    found: dict[str, Candidate] = {}
+    for each in candidates:
+        if each.product not in found or found[each.product].confidence < each.confidence:
+            found[each.product] = each
+    best = max((each.confidence for each in found.values()), default=0.0)
+    return [each for each in found.values() if each.confidence == best]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
+
+
+def _one_off(text: str, letters: list[str]) -> Iterator[str]:
+    for at in range(len(text) + 1):
+        head, tail = text[:at], text[at:]
+        yield from (head + letter + tail for letter in letters)
+        if tail:
+            yield head + tail[1:]
+            yield from (head + letter + tail[1:] for letter in letters)
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+
+
+#: An image shared by more products than this identifies none of them: a placeholder, a size chart.
+SHARED = 3
+#: Confidence by likeness: equal bytes, equal pixels, and near hashes, less for each bit that differs (2 are taken).
+BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.9, 0.04
+_KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same picture as", PIXELS)}
+
+
+def candidates_by_likeness(facts: pd.DataFrame, earlier: pd.DataFrame) -> dict[str, list[Candidate]]:
+    """Return, for each file, the products whose earlier images look like it."""
+    if "ProductId" not in earlier:
+        raise CatalogueError("earlier: has no ProductId; merge it with the catalogue that names the images")
+    owned = earlier.dropna(subset=["ProductId", "PicName"])
+    best: dict[str, dict[str, Candidate]] = defaultdict(dict)
+
+    def add(files: Iterable[str], products: Iterable[str], confidence: float, how: str) -> None:
+        several = set(products)
+        if len(several) <= SHARED:
+            for file in files:
+                for product in several:
+                    known = best[file].get(product)
+                    if known is None or known.confidence < confidence:
+                        best[file][product] = Candidate(product, confidence, how)
+
+    for column, (how, confidence) in _KIND.items():
+        of_files = facts.dropna(subset=[column]).groupby(column)["PicName"].agg(list)
+        of_earlier = {str(value): part for value, part in owned.dropna(subset=[column]).groupby(column)}
+        for value, files in of_files.items():
+            if (part := of_earlier.get(str(value))) is not None:
+                add(files, part["ProductId"], confidence, f"{how} {part['PicName'].iloc[0]}")
+    shared = owned.groupby("phash")["ProductId"].transform("nunique").fillna(0).to_numpy() > SHARED
+    for file, place, bits in _near(facts, owned):
+        if not shared[place]:
+            record = owned.iloc[place]
+            how = f"looks like {record['PicName']}, {bits} bits apart"
+            add([file], [record["ProductId"]], HASH - PER_BIT * bits, how)
+    return {file: list(found.values()) for file, found in best.items()}
+
+
+def _near(facts: pd.DataFrame, owned: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
+    """(file, position in `owned`, bits between) where hash and colour are near."""
+    new_at, new_hashes, new_colours = fingerprints(facts)
+    old_at, old_hashes, old_colours = fingerprints(owned)
+    distinct, which = np.unique(np.concatenate([new_hashes, old_hashes]), return_inverse=True)
+    of_new: dict[int, list[int]] = defaultdict(list)
+    of_old: dict[int, list[int]] = defaultdict(list)
+    for at, one in enumerate(which.tolist()):
+        if at < len(new_at):
+            of_new[one].append(at)
+        else:
+            of_old[one].append(at - len(new_at))
+    pairs = [(int(one), int(other)) for one, other in near_pairs(distinct, RADIUS)]
+    pairs += [(other, one) for one, other in pairs] + [(each, each) for each in of_new]
+    names = facts["PicName"].to_numpy()
+    for one, other in pairs:
+        bits = int(np.bitwise_count(distinct[one] ^ distinct[other]))
+        for left, right in itertools.product(of_new.get(one, ()), of_old.get(other, ())):
+            if np.abs(new_colours[left] - old_colours[right]).max() <= COLOUR:
+                yield str(names[new_at[left]]), int(old_at[right]), bits

@@ -1,8 +1,7 @@
-"""Files that no rule could match: a person looks at each and says which product it shows."""
+"""The match panel: a person decides which product a file shows where `match_files` could not."""
 
 from __future__ import annotations
 
-import html
 import os
 import threading
 from typing import Any
@@ -15,8 +14,9 @@ from imgprep.core.text import shown
 from imgprep.images.storage import Source, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.load.matches import matches_frame, write_matches
-from imgprep.look.cards import CardGrid, button, card, shown_picture
+from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.match_files import decide, undecided
+from imgprep.show.template import template
 
 #: Undecided files on a page, products offered for one, and the longest side of the picture, pixels.
 PER_PAGE, OFFERED, LARGE = 8, 8, 460
@@ -24,25 +24,25 @@ _TITLES = ("title", "Title", "name", "Name", "product_title", "CustomContent")
 
 
 class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
-    """Decide on the files that `match_files` was not sure of.
+    """Decide on the files that `match_files` was unsure about.
 
     Parameters
     ----------
     matches : pandas.DataFrame
         From `match_files`.
     folder : path
-        Folder or zip archive of the photographs.
+        Folder or zip archive of the images.
     catalogue : pandas.DataFrame
-        Its products are offered, and told by their title.
+        Its products are offered, with their titles.
     earlier : path, optional
-        Folder of the products' earlier pictures (the catalogue's ``PicName``), shown beside the candidates.
+        Folder of the products' earlier images (the catalogue's ``PicName``), shown beside the candidates.
     path : path, optional
-        Where the map is kept, written after each decision.
+        File of the map, written after each decision.
 
     Attributes
     ----------
     matches : pandas.DataFrame
-        The map, with what was decided. `match_files` takes it as ``known``, `apply_matches` applies it.
+        The map with the decisions. `match_files` takes it as ``known``, `apply_matches` applies it.
 
     Examples
     --------
@@ -77,17 +77,16 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         self._title = next((name for name in _TITLES if name in catalogue), None)
         self._before: list[tuple[str, dict[str, Any]]] = []
         self._file: str | None = None
-        self._page = 0
         self._lock = threading.RLock()
         self._make()
-        super().__init__([self._bar, ipywidgets.HBox([self._left, self._right])])
+        super().__init__([self._bar, self._body])
         self._refresh()
 
     def __repr__(self) -> str:
         return f"MatchPanel({len(self.matches):,} files, {len(undecided(self.matches)):,} to decide)"
 
     def choose(self, file: str, product_id: str | None) -> None:
-        """Say which product a file shows; None: it belongs to none.
+        """Decide which product a file shows; None if it shows none.
 
         Raises
         ------
@@ -95,15 +94,15 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             The map has no such file, or the catalogue no such product.
         """
         if product_id is not None and product_id not in self._products.index:
-            raise CatalogueError(f"{product_id!r} is no ProductId of the catalogue; search for a part of it")
+            raise CatalogueError(f"ProductId {product_id!r} is not in the catalogue; search for a part of it")
         with self._lock:
             old = self.matches[self.matches["file"] == file].to_dict("records")
             self.matches = decide(self.matches, file, product_id)
             self._before.append((file, {str(name): value for name, value in old[0].items()}))
-            self._kept()
+            self._keep()
 
     def undo(self) -> None:
-        """Take back the last decision of this panel."""
+        """Undo the last decision of this panel."""
         with self._lock:
             if self._before:
                 file, record = self._before.pop()
@@ -111,38 +110,35 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
                 one = matches_frame([record]).set_axis([at])
                 rest = self.matches.drop(index=at)
                 self.matches = pd.concat([rest, one]).sort_index().astype(self.matches.dtypes.to_dict())
-                self._kept()
+                self._keep()
 
-    def _kept(self) -> None:
+    def _keep(self) -> None:
         if self._path is not None:
             write_matches(self.matches, self._path)
         self._refresh()
 
     def _make(self) -> None:
-        self._files = CardGrid(ticks=False, side=110, empty="Nothing is left to decide.")
+        layout = ipywidgets.Layout
+        self._files = CardGrid(ticks=False, side=110, empty="Every file is decided.")
         self._offers = CardGrid(ticks=False, side=110, empty="No candidate; search for the product.")
-        self._back, self._next = button("‹", "page back", "36px"), button("›", "page on", "36px")
-        self._said = ipywidgets.HTML()
-        self._undo = button("undo", "take back the last decision", "70px")
+        self._pager = Pager(self._refresh)
+        self._status = ipywidgets.HTML()
+        self._undo = button("undo", "undo the last decision", "70px")
         self._bar = ipywidgets.HBox(
-            [self._back, self._next, self._undo, self._said], layout=ipywidgets.Layout(align_items="center")
+            [self._pager.back, self._pager.next, self._undo, self._status], layout=layout(align_items="center")
         )
-        self._picture = shown_picture()
-        self._told = ipywidgets.HTML()
+        self._opened = OpenedPicture(layout(flex="0 1 46%", padding="0 10px"))
         self._search = ipywidgets.Text(placeholder="ProductId or title …", continuous_update=False)
         self._none = button("belongs to no product", "set this file aside", "170px")
-        flex = ipywidgets.Layout
-        self._left = ipywidgets.Box([self._files], layout=flex(flex="0 1 300px", display="block", min_width="140px"))
-        looked = ipywidgets.VBox([self._picture, self._told], layout=flex(flex="0 1 46%", padding="0 10px"))
-        asked = ipywidgets.VBox(
-            [ipywidgets.HBox([self._search, self._none]), self._offers], layout=flex(flex="1 1 50%")
+        choice = ipywidgets.VBox(
+            [ipywidgets.HBox([self._search, self._none]), self._offers], layout=layout(flex="1 1 50%")
         )
-        self._right = ipywidgets.HBox([looked, asked], layout=flex(flex="1 1 600px", min_width="0"))
-        self._files.observe(self._opened, "opened")
-        self._offers.observe(self._offered, "opened")
+        files = ipywidgets.Box([self._files], layout=layout(flex="0 1 300px", display="block", min_width="140px"))
+        right = ipywidgets.HBox([self._opened, choice], layout=layout(flex="1 1 600px", min_width="0"))
+        self._body = ipywidgets.HBox([files, right])
+        self._files.observe(self._open, "opened")
+        self._offers.observe(self._take_offer, "opened")
         self._search.observe(lambda _: self._offer(), "value")
-        self._back.on_click(lambda _: self._turn(-1))
-        self._next.on_click(lambda _: self._turn(1))
         self._undo.on_click(lambda _: self.undo())
         self._none.on_click(self._set_aside)
 
@@ -151,46 +147,34 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             if self._file is not None:
                 self.choose(self._file, None)
 
-    def _turn(self, by: int) -> None:
-        with self._lock:
-            self._page += by
-            self._refresh()
-
     def _refresh(self) -> None:
-        waiting = undecided(self.matches)
-        pages = max(1, -(-len(waiting) // PER_PAGE))
-        self._page = min(max(0, self._page), pages - 1)
-        part = waiting.iloc[self._page * PER_PAGE : (self._page + 1) * PER_PAGE]
-        self._shown = part["file"].tolist()
-        cards = [
-            card(at, name=file, title=state, note="", thumb=thumb_of(file, self._source, side=self._files.side))
-            for at, (file, state) in enumerate(part[["file", "state"]].itertuples(index=False, name=None))
-        ]
-        self._files.show(cards)
-        self._said.value = (
-            f"{len(waiting):,} of {len(self.matches):,} files to decide · page {self._page + 1} of {pages:,}"
-        )
-        self._back.disabled, self._next.disabled = self._page == 0, self._page == pages - 1
-        self._undo.disabled = not self._before
-        self._file = None
-        if self._shown:
-            self._files.opened = 0
-        else:
-            self._picture.layout.display, self._told.value, self._none.disabled = "none", "", True
-            self._offers.show([])
+        with self._lock:
+            waiting = undecided(self.matches)
+            part, page = self._pager.page_of(waiting, PER_PAGE)
+            self._shown = part["file"].tolist()
+            self._files.show(
+                card(at, name=file, title=state, note="", thumb=thumb_of(file, self._source, side=self._files.side))
+                for at, (file, state) in enumerate(part[["file", "state"]].itertuples(index=False, name=None))
+            )
+            self._status.value = f"{len(waiting):,} of {len(self.matches):,} files to decide · {page}"
+            self._undo.disabled = not self._before
+            self._file = None
+            if self._shown:
+                self._files.opened = 0
+            else:
+                self._opened.show(Thumb(), "")
+                self._none.disabled = True
+                self._offers.show([])
 
-    def _opened(self, change: dict[str, Any]) -> None:
+    def _open(self, change: dict[str, Any]) -> None:
         with self._lock:
             if not 0 <= change["new"] < len(self._shown):
                 return
             self._file = self._shown[change["new"]]
             record = self.matches[self.matches["file"] == self._file].iloc[0]
             thumb = thumb_of(self._file, self._source, side=LARGE)
-            self._picture.value = thumb.data
-            self._picture.layout.display = "" if thumb.data else "none"
-            told = [self._file, record["how"], record["detail"], thumb.why]
-            lines = [f"<bdi>{html.escape(shown(each, 300))}</bdi>" for each in told if shown(each)]
-            self._told.value = f'<div style="line-height:1.4;overflow-wrap:anywhere">{"<br>".join(lines)}</div>'
+            fields = [("", value) for value in (self._file, record["how"], record["detail"], thumb.why)]
+            self._opened.show(thumb, template("details.html").render(fields=fields))
             self._none.disabled = False
             self._search.value = ""
             self._offer()
@@ -223,10 +207,10 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     def _pictured(self, product: str) -> Thumb:
         name = self._products.loc[product].get("PicName")
         if self._earlier is None or not isinstance(name, str):
-            return Thumb(why="no earlier picture")
+            return Thumb(why="no earlier image")
         return thumb_of(name, self._earlier, side=self._offers.side)
 
-    def _offered(self, change: dict[str, Any]) -> None:
+    def _take_offer(self, change: dict[str, Any]) -> None:
         with self._lock:
             if self._file is not None and 0 <= change["new"] < len(self._ids):
                 self.choose(self._file, self._ids[change["new"]])

@@ -1,29 +1,39 @@
-"""Whether what stands beside the pixels says where, by whom or with which very camera a picture was taken.
+"""Whether metadata of an image are personal: whether they name a place, a person or an individual camera.
 
-A place, a person, a serial number count, and so does free text: nobody can know whom it names. What programs and
-cameras write of themselves and of the exposure does not.
+Serial numbers count, and so does free text, which may name anyone. What programs and cameras write about themselves
+and about the exposure does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from imgprep.images.formats import MOST_TEXT, Entry, exif_entries, exif_place, exif_value, png_texts, raw_profile
+from PIL import Image
+
+from imgprep.images.formats import (
+    MOST_TEXT,
+    Entry,
+    exif_entries,
+    exif_place,
+    exif_value,
+    png_texts,
+    raw_profile,
+    sole_exif,
+)
 
 _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
-#: Latitude and longitude, of the camera and of what it looked at; the name of the area.
+#: Latitude and longitude, of the camera and of its subject; the name of the area.
 _GPS_PLACE = {0x02, 0x04, 0x14, 0x16, 0x1C}
-#: The maker's note, which repeats serial numbers, and IPTC in a TIFF: personal if only they are there.
+#: The maker's note, which repeats serial numbers, and IPTC in a TIFF: always personal.
 _BLOCKS = {0x927C, 0x83BB}
-#: Texts: description, artist, copyright, comment, what Windows shows as title, comment, author, keywords and subject,
+#: Texts: description, artist, copyright, comment, the title, comment, author, keywords and subject of Windows,
 #: owner, serial numbers of body and lens (the last three as Adobe's converters write them).
 #: Source: EXIF 2.32, tables 4 and 5; DNG 1.6 for 0xC62F; exiftool.org for 0xFDE8 and 0xFDE9.
 _TEXTS = {0x010E, 0x013B, 0x8298, 0x9286, *range(0x9C9B, 0x9CA0), 0xA430, 0xA431, 0xA435, 0xC62F, 0xFDE8, 0xFDE9}
-#: How a comment of EXIF begins: its character code.
+#: The character code that a comment of EXIF begins with.
 _CHARACTER_CODE = re.compile(rb"\A(?:ASCII|JIS|UNICODE)\0*")
-#: Comments that programs leave, whole.
+#: Complete comments that programs write.
 _OF_PROGRAMS = re.compile(
     rb"CREATOR: gd-jpeg v[\d.]+ \(using IJG JPEG v\d+\)(?:, (?:default quality|quality = \d+))?"
     rb"|Created with (?:The )?GIMP|Lavc[\d.]+|AppleMark|LEAD Technologies Inc\. V[\d.]+"
@@ -37,7 +47,7 @@ _XMP = re.compile(
     rb"|xmpRights:Owner|plus:"
 )
 _IPTC = b"8BIM\x04\x04"
-#: Keywords of a PNG's texts that programs fill.
+#: Keywords of PNG texts that programs write.
 _KEYWORDS_OF_PROGRAMS = {
     b"Software",
     b"Creation Time",
@@ -49,59 +59,80 @@ _KEYWORDS_OF_PROGRAMS = {
 }
 
 
-def says_person_or_place(exif: bytes | None = None, xmp: bytes | None = None, photoshop: bytes | None = None) -> bool:
-    """Tell whether a block of metadata is personal."""
+def has_personal_metadata(image: Image.Image, exif: bytes | None, data: bytes) -> bool:
+    """Return whether the metadata of an opened image, its EXIF among them, are personal."""
+    if image.format == "PNG":
+        return _is_personal(exif) or _png_is_personal(data)
+    if image.format in ("JPEG", "MPO"):
+        return _is_personal(exif) or _jpeg_is_personal(image, data)
+    xmp, photoshop = image.info.get("xmp"), None
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]  # only TIFFs have it
+        xmp, photoshop = tags.get(700), tags.get(34377)
+        exif = data  # built like one
+    comment = image.info.get("comment")
+    return _is_personal(
+        exif, xmp if isinstance(xmp, bytes) else None, photoshop if isinstance(photoshop, bytes) else None
+    ) or (isinstance(comment, bytes) and _is_free_text(comment))
+
+
+def _jpeg_is_personal(image: Image.Image, data: bytes) -> bool:
+    """Look at all segments: XMP that is too long for one goes on in others, and there may be several comments."""
+    for name, segment in getattr(image, "applist", ()):
+        if name == "COM" and _is_free_text(segment):
+            return True
+        if name == "APP1" and not segment.startswith(b"Exif\0") and _is_personal(xmp=segment):
+            return True
+        if name == "APP13" and _is_personal(photoshop=segment):
+            return True
+    return sole_exif(data) is not data  # a second EXIF segment is not read
+
+
+def _png_is_personal(data: bytes) -> bool:
+    length = 0
+    for keyword, text in png_texts(data):
+        length += len(text)
+        if length >= MOST_TEXT or _png_text_is_personal(keyword, text):  # beyond what is read, the worst is assumed
+            return True
+    return False
+
+
+def _png_text_is_personal(keyword: bytes, text: bytes) -> bool:
+    if keyword == b"XML:com.adobe.xmp":
+        return _is_personal(xmp=text)
+    if block := raw_profile(keyword, text):
+        return keyword.endswith(b" iptc") or _is_personal(block, block, block)
+    return keyword not in _KEYWORDS_OF_PROGRAMS and _is_free_text(text)
+
+
+def _is_personal(exif: bytes | None = None, xmp: bytes | None = None, photoshop: bytes | None = None) -> bool:
     if xmp and _XMP.search(xmp):
         return True
     if photoshop and _IPTC in photoshop:
         return True
-    return exif is not None and _exif_says(exif.removeprefix(b"Exif\0\0"))
+    return exif is not None and _exif_is_personal(exif.removeprefix(b"Exif\0\0"))
 
 
-def is_free_text(text: bytes) -> bool:
-    """Tell whether somebody may have written a comment: it is neither blank nor a program's own."""
-    text = text.strip(b" \t\r\n\0")
-    return bool(text) and not _OF_PROGRAMS.fullmatch(text)
-
-
-def png_says(data: bytes) -> bool:
-    """Tell whether a text of a PNG is personal, wherever it stands and however it is packed."""
-    length = 0
-    for keyword, text in png_texts(data):
-        length += len(text)
-        if length >= MOST_TEXT or _png_text_says(keyword, text):  # of more than is read, the worst is taken
-            return True
-    return False
-
-
-def _png_text_says(keyword: bytes, text: bytes) -> bool:
-    if keyword == b"XML:com.adobe.xmp":
-        return says_person_or_place(xmp=text)
-    if block := raw_profile(keyword, text):
-        return keyword.endswith(b" iptc") or says_person_or_place(block, block, block)
-    return keyword not in _KEYWORDS_OF_PROGRAMS and is_free_text(text)
-
-
-def _exif_says(exif: bytes) -> bool:
+def _exif_is_personal(exif: bytes) -> bool:
     for entry in exif_entries(exif):
-        if _entry_says(exif, entry):
+        if _entry_is_personal(exif, entry):
             return True
-        if entry.tag == _GPS_IFD and _any_place(exif_entries(exif, exif_place(exif, entry))):
-            return True
-        if entry.tag == _EXIF_IFD and any(
-            _entry_says(exif, inner) for inner in exif_entries(exif, exif_place(exif, entry))
-        ):
-            return True
+        if entry.tag in (_GPS_IFD, _EXIF_IFD):
+            inner = exif_entries(exif, exif_place(exif, entry))
+            if entry.tag == _GPS_IFD and any(each.tag in _GPS_PLACE for each in inner):
+                return True
+            if entry.tag == _EXIF_IFD and any(_entry_is_personal(exif, each) for each in inner):
+                return True
     return False
 
 
-def _any_place(entries: Iterable[Entry]) -> bool:
-    return any(entry.tag in _GPS_PLACE for entry in entries)
-
-
-def _entry_says(exif: bytes, entry: Entry) -> bool:
+def _entry_is_personal(exif: bytes, entry: Entry) -> bool:
     if entry.tag in _BLOCKS:
         return True
-    if entry.tag not in _TEXTS:
-        return False
-    return is_free_text(_CHARACTER_CODE.sub(b"", exif_value(exif, entry)))
+    return entry.tag in _TEXTS and _is_free_text(_CHARACTER_CODE.sub(b"", exif_value(exif, entry)))
+
+
+def _is_free_text(text: bytes) -> bool:
+    """Return whether a person may have written a text: it is neither blank nor a program's own."""
+    text = text.strip(b" \t\r\n\0")
+    return bool(text) and not _OF_PROGRAMS.fullmatch(text)

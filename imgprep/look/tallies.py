@@ -1,4 +1,4 @@
-"""How large, how heavy, in what format and shape the pictures are, and how many a product has."""
+"""Counts of images by size, weight, format and shape, of images per product, and of attributes to filter by."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import polars as pl
 
 from imgprep.core.fields import BY_NAME, STR_ATTR_MAX, Operation
 from imgprep.core.frames import to_polars
+from imgprep.core.text import counted
 from imgprep.look.rules.limits import FORMATS, limits_for, service_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FIELDS = ("IntAttr", "StrAttr")
+#: The commonest values, which are listed.
 _SHOWN = 5
 
 
@@ -27,20 +29,20 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        From `load_catalogue`, or a batch; rows that DELETE are not looked at.
+        From `load_catalogue`, or a batch; DELETE rows are ignored.
 
     Returns
     -------
     pandas.DataFrame
         One row per field: ``field``, ``rows``, ``filled``, ``share`` (0…1), ``distinct`` (different values),
         ``minimum`` and ``maximum`` (of numbers; of texts the shortest and longest length, characters), ``unusable``
-        (no integer, beyond 32 bits, beyond 128 characters), ``alike`` (values that differ from another one only in
+        (not an integer, over 32 bits, over 128 characters), ``alike`` (values that differ from another one only in
         case or spaces), ``common`` (the commonest values with their rows), ``advice``.
 
     Notes
     -----
-    Source: guide; ``IntAttr`` and ``StrAttr`` are there so that a search can be filtered. The 32 bits stand in the
-    AddImage reference only.
+    Source: guide; searches can be filtered by ``IntAttr`` and ``StrAttr``. Only the AddImage reference mentions the
+    32 bits.
 
     Examples
     --------
@@ -91,21 +93,21 @@ def _audited(field: str, table: pl.DataFrame, rows: int) -> dict[str, object]:
 
 def _advice(found: dict[str, object], rows: int) -> str:
     filled, distinct, unusable, alike = (int(str(found[name])) for name in ("filled", "distinct", "unusable", "alike"))
-    said = []
     if not filled:
         return "empty: searches cannot be filtered by it"
+    advice = []
     if unusable:
-        what = "no integer of 32 bits" if found["field"] == "IntAttr" else f"longer than {STR_ATTR_MAX} characters"
-        said.append(f"{unusable:,} {what}")
+        what = "not a 32-bit integer" if found["field"] == "IntAttr" else f"longer than {STR_ATTR_MAX} characters"
+        advice.append(f"{counted(unusable, 'value')} {what}")
     if filled < 0.9 * rows:
-        said.append(f"{rows - filled:,} products' images are lost to every filter by it")
+        advice.append(f"{counted(rows - filled, 'image')} without a value: no filter by it finds them")
     if distinct == 1 and rows > 1:
-        said.append("one value everywhere filters nothing")
+        advice.append("the same value everywhere: it filters nothing")
     if found["field"] == "StrAttr" and distinct == filled and filled > _SHOWN:
-        said.append("every value is different: nothing to filter by")
+        advice.append("every value is different: it groups nothing")
     if alike:
-        said.append(f"{alike:,} values differ only in case or spaces, and are different filters")
-    return "; ".join(said) or "fit to filter by"
+        advice.append(f"{alike:,} values differ from others only in case or spaces; filters distinguish them")
+    return "; ".join(advice) or "suitable as a filter"
 
 
 def _short(value: str) -> str:
@@ -113,145 +115,53 @@ def _short(value: str) -> str:
 
 
 _SIDES = (0, 100, 200, 400, 600, 800, 1000, 1500, 2000, 3000, 4097)
+_SIDE_LABELS = (f"< {_SIDES[1]}", *(f"{low}–{high - 1}" for low, high in itertools.pairwise(_SIDES[1:])),
+                f"> {_SIDES[-1] - 1}")  # fmt: skip
 _KB, _MB = 1024, 1024 * 1024
 _BYTES = (0, 1, 10 * _KB, 50 * _KB, 100 * _KB, 200 * _KB, 500 * _KB, _MB, 2 * _MB, 4 * _MB + 1)
-_BYTES_SAID = ("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB", "200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB",
-               "> 4 MB")  # fmt: skip
+_BYTE_LABELS = ("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB", "200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB",
+                "> 4 MB")  # fmt: skip
 # Width by height. The middle one is what people call square.
 _SHAPES = (0.0, 1 / 3, 1 / 2, 2 / 3, 0.9, 1.1, 1.5, 2.0, 3.0)
-_SHAPES_SAID = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
-                "2:1 – 3:1", "beyond 3:1")  # fmt: skip
+_SHAPE_LABELS = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
+                 "2:1 – 3:1", "beyond 3:1")  # fmt: skip
+#: Images per product that are counted together.
 _MANY = 10
-
-
-def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by their longer side.
-
-    Parameters
-    ----------
-    facts : pandas.DataFrame
-        From `inspect_images`, tier ``header`` or deeper.
-    service : str
-        Service type of the instance, whose limits hold.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``pixels`` (of the longer side), ``images``, ``outside`` (how many of them the service would refuse for a side
-        that is too short or too long). Images whose size is not known are in no row.
-
-    Examples
-    --------
-    >>> from imgprep.look.facts_cache import facts_frame
-    >>> facts = facts_frame([{"PicName": "a.jpg", "width": 90, "height": 450}])
-    >>> tally_image_sizes(facts).query("images > 0").values.tolist()
-    [['400–599', 1, 1]]
-    """
-    limits = limits_for(service_type(service))
-    sized = facts.dropna(subset=["width", "height"])
-    sides = sized[["width", "height"]].to_numpy(dtype="int64").reshape(-1, 2)
-    longer, shorter = sides.max(axis=1, initial=0), sides.min(axis=1, initial=2**31)
-    outside = (shorter < limits["side_min"]) | (longer > limits["side_max"])
-    said = [f"{low}–{high - 1}" for low, high in itertools.pairwise(_SIDES)]
-    return _binned("pixels", longer, _SIDES, [f"< {_SIDES[1]}", *said[1:], f"> {_SIDES[-1] - 1}"], outside)
-
-
-def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count files by their size: ``bytes``, ``images``, ``outside`` (empty, or heavier than the service takes).
-
-    Examples
-    --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_bytes(facts).query("images > 0")
-           bytes  images  outside
-    1    < 10 KB       1        0
-    3  50–100 KB       1        0
-    """
-    limits = limits_for(service_type(service))
-    sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
-    return _binned("bytes", sizes, _BYTES, _BYTES_SAID, (sizes == 0) | (sizes > limits["image_bytes"]))
-
-
-def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
-    """Count files by format, by content: ``format``, ``images``, ``outside`` (not taken, or not to be read at all).
-
-    A file that is there and in no format that can be read counts as ``(not read)``; missing files are in no row.
-
-    Examples
-    --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_formats(facts).query("images > 0")
-      format  images  outside
-    0   JPEG       1        0
-    1    PNG       1        0
-    """
-    there = facts[facts["exists"].fillna(value=False).astype(bool)]
-    formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
-    counts = formats.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    frame = pd.DataFrame({"format": counts.index.astype(str), "images": counts.to_numpy(dtype="int64")})
-    # An MPO is a JPEG with several pictures, and taken for one.
-    return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, "MPO"]), 0))
-
-
-def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by shape, upright: ``shape`` (width to height), ``images``, ``outside`` (narrower than is wise).
-
-    Examples
-    --------
-    >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
-    ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
-    >>> ip.tally_image_shapes(facts).query("images > 0")
-             shape  images  outside
-    3   2:3 – 9:10       1        0
-    5  11:10 – 3:2       1        0
-    """
-    limits = limits_for(service_type(service))
-    sized = facts.dropna(subset=["width", "height"])
-    sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]
-    wide = sized["width"].to_numpy(dtype="float64")
-    high = sized["height"].to_numpy(dtype="float64")
-    turned = sized["orientation"].isin([5, 6, 7, 8]).to_numpy(dtype=bool)
-    ratio = np.where(turned, high, wide) / np.where(turned, wide, high)
-    narrow = np.maximum(ratio, 1 / ratio) > limits["aspect_ratio"]
-    return _binned("shape", ratio, _SHAPES, _SHAPES_SAID, narrow)
-
-
-def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Count products by how many distinct images they have: ``images`` (0 … 9, 10+), ``products``, ``outside``.
-
-    ``outside`` are the products without any image: they cannot be found. DELETE rows count for nothing.
-
-    Examples
-    --------
-    >>> catalogue = pd.DataFrame({"ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", None]})
-    >>> ip.tally_images_per_product(catalogue).query("products > 0")
-      images  products  outside
-    0      0         1        1
-    2      2         1        0
-    """
-    rows = catalogue
-    if "OperationType" in rows:
-        rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]
-    counts = rows.dropna(subset=["ProductId"]).groupby("ProductId")["PicName"].nunique().clip(upper=_MANY)
-    products = np.bincount(counts.to_numpy(dtype="int64"), minlength=_MANY + 1)
-    said = [*map(str, range(_MANY)), f"{_MANY}+"]
-    return pd.DataFrame({"images": said, "products": products, "outside": [int(products[0]), *([0] * _MANY)]})
 
 
 def tally_images(
     facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str = "product"
 ) -> Mapping[str, pd.DataFrame]:
-    """Return every tally of images by its name: sizes, bytes, formats, shapes, and per_product with a catalogue.
+    """Count images by size, weight, format and shape, and with a catalogue, products by their number of images.
+
+    Parameters
+    ----------
+    facts : pandas.DataFrame
+        From `inspect_images`, tier ``header`` or deeper.
+    catalogue : pandas.DataFrame, optional
+        From `load_catalogue`.
+    service : str
+        Service type of the instance, whose limits apply.
+
+    Returns
+    -------
+    mapping of str to pandas.DataFrame
+        ``sizes`` (``pixels`` of the longer side), ``bytes``, ``formats`` (by content; a file that cannot be read is
+        ``(not read)``), ``shapes`` (width to height, upright), each with ``images`` and ``outside`` (how many of them
+        the service would refuse; of shapes, how many are narrower than is wise). ``per_product``: ``images`` (distinct,
+        0 … 9, 10+), ``products``, ``outside`` (without any image, so they cannot be found); DELETE rows are ignored.
+        An image of unknown size counts in no size or shape, and a missing file in no format.
 
     Examples
     --------
     >>> facts = pd.DataFrame({"PicName": ["a.jpg", "b.png"], "exists": True, "bytes": [9000, 70000], "orientation": 1,
     ...                       "format": ["JPEG", "PNG"], "width": [800, 80], "height": [600, 90]})
     >>> catalogue = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.png"]})
-    >>> list(ip.tally_images(facts, catalogue))
+    >>> tallies = ip.tally_images(facts, catalogue)
+    >>> list(tallies)
     ['sizes', 'bytes', 'formats', 'shapes', 'per_product']
+    >>> tallies["sizes"].query("images > 0").values.tolist()
+    [['< 100', 1, 1], ['800–999', 1, 0]]
     """
     tallies = {
         "sizes": tally_image_sizes(facts, service=service),
@@ -264,15 +174,65 @@ def tally_images(
     return tallies
 
 
+def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count images by their longer side: ``pixels, images, outside`` (a side too short or too long)."""
+    limits = limits_for(service_type(service))
+    sized = facts.dropna(subset=["width", "height"])
+    sides = sized[["width", "height"]].to_numpy(dtype="int64").reshape(-1, 2)
+    longer, shorter = sides.max(axis=1, initial=0), sides.min(axis=1, initial=2**31)
+    outside = (shorter < limits["side_min"]) | (longer > limits["side_max"])
+    return _binned("pixels", longer, _SIDES, _SIDE_LABELS, outside)
+
+
+def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count files by their size: ``bytes, images, outside`` (empty, or heavier than the service accepts)."""
+    limits = limits_for(service_type(service))
+    sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
+    return _binned("bytes", sizes, _BYTES, _BYTE_LABELS, (sizes == 0) | (sizes > limits["image_bytes"]))
+
+
+def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
+    """Count files by format, by content: ``format, images, outside`` (not accepted, or unreadable)."""
+    there = facts[facts["exists"].fillna(value=False).astype(bool)]
+    formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
+    counts = formats.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    frame = pd.DataFrame({"format": counts.index.astype(str), "images": counts.to_numpy(dtype="int64")})
+    # An MPO is a JPEG with several pictures, and accepted as one.
+    return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, "MPO"]), 0))
+
+
+def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
+    """Count images by shape, upright: ``shape`` (width to height), ``images, outside`` (narrower than is wise)."""
+    limits = limits_for(service_type(service))
+    sized = facts.dropna(subset=["width", "height"])
+    sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]
+    width, height = (sized[side].to_numpy(dtype="float64") for side in ("width", "height"))
+    turned = sized["orientation"].isin([5, 6, 7, 8]).to_numpy(dtype=bool)
+    ratio = np.where(turned, height, width) / np.where(turned, width, height)
+    narrow = np.maximum(ratio, 1 / ratio) > limits["aspect_ratio"]
+    return _binned("shape", ratio, _SHAPES, _SHAPE_LABELS, narrow)
+
+
+def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Count products by how many distinct images they have: ``images, products, outside`` (without any)."""
+    rows = catalogue
+    if "OperationType" in rows:
+        rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]
+    counts = rows.dropna(subset=["ProductId"]).groupby("ProductId")["PicName"].nunique().clip(upper=_MANY)
+    products = np.bincount(counts.to_numpy(dtype="int64"), minlength=_MANY + 1)
+    labels = [*map(str, range(_MANY)), f"{_MANY}+"]
+    return pd.DataFrame({"images": labels, "products": products, "outside": [int(products[0]), *([0] * _MANY)]})
+
+
 def _binned(
     name: str,
     values: NDArray[np.int64] | NDArray[np.float64],
     edges: Sequence[float],
-    said: Sequence[str],
+    labels: Sequence[str],
     outside: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Counts between edges, each bin with its lower edge and without its upper one; the last has no end."""
+    """Counts between edges: a bin includes its lower edge, and the last has no end."""
     bins = np.searchsorted(np.asarray(edges), values, side="right") - 1
-    counts = np.bincount(bins, minlength=len(said))
-    beyond = np.bincount(bins[outside], minlength=len(said))
-    return pd.DataFrame({name: list(said), "images": counts, "outside": beyond})
+    counts = np.bincount(bins, minlength=len(labels))
+    beyond = np.bincount(bins[outside], minlength=len(labels))
+    return pd.DataFrame({name: list(labels), "images": counts, "outside": beyond})

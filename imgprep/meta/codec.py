@@ -6,10 +6,8 @@ commas, fields in the order of `imgprep.core.fields.FIELDS`, absent fields left 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +17,8 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import MetaError
-from imgprep.core.fields import FIELDS, Field
+from imgprep.core.fields import FIELDS, META_NAME, Field
+from imgprep.core.files import replacing
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import to_pandas, to_polars
 from imgprep.meta.reading import nearest_field, parse
@@ -182,17 +181,8 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     '{"OperationType": "DELETE","ProductId": "1005"}\\n'
     """
     lines = _legal(batch)
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write_through(file, blocks(lines))
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    with replacing(Path(path)) as draft, draft.open("wb") as file:
+        _write_through(file, blocks(lines))
 
 
 @overload
@@ -229,7 +219,7 @@ def loads_meta(text: str | bytes, *, strict: bool = True) -> pd.DataFrame | tupl
     'line 1, PicNam "a.jpg": is no field of increment.meta; did you mean PicName?'
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return _result(*parse(data), strict=strict, what="increment.meta")
+    return _result(*parse(data), strict=strict, what=META_NAME)
 
 
 @overload
@@ -252,7 +242,7 @@ def read_meta(path: str | os.PathLike[str], *, strict: bool = True) -> pd.DataFr
 
 
 def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
-    """Write the pieces and have them on the disk: the first ones go there while the next ones are made."""
+    """Write the pieces; the first ones are sent to the disk while the next ones are computed."""
     going: Future[None] | None = None
     waiting = 0
     with ThreadPoolExecutor(1) as disk:
@@ -260,13 +250,11 @@ def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
             waiting += file.write(piece)
             if waiting >= SYNC_BYTES and (going is None or going.done()):
                 if going is not None:
-                    going.result()  # what the disk refused is told once
+                    going.result()  # raises what the disk refused
                 file.flush()
                 going, waiting = disk.submit(os.fsync, file.fileno()), 0
     if going is not None:
         going.result()
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _legal(batch: pd.DataFrame) -> pl.DataFrame:

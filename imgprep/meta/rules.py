@@ -11,7 +11,7 @@ import polars as pl
 from imgprep.core.errors import RegionError
 from imgprep.core.fields import FIELDS, Operation
 from imgprep.core.findings import Basis, Severity
-from imgprep.core.regions import Region
+from imgprep.core.regions import Region, wire_edges
 
 #: Longer values are cut in findings.
 VALUE_CHARS = 200
@@ -73,7 +73,7 @@ META_RULES: tuple[MetaRule, ...] = (
         Severity.INFO,
         _UNKNOWN,
         "own",
-        "a line tells what became of the line above it, as `annotate_manifest` writes it",
+        "a line tells what became of the line above it, as `annotate_meta` writes it",
         "take such lines out before sending",
     ),
     MetaRule("meta-truncated", _E, _DOC, "json", "the last line breaks off", "write the file again, to its end"),
@@ -326,10 +326,9 @@ def _several_names(frame: pl.DataFrame) -> list[dict[str, Any]]:
 def _regions(frame: pl.DataFrame) -> list[dict[str, Any]]:
     if frame["Region"].null_count() == frame.height:
         return []
-    parts = pl.col("Region").str.splitn(",", 4)
-    x1, x2, y1, y2 = (parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False) for place in range(4))
-    shaped = pl.col("Region").str.contains(_REGION)
-    sound = frame.lazy().select(sound=shaped & (x1 < x2) & (y1 < y2)).collect(engine="streaming")["sound"]
+    edges = wire_edges(pl.col("Region"))
+    legal = pl.col("Region").str.contains(_REGION) & (edges["x1"] < edges["x2"]) & (edges["y1"] < edges["y2"])
+    sound = frame.lazy().select(legal).collect(engine="streaming").to_series()
     found = []
     given = frame.filter(~sound.fill_null(value=False)).filter(pl.col("Region").is_not_null())
     for values in given.iter_rows(named=True):

@@ -16,15 +16,7 @@ BLOCK_LINES = 25_000
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
 # since readers that split text "by lines" take some of them for line ends.
-_ESCAPED = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\b": "\\b",
-    "\t": "\\t",
-    "\n": "\\n",
-    "\f": "\\f",
-    "\r": "\\r",
-}
+_ESCAPED = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 for _code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029):
     _ESCAPED.setdefault(chr(_code), f"\\u{_code:04x}")
 #: The first byte, in UTF-8, of whatever is escaped; what is below 0x20 is asked apart.

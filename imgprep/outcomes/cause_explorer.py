@@ -1,125 +1,82 @@
-"""The panel: causes on the left, lines in the middle, the picture and its record on the right, deeds below."""
+"""The cause explorer, a panel: from a cause to its failed lines, their images and records, and what to do with them."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import ipywidgets
 import ipywidgets as w
+import numpy as np
 import pandas as pd
 
 from imgprep.core.errors import ConfigError, RegionError
+from imgprep.core.frames import records
+from imgprep.core.text import counted
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
-from imgprep.outcomes.explorer_cases import NOWHERE, SHOWN, Cases, Explored, Pictures, Positions, case_html
-from imgprep.outcomes.retry import Finished, Retry, retry_batch
-from imgprep.ship.report.causes import CauseTable
+from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.thumbnails import Thumb, thumb_of
+from imgprep.outcomes.retry import Retry, plan_retry
+from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
+from imgprep.ship.report.match import Outcome
+from imgprep.ship.run import Run
+from imgprep.show.contact_sheet import region_of
+from imgprep.show.template import template
 
-
-class Parts:
-    """Lists, texts and buttons of the panel.
-
-    Parameters
-    ----------
-    runs : list of str
-        Names to choose from.
-    rows : int
-        Lines that the lists show.
-    can_draw : bool
-        Whether there is a store for regions.
-    """
-
-    def __init__(self, runs: list[str], *, rows: int, can_draw: bool) -> None:
-        wide: Any = w.Layout(width="100%")
-        self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px"))
-        self.run.layout.display = None if len(runs) > 1 else "none"
-        self.cause = w.Select(rows=rows, layout=wide)
-        self.find = w.Text(placeholder="product or picture, Enter", continuous_update=False)
-        self.find.layout = w.Layout(flex="1 1 auto", width="auto", min_width="60px")
-        self.show = w.Dropdown(options=SHOWN, layout=w.Layout(width="125px", flex="0 0 auto"))
-        self.list = w.SelectMultiple(rows=rows, layout=wide)
-        self.back = w.Button(icon="arrow-left", tooltip="lines before", layout=w.Layout(width="40px"))
-        self.on = w.Button(icon="arrow-right", tooltip="lines after", layout=w.Layout(width="40px"))
-        self.where = w.HTML(layout=w.Layout(margin="0 12px"))
-        self.every = w.Checkbox(description="every line", indent=False, layout=w.Layout(width="110px"))
-        self.remedy, self.picture, self.told, self.problem = (w.HTML() for _ in range(4))
-        self.buttons = {
-            "region": w.Button(description="Fix region", icon="crop", tooltip="draw the subject on these pictures"),
-            "exclude": w.Button(description="Exclude", icon="ban", tooltip="leave these lines out of the next batch"),
-            "retry": w.Button(description="Into retry batch", icon="repeat", tooltip="send these lines again"),
-            "undo": w.Button(description="Undecided", icon="undo", tooltip="take the decision back"),
-        }
-        self.buttons["region"].disabled = not can_draw
-        self.below = w.VBox()
-
-    def all(self) -> list[Any]:
-        """Return what stands in the panel, from top to bottom."""
-        left = w.VBox([w.HTML("<b>Cause</b>"), self.cause, self.remedy], layout=_column("24%", "190px"))
-        pager = w.HBox([self.back, self.on, self.where, self.every])
-        middle = w.VBox([w.HBox([self.find, self.show]), self.list, pager], layout=_column("32%", "270px"))
-        right = w.VBox([self.picture, self.told], layout=_column("44%", "0", max_height="600px", overflow="auto"))
-        return [self.run, w.HBox([left, middle, right]), w.HBox([*self.buttons.values(), self.problem]), self.below]
-
-
-def _column(width: str, least: str, **more: str) -> Any:
-    return w.Layout(width=width, min_width=least, padding="0 6px", **more)
-
-
-#: Lines on a page of the list: what the browser holds, however many failed.
+#: Lines on a page of the list, which bounds what the browser holds.
 PAGE = 15
-#: What can be decided of a line.
-DECISIONS = ("region", "exclude", "retry")
+#: What can be decided about a line, and how the list marks it.
 _MARKS = {"region": "▣ ", "exclude": "✕ ", "retry": "↻ "}
+#: Which of a cause's lines are listed.
+_FILTERS = ("all", "not predicted", "undecided")
+#: Stands in place of a cause for lines whose outcome is unknown.
+END_UNKNOWN = "end unknown"
+#: Longest side of the picture, pixels.
+_SIDE = 420
+
+Positions = np.ndarray[tuple[int, ...], np.dtype[Any]]
+_NOWHERE: Positions = np.empty(0, dtype=np.int64)
 
 
-class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
-    """Walk from the causes of failure to rows, pictures and records, and decide what becomes of each.
+class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+    """Browse the causes of failure, their lines, images and records, and decide about each line.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        With several, the newest is shown first and the others can be chosen.
+        Of several, the newest is shown first and the others can be chosen.
     images : path or iterable of path, optional
-        Folders or zip archives to look for pictures in: the batch folder's ``images`` first, then the shop's
-        photographs.
+        Folders or zip archives to look for images in: the batch folder's ``images`` first, then the shop's originals.
     store : RegionStore or path, optional
-        Where regions are kept; without it none can be mended here.
+        The region store; without it no region can be corrected here.
     causes : CauseTable, optional
-        Default: those that the run was read by.
+        Default: the table that the run was read with.
 
     Attributes
     ----------
     annotator : RegionAnnotator or None
-        What *fix region* has opened.
+        The annotator that *Fix region* has opened.
 
     Notes
     -----
-    The browser is given one page of lines and one picture at a time, so that a million failures are as quick to walk
-    through as ten.
+    The browser holds one page of lines and one picture at a time, so a million failures are as quick to browse as
+    ten.
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import pandas as pd
-    >>> batch = pd.DataFrame({"line": [1, 2], "row": [1, 2], "OperationType": "ADD", "ProductId": ["1", "2"],
-    ...                       "PicName": ["a.jpg", "b.jpg"], "expected": "imported"})
-    >>> from imgprep.ship.report.match import read_report
-    >>> outcome = read_report(b'{"PicName": "b.jpg", "Code": "PicNotExist"}', batch)
-    >>> none = pd.DataFrame({"row": [], "PicName": [], "ProductId": [], "rule": []})
-    >>> run = SimpleNamespace(id="r", batch=batch, outcome=outcome, catalogue=none, facts=none, findings=none)
-    >>> explorer = CauseExplorer(run)
+    >>> explorer = ip.CauseExplorer(runs[0])
     >>> explorer
-    CauseExplorer(1 of 2 lines failed or unknown, 1 causes)
-    >>> explorer.selected[["line", "PicName", "cause"]].values.tolist()
-    [[2, 'b.jpg', 'image_missing']]
+    CauseExplorer(7 of 69 lines failed or unknown, 6 causes)
+    >>> explorer.show("bad_region")
+    >>> explorer.selected[["cause", "outcome"]].values.tolist()
+    [['bad_region', 'failed']]
     """
 
     def __init__(
         self,
-        runs: Explored | Iterable[Explored],
+        runs: Run | Iterable[Run],
         images: str | Path | Iterable[str | Path] | None = None,
         *,
         store: RegionStore | str | Path | None = None,
@@ -127,31 +84,28 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
     ) -> None:
         several = list(runs) if isinstance(runs, Iterable) else [runs]
         if not several:
-            raise ConfigError("CauseExplorer: there is no run to look into")
+            raise ConfigError("CauseExplorer: no run was given; pass a run, or several")
         self._runs = {run.id: run for run in sorted(several, key=lambda run: run.id, reverse=True)}
-        self._pictures = Pictures([images] if isinstance(images, (str, Path)) else images or ())
+        self._images = _Images([images] if isinstance(images, (str, Path)) else images or ())
         self._store, self._causes = store, causes
         self._decided: dict[str, dict[int, str]] = {name: {} for name in self._runs}
         self.annotator: RegionAnnotator | None = None
         self._page, self._filling = 0, False
-        self._positions: Positions = NOWHERE
-        self._parts = Parts(list(self._runs), rows=PAGE, can_draw=store is not None)
+        self._positions: Positions = _NOWHERE
+        self._html: Any = template("cause_explorer.html").module
+        self._parts = _Parts(list(self._runs), can_draw=store is not None)
         super().__init__(self._parts.all())
         self._listen()
         self._open(next(iter(self._runs)))
 
     def __repr__(self) -> str:
-        causes = self._cases.causes
-        return (
-            f"CauseExplorer({len(self._cases):,} of {self._cases.sent:,} lines failed or unknown, {len(causes)} causes)"
-        )
-
-    # What Python code sees
+        failed, causes = self._failed, counted(len(self._failed.causes), "cause")
+        return f"CauseExplorer({len(failed.lines):,} of {failed.sent:,} lines failed or unknown, {causes})"
 
     @property
-    def run(self) -> Explored:
-        """The run that is looked into."""
-        return self._runs[self._cases.run]
+    def run(self) -> Run:
+        """The run that is shown."""
+        return self._runs[self._failed.run]
 
     @property
     def selected(self) -> pd.DataFrame:
@@ -163,27 +117,27 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
 
     @property
     def decisions(self) -> pd.DataFrame:
-        """Every line of this run that was decided on, with its ``decision``."""
-        decided = self._decided[self._cases.run]
-        return self._frame(self._cases.lines.index[self._cases.lines["line"].isin(decided)].to_numpy())
+        """Every line of this run that has a decision, with its ``decision``."""
+        lines = self._failed.lines
+        return self._frame(np.flatnonzero(lines["line"].isin(self._decided[self._failed.run])))
 
     def retry(self, now: pd.DataFrame | None = None) -> Retry:
-        """Return the next batch, decisions counted: see `retry_batch`."""
-        by = {name: self.decisions.query("decision == @name")["line"] for name in ("retry", "exclude")}
-        run = cast(Finished, self.run)
-        return retry_batch(run, now, causes=self._causes, include=by["retry"], leave_out=by["exclude"])
+        """Return the retry batch that follows from the decisions: see `plan_retry`."""
+        decided = self._decided[self._failed.run].items()
+        include, leave_out = ([line for line, what in decided if what == name] for name in ("retry", "exclude"))
+        return plan_retry(self.run, now, causes=self._causes, include=include, leave_out=leave_out)
 
     def show(self, cause: str, position: int = 0) -> None:
-        """Go to a cause, and to a line of it, counted from 0: what a click does.
+        """Show a cause, and one of its lines, counted from 0: what a click does.
 
         Raises
         ------
         ConfigError
             No line of this run has the cause.
         """
-        known = list(self._cases.causes["cause"])
+        known = list(self._failed.causes["cause"])
         if cause not in known:
-            raise ConfigError(f"CauseExplorer: no line of {self._cases.run} has the cause {cause!r}; it has {known}")
+            raise ConfigError(f"CauseExplorer: no line of {self._failed.run} has the cause {cause!r}; it has {known}")
         if self._parts.cause.value != cause:
             self._parts.cause.value = cause
         if position // PAGE != self._page:
@@ -193,17 +147,17 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
             self._parts.list.value = (int(self._positions[position]),)
 
     def decide(self, what: str | None) -> None:
-        """Decide on what is selected: what the buttons do.
+        """Decide about the selected lines: what the buttons do.
 
         Parameters
         ----------
         what : {"region", "exclude", "retry", None}
-            None takes a decision back.
+            None removes the decision.
         """
-        if what is not None and what not in DECISIONS:
-            raise ConfigError(f"CauseExplorer: {what!r} can not be decided; known: {', '.join(DECISIONS)}")
-        decided = self._decided[self._cases.run]
-        for line in self._cases.lines["line"].iloc[self._chosen()].tolist():
+        if what is not None and what not in _MARKS:
+            raise ConfigError(f"CauseExplorer: unknown decision {what!r}; known: {', '.join(_MARKS)}")
+        decided = self._decided[self._failed.run]
+        for line in self._failed.lines["line"].iloc[self._chosen()].tolist():
             if what is None:
                 decided.pop(int(line), None)
             else:
@@ -211,18 +165,18 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self._list_page(keep=True)
 
     def fix_regions(self) -> RegionAnnotator:
-        """Open the annotator on the pictures of what is selected, below the panel.
+        """Open the annotator on the images of the selected lines, below the panel.
 
         Raises
         ------
         RegionError
-            No store was given, or no picture of the lines is in the folders.
+            No store was given, or none of the images is in the folders.
         """
         if self._store is None:
-            raise RegionError("CauseExplorer: give store=, the file in which regions are kept, to draw them here")
+            raise RegionError("CauseExplorer: there is no region store; pass store= to draw regions here")
         folder, rows = self._drawable()
         if folder is None:
-            raise RegionError("CauseExplorer: none of the pictures of these lines is in the folders given as images=")
+            raise RegionError("CauseExplorer: none of the images of these lines is in the folders given as images=")
         if self.annotator is not None:
             self.annotator.close()
         run = self.run
@@ -231,55 +185,54 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self.decide("region")
         return self.annotator
 
-    # The parts, and what clicks on them do
-
     def _listen(self) -> None:
         parts = self._parts
         parts.run.observe(lambda change: self._open(change["new"]), "value")
         for part in (parts.cause, parts.find, parts.show):
-            part.observe(self._turn, "value")
-        parts.list.observe(self._look, "value")
+            part.observe(self._on_filter, "value")
+        parts.list.observe(self._on_select, "value")
         parts.back.on_click(lambda _: self._turn_page(-1))
-        parts.on.on_click(lambda _: self._turn_page(1))
-        for name, button in parts.buttons.items():
-            button.on_click(self._clicked(name))
+        parts.forward.on_click(lambda _: self._turn_page(1))
+        actions: dict[str, Callable[[], Any]] = {
+            "region": self.fix_regions,
+            "exclude": lambda: self.decide("exclude"),
+            "retry": lambda: self.decide("retry"),
+            "undo": lambda: self.decide(None),
+        }
+        for name, action in actions.items():
+            parts.buttons[name].on_click(lambda _, action=action: self._run_action(action))
 
-    def _clicked(self, name: str) -> Any:
-        deeds: dict[str, Callable[[], Any]] = {"region": self.fix_regions, "undo": lambda: self.decide(None)}
-
-        def click(_: Any) -> None:
-            try:
-                deeds.get(name, lambda: self.decide(name))()
-                self._parts.problem.value = ""
-            except (RegionError, ConfigError) as error:
-                self._parts.problem.value = f'<span style="color:#b3470a">{html.escape(str(error))}</span>'
-
-        return click
+    def _run_action(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+            self._parts.problem.value = ""
+        except (RegionError, ConfigError) as error:
+            self._parts.problem.value = self._html.problem(error)
 
     def _open(self, name: str) -> None:
-        self._cases = Cases(self._runs[name], self._causes)
-        causes = self._cases.causes
+        self._failed = FailedLines(self._runs[name], self._causes)
+        causes = self._failed.causes
         named = zip(causes["label"], causes["count"], causes["cause"], strict=True)
         options = [(f"{label} · {count:,}", cause) for label, count, cause in named]
         self._filling = True
         self._parts.cause.options = options
         self._parts.cause.value = options[0][1] if options else None
         self._filling = False
-        self._turn()
+        self._on_filter()
 
-    def _turn(self, _: Any = None) -> None:
-        """Another cause, filter or search: begin at its first line."""
+    def _on_filter(self, _: Any = None) -> None:
+        """Another cause, filter or search: start at its first line."""
         if self._filling:
             return
-        self._page, self._parts.every.value = 0, False
-        decided = frozenset(self._decided[self._cases.run])
-        self._positions = self._cases.positions(
-            self._parts.cause.value or "", show=self._parts.show.value, find=self._parts.find.value, decided=decided
+        parts = self._parts
+        self._page, parts.every.value = 0, False
+        decided = frozenset(self._decided[self._failed.run])
+        self._positions = self._failed.positions(
+            parts.cause.value or "", show=parts.show.value, find=parts.find.value, decided=decided
         )
-        causes = self._cases.causes.set_index("cause")
-        about = causes.loc[self._parts.cause.value] if self._parts.cause.value in causes.index else None
-        told = "" if about is None else f"<b>{html.escape(about['family'])}</b><br>{html.escape(about['remedy'])}"
-        self._parts.remedy.value = f'<div style="line-height:1.4">{told}</div>'
+        causes = self._failed.causes
+        texts = causes.loc[causes["cause"] == parts.cause.value, ["family", "remedy"]].to_numpy()
+        parts.remedy.value = "".join(self._html.cause(*pair) for pair in texts)
         self._list_page()
 
     def _turn_page(self, by: int) -> None:
@@ -288,54 +241,230 @@ class CauseExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships 
         self._list_page()
 
     def _list_page(self, *, keep: bool = False) -> None:
-        first = self._page * PAGE
-        shown = self._positions[first : first + PAGE]
-        rows = self._cases.lines.iloc[shown]
-        decided = self._decided[self._cases.run]
-        told = rows[["line", "ProductId", "PicName"]]
-        names = told.astype(object).where(told.notna(), "–")
-        labels = [
-            f"{_MARKS.get(decided.get(int(line), ''), '')}{line} · {product} · {picture}"
-            for line, product, picture in names.itertuples(index=False)
-        ]
-        before = self._parts.list.value if keep else ()
-        options = [(label, int(at)) for label, at in zip(labels, shown, strict=True)]
-        kept = tuple(at for at in before if at in set(shown.tolist()))
-        self._filling = True  # a list that is being filled changes its value twice; one look is enough
-        self._parts.list.options = options
-        self._parts.list.value = kept or ((options[0][1],) if options else ())
+        parts, first = self._parts, self._page * PAGE
+        shown = self._positions[first : first + PAGE].tolist()
+        decided = self._decided[self._failed.run]
+        options = []
+        for at, row in zip(shown, records(self._failed.lines.iloc[shown]), strict=True):
+            mark = _MARKS.get(decided.get(row["line"], ""), "")
+            names = " · ".join(str(row[name] or "–") for name in ("ProductId", "PicName"))
+            options.append((f"{mark}{row['line']} · {names}", at))
+        kept = tuple(at for at in parts.list.value if keep and at in shown)
+        self._filling = True  # filling a list changes its value twice; the line is shown once
+        parts.list.options = options
+        parts.list.value = kept or tuple(shown[:1])
         self._filling = False
         total = len(self._positions)
-        self._parts.where.value = f"{first + 1:,}–{first + len(shown):,} of {total:,}" if total else "no line"
-        self._parts.back.disabled, self._parts.on.disabled = first == 0, first + PAGE >= total
-        self._look()
+        parts.where.value = f"{first + 1:,}–{first + len(shown):,} of {total:,}" if total else "no line"
+        parts.back.disabled, parts.forward.disabled = first == 0, first + PAGE >= total
+        self._on_select()
 
-    def _look(self, _: Any = None) -> None:
+    def _on_select(self, _: Any = None) -> None:
         if self._filling:
             return
         if not self._parts.list.value:
-            self._parts.picture.value = self._parts.told.value = ""
+            self._parts.picture.value = self._parts.record.value = ""
             return
-        case = self._cases.case(self._parts.list.value[0])
-        self._parts.told.value = case_html(case)
-        self._parts.picture.value = self._pictures.shown(case)
+        found = self._failed.line_at(self._parts.list.value[0])
+        values = {str(value) for value in found.sent.values()}
+        own = {name: value for name, value in found.row.items() if name not in found.sent or str(value) not in values}
+        sent = {name: value for name, value in found.sent.items() if name not in _HIDDEN}
+        facts = {name: found.facts.get(name) for name in _FACTS} if found.facts else {}
+        self._parts.record.value = self._html.record(found, sent, facts, own)
+        self._parts.picture.value = self._html.picture(self._images.thumb(found))
 
     def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
-        """Catalogue-like rows of the chosen lines whose pictures lie in one folder: that of the first that is found."""
+        """Catalogue-like rows of the chosen lines whose images are in one folder: that of the first one found."""
         root, rows = None, []
         for position in self._chosen():
-            case = self._cases.case(int(position))
-            # Regions are kept under the catalogue's names, so the photograph comes before its copy.
-            folder, name = self._pictures.locate(case.record.get("PicName"), case.line["PicName"])
+            found = self._failed.line_at(int(position))
+            # Regions are stored under the catalogue's names, so the original is preferred to its copy.
+            folder, name = self._images.locate(found.row.get("PicName"), found.line["PicName"])
             root = root or folder
             if folder is not None and folder == root:
-                rows.append({**case.record, "ProductId": case.line["ProductId"], "PicName": name})
+                rows.append({**found.row, "ProductId": found.line["ProductId"], "PicName": name})
         return root, pd.DataFrame(rows)
 
     def _chosen(self) -> Any:
         return self._positions if self._parts.every.value else list(self._parts.list.value)
 
     def _frame(self, positions: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = self._cases.lines.iloc[positions].reset_index(drop=True)
-        decided = self._decided[self._cases.run]
+        frame: pd.DataFrame = self._failed.lines.iloc[positions].reset_index(drop=True)
+        decided = self._decided[self._failed.run]
         return frame.assign(decision=pd.Series([decided.get(int(line)) for line in frame["line"]], dtype="str"))
+
+
+class _Parts:
+    """The widgets of the panel: causes on the left, lines in the middle, image and record on the right."""
+
+    def __init__(self, runs: list[str], *, can_draw: bool) -> None:
+        wide: Any = w.Layout(width="100%")
+        self.run = w.Dropdown(options=runs, description="run", layout=w.Layout(width="420px"))
+        self.run.layout.display = None if len(runs) > 1 else "none"
+        self.cause = w.Select(rows=PAGE, layout=wide)
+        self.find = w.Text(placeholder="product or image, Enter", continuous_update=False)
+        self.find.layout = w.Layout(flex="1 1 auto", width="auto", min_width="60px")
+        self.show = w.Dropdown(options=_FILTERS, layout=w.Layout(width="125px", flex="0 0 auto"))
+        self.list = w.SelectMultiple(rows=PAGE, layout=wide)
+        self.back = w.Button(icon="arrow-left", tooltip="previous lines", layout=w.Layout(width="40px"))
+        self.forward = w.Button(icon="arrow-right", tooltip="next lines", layout=w.Layout(width="40px"))
+        self.where = w.HTML(layout=w.Layout(margin="0 12px"))
+        self.every = w.Checkbox(description="every line", indent=False, layout=w.Layout(width="110px"))
+        self.remedy, self.picture, self.record, self.problem = (w.HTML() for _ in range(4))
+        self.buttons = {
+            "region": w.Button(description="Fix region", icon="crop", tooltip="draw the subject on these images"),
+            "exclude": w.Button(description="Exclude", icon="ban", tooltip="leave these lines out of the retry batch"),
+            "retry": w.Button(description="Into retry batch", icon="repeat", tooltip="send these lines again"),
+            "undo": w.Button(description="Undecided", icon="undo", tooltip="remove the decision"),
+        }
+        self.buttons["region"].disabled = not can_draw
+        self.below = w.VBox()
+
+    def all(self) -> list[Any]:
+        """Return the widgets from top to bottom."""
+        left = w.VBox([w.HTML("<b>Cause</b>"), self.cause, self.remedy], layout=_column("24%", "190px"))
+        pager = w.HBox([self.back, self.forward, self.where, self.every])
+        middle = w.VBox([w.HBox([self.find, self.show]), self.list, pager], layout=_column("32%", "270px"))
+        right = w.VBox([self.picture, self.record], layout=_column("44%", "0", max_height="600px", overflow="auto"))
+        return [self.run, w.HBox([left, middle, right]), w.HBox([*self.buttons.values(), self.problem]), self.below]
+
+
+def _column(width: str, least: str, **more: str) -> Any:
+    return w.Layout(width=width, min_width=least, padding="0 6px", **more)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLine:
+    """One failed line and everything known about it; empty where nothing is, and None for a missing value.
+
+    ``line``, ``sent``, ``row`` and ``facts`` are its rows of the outcome, the batch, the catalogue and the facts;
+    ``predicted`` is the finding that expected the refusal, or its rule alone; ``others`` are other findings of the row.
+    """
+
+    line: dict[str, Any]
+    sent: dict[str, Any]
+    row: dict[str, Any]
+    facts: dict[str, Any]
+    predicted: dict[str, Any] | None
+    others: list[dict[str, Any]]
+
+
+#: Facts shown of an image, and columns of the batch that are not shown.
+_FACTS = ("format", "width", "height", "bytes", "orientation", "mode", "problem")
+_HIDDEN = frozenset({"line", "row", "digest", "file", "reason", "expected"})
+
+
+class FailedLines:
+    """The failed and unknown lines of a run (`lines`), and the causes that they have (`causes`).
+
+    The tables of the run are read once; positions count the rows of `lines`.
+    """
+
+    def __init__(self, run: Run, causes: CauseTable | None = None) -> None:
+        outcome, batch = run.outcome, run.batch
+        self.run, self.sent = run.id, len(outcome)
+        self.lines = outcome[outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN])].reset_index(drop=True)
+        cause = self.lines["cause"].astype("str").fillna(UNRECOGNISED)
+        codes, names = pd.factorize(cause.mask(self.lines["outcome"].eq(Outcome.UNKNOWN), END_UNKNOWN))
+        self._at = {str(name): np.flatnonzero(codes == number) for number, name in enumerate(names)}
+        self.causes = _cause_list(self._at, known_to(run, causes))
+        self._batch = _Index(batch, "line")
+        self._catalogue = _Index(run.catalogue, "row")
+        self._findings = _Index(run.findings, "row")
+        self._facts = run.facts.drop_duplicates("PicName").set_index("PicName")
+        self._facts.index.get_indexer(self._facts.index[:1])  # builds its hash table now, not at the first click
+        expected = batch["expected"] if "expected" in batch else pd.Series(pd.NA, index=batch.index)
+        passes = batch.loc[expected.isin(["imported", "deleted"]) | expected.isna(), "line"]
+        self._missed = (self.lines["line"].isin(passes) & self.lines["outcome"].eq(Outcome.FAILED)).to_numpy()
+
+    def positions(
+        self, cause: str, *, show: str = "all", find: str = "", decided: frozenset[int] = frozenset()
+    ) -> Positions:
+        """Return the positions of a cause's lines that match the filter and the search."""
+        there = self._at.get(cause, _NOWHERE)
+        if show == "not predicted":
+            there = there[self._missed[there]]
+        elif show == "undecided" and decided:
+            there = there[~self.lines["line"].iloc[there].isin(decided).to_numpy()]
+        if text := find.strip():
+            part = self.lines[["ProductId", "PicName"]].iloc[there]
+            hits = [part[name].str.contains(text, case=False, regex=False, na=False).to_numpy() for name in part]
+            there = there[hits[0] | hits[1]]
+        return there
+
+    def line_at(self, position: int) -> FailedLine:
+        """Return everything known about the line at a position."""
+        (line,) = records(self.lines.iloc[[position]])
+        sent = next(iter(self._batch.rows(line["line"])), {})
+        # One record of the export may give several rows: the one with the line's image is preferred.
+        rows = self._catalogue.rows(sent.get("row"))
+        row = next((row for row in rows if row.get("PicName") == line["PicName"]), rows[0] if rows else {})
+        found = self._findings.rows(sent.get("row"))
+        found = [finding for finding in found if finding.get("ProductId") in (None, line["ProductId"])]
+        expected, predicted = sent.get("expected"), None
+        if expected not in (None, "imported", "deleted"):
+            predicted = next((finding for finding in found if finding["rule"] == expected), {"rule": expected})
+        others = [finding for finding in found if finding is not predicted]
+        facts = records(self._facts.loc[[line["PicName"]]])[0] if line["PicName"] in self._facts.index else {}
+        return FailedLine(line, sent, row, facts, predicted, others)
+
+
+def _cause_list(at: Mapping[str, Positions], table: CauseTable) -> pd.DataFrame:
+    """``cause, label, family, remedy, count``: unrecognised causes first, then by count, unknown outcomes last."""
+    known = table.frame().set_index("cause")[["label", "family", "remedy"]]
+    known.loc[END_UNKNOWN] = [END_UNKNOWN, "check it", "Send the lines again, or check the gallery."]
+    frame = pd.DataFrame({"cause": list(at), "count": [len(there) for there in at.values()]})
+    frame = frame.join(known, on="cause").fillna({"label": frame["cause"], "family": "", "remedy": ""})
+    frame["rank"] = frame["cause"].map({UNRECOGNISED: 0, END_UNKNOWN: 2}).fillna(1)
+    frame = frame.sort_values(["rank", "count", "cause"], ascending=[True, False, True], ignore_index=True)
+    return frame[["cause", "label", "family", "remedy", "count"]]
+
+
+class _Index:
+    """Rows of a frame by a whole number that may occur several times."""
+
+    def __init__(self, frame: pd.DataFrame, column: str) -> None:
+        self._frame = frame
+        numbers = pd.to_numeric(frame[column], errors="coerce").astype("Int64").fillna(-1).to_numpy(dtype="int64")
+        self._order = np.argsort(numbers, kind="stable")
+        self._sorted = numbers[self._order]
+
+    def rows(self, number: int | None) -> list[dict[str, Any]]:
+        if number is None:
+            return []
+        low, high = np.searchsorted(self._sorted, [int(number), int(number) + 1])
+        return records(self._frame.iloc[self._order[low:high]])
+
+
+class _Images:
+    """The folders and archives to look for images in, in order."""
+
+    def __init__(self, folders: Iterable[str | Path]) -> None:
+        self._sources: dict[Path, Source] = {Path(folder): open_source(Path(folder)) for folder in folders}
+
+    def locate(self, *names: Any) -> tuple[Path | None, str]:
+        """Return the first folder that has an image under one of its names, and that name."""
+        for folder, source in self._sources.items():
+            for name in names:
+                try:
+                    source.find(name if isinstance(name, str) else "")
+                except Unfit:  # missing, or outside the folder
+                    continue
+                return folder, str(name)
+        return None, ""
+
+    def thumb(self, found: FailedLine) -> Thumb:
+        """Return the image of a line in small, with its region."""
+        folder, name = self.locate(found.line["PicName"], found.row.get("PicName"))
+        if folder is None:
+            why = "it is in none of the folders" if self._sources else "no folder was given as images="
+            return Thumb(why=why)
+        region = region_of(found.sent.get("Region"))
+        thumb = thumb_of(name, self._sources[folder], side=_SIDE, region=region)
+        sent = (found.facts.get("width"), found.facts.get("height"))
+        if region is not None and all(sent) and all(thumb.size) and thumb.size != sent:
+            # This is the original, but the region belongs to the copy that was sent.
+            across, down = (shown / int(was or 1) for shown, was in zip(thumb.size, sent, strict=True))
+            region = region.scaled(across, down, width=thumb.size[0], height=thumb.size[1])
+            thumb = thumb_of(name, self._sources[folder], side=_SIDE, region=region)
+        return thumb if thumb.data else Thumb(why=f"it cannot be shown: {thumb.why}")

@@ -1,11 +1,11 @@
-"""What to send next: the failed lines of a run that can succeed now, and what stands in the way of the others."""
+"""The retry batch: the failed lines of a run that can succeed now. The others are listed with their remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -17,34 +17,20 @@ from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
 
-class Finished(Protocol):
-    """A run whose outcome is known."""
-
-    @property
-    def batch(self) -> pd.DataFrame:
-        """The batch as sent."""
-        ...
-
-    @property
-    def outcome(self) -> pd.DataFrame:
-        """What became of its lines."""
-        ...
-
-
 @dataclass(frozen=True)
 class Retry:
-    """The next batch, and the rest.
+    """The retry batch, and the lines that stay out of it.
 
     Attributes
     ----------
     batch : pandas.DataFrame
-        Lines to send; ``reason`` says why each can succeed now.
+        Lines to send; ``reason`` states why each can succeed now.
     rest : pandas.DataFrame
         Failed lines that would fail again: ``line, ProductId, PicName, cause, family, remedy``.
 
     Examples
     --------
-    >>> again = ip.retry_batch(runs[0])
+    >>> again = plan_retry(runs[0])
     >>> again.rest[["cause", "family"]].head(2)
             cause        family
     0  bad_pixels  fix the data
@@ -58,8 +44,8 @@ class Retry:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
 
 
-def retry_batch(
-    run: Finished,
+def plan_retry(
+    run: Run,
     now: pd.DataFrame | None = None,
     *,
     causes: CauseTable | None = None,
@@ -68,22 +54,22 @@ def retry_batch(
 ) -> Retry:
     """Choose the lines of a run that are worth sending again.
 
-    Lines whose cause is of the family *retry as it is*, and lines whose end is unknown (a repeated ADD overwrites, a
-    repeated DELETE succeeds), go as they were. Of the others, only those whose row, image or region has changed
-    since, as `now` shows, and in the form they have now. The rest is listed with what to mend.
+    Lines whose cause belongs to the family *retry as it is*, and lines whose outcome is unknown (a repeated ADD
+    overwrites, a repeated DELETE succeeds), are sent as they were. Other lines are sent only if their row, image or
+    region differs in `now`, and then in their present form. The rest is listed with its remedies.
 
     Parameters
     ----------
     run : Run
         The run that failed in part.
     now : pandas.DataFrame, optional
-        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). An ADD that can go as
-        it was goes in today's form, and not at all where today's plan leaves it out.
+        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). With it, an ADD that
+        could be sent as it was takes its form from `now`, and is left out if `now` does not contain it.
     causes : CauseTable, optional
-        Default: those that the run was read by.
+        Default: the table that the run was read with.
     include, leave_out : iterable of int
-        Failed lines that somebody decided to send all the same, and lines that somebody decided to leave out
-        (`CauseExplorer`); the latter are in the rest.
+        Failed lines to send although their cause remains, and lines to leave out (chosen in `CauseExplorer`); the
+        latter are in the rest.
 
     Returns
     -------
@@ -91,40 +77,39 @@ def retry_batch(
 
     Examples
     --------
-    >>> again = ip.retry_batch(runs[-1])
+    >>> again = plan_retry(runs[-1])
     >>> len(again.batch), len(again.rest)
     (0, 0)
     """
     table = known_to(run, causes).frame().set_index("cause")[["family", "remedy"]]
-    ended = run.outcome.loc[
-        run.outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN]), ["line", "outcome", "cause"]
-    ]
-    lines = run.batch.merge(ended, on="line").merge(table, left_on="cause", right_index=True, how="left")
-    wanted = lines["line"].isin(list(include))
-    as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY) | wanted
-    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is").mask(wanted, "chosen by hand")
+    outcome = run.outcome
+    ended = outcome.loc[outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN]), ["line", "outcome", "cause"]]
+    sent = run.batch
+    columns = list(sent.columns)
+    lines = sent.merge(ended, on="line").merge(table, left_on="cause", right_index=True, how="left")
+    chosen = lines["line"].isin(list(include))
+    as_is = lines["outcome"].eq(Outcome.UNKNOWN) | lines["family"].eq(Family.RETRY) | chosen
+    why = lines["outcome"].map({"unknown": "end unknown"}).fillna("retry as it is").mask(chosen, "chosen by hand")
     lines["reason"] = lines["reason"].mask(as_is, why)
-    columns = list(run.batch.columns)
     if now is None:
-        chosen = lines.loc[as_is, columns]
+        batch = lines.loc[as_is, columns]
     else:
         deletes = lines["OperationType"].eq(Operation.DELETE) & as_is
         today = _today(lines[~deletes], now)
         again = today["line"].isin(lines.loc[as_is, "line"])
         today["reason"] = today["reason"].mask(again, today["line"].map(why.set_axis(lines["line"])))
-        chosen = pd.concat([lines.loc[deletes, columns], today.reindex(columns=columns)[again | today["_differs"]]])
-    batch = chosen[~chosen["line"].isin(list(leave_out))].sort_values("line", kind="stable")
-    rest = lines[~lines["line"].isin(batch["line"])]
-    batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64")).reset_index(drop=True)
-    told = ["line", "ProductId", "PicName", "cause", "family", "remedy"]
-    return Retry(batch, rest[told].reset_index(drop=True))
+        batch = pd.concat([lines.loc[deletes, columns], today.reindex(columns=columns)[again | today["_differs"]]])
+    batch = batch[~batch["line"].isin(list(leave_out))].sort_values("line", kind="stable")
+    rest = lines.loc[~lines["line"].isin(batch["line"]), ["line", "ProductId", "PicName", "cause", "family", "remedy"]]
+    batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64"))
+    return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
 
 
 def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Today's form of `lines`, numbered as they were; ``_differs`` and ``reason`` say whether and where they differ."""
+    """Today's form of `lines`, under their numbers; ``_differs`` and ``reason`` state whether and where it differs."""
     compared = [*FIELD_NAMES, "digest"]
     today = now.assign(_at=range(len(now)))
-    # A mended image may be sent under another name: then its catalogue row tells which it is.
+    # A corrected image may be sent under another name: then its catalogue row identifies it.
     by_name = lines.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
     by_row = lines.dropna(subset="row").merge(today, on=["row", "ProductId"], suffixes=("", "_now"))
     pairs = pd.concat([by_row[["line", "_at"]], by_name[["line", "_at"]]])
@@ -132,8 +117,8 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     before = lines.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
     after = now.iloc[pairs["_at"]]
     differs = before.to_numpy() != after[compared].astype("str").fillna("").to_numpy()
-    said = ["changed since: " + ", ".join(pd.Index(compared)[row]) for row in differs]
-    result: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=said, _differs=differs.any(axis=1))
+    reasons = ["changed since: " + ", ".join(pd.Index(compared)[fields]) for fields in differs]
+    result: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=reasons, _differs=differs.any(axis=1))
     return result
 
 
@@ -146,25 +131,25 @@ def build_retry(
     causes: CauseTable | None = None,
     **options: Any,
 ) -> tuple[Built, Retry]:
-    """Make the batch folder of what can succeed now of a run that failed in part.
+    """Build the batch folder of the lines of a run that can succeed now.
 
     Parameters
     ----------
     run : Run
-        The run.
+        The run that failed in part.
     images, out : path
-        Folder of the photographs as they are now; the batch folder to make.
+        The folder of the images as they are now; the batch folder to create.
     catalogue : pandas.DataFrame, optional
-        Today's; by default the rows that the run kept.
+        Today's catalogue; default: the rows that the run kept.
     causes : CauseTable, optional
-        See `retry_batch`.
+        See `plan_retry`.
     **options
-        As for `build_batch`: service, regions, …
+        As for `build_batch`: rules, regions, …
 
     Returns
     -------
     tuple of Built and Retry
-        The folder, whose batch holds only the lines worth sending; and what stays out, with what to mend.
+        The folder, whose batch holds only the lines worth sending; and the lines left out, with their remedies.
 
     Examples
     --------
@@ -174,7 +159,6 @@ def build_retry(
     (True, True)
     """
     built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
-    retry = retry_batch(run, built.plan.batch, causes=causes)
-    built = replace(built, plan=replace(built.plan, batch=retry.batch))
+    retry = plan_retry(run, built.plan.batch, causes=causes)
     narrow_folder(built.folder, retry.batch)
-    return built, retry
+    return replace(built, plan=replace(built.plan, batch=retry.batch)), retry

@@ -1,68 +1,49 @@
-"""What a month comes to: where the catalogue stands, what is late, why, and what got better."""
+"""The review of a month: how much of the catalogue is findable, what waits, what fails, and what improved."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
+from imgprep.core.frames import records
 from imgprep.core.settings import Settings
-from imgprep.outcomes.tallies import read_each, tally_by, tally_changes, tally_outcomes
+from imgprep.outcomes.tallies import read_each, tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.run import Run
+from imgprep.show.template import figure_uri, template, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SAID = {"in_gallery": "in the gallery", "value": "taken by", "count": "failed", "lines": "lines sent"}
-
-_HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Image search review</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>
-body { margin: 0 auto; max-width: 1000px; padding: 24px; color: #1c2430; background: #fff;
-  font: 15px/1.5 system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif; }
-img { max-width: 100%; height: auto; } h2 { font-size: 20px; } h3 { font-size: 15px; margin: 24px 0 4px; }
-table { border-collapse: collapse; break-inside: avoid; } tr { text-align: left !important; }
-th { color: #5b6675; font-weight: 600; border-bottom: 1.5px solid #dde2e8; } th, td { padding: 3px 22px 3px 0; }
-td { border-bottom: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
-main { columns: 2; column-gap: 40px; margin-top: 12px; } section { break-inside: avoid; padding-top: 1px; }
-section h3 { margin-top: 12px; } section table { width: 100%; }
-@page { size: A4; margin: 12mm; }
-@media print { body { max-width: none; padding: 0; font-size: 10.5px; line-height: 1.3; }
-  img { display: block; max-height: 105mm; margin: 0 auto; }
-  h2 { font-size: 15px; margin: 0 0 6px; } h3 { font-size: 11.5px; } th, td { padding: 1.5px 14px 1.5px 0; } }
-</style></head>
-"""
-
 
 @dataclass(frozen=True, repr=False)
 class Review:
-    """A month in frames; shows itself as a page in a notebook.
+    """The review of a month, as frames. It displays itself as a page in a notebook.
 
     Attributes
     ----------
     month : str
         As ``2026-11``.
     funnel : pandas.DataFrame
-        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region. A
-        picture counts in a stage only if it is in all before it.
+        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region. An
+        image counts in a stage only if it is in all stages before it.
     coverage : pandas.DataFrame
         ``category, catalogue, in_gallery, share``.
     backlog : pandas.DataFrame
-        ``age, pictures``: how long pictures of the catalogue have been waiting to be in the gallery.
+        ``age, pictures``: how long images of the catalogue have been waiting to be in the gallery.
     findable : pandas.DataFrame
-        ``days, pictures``: from the first catalogue that had them to the gallery, for those that came in this month.
+        ``days, pictures``: from the first catalogue that had an image to its import, for imports of this month.
     sources : pandas.DataFrame
-        Causes of failure by who took the picture (`tally_by`); empty where the catalogue does not tell.
+        Causes of failure by the source of the image (`tally_by`); empty where the catalogue has no such column.
     better : pandas.DataFrame
-        ``measure, before, now``: against the month before, and failures by `tally_changes`.
+        ``measure, before, now``: compared with the month before, and failures by `tally_failure_changes`.
 
     Examples
     --------
@@ -82,84 +63,84 @@ class Review:
     better: pd.DataFrame
 
     def __repr__(self) -> str:
-        share = self.funnel["share"].iloc[3]
-        return f"Review({self.month}: {self.funnel['pictures'].iloc[3]:,} pictures in the gallery, {share:.1%})"
+        in_gallery = self.funnel.iloc[3]
+        return f"Review({self.month}: {in_gallery['pictures']:,} images in the gallery, {in_gallery['share']:.1%})"
 
     def figure(self) -> Figure:
         """Return the page's charts as one figure."""
-        from imgprep.show.charts.runs import plot_review  # noqa: PLC0415  matplotlib is heavy
+        from imgprep.show.charts.outcomes import review_figure  # noqa: PLC0415  matplotlib is heavy
 
-        return plot_review(self)
+        return review_figure(self.month, self.funnel, self.coverage, self.backlog, self.findable)
 
     def _repr_html_(self) -> str:
-        return f"<h2>{self._title()}</h2>{''.join(self._sections())}"
+        return template("review.html").render(month=self.month, tables=self._tables(), chart=None)
 
-    def _title(self) -> str:
-        return f"Image search, {html.escape(self.month)}"
+    def write(self, path: str | Path) -> Path:
+        """Write the page: one self-contained HTML file."""
+        chart = figure_uri(self.figure())
+        page = template("review_page.html").render(month=self.month, tables=self._tables(), chart=chart)
+        return write_page(path, page)
 
-    def _sections(self) -> list[str]:
-        tables = {
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        frames = {
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
             "Waiting": self.backlog,
             "Days from new to findable": self.findable,
-            "Why pictures failed, by who took them": self.sources.head(12),
+            "Why images failed, by who took them": self.sources.head(12),
             "What changed": self.better,
         }
-        return [
-            f"<h3>{html.escape(title)}</h3>{_shown(table) if len(table) else '<p>none</p>'}"
-            for title, table in tables.items()
-        ]
-
-    def write(self, path: str | Path) -> Path:
-        """Write the page: one HTML file that needs nothing else."""
-        from imgprep.show.report_page import figure_uri  # noqa: PLC0415
-        from imgprep.show.template import write_page  # noqa: PLC0415
-
-        chart = f'<img alt="charts of the tables below" src="{figure_uri(self.figure())}">'
-        sections = "".join(f"<section>{section}</section>" for section in self._sections())
-        body = f"<body><h2>{self._title()}</h2>{chart}<main>{sections}</main></body>"
-        return write_page(path, f"{_HEAD}{body}</html>")
+        return {title: _displayed(frame) for title, frame in frames.items()}
 
 
-def _shown(table: pd.DataFrame) -> str:
-    """A table as people read it: causes by their labels, shares in percent, nothing where nothing is known."""
-    labels = table.attrs.get("labels", {})
-    named = (
-        table.assign(cause=table["cause"].map(lambda cause: labels.get(cause, cause))) if "cause" in table else table
-    )
-    said = {
-        _SAID.get(str(name), str(name)): named[name].map("{:.1%}".format if name == "share" else _number)
-        for name in named
+_HEADERS = {
+    "in_gallery": "in the gallery",
+    "value": "taken by",
+    "count": "failed",
+    "lines": "lines sent",
+    "pictures": "images",
+}
+
+
+def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
+    """A table as people read it: causes by their labels, shares in percent, unknown cells empty."""
+    labels = frame.attrs.get("labels", {})
+
+    def cell(name: str, value: object) -> str:
+        if value is None:
+            return ""
+        if name == "cause":
+            return str(labels.get(value, value))
+        if name == "share":
+            return f"{value:.1%}"
+        return f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)
+
+    return {
+        "columns": [_HEADERS.get(name, name) for name in frame.columns],
+        "rows": [[cell(name, value) for name, value in row.items()] for row in records(frame)],
     }
-    return pd.DataFrame(said, dtype="str").to_html(index=False, border=0)
-
-
-def _number(value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]  # a cell, whatever its kind
-        return ""
-    return f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)
 
 
 _KEY = ["ProductId", "PicName"]
+#: Age → the day from which an image belongs to the next one.
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
 def review(
     runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
 ) -> Review:
-    """Sum up a month for those who decide.
+    """Review a month for those who decide.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        Every run of one instance: what came before the month counts too.
+        Every run of one instance: runs before the month count too.
     month : str, optional
-        As ``2026-11``; default: the month of the last run. Months are UTC's.
+        As ``2026-11``; default: the month of the last run. Months are in UTC.
     source : str
-        Column of the catalogue that tells who took a picture.
+        Column of the catalogue that names the source of an image, such as who took it.
     of : Settings, optional
-        Take only runs that were sent to this instance, such as production's among rehearsals.
+        Use only runs that were sent to this instance, such as production's among rehearsals.
 
     Returns
     -------
@@ -168,7 +149,7 @@ def review(
     Raises
     ------
     ConfigError
-        No run was made until the month's end, the month is none, or the runs belong to several galleries.
+        No run was made before the month's end, `month` is not a month, or the runs belong to several galleries.
 
     Examples
     --------
@@ -179,26 +160,25 @@ def review(
     given = [runs] if isinstance(runs, Run) else list(runs)
     every = sorted(given if of is None else runs_of(given, of), key=_when)
     if not every:
-        raise ConfigError("review: there is no run to sum up")
+        raise ConfigError("review: no run was given; pass the runs of the instance")
     name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)
     past = [run for run, _ in read_each([run for run in every if _when(run) < end], Run.check_tables)]
     if not past:
-        raise ConfigError(f"review: no run was made until the end of {name}")
-    ours = [run for run in past if _when(run) >= first]
+        raise ConfigError(f"review: no run was made before the end of {name}; choose a later month")
+    this_month = [run for run in past if _when(run) >= first]
     state = gallery_state(past)
-    held = state[state["state"] == "held"]
     names = _names(past)
-    catalogue = _stages(past[-1], held, names)
-    seen, came = _firsts(past, names)
+    rows = _stages(past[-1], state[state["state"] == "held"], names)
+    seen, imported = _first_times(past, names)
     return Review(
         name,
-        _funnel(catalogue),
-        _coverage(catalogue),
-        _backlog(catalogue, seen, min(end, _when(past[-1]))),
-        _findable(seen, came, first),
-        _sources(ours, source),
-        _better([run for run in past if _when(run) < first], ours),
+        _funnel(rows),
+        _coverage(rows),
+        _backlog(rows, seen, min(end, _when(past[-1]))),
+        _findable(seen, imported, first),
+        _sources(this_month, source),
+        _better([run for run in past if _when(run) < first], this_month),
     )
 
 
@@ -206,7 +186,7 @@ def _when(run: Run) -> datetime:
     times = run.times
     text = next((times[name] for name in ("created", "submitted", "intended") if times.get(name)), None)
     if text is None:
-        raise ConfigError(f"review: run {run.id} does not tell when it was made")
+        raise ConfigError(f"review: run {run.id} has no time in its run.json; leave it out, or restore it from a copy")
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -215,12 +195,12 @@ def _bounds(month: str) -> tuple[datetime, datetime]:
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:
-        raise ConfigError(f"review: {month!r} is no month; write 2026-11") from None
+        raise ConfigError(f"review: {month!r} is not a month; write it as 2026-11") from None
     return first, (first + timedelta(days=32)).replace(day=1)
 
 
 def _names(past: list[Run]) -> pd.DataFrame:
-    """Every name (`sent`) under which a picture of the catalogue was sent: a copy in another format has another."""
+    """Every name (`sent`) under which an image of the catalogue was sent; a converted copy has another extension."""
     parts = [pd.DataFrame(columns=[*_KEY, "sent"], dtype="str")]
     for run in past:
         own = run.catalogue[[name for name in ("row", *_KEY) if name in run.catalogue.columns]].dropna(subset=_KEY)
@@ -232,39 +212,34 @@ def _names(past: list[Run]) -> pd.DataFrame:
 
 
 def _as_catalogued(sent: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """Pictures by the names that they have in the catalogue, each once; `sent` has the names that they were sent by."""
+    """Images that were sent, each once, under their names in the catalogue."""
     known = names.merge(sent.rename(columns={"PicName": "sent"}), on=["ProductId", "sent"])
     return known.drop(columns="sent").drop_duplicates(_KEY)
 
 
 def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """The catalogue's pictures, and how far each has come."""
+    """The catalogue's images, with a column for each stage that they have reached."""
     held = _as_catalogued(held[[*_KEY, "Region"]], names)
     columns = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
     rows = run.catalogue[columns].drop_duplicates(_KEY).reset_index(drop=True)
-    facts = run.source_facts
+    facts, findings, batch = run.source_facts, run.findings, run.batch
     there = facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"] if "exists" in facts else facts["PicName"]
-    rows["image"] = rows["PicName"].isin(there)
-    findings = run.findings
-    wrong = findings.loc[findings["severity"] == "error", "row"]
-    # A fault found in a photograph may have been mended in its copy, or by hand since: what is in, passes.
     both = rows[_KEY].merge(held, on=_KEY, how="left", indicator=True)
     rows["held"] = both["_merge"].eq("both").to_numpy()
-    sent = run.batch.loc[run.batch["expected"].eq("imported"), "row"] if "expected" in run.batch else wrong.head(0)
-    rows["passes"] = ~rows["row"].isin(wrong) | rows["held"] | rows["row"].isin(sent)
-    rows["image"] |= rows["held"] | rows["row"].isin(sent)
+    wrong = findings.loc[findings["severity"] == "error", "row"]
+    expected = batch.loc[batch["expected"].eq("imported"), "row"] if "expected" in batch else wrong.head(0)
+    # A fault of the original may have been corrected in its copy, or by hand since: an image in the gallery passes.
+    sound = rows["held"] | rows["row"].isin(expected)
+    rows["passes"] = ~rows["row"].isin(wrong) | sound
+    rows["image"] = rows["PicName"].isin(there) | sound
     rows["region"] = both["Region"].notna().to_numpy()
     return rows
 
 
 def _funnel(rows: pd.DataFrame) -> pd.DataFrame:
+    stages = {"has image": "image", "passes": "passes", "in gallery": "held", "with region": "region"}
     kept, counts = pd.Series(True, index=rows.index), [("catalogue", len(rows))]
-    for stage, column in (
-        ("has image", "image"),
-        ("passes", "passes"),
-        ("in gallery", "held"),
-        ("with region", "region"),
-    ):
+    for stage, column in stages.items():
         kept &= rows[column]
         counts.append((stage, int(kept.sum())))
     frame = pd.DataFrame(counts, columns=["stage", "pictures"])
@@ -280,15 +255,15 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["share", "category"], ignore_index=True)
 
 
-def _firsts(past: list[Run], names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """When each picture was first in a catalogue, and first imported."""
+def _first_times(past: list[Run], names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """When each image was first in a catalogue (`seen`), and first imported (`imported`)."""
     seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past])
     parts = []
     for run in past:
-        ended = run.outcome[["line", "outcome"]].merge(run.batch[["line", *_KEY]], on="line")
-        parts.append(ended.loc[ended["outcome"] == "imported", _KEY].assign(came=_when(run)))
-    came = _as_catalogued(pd.concat(parts).dropna(subset=_KEY).drop_duplicates(_KEY), names)
-    return seen.drop_duplicates(_KEY), came
+        ended = run.outcome_columns("line", "outcome").merge(run.batch[["line", *_KEY]], on="line")
+        parts.append(ended.loc[ended["outcome"] == "imported", _KEY].assign(imported=_when(run)))
+    imported = _as_catalogued(pd.concat(parts).dropna(subset=_KEY).drop_duplicates(_KEY), names)
+    return seen.drop_duplicates(_KEY), imported
 
 
 def _backlog(rows: pd.DataFrame, seen: pd.DataFrame, end: datetime) -> pd.DataFrame:
@@ -299,29 +274,29 @@ def _backlog(rows: pd.DataFrame, seen: pd.DataFrame, end: datetime) -> pd.DataFr
     return pd.DataFrame({"age": list(_AGES), "pictures": counts.to_numpy()})
 
 
-def _findable(seen: pd.DataFrame, came: pd.DataFrame, first: datetime) -> pd.DataFrame:
-    both = seen.merge(came, on=_KEY)
-    both = both[pd.to_datetime(both["came"], utc=True) >= pd.Timestamp(first)]
-    days = (pd.to_datetime(both["came"], utc=True) - pd.to_datetime(both["seen"], utc=True)).dt.days.clip(lower=0)
+def _findable(seen: pd.DataFrame, imported: pd.DataFrame, first: datetime) -> pd.DataFrame:
+    both = seen.merge(imported, on=_KEY)
+    both = both[pd.to_datetime(both["imported"], utc=True) >= pd.Timestamp(first)]
+    days = (pd.to_datetime(both["imported"], utc=True) - pd.to_datetime(both["seen"], utc=True)).dt.days.clip(lower=0)
     counts = days.value_counts().sort_index()
     return pd.DataFrame({"days": counts.index.to_numpy(), "pictures": counts.to_numpy()})
 
 
-def _sources(ours: list[Run], source: str) -> pd.DataFrame:
-    told = [run for run in ours if source in run.catalogue.columns]
+def _sources(this_month: list[Run], source: str) -> pd.DataFrame:
+    with_source = [run for run in this_month if source in run.catalogue.columns]
     columns = ["value", "cause", "count", "lines", "share"]
-    return tally_by(told, source)[columns] if told else pd.DataFrame(columns=columns)
+    return tally_by(with_source, source)[columns] if with_source else pd.DataFrame(columns=columns)
 
 
-def _better(before: list[Run], ours: list[Run]) -> pd.DataFrame:
-    then = [run for run in before if ours and (_when(ours[0]) - _when(run)) < timedelta(days=31)]
-    rows: list[tuple[str, object, object]] = []
-    one, two = tally_outcomes(then), tally_outcomes(ours)
-    for name in ("lines", "imported", "failed"):
-        rows.append((name, int(one[name].sum()), int(two[name].sum())))
+def _better(earlier: list[Run], this_month: list[Run]) -> pd.DataFrame:
+    before = [run for run in earlier if this_month and (_when(this_month[0]) - _when(run)) < timedelta(days=31)]
+    one, two = tally_outcomes(before), tally_outcomes(this_month)
+    rows: list[tuple[str, object, object]] = [
+        (name, int(one[name].sum()), int(two[name].sum())) for name in ("lines", "imported", "failed")
+    ]
     rows.append(("success, %", _success(one), _success(two)))
-    if then and ours:
-        changes = tally_changes(then[-1], ours[-1])["change"].value_counts()
+    if before and this_month:
+        changes = tally_failure_changes(before[-1], this_month[-1])["change"].value_counts()
         rows += [(f"failures {kind}", None, int(changes.get(kind, 0))) for kind in ("fixed", "persisting", "new")]
     return pd.DataFrame(rows, columns=["measure", "before", "now"]).astype({"before": "Float64", "now": "Float64"})
 

@@ -1,4 +1,4 @@
-"""The batch folder: ``increment.meta``, the tables behind it, and ``images/``."""
+"""The batch folder: ``increment.meta``, the tables behind it, and ``images/``; what may be overwritten in it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached
 from imgprep.images.storage import list_names
@@ -21,36 +22,34 @@ from imgprep.meta.codec import write_meta
 from imgprep.plan.model import Plan
 from imgprep.plan.preview import BlastRadius
 
-META_NAME = "increment.meta"
 IMAGES = "images"
 VERSION = 1
-#: Tells what a batch is made of, and that the folder is a batch folder: it is there before anything else.
+#: Describes the batch and marks the folder as a batch folder: it is written before anything else.
 ABOUT = "batch.json"
 MARK = "batch folder"
 #: Journal of uploads, and the mark in its first line.
 JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
-TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 _FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
 class Built:
-    """A batch folder and what led to it.
+    """A batch folder, and the plan, findings and images that it was built from.
 
     Attributes
     ----------
     folder : Path
         The batch folder.
     plan : Plan
-        What is sent, what is not, and why.
+        Sent, unchanged and excluded rows, with reasons.
     findings : pandas.DataFrame
-        From `check`, on the rows and on the images as they would be sent.
+        From loading and from `check`, on the rows and on the images as they would be sent.
     facts, source_facts : pandas.DataFrame
-        Facts of the images that are sent, and of the photographs they were made from.
+        Facts of the images that are sent, and of the images they were made from.
     prepared : pandas.DataFrame
         The prepare log.
     loss : BlastRadius
-        What the batch takes out of the gallery.
+        What the batch deletes from the gallery.
 
     Examples
     --------
@@ -74,21 +73,21 @@ class Built:
         return f"Built({self.folder.name}: {counts})"
 
 
-def require_batch_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
-    """Raise where a batch folder cannot be made at `folder` without loss for somebody. Nothing is touched."""
-    for place in photographs:
+def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
+    """Raise if a batch folder at `folder` would overwrite anything that is not imgprep's. Nothing is touched."""
+    for place in images:
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
-                f"images: {place} is where the batch folder {folder} keeps its copies; name the photographs"
+                f"images: {place} is where the batch folder {folder} keeps its copies; name the folder of the originals"
             )
         if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
             raise ConfigError(
-                f"{folder}: overlaps with the photographs in {place}, and a batch folder needs a place of its own; "
+                f"{folder}: overlaps with the images in {place}, and a batch folder needs a folder of its own; "
                 "name another --out"
             )
     for source in sources:
         if _is_below(Path(source), folder):
-            raise ConfigError(f"{folder}: holds {source}, which the batch is made from; name another --out")
+            raise ConfigError(f"{folder}: holds {source}, which the batch is built from; name another --out")
     if not os.path.lexists(folder):
         return
     found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
@@ -97,7 +96,7 @@ def require_batch_folder(folder: Path, photographs: Iterable[str | Path], source
     if not is_marked(folder):
         _refuse_unmarked(folder, found)
     if os.path.realpath(folder / IMAGES) != os.path.join(os.path.realpath(folder), IMAGES):  # noqa: PTH118
-        raise ConfigError(f"{folder / IMAGES}: is a link, which is not followed; name another --out")
+        raise ConfigError(f"{folder / IMAGES}: is a link, and links are not followed; name another --out")
     written, copies = Written(folder), Written(folder / IMAGES)
     written.require(_FILES)
     if (folder / IMAGES).is_dir():
@@ -123,9 +122,9 @@ def is_journal(file: Path) -> bool:
     return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == JOURNAL_MARK
 
 
-def fresh_folder(folder: Path, photographs: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
-    """Return an empty batch folder, marked as one: an earlier one is cleared, anything else is left alone."""
-    require_batch_folder(folder, photographs, sources)
+def fresh_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
+    """Return an empty batch folder, marked as one; an earlier one is cleared, anything else is refused."""
+    require_batch_folder(folder, images, sources)
     folder.mkdir(parents=True, exist_ok=True)
     written = Written(folder)
     _write_about(written, {})
@@ -134,12 +133,12 @@ def fresh_folder(folder: Path, photographs: Iterable[str | Path], sources: Itera
             written.remove(name)
     if is_journal(folder / JOURNAL):
         (folder / JOURNAL).unlink()
-    (folder / IMAGES).mkdir(exist_ok=True)  # copies that are right are kept; prepare_images looks
+    (folder / IMAGES).mkdir(exist_ok=True)  # copies that are up to date stay; prepare_images checks
     return folder
 
 
 def keep_only(images: Path, names: Iterable[str]) -> None:
-    """Remove the copies of an earlier batch that this one has not: what lies there could be sent in their place."""
+    """Remove the copies of an earlier batch that this one lacks: they could be sent by mistake."""
     wanted, copies = set(names), Written(images)
     for name in list_names(images):
         if name not in wanted:
@@ -176,7 +175,7 @@ def write_folder(
 
 
 def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
-    """Write the batch of a batch folder anew, with fewer lines."""
+    """Rewrite the batch of a batch folder with fewer lines."""
     written = Written(folder)
     with written.writing("batch.parquet") as draft:
         detached(batch).to_parquet(draft, index=False)
@@ -195,26 +194,26 @@ def _write_about(written: Written, about: dict[str, Any]) -> None:
 
 
 def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
-    strangers = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
-    if strangers:
-        raise ConfigError(f"{folder}: holds {strangers[0]!r}, so it is no batch folder; name another --out")
+    foreign = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
+    if foreign:
+        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; name another --out")
     raise ConfigError(
-        f"{folder}: has no {ABOUT} with imgprep's mark, so it is not known to be a batch folder and is left as it is; "
-        "name another --out, or delete it yourself if it was built by an earlier imgprep"
+        f"{folder}: has no {ABOUT} with imgprep's mark, so it may not be a batch folder and is left as it is; "
+        "name another --out, or delete it yourself if an earlier imgprep built it"
     )
 
 
 def _is_below(inner: Path, outer: Path) -> bool:
     """Whether `inner` is `outer` or lies below it, links resolved."""
-    there, top = inner.resolve(), outer.resolve()
-    return any(place == top or _is_same(place, top) for place in (there, *there.parents))
+    path, top = inner.resolve(), outer.resolve()
+    return any(place == top or _is_same(place, top) for place in (path, *path.parents))
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, also where only the letters' case differs."""
+    """Whether two paths lead to one file, also if only their case differs."""
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 

@@ -1,9 +1,8 @@
-"""The plan itself: compare, decide what may go, number the lines."""
+"""plan_batch: excluded, unchanged and deferred rows, and the numbered lines of a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -11,62 +10,18 @@ import polars as pl
 from imgprep.core.fields import Operation, Service
 from imgprep.core.findings import FINDING_COLUMNS, Severity
 from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
+from imgprep.draw.store import RegionStore
+from imgprep.load.catalogue import ELSEWHERE, NOT_READ, UNREAD
 from imgprep.load.drift import compare_exports, require_no_collapse
-from imgprep.load.raw import ELSEWHERE, NOT_READ, UNREAD
-from imgprep.look.rules.book import check
+from imgprep.look.rules.book import check_sheet
+from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
-from imgprep.look.rules.rows import DAMAGED_ID, DATE_ID
-from imgprep.plan.compare import compare, gone_rows, known_rows, not_spoken_of, wanted_rows
-from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Plan
+from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
+from imgprep.plan.compare import compare, gone_rows, known_rows, unmatched, wanted_rows
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
-
-def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Add what loading found wrong: a record that could not be read right is not sent, whoever checked it."""
-    loaded = catalogue.attrs.get("findings")
-    loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
-    # The column says so of every such record, also after a merge, a filter, or a file in between.
-    parts = [part for part in (loaded, _told_by_column(catalogue)) if len(part)]
-    return pd.concat([*parts, findings], ignore_index=True) if parts else findings
-
-
-def _told_by_column(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return what the columns about records that could not be read right say, as findings."""
-    names = list(catalogue.columns)
-    rows = catalogue["row"] if names.count("row") == 1 else pd.Series(range(1, len(catalogue) + 1))
-    rows = pd.to_numeric(rows, errors="coerce").reset_index(drop=True)
-    found = []
-    for place, name in enumerate(names):
-        if not str(name).startswith(NOT_READ):
-            continue
-        told = catalogue.iloc[:, place].reset_index(drop=True)
-        if told.empty:  # the only trace of an export without records, or of rows that a filter took out
-            told = pd.Series([ELSEWHERE])
-        told = told[told.isin([*UNREAD, ELSEWHERE])]
-        rules = told[told.ne(ELSEWHERE)]
-        of = pd.DataFrame({"rule": rules, "row": rows.reindex(rules.index)})
-        for key in ("ProductId", "PicName"):
-            # Exports that were put together have records of the same number.
-            if names.count(key) == 1:
-                of[key] = catalogue[key].reset_index(drop=True).reindex(rules.index)
-        found.append(of)
-        if len(told) > len(rules):
-            found.append(pd.DataFrame({"rule": ["record-not-read"]}))
-    if not found:
-        return pd.DataFrame({"rule": []})
-    unread = pd.concat(found, ignore_index=True).assign(severity=Severity.ERROR.value)
-    return unread.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)
-
-
-def hides_products(findings: pd.DataFrame) -> bool:
-    """Whether the export has records of which nobody can say whose they are."""
-    table = to_polars(findings, ["rule", "severity"])
-    unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
-    return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
-
-
-#: What nobody means to be in an id, and what does not count where two spellings are compared.
-_STRAY_SIGNS, _UNSEEN = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
-_FIELDS = ["OperationType", *HELD_COLUMNS]
+#: Characters that do not belong in an id, and those ignored when two spellings are compared.
+_STRAY, _IGNORED = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
 
 
 def plan_batch(
@@ -74,7 +29,7 @@ def plan_batch(
     *,
     images: pd.DataFrame | None = None,
     prepared: pd.DataFrame | None = None,
-    regions: Any = None,
+    regions: RegionStore | pd.DataFrame | None = None,
     known: pd.DataFrame | None = None,
     findings: pd.DataFrame | None = None,
     delete_missing: bool = False,
@@ -95,26 +50,26 @@ def plan_batch(
     prepared : pandas.DataFrame, optional
         The prepare log: names under which copies are sent, and how regions scale with them.
     regions : RegionStore or pandas.DataFrame, optional
-        What was drawn; it wins over ``Region`` and ``Crop`` of the catalogue.
+        Drawn regions; they take precedence over ``Region`` and ``Crop`` of the catalogue.
     known : pandas.DataFrame, optional
         A gallery state (`gallery_state`); without it everything is new.
     findings : pandas.DataFrame, optional
-        From `check`; rows with errors are excluded. Without them, `check` is run here. What loading found wrong
-        (``catalogue.attrs["findings"]``) counts either way.
+        From `check`; rows with errors are excluded. By default `check` runs here. Findings of loading
+        (``catalogue.attrs["findings"]``) are added in either case.
     delete_missing : bool
-        DELETE what the gallery holds and the catalogue lacks. Never without this.
+        DELETE what the gallery holds and the catalogue lacks.
     ignore : collection of str
-        Fields, or ``image``, ``region``, in which a difference is no reason to send a row again.
+        Fields, or ``image``, ``region``, that do not count as a difference.
     keep_refused : bool
         Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
         rule.
     service : str
         Service type of the instance. Other types than product store one category for all, so that a difference in
-        CategoryId is no reason there.
+        CategoryId does not count.
     last : pandas.DataFrame, optional
-        The catalogue of the last export. Where this one collapsed against it (`compare_exports`), there is no plan.
+        The catalogue of the last export. If this one has collapsed against it (`compare_exports`), nothing is planned.
     confirm_rows : int, optional
-        The rows that the catalogue has, typed: the collapse is meant.
+        The number of rows of the catalogue, to confirm that the collapse is intended.
 
     Returns
     -------
@@ -124,20 +79,20 @@ def plan_batch(
     Raises
     ------
     ConfigError
-        The catalogue collapsed against `last`; a name in `ignore` that is not compared; `known` is no gallery state.
+        The catalogue collapsed against `last`; a name in `ignore` is not compared; `known` is not a gallery state.
 
     Notes
     -----
     Source: the vendor's guide (ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName
     deletes all of a product).
 
-    - *Gone* is judged against the full catalogue, before exclusions: a row left out never causes a DELETE.
+    - *Gone* means missing from the full catalogue, before exclusions: an excluded row never causes a DELETE.
     - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
       ``Plan.deferred``.
-    - While the export has records that could not be read right, or ids that a spreadsheet or a wrong encoding
-      damaged, nothing is deleted by absence: they may speak of any product. Nor is a product that the export has under
-      an id with a line break in it, or blanks around it. Those, too, are in ``Plan.deferred``.
-    - A whole product is deleted in one line only when no row of the catalogue speaks of it any more.
+    - While the export has records that could not be read correctly, or ids that a spreadsheet or a wrong encoding
+      damaged, nothing is deleted by absence: they may mean any product. The same holds for a product that the export
+      has under an id with a line break in it, or blanks around it. Those, too, are in ``Plan.deferred``.
+    - A whole product is deleted in one line only when no row of the catalogue names it any more.
 
     Examples
     --------
@@ -148,27 +103,35 @@ def plan_batch(
     """
     if last is not None:
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
+    kind = service_type(service)
     if findings is None:
-        findings = check(catalogue, images, regions=regions, prepared=prepared, service=service)
+        sheet = make_sheet(catalogue, images, regions=regions, prepared=prepared, service=kind)
+        findings = check_sheet(sheet)
+    else:
+        sheet = _bare_sheet(sheet_rows(catalogue, images, regions=regions, prepared=prepared), kind)
     findings = with_loaded(findings, catalogue)
-    wanted = wanted_rows(
-        catalogue,
-        images=images,
-        prepared=prepared,
-        regions=regions,
-        findings=findings,
-        keep_refused=keep_refused,
-    )
-    held = None if known is None else known_rows(known)
-    if service_type(service) is not Service.PRODUCT:
+    wanted = wanted_rows(sheet, findings, keep_refused=keep_refused)
+    del sheet
+    baseline = Baseline(known=known, delete_missing=delete_missing, ignore=ignore)
+    return plan_rows(catalogue, wanted, findings, kind, baseline)
+
+
+def plan_rows(
+    catalogue: pd.DataFrame, wanted: pl.DataFrame, findings: pd.DataFrame, service: Service, baseline: Baseline
+) -> Plan:
+    """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
+    held = None if baseline.known is None else known_rows(baseline.known)
+    ignore = baseline.ignore
+    if service is not Service.PRODUCT:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
     judged = compare(wanted, held, ignore)
-    del wanted
+    for name in wanted.columns:  # `judged` shares them, and frees them one by one
+        wanted.drop_in_place(name)
     gone = []
     waiting = _waiting(known_rows(None))
-    if delete_missing and held is not None:
+    if baseline.delete_missing and held is not None:
         going, waits = gone_rows(judged, held)
-        doubtful = pl.lit(value=True) if hides_products(findings) else _spelt_otherwise(judged["ProductId"])
+        doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
         waiting = pl.concat([_waiting(waits), _waiting(kept, WAITS_FOR_EXPORT)])
         gone.append(_deletes(going.filter(~doubtful)))
@@ -194,9 +157,9 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     Returns
     -------
     Plan
-        ``unchanged`` holds the rows of `state_then` that are there; nothing is excluded. Images that must be sent
-        again are named by ``file`` and ``digest``: whether their bytes are still at hand is for the caller to see.
-        Rows whose state then was ``unknown`` are left as they are now.
+        ``unchanged`` holds the rows of `state_then` that are still held; nothing is excluded. Images to send again are
+        named by ``file`` and ``digest``; the caller finds their bytes. Rows whose state then was ``unknown`` are left
+        as they are now.
 
     Examples
     --------
@@ -217,7 +180,7 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     ).drop("state")
     judged = compare(wanted, now)
     key = ["ProductId", "PicName"]
-    gone = not_spoken_of(judged, now)
+    gone = unmatched(judged, now)
     gone = gone.join(open_then, on=key, how="anti", maintain_order="left")
     stays = pl.concat([wanted["ProductId"], open_then["ProductId"]]).unique()
     going = gone.with_columns((~pl.col("ProductId").is_in(stays.implode())).alias("whole"))
@@ -234,10 +197,61 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     )
 
 
-def _spelt_otherwise(wanted: pl.Series) -> pl.Expr:
+def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Add the errors of loading: a record that could not be read correctly is not sent, whatever `check` found."""
+    loaded = catalogue.attrs.get("findings")
+    loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
+    # The column names every such record, also after a merge, a filter, or a file in between.
+    parts = [part for part in (loaded, _column_findings(catalogue)) if len(part)]
+    return pd.concat([*parts, findings], ignore_index=True) if parts else findings
+
+
+def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns about records that could not be read correctly, as findings."""
+    names = list(catalogue.columns)
+    rows = catalogue["row"] if names.count("row") == 1 else pd.Series(range(1, len(catalogue) + 1))
+    rows = pd.to_numeric(rows, errors="coerce").reset_index(drop=True)
+    found = []
+    for place, name in enumerate(names):
+        if not str(name).startswith(NOT_READ):
+            continue
+        cells = catalogue.iloc[:, place].reset_index(drop=True)
+        if cells.empty:  # the only trace of an export without records, or of rows that a filter removed
+            cells = pd.Series([ELSEWHERE])
+        cells = cells[cells.isin([*UNREAD, ELSEWHERE])]
+        rules = cells[cells.ne(ELSEWHERE)]
+        unread = pd.DataFrame({"rule": rules, "row": rows.reindex(rules.index)})
+        for key in ("ProductId", "PicName"):
+            # In combined exports, several records have the same number.
+            if names.count(key) == 1:
+                unread[key] = catalogue[key].reset_index(drop=True).reindex(rules.index)
+        found.append(unread)
+        if len(cells) > len(rules):
+            found.append(pd.DataFrame({"rule": ["record-not-read"]}))
+    if not found:
+        return pd.DataFrame({"rule": []})
+    errors = pd.concat(found, ignore_index=True).assign(severity=Severity.ERROR.value)
+    return errors.reindex(columns=list(FINDING_COLUMNS)).astype(FINDING_COLUMNS)
+
+
+def hides_products(findings: pd.DataFrame) -> bool:
+    """Whether the export has records that may belong to any product."""
+    table = to_polars(findings, ["rule", "severity"])
+    unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
+    return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
+
+
+def _bare_sheet(rows: pl.DataFrame, service: Service) -> Sheet:
+    """Return a sheet for rules that test every row: without what only `check` needs, which takes time."""
+    add, delete = (pl.col("op") == operation.value for operation in Operation)
+    scopes = {"all": None, "add": add, "delete": delete}
+    return Sheet(rows, service, {}, {}, rows.clear(), frozenset(), scopes, {})
+
+
+def _misspelt(wanted: pl.Series) -> pl.Expr:
     """Whether a row of an export means this product under an id with a line break in it, or blanks around it."""
-    odd = wanted.filter(wanted.str.contains(_STRAY_SIGNS)).unique().str.replace_all(_UNSEEN, "")
-    return pl.col("ProductId").str.replace_all(_UNSEEN, "").is_in(odd.implode())
+    odd = wanted.filter(wanted.str.contains(_STRAY)).unique().str.replace_all(_IGNORED, "")
+    return pl.col("ProductId").str.replace_all(_IGNORED, "").is_in(odd.implode())
 
 
 def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame:
@@ -245,13 +259,13 @@ def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame
 
 
 def _sent(judged: pl.DataFrame) -> pl.DataFrame:
-    """What the catalogue has to send, as it stands on its lines; these columns are taken out of `judged`."""
+    """The rows to send, as lines; these columns are taken out of `judged`."""
     mask = judged["verdict"] == "send"
     return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in BATCH_COLUMNS if name in judged.columns])
 
 
 def _deletes(going: pl.DataFrame) -> pl.DataFrame:
-    """DELETE lines of what goes: one per image, or one per product where all of it goes."""
+    """DELETE lines: one per image, or one per product if all of it goes."""
     lines = going.select("ProductId", pl.when(~pl.col("whole")).then("PicName").alias("PicName"))
     return (
         lines.unique()
@@ -267,7 +281,7 @@ def _deletes(going: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbered(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Lines in their order: what the catalogue says, then what is gone."""
+    """Numbered lines: those of the catalogue, then those of what is gone."""
     lines = pl.concat(parts, how="diagonal")
     return lines.with_columns((pl.int_range(pl.len(), dtype=pl.Int64) + 1).alias("line"))
 
@@ -279,7 +293,7 @@ def _as_batch(lines: pl.DataFrame) -> pd.DataFrame:
         lines.hstack([lines.select(pl.when(add).then("PicName").alias("file"))["file"]], in_place=True)
     batch = drain_to_pandas(lines)
     if "file" not in batch:
-        batch["file"] = batch["PicName"]  # the very same memory
+        batch["file"] = batch["PicName"]  # the same memory
     return batch[list(BATCH_COLUMNS)]
 
 
@@ -288,7 +302,7 @@ def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame, verdict: str) -> pd.
     if not mask.any():
         rows = detached(catalogue).iloc[:0]
     else:
-        # Column by column: rows taken from a frame put the pieces of every text column together first.
+        # Column by column: taking rows from a frame would first combine the chunks of every text column.
         chosen = mask.to_numpy()
         taken = (pd.Series(column.array[chosen], name=name, dtype=column.dtype) for name, column in catalogue.items())
         rows = pd.concat(taken, axis=1)
@@ -296,12 +310,12 @@ def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame, verdict: str) -> pd.
 
 
 def _before(batch: pl.DataFrame, held: pl.DataFrame | None) -> pd.DataFrame:
-    """What the gallery held of each line that replaces or deletes."""
+    """The known rows that the lines replace or delete."""
     if held is None:
         return to_pandas(known_rows(None).select(pl.lit(None, pl.Int64).alias("line"), *HELD_COLUMNS, "digest"))
     lines = batch.select("line", "OperationType", "ProductId", "PicName")
     single = lines.filter(pl.col("PicName").is_not_null())
-    # Sorted afterwards: without an order of its own the join may look the few up among the many.
+    # Sorted afterwards: a join without an order may look the few up among the many.
     found = single.join(held, on=["ProductId", "PicName"], how="inner")
     whole = lines.filter(pl.col("PicName").is_null()).select("line", "ProductId")
     found = pl.concat(

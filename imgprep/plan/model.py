@@ -1,7 +1,8 @@
-"""A plan: what would be sent, what stays as it is, what is left out, and what waits."""
+"""Plan: the batch to send, unchanged, excluded and deferred rows, and their summaries."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -21,12 +22,48 @@ BATCH_COLUMNS: dict[str, str] = {
     "expected": "str",
 }
 
-#: What the gallery holds of a key; the columns of ``Plan.before`` and ``Plan.deferred``.
+#: The fields that the gallery holds; the columns of ``Plan.before`` and ``Plan.deferred``.
 HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.name != "OperationType")
 
-#: Why something that the catalogue lacks stays in the gallery.
+#: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Baseline:
+    """The state that a batch is planned against, and the deletions that are confirmed.
+
+    Parameters
+    ----------
+    known : pandas.DataFrame, optional
+        A gallery state (`gallery_state`); without it everything is new.
+    last : pandas.DataFrame, optional
+        The catalogue of the last export: if this one has collapsed against it, nothing is built.
+    delete_missing : bool
+        DELETE what the gallery holds and the catalogue lacks.
+    ignore : collection of str
+        Fields, or ``image``, ``region``, that do not count as a difference.
+    instance : str
+        The instance's name; without one, ``gallery`` is the name to confirm.
+    confirm : str, optional
+        The instance's name, typed, where the batch deletes more of the gallery than `LOSS_THRESHOLD`.
+    confirm_rows : int, optional
+        The number of rows of the catalogue, typed, to confirm that a collapse is intended.
+
+    Examples
+    --------
+    >>> ip.Baseline(known=ip.gallery_state(runs), delete_missing=True).delete_missing
+    True
+    """
+
+    known: pd.DataFrame | None = None
+    last: pd.DataFrame | None = None
+    delete_missing: bool = False
+    ignore: Collection[str] = ()
+    instance: str = ""
+    confirm: str | None = None
+    confirm_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -36,17 +73,17 @@ class Plan:
     Attributes
     ----------
     batch : pandas.DataFrame
-        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (a run before left
-        it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
+        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (an earlier run
+        left it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
     unchanged : pandas.DataFrame
         Catalogue rows that the gallery holds as they are, with ``reason``: ``same``, ``ignored: …`` (differs only in
-        what is left out of the comparison), ``not held`` (a DELETE with nothing to delete).
+        ignored fields), ``not held`` (a DELETE with nothing to delete).
     excluded : pandas.DataFrame
-        Catalogue rows left out, with ``reason``: the ids of the rules that say why.
+        Catalogue rows that are not sent, with ``reason``: the ids of the rules they failed.
     deferred : pandas.DataFrame
-        What the gallery holds and the catalogue lacks, but what stays, with ``reason``: other images of its product
-        are not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that
-        could not be read, or another spelling of its id, which may speak of it.
+        Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
+        not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
+        not be read, or another spelling of its id, which may mean it.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
 
@@ -76,7 +113,7 @@ class Plan:
         return f"Plan({', '.join(parts)})"
 
     def summary(self) -> pd.DataFrame:
-        """Count what would happen.
+        """Count rows by what would happen to them.
 
         Returns
         -------
@@ -84,26 +121,12 @@ class Plan:
             ``what`` (add, replace, delete, unchanged, excluded, deferred), ``reason``, ``rows``, ``products``.
         """
         columns = ["ProductId", "reason"]
-        parts = [
-            _acted(self.batch).select("what", *columns),
-            # A catalogue may have no column of products at all.
-            *(
-                to_polars(frame.reindex(columns=columns), columns).select(pl.lit(what).alias("what"), *columns)
-                for what, frame in (
-                    ("unchanged", self.unchanged),
-                    ("excluded", self.excluded),
-                    ("deferred", self.deferred),
-                )
-            ),
-        ]
-        order = {what: place for place, what in enumerate(_WHAT)}
-        counted = (
-            pl.concat([part.cast(pl.String) for part in parts])
-            .group_by("what", "reason")
-            .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products"))
-            .sort(pl.col("what").replace_strict(order, return_dtype=pl.Int64), -pl.col("rows"), "reason")
-        )
-        return to_pandas(counted)
+        parts = [_acted(self.batch).select("what", *columns)]
+        for what in ("unchanged", "excluded", "deferred"):
+            frame = getattr(self, what).reindex(columns=columns)  # a catalogue may lack the column ProductId
+            parts.append(to_polars(frame, columns).select(pl.lit(what).alias("what"), *columns))
+        rows = pl.concat([part.cast(pl.String) for part in parts])
+        return to_pandas(_count(rows, "what", "reason", name="rows").sort(_ORDER, -pl.col("rows"), "reason"))
 
     def diff(self) -> pd.DataFrame:
         """Count what would be added, replaced and deleted, by category and by reason.
@@ -117,25 +140,15 @@ class Plan:
         """
         lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
         held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
-        # A DELETE has no category of its own: the gallery's counts. One line may delete several images.
+        # A DELETE has no category of its own: the gallery's is used. One line may delete several images.
         lines = lines.join(held, on="line", how="left", maintain_order="left")
         number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
         names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)
         lines = lines.with_columns(
             pl.coalesce(names, number.cast(pl.String), pl.lit("predicted")).alias("category"),
         )
-        counted = (
-            lines.group_by("what", "category", "reason")
-            .agg(
-                pl.len().cast(pl.Int64).alias("images"), pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
-            )
-            .sort(
-                pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64),
-                "category",
-                "reason",
-            )
-        )
-        return to_pandas(counted)
+        counted = _count(lines, "what", "category", "reason", name="images")
+        return to_pandas(counted.sort(_ORDER, "category", "reason"))
 
     def changes(self) -> pd.DataFrame:
         """List every field that a line would change in the gallery.
@@ -167,7 +180,8 @@ class Plan:
 
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
-#: Reasons of an ADD of what the gallery does not hold for sure.
+_ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64)
+#: Reasons of an ADD of an image that the gallery may not hold.
 NOT_HELD = ("new", "unknown")
 
 
@@ -182,3 +196,8 @@ def _acted(batch: pd.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("replace"))
     )
     return lines.with_columns(what.alias("what"))
+
+
+def _count(rows: pl.DataFrame, *by: str, name: str) -> pl.DataFrame:
+    products = pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
+    return rows.group_by(by).agg(pl.len().cast(pl.Int64).alias(name), products)

@@ -1,4 +1,4 @@
-"""What a plan would cost, and what it would lose, before it is sent."""
+"""Before a batch is sent: parts of a limited size, the loss for the gallery, and an estimate of the cost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import to_polars
+from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
 from imgprep.plan.model import NOT_HELD, Plan
@@ -20,31 +21,31 @@ from imgprep.plan.model import NOT_HELD, Plan
 def split_batch(
     batch: pd.DataFrame, *, max_rows: int | None = None, max_bytes: int | None = None
 ) -> list[pd.DataFrame]:
-    """Cut a batch into parts that are small enough.
+    """Split a batch into parts of a limited size.
 
     Parameters
     ----------
     batch : pandas.DataFrame
         A batch frame.
     max_rows : int, optional
-        Lines in a part, at most.
+        Most lines in a part.
     max_bytes : int, optional
-        Bytes of a part's increment.meta, at most.
+        Most bytes of a part's increment.meta.
 
     Returns
     -------
     list of pandas.DataFrame
         Batch frames, ``line`` numbered anew in each. Products come in the order of their first line; the rows of one
-        are never torn apart. An empty batch gives no part.
+        stay together. An empty batch gives no part.
 
     Raises
     ------
     ConfigError
-        A limit is not positive, or the rows of one product alone are beyond it.
+        A limit is not positive, or the rows of one product alone exceed it.
 
     Notes
     -----
-    The vendor documents no limit of rows or bytes: how small is small enough is the caller's to say.
+    The vendor documents no limit of rows or bytes; the caller chooses one.
 
     Examples
     --------
@@ -70,8 +71,8 @@ def split_batch(
     for product, (count, size) in enumerate(zip(rows.tolist(), bytes_of.tolist(), strict=True)):
         if (max_rows is not None and count > max_rows) or (max_bytes is not None and size > max_bytes):
             raise ConfigError(
-                f"product {names[product]}: its {count} lines have {size} bytes, beyond the limit of a part "
-                f"(max_rows={max_rows}, max_bytes={max_bytes}); a product is not torn apart, so raise the limit"
+                f"product {names[product]}: its {count} lines have {size} bytes and exceed the limit of a part "
+                f"(max_rows={max_rows}, max_bytes={max_bytes}); a product is not split, so raise the limit"
             )
         full = (max_rows is not None and in_rows + count > max_rows) or (
             max_bytes is not None and in_bytes + size > max_bytes
@@ -89,15 +90,15 @@ def split_batch(
 
 
 def _line_bytes(batch: pd.DataFrame) -> np.ndarray:
-    # Every line ends with one line feed, and holds none.
+    # Every line ends with one line feed, and contains none.
     lines = dumps_meta(batch).encode("utf-8").split(b"\n")[: len(batch)]
     return np.fromiter((len(line) + 1 for line in lines), dtype=np.int64, count=len(batch))
 
 
-#: Above this share of the gallery's images, a loss is confirmed by name.
+#: Share of the gallery's images above which a loss must be confirmed by the instance's name.
 LOSS_THRESHOLD = 0.05
 
-#: Images a second. Source: the vendor's quotas ("adds 5/s (1/s on the smallest), deletes 20/s").
+#: Images per second. Source: the vendor's quotas ("adds 5/s (1/s on the smallest), deletes 20/s").
 ADDS_PER_SECOND = 5.0
 ADDS_PER_SECOND_SMALLEST = 1.0
 DELETES_PER_SECOND = 20.0
@@ -107,7 +108,7 @@ SMALLEST_CAPACITY = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlastRadius:
-    """What a plan takes out of the gallery.
+    """What a plan deletes from the gallery.
 
     Attributes
     ----------
@@ -116,7 +117,7 @@ class BlastRadius:
     held : int
         Images that the gallery is known to hold.
     threshold : float
-        Share above which the loss is confirmed by name.
+        Share above which the loss must be confirmed.
     """
 
     images: int
@@ -126,7 +127,7 @@ class BlastRadius:
 
     @property
     def share(self) -> float:
-        """Images lost, of those held, 0 … 1; 1 where images go from a gallery that nothing is known of."""
+        """Images lost, of those held, 0 … 1; 1 if the gallery's state is unknown and images are lost."""
         if not self.images:
             return 0.0
         return min(self.images / self.held, 1.0) if self.held else 1.0
@@ -137,17 +138,19 @@ class BlastRadius:
         return self.share > self.threshold
 
     def require(self, instance: str, confirm: str | None = None) -> None:
-        """Raise unless the loss is small, or `confirm` is the instance's name, typed by hand."""
+        """Raise unless the loss is small, or `confirm` is the instance's name."""
         if self.needs_confirmation and (not instance or confirm != instance):
-            raise ConfigError(f"{self}; to go on, confirm with the name of the instance: {instance!r}")
+            raise ConfigError(f"{self}; to continue, confirm with the name of the instance: {instance!r}")
 
     def __str__(self) -> str:
-        of = f"{self.share:.1%} of {self.held:,} held" if self.held else "of how many is not known"
-        return f"the batch deletes {self.images:,} images ({of}), and {self.products:,} products lose their last one"
+        of = f"{self.share:.1%} of {self.held:,} held" if self.held else "of an unknown number"
+        lose = "loses its" if self.products == 1 else "lose their"
+        products = f"{counted(self.products, 'product')} {lose} last one"
+        return f"the batch deletes {counted(self.images, 'image')} ({of}), and {products}"
 
 
 def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = LOSS_THRESHOLD) -> BlastRadius:
-    """Count what `plan` takes out of the gallery.
+    """Count what `plan` deletes from the gallery.
 
     Parameters
     ----------
@@ -156,7 +159,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
     known : pandas.DataFrame or None
         The gallery state it was planned against.
     threshold : float
-        Share of the images held, 0 … 1, above which `BlastRadius.require` wants the instance's name.
+        Share of the images held, 0 … 1, above which `BlastRadius.require` asks for the instance's name.
 
     Examples
     --------
@@ -165,7 +168,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
     >>> known = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "state": ["held", "held"]})
     >>> shop = pd.DataFrame({"ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
     >>> print(blast_radius(plan_batch(shop, known=known, delete_missing=True), known))
-    the batch deletes 1 images (50.0% of 2 held), and 1 products lose their last one
+    the batch deletes 1 image (50.0% of 2 held), and 1 product loses its last one
     """
     held = known_rows(known).select("ProductId", "PicName", "state")
     batch = to_polars(plan.batch, ["OperationType", "ProductId", "PicName"])
@@ -177,7 +180,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
             held.join(deletes, on=["ProductId", "PicName"], how="semi"),
         ]
     ).unique()
-    # A DELETE of something that no run and no dump speaks of counts as one image: it may be there.
+    # A DELETE of an image that no run and no dump names counts as one: the gallery may hold it.
     unseen = deletes.join(lost, on="ProductId", how="anti").height
     left = held.join(lost, on=["ProductId", "PicName"], how="anti").select("ProductId").unique()
     adds = batch.filter(pl.col("OperationType") == Operation.ADD.value).select("ProductId").unique()
@@ -198,7 +201,7 @@ def estimate(
     adds_per_second: float | None = None,
     deletes_per_second: float | None = None,
 ) -> pd.DataFrame:
-    """Estimate what `plan` costs.
+    """Estimate the lines, bytes, requests and time of `plan`.
 
     Parameters
     ----------
@@ -207,23 +210,22 @@ def estimate(
     facts : pandas.DataFrame, optional
         Facts of the images as they will be sent, for their bytes.
     capacity : int, optional
-        Images the instance takes (`Detail` says it in units of 10,000).
+        Images that the instance can hold (`Detail` gives it in units of 10,000).
     held : int, optional
         Images it holds now.
     durations : pandas.DataFrame, optional
-        How long earlier runs took, from `tally_durations`: times are then also told by what they sent and imported a
-        second.
+        Durations of earlier runs, from `tally_durations`: times are then also estimated from their pace.
     uploads_per_second, adds_per_second, deletes_per_second : float, optional
-        Rates that you know; by default the vendor's for adding and deleting, none for uploading.
+        Known rates; by default the vendor's for adding and deleting, none for uploading.
 
     Returns
     -------
     pandas.DataFrame
-        ``what``, ``value``, ``unit``, ``basis``: images, bytes, requests, seconds. A value that cannot be known is NA.
+        ``what``, ``value``, ``unit``, ``basis``: images, bytes, requests, seconds. An unknown value is NA.
 
     Notes
     -----
-    Source: the vendor's quotas (5 ADDs a second, 1 on the smallest instances, 20 DELETEs).
+    Source: the vendor's quotas (5 ADDs per second, 1 on the smallest instances, 20 DELETEs).
 
     Examples
     --------
@@ -242,7 +244,7 @@ def estimate(
     if facts is not None and "bytes" in facts.columns:
         sizes = facts.drop_duplicates("PicName").set_index("PicName")["bytes"].reindex(files)
         lacking = int(sizes.isna().sum())
-        if lacking < len(sizes) or not len(sizes):  # where no size is known, nothing is: not 0 bytes
+        if lacking < len(sizes) or not len(sizes):  # without any known size it is NA, not 0 bytes
             size = float(sizes.sum())
             sized = f"counted, without {lacking:,} of unknown size" if lacking else "counted"
     small = capacity is not None and capacity <= SMALLEST_CAPACITY
@@ -250,13 +252,13 @@ def estimate(
     add_rate = adds_per_second or vendor
     delete_rate = deletes_per_second or DELETES_PER_SECOND
     new = int(adds["reason"].isin(NOT_HELD).sum())
-    own, theirs, counted = "your rate", "vendor's quota", "counted"
+    own, theirs, exact = "your rate", "vendor's quota", "counted"
     rows: list[tuple[str, float | None, str, str]] = [
-        ("add", len(adds), "lines", counted),
-        ("delete", deletes, "lines", counted),
-        ("upload", len(files), "images", counted),
+        ("add", len(adds), "lines", exact),
+        ("delete", deletes, "lines", exact),
+        ("upload", len(files), "images", exact),
         ("upload", size, "bytes", sized),
-        # One PUT an image and one of increment.meta, one HEAD each to verify.
+        # A PUT per image and one of increment.meta, and a HEAD each to verify.
         ("requests", 2 * (len(files) + 1), "requests", "a PUT and a HEAD each, increment.meta included"),
         (
             "upload",
@@ -267,18 +269,18 @@ def estimate(
         ("import", len(adds) / add_rate + deletes / delete_rate, "seconds", own if adds_per_second else theirs),
     ]
     if durations is not None:
-        unit, much = ("images", len(files)) if size is None else ("bytes", size)
-        rows.append(("upload", *_as_before(much, durations, unit, "upload_seconds")))
+        unit, amount = ("images", len(files)) if size is None else ("bytes", size)
+        rows.append(("upload", *_as_before(amount, durations, unit, "upload_seconds")))
         rows.append(("import", *_as_before(len(batch), durations, "lines", "seconds")))
     if capacity is not None and held is not None:
-        rows.append(("room left", capacity - held - new, "images", counted))
+        rows.append(("room left", capacity - held - new, "images", exact))
     table = pd.DataFrame(rows, columns=["what", "value", "unit", "basis"])
     return table.astype({"what": "str", "value": "Float64", "unit": "str", "basis": "str"})
 
 
-def _as_before(much: float, durations: pd.DataFrame, unit: str, seconds: str) -> tuple[float | None, str, str]:
-    """The seconds that `much` takes at the pace of earlier runs; value, unit and basis."""
+def _as_before(amount: float, durations: pd.DataFrame, unit: str, seconds: str) -> tuple[float | None, str, str]:
+    """Value, unit and basis: seconds for `amount` at the pace of earlier runs."""
     timed = durations[(durations[seconds] > 0) & durations[unit].notna()]
     rate = timed[unit].sum() / timed[seconds].sum() if len(timed) else 0
-    value = much / rate if rate else None
-    return value, "seconds", f"{len(timed)} earlier {'run' if len(timed) == 1 else 'runs'}"
+    value = amount / rate if rate else None
+    return value, "seconds", counted(len(timed), "earlier run")

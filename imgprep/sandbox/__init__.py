@@ -1,1 +1,1 @@
-"""A local server that speaks the protocols of OSS and Image Search."""
+"""The sandbox: a strict local server that speaks the protocols of OSS and Image Search."""

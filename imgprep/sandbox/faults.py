@@ -1,4 +1,4 @@
-"""Faults on purpose: which request meets which, decided so that a run can be repeated."""
+"""Faults on purpose: which request meets which fault, chosen so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 _log = logging.getLogger(__name__)
 
@@ -20,49 +20,73 @@ FaultKind = Literal[
     "reset_body",  # it breaks in the middle of the request's body, or of the answer's where the request has none
     "answer_lost",  # the work is done, then the connection breaks
     "500_after",  # the work is done, then 500 InternalError
-    "wrong_crc",  # the work is done; the answer's CRC64 is another
+    "wrong_crc",  # the work is done; the answer has a wrong CRC64
     "no_crc",  # the work is done; the answer has no CRC64
-    "wrong_etag",  # the work is done; the answer's ETag is another
-    "corrupt",  # a PUT stores, a GET returns, bytes with one bit flipped; the checksums are those of what is stored
-    "stall",  # no answer, until the client gives up; nothing is done
+    "wrong_etag",  # the work is done; the answer has a wrong ETag
+    "corrupt",  # one bit of the body is flipped: of a PUT before it is stored, of a GET after the checksums were read
+    "stall",  # nothing is done, and no answer comes until the client gives up
     "skew",  # 403 RequestTimeTooSkewed
     "expired_token",  # 403 SecurityTokenExpired
     "denied",  # 403 AccessDenied
 ]
 
+#: Name, or ``*`` for all → a fault each time, or faults in the order of use.
+Planned: TypeAlias = Mapping[str, str | Sequence[str]]
+
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault, and the requests to the OSS side that meet it.
+class Rule:
+    """What happens, and to which calls; see `Fault` for the fields."""
+
+    kind: str
+    rate: float = 1.0
+    operation: str | Sequence[str] = ""
+    key: str = ""
+    count: int | None = None
+    after: int = 0
+    seed: int = 0
+
+    def matches(self, operation: str, key: str) -> bool:
+        """Whether the rule applies to such a call."""
+        if self.operation:
+            wanted = (self.operation,) if isinstance(self.operation, str) else self.operation
+            if operation not in wanted:
+                return False
+        return not self.key or fnmatch.fnmatchcase(key, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Rule):
+    """A fault, and the OSS requests that meet it.
 
     Parameters
     ----------
     kind : str
         What happens, see `FaultKind`.
     rate : float
-        Share of the matching requests, 0…1. Which ones follows from `seed`, the operation, the key, and how many times
-        that key was asked for: not from time or threads, so that a run can be repeated.
+        Share of the matching requests, 0…1. Which ones follows from `seed`, the operation, the key, and how often that
+        key was requested; time and threads play no part, so a run can be repeated.
     operation : str or sequence of str
-        As OSS calls it: ``PutObject``, ``GetObject``, ``HeadObject``, ``ListObjects``, ``UploadPart``, …; empty: all.
+        As OSS names it: ``PutObject``, ``GetObject``, ``HeadObject``, ``ListObjects``, ``UploadPart``, …; empty: all.
     key : str
-        Pattern of object keys (``*``, ``?``, ``[…]``; ``*`` also takes ``/``); empty: all, and requests without a key.
+        Pattern of object keys (``*``, ``?``, ``[…]``; ``*`` also matches ``/``); empty: all, and requests without one.
     count : int or None
-        How many times at most; None: without end.
+        How many times at most; None: no limit.
     after : int
         Matching requests that pass before the first one is hit.
     seed : int
-        Another seed hits others.
+        Another seed hits other requests.
     code : str
         For ``503``: its code, such as ``SlowDown``, ``RequestTimeTooFrequent`` or ``QpsLimitExceeded``.
     retry_after : float or None
-        For ``503``: seconds told in ``Retry-After``.
+        For ``503``: value of ``Retry-After``, seconds.
     qos_delay : int or None
-        For ``503``: milliseconds told in ``x-oss-qos-delay-time``.
+        For ``503``: value of ``x-oss-qos-delay-time``, milliseconds.
 
     Raises
     ------
     ValueError
-        There is no such kind, or the rate is outside 0…1.
+        Unknown kind, or a rate outside 0…1.
 
     Examples
     --------
@@ -71,82 +95,74 @@ class Fault:
     """
 
     kind: FaultKind
-    rate: float = 1.0
-    operation: str | Sequence[str] = ""
-    key: str = ""
-    count: int | None = None
-    after: int = 0
-    seed: int = 0
     code: str = "SlowDown"
     retry_after: float | None = None
     qos_delay: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
-            raise ValueError(f"fault {self.kind!r}: is none of {', '.join(get_args(FaultKind))}")
+            raise ValueError(f"fault {self.kind!r}: unknown kind; use one of {', '.join(get_args(FaultKind))}")
         if not 0 <= self.rate <= 1:
-            raise ValueError(f"fault {self.kind}: rate {self.rate} is not within 0…1")
-
-    def matches(self, operation: str, key: str) -> bool:
-        """Whether the fault is meant for such a request."""
-        if self.operation:
-            wanted = (self.operation,) if isinstance(self.operation, str) else self.operation
-            if operation not in wanted:
-                return False
-        return not self.key or fnmatch.fnmatchcase(key, self.key)
+            raise ValueError(f"fault {self.kind}: rate {self.rate} must be within 0…1")
 
 
-class Faults:
-    """The faults in force. Safe from several threads.
+def planned(plan: Planned) -> list[Rule]:
+    """Return the rules of a plan: faults of a name, then those of ``*``; listed ones are used up one by one."""
+    rules = []
+    for name in sorted(plan, key=lambda name: name == "*"):
+        kinds = plan[name]
+        once = None if isinstance(kinds, str) else 1
+        wanted = "" if name == "*" else name
+        rules += [Rule(kind, operation=wanted, count=once) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+    return rules
 
-    Parameters
-    ----------
-    faults : iterable of Fault or str
-        A text is the kind of a fault that every request meets.
-    """
 
-    def __init__(self, faults: Iterable[Fault | FaultKind] = ()) -> None:
-        self._faults: list[Fault] = []
+_Rule = TypeVar("_Rule", bound=Rule)
+
+
+class Faults(Generic[_Rule]):
+    """The faults in force, and how often each was met. Thread-safe."""
+
+    def __init__(self, rules: Iterable[_Rule] = ()) -> None:
         self._lock = threading.Lock()
-        self.set(faults)
+        self.set(rules)
 
-    def set(self, faults: Iterable[Fault | FaultKind]) -> None:
-        """Put these in the place of those in force."""
-        planned = [fault if isinstance(fault, Fault) else Fault(fault) for fault in faults]
+    def set(self, rules: Iterable[_Rule]) -> None:
+        """Replace the faults in force."""
         with self._lock:
-            self._faults = planned
-            self._seen: list[Counter[tuple[str, str]]] = [Counter() for _ in planned]
-            self._matched = [0] * len(planned)
-            self._hits = [0] * len(planned)
+            self._rules = list(rules)
+            self._seen: list[Counter[tuple[str, str]]] = [Counter() for _ in self._rules]
+            self._matched = [0] * len(self._rules)
+            self._hits = [0] * len(self._rules)
 
-    def next(self, operation: str, key: str) -> Fault | None:
-        """Return the fault that this request meets; the first that fits."""
-        if not self._faults:
+    def next(self, operation: str, key: str = "") -> _Rule | None:
+        """Return the fault that this call meets: the first that applies."""
+        if not self._rules:
             return None
         with self._lock:
-            for number, fault in enumerate(self._faults):
-                if fault.matches(operation, key) and self._hit(number, fault, operation, key):
-                    _log.debug("%s of %s meets %s", operation, key, fault.kind)
-                    return fault
+            for number, rule in enumerate(self._rules):
+                if rule.matches(operation, key) and self._hit(number, rule, operation, key):
+                    _log.debug("%s of %s meets %s", operation, key, rule.kind)
+                    return rule
         return None
 
-    def _hit(self, number: int, fault: Fault, operation: str, key: str) -> bool:
+    def _hit(self, number: int, rule: Rule, operation: str, key: str) -> bool:
         self._matched[number] += 1
-        if self._matched[number] <= fault.after:
+        if self._matched[number] <= rule.after:
             return False
-        if fault.count is not None and self._hits[number] >= fault.count:
+        if rule.count is not None and self._hits[number] >= rule.count:
             return False
-        if fault.rate < 1:
+        if rule.rate < 1:
             self._seen[number][operation, key] += 1
-            if _share(fault.seed, number, operation, key, self._seen[number][operation, key]) >= fault.rate:
+            if _share(rule.seed, number, operation, key, self._seen[number][operation, key]) >= rule.rate:
                 return False
         self._hits[number] += 1
         return True
 
-    def hits(self) -> list[tuple[Fault, int]]:
-        """Return each fault in force and how many requests met it."""
+    def hits(self) -> list[tuple[_Rule, int]]:
+        """Return each fault in force and how many calls met it."""
         with self._lock:
-            return list(zip(self._faults, self._hits, strict=True))
+            return list(zip(self._rules, self._hits, strict=True))
 
 
 def _share(*parts: object) -> float:

@@ -1,66 +1,58 @@
-"""The sandbox: one port on loopback that speaks OSS and Image Search."""
+"""The sandbox: one port on loopback that serves OSS and Image Search."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from imgprep.core.credentials import Credentials, StaticCredentials
 from imgprep.core.settings import Settings
-from imgprep.sandbox.clock import Clock
-from imgprep.sandbox.config import sort_switches
+from imgprep.sandbox.access import Document, KeyRing, new_key
+from imgprep.sandbox.config import Backend, Clock, Switches
 from imgprep.sandbox.faults import Fault, FaultKind
-from imgprep.sandbox.http import Ending, Request, Response
+from imgprep.sandbox.http import Request, Response
+from imgprep.sandbox.imagesearch.reports import PREFIX
 from imgprep.sandbox.imagesearch.service import ImageSearch
-from imgprep.sandbox.imagesearch.tasks import World
-from imgprep.sandbox.oss.keys import KeyRing, new_key
-from imgprep.sandbox.oss.objects import ObjectStore
-from imgprep.sandbox.oss.request import Shop
 from imgprep.sandbox.oss.service import Handled, Oss
-from imgprep.sandbox.oss.uploads import Uploads
+from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 from imgprep.sandbox.server import HOST, Server
 
-REPORTS = "/-/report/"
 ROLE = "imagesearch-reader"
 _KEY_FILE = "key.json"
-#: Stands in a folder whose content is the sandbox's to change and to remove.
+#: Marks a folder whose content the sandbox may change and remove.
 _MARK = ".imgprep-sandbox"
-_ENDINGS: dict[str, Ending] = {"lost": "lost", "cut": "cut", "endless": "endless"}
 
 
 class Sandbox:
-    """OSS and Image Search on this machine: the same clients, the same wire, nothing paid, nothing shared.
+    """OSS and Image Search on this machine: the real clients and protocols, free of charge, shared with no one.
 
     Parameters
     ----------
     root : path, optional
-        Where objects (``objects/``) and the Image Search state (``imagesearch/``) are kept; they survive a restart,
-        and so does the key. None: a temporary folder, removed at the end.
+        Folder of the objects (``objects/``) and of the Image Search state (``imagesearch/``); they and the key survive
+        a restart. None: a temporary folder, removed at the end.
     port : int
-        0 takes a free one.
+        0 takes a free port.
     **switches
-        Every attribute of `imgprep.sandbox.config.Switches` and of
-        `imgprep.sandbox.imagesearch.switches.ImageSearchSwitches`.
+        Every attribute of `imgprep.sandbox.config.Switches`.
 
     Attributes
     ----------
     clock : Clock
         ``clock.advance(seconds)`` lets time pass for tasks, links and tokens.
     store : ObjectStore
-        What is stored, to look at and to change behind the clients' backs.
+        The stored objects, to inspect and to change behind the clients' backs.
     imagesearch : ImageSearch
-        The other side.
+        The Image Search service.
 
     Raises
     ------
     TypeError
-        A switch of an unknown name; the message gives the nearest.
+        Unknown switch; the message names the nearest known one.
     FileExistsError
-        `root` holds something that is no sandbox's.
+        `root` contains files that are not a sandbox's.
 
     Examples
     --------
@@ -70,7 +62,7 @@ class Sandbox:
     """
 
     def __init__(self, root: str | Path | None = None, port: int = 0, **switches: Any) -> None:
-        self.switches, imagesearch_switches = sort_switches(switches)
+        self.switches = Switches.of(switches)
         self._temporary = tempfile.TemporaryDirectory(prefix="imgprep-sandbox-") if root is None else None
         self.root = Path(self._temporary.name if self._temporary else root or "")
         _claim(self.root)
@@ -80,32 +72,20 @@ class Sandbox:
         self.store = ObjectStore(self.root / "objects")
         for name, region in self.switches.all_buckets().items():
             self.store.create_bucket(name, region, self.clock.now())
-        shop = Shop(self.store, Uploads(self.store), self.clock, self.switches)
-        self._oss = Oss(shop, self._keys)
-        self._server = Server(self, port, self.switches.max_body)
-        folder = self.root / "imagesearch"
-        folder.mkdir(exist_ok=True)
-        world = World(
-            self.store,
-            self.clock.now,
-            lambda: self.url,
-            self.switches.region,
-            self.switches.account,
-            wall=self.clock.wall,
-        )
-        self.imagesearch = ImageSearch(folder, world, self._keys.find, imagesearch_switches)
+        backend = Backend(self.store, Uploads(self.store), self.clock, self.switches)
+        self._oss = Oss(backend, self._keys)
+        self._server = Server(self._begin, self._handle, port, self.switches.max_body)
+        self.imagesearch = ImageSearch(self.root / "imagesearch", backend, self._keys, lambda: self.url)
         self._running = self._stopped = False
 
-    # Life
-
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer requests."""
         self._server.start()
         self._running = True
         return self
 
     def stop(self) -> None:
-        """Break all connections and end; a temporary folder is removed."""
+        """Break all connections and stop; a temporary folder is removed."""
         if self._stopped:
             return
         self._stopped = True
@@ -115,7 +95,7 @@ class Sandbox:
             self._temporary.cleanup()
 
     def serve_forever(self) -> None:
-        """Answer until interrupted (Ctrl+C), then end."""
+        """Answer requests until interrupted (Ctrl+C), then stop."""
         if not self._running:
             self.start()
         try:
@@ -128,15 +108,13 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.url}>"
 
-    # What clients need
+    # For clients
 
     @property
     def port(self) -> int:
@@ -145,12 +123,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The endpoint of both sides."""
+        """The endpoint of both services."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def settings(self) -> Settings:
-        """Settings that point every client here."""
+        """Settings that point every client at this sandbox."""
         switches = self.switches
         return Settings(
             region=switches.region,
@@ -166,12 +144,13 @@ class Sandbox:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point other processes here, the sandbox's own key among them.
+        """Return the environment variables that point other processes at this sandbox.
 
         Returns
         -------
         dict of str to str
-            For ``os.environ``, or to be printed as ``export NAME=value``. The key is good for this sandbox only.
+            For ``os.environ``, or to be printed as ``export NAME=value``. They contain the sandbox's own key, which
+            is valid for this sandbox only.
         """
         settings = self.settings
         return {
@@ -189,15 +168,15 @@ class Sandbox:
             "NO_PROXY": HOST,
         }
 
-    def issue_token(self, seconds: float = 3600.0, policy: Mapping[str, Any] | str | None = None) -> Credentials:
-        """Return temporary credentials, as STS gives them; `policy` narrows what they may do."""
+    def issue_token(self, seconds: float = 3600.0, policy: Document | None = None) -> Credentials:
+        """Return temporary credentials as STS issues them; `policy` limits what they may do."""
         return self._keys.issue(self.clock.now() + seconds, policy)
 
-    def add_user(self, policy: Mapping[str, Any] | str | None = None) -> Credentials:
-        """Return lasting credentials of a RAM user who may do what `policy` says."""
+    def add_user(self, policy: Document | None = None) -> Credentials:
+        """Return permanent credentials of a RAM user with this policy."""
         return self._keys.add(policy)
 
-    # What tests need
+    # For tests
 
     def gallery(self, instance: str | None = None) -> list[dict[str, Any]]:
         """Return the images that an instance holds (None: that of `settings`); see `ImageSearch.gallery`."""
@@ -208,49 +187,40 @@ class Sandbox:
         return self.imagesearch.tasks(instance or self.switches.instance)
 
     def finish_tasks(self) -> None:
-        """Bring every running task to its end now, whatever the clock says."""
+        """End every running task now, whatever the clock shows."""
         self.imagesearch.finish_tasks()
 
-    def set_role(
-        self, policy: Mapping[str, Any] | str | None = None, trust: Mapping[str, Any] | str | None = None
-    ) -> None:
-        """Give the role through which tasks read the bucket other documents; see `ImageSearch.set_role`."""
+    def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
+        """Replace the documents of the role that tasks read the bucket with; see `ImageSearch.set_role`."""
         self.imagesearch.set_role(policy, trust)
 
     def set_faults(self, *faults: Fault | FaultKind) -> None:
-        """Put these faults in the place of those in force; none: all is well again."""
-        self._oss.faults.set(faults)
+        """Replace the faults of the OSS side; without arguments, remove them all."""
+        self._oss.set_faults(*faults)
 
     def fault_hits(self) -> list[tuple[Fault, int]]:
-        """Return each fault in force, and how many requests met it."""
+        """Return each fault of the OSS side, and how many requests met it."""
         return self._oss.faults.hits()
 
     @property
     def requests(self) -> list[Handled]:
-        """What the OSS side was asked for so far, oldest first (the last 200,000)."""
+        """The requests that the OSS side received, oldest first (the last 200,000)."""
         return list(self._oss.handled)
 
     def forget_requests(self) -> None:
-        """Begin `requests` anew."""
+        """Empty `requests`."""
         self._oss.handled.clear()
 
-    # What the server asks
+    # For the server
 
-    def begin(self, request: Request, length: int | None) -> Response | Literal["", "reset", "reset_body"]:
-        """See `server.Application`."""
-        return "" if _is_imagesearch(request) else self._oss.begin(request, length)
+    def _begin(self, request: Request, length: int | None) -> Response | None:
+        return None if _is_imagesearch(request) else self._oss.begin(request, length)
 
-    def handle(self, request: Request) -> Response:
-        """See `server.Application`."""
-        if not _is_imagesearch(request):
-            return self._oss.handle(request)
-        reply = self.imagesearch.handle(request)
-        return Response(
-            reply.status, {"Content-Type": reply.content_type}, reply.body, ending=_ENDINGS.get(reply.ending, "")
-        )
+    def _handle(self, request: Request) -> Response:
+        return self.imagesearch.handle(request) if _is_imagesearch(request) else self._oss.handle(request)
 
     def _key(self) -> Credentials:
-        """Return the owner's key: as given, as kept by an earlier run, or a new one."""
+        """Return the owner's key: from the switches, as kept by an earlier sandbox of this root, or a new one."""
         switches = self.switches
         if switches.access_key_id or switches.access_key_secret:
             if not (switches.access_key_id and switches.access_key_secret):
@@ -266,20 +236,20 @@ class Sandbox:
 
 
 def _claim(root: Path) -> None:
-    """Mark an empty folder as a sandbox's; what is in any other may be somebody's."""
+    """Mark an empty folder as a sandbox's; any other may contain files of someone else."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file():
         if any(root.iterdir()):
             raise FileExistsError(
-                f"{root}: holds something that is no sandbox's; name a new or an empty folder as root"
+                f"{root}: contains files that are not a sandbox's; name a new or an empty folder as root"
             )
         (root / _MARK).touch()
     for name in ("objects", "imagesearch", _KEY_FILE):
         if (root / name).is_symlink():
             raise FileExistsError(
-                f"{root / name}: is a link, which is not followed; name a new or an empty folder as root"
+                f"{root / name}: is a link, and links are not followed; name a new or an empty folder as root"
             )
 
 
 def _is_imagesearch(request: Request) -> bool:
-    return "x-acs-action" in request.headers or request.path.startswith(REPORTS)
+    return "x-acs-action" in request.headers or request.path.startswith(PREFIX)

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.settings import Settings
-from imgprep.look.rules.limits import DEFAULTS
-from imgprep.plan.batch_folder import META_NAME
 
 #: Source: OSS, bucket naming.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 BUCKET_MIN, BUCKET_MAX = 3, 63
-#: Longest object key in bytes of UTF-8.
-KEY_BYTES = int(DEFAULTS["key_bytes"])
 #: Source: RAM, "acs:ram::ACCOUNT:role/NAME"; names of letters, digits, ``.``, ``-`` and ``_``, at most 64.
 _ROLE_ARN = re.compile(r"acs:ram::([^:]*):role/(.*)", re.DOTALL)
 _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

@@ -14,15 +14,14 @@ from imgprep.core.clock import Clock
 from imgprep.core.errors import ReportError
 from imgprep.core.files import replacing
 from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import is_loopback
 from imgprep.ship.task_status import Meaning, meaning
 
 #: Largest report, bytes; the longest batch's report is far smaller.
 REPORT_MAX = 2 * 1024**3
 REDIRECTS_MAX = 3
-#: Looks in which an expected link may be missing from the task before that is believed.
-LINK_LOOKS = 5
-#: Attempts to download a report, each with a fresh link.
+#: Attempts to download a report; each asks for the task again, whose link may be missing at first or have expired.
 DOWNLOADS = 6
 CHUNK = 1024 * 1024
 
@@ -37,16 +36,20 @@ def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock,
     local = is_loopback(service.settings.imagesearch_url)
     last: LinkDead | None = None
     current: Task | None = task
-    for attempt in range(DOWNLOADS):
+    attempts = Attempts(clock, most=DOWNLOADS, first=1.0, longest=15.0, jitter=0)
+    while True:
         if current is not None and current.report_url:
             try:
                 save_link(current.report_url, target, local=local, limit=limit)
                 return True
             except LinkDead as error:
                 last = error
-        elif last is None and (not expected or attempt >= LINK_LOOKS):
+        elif last is None and not expected:
             return False
-        clock.sleep(min(2.0**attempt, 15.0))
+        pause = attempts.pause()
+        if pause is None:
+            break
+        clock.sleep(pause)
         current = service.task(task.id)
     if last is not None:
         raise last

@@ -21,6 +21,7 @@ from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.fields import BY_NAME
 from imgprep.core.files import overwriting
 from imgprep.core.frames import to_polars
+from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
 from imgprep.ship.download import LinkDead, save_link
 from imgprep.ship.panel import named, task_progress
@@ -95,7 +96,8 @@ def dump_gallery(
     number = _running_or_new(service)
     with task_progress(number, named(settings), show=progress, clock=clock) as show:
         last: LinkDead | None = None
-        for _, task in zip(range(LOOKS), _ended(service, number, timeout, clock), strict=False):
+        attempts = Attempts(clock, most=LOOKS, first=LOOK_SECONDS, longest=LOOK_SECONDS, jitter=0)
+        for task in _ended(service, number, timeout, clock):
             show(task)
             if task.status == FAIL:
                 why = task.message or task.code or "no reason given"
@@ -110,7 +112,10 @@ def dump_gallery(
                     return target
                 except LinkDead as error:  # the next look brings a fresh link
                     last = error
-            clock.sleep(LOOK_SECONDS)
+            pause = attempts.pause()
+            if pause is None:
+                break
+            clock.sleep(pause)
     raise last or ServiceError(f"export {number}: the service reports that it is done, but gives no link; repeat")
 
 

@@ -14,9 +14,9 @@ from imgprep.cloud.imagesearch import ImageSearch, Task
 from imgprep.cloud.oss import head, open_bucket, read_object
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ServiceError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.meta.codec import loads_meta
-from imgprep.plan.batch_folder import META_NAME
 from imgprep.ship.panel import countdown, named
 from imgprep.ship.run import Run, batch_digest, load_runs, make_run
 from imgprep.ship.task_status import State

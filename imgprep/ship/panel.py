@@ -36,7 +36,7 @@ def confirm_production(settings: Settings) -> str:
     Examples
     --------
     >>> with ip.Sandbox() as sandbox:
-    ...     ip.confirm_production(sandbox.settings)
+    ...     confirm_production(sandbox.settings)
     'demo'
     """
     if settings.is_sandbox:

@@ -15,9 +15,9 @@ from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
-from imgprep.plan.batch_folder import META_NAME
 from imgprep.ship.access import (
     bucket_problems,
     evaluate,

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import Settings
-from imgprep.plan.batch_folder import META_NAME, TABLES
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
 from imgprep.ship.panel import named, task_progress
@@ -477,7 +477,7 @@ class Run:
         >>> with open("causes.toml", "w", encoding="utf-8") as file:
         ...     _ = file.write('[[cause]]\\nid = "supplier"\\ncodes = ["UnsupportedPicFormat"]\\n')
         >>> import shutil
-        >>> run = ip.open_run(shutil.copytree(runs[0].folder, "copy"))
+        >>> run = open_run(shutil.copytree(runs[0].folder, "copy"))
         >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
         ['supplier', 'bad_custom_content']
         """
@@ -610,7 +610,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
 
     Examples
     --------
-    >>> ip.open_run(runs[0].folder).counts
+    >>> open_run(runs[0].folder).counts
     {'lines': 69, 'add': 69, 'delete': 0, 'images': 67, 'imported': 62, 'deleted': 0, 'failed': 7, 'unknown': 0}
     """
     return Run(folder)

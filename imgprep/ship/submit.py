@@ -14,9 +14,9 @@ from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch,
 from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ServiceError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
-from imgprep.plan.batch_folder import META_NAME
 from imgprep.ship.lost_answer import (
     find_task,
     is_in_time,
@@ -214,7 +214,7 @@ def submit_all(
     >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
-    ...     done = ip.submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
+    ...     done = submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
     >>> [str(run.state) for run in done]
     ['success']
     """

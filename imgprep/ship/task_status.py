@@ -103,7 +103,7 @@ def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
     Examples
     --------
     >>> settings = ip.Settings(region="cn-shanghai", bucket="shop-pictures", path="/increment", instance="shop")
-    >>> print(ip.task_steps(settings).splitlines()[1])
+    >>> print(task_steps(settings).splitlines()[1])
     2. Select the service type (product) and click the instance shop.
     """
     settings.require("bucket", "path", "instance")

@@ -22,12 +22,13 @@ from imgprep.cloud.oss import Stored, head, look, open_bucket, read_object
 from imgprep.cloud.put import Item, Sender, Sent
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ImgprepError, StorageError
+from imgprep.core.fields import META_NAME
 from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
-from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, META_NAME, is_journal
+from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
 from imgprep.ship.run import Run, read_runs
 from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all

@@ -18,9 +18,8 @@ import polars as pl
 from imgprep.cloud.oss import Stored, head, read_object
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
-from imgprep.plan.batch_folder import META_NAME
-from imgprep.ship.access import KEY_BYTES
 
 #: Objects that a message names.
 NAMED = 5

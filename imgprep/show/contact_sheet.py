@@ -1,4 +1,4 @@
-"""A contact sheet: images of a folder or a catalogue in small, a page at a time."""
+"""Contact sheets: small pictures of images, of findings rule by rule, or of duplicates side by side, in pages."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError, RegionError
+from imgprep.core.findings import FINDING_COLUMNS
+from imgprep.core.frames import records
 from imgprep.core.regions import Region
-from imgprep.core.text import shown
+from imgprep.core.text import counted, shown
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import open_source
+from imgprep.images.storage import Several, Source, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
+from imgprep.look.rules.book import summary
 from imgprep.show.template import template, write_page
+
+#: Images on a page; findings of each rule, or groups of duplicates, on a page.
+PER_PAGE, PER_SECTION = 60, 12
+#: Columns that identify a frame of duplicates.
+_DUPLICATES = {"group", "kind", "PicName", "products", "distance"}
+_TIES = {
+    "bytes": "the same file",
+    "pixels": "the same image in other files",
+    "near": "nearly the same image",
+    "blank": "almost nothing on them",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A picture and what is said of it. Texts are plain; the template escapes them."""
+    """A picture and its texts. Texts are plain; the template escapes them."""
 
     name: str
     title: str
@@ -42,8 +56,8 @@ class Section:
 
 
 @dataclass(frozen=True, repr=False)
-class Sheet:
-    """A page of pictures. It shows itself in a notebook; `write` makes it a file.
+class ContactSheet:
+    """A page of small pictures. It displays itself in a notebook; `write` makes it a file.
 
     Attributes
     ----------
@@ -54,7 +68,9 @@ class Sheet:
     page, pages : int
         Which page of how many; the first is 1.
     total : int
-        Pictures, findings or groups on all pages.
+        Images, findings or groups on all pages.
+    side : int
+        Longest side of a picture, pixels.
 
     Examples
     --------
@@ -71,108 +87,97 @@ class Sheet:
     side: int
 
     def __repr__(self) -> str:
-        return f"Sheet({self.title}; page {self.page} of {self.pages})"
+        return f"ContactSheet({self.title}; page {self.page} of {self.pages})"
 
     def _repr_html_(self) -> str:
         return template("sheet.html").render(sheet=self)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page: one HTML file that needs nothing else, and prints."""
+        """Write the page: one self-contained HTML file, which can be printed."""
         return write_page(path, template("sheet_page.html").render(sheet=self))
-
-
-def card_of(name: str, title: str, note: str, thumb: Thumb) -> Card:
-    """Return a card of texts from outside: bounded, with nothing hidden in them."""
-    return Card(shown(name, 300), shown(title, 120), shown(note, 240), thumb)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number and its noun: ``1 image``, ``2 images``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def pages_of(total: int, page: int, per_page: int) -> int:
-    """Return how many pages there are, and refuse a page that there is not."""
-    if per_page < 1:
-        raise ConfigError(f"per_page={per_page}: needs 1 or more")
-    pages = max(1, -(-total // per_page))
-    if not 1 <= page <= pages:
-        raise ConfigError(f"page={page}: there are {pages} pages, from 1")
-    return pages
 
 
 Regions = RegionStore | pd.DataFrame | Mapping[str, Region]
 
 
 class Drawn:
-    """Where the subject of a picture lies, whatever it is told in."""
+    """The regions to draw over images, from a store, a regions frame or a mapping."""
 
     def __init__(self, given: Regions | None) -> None:
         self._store = given if isinstance(given, RegionStore) else None
-        self._known: dict[Any, Region] = {}
+        self._known: Mapping[str, Region] = {}
         if isinstance(given, pd.DataFrame):
-            for record in given.dropna(subset=["x1", "y1", "x2", "y2"]).to_dict("records"):
-                edges = {edge: int(record[edge]) for edge in ("x1", "y1", "x2", "y2")}
-                self._known[record["PicName"]] = Region(**edges)
-        elif given is not None and self._store is None:
-            self._known = dict(given)  # type: ignore[arg-type]  # what is left is a mapping
+            edges = given.dropna(subset=["x1", "y1", "x2", "y2"])[["PicName", "x1", "y1", "x2", "y2"]]
+            self._known = {
+                name: Region(x1=int(x1), y1=int(y1), x2=int(x2), y2=int(y2))
+                for name, x1, y1, x2, y2 in edges.itertuples(index=False)
+            }
+        elif isinstance(given, Mapping):
+            self._known = given
 
     def of(self, name: str, product: str | None) -> Region | None:
-        """Return the region of a picture, or None."""
-        if self._store is not None:
-            return self._store.get(name, product)
-        return self._known.get(name)
+        """Return the region of an image, or None."""
+        return self._known.get(name) if self._store is None else self._store.get(name, product)
 
     def of_finding(self, record: Mapping[Any, Any]) -> Region | None:
-        """Return the region that a finding is about where it can be drawn, else its picture's."""
-        if record["field"] == "Region" and isinstance(record["value"], str):
-            with suppress(RegionError):
-                return Region.from_wire(record["value"])
+        """Return the region that a finding is about where it can be drawn, else its image's."""
+        region = region_of(record["value"]) if record["field"] == "Region" else None
         name, product = record["PicName"], record["ProductId"]
-        return self.of(name, product if isinstance(product, str) else None) if isinstance(name, str) else None
+        if region is not None or not isinstance(name, str):
+            return region
+        return self.of(name, product if isinstance(product, str) else None)
 
 
-#: Pictures on a page.
-PER_PAGE = 60
+def region_of(text: object) -> Region | None:
+    """Return the region of a ``Region`` field, or None where the text is none."""
+    with suppress(RegionError):
+        return Region.from_wire(text) if isinstance(text, str) else None
+    return None
 
 
 def contact_sheet(
-    names: pd.DataFrame | Iterable[str],
+    found: pd.DataFrame | Iterable[str],
     root: str | os.PathLike[str],
     *,
+    rules: Iterable[str] | None = None,
     regions: Regions | None = None,
     page: int = 1,
-    per_page: int = PER_PAGE,
+    per_page: int | None = None,
     side: int = 140,
-) -> Sheet:
-    """Show images in small, a page at a time.
+) -> ContactSheet:
+    """Show images in small, a page at a time: all of them, or findings by rule, or duplicates side by side.
 
-    Only the page's own images are opened, so that a folder of 100,000 is as fast as one of a hundred.
+    Only the page's own images are opened, so a folder of 100,000 is as fast as one of a hundred.
 
     Parameters
     ----------
-    names : pandas.DataFrame or iterable of str
-        A catalogue or facts (``PicName``; a ``ProductId`` is shown), or names below `root`. Each image is shown once.
+    found : pandas.DataFrame or iterable of str
+        A catalogue or facts (``PicName``; a ``ProductId`` is shown), or names below `root`: each image is shown once.
+        Findings from `check`: a section for each rule. Groups from `find_duplicates`: a section for each group.
     root : path
         Folder or zip archive of the images.
+    rules : iterable of str, optional
+        Of findings, show only these rules.
     regions : RegionStore, pandas.DataFrame or mapping, optional
-        Drawn over the images, in the upright frame: a store, its frame, or PicName → `Region`.
+        Drawn over the images, in the upright frame: a store, its frame, or PicName → `Region`. A finding about a
+        ``Region`` draws that region where possible.
     page : int
         From 1.
-    per_page : int
-        Images on a page.
+    per_page : int, optional
+        Images on a page (60); findings of each rule, or groups of duplicates (12).
     side : int
         Longest side of a picture, pixels.
 
     Returns
     -------
-    Sheet
-        Shows itself in a notebook.
+    ContactSheet
+        Displays itself in a notebook. A rule with fewer pages than others is left out of the later ones.
 
     Raises
     ------
     ConfigError
-        `root` is neither folder nor archive, the frame has no PicName, or there is no such page.
+        `root` is neither a folder nor an archive, the frame has no PicName, a rule has no finding, or the page does
+        not exist.
 
     Examples
     --------
@@ -181,31 +186,131 @@ def contact_sheet(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("a.png", "b.png", "c.png"):
     ...         Image.new("RGB", (120, 90)).save(f"{folder}/{name}")
-    ...     contact_sheet(["a.png", "b.png", "c.png"], folder, per_page=2)
-    Sheet(3 images; page 1 of 2)
+    ...     ip.contact_sheet(["a.png", "b.png", "c.png"], folder, per_page=2)
+    ContactSheet(3 images; page 1 of 2)
     """
     source = open_source(root)
-    frame = names if isinstance(names, pd.DataFrame) else pd.DataFrame({"PicName": list(names)}, dtype=object)
+    frame = found if isinstance(found, pd.DataFrame) else pd.DataFrame({"PicName": list(found)}, dtype=object)
+    part = _Part(page, PER_SECTION if per_page is None else per_page, side)
+    if set(frame.columns) >= set(FINDING_COLUMNS):
+        wanted = None if rules is None else [rules] if isinstance(rules, str) else list(rules)
+        return _of_findings(frame, source, wanted, Drawn(regions), part)
+    if set(frame.columns) >= _DUPLICATES:
+        return _of_duplicates(frame, source, part)
     if "PicName" not in frame:
         raise ConfigError("contact_sheet: the frame has no PicName column; pass a catalogue, facts, or a list of names")
-    owned = frame.dropna(subset=["PicName"])
-    each = owned.drop_duplicates("PicName")
-    pages = pages_of(len(each), page, per_page)
-    part = each.iloc[(page - 1) * per_page : page * per_page]
-    products = _products(owned, part["PicName"])
-    drawn = Drawn(regions)
+    return _of_images(frame, source, Drawn(regions), part if per_page is not None else part._replace(size=PER_PAGE))
+
+
+class _Part(NamedTuple):
+    """Which page to show, how much is on it, and the longest side of its pictures."""
+
+    page: int
+    size: int
+    side: int
+
+    def of(self, items: Any) -> tuple[Any, int]:
+        """Return the items on the page, and how many pages there are; a page that does not exist is an error."""
+        if self.size < 1:
+            raise ConfigError(f"per_page={self.size}: must be 1 or more")
+        pages = max(1, -(-len(items) // self.size))
+        if not 1 <= self.page <= pages:
+            raise ConfigError(f"page={self.page}: does not exist; the last page is {pages}")
+        return items[(self.page - 1) * self.size : self.page * self.size], pages
+
+
+def _of_images(frame: pd.DataFrame, source: Source, drawn: Drawn, part: _Part) -> ContactSheet:
+    frame = frame.dropna(subset=["PicName"])
+    images = frame["PicName"].drop_duplicates()
+    names, pages = part.of(images)
+    products = _products(frame, names)
     cards = []
-    for name in map(str, part["PicName"]):
-        thumb = thumb_of(name, source, side=side, region=drawn.of(name, next(iter(products.get(name, [])), None)))
-        size = f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
-        cards.append(card_of(name, ", ".join(products.get(name, [])), size, thumb))
-    section = Section("", len(each), "", "", cards)
-    return Sheet(counted(len(each), "image"), [section], page, pages, len(each), side)
+    for name in map(str, names):
+        owners = products.get(name, [])
+        thumb = thumb_of(name, source, side=part.side, region=drawn.of(name, next(iter(owners), None)))
+        cards.append(_card(name, ", ".join(owners), size_text(thumb), thumb))
+    section = Section("", len(images), "", "", cards)
+    return ContactSheet(counted(len(images), "image"), [section], part.page, pages, len(images), part.side)
 
 
-def _products(owned: pd.DataFrame, names: pd.Series) -> dict[str, list[str]]:
-    if "ProductId" not in owned:
+def _of_findings(
+    found: pd.DataFrame, source: Source, rules: list[str] | None, drawn: Drawn, part: _Part
+) -> ContactSheet:
+    if rules is not None:
+        if unknown := set(rules) - set(found["rule"]):
+            raise ConfigError(f"contact_sheet: no finding of {', '.join(sorted(unknown))}; see summary(findings)")
+        found = found[found["rule"].isin(rules)]
+    table = summary(found)
+    places, pages = part.of(range(int(table["count"].max()) if len(table) else 0))
+    sections = []
+    for rule, severity in zip(table["rule"], table["severity"], strict=True):
+        some = found[(found["rule"] == rule) & (found["severity"] == severity)]
+        rows = records(some.iloc[places.start : places.stop])
+        if rows:
+            cards = [_finding_card(row, source, drawn, part.side) for row in rows]
+            fixes = some["fix"].dropna().unique()
+            remedy = shown(fixes[0]) if len(fixes) == 1 else ""
+            sections.append(Section(str(rule), len(some), str(severity), remedy, cards))
+    title = f"{counted(len(found), 'finding')} of {counted(len(table), 'rule')}"
+    return ContactSheet(title, sections, part.page, pages, len(found), part.side)
+
+
+def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactSheet:
+    groups = found["group"].drop_duplicates()
+    numbers, pages = part.of(groups)
+    sections = []
+    for number in numbers:
+        members = found[found["group"] == number]
+        # A placeholder may belong to thousands of products: the first images show which one it is.
+        rows = records(members.head(PER_SECTION))
+        kind, products = rows[0]["kind"], rows[0]["products"]
+        cards = []
+        for row in rows:
+            apart = f"{row['distance']} bits apart" if row["distance"] else ""
+            name = str(row["PicName"])
+            cards.append(_card(name, shown(row["ProductId"], 80), apart, thumb_of(name, source, side=part.side)))
+        across = f", {products} products" if products and products > 1 else ""
+        sections.append(Section(f"group {number}: {_TIES.get(kind, kind)}{across}", len(members), "", "", cards))
+    title = f"{counted(len(groups), 'group')} of duplicates, {counted(len(found), 'image')}"
+    return ContactSheet(title, sections, part.page, pages, len(groups), part.side)
+
+
+def sections_for_page(found: pd.DataFrame, roots: Sequence[Path], *, per_section: int = 8) -> tuple[list[Section], int]:
+    """Return the first findings of each rule, or groups of duplicates, that have a picture; and how many there are."""
+    if found.empty or not roots:
+        return [], 0
+    part = _Part(1, per_section, 140)
+    if "rule" in found.columns:
+        found = found[found["PicName"].notna() & found["severity"].isin(["error", "warning"])]
+        sheet = _of_findings(found, Several(roots), None, Drawn(None), part)
+    else:
+        sheet = _of_duplicates(found, Several(roots), part)
+    return [section for section in sheet.sections if any(card.thumb.data for card in section.cards)], sheet.total
+
+
+def size_text(thumb: Thumb) -> str:
+    """Return the size of the image behind a small picture: "800 × 600"; empty where it is unknown."""
+    return f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
+
+
+def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
+    """A card of texts from outside: bounded, and with hidden characters made visible."""
+    return Card(shown(name, 300), shown(title, 120), shown(note, 240), thumb)
+
+
+def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side: int) -> Card:
+    name = record["PicName"]
+    thumb = Thumb(why="no image is named")
+    if isinstance(name, str):
+        thumb = thumb_of(name, source, side=side, region=drawn.of_finding(record))
+    place = "" if record["row"] is None else f"row {record['row']}"
+    return _card(name, " · ".join(filter(None, [shown(record["ProductId"]), place])), record["message"], thumb)
+
+
+def _products(frame: pd.DataFrame, names: pd.Series) -> dict[str, list[str]]:
+    """The products of each of the images `names`."""
+    if "ProductId" not in frame:
         return {}
-    some = owned[owned["PicName"].isin(names)].dropna(subset=["ProductId"])
+    some = frame[frame["PicName"].isin(names)].dropna(subset=["ProductId"])
     pairs = some[["PicName", "ProductId"]].astype("str").drop_duplicates()
     return {str(name): list(group) for name, group in pairs.groupby("PicName")["ProductId"]}

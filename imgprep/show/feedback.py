@@ -1,4 +1,4 @@
-"""A sheet for those who make the pictures: what is wrong with which, and what to do, to print or to mail."""
+"""The fault sheet for photographers: which images have which faults, and what to do, to print or to mail."""
 
 from __future__ import annotations
 
@@ -7,63 +7,62 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
+from imgprep.core.frames import records
 from imgprep.core.text import shown
 from imgprep.images.storage import Source, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
-from imgprep.show.contact_sheet import Card, Section
+from imgprep.show.contact_sheet import Card, Section, size_text
 from imgprep.show.template import template, write_page
 
-#: Rule → (what is wrong, what to do). Rules that are not here are no business of a photographer.
+#: Rule → (what is wrong, what to do), in photographers' words. Other rules do not concern them.
 FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
-    "image-missing": ("The picture did not arrive", "Send it again under exactly this name."),
-    "image-empty": ("The file is empty", "Export it again and look at the file before sending it."),
-    "image-unreadable": ("The file cannot be opened, or breaks off", "Export it again as JPEG and open the copy."),
+    "image-missing": ("The image did not arrive", "Send it again under exactly this name."),
+    "image-empty": ("The file is empty", "Export it again and open the file before sending it."),
+    "image-unreadable": ("The file cannot be opened, or is cut off", "Export it again as JPEG and open the copy."),
     "image-too-heavy": ("The file is over 4 MB", "Export as JPEG, quality 85, longest side at most 4,096 pixels."),
-    "image-format": ("The format is not taken", "Export as JPEG or PNG."),
-    "image-too-small": ("Too few pixels", "Send the original; enlarging a small picture does not help."),
+    "image-format": ("The format is not accepted", "Export as JPEG or PNG."),
+    "image-too-small": ("Too few pixels", "Send the original; enlarging a small image does not help."),
     "image-too-large": ("A side has too many pixels", "Export with the longest side at most 4,096 pixels."),
-    "image-rotated": ("It only stands upright by a flag", "Export it turned, rather than with a rotation flag."),
-    "image-several-pictures": ("Several pictures in one file", "Send one picture a file, without animation or pages."),
+    "image-rotated": ("It is upright only by a rotation flag", "Export it rotated, without a rotation flag."),
+    "image-several-pictures": ("Several pictures in one file", "Send one picture per file, no animation or pages."),
     "image-cmyk": ("Print colours (CMYK)", "Export in sRGB."),
-    "image-deep": ("More than 8 bits a channel", "Export with 8 bits a channel, sRGB."),
+    "image-deep": ("More than 8 bits per channel", "Export with 8 bits per channel, sRGB."),
     "image-transparent": ("The background is transparent", "Put it on plain white."),
     "image-narrow": ("Very long or very narrow", "Crop it to the product."),
-    "image-extension-differs": ("The name says another format than it is", "Export it; renaming does not convert."),
-    "image-placeholder": ("A placeholder", "Send a picture of the product."),
+    "image-extension-differs": ("The extension does not match the format", "Export it; renaming does not convert."),
+    "image-placeholder": ("A placeholder", "Send an image of the product."),
     "pic-name-no-extension": ("The name has no extension", "Name it with its extension, such as .jpg."),
-    "pic-name-extension": ("The extension is of a format that is not taken", "Export as JPEG or PNG."),
+    "pic-name-extension": ("The extension is of a format that is not accepted", "Export as JPEG or PNG."),
     "pic-name-too-long": ("The name is too long", "Use at most 256 characters."),
-    "pic-name-control-character": ("The name has a hidden character", "Type the name anew."),
-    "pic-name-missing": ("A product without a picture", "Take one."),
+    "pic-name-control-character": ("The name has a hidden character", "Type the name again."),
+    "pic-name-missing": ("A product without an image", "Take a photograph."),
 }
 
-#: Pictures shown of one fault of one group; the names of the rest are listed.
-SHOWN = 24
-#: Groups of no more pictures than this are kept together on a page when the sheet is printed: two rows of them.
+#: Images shown of one fault in one group; the names of the next ones are listed.
+SHOWN, _LISTED = 24, 200
+#: A group of at most this many images, two rows of them, is kept on one page when printed.
 _TOGETHER = 10
-#: Names listed after them.
-_LISTED = 200
 _SIDE = 150
-_NO_FOLDER = "(no folder)"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The pictures of one folder, or of one name pattern."""
+    """The images of one folder, or of one name pattern."""
 
     name: str
-    pictures: int
+    images: int
     sections: list[Section]
     rest: list[str]
 
     @property
     def small(self) -> bool:
-        """Whether it is best kept on one page."""
+        """Whether it is kept on one page."""
         return sum(len(section.cards) for section in self.sections) <= _TOGETHER
 
 
@@ -74,23 +73,23 @@ def write_feedback(
     root: str | os.PathLike[str],
     by: str = "folder",
     rules: Iterable[str] | None = None,
-    title: str = "Pictures that need another look",
+    title: str = "Images that need another look",
 ) -> Path:
-    """Write a sheet of faults for photographers: each with its picture and a one-line remedy.
+    """Write a fault sheet for photographers: each fault with its images and a one-line remedy.
 
     Parameters
     ----------
     findings : pandas.DataFrame
-        From `check`, with facts. Only faults of pictures are told: rows and prices are no photographer's business.
+        From `check`, with facts. Only faults of images are included: rows and prices do not concern photographers.
     path : path
-        The HTML file to write. It needs nothing else, and prints: small groups are kept together.
+        The HTML file to write. It is self-contained and prints well: small groups are kept together.
     root : path
         Folder or zip archive of the images.
     by : str
-        ``folder``: one group per folder; or a regular expression, looked for in PicName, whose first group (or whole
-        match) names the group, such as ``^([a-z]+)-`` for what stands before the first dash.
+        ``folder``: one group per folder; or a regular expression, searched in PicName, whose first group (or whole
+        match) names the group, such as ``^([a-z]+)-`` for the part before the first dash.
     rules : iterable of str, optional
-        Tell only these faults.
+        Include only these faults.
     title : str
         The heading.
 
@@ -102,7 +101,7 @@ def write_feedback(
     Raises
     ------
     ConfigError
-        `by` is no regular expression, a rule is not about pictures, or `root` is neither folder nor archive.
+        `by` is not a regular expression, a rule is not about images, or `root` is neither a folder nor an archive.
 
     Examples
     --------
@@ -110,69 +109,63 @@ def write_feedback(
     >>> from imgprep.core.findings import findings_frame
     >>> found = findings_frame([{"rule": "image-missing", "severity": "error", "PicName": "autumn/a.jpg"}])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = write_feedback(found, folder + "/faults.html", root=folder).read_text(encoding="utf-8")
+    ...     page = ip.write_feedback(found, folder + "/faults.html", root=folder).read_text(encoding="utf-8")
     >>> "Send it again under exactly this name." in page
     True
     """
     wanted = set(FOR_PHOTOGRAPHERS) if rules is None else {rules} if isinstance(rules, str) else set(rules)
     if unknown := wanted - set(FOR_PHOTOGRAPHERS):
-        raise ConfigError(f"feedback: {', '.join(sorted(unknown))} is no fault of a picture; rules=None tells all")
-    naming = _naming(by)
+        raise ConfigError(f"feedback: {', '.join(sorted(unknown))}: not a fault of an image; rules=None includes all")
+    group_of = _grouping(by)
     source = open_source(root)
-    told = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]
-    told = told.drop_duplicates(["rule", "PicName", "ProductId"])
-    told = told.assign(_group=[naming(name) for name in told["PicName"]])
-    groups = list(_groups(told, source, by_folder=by == "folder"))
-    context = {
-        "title": shown(title),
-        "groups": groups,
-        "side": _SIDE,
-        "pictures": sum(each.pictures for each in groups),
-    }
-    return write_page(path, template("feedback.html").render(context))
+    faults = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]
+    faults = faults.drop_duplicates(["rule", "PicName", "ProductId"])
+    faults = faults.assign(_group=[group_of(name) for name in faults["PicName"]])
+    groups = list(_groups(faults, source, by_folder=by == "folder"))
+    images = sum(group.images for group in groups)
+    page = template("feedback.html").render(title=shown(title), groups=groups, side=_SIDE, images=images)
+    return write_page(path, page)
 
 
-def _naming(by: str) -> Callable[[object], str]:
-    """Return what names the group of a picture."""
+def _grouping(by: str) -> Callable[[object], str]:
+    """Return the function from a PicName to the name of its group."""
     try:
         pattern = None if by == "folder" else re.compile(by)
     except re.error as error:
-        raise ConfigError(f"by={by!r}: needs 'folder' or a regular expression; {error}") from error
+        raise ConfigError(f"by={by!r}: must be 'folder' or a regular expression; {error}") from error
 
-    def name_of(name: object) -> str:
+    def group_of(name: object) -> str:
         if not isinstance(name, str):
-            return "(products without a picture)"
+            return "(products without an image)"
         if pattern is None:
-            return name.rpartition("/")[0] or _NO_FOLDER
+            return name.rpartition("/")[0] or "(no folder)"
         found = pattern.search(name)
         return (found[1] if pattern.groups else found[0]) or "" if found else "(other names)"
 
-    return name_of
+    return group_of
 
 
-def _groups(told: pd.DataFrame, source: Source, *, by_folder: bool) -> Iterator[Group]:
-    for name, some in told.groupby("_group", sort=True):
-        above = f"{name}/" if by_folder else ""  # the heading says it
+def _groups(faults: pd.DataFrame, source: Source, *, by_folder: bool) -> Iterator[Group]:
+    for name, some in faults.groupby("_group", sort=True):
+        above = f"{name}/" if by_folder else ""  # already in the heading
         sections, rest = [], []
         counts = some["rule"].value_counts()
         for rule in sorted(counts.index, key=lambda rule: (-counts[rule], rule)):
-            part = some[some["rule"] == rule].sort_values("PicName", kind="stable")
-            wrong, remedy = FOR_PHOTOGRAPHERS[rule]
-            cards = [_card(record, source, above) for record in part.head(SHOWN).to_dict("records")]
-            sections.append(Section(wrong, len(part), str(part["severity"].iloc[0]), remedy, cards))
-            left = part["PicName"].iloc[SHOWN : SHOWN + _LISTED]
-            if len(left):
-                names = ", ".join(shown(_below(above, one), 80) for one in left)
-                more = len(part) - SHOWN - len(left)
-                rest.append(f"{wrong}: {names}{f' and {more:,} more' * bool(more)}")
+            rows = records(some[some["rule"] == rule].sort_values("PicName", kind="stable"))
+            fault, remedy = FOR_PHOTOGRAPHERS[rule]
+            cards = [_card(row, source, above) for row in rows[:SHOWN]]
+            sections.append(Section(fault, len(rows), rows[0]["severity"], remedy, cards))
+            if listed := rows[SHOWN : SHOWN + _LISTED]:
+                names = ", ".join(shown(_below(above, row["PicName"]), 80) for row in listed)
+                more = len(rows) - SHOWN - len(listed)
+                rest.append(f"{fault}: {names}{f' and {more:,} more' * bool(more)}")
         yield Group(shown(name), some["PicName"].nunique(), sections, rest)
 
 
-def _card(record: dict[str, object], source: Source, above: str) -> Card:
-    name = record["PicName"]
-    thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why="no picture")
-    size = f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
-    return Card(shown(_below(above, name), 300), shown(record["ProductId"], 80), size, thumb)
+def _card(row: dict[str, Any], source: Source, above: str) -> Card:
+    name = row["PicName"]
+    thumb = thumb_of(name, source, side=_SIDE) if isinstance(name, str) else Thumb(why="no image")
+    return Card(shown(_below(above, name), 300), shown(row["ProductId"], 80), size_text(thumb), thumb)
 
 
 def _below(above: str, name: object) -> object:

@@ -1,31 +1,44 @@
-"""Pages out of templates: everything that is filled in is escaped; a file is there when it is whole."""
+"""HTML from the templates in `show/templates`, escaped; pages are written whole or not at all."""
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgprep.core.files import overwriting
-from imgprep.core.text import shown
+from imgprep.core.text import counted, shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from matplotlib.figure import Figure
 
 
 def template(name: str) -> Template:
-    """Return the template `name`, which lies beside this file."""
+    """Return the template `name`."""
     return _environment().get_template(name)
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a page where there is none, or one of ours; folders are made."""
+    """Write a page where there is none, or one of ours; create its folders."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with overwriting(file) as draft:
         draft.write_text(page, encoding="utf-8", errors="replace")
     return file
+
+
+def figure_uri(figure: Figure) -> str:
+    """Return a data URI (SVG) of a figure, and close it."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 @lru_cache(maxsize=1)
@@ -36,6 +49,5 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = lambda value: f"{int(value):,}"
-    environment.filters["shown"] = shown
+    environment.filters |= {"number": lambda value: f"{int(value):,}", "counted": counted, "shown": shown}
     return environment

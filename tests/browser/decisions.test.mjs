@@ -5,7 +5,7 @@ import { Decisions } from "../../imgprep/draw/annotator/js/decisions.mjs";
 const box = { x1: 1, y1: 2, x2: 30, y2: 40 };
 const item = (id, more = {}) => ({ id, pic_name: `p${id}.png`, state: "undone", rev: 0, region: null, suggestion: null, size: [100, 80], digest: `d${id}`, ...more });
 
-function desk() {
+function setUp() {
   const sent = [];
   let number = 0;
   const decisions = new Decisions({
@@ -14,8 +14,8 @@ function desk() {
   return { decisions, sent };
 }
 
-test("a save says all that tells its image", () => {
-  const { decisions, sent } = desk();
+test("a save names its image, revision, size and digest", () => {
+  const { decisions, sent } = setUp();
   decisions.learn(item(3, { rev: 4 }));
   decisions.draft(3, { state: "region", region: box });
   assert.equal(decisions.save(3), true);
@@ -23,7 +23,7 @@ test("a save says all that tells its image", () => {
 });
 
 test("a draft goes with the revision it was made on, and with that of an own save that was on its way", () => {
-  const { decisions, sent } = desk();
+  const { decisions, sent } = setUp();
   decisions.learn(item(1));
   decisions.draft(1, { state: "region", region: box });
   decisions.learn(item(1, { rev: 9, state: "whole" }));
@@ -38,8 +38,8 @@ test("a draft goes with the revision it was made on, and with that of an own sav
   assert.equal(sent[2].rev, 4);
 });
 
-test("there is nothing to save without a box, and news that were overtaken are not believed", () => {
-  const { decisions, sent } = desk();
+test("there is nothing to save without a box, and an older item does not replace a newer one", () => {
+  const { decisions, sent } = setUp();
   decisions.learn(item(1, { rev: 5 }));
   assert.equal(decisions.save(1), false);
   assert.equal(decisions.learn(item(1, { rev: 2 })), false);
@@ -47,7 +47,7 @@ test("there is nothing to save without a box, and news that were overtaken are n
 });
 
 test("a flag on a drafted region waits for it; on an undone image it is sent at once", () => {
-  const { decisions, sent } = desk();
+  const { decisions, sent } = setUp();
   decisions.learn(item(1));
   assert.equal(decisions.mark(1, { flagged: true }), false);
   assert.deepEqual([sent[0].state, sent[0].flagged], ["undone", true]);
@@ -59,7 +59,7 @@ test("a flag on a drafted region waits for it; on an undone image it is sent at 
 });
 
 test("undo after a save sends what held before", () => {
-  const { decisions, sent } = desk();
+  const { decisions, sent } = setUp();
   decisions.learn(item(1, { state: "whole", rev: 2 }));
   decisions.draft(1, { state: "region", region: box });
   decisions.save(1);
@@ -69,7 +69,7 @@ test("undo after a save sends what held before", () => {
 });
 
 test("a refused decision on a conflict shows the conflict again, a refused box stays a draft", () => {
-  const { decisions } = desk();
+  const { decisions } = setUp();
   const sides = [{ rev: 1, who: "A", state: "whole", region: null }, { rev: 2, who: "B", state: "region", region: box }];
   decisions.learn(item(1, { state: "whole", rev: 1, conflict: sides }));
   decisions.settle(decisions.items.get(1), sides[1]);
@@ -79,24 +79,24 @@ test("a refused decision on a conflict shows the conflict again, a refused box s
   assert.equal(decisions.drafts.size, 0);
 });
 
-test("items far away are forgotten, those in work are not", () => {
-  const { decisions } = desk();
+test("distant items are dropped, those in work are not", () => {
+  const { decisions } = setUp();
   decisions.learn(item(0));
   decisions.draft(0, { state: "whole", region: null });
   for (let id = 1; id < 4000; id += 1) decisions.learn(item(id));
-  decisions.forget(new Set([5]));
+  decisions.dropDistant(new Set([5]));
   assert.ok(decisions.items.size <= 3002);
   assert.ok(decisions.items.has(0) && decisions.items.has(5) && !decisions.items.has(6));
 });
 
-test("what undo comes back to is not forgotten, however far the hand has gone on", () => {
-  const { decisions, sent } = desk();
+test("items that undo may return to are not dropped", () => {
+  const { decisions, sent } = setUp();
   decisions.learn(item(0));
   decisions.draft(0, { state: "region", region: box });
   decisions.save(0);
   decisions.answered({ type: "saved", key: "k1", id: 0, rev: 1, item: item(0, { rev: 1, state: "region", region: box }) });
   for (let id = 1; id <= 3200; id += 1) decisions.learn(item(id));
-  decisions.forget(new Set([3200]));
+  decisions.dropDistant(new Set([3200]));
   assert.equal(decisions.items.has(1), false);
   assert.equal(decisions.travel("undo"), 0);
   assert.deepEqual([decisions.travel("undo"), sent.at(-1).state, sent.at(-1).pic_name], [0, "undone", "p0.png"]);

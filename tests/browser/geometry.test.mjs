@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as g from "../../imgprep/draw/annotator/js/geometry.mjs";
-import { actionOf, belongsToPage } from "../../imgprep/draw/annotator/js/keys.mjs";
-import { Outbox, Steps, wanted } from "../../imgprep/draw/annotator/js/queue.mjs";
+import { History, Outbox } from "../../imgprep/draw/annotator/js/decisions.mjs";
+import { wanted } from "../../imgprep/draw/annotator/js/images.mjs";
+import { actionOf, belongsToPage } from "../../imgprep/draw/annotator/js/input.mjs";
 
 const image = { w: 1500, h: 2000 };
 
@@ -56,11 +57,11 @@ test("one save in flight per item; the newest waits and takes the new revision",
   assert.equal(box.all().length, 1);
 });
 
-test("undo, redo, and what is fetched ahead", () => {
-  const steps = new Steps();
-  steps.did(1);
-  steps.did(2);
-  assert.equal(steps.undo(), 2);
-  assert.equal(steps.redo(), 2);
+test("undo, redo, and the pictures requested ahead", () => {
+  const history = new History();
+  history.add(1);
+  history.add(2);
+  assert.equal(history.undo(), 2);
+  assert.equal(history.redo(), 2);
   assert.deepEqual(wanted((at) => (at >= 0 && at < 4 ? at * 10 : undefined), 1), [10, 20, 0, 30]);
 });

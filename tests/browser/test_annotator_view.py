@@ -214,7 +214,7 @@ def test_undo_and_redo_go_over_images(bare):
 
 def test_same_as_previous_skip_back_flag_and_note(bare):
     bare.press("=")
-    assert "no box before" in bare.said
+    assert "no previous box" in bare.said
     bare.drag((80, 100), (220, 300))
     bare.press("Enter")
     bare.shown(1).press("=")

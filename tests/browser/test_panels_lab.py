@@ -56,8 +56,8 @@ def test_findings_are_filtered_ticked_opened_and_taken_on(page, jupyter, images)
     opened(page, jupyter, "browse.ipynb", BROWSE.format(names=names, images=folder, evil=EVIL))
     assert page.locator(".ipc-card").count() == 12
     page.locator(".ipc-view").nth(1).click()
-    page.locator(".ipb-told").wait_for()
-    assert "onerror" in page.locator(".ipb-told").inner_text(), "shown as text"
+    page.locator(".ipb-details").wait_for()
+    assert "onerror" in page.locator(".ipb-details").inner_text(), "shown as text"
     page.locator(".ipc-view").nth(1).focus()
     page.keyboard.press("ArrowRight")
     page.locator(".ipc-card.ipc-opened[data-id='2']").wait_for()

@@ -69,7 +69,7 @@ def test_every_notebook_is_tried():
 def test_regions_that_were_drawn_are_practised_on_and_sent(shop):
     from imgprep.core.regions import Region
     from imgprep.core.settings import Settings
-    from imgprep.demo.practice import practice_regions
+    from imgprep.demo.notebook_inputs import practice_regions
 
     settings = Settings.load(shop)
     box = Region(x1=10, y1=10, x2=50, y2=60)

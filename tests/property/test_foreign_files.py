@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.demo.history import make_history
 
 #: Names of foreign files: any, and all that imgprep itself writes.
 NAMES = (
@@ -57,7 +57,7 @@ COMMANDS = (
 def runs(tmp_path_factory):
     """A run of ours, apart from the tree."""
     folder = tmp_path_factory.mktemp("weeks") / "runs"
-    ip.make_history(folder, weeks=1)
+    make_history(folder, weeks=1)
     return folder
 
 

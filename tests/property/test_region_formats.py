@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from imgprep.core.errors import MetaError, RegionError
 from imgprep.core.regions import Region, RegionState
 from imgprep.draw import formats
-from imgprep.draw.entry import FRAME_DTYPES
-from imgprep.draw.store import RegionStore
+from imgprep.draw.store import FRAME_DTYPES, RegionStore
 
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\/\ufeff"), min_size=1, max_size=12

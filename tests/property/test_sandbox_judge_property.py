@@ -1,4 +1,4 @@
-"""Whatever the bytes, the sandbox's judge answers for every line and never falls over."""
+"""For any bytes, the sandbox's judge accounts for every line and never crashes."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgprep.sandbox.imagesearch.judge import judge_batch, judge_picture
+from imgprep.sandbox.imagesearch.judge import judge_batch, judge_image
 from imgprep.sandbox.imagesearch.readings import MESSAGES, Failure, Readings, ServiceType
 from imgprep.sandbox.imagesearch.state import Put
 
@@ -62,12 +62,12 @@ def test_every_line_is_imported_deleted_or_failed_with_a_known_code(lines, stric
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(IMAGES), st.data(), st.booleans())
-def test_a_damaged_image_is_taken_or_refused_with_a_known_code(good, data, strict):
+def test_a_damaged_image_is_accepted_or_refused_with_a_known_code(good, data, strict):
     damaged = bytearray(good)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(damaged)))
-    verdict = judge_picture(bytes(damaged[:cut]), "a.jpg", ServiceType.PRODUCT, Readings(strict))
+    verdict = judge_image(bytes(damaged[:cut]), "a.jpg", ServiceType.PRODUCT, Readings(strict))
     assert not isinstance(verdict, Failure) or verdict.code in MESSAGES
 
 
@@ -76,7 +76,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["ADD", "DELETE", "WHOLE"]), KEYS), m
 
 
 @given(STEPS, st.sets(KEYS), st.integers(0, 4))
-def test_the_gallery_never_holds_more_than_it_may_and_what_a_plain_replay_holds(steps, before, capacity):
+def test_the_gallery_never_exceeds_its_capacity_and_equals_a_plain_replay(steps, before, capacity):
     class Held:
         def count(self, instance, product_id=None, pic_name=None):
             return sum((product_id in (None, product)) and (pic_name in (None, name)) for product, name in before)

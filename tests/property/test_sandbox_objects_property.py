@@ -1,4 +1,4 @@
-"""Any key is stored, found and listed as it is, whatever it looks like, and below the sandbox's folder only."""
+"""Any key is stored, found and listed unchanged, and only in the sandbox's folder."""
 
 import tempfile
 from pathlib import Path
@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgprep.sandbox.http import Request
-from imgprep.sandbox.oss import xml
-from imgprep.sandbox.oss.objects import ObjectStore
-from imgprep.sandbox.oss.request import aim_of
-from imgprep.sandbox.oss.uploads import Uploads
+from imgprep.sandbox.oss import protocol as xml
+from imgprep.sandbox.oss.service import read_call
+from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40) | st.sampled_from(
     ["..", "../../x", "a//b", "%2F", "a+b", "CON", "a\0b", "/x", "a/", "中文/图.jpg", "e\u0301", "\u00e9"]
@@ -58,7 +57,7 @@ def test_any_key_survives_a_restart_and_stays_in_the_folder(objects):
 
 @settings(max_examples=150, deadline=None)
 @given(st.sets(FEW, max_size=12), st.text("ab/", max_size=3), st.sampled_from(["", "/", "ab", "a"]), st.integers(1, 5))
-def test_pages_give_what_one_look_at_all_keys_gives(keys, prefix, delimiter, limit):
+def test_pages_give_the_same_as_one_listing_of_all_keys(keys, prefix, delimiter, limit):
     plain, common = [], set()
     for key in sorted(key for key in keys if key.startswith(prefix)):
         end = key.find(delimiter, len(prefix)) if delimiter else -1
@@ -76,8 +75,8 @@ def test_any_text_stays_one_element(text):
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: not text.startswith("?")))
-def test_any_path_has_an_aim(text):
-    assert aim_of(Request("GET", "/" + text)).operation in ("GetObject", "ListObjects", "ListBuckets")
+def test_any_path_has_an_operation(text):
+    assert read_call(Request("GET", "/" + text)).operation in ("GetObject", "ListObjects", "ListBuckets")
 
 
 @settings(max_examples=40, deadline=None)

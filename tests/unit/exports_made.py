@@ -35,7 +35,7 @@ def shopify(tmp_path, records, **more):
     return load(tmp_path, delimited(SHOPIFY, records, end="\n"), **more)
 
 
-def said(catalogue, rule):
+def findings_of(catalogue, rule):
     """The findings of one rule."""
     findings = catalogue.attrs["findings"]
     return findings[findings["rule"] == rule]

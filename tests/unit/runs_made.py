@@ -1,10 +1,19 @@
-"""Run folders for tests that read runs."""
+"""Runs for tests: run folders, and runs whose tables are frames in memory."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 
 from imgprep.ship.run import open_run
+
+
+class TableRun(SimpleNamespace):
+    """A run that has only the given tables."""
+
+    def outcome_columns(self, *columns):
+        return self.outcome[list(columns)]
+
 
 ROWS = [(1, "A", "a.jpg", 0), (2, "B", "b.jpg", 1), (3, "C", "<i>c.jpg", 1), (4, "D", "d.jpg", None)]
 

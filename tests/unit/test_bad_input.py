@@ -8,7 +8,7 @@ from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
 from imgprep.load.catalogue import load_catalogue
-from imgprep.load.raw import sniff_encoding
+from imgprep.load.export import sniff_encoding
 from imgprep.ship.report.match import read_report
 
 
@@ -147,7 +147,7 @@ def test_an_empty_object_for_an_export_is_an_error_and_a_catalogue(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "name", "words"),
-    [(bytes(range(1, 32)) * 160, "x.csv", "no text"), (b"PKxx-no-workbook", "x.xlsx", "is none")],
+    [(bytes(range(1, 32)) * 160, "x.csv", "is not text"), (b"PKxx-no-workbook", "x.xlsx", "is not a workbook")],
 )
 def test_what_is_no_catalogue_is_refused(tmp_path, content, name, words):
     with pytest.raises(CatalogueError, match=words):

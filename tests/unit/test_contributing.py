@@ -8,8 +8,8 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 _PATH = r"`((?:imgprep|tests|bench|docs)/[\w/.]*)`"
 
 
-def test_the_map_has_every_module_once_and_none_that_is_gone():
-    table = TEXT.partition("| module |")[2].partition("\n\n")[0]
+def test_the_map_has_every_room_once_and_none_that_is_gone():
+    table = TEXT.partition("| room |")[2].partition("\n\n")[0]
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     found = {
         path.stem for path in (ROOT / "imgprep").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()

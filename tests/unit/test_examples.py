@@ -1,41 +1,47 @@
-"""Every public name shows how it is used, and what it shows runs."""
+"""Every public name shows how it is used, and every example in the package runs as it stands."""
 
 import doctest
+import importlib
 import inspect
-import sys
+import pkgutil
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 import imgprep as ip
+from imgprep.demo.history import make_history
 
-NAMES = [name for name in ip.__all__ if inspect.isroutine(getattr(ip, name)) or isinstance(getattr(ip, name), type)]
-SHOWN = [
-    name for name in NAMES if not (isinstance(getattr(ip, name), type) and issubclass(getattr(ip, name), Exception))
-]
+MODULES = [found.name for found in pkgutil.walk_packages(ip.__path__, "imgprep.") if "__main__" not in found.name]
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Three weeks of the demo shop, which examples call `runs`."""
-    return ip.make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
+    return make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_the_example_runs(name, request, tmp_path, monkeypatch):
-    shown = getattr(ip, name)
-    examples = doctest.DocTestFinder(recurse=False).find(shown, name, module=sys.modules[shown.__module__])
-    examples = [example for example in examples if example.examples]
-    assert examples, f"{name} has no example"
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_a_module_run(module, request, tmp_path, monkeypatch):
+    found = doctest.DocTestFinder().find(importlib.import_module(module), module)
+    examples = [example for example in found if example.examples]
     known = {"ip": ip, "pd": pd}
-    if "runs" in examples[0].docstring:
+    if any("runs" in example.docstring for example in examples):
         known["runs"] = request.getfixturevalue("runs")
-    monkeypatch.chdir(tmp_path)
     failed = []
-    for example in examples:
+    for number, example in enumerate(examples):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
         example.globs.update(known)
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         runner.run(example, out=failed.append)
-    plt.close("all")
+        plt.close("all")
     assert not failed, "".join(failed)
+
+
+@pytest.mark.parametrize("name", [name for name in ip.__all__ if not name.endswith("Error")])
+def test_every_public_name_has_an_example(name):
+    shown = getattr(ip, name)
+    texts = [inspect.getdoc(shown), *(inspect.getdoc(member) for _, member in inspect.getmembers(shown))]
+    assert any(">>> " in text for text in texts if text)

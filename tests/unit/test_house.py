@@ -44,7 +44,9 @@ PANELS = {
 }
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
-WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_worker"]
+WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
+#: Constants that other modules import from the one that states them.
+FACTS = {"increment.meta": "core.fields", 1023: "core.fields", "conin$": "images.names"}
 HEAVY = {"pandas", "polars", "pyarrow", "numpy", "matplotlib", "IPython"}
 
 
@@ -115,7 +117,8 @@ def test_the_sandbox_judges_with_its_own_code():
     own = {
         other for module in modules() if room_of(module) == "sandbox" for other in imports(module) if "core" in other
     }
-    assert own <= {f"imgprep.core.{name}" for name in ("files", "errors", "settings", "credentials")}
+    # Nothing of these judges a row, an image or a policy.
+    assert own <= {f"imgprep.core.{name}" for name in ("files", "errors", "settings", "credentials", "text")}
 
 
 @pytest.mark.parametrize(("package", "home"), ONLY_IMPORTER.items())
@@ -136,6 +139,36 @@ def test_a_worker_process_starts_without_the_libraries_of_tables(module):
         timeout=60,
     )
     assert module in done.stdout.split() and not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("fact", "home"), FACTS.items())
+def test_a_fact_stands_in_one_place(fact, home):
+    """The sandbox has its own copies: it judges without the product's code."""
+    stated = {
+        module
+        for module, file in modules().items()
+        if room_of(module) != "sandbox"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == fact
+    }
+    assert stated == {f"imgprep.{home}"}
+
+
+def test_files_are_written_by_one_mechanism():
+    """The sandbox stores objects in its own way. `Path.replace` takes one argument, `str.replace` two."""
+    found = {
+        (module, call.func.attr)
+        for module, file in modules().items()
+        if room_of(module) != "sandbox"
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if call.func.attr in {"mkstemp", "NamedTemporaryFile", "fsync"}
+        or (call.func.attr == "replace" and len(call.args) == 1 and not call.keywords)
+    }
+    assert {call for call in found if call[0] != "imgprep.core.files"} == {
+        ("imgprep.core.processes", "mkstemp"),  # memory shared with workers
+        ("imgprep.ship.run", "replace"),  # sets a report aside
+    }
 
 
 def test_environment_yml_has_the_bounds_of_pyproject():

@@ -1,4 +1,4 @@
-"""`imgprep init`: a project that loads, and that a second run leaves alone."""
+"""`imgprep init`: a project that loads, and that a second call leaves unchanged."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.inspect import inspect_images
-from imgprep.look.misnamed import match_names
+from imgprep.look.match_names import match_names
 from imgprep.shop import init_project, open_project, shipped
 
 
@@ -42,9 +42,9 @@ def test_running_it_again_changes_nothing(tmp_path):
     assert Settings.load(tmp_path).bucket == "mine"
 
 
-def test_where_no_folder_can_be_made_it_says_so(tmp_path):
+def test_where_no_folder_can_be_created_it_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="cannot be made here"):
+    with pytest.raises(ConfigError, match="can be created here"):
         init_project(tmp_path / "file" / "shop")
 
 
@@ -60,7 +60,7 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
         open_project(tmp_path)
 
 
-def test_the_demo_shops_folder_is_gone_when_python_ends(tmp_path):
+def test_the_demo_shops_folder_is_removed_when_python_ends(tmp_path):
     code = "import imgprep as ip; shop = ip.open_project(); shop.runs.mkdir(parents=True); print(shop.project)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
@@ -77,7 +77,7 @@ def test_the_demo_shops_folder_outlives_a_forked_child(tmp_path):
     assert done.stdout.strip() == "True"
 
 
-def test_a_project_that_is_not_filled_in_says_which_key_to_set(tmp_path):
+def test_a_project_that_is_not_filled_in_names_the_key_to_set(tmp_path):
     init_project(tmp_path)
     shop = open_project(tmp_path)
     with pytest.raises(CatalogueError, match=r"set catalogue under \[shop\] in imgprep.toml"):
@@ -88,7 +88,7 @@ def test_a_project_that_is_not_filled_in_says_which_key_to_set(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["check"], ["build", "--out", "batch"], ["prepare", "--out", "copies"]])
-def test_commands_take_the_export_and_the_photographs_that_the_project_names(words, tmp_path, monkeypatch, capsys):
+def test_commands_use_the_export_and_the_images_of_the_project(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     assert "set catalogue under [shop]" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_commands_take_the_export_and_the_photographs_that_the_project_names(wor
     assert "missing" in capsys.readouterr().out
 
 
-def test_the_summary_says_of_how_many_rows_a_rules_share_is(tmp_path, monkeypatch, capsys):
+def test_a_rules_share_in_the_summary_is_of_all_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,/b.jpg\n", encoding="utf-8")
     assert main(["check", "export.csv", "--summary", "--format", "json"]) == 1
@@ -111,12 +111,12 @@ def test_the_summary_says_of_how_many_rows_a_rules_share_is(tmp_path, monkeypatc
     assert shares["pic-name-slash"] == 0.5
 
 
-def test_an_export_behind_known_is_not_taken_for_a_dump(capsys):
+def test_an_export_after_known_is_not_read_as_a_dump(capsys):
     assert main(["build", "--out", "batch", "--known", "runs", "export.csv"]) == 2
     assert "write CATALOGUE before it" in capsys.readouterr().err
 
 
-def test_a_catalogue_that_is_not_there_is_answered_with_the_remedy(tmp_path):
+def test_a_missing_catalogue_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(CatalogueError, match="no such file; mend its name"):
         load_catalogue(tmp_path / "gone.csv")
 

@@ -10,8 +10,8 @@ import pytest
 from images_made import encoded, photo
 
 import imgprep
-from imgprep.core.child_process import start_python
 from imgprep.core.errors import ConfigError
+from imgprep.core.processes import run_in_processes
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.upload import upload
 from tests.wire.shipping import make_blobs, write_batch
@@ -63,22 +63,20 @@ def test_a_worker_never_searches_the_current_folder(shop, monkeypatch, pythonpat
     monkeypatch.chdir(shop)
     monkeypatch.setenv("PYTHONPATH", pythonpath)
     monkeypatch.setattr(sys, "path", ["", ".", str(shop), *sys.path])
-    with start_python("imgprep.ship.upload_worker") as worker:
-        worker.communicate(timeout=60)
-    assert worker.returncode == 0 and not (shop / "ran").exists()
+    task = (str(shop / "photos"), "0.jpg", "header", frozenset())
+    ((_, record),) = run_in_processes("imgprep.look.probe:probe_one", [task], workers=1)
+    assert record["format"] == "JPEG" and not (shop / "ran").exists()
 
 
 def test_a_worker_finds_imgprep_where_its_caller_found_it(tmp_path):
     """In a source tree that is the current folder, though another imgprep is installed."""
     package = tmp_path / "tree" / "imgprep"
     shutil.copytree(Path(imgprep.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "which.py").write_text("def main():\n    print(__file__)\n")
-    code = (
-        "from imgprep.core import child_process as c; print(c.start_python('imgprep.which').communicate()[0].decode())"
-    )
+    (package / "which.py").write_text("def file(_):\n    return __file__\n")
+    code = "from imgprep.core import processes; print(*processes.run_in_processes('imgprep.which:file', [0]))"
     call = [sys.executable, "-c", code]
     done = subprocess.run(call, cwd=package.parent, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(package / "which.py")
+    assert done.stdout.strip() == str((0, str(package / "which.py")))
 
 
 def test_a_worker_that_cannot_import_the_credentials_provider_names_the_remedy(tmp_path, monkeypatch):

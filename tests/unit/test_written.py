@@ -18,10 +18,12 @@ from imgprep.cli.main import main
 from imgprep.cloud.put import Sent
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting
-from imgprep.demo.weeks import make_history
+from imgprep.demo.history import make_history
+from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload import open_journal
+from imgprep.show.export import export_table
 
 MINE = b"three years of work"
 
@@ -99,7 +101,7 @@ def test_a_batch_folder_without_the_mark_is_refused_with_the_remedy(here, capsys
     del about["imgprep"]
     (here / "batch" / "batch.json").write_text(json.dumps(about))
     words = "build", "export.csv", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="delete it yourself if it was built by an earlier imgprep")
+    refused(here, capsys, *words, match="delete it yourself if an earlier imgprep built it")
 
 
 def test_images_of_a_batch_that_are_a_link_are_not_followed(here, capsys):
@@ -107,7 +109,7 @@ def test_images_of_a_batch_that_are_a_link_are_not_followed(here, capsys):
     shutil.rmtree(here / "batch" / "images")
     links_or_skip(here / "batch" / "images", here / "shop")
     words = "build", "export.csv", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="is a link, which is not followed")
+    refused(here, capsys, *words, match="is a link, and links are not followed")
 
 
 def test_a_folder_of_copies_that_is_a_link_is_not_followed(here, capsys):
@@ -163,7 +165,7 @@ def test_a_batch_is_built_again_with_the_copies_that_are_right_and_without_the_o
 def test_a_batch_is_not_built_from_its_own_tables(here, capsys):
     assert build("batch") == 0
     words = "build", "batch/catalogue.parquet", "--images", "shop/images/spring", "--out", "batch"
-    refused(here, capsys, *words, match="which the batch is made from")
+    refused(here, capsys, *words, match="which the batch is built from")
 
 
 _KILLED = """
@@ -264,7 +266,7 @@ def test_an_output_is_written_again_but_not_over_another_file(here, capsys, word
 
 
 def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(here, capsys):
-    ip.make_history("weeks/runs", weeks=1)
+    make_history("weeks/runs", weeks=1)
     (run,) = (str(file.parent) for file in (here / "weeks" / "runs").glob("*/run.json"))
     for words in (["report", run, "--html", "page.html"], ["review", "--runs", "weeks/runs", "--html", "month.html"]):
         assert main(words) in (0, 1)
@@ -287,7 +289,7 @@ def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(her
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
-    with pytest.raises(ConfigError, match="holds something that is no made history"):
+    with pytest.raises(ConfigError, match="not from a generated history"):
         make_history(here / "weeks" / "runs", weeks=1)
     assert content(here / "weeks") == before
 
@@ -334,7 +336,7 @@ def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, mon
     (here / "mine" / "objects" / "photos" / "bucket.json").write_text('{"region": "x", "created": 1}')
     (here / "mine" / "objects" / "photos" / "new" / "a.jpg").write_bytes(MINE)
     before = content(here)
-    with pytest.raises(FileExistsError, match="holds something that is no sandbox's"):
+    with pytest.raises(FileExistsError, match="contains files that are not a sandbox's"):
         ip.Sandbox(here / "mine")
     refused(here, capsys, "sandbox", "--root", "mine", match="name a new or an empty folder")
     assert content(here) == before
@@ -365,10 +367,10 @@ def test_what_a_notebook_writes_takes_the_place_of_no_other_file(here):
     frame = pd.DataFrame({"OperationType": ["DELETE"], "ProductId": ["1005"]})
     photos = here / "shop" / "images" / "spring"
     writers = {
-        "t.csv": lambda file: ip.export_table(frame, file),
-        "t.xlsx": lambda file: ip.export_table(frame, file),
+        "t.csv": lambda file: export_table(frame, file),
+        "t.xlsx": lambda file: export_table(frame, file),
         "facts.parquet": lambda file: ip.inspect_images(["p1.jpg"], photos, out=file, progress=False),
-        "map.jsonl": lambda file: ip.write_matches(
+        "map.jsonl": lambda file: write_matches(
             ip.match_files(photos, pd.DataFrame({"row": [1], "ProductId": ["p"]})), file
         ),
     }

@@ -164,7 +164,7 @@ def test_ids_are_integers_by_a_switch(start):
     ("changes", "code"),
     [
         ({"access_key_secret": "other"}, "SignatureDoesNotMatch"),
-        ({"access_key_id": "nobody"}, "InvalidAccessKeyId.NotFound"),
+        ({"access_key_id": "unknown"}, "InvalidAccessKeyId.NotFound"),
         ({"security_token": "none"}, "InvalidSecurityToken.MismatchWithAccessKey"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_temporary_key_passes_until_it_expires(start):
     assert caught.value.code == "InvalidSecurityToken.Expired"
 
 
-def test_a_clock_that_is_off_is_refused(start):
+def test_a_wrong_clock_is_refused(start):
     with pytest.raises(ClientException) as caught:
         client(start(skew=20 * 60)).detail(models.DetailRequest(instance_name="demo"))
     assert caught.value.code == "InvalidTimeStamp.Expired"
@@ -256,7 +256,7 @@ def test_a_second_batch_is_refused_while_one_runs(start):
     assert increase(sdk).success
 
 
-def test_of_batches_asked_for_at_once_one_is_made(start):
+def test_of_batches_requested_at_once_one_is_created(start):
     sandbox = start(task_seconds=60)
     fill(sandbox)
 
@@ -272,7 +272,7 @@ def test_of_batches_asked_for_at_once_one_is_made(start):
     assert len(sandbox.tasks("demo")) == 1
 
 
-def test_lists_take_one_request_a_second(start):
+def test_lists_take_one_request_per_second(start):
     sandbox = start()
     sdk = client(sandbox)
     increments(sdk)
@@ -304,7 +304,7 @@ def test_an_export_is_made_one_at_a_time_and_holds_the_gallery(start):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "text", "text-zh"])
-def test_a_report_comes_in_the_format_that_is_asked_for(start, form):
+def test_a_report_comes_in_the_requested_format(start, form):
     sandbox = start(report_format=form)
     fill(sandbox)
     increase(client(sandbox))
@@ -359,7 +359,7 @@ def test_a_report_can_be_cut_endless_or_elsewhere(start, tmp_path):
         ("server_error_after", ServerException, "InternalError", 1),
     ],
 )
-def test_a_fault_raises_in_the_sdk_and_says_nothing_of_whether_the_task_was_made(start, fault, error, code, made):
+def test_a_fault_raises_in_the_sdk_and_leaves_open_whether_the_task_was_made(start, fault, error, code, made):
     sandbox = start(api_faults={"IncreaseInstance": [fault]})
     fill(sandbox)
     sdk = client(sandbox)
@@ -373,7 +373,7 @@ def test_a_fault_raises_in_the_sdk_and_says_nothing_of_whether_the_task_was_made
 
 
 @pytest.mark.parametrize(("fault", "success", "made"), [("empty", None, 1), ("unsuccessful", False, 0)])
-def test_a_fault_that_raises_nothing_is_to_be_seen_in_the_answer(start, fault, success, made):
+def test_a_fault_that_does_not_raise_shows_in_the_answer(start, fault, success, made):
     sandbox = start(api_faults={"IncreaseInstance": fault})
     fill(sandbox)
     answer = increase(client(sandbox))
@@ -395,7 +395,7 @@ def test_switches_can_be_changed_while_it_runs(start):
     sandbox.imagesearch.switch(api_faults={"IncreaseInstance": "unavailable"})
     with pytest.raises(ServerException):
         increase(sdk)
-    with pytest.raises(ValueError, match="none of"):
+    with pytest.raises(ValueError, match="use one of"):
         sandbox.imagesearch.switch(report_format="xml")
 
 
@@ -440,7 +440,7 @@ def test_an_instance_of_another_service_type_judges_by_its_own_limits(start):
 
 CHILD = """
 import sys
-from imgprep.sandbox import Sandbox
+from imgprep.sandbox.sandbox import Sandbox
 sandbox = Sandbox(sys.argv[1], task_seconds=3600)
 sandbox.start()
 key = sandbox.settings.imagesearch_credentials.credentials()

@@ -1,4 +1,4 @@
-"""Each fault as oss2 meets it, and what is stored afterwards."""
+"""Each fault as oss2 sees it, and what is stored afterwards."""
 
 import oss2
 import pytest
@@ -47,7 +47,7 @@ def test_faults_that_refuse_leave_nothing_stored(sandbox, bucket, kind, status, 
     assert [hits for _, hits in sandbox.fault_hits()] == [1]
 
 
-def test_throttling_tells_how_long_to_wait_and_has_several_names(sandbox, bucket):
+def test_throttling_names_the_wait_and_has_several_codes(sandbox, bucket):
     sandbox.set_faults(Fault("503", code="QpsLimitExceeded", retry_after=2, qos_delay=150))
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         bucket.put_object("a", b"x")
@@ -69,7 +69,7 @@ def test_a_broken_download_gives_half_of_the_body(sandbox, bucket):
     bucket.put_object("a", DATA)
     sandbox.set_faults(Fault("reset_body", operation="GetObject"))
     answer = bucket.get_object("a")
-    # What a cut body raises in oss2 is no OssError: that is one of its traps.
+    # oss2 raises something other than OssError for a truncated body: one of its traps.
     with pytest.raises(Exception) as caught:
         answer.read()
     assert not isinstance(caught.value, oss2.exceptions.OssError)
@@ -119,7 +119,7 @@ def test_corrupt_bytes_are_seen_by_the_checksums_of_what_is_stored(sandbox, buck
     assert answer.client_crc != answer.server_crc
 
 
-def test_a_stall_ends_with_the_clients_patience(sandbox):
+def test_a_stall_ends_with_the_clients_time_out(sandbox):
     bucket = bucket_of(sandbox, connect_timeout=0.3)
     sandbox.set_faults("stall")
     with pytest.raises(oss2.exceptions.RequestError):
@@ -148,7 +148,7 @@ def test_a_stall_does_not_keep_the_sandbox_from_stopping():
     assert len(errors) == 1
 
 
-def test_faults_by_rate_hit_some_and_never_what_they_are_not_meant_for(sandbox, bucket):
+def test_faults_by_rate_hit_some_matching_requests_and_no_others(sandbox, bucket):
     sandbox.set_faults(Fault("503", rate=0.2, operation="PutObject", key="k/*"))
     failed = 0
     for number in range(100):

@@ -1,4 +1,4 @@
-"""What the sandbox's OSS side must refuse, and how it says so; asked by oss2 where oss2 can ask it."""
+"""Requests that the OSS service must refuse, and with which error; sent by oss2 where oss2 can send them."""
 
 import base64
 import hashlib
@@ -44,8 +44,8 @@ def test_wrong_secrets_wrong_keys_and_unsigned_requests_are_refused(start, versi
     assert code_of(wrong.put_object, "a", b"x") == (403, "SignatureDoesNotMatch")
     assert code_of(wrong.head_object, "a") == (403, "SignatureDoesNotMatch")
     assert code_of(lambda: list(oss2.ObjectIterator(wrong))) == (403, "SignatureDoesNotMatch")
-    nobody = bucket_of(sandbox, key=Credentials("LTAInobody", key.access_key_secret), version=version)
-    assert code_of(nobody.put_object, "a", b"x") == (403, "InvalidAccessKeyId")
+    unknown = bucket_of(sandbox, key=Credentials("LTAIunknown", key.access_key_secret), version=version)
+    assert code_of(unknown.put_object, "a", b"x") == (403, "InvalidAccessKeyId")
     anonymous = oss2.Bucket(oss2.AnonymousAuth(), sandbox.url, "imgprep-demo")
     assert code_of(anonymous.get_object, "a") == (403, "AccessDenied")
     assert not sandbox.store.exists("imgprep-demo", "a")
@@ -88,7 +88,7 @@ def test_a_signature_of_another_region_is_refused(start):
 
 
 @pytest.mark.parametrize("key", ["/a", "\\a", "k" * 1024, "中" * 342])
-def test_names_that_no_object_may_have(start, key):
+def test_keys_that_no_object_may_have(start, key):
     sandbox = start()
     bucket = bucket_of(sandbox, version=V4)  # with V1, oss2 refuses some names by itself
     assert code_of(bucket.put_object, key, b"x") == (400, "InvalidObjectName")
@@ -96,7 +96,7 @@ def test_names_that_no_object_may_have(start, key):
     assert not list(sandbox.store.iter("imgprep-demo"))
 
 
-def test_content_md5_must_be_one_and_the_bodys(start):
+def test_content_md5_must_be_valid_and_that_of_the_body(start):
     sandbox = start()
     bucket = bucket_of(sandbox)
     for md5 in ("nonsense", base64.b64encode(b"short").decode(), base64.b64encode(hashlib.md5(b"y").digest()).decode()):
@@ -106,7 +106,7 @@ def test_content_md5_must_be_one_and_the_bodys(start):
     assert not sandbox.store.exists("imgprep-demo", "a")
 
 
-def test_what_is_not_there(start):
+def test_missing_objects_and_uploads(start):
     bucket = bucket_of(start())
     assert code_of(bucket.get_object, "a") == (404, "NoSuchKey")
     assert code_of(bucket.head_object, "a") == (404, "NoSuchKey")
@@ -117,7 +117,7 @@ def test_what_is_not_there(start):
 
 
 @pytest.mark.parametrize("version", [V1, V4])
-def test_no_bucket_and_bad_bucket_names(start, version):
+def test_missing_buckets_and_invalid_bucket_names(start, version):
     sandbox = start()
     bucket = bucket_of(sandbox, "not-there", version=version)
     assert code_of(bucket.put_object, "a", b"x") == (404, "NoSuchBucket")
@@ -134,7 +134,7 @@ def test_a_bucket_elsewhere_names_its_endpoint(start):
     assert code_of(bucket_of(sandbox, "far-away").create_bucket) == (409, "BucketAlreadyExists")
 
 
-def test_oss_that_is_not_activated_is_told_apart_from_no_bucket(start):
+def test_oss_that_is_not_activated_is_distinguished_from_a_missing_bucket(start):
     bucket = bucket_of(start(oss_activated=False), "not-there")
     assert code_of(bucket.get_bucket_info) == (403, "UserDisable")
 
@@ -152,7 +152,7 @@ def test_denied_prefixes_and_operations(start):
     assert bucket.get_object("open/a").read() == b"x"
 
 
-def test_a_ram_user_may_do_what_its_policy_says_and_no_more(start):
+def test_a_ram_user_may_do_what_its_policy_allows_and_no_more(start):
     sandbox = start()
 
     def policy(action, resource):
@@ -199,7 +199,7 @@ def test_bad_arguments_of_listings(start, arguments, code):
     assert caught.value.code == code
 
 
-def test_a_batch_delete_needs_its_digest_and_a_sound_list(start):
+def test_a_batch_delete_needs_its_digest_and_a_valid_list(start):
     bucket = bucket_of(start())
     bucket.put_object("a", b"x")
 
@@ -221,7 +221,7 @@ def test_a_batch_delete_needs_its_digest_and_a_sound_list(start):
     assert not bucket.object_exists("a")
 
 
-def test_what_the_sandbox_does_not_do_it_says_and_does_nothing(start):
+def test_operations_that_are_not_served_are_refused_and_do_nothing(start):
     sandbox = start()
     bucket = bucket_of(sandbox)
     assert code_of(bucket.append_object, "a", 0, b"x") == (501, "NotImplemented")
@@ -229,6 +229,7 @@ def test_what_the_sandbox_does_not_do_it_says_and_does_nothing(start):
         501,
         "NotImplemented",
     )
+    assert code_of(bucket.get_bucket_acl) == (501, "NotImplemented")
     assert code_of(bucket.put_object_acl, "a", "public-read") == (501, "NotImplemented")
     assert not sandbox.store.exists("imgprep-demo", "a")
 

@@ -1,4 +1,4 @@
-"""The server core on raw sockets, and what outlives the sandbox. Nothing that a client sends may end it."""
+"""The HTTP server on raw sockets, and what survives a restart. Nothing that a client sends may end it."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import pytest
 from test_oss_sandbox import bucket_of
 
 from imgprep.sandbox import server
-from imgprep.sandbox import server as connection
 from imgprep.sandbox.sandbox import Sandbox
 
 
@@ -65,7 +64,7 @@ HOST = b"Host: 127.0.0.1\r\n"
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, b"431"),
     ],
 )
-def test_requests_that_are_none_get_an_answer_and_the_door(sandbox, data, status):
+def test_malformed_requests_get_an_error_and_the_connection_is_closed(sandbox, data, status):
     assert talk(sandbox, data).startswith(b"HTTP/1.1 " + status)
     bucket_of(sandbox).put_object("still", b"there")
 
@@ -75,7 +74,7 @@ def test_a_client_that_lies_about_its_length_stores_nothing(sandbox):
     assert not sandbox.store.exists("imgprep-demo", "a")
 
 
-def test_a_length_that_claims_the_world_is_refused_at_once(sandbox):
+def test_an_absurd_length_is_refused_at_once(sandbox):
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999999999999999\r\n\r\n"
     assert b"EntityTooLarge" in talk(sandbox, head, finish=False)
 
@@ -86,23 +85,23 @@ def test_requests_in_one_packet_are_answered_in_their_order(sandbox):
     assert answer.count(b"HTTP/1.1 403") == 2
 
 
-def test_continue_is_said_when_it_is_asked_for(sandbox):
+def test_continue_is_sent_on_request(sandbox):
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx"
     assert talk(sandbox, head).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403")
 
 
-def test_a_slow_client_is_left(sandbox, monkeypatch):
-    monkeypatch.setattr(connection, "READ_SECONDS", 0.05)
+def test_a_slow_client_is_disconnected(sandbox, monkeypatch):
+    monkeypatch.setattr(server, "READ_SECONDS", 0.05)
     assert talk(sandbox, b"GET / HTTP/1.1\r\nHo", finish=False) == b""
 
 
-def test_a_slow_body_is_left_and_not_stored(sandbox, monkeypatch):
-    monkeypatch.setattr(connection, "READ_SECONDS", 0.05)
+def test_a_slow_body_is_dropped_and_not_stored(sandbox, monkeypatch):
+    monkeypatch.setattr(server, "READ_SECONDS", 0.05)
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nx"
     assert talk(sandbox, head, finish=False) == b""
 
 
-def test_too_many_connections_do_not_end_those_there_are(sandbox, monkeypatch):
+def test_too_many_connections_do_not_end_existing_ones(sandbox, monkeypatch):
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
     bucket = bucket_of(sandbox)
     bucket.put_object("a", b"x")
@@ -156,7 +155,7 @@ def test_objects_uploads_and_the_key_survive_a_restart(tmp_path):
 
 def test_a_kill_leaves_every_answered_object_whole(tmp_path):
     code = (
-        "import sys; from imgprep.sandbox import Sandbox; s = Sandbox(sys.argv[1]); s.start();"
+        "import sys; from imgprep.sandbox.sandbox import Sandbox; s = Sandbox(sys.argv[1]); s.start();"
         "print(s.port, flush=True); s.serve_forever()"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -206,6 +205,6 @@ def test_a_sandbox_that_never_started_stops_too_and_twice():
     Sandbox(port=port).stop()
 
 
-def test_a_port_in_use_says_so(sandbox):
+def test_a_port_in_use_is_refused(sandbox):
     with pytest.raises(OSError):
         Sandbox(port=sandbox.port)

@@ -8,6 +8,10 @@ from PIL import Image, ImageDraw
 
 import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.draw.share import agreement, assign
+from imgprep.load.drift import compare_products
+from imgprep.load.matches import read_matches
+from imgprep.outcomes.retry import plan_retry
 
 PROJECT = """
 [shop]
@@ -90,7 +94,7 @@ def monday(shop):
 
     drift = ip.compare_exports(last, this).set_index("what")
     assert drift.loc["products", ["last", "this", "verdict"]].tolist() == [22, 25, "changed"]
-    moved = ip.compare_products(last, this)
+    moved = compare_products(last, this)
     assert moved.groupby("change")["ProductId"].unique().map(list).to_dict() == {
         "changed": [CHEAPER],
         "gone": [GONE],
@@ -106,7 +110,7 @@ def monday(shop):
     panel = ip.MatchPanel(found, shop.images, this, path=shop.work / "map.jsonl")
     for file in found.loc[found["state"] != "matched", "file"]:  # a person looks at the rest
         panel.choose(file, BADLY_NAMED[file.removeprefix("new/")])
-    catalogue = ip.apply_matches(this, ip.read_matches(shop.work / "map.jsonl"))
+    catalogue = ip.apply_matches(this, read_matches(shop.work / "map.jsonl"))
     facts = ip.inspect_images(catalogue, shop.images, progress=False)
     errors = ip.check(catalogue, facts).query("severity == 'error'")
     assert errors.set_index("ProductId")["rule"].to_dict() == {
@@ -118,7 +122,7 @@ def monday(shop):
 
 def tuesday(shop, catalogue, facts):
     """Three people draw, each on a machine of their own; what two see differently is decided."""
-    shares = ip.assign(catalogue, ["Ann", "Bo", "Cem"], shared=0.1)
+    shares = assign(catalogue, ["Ann", "Bo", "Cem"], shared=0.1)
     looks = facts.dropna(subset=["width"]).set_index("PicName")
     for person, part in shares.groupby("person"):
         with ip.RegionStore(shop.project / person / "regions.sqlite", who=person) as own:
@@ -136,7 +140,7 @@ def tuesday(shop, catalogue, facts):
     merged = [store.merge(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo", "Cem")]
     assert [list(one.loc[one["outcome"] == "conflict", "PicName"]) for one in merged[:2]] == [[], [argued]]
     ann, bo = (ip.RegionStore(shop.project / person / "regions.sqlite") for person in ("Ann", "Bo"))
-    assert ip.agreement(ann, bo)["PicName"].iloc[0] == argued, "the worst is first"
+    assert agreement(ann, bo)["PicName"].iloc[0] == argued, "the worst is first"
     for conflict in store.conflicts().itertuples():
         store.decide(conflict.PicName, revision=conflict.theirs)
     assert store.conflicts().empty
@@ -152,8 +156,8 @@ def wednesday(shop, there, catalogue, store):
     known = ip.gallery_state(runs)
     assert {TOO_SMALL, NO_PICTURE}.isdisjoint(known["ProductId"]), "what failed last week is not held"
     built = ip.build_batch(
-        catalogue, shop.images, shop.work / "wednesday", regions=store, known=known, last=load(shop, "last.csv"),
-        delete_missing=True, keep_refused=True, progress=False,
+        catalogue, shop.images, shop.work / "wednesday", regions=store, keep_refused=True, progress=False,
+        baseline=ip.Baseline(known=known, last=load(shop, "last.csv"), delete_missing=True),
     )  # fmt: skip
     batch = built.plan.batch.set_index("ProductId")
     assert batch.loc[GONE, ["OperationType", "reason"]].tolist() == ["DELETE", "gone"]
@@ -178,7 +182,7 @@ def thursday(shop, there, store, built, run):
     assert causes["remedy"].notna().all()
     sheet = ip.write_feedback(built.findings, shop.project / "faults.html", root=shop.images)
     assert all(f"{sku}.jpg" in sheet.read_text(encoding="utf-8") for sku in (TOO_SMALL, NO_PICTURE))
-    assert set(ip.retry_batch(run).rest["ProductId"]) == {TOO_SMALL, NO_PICTURE}, "nothing was mended yet"
+    assert set(plan_retry(run).rest["ProductId"]) == {TOO_SMALL, NO_PICTURE}, "nothing was mended yet"
 
     for number, sku in enumerate((TOO_SMALL, NO_PICTURE), 80):
         picture(shop.images / f"{sku}.jpg", number)
@@ -211,8 +215,8 @@ def test_a_week_with_a_shop_loses_no_row_and_needs_no_glue(shop, there):
     month_end(shop, catalogue)
 
     told = {sku: ip.trace(sku, shop).answer for sku in (NEW[2], NO_PICTURE, GONE)}
-    assert told[NEW[2]] == told[NO_PICTURE] == "the gallery holds 1 of its pictures"
-    assert told[GONE].startswith("the gallery holds 0 of its pictures; deleted: line ")
+    assert told[NEW[2]] == told[NO_PICTURE] == "the gallery holds 1 of its images"
+    assert told[GONE].startswith("the gallery holds 0 of its images; deleted: line ")
     assert told[GONE].endswith("DELETE: gone")
     held = ip.gallery_state(ip.load_runs(shop.runs))
     assert ip.plan_batch(

@@ -404,6 +404,30 @@ def test_settings_that_cannot_go_to_another_process_are_refused(sandbox, tmp_pat
         upload(frame, tmp_path / "images", settings, progress=False, runs=tmp_path, processes=2)
 
 
+def test_files_that_end_their_worker_are_named_and_the_rest_is_sent(sandbox, tmp_path, monkeypatch):
+    (tmp_path / "deadly_keys.py").write_text(
+        "import os, signal\n"
+        "class Provider:\n"
+        "    def credentials(self):\n"
+        "        if os.getpid() != self.parent:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return self.found\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    import deadly_keys
+
+    provider = deadly_keys.Provider()
+    provider.found, provider.parent = sandbox.settings.oss_credentials.credentials(), os.getpid()
+    frame, settings = make_blobs(tmp_path / "images", 420, size=100), sandbox.settings.with_(oss_credentials=provider)
+    log = upload(frame, tmp_path / "images", settings, progress=False, runs=tmp_path, processes=2)
+    lost, meta = log.iloc[:-1].query("outcome == 'failed'"), log.iloc[-1]
+    assert len(lost) == 100, "one lot of five; the other four were sent by this process"
+    assert meta["outcome"] != "uploaded", "increment.meta is written only when every image is there"
+    assert lost["message"].str.contains(r"SIGKILL.*twice.*repeat the upload, with processes=1").all()
+    assert log["outcome"].value_counts()["uploaded"] == 320
+
+
 def test_two_thousand_files_under_every_fault_end_complete(sandbox, tmp_path):
     frame = make_blobs(tmp_path / "images", 2000, size=200)
     sandbox.set_faults(*(Fault(kind, rate=0.01, operation="PutObject", seed=at) for at, kind in enumerate(

@@ -1,4 +1,4 @@
-"""Subject regions without a notebook: what was decided, and several people's work brought together."""
+"""Subject regions without a notebook: list decisions, and merge the work of several people."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from imgprep.core.errors import RegionError
 if TYPE_CHECKING:
     from imgprep.draw.store import RegionStore
 
-#: What makes a decision the same as another.
-_SAID = ["PicName", "ProductId", "who", "state", "x1", "y1", "x2", "y2"]
-#: How a SQLite file begins, whatever it is called.
+#: Decisions that agree in these columns are the same.
+_DECISION = ["PicName", "ProductId", "who", "state", "x1", "y1", "x2", "y2"]
+#: First bytes of a SQLite file.
 _SQLITE = b"SQLite format 3\x00"
 
 
 def regions(options: Namespace) -> int:
-    """List the regions that were decided, or bring in those of other people."""
     from imgprep.draw.store import RegionStore
 
     place = options.into or settings_of(options).regions
     for needed in options.others or [place]:
         if not needed.is_file():
-            raise RegionError(f"{needed}: no store or file of regions is there; draw (notebook 02), or mend its name")
+            raise RegionError(
+                f"{needed}: no region store or file of regions is there; draw regions (notebook 02) or correct the path"
+            )
     with RegionStore(place, who=options.who) as store:
         parts = []
         for other in options.others:
             part = _merged(store, other, options.who)
-            told = ", ".join(f"{count:,} {name}" for name, count in part["outcome"].value_counts().items())
-            print(escaped(f"{other}: {told or 'nothing in it'}"), file=sys.stderr)
+            counts = ", ".join(f"{count:,} {name}" for name, count in part["outcome"].value_counts().items())
+            print(escaped(f"{other}: {counts or 'empty'}"), file=sys.stderr)
             parts.append(part.assign(source=str(other)))
         undecided = store.conflicts()
         brought = pd.concat(parts, ignore_index=True) if parts else store.frame()
     show(undecided if options.conflicts else brought, options.format)
     if len(undecided):
         remedy = "--conflicts lists both sides; decide in notebook 02, in the grid's filter “in conflict after a merge”"
-        print(f"{len(undecided):,} decided differently by several people: {remedy}", file=sys.stderr)
+        print(f"{len(undecided):,} decided differently by several people; {remedy}", file=sys.stderr)
     return ExitCode.FINDINGS if len(undecided) else ExitCode.FINE
 
 
 def _merged(store: RegionStore, other: Path, who: str | None) -> pd.DataFrame:
-    """Bring in a store, or a file of regions as if it were the store of somebody: it replaces nothing unseen."""
+    """Merge a store or a file of regions, treated as another person's store, so that nothing is replaced silently."""
     from imgprep.draw.formats import read_regions
     from imgprep.draw.store import RegionStore
 
@@ -56,9 +57,10 @@ def _merged(store: RegionStore, other: Path, who: str | None) -> pd.DataFrame:
         if opened.read(len(_SQLITE)) == _SQLITE:
             return store.merge(other)
     frame = read_regions(other).assign(who=who or other.stem)
-    # A file's lines have no identity: what the same person said in the same words before is no news.
+    # Lines of a file have no id: a decision equal to an earlier one of the same person is not new.
     known = (
-        frame.merge(store.history()[_SAID].drop_duplicates(), on=_SAID, how="left", indicator=True)["_merge"] == "both"
+        frame.merge(store.history()[_DECISION].drop_duplicates(), on=_DECISION, how="left", indicator=True)["_merge"]
+        == "both"
     )
     with tempfile.TemporaryDirectory() as folder, RegionStore(Path(folder) / "theirs") as theirs:
         theirs.load(frame[~known.to_numpy()], keep_history=True)

@@ -1,4 +1,4 @@
-"""Pages to look at: what was found, what is there twice, and what to tell those who make the pictures."""
+"""Look: drift, pages of findings, duplicates, and fault sheets for the people who make the images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def compare(options: Namespace) -> int:
-    """This export against the last one: rows, products, columns, categories."""
     from imgprep.load.catalogue import load_catalogue
     from imgprep.load.drift import compare_exports, compare_products
     from imgprep.show.charts.plans import plot_drift
@@ -37,18 +36,17 @@ def compare(options: Namespace) -> int:
     return ExitCode.FINDINGS if drift["verdict"].isin(["collapsed", "emptied", "vanished"]).any() else ExitCode.FINE
 
 
-#: Findings of each rule on a page of a file, which is scrolled and not a cell of a notebook.
+#: Findings per rule on a page; a page in a file is longer than a notebook cell.
 _PER_RULE = 48
 
 
 def look(options: Namespace) -> int:
-    """Write a page of what check finds, each with its picture."""
     from imgprep.look.rules.book import summary
-    from imgprep.show.galleries import gallery
+    from imgprep.show.contact_sheet import contact_sheet
 
     require_ours(options.out)
     findings = _found(options)
-    sheet = gallery(
+    sheet = contact_sheet(
         findings,
         options.images,
         rules=options.rule,
@@ -63,7 +61,6 @@ def look(options: Namespace) -> int:
 
 
 def feedback(options: Namespace) -> int:
-    """Write a printable sheet of faults for those who make the pictures."""
     from imgprep.look.rules.book import summary
     from imgprep.show.feedback import write_feedback
 
@@ -71,15 +68,14 @@ def feedback(options: Namespace) -> int:
     findings = _found(options)
     write_feedback(findings, options.out, root=options.images, by=options.by, rules=options.rule)
     show(summary(findings[findings["PicName"].notna()]), options.format)
-    print(f"{options.out}: to be printed or mailed; it needs no other file", file=sys.stderr)
+    print(f"{options.out}: ready to print or mail; the file is self-contained", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
 
 def duplicates(options: Namespace) -> int:
-    """List images that are the same, or nearly, those across products first."""
     from imgprep.look.duplicates import find_duplicates
     from imgprep.look.inspect import inspect_images
-    from imgprep.show.galleries import gallery
+    from imgprep.show.contact_sheet import contact_sheet
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
@@ -89,16 +85,16 @@ def duplicates(options: Namespace) -> int:
     groups = find_duplicates(facts, catalogue, root=options.images)
     show(groups, options.format)
     if options.out:
-        sheet = gallery(groups, options.images, page=options.page, per_page=_PER_RULE)
+        sheet = contact_sheet(groups, options.images, page=options.page, per_page=_PER_RULE)
         sheet.write(options.out)
         print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
     return ExitCode.FINE
 
 
 def _found(options: Namespace) -> pd.DataFrame:
-    """Return what check finds in rows and images."""
+    """Return the findings of rows and images."""
     from imgprep.look.inspect import inspect_images
-    from imgprep.look.misnamed import match_names
+    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check
 
     settings, catalogue = catalogue_of(options)

@@ -1,4 +1,4 @@
-"""After the run: one function a command, options in, exit code out."""
+"""Reconcile: outcomes, retry, undo, and the history of runs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from imgprep.core.settings import Settings
 
 
 def trace(options: Namespace) -> int:
-    """Why is this product found, or not? Its whole story over all runs."""
-    from imgprep.outcomes.trace import trace as tell
+    from imgprep.outcomes.trace import trace as story_of
 
     settings = settings_of(options)
     folder = _runs_folder(options, settings)
-    story = tell(options.product_id, folder if options.runs else settings)
+    story = story_of(options.product_id, folder if options.runs else settings)
     show(story.events, options.format)
     print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
     return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS
 
 
 def review(options: Namespace) -> int:
-    """A month in numbers: how much of the catalogue is findable, what fails, what got better."""
-    from imgprep.outcomes.review import review as sum_up
+    from imgprep.outcomes.review import review as review_month
     from imgprep.ship.run import load_runs
 
     require_ours(options.html)
     settings = settings_of(options)
     of = settings if settings.instance else None
-    month = sum_up(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)
+    month = review_month(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)
     show(getattr(month, options.table), options.format)
     print(escaped(f"{month}"), file=sys.stderr)
     if options.html:
@@ -44,12 +42,13 @@ def review(options: Namespace) -> int:
 def _runs_folder(options: Namespace, settings: Settings) -> Path:
     folder: Path = options.runs or settings.runs
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no folder of runs is there; imgprep submit makes one, and --runs names another")
+        raise ConfigError(
+            f"{folder}: no folder of runs is there; `imgprep submit` creates it, or name another with --runs"
+        )
     return folder
 
 
 def report(options: Namespace) -> int:
-    """Outcome and causes of runs; one HTML page."""
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
     from imgprep.show.report_page import write_report
@@ -57,7 +56,7 @@ def report(options: Namespace) -> int:
     require_ours(options.html)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
-        raise ConfigError("--report and --html are about one run; name one")
+        raise ConfigError("--report and --html take one run; name one")
     settings = settings_of(options)
     for run in runs:
         run.use_settings(settings)
@@ -65,7 +64,7 @@ def report(options: Namespace) -> int:
             run.close(report=options.report)
         elif run.causes_changed:
             run.read_again()
-            print(f"{run.id}: its report was read again, by the causes that were taught since", file=sys.stderr)
+            print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)
     causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)
     if len(causes) and options.format == "table":
@@ -78,9 +77,9 @@ def report(options: Namespace) -> int:
 
 
 def retry(options: Namespace) -> int:
-    """Make the next batch of what can succeed now."""
     from imgprep.load.catalogue import load_catalogue
     from imgprep.outcomes.retry import build_retry
+    from imgprep.plan.build import Rules
     from imgprep.ship.run import open_run
 
     settings = settings_of(options)
@@ -96,15 +95,14 @@ def retry(options: Namespace) -> int:
         options.out,
         catalogue=catalogue,
         regions=regions_of(options, settings),
-        **settings.rules,
+        rules=Rules(**settings.rules),
     )
     show(again.rest, options.format)
-    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} left out", file=sys.stderr)
+    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)
     return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
 
 
 def undo(options: Namespace) -> int:
-    """Make the batch that takes a run back."""
     from imgprep.outcomes.undo import build_undo
     from imgprep.ship.run import open_run
 

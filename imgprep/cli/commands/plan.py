@@ -1,4 +1,4 @@
-"""From an export to a batch folder: one function a command, options in, exit code out."""
+"""From an export to a batch folder: init, check, fetch, match, prepare, build."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
 from imgprep.core.settings import PROJECT_FILE
+from imgprep.core.text import counted
 
 
 def init(options: Namespace) -> int:
-    """Make a project folder: imgprep.toml and the notebooks."""
     from imgprep.shop import init_project
 
     made = init_project(options.folder)
@@ -26,14 +26,13 @@ def init(options: Namespace) -> int:
         start = options.folder / "notebooks" / "00_quickstart.ipynb"
         print(f"Next: fill in [shop] of {options.folder / PROJECT_FILE}, then open {start}")
     else:
-        print("Everything is there already.")
+        print("Everything exists already.")
     return ExitCode.FINE
 
 
 def check(options: Namespace) -> int:
-    """Check every row, and every image, against the service's rules."""
     from imgprep.look.inspect import inspect_images
-    from imgprep.look.misnamed import match_names
+    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
@@ -53,13 +52,12 @@ def check(options: Namespace) -> int:
     findings.attrs = judged.attrs  # of how many rows each rule's share is
     show(summary(findings) if options.summary else findings, options.format)
     if options.format == "table":
-        told = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
-        print(f"\n{len(catalogue):,} rows looked at: {told or 'nothing found'}")
+        counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+        print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
 
 def fetch(options: Namespace) -> int:
-    """Fetch images that the catalogue names by URL."""
     from imgprep.look.fetch import fetch_images
 
     _, catalogue = catalogue_of(options)
@@ -67,13 +65,12 @@ def fetch(options: Namespace) -> int:
     show(log, options.format)
     if options.format == "table":
         failed = int(log["problem"].notna().sum())
-        told = f"{len(log) - failed:,} there, {failed:,} not" if len(log) else "no image is named by URL; see --column"
-        print(f"\n{len(log):,} URLs: {told}")
+        result = f"{len(log) - failed:,} fetched, {failed:,} failed" if len(log) else "no image is a URL; see --column"
+        print(f"\n{counted(len(log), 'URL')}: {result}")
     return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
 
 
 def match(options: Namespace) -> int:
-    """Find the product of each file of a folder; keep the map, and the catalogue with it."""
     from imgprep.load.matches import apply_matches, read_matches, write_matches
     from imgprep.look.inspect import inspect_images
     from imgprep.look.match_files import PATTERNS, match_files
@@ -91,13 +88,12 @@ def match(options: Namespace) -> int:
             detached(apply_matches(catalogue, found)).to_parquet(draft, index=False)
     show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
     if options.format == "table":
-        told = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
-        print(f"\n{len(found):,} files: {told or 'none'}")
+        states = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
+        print(f"\n{counted(len(found), 'file')}: {states or 'none'}")
     return ExitCode.FINDINGS if found["state"].isin(["ambiguous", "unmatched"]).any() else ExitCode.FINE
 
 
 def prepare(options: Namespace) -> int:
-    """Make service-ready copies of images, with a log."""
     from imgprep.fix.prepare import prepare_images
     from imgprep.look.inspect import inspect_images
 
@@ -113,14 +109,14 @@ def prepare(options: Namespace) -> int:
 
 
 def build(options: Namespace) -> int:
-    """Make a batch folder: increment.meta, its tables, and images."""
     from imgprep.outcomes.tallies import tally_durations
-    from imgprep.plan.build import build_batch
+    from imgprep.plan.build import Rules, build_batch
+    from imgprep.plan.model import Baseline
     from imgprep.plan.preview import estimate
     from imgprep.ship.run import load_runs
 
     if options.catalogue is None and len(options.known or ()) > 1:
-        raise ConfigError("--known: takes every name that follows it; write CATALOGUE before it")
+        raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
     if options.near_names:
         catalogue = renamed(catalogue, options.images)
@@ -128,25 +124,27 @@ def build(options: Namespace) -> int:
         catalogue,
         options.images,
         options.out,
+        rules=Rules(**settings.rules),
+        baseline=Baseline(
+            known=known_of(options.known, settings),
+            last=last_of(options, settings, catalogue),
+            delete_missing=options.delete_missing,
+            instance=settings.instance,
+            confirm=options.confirm,
+            confirm_rows=options.confirm_rows,
+        ),
         regions=regions_of(options, settings),
-        known=known_of(options.known, settings),
-        delete_missing=options.delete_missing,
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
-        **settings.rules,
         sources=[options.catalogue],
         cache=cache_of(settings),
-        last=last_of(options, settings, catalogue),
-        confirm_rows=options.confirm_rows,
-        instance=settings.instance,
-        confirm=options.confirm,
     )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):
-        print("\nLeft out:")
+        print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
     if options.format == "table" and len(built.plan.batch):
-        print("\nWhat it takes:")
+        print("\nEstimated cost:")
         show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)

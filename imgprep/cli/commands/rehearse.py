@@ -1,4 +1,4 @@
-"""The demo and the sandbox: one function a command, options in, exit code out."""
+"""Rehearse: the demo and the sandbox."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from imgprep.core.errors import ConfigError
 
 
 def demo(options: Namespace) -> int:
-    """The whole path on the demo catalogue and a sandbox of its own."""
-    from imgprep.demo.one_batch import run_demo
+    from imgprep.demo.walkthrough import run_demo
 
-    result = run_demo(options.out, say=print)
+    result = run_demo(options.out, print_step=print)
     show(result.sums, options.format)
     print(f"\nreport:     {result.report}\nrun folder: {result.run_folder}")
     if result.surprises.empty:
@@ -26,22 +25,21 @@ def demo(options: Namespace) -> int:
 
 
 def sandbox(options: Namespace) -> int:
-    """Run the local OSS and Image Search server in the foreground."""
     from imgprep.sandbox.sandbox import Sandbox
 
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
     if not 0 <= options.port <= 65535:
-        raise ConfigError(f"--port {options.port}: needs 0 to 65535; 0 takes a free one")
+        raise ConfigError(f"--port {options.port}: must be 0 to 65535; 0 picks a free port")
     with Sandbox(options.root, port=options.port) as server:
         for name, value in server.environment().items():
             print(_as_set(name, value))
-        print(f"# sandbox at {server.url}; Ctrl+C stops it", flush=True)
+        print(f"# sandbox at {server.url}; stop it with Ctrl+C", flush=True)
         stop.wait()
     return ExitCode.FINE
 
 
 def _as_set(name: str, value: str) -> str:
-    """A variable as the shell of this system takes it: on Windows that is PowerShell."""
+    """Assignment of an environment variable in this system's shell (PowerShell on Windows)."""
     return f'$env:{name} = "{value}"' if os.name == "nt" else f"export {name}={value}"

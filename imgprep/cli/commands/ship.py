@@ -1,4 +1,4 @@
-"""A batch folder to the service: one function a command, options in, exit code out."""
+"""Ship: upload, submit, follow, and everything about tasks and access."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 
-#: Objects that belong to nothing known and are named after an upload; a dry run lists all.
+#: Unknown objects or tasks named in a message; a dry run lists all.
 _NAMED = 5
 
 
 def upload(options: Namespace) -> int:
-    """Upload a batch folder: images, verified, then increment.meta."""
     from imgprep.ship.upload import upload as send
 
     settings = settings_of(options)
@@ -44,13 +44,14 @@ def upload(options: Namespace) -> int:
     if len(strays):
         named = ", ".join(strays["key"].head(_NAMED)) + (", …" if len(strays) > _NAMED else "")
         more = "" if options.dry_run else " (--dry-run lists them)"
-        said = f"{len(strays):,} objects in the folder are neither in the batch nor in the gallery, and stay{more}"
-        print(escaped(f"{said}: {named}"), file=sys.stderr)
+        count = counted(len(strays), "object")
+        note = f"{count} in the folder, neither in the batch nor in the gallery, left in place{more}"
+        print(escaped(f"{note}: {named}"), file=sys.stderr)
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
 
 
 def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
-    """What `upload` found besides the batch, without what earlier runs put there."""
+    """Objects beside the batch that no earlier run put there."""
     from imgprep.ship.gallery import gallery_state
     from imgprep.ship.run import load_runs
 
@@ -62,7 +63,6 @@ def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
 
 
 def preflight(options: Namespace) -> int:
-    """Look at everything that a batch task needs; change nothing."""
     from imgprep.ship.preflight import preflight as look
 
     found = look(settings_of(options), options.batch)
@@ -75,7 +75,7 @@ def preflight(options: Namespace) -> int:
 
 
 def _remedies(found: pd.DataFrame) -> str:
-    """What to do about what is not good, in full: a table would cut it short."""
+    """Remedies in full; a table would truncate them."""
     bad = found[found["result"] != "ok"]
     lines = [f"{', '.join(group['check'])}: {remedy}" for remedy, group in bad.groupby("remedy", sort=False)]
     counts = [f"{number:,} {result}" for result, number in found["result"].value_counts().items()]
@@ -83,7 +83,6 @@ def _remedies(found: pd.DataFrame) -> str:
 
 
 def submit(options: Namespace) -> int:
-    """Start the batch task and leave a run folder."""
     from imgprep.ship.submit import submit as start
     from imgprep.ship.task_status import task_steps
 
@@ -109,12 +108,14 @@ def submit(options: Namespace) -> int:
         return ExitCode.PARTIAL
     code = show_ended([run if options.no_follow else run.follow(settings)], options.format)
     if options.no_follow and run.task_id and not run.ended:
-        print("the task goes on by itself; `imgprep follow` sees it to its end and saves its report", file=sys.stderr)
+        print(
+            "the task continues on the service; `imgprep follow` follows it to its end and saves its report",
+            file=sys.stderr,
+        )
     return code
 
 
 def follow(options: Namespace) -> int:
-    """Follow a run's task to its end and save its error report."""
     from imgprep.ship.lost_answer import look_for_late
     from imgprep.ship.run import load_runs, open_run
 
@@ -123,14 +124,14 @@ def follow(options: Namespace) -> int:
         return show_ended([open_run(options.run_folder).follow(settings)], options.format)
     try:
         look_for_late(settings, options.runs or settings.runs)
-    except ImgprepError as error:  # what has a task is followed all the same
+    except ImgprepError as error:  # runs with a task are followed regardless
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
     open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
     refused: ServiceError | None = None
     for run in open_ones:
         try:
             run.follow(settings)
-        except ImgprepError as error:  # the others go on: their reports wait two hours and no longer
+        except ImgprepError as error:  # continue with the others: their report links expire after two hours
             print(escaped(f"imgprep: {error}"), file=sys.stderr)
             if isinstance(error, ServiceError) and not error.passing:
                 refused = error
@@ -139,11 +140,10 @@ def follow(options: Namespace) -> int:
 
 
 def close(options: Namespace) -> int:
-    """End a run from what the console says about its task."""
     from imgprep.ship.run import open_run
 
     if options.message is None and options.report is None and not options.ignore_unmatched:
-        raise ConfigError("close: say what the console says: --message TEXT, and --report FILE where there is one")
+        raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
     run = open_run(options.run_folder)
     run.use_settings(settings_of(options))
     run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
@@ -151,7 +151,6 @@ def close(options: Namespace) -> int:
 
 
 def adopt(options: Namespace) -> int:
-    """Make a run of a task that was made elsewhere, such as in the console."""
     from imgprep.ship.submit import adopt as take
 
     settings = settings_of(options)
@@ -161,7 +160,6 @@ def adopt(options: Namespace) -> int:
 
 
 def tasks(options: Namespace) -> int:
-    """Every batch task of the instance, the console's included."""
     from imgprep.ship.submit import tasks as all_tasks
 
     settings = settings_of(options)
@@ -169,15 +167,12 @@ def tasks(options: Namespace) -> int:
     show(found, options.format)
     strange = found.loc[found["run"].isna(), "id"]
     if len(strange):
-        said = (
-            f"{len(strange):,} of {len(found):,} belong to no run here; `imgprep adopt ID` makes one, with its report"
-        )
-        print(f"{said}: {', '.join(strange.head(_NAMED))}{', …' if len(strange) > _NAMED else ''}", file=sys.stderr)
+        note = f"{len(strange):,} of {len(found):,} tasks belong to no run here; `imgprep adopt ID` makes one"
+        print(f"{note}: {', '.join(strange.head(_NAMED))}{', …' if len(strange) > _NAMED else ''}", file=sys.stderr)
     return ExitCode.FINE
 
 
 def dump(options: Namespace) -> int:
-    """Export what the gallery holds; the file is for build --known."""
     from imgprep.ship.dump import dump_gallery
 
     print(dump_gallery(settings_of(options), into=options.into))
@@ -185,7 +180,6 @@ def dump(options: Namespace) -> int:
 
 
 def policy(options: Namespace) -> int:
-    """The RAM documents and the console's steps to set them up."""
     from imgprep.ship.access import console_steps, documents
 
     settings = settings_of(options)

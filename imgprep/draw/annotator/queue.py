@@ -1,4 +1,4 @@
-"""What is to be annotated: items, their order, their filters, and how far the work is."""
+"""The annotator's queue: its items, their states, filters and orders, and the progress of the work."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import RegionError
-from imgprep.draw.store import RegionStore
+from imgprep.core.frames import records
+from imgprep.draw.store import EDGES, RegionStore
 
 FILTERS = ("all", "undone", "done", "flagged", "suggested", "stale", "failed", "findings", "conflict")
 ORDERS = ("given", "product", "confidence", "findings")
 
 OPEN = frozenset({"undone", "stale"})
-"""States that still wait for a decision."""
+"""States that need a decision."""
 
 PACE_SECONDS = 1800
-"""The pace (items per hour) is that of the last half hour."""
+"""The pace (items per hour) is measured over the last half hour."""
 
 VIEWS_KEPT = 16
 """Displays whose filtered order is remembered."""
 
-_HIDDEN = frozenset({"row", "PicName", "ProductId"})
-
 
 @dataclass(slots=True)
 class Item:
-    """One thing to decide on: a picture, or a picture of one product.
+    """One thing to decide on: an image, or an image of one product.
 
     ``status`` is undone, region, whole, service or stale; ``rows`` are positions in the catalogue; ``conflict`` holds
-    what two people decided differently, one dict a side: ``rev``, ``who``, ``state`` and ``region`` (edges by name).
+    both sides of a merge conflict, one dict each: ``rev``, ``who``, ``state`` and ``region`` (edges by name).
     """
 
     pic_name: str
     product_id: str | None
-    products: tuple[str, ...] = ()  # no lists: of 100,000 items the garbage collector would have to look through each
+    products: tuple[str, ...] = ()  # tuples: with 100,000 items, the garbage collector would have to visit each list
     rows: tuple[int, ...] = ()
     status: str = "undone"
     flagged: bool = False
@@ -49,8 +48,96 @@ class Item:
     conflict: Sequence[dict[str, Any]] = ()
 
 
+class Queue:
+    """The items of one widget, the order that each of its displays shows, and the pace; `lock` guards their states.
+
+    An item's number is its place in `items`, for as long as the widget lives.
+    """
+
+    def __init__(self, items: list[Item], store: RegionStore) -> None:
+        self.items, self.store = items, store
+        self.numbers = {(item.pic_name, item.product_id): number for number, item in enumerate(items)}
+        self.lock = threading.RLock()
+        self._saved_at: list[float] = []
+        self._views: OrderedDict[str, list[int]] = OrderedDict()
+
+    def read_states(self, digest_of: Callable[[int], str | None]) -> None:
+        """Update the items from the store, in one query; `digest_of` returns a file's digest, where known."""
+        with self.lock:
+            for pic_name, product_id, state, flagged, digest in self.store.states():
+                number = self.numbers.get((pic_name, product_id))
+                if number is not None:
+                    item, known = self.items[number], digest_of(number)
+                    stale = state == "region" and known is not None and known != digest
+                    item.status, item.flagged = "stale" if stale else state, bool(flagged)
+        self.read_conflicts()
+
+    def read_conflicts(self) -> None:
+        """Update the items' open conflicts from the store."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for record in records(self.store.conflicts()):
+            number = self.numbers.get((record["PicName"], record["ProductId"]))
+            if number is not None:
+                sides = found.setdefault(number, [_side(record, "ours")])  # theirs may be several
+                sides.append(_side(record, "theirs"))
+        with self.lock:
+            for number, item in enumerate(self.items):
+                if item.conflict or number in found:
+                    item.conflict = found.get(number, ())
+
+    def saved(self, number: int, state: str, flagged: bool) -> None:
+        """Update an item after its decision was saved."""
+        item = self.items[number]
+        with self.lock:
+            if item.status in OPEN and state != "undone":
+                self._saved_at.append(time.monotonic())
+            item.status, item.flagged, item.conflict = state, flagged, ()
+
+    def add_view(self, view: str) -> bool:
+        """Register a display; return whether it is new."""
+        with self.lock:
+            new = view not in self._views
+            self._views.setdefault(view, [])
+        return new
+
+    def arrange(self, view: str, *, show: str, order: str) -> list[int]:
+        """Filter and order the items for a display, and remember the result."""
+        with self.lock:
+            numbers = self._views[view] = arranged(self.items, show=show, order=order)
+            self._views.move_to_end(view)
+            while len(self._views) > VIEWS_KEPT:
+                self._views.popitem(last=False)
+        return numbers
+
+    def part(self, view: str, at: int, around: int) -> tuple[int, list[int]]:
+        """Return the first position and the items around a position of a display."""
+        numbers = self._views.get(view, [])
+        first = max(0, at - min(around, 100))
+        return first, numbers[first : max(0, at + min(around, 100) + 1)]
+
+    def first_open(self, numbers: list[int]) -> int:
+        """Return the position of the first item that needs a decision; 0 if none does."""
+        return next((at for at, number in enumerate(numbers) if self.items[number].status in OPEN), 0)
+
+    def progress(self) -> tuple[int, int]:
+        """Return the number of items done, stale ones not counted, and of all items."""
+        with self.lock:
+            return sum(item.status not in OPEN for item in self.items), len(self.items)
+
+    def counts(self) -> dict[str, Any]:
+        """Return done, left, total and, from five saves on, items per hour."""
+        done, total = self.progress()
+        now = time.monotonic()
+        with self.lock:
+            self._saved_at = [at for at in self._saved_at if now - at < PACE_SECONDS]
+            hour = None
+            if len(self._saved_at) >= 5:
+                hour = round(3600 * (len(self._saved_at) - 1) / max(now - self._saved_at[0], 1))
+        return {"done": done, "left": total - done, "total": total, "per_hour": hour}
+
+
 def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = False) -> list[Item]:
-    """Return one item per distinct picture (or picture and product), in the order they first appear."""
+    """Return one item per distinct image (or image and product), in the order they first appear."""
     if not isinstance(source, pd.DataFrame):
         names = [source] if isinstance(source, str) else list(source)
         return [Item(name, None) for name in dict.fromkeys(map(str, names)) if name]
@@ -72,19 +159,17 @@ def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = Fal
     return [Item(*key, products=tuple(products_of.get(key, ())), rows=tuple(rows[key])) for key in rows]
 
 
-def text_of(catalogue: pd.DataFrame | None, item: Item, *, limit: int = 3) -> list[list[tuple[str, str]]]:
-    """Return what the catalogue says of an item: for each of its first rows, (column, text) of what is not empty."""
-    if catalogue is None:
-        return []
-    told = []
-    for row in item.rows[:limit]:
-        record = catalogue.iloc[row]
-        pairs = [("ProductId", str(record["ProductId"]))] if "ProductId" in catalogue else []
-        for name, value in record.items():
-            if str(name) not in _HIDDEN and not pd.isna(value) and str(value).strip():
-                pairs.append((str(name), str(value)[:400]))
-        told.append(pairs[:24])
-    return told
+def mark_items(items: list[Item], outcome: pd.DataFrame | None, findings: pd.DataFrame | None) -> None:
+    """Mark the images that failed in the last run, and count the findings of each."""
+    failed: set[str] = set()
+    if outcome is not None and len(outcome):
+        failed = set(outcome["PicName"][outcome["outcome"] == "failed"].dropna())
+    counts: dict[Any, int] = {}
+    if findings is not None and len(findings):
+        counts = findings["PicName"].dropna().value_counts().to_dict()
+    for item in items:
+        item.failed = item.pic_name in failed
+        item.findings = int(counts.get(item.pic_name, 0))
 
 
 def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> list[int]:
@@ -100,8 +185,10 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
         "findings": lambda item: item.findings > 0,
         "conflict": lambda item: bool(item.conflict),
     }
-    if show not in tests or order not in ORDERS:
-        raise RegionError(f"no filter {show!r} or no order {order!r}")
+    if show not in tests:
+        raise RegionError(f"show={show!r}: unknown filter; must be one of {', '.join(FILTERS)}")
+    if order not in ORDERS:
+        raise RegionError(f"order={order!r}: unknown order; must be one of {', '.join(ORDERS)}")
     keep = [number for number, item in enumerate(items) if tests[show](item)]
     if order == "product":
         keep.sort(key=lambda number: (items[number].products[:1] or ("",))[0])
@@ -113,7 +200,7 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
 
 
 def find(items: list[Item], text: str) -> int | None:
-    """Return the item that `text` names best: an exact product or picture, then one that starts with it or holds it."""
+    """Return the best match for `text`: an exact product or image name, then a prefix, then a part of one."""
     wanted = text.strip().lower()
     if not wanted:
         return None
@@ -129,115 +216,26 @@ def find(items: list[Item], text: str) -> int | None:
     return best[1] if best else None
 
 
-def mark(items: list[Item], outcome: pd.DataFrame | None, findings: pd.DataFrame | None) -> None:
-    """Note on the items what the last run refused and what the checks found."""
-    failed: set[str] = set()
-    if outcome is not None and len(outcome):
-        failed = set(outcome["PicName"][outcome["outcome"] == "failed"].dropna())
-    counts: dict[Any, int] = {}
-    if findings is not None and len(findings):
-        counts = findings["PicName"].dropna().value_counts().to_dict()
-    for item in items:
-        item.failed = item.pic_name in failed
-        item.findings = int(counts.get(item.pic_name, 0))
+def product_text(catalogue: pd.DataFrame | None, item: Item, *, limit: int = 3) -> list[list[tuple[str, str]]]:
+    """Return (column, text) of the filled cells of an item's first catalogue rows."""
+    if catalogue is None:
+        return []
+    rows = []
+    for row in item.rows[:limit]:
+        record = catalogue.iloc[row]
+        pairs = [("ProductId", str(record["ProductId"]))] if "ProductId" in catalogue else []
+        for name, value in record.items():
+            if str(name) not in ("row", "PicName", "ProductId") and not pd.isna(value) and str(value).strip():
+                pairs.append((str(name), str(value)[:400]))
+        rows.append(pairs[:24])
+    return rows
 
 
-class Queue:
-    """The items of one widget, what each of its displays looks at, and the pace; its lock guards the items' states.
-
-    Parameters
-    ----------
-    items : list of Item
-        Numbered by their place; numbers hold as long as the widget lives.
-    """
-
-    def __init__(self, items: list[Item]) -> None:
-        self.items = items
-        self.numbers = {(item.pic_name, item.product_id): number for number, item in enumerate(items)}
-        self.lock = threading.RLock()
-        self.saved_at: list[float] = []
-        self._views: OrderedDict[str, list[int]] = OrderedDict()
-
-    def read_states(self, store: RegionStore, digest_of: Callable[[int], str | None]) -> None:
-        """Bring the items' states up to date with the store, in one query; `digest_of` a file, where it is known."""
-        rows = store.connection().execute(
-            "SELECT e.pic_name, nullif(e.product_id, ''), e.state, e.flagged, e.digest FROM current c "
-            "JOIN entry e ON e.id = c.entry"
-        )
-        with self.lock:
-            for pic_name, product_id, state, flagged, digest in rows:
-                number = self.numbers.get((pic_name, product_id))
-                if number is not None:
-                    item, known = self.items[number], digest_of(number)
-                    stale = state == "region" and known is not None and known != digest
-                    item.status, item.flagged = "stale" if stale else state, bool(flagged)
-        self.read_conflicts(store)
-
-    def read_conflicts(self, store: RegionStore) -> None:
-        """Note on the items what a merge left to be decided."""
-        found: dict[int, list[dict[str, Any]]] = {}
-        for record in store.conflicts().to_dict("records"):
-            product_id = record["ProductId"]
-            key = (record["PicName"], None if pd.isna(product_id) else product_id)
-            number = self.numbers.get(key)
-            if number is not None:
-                sides = found.setdefault(number, [_side(record, "ours")])  # theirs may be several
-                sides.append(_side(record, "theirs"))
-        with self.lock:
-            for number, item in enumerate(self.items):
-                if item.conflict or number in found:
-                    item.conflict = found.get(number, ())
-
-    def meets(self, view: str) -> bool:
-        """Tell whether a display is new; from now on it is not."""
-        with self.lock:
-            new = view not in self._views
-            self._views.setdefault(view, [])
-        return new
-
-    def arrange(self, view: str, *, show: str, order: str) -> list[int]:
-        """Filter and order the items for a display, and remember it."""
-        with self.lock:
-            numbers = self._views[view] = arranged(self.items, show=show, order=order)
-            self._views.move_to_end(view)
-            while len(self._views) > VIEWS_KEPT:
-                self._views.popitem(last=False)
-        return numbers
-
-    def part(self, view: str, at: int, around: int) -> tuple[int, list[int]]:
-        """Return the first position and the items around a position of what a display looks at."""
-        numbers = self._views.get(view, [])
-        first = max(0, at - min(around, 100))
-        return first, numbers[first : max(0, at + min(around, 100) + 1)]
-
-    def first_open(self, numbers: list[int]) -> int:
-        """Return the position of the first item that waits for a decision; 0 where none does."""
-        return next((at for at, number in enumerate(numbers) if self.items[number].status in OPEN), 0)
-
-    def progress(self) -> tuple[int, int]:
-        """Return how many items are done, and how many there are. Stale ones are not done."""
-        with self.lock:
-            return sum(item.status not in OPEN for item in self.items), len(self.items)
-
-    def counts(self) -> dict[str, Any]:
-        """Return done, left, total and, once there are enough saves to tell, items per hour."""
-        done, total = self.progress()
-        now = time.monotonic()
-        with self.lock:
-            self.saved_at = [at for at in self.saved_at if now - at < PACE_SECONDS]
-            hour = None
-            if len(self.saved_at) >= 5:
-                hour = round(3600 * (len(self.saved_at) - 1) / max(now - self.saved_at[0], 1))
-        return {"done": done, "left": total - done, "total": total, "per_hour": hour}
-
-
-def _side(record: dict[Any, Any], side: str) -> dict[str, Any]:
-    names = ("x1", "y1", "x2", "y2")
+def _side(record: dict[str, Any], side: str) -> dict[str, Any]:
     drawn = record[f"state_{side}"] == "region"
-    who = record[f"who_{side}"]
     return {
-        "rev": int(record[side]),
-        "who": None if pd.isna(who) else who,
+        "rev": record[side],
+        "who": record[f"who_{side}"],
         "state": record[f"state_{side}"],
-        "region": {name: int(record[f"{name}_{side}"]) for name in names} if drawn else None,
+        "region": {edge: record[f"{edge}_{side}"] for edge in EDGES} if drawn else None,
     }

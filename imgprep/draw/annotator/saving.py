@@ -1,37 +1,29 @@
-"""From a proposal of the browser to an entry of the store: judged first, stored then, answered in either case."""
+"""A box is saved: a proposal of the browser is checked, stored, and answered in either case."""
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import Any
 
 from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
+from imgprep.draw.annotator.images import FileState, ItemImages
 from imgprep.draw.annotator.queue import OPEN, Queue
-from imgprep.draw.annotator.shelf import Seen, Shelf
-from imgprep.draw.entry import Entry
-from imgprep.draw.store import RegionStore, decide
+from imgprep.draw.store import EDGES, Entry
 
 ANSWERS_KEPT = 2000
-"""Answers remembered, so that a save that is sent again is stored once."""
+"""Answers remembered, so that a repeated save is stored once."""
 
 
-class Saving:
-    """The only writer of a widget; called from one thread.
+class Saver:
+    """The only writer of a widget; called from one thread."""
 
-    Parameters
-    ----------
-    queue, shelf, store
-        The items, their files, and where decisions are kept.
-    """
-
-    def __init__(self, queue: Queue, shelf: Shelf, store: RegionStore) -> None:
-        self._queue, self._shelf, self._store = queue, shelf, store
+    def __init__(self, queue: Queue, images: ItemImages) -> None:
+        self._queue, self._images, self._store = queue, images, queue.store
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def save(self, content: dict[str, Any], number: int) -> dict[str, Any]:
-        """Judge a proposal for an item, store it, and return the answer."""
+        """Check a proposal for an item, store it, and return the answer."""
         key = content.get("key")
         if not isinstance(key, str) or not key:
             raise RegionError("a save without a key cannot be answered")
@@ -40,12 +32,7 @@ class Saving:
         if not isinstance(content.get("rev"), int) or isinstance(content.get("rev"), bool):
             raise RegionError("a save needs the revision it was made on")
         entry = self._settle(content, number) if content["type"] == "decide" else self._put(content, number)
-        item = self._queue.items[number]
-        with self._queue.lock:
-            was_open = item.status in OPEN
-            item.status, item.flagged, item.conflict = entry.state, entry.flagged, ()
-            if was_open and item.status != "undone":
-                self._queue.saved_at.append(time.monotonic())
+        self._queue.saved(number, entry.state, entry.flagged)
         answer = {"type": "saved", "key": key, "id": number, "rev": entry.revision}
         self._answers[key] = answer
         while len(self._answers) > ANSWERS_KEPT:
@@ -55,19 +42,19 @@ class Saving:
     def _put(self, content: dict[str, Any], number: int) -> Entry:
         item = self._queue.items[number]
         region, state, revision = _region(content), content.get("state"), content["rev"]
-        seen = self._shelf.look(number)
+        file = self._images.file_state(number)
         if region is not None:
-            _judge(item.pic_name, content, seen)
+            _require_same_file(item.pic_name, content, file)
         before = self._store.entry(item.pic_name, item.product_id, exact=True)
-        if before is not None and before.revision != revision and _says_the_same(before, region, state, content):
-            return before  # it did arrive, only the answer was lost
+        if before is not None and before.revision != revision and _is_same(before, region, state, content):
+            return before  # the save had arrived, only its answer was lost
         note, flagged = content.get("note"), content.get("flagged")
         entry = self._store.put(
             item.pic_name,
             region,
             product_id=item.product_id,
-            digest=seen.digest if seen else None,
-            size=seen.size if seen else None,
+            digest=file.digest if file else None,
+            size=file.size if file else None,
             how=self._how(number, region, before),
             state=state if region is None else None,
             note=note[:2000] if isinstance(note, str) else None,
@@ -78,7 +65,7 @@ class Saving:
         return entry
 
     def _settle(self, content: dict[str, Any], number: int) -> Entry:
-        """Let one side of a merge's conflict hold, if both sides are still those that were shown."""
+        """Make one side of a merge conflict current, if both sides are still those that were shown."""
         item = self._queue.items[number]
         chosen = content.get("revision")
         with self._store.writing():
@@ -86,10 +73,10 @@ class Saving:
             sides = {side["rev"] for side in item.conflict}
             if not isinstance(chosen, int) or now is None or now.revision != content["rev"] or chosen not in sides:
                 raise RegionError(f"{item.pic_name}: the conflict was settled or changed meanwhile; look at it again")
-            return decide(self._store, item.pic_name, item.product_id, revision=chosen)
+            return self._store.decide(item.pic_name, item.product_id, revision=chosen)
 
     def _how(self, number: int, region: Region | None, before: Entry | None) -> str:
-        offered = self._shelf.suggestion(number)
+        offered = self._images.suggestion(number)
         if region is None:
             return "drawn"
         if offered and offered.region == region:
@@ -99,45 +86,39 @@ class Saving:
         return "drawn"
 
     def _note_fate(self, number: int, region: Region | None, content: dict[str, Any]) -> None:
-        """Record what became of a suggestion, once."""
-        offered, item = self._shelf.suggestion(number), self._queue.items[number]
+        """Record the fate of a suggestion, once."""
+        offered, item = self._images.suggestion(number), self._queue.items[number]
         if offered is None or item.status not in OPEN or content.get("state") == "undone":
             return
         fate = "rejected"
         if region is not None:
             fate = "accepted" if region == offered.region else "edited" if content.get("edited") else "replaced"
         self._store.note_suggestion(
-            item.pic_name,
-            offered.region,
-            offered.confidence,
-            fate,
-            product_id=item.product_id,
-            final=region,
-            method=offered.method,
+            item.pic_name, *offered[:2], fate, product_id=item.product_id, final=region, method=offered.method
         )
-
-
-def _judge(pic_name: str, content: dict[str, Any], seen: Seen | None) -> None:
-    """Raise where a box was not drawn on the file as it is now."""
-    if seen is None:
-        raise RegionError(f"{pic_name}: cannot be read, so no region can be saved for it")
-    size = content.get("size")
-    if not isinstance(size, list) or tuple(size) != seen.size:
-        raise RegionError(f"{pic_name}: the box was drawn on {size} px, but the image has {list(seen.size)}")
-    if content.get("digest") != seen.digest:
-        raise RegionError(f"{pic_name}: the file changed while the box was drawn; look at it again")
 
 
 def _region(content: dict[str, Any]) -> Region | None:
     named = content.get("region")
     if named is None:
         return None
-    if not isinstance(named, dict) or set(named) != {"x1", "y1", "x2", "y2"}:
+    if not isinstance(named, dict) or set(named) != set(EDGES):
         raise RegionError("a region needs x1, y1, x2 and y2, by name")
     return Region(**named)
 
 
-def _says_the_same(before: Entry, region: Region | None, state: Any, content: dict[str, Any]) -> bool:
+def _require_same_file(pic_name: str, content: dict[str, Any], file: FileState | None) -> None:
+    """Raise unless the box was drawn on the file as it is now."""
+    if file is None:
+        raise RegionError(f"{pic_name}: cannot be read, so no region can be saved for it")
+    size = content.get("size")
+    if not isinstance(size, list) or tuple(size) != file.size:
+        raise RegionError(f"{pic_name}: the box was drawn on {size} px, but the image has {list(file.size)}")
+    if content.get("digest") != file.digest:
+        raise RegionError(f"{pic_name}: the file changed while the box was drawn; look at it again")
+
+
+def _is_same(before: Entry, region: Region | None, state: Any, content: dict[str, Any]) -> bool:
     return (
         before.region == region
         and (region is not None or before.state == state)

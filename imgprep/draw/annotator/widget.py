@@ -1,13 +1,13 @@
-"""The widget's Python side: it owns the queue and the truth, the browser proposes.
+"""RegionAnnotator: the widget, and the messages between it and its displays in the browser.
 
-Every message from the browser is answered. A save carries the item's number, the session, the revision it was made on
-and the size of the image it was drawn on; it is stored if all of them hold, and refused with a reason if one does not.
-`queue` holds the items, `shelf` what is known of their files; `saving` judges and stores, `answers` gives displays what
-they ask for, `channel` carries it. Here messages come in and are handed to their threads.
+Python owns the queue and the truth; the browser proposes. Every message is answered. A save names the item, the
+session, the revision it was made on and the size of the image it was drawn on; it is stored if all of them match, and
+otherwise refused with a reason. `queue` holds the items, `images` their files and suggestions, `saving` stores boxes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import secrets
@@ -21,51 +21,14 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from imgprep.core.errors import ImgprepError
-from imgprep.draw.annotator.answers import Answers, Channel
-from imgprep.draw.annotator.queue import Queue, arranged, build_items, mark
-from imgprep.draw.annotator.saving import Saving
-from imgprep.draw.annotator.shelf import Shelf, Suggest
-from imgprep.draw.store import RegionStore
+from imgprep.core.errors import ImgprepError, RegionError
+from imgprep.core.regions import Region
+from imgprep.draw.annotator.images import UNREADABLE, ItemImages, Suggest
+from imgprep.draw.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark_items, product_text
+from imgprep.draw.annotator.saving import Saver
+from imgprep.draw.store import EDGES, RegionStore
 from imgprep.draw.suggest import suggest_with_method
 from imgprep.images.storage import open_source
-
-_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w-]+\.mjs)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
-_NAME = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let)\s+([\w$]+)", re.MULTILINE)
-
-
-def join_modules(folder: Path, entry: str) -> str:
-    """Return the module `entry` and all it imports as one ES module."""
-    texts: dict[str, str] = {}
-    _collect(folder, entry, texts, ())
-    owners: dict[str, str] = {}
-    parts = []
-    for name, text in texts.items():
-        for defined in _NAME.findall(text):
-            if owners.setdefault(defined, name) != name:
-                raise ValueError(f"{name} and {owners[defined]} both define {defined}; rename one")
-        body = _EXPORT.sub("", _IMPORT.sub("", text))
-        stray = re.search(r"^(import\b.*|export (?!default\b).*)$", body, re.MULTILINE)
-        if stray:
-            raise ValueError(
-                f'{name}: {stray[1]!r}: only import {{ a }} from "./b.mjs"; and export of a name are joined'
-            )
-        parts.append(f"// {name}\n{body.strip()}\n")
-    return "\n".join(parts)
-
-
-def _collect(folder: Path, name: str, texts: dict[str, str], path: tuple[str, ...]) -> None:
-    """Add a module after those it imports."""
-    if name in path:
-        raise ValueError(f"modules import in a circle: {' → '.join([*path, name])}")
-    if name in texts:
-        return
-    text = (folder / name).read_text(encoding="utf-8")
-    for other in _IMPORT.findall(text):
-        _collect(folder, other, texts, (*path, name))
-    texts[name] = text
-
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +37,14 @@ HERE = Path(__file__).parent
 SAVES = ("save", "decide")
 """Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``."""
 
+PAGE = 40
+"""Items on a page of the grid."""
 
-@cache
-def front_end() -> tuple[str, str]:
-    """Return the widget's ES module and style sheet."""
-    return join_modules(HERE / "js", "main.mjs"), (HERE / "annotator.css").read_text(encoding="utf-8")
+AT_ONCE = 12
+"""Pictures that one message may request."""
+
+Content = dict[str, Any]
+Handler = Callable[[Content], None]
 
 
 class RegionAnnotator(anywidget.AnyWidget):
@@ -96,13 +62,18 @@ class RegionAnnotator(anywidget.AnyWidget):
         Offer a suggestion on undone images; a callable takes a path (of a file in an archive, its bytes) and returns
         (Region, confidence), or with the name of its method (Region, confidence, method).
     per_product : bool
-        Where products share a picture: one item per picture and product instead of one per picture.
+        Where products share an image: one item per image and product instead of one per image.
     outcome, findings : pandas.DataFrame, optional
-        What the last run refused and what the checks found, for filters and order.
+        The outcome of the last run and the findings of the checks, for filters and order.
     show, order : str
         The filter and order to open with (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
     height : int
         Of the stage, CSS pixels.
+
+    Raises
+    ------
+    RegionError
+        An unknown filter or order, or a frame without PicName.
 
     Notes
     -----
@@ -110,7 +81,7 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Three threads of the
     widget's own do the work: saves, pictures, and suggestions with thumbnails, so that neither a slow store nor a slow
-    suggestion holds up pictures.
+    suggestion delays pictures.
 
     Examples
     --------
@@ -125,7 +96,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     >>> widget.close(); store.close(); folder.cleanup()
     """
 
-    # Declared, because the files are joined when a widget is made, not when the module is imported.
+    # Declared, because the files are joined when a widget is created, not when the module is imported.
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
 
@@ -144,32 +115,39 @@ class RegionAnnotator(anywidget.AnyWidget):
         height: int = 560,
     ) -> None:
         source = open_source(root)
-        catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
         items = build_items(catalogue_or_names, per_product=per_product)
-        arranged(items[:1], show=show, order=order)  # a wrong name is said here, not in the browser
-        mark(items, outcome, findings)
+        arranged(items[:1], show=show, order=order)  # a wrong name is reported here, not in the browser
+        mark_items(items, outcome, findings)
         self.store = store if isinstance(store, RegionStore) else RegionStore(store)
         # A new session for every widget: a message of a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
-        self._queue = Queue(items)
-        asked: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
-        self._shelf = Shelf(self._queue, self.store, source, asked)
-        self._saving = Saving(self._queue, self._shelf, self.store)
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")
-        self._painter = ThreadPoolExecutor(1, thread_name_prefix="imgprep-picture")
-        self._thinker = ThreadPoolExecutor(1, thread_name_prefix="imgprep-suggest")
-        self._channel = Channel(self._session, self._queue, self._shelf, self.store, self.send)
-        opening = {"show": show, "order": order, "height": height}
-        self._answers = Answers(
-            self._channel, catalogue, opening, lambda handler, content: self._hand(self._thinker, handler, content)
-        )
-        self._answers.read_states()
+        self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
+        self._opening: Content = {"show": show, "order": order, "height": height}
+        self._queue = Queue(items, self.store)
+        suggester: Suggest | None = suggest if callable(suggest) else (suggest_with_method if suggest else None)
+        self._images = ItemImages(self._queue, source, suggester)
+        self._saver = Saver(self._queue, self._images)
+        self._save_thread = ThreadPoolExecutor(1, thread_name_prefix="imgprep-save")
+        self._picture_thread = ThreadPoolExecutor(1, thread_name_prefix="imgprep-picture")
+        self._suggest_thread = ThreadPoolExecutor(1, thread_name_prefix="imgprep-suggest")
+        self._handlers: dict[str, tuple[Handler, ThreadPoolExecutor | None]] = {
+            "hello": (self._hello, None),
+            "arrange": (self._arrange, None),
+            "window": (self._window, None),
+            "want": (self._send_pictures, self._picture_thread),
+            "detail": (self._send_detail, self._picture_thread),
+            "thumbs": (self._send_thumbnails, self._suggest_thread),
+            "ahead": (self._suggest_ahead, self._suggest_thread),
+            "save": (self._save, self._save_thread),
+            "decide": (self._save, self._save_thread),
+        }
+        self._queue.read_states(self._images.digest)
         esm, css = front_end()
         super().__init__(_esm=esm, _css=css)
         _keep_threads(self.comm)
         self.on_msg(self._on_message)
 
-    # What Python code sees
+    # For Python code
 
     def __repr__(self) -> str:
         done, total = self.progress()
@@ -177,7 +155,7 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     @property
     def selected(self) -> pd.DataFrame:
-        """Regions frame of this queue's pictures, as stored by now."""
+        """Regions frame of this queue's images, as stored so far."""
         frame = self.store.frame()
         products = [product if isinstance(product, str) else None for product in frame["ProductId"]]
         keys = zip(frame["PicName"], products, strict=True)
@@ -185,63 +163,48 @@ class RegionAnnotator(anywidget.AnyWidget):
         return frame[here].reset_index(drop=True)
 
     def progress(self) -> tuple[int, int]:
-        """Return how many items are done, and how many there are. Stale ones are not done."""
+        """Return the number of items done, stale ones not counted, and of all items."""
         return self._queue.progress()
 
     def close(self) -> None:
-        """Close the widget in every display; saves on their way are finished first."""
-        if getattr(self, "_saver", None):  # not where the constructor raised
-            self._painter.shutdown(wait=False, cancel_futures=True)
-            self._thinker.shutdown(wait=False, cancel_futures=True)
-            self._saver.shutdown(wait=True)
+        """Close the widget in every display, after finishing the saves that have arrived."""
+        if getattr(self, "_save_thread", None):  # not if the constructor raised
+            self._picture_thread.shutdown(wait=False, cancel_futures=True)
+            self._suggest_thread.shutdown(wait=False, cancel_futures=True)
+            self._save_thread.shutdown(wait=True)
         super().close()
 
     def finish(self) -> None:
         """Wait until everything that has arrived from the browser is saved."""
-        self._saver.submit(lambda: None).result()
+        self._save_thread.submit(lambda: None).result()
 
-    # Messages
+    # Messages: from any thread to the handler's, and the answer
 
     def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        """Take a message on whatever thread it comes; never raise into the kernel."""
+        """Accept a message on any thread; never raise into the kernel."""
         if not isinstance(content, dict) or not isinstance(content.get("type"), str):
             logger.warning("RegionAnnotator: a message without a type was ignored")
-            return
-        answers = self._answers
-        handlers: dict[str, tuple[Callable[[dict[str, Any]], None], ThreadPoolExecutor | None]] = {
-            "hello": (answers.hello, None),
-            "arrange": (answers.arrange, None),
-            "window": (answers.window, None),
-            "want": (answers.want, self._painter),
-            "detail": (answers.detail, self._painter),
-            "thumbs": (answers.thumbs, self._thinker),
-            "ahead": (answers.ahead, self._thinker),
-            "save": (self._save, self._saver),
-            "decide": (self._save, self._saver),
-        }
-        if content["type"] not in handlers:
+        elif content["type"] not in self._handlers:
             logger.warning("RegionAnnotator: message type %.40r is unknown", content["type"])
-            return
-        handler, worker = handlers[content["type"]]
-        if worker is None:
-            self._run(handler, content)
         else:
-            self._hand(worker, handler, content)
+            handler, thread = self._handlers[content["type"]]
+            if thread is None:
+                self._run(handler, content)
+            else:
+                self._submit(thread, handler, content)
 
-    def _hand(
-        self, worker: ThreadPoolExecutor, handler: Callable[[dict[str, Any]], None], content: dict[str, Any]
-    ) -> None:
+    def _submit(self, thread: ThreadPoolExecutor, handler: Handler, content: Content) -> None:
         try:
-            future: Future[None] = worker.submit(self._run, handler, content)
+            future: Future[None] = thread.submit(self._run, handler, content)
         except RuntimeError:  # closed meanwhile
             self._refuse(content, "the widget was closed in Python")
         else:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def _run(self, handler: Callable[[dict[str, Any]], None], content: dict[str, Any]) -> None:
+    def _run(self, handler: Handler, content: Content) -> None:
         try:
             if content["type"] not in ("hello", *SAVES) and content.get("session") != self._session:
-                return  # of a view that is older than this widget; it will say hello
+                return  # of a view that is older than this widget; it will send hello
             handler(content)
         except ImgprepError as error:
             self._refuse(content, str(error))
@@ -249,25 +212,206 @@ class RegionAnnotator(anywidget.AnyWidget):
             logger.exception("RegionAnnotator: message %s failed", content["type"])
             self._refuse(content, f"{type(error).__name__}: {error}")
 
-    def _refuse(self, content: dict[str, Any], why: str) -> None:
+    def _refuse(self, content: Content, why: str) -> None:
         if content["type"] not in SAVES:
-            self._channel.tell(type="trouble", view=content.get("view"), why=why)
+            self._answer(type="trouble", view=content.get("view"), why=why)
             return
         try:
-            about = self._channel.number(content)
+            about = self._number(content)
         except ImgprepError:
             about = None
-        self._channel.tell(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
+        self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
 
-    # What it decides
+    def _answer(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
+        """Send a message to all displays, with the current state of the item that it is about."""
+        with self._queue.lock:  # in turns, so that no message carries an older state than one sent before it
+            if about is not None:
+                content["item"] = self._images.describe(about)
+            self.send({"session": self._session, **content}, buffers=buffers)
 
-    def _save(self, content: dict[str, Any]) -> None:
-        number = self._channel.number(content)
-        answer = self._saving.save(content, number)
-        self._channel.tell(**answer, about=number, counts=self._queue.counts())
+    def _answer_items(self, numbers: Iterable[int], **content: Any) -> None:
+        with self._queue.lock:
+            self._answer(**content, items=[self._images.describe(number) for number in numbers])
+
+    def _number(self, content: Content) -> int:
+        """Return the item a message is about; by name if it comes from before a kernel restart."""
+        if content.get("session") == self._session:
+            number = content.get("id")
+        else:
+            number = self._queue.numbers.get((content.get("pic_name") or "", content.get("product_id")))
+        items = self._queue.items
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(items):
+            raise RegionError("the message is about an image that is not in this queue")
+        if content.get("pic_name") not in (None, items[number].pic_name):
+            raise RegionError(f"the message names {content.get('pic_name')!r}, but the item is another image")
+        return number
+
+    def _numbers(self, content: Content, most: int) -> list[int]:
+        ids = list(content.get("ids", []))[:most]
+        return [number for number in ids if isinstance(number, int) and 0 <= number < len(self._queue.items)]
+
+    # Handlers
+
+    def _save(self, content: Content) -> None:
+        number = self._number(content)
+        answer = self._saver.save(content, number)
+        self._answer(**answer, about=number, counts=self._queue.counts())
+
+    def _hello(self, content: Content) -> None:
+        """Welcome a display, once, and show it the queue."""
+        view = _view(content)
+        if not self._queue.add_view(view):  # repeated while the first one waited behind a busy cell
+            return
+        self._queue.read_states(self._images.digest)
+        self._answer(
+            type="welcome",
+            view=view,
+            store=hashlib.sha256(str(self.store.path.resolve()).encode()).hexdigest()[:16],
+            total=len(self._queue.items),
+            filters=list(FILTERS),
+            orders=list(ORDERS),
+            page=PAGE,
+            **self._opening,
+        )
+        opening = {name: self._opening[name] for name in ("show", "order")}
+        self._arrange({"view": view, "id": content.get("id"), **opening})
+
+    def _arrange(self, content: Content) -> None:
+        """Filter and order the queue for a display, and send its position."""
+        view, queue = _view(content), self._queue
+        show, order = str(content.get("show", "all")), str(content.get("order", "given"))
+        if show == "conflict":
+            queue.read_conflicts()
+        numbers = queue.arrange(view, show=show, order=order)
+        if content.get("find"):
+            target = find(queue.items, str(content["find"]))
+            if target is None:
+                raise RegionError(f"{str(content['find'])[:60]!r}: no product or image matches; check the spelling")
+            if target not in numbers:  # what is searched for is shown whatever the filter
+                show = "all"
+                numbers = queue.arrange(view, show=show, order=order)
+            at = numbers.index(target)
+        elif content.get("id") in numbers:
+            at = numbers.index(content["id"])
+        else:
+            at = 0 if content.get("page") is not None else queue.first_open(numbers)
+        self._answer(
+            type="arranged", view=view, show=show, order=order, at=at, count=len(numbers), counts=queue.counts()
+        )
+        self._window({"view": view, "at": at})
+
+    def _window(self, content: Content) -> None:
+        """Send a display the items around a position."""
+        view, at = _view(content), content.get("at")
+        first, chosen = self._queue.part(view, at if isinstance(at, int) else 0, int(content.get("around") or 30))
+        self._answer_items(chosen, type="window", view=view, first=first)
+
+    def _send_pictures(self, content: Content) -> None:
+        """Send pictures; suggestions for them follow."""
+        for number in self._numbers(content, AT_ONCE):
+            head: Content = {"type": "picture", "view": content.get("view"), "id": number, "about": number}
+            try:
+                picture = self._images.picture(number)
+            except UNREADABLE as error:
+                self._answer(**head, problem=self._images.problem(number, error))
+                continue
+            self._answer(
+                **head,
+                mime=picture.mime,
+                pw=picture.shown[0],
+                ph=picture.shown[1],
+                w=picture.size[0],
+                h=picture.size[1],
+                digest=picture.digest,
+                text=product_text(self._catalogue, self._queue.items[number]),
+                buffers=[picture.data],
+            )
+            self._submit(self._suggest_thread, self._suggest, {**content, "id": number})
+
+    def _suggest(self, content: Content) -> None:
+        """Compute the suggestion of one item, and send it."""
+        if self._images.suggest(content["id"]):
+            self._answer_items([content["id"]], type="items")
+
+    def _suggest_ahead(self, content: Content) -> None:
+        """Compute the suggestions of the next page, one by one, so that requests come in between."""
+        ids = self._numbers(content, PAGE)
+        if not ids:
+            return
+        if self._images.file_state(ids[0]) is not None:  # a broken file is reported when it is shown
+            self._suggest({"id": ids[0]})
+        self._submit(self._suggest_thread, self._suggest_ahead, {**content, "ids": ids[1:]})
+
+    def _send_detail(self, content: Content) -> None:
+        """Send a part of an image at full resolution."""
+        number = self._number(content)
+        edges = {name: content[name] for name in EDGES}
+        data, size = self._images.detail(number, Region(**edges))
+        head = {"type": "detail", "view": content.get("view"), "id": number, **edges}
+        self._answer(**head, mime="image/jpeg", pw=size[0], ph=size[1], buffers=[data])
+
+    def _send_thumbnails(self, content: Content) -> None:
+        """Send thumbnails: of the filmstrip, or of a page of the grid with their suggestions."""
+        page = bool(content.get("suggest"))  # of the grid: what is accepted there needs suggestion and digest
+        for number in self._numbers(content, PAGE):
+            head: Content = {"type": "thumb", "view": content.get("view"), "id": number, "about": number}
+            try:
+                if page:
+                    self._images.picture(number)
+                    self._images.suggest(number)
+                data, size = self._images.thumbnail(number, side=240 if page else 120)
+            except UNREADABLE as error:
+                self._answer(**head, problem=self._images.problem(number, error))
+                continue
+            self._answer(**head, mime="image/jpeg", pw=size[0], ph=size[1], buffers=[data])
+
+
+@cache
+def front_end() -> tuple[str, str]:
+    """Return the widget's ES module and style sheet."""
+    return join_modules(HERE / "js", "main.mjs"), (HERE / "annotator.css").read_text(encoding="utf-8")
+
+
+_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w-]+\.mjs)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+_NAME = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let)\s+([\w$]+)", re.MULTILINE)
+
+
+def join_modules(folder: Path, entry: str) -> str:
+    """Return the module `entry` and all it imports as one ES module."""
+    owners: dict[str, str] = {}
+    parts = []
+    for name, text in _collect(folder, entry, {}, ()).items():
+        for defined in _NAME.findall(text):
+            if owners.setdefault(defined, name) != name:
+                raise ValueError(f"{name} and {owners[defined]} both define {defined}; rename one")
+        body = _EXPORT.sub("", _IMPORT.sub("", text))
+        stray = re.search(r"^(import\b.*|export (?!default\b).*)$", body, re.MULTILINE)
+        if stray:
+            raise ValueError(
+                f'{name}: {stray[1]!r}: only import {{ a }} from "./b.mjs"; and export of a name are joined'
+            )
+        parts.append(f"// {name}\n{body.strip()}\n")
+    return "\n".join(parts)
+
+
+def _collect(folder: Path, name: str, texts: dict[str, str], path: tuple[str, ...]) -> dict[str, str]:
+    """Add a module to `texts`, after those it imports."""
+    if name in path:
+        raise ValueError(f"modules import in a circle: {' → '.join([*path, name])}")
+    if name not in texts:
+        text = (folder / name).read_text(encoding="utf-8")
+        for other in _IMPORT.findall(text):
+            _collect(folder, other, texts, (*path, name))
+        texts[name] = text
+    return texts
+
+
+def _view(content: Content) -> str:
+    return str(content.get("view"))[:64]
 
 
 def _keep_threads(comm: Any) -> None:
-    """Let messages arrive where the browser addressed them."""
+    """Let messages arrive on the thread that the browser addressed."""
     if getattr(comm, "_reply_subshell_for", None):
         comm._reply_subshell_for = None

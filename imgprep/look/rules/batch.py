@@ -7,13 +7,15 @@ import polars as pl
 
 from imgprep.core.fields import Operation
 from imgprep.core.findings import Basis, Severity
+from imgprep.core.regions import EDGES
+from imgprep.core.text import counted
 from imgprep.look.rules.region_order import detect_swapped_regions
-from imgprep.look.rules.rule import QUOTE_CHARS, Rule, place
+from imgprep.look.rules.rule import QUOTE_CHARS, Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
 #: What an ADD carries beside its key.
 PAYLOAD = ("CategoryId", "IntAttr", "StrAttr", "CustomContent", "Crop", "Region")
-#: Below this many rows that settle the order of their numbers, nothing is said of the others.
+#: Below this many regions that settle the order of their numbers, the others are not judged.
 MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
 _IS_ADD = pl.col("op") == Operation.ADD.value
@@ -22,36 +24,27 @@ _IS_DELETE = pl.col("op") == Operation.DELETE.value
 
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
     """Name another row of the same key and operation: the first, or for the first the last."""
-    label = place()
+    label = row_label()
     first, last = (end.over("ProductId", "name", "op") for end in (label.first(), label.last()))
     return rows.select("_i", pl.when(label == first).then(last).otherwise(first).alias("other"))
 
 
-def _payload_kinds() -> pl.Expr:
-    return pl.struct(*PAYLOAD).n_unique().over("ProductId", "name", "op")
-
-
-def _twice(sheet: Sheet) -> pl.DataFrame:
-    rows = sheet.repeated
-    rows = rows.filter(pl.len().over("ProductId", "name", "op") > 1)
-    if not rows.height:
-        return _NONE
-    # A DELETE has no payload that counts.
-    return rows.with_columns(pl.when(_IS_ADD).then(_payload_kinds()).otherwise(1).alias("_kinds"))
+def _same_key(sheet: Sheet) -> pl.DataFrame:
+    """Rows of the same key and operation, and how many different payloads (``_kinds``) they carry."""
+    rows = sheet.repeated.filter(pl.len().over("ProductId", "name", "op") > 1)
+    kinds = pl.struct(*PAYLOAD).n_unique().over("ProductId", "name", "op")
+    # The payload of a DELETE has no effect.
+    return rows.with_columns(pl.when(_IS_ADD).then(kinds).otherwise(1).alias("_kinds"))
 
 
 def _duplicates(sheet: Sheet) -> pl.DataFrame:
-    rows = _twice(sheet)
-    if not rows.height:
-        return _NONE
-    same = rows.filter(pl.col("_kinds") == 1)
+    same = _same_key(sheet).filter(pl.col("_kinds") == 1)
     later = same.filter(pl.int_range(pl.len()).over("ProductId", "name", "op") > 0)
     return _with_other(same).filter(pl.col("_i").is_in(later["_i"].implode()))
 
 
 def _conflicts(sheet: Sheet) -> pl.DataFrame:
-    rows = _twice(sheet)
-    return _with_other(rows.filter(pl.col("_kinds") > 1)) if rows.height else _NONE
+    return _with_other(_same_key(sheet).filter(pl.col("_kinds") > 1))
 
 
 def _add_and_delete(sheet: Sheet) -> pl.DataFrame:
@@ -94,13 +87,13 @@ def _twins(sheet: Sheet) -> pl.DataFrame:
 def _swapped(sheet: Sheet) -> pl.DataFrame:
     """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
     speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
-    x1, x2, y1, y2, width, height = (pl.col(name) for name in ("x1", "x2", "y1", "y2", "width", "height"))
+    x1, y1, x2, y2, width, height = (pl.col(name) for name in (*EDGES, "width", "height"))
     impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
     settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
     # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
     kind = ["region", "width", "height"]
     if sheet.rows.filter(settling).select(kind).n_unique() < MIN_DECIDED:
-        return _NONE  # nothing can settle the order, as in nearly every batch
+        return _NONE  # too few settle the order, as in nearly every batch
     known = sheet.rows.select("_i", "op", "subject", *kind).filter(speaks)
     kinds = known.select(kind).unique(maintain_order=True).with_row_index("kind")
     keys = kinds["kind"].cast(pl.String).to_list()
@@ -130,9 +123,9 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
-    """Say how many record numbers stand on different products: all rows of a record are of one."""
+    """How many record numbers belong to different products: all rows of a record are of one."""
     if sheet.rows["row"].is_sorted():
-        return 0, ""  # an export as it was loaded
+        return 0, ""  # an export in its own order
     known = sheet.rows.select("row", "ProductId").drop_nulls()
     several = known.group_by("row").agg(pl.col("ProductId").unique(maintain_order=True).alias("products"))
     several = several.filter(pl.col("products").list.len() > 1).sort("row")
@@ -140,40 +133,36 @@ def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
         return 0, ""
     number, products = several.row(0)
     named = " and ".join(f'"{product[:QUOTE_CHARS]}"' for product in products[:2])
-    stand = "record numbers stand" if several.height > 1 else "record number stands"
-    return several.height, f"{several.height:,} {stand} on different products, such as {number} on {named}"
+    numbers = counted(several.height, "record number belongs", "record numbers belong")
+    return several.height, f"{numbers} to different products, such as {number} to {named}"
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
         id="row-numbers-shared",
         severity=Severity.WARNING,
-        basis=Basis.DOCUMENTED,
         source="own",
-        what="record numbers stand on different products: exports put together, which findings cannot tell apart",
-        message="record numbers stand on different products",
-        remedy="number the rows anew after pd.concat: catalogue.assign(row=range(1, len(catalogue) + 1))",
-        tell=_shared_numbers,
+        basis=Basis.DOCUMENTED,
+        what="record numbers belong to different products: concatenated exports, which findings cannot tell apart",
+        remedy="renumber the rows after pd.concat: catalogue.assign(row=range(1, len(catalogue) + 1))",
+        note=_shared_numbers,
     ),
     Rule(
         id="duplicate-key",
         field="PicName",
         severity=Severity.WARNING,
-        basis=Basis.UNKNOWN,
         source="own",
-        what="the same line comes twice",
-        message='{ProductId} with "{name}" is there before, the same in every field: {other}',
+        what="a line is repeated",
+        message='{ProductId} with "{name}" repeats {other}, the same in every field',
         remedy="keep one",
         find=_duplicates,
     ),
     Rule(
         id="duplicate-conflict",
         field="PicName",
-        severity=Severity.ERROR,
-        basis=Basis.UNKNOWN,
         source="own",
-        what="two ADDs of the same key differ: which one wins is not documented",
-        message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is not documented',
+        what="two ADDs of the same key differ: which one wins is undocumented",
+        message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is undocumented',
         remedy="keep the right one",
         scope="add",
         find=_conflicts,
@@ -181,30 +170,25 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="add-and-delete",
         field="OperationType",
-        severity=Severity.ERROR,
-        basis=Basis.UNKNOWN,
         source="own",
-        what="the same key is added and deleted: the order is not documented",
-        message='{ProductId} with "{name}" is added and deleted in one batch; the order is not documented',
-        remedy="decide for one, or send two batches",
+        what="the same key is added and deleted: the order is undocumented",
+        message='{ProductId} with "{name}" is added and deleted in one batch; the order is undocumented',
+        remedy="keep one of them, or send two batches",
         find=_add_and_delete,
     ),
     Rule(
         id="add-and-product-delete",
         field="OperationType",
-        severity=Severity.ERROR,
-        basis=Basis.UNKNOWN,
         source="own",
-        what="images of a product are added while the whole product is deleted: the order is not documented",
-        message="images of {ProductId} are added while the whole product is deleted; the order is not documented",
-        remedy="send the DELETE first, alone, or name the images that go",
+        what="images of a product are added while the whole product is deleted: the order is undocumented",
+        message="images of {ProductId} are added while the whole product is deleted; the order is undocumented",
+        remedy="send the DELETE first, alone, or name the images to delete",
         find=_add_and_product_delete,
     ),
     Rule(
         id="pic-name-case-twins",
         field="PicName",
         severity=Severity.WARNING,
-        basis=Basis.UNKNOWN,
         source="own",
         what="two names differ only in case or Unicode form: one file on many disks, two objects in OSS",
         message='"{name}" and "{other}" differ only in case or Unicode form: on many disks they are one file',
@@ -215,7 +199,6 @@ RULES: tuple[Rule, ...] = (
         id="region-order-suspect",
         field="Region",
         severity=Severity.WARNING,
-        basis=Basis.UNKNOWN,
         source="own",
         what="the other regions of this batch are only legal as x1,y1,x2,y2, so this one is probably swapped too",
         message='Region "{region}": {other} regions that settle the order are x1,y1,x2,y2; the wire wants x1,x2,y1,y2',
@@ -228,11 +211,10 @@ RULES: tuple[Rule, ...] = (
         id="image-placeholder",
         field="PicName",
         severity=Severity.WARNING,
-        basis=Basis.UNKNOWN,
         source="own",
-        what="many products have the same picture, which is probably a placeholder",
-        message='{other} products have the same picture as "{name}", which is probably a placeholder',
-        remedy="leave these products out until they have photographs",
+        what="many products share one image, which is probably a placeholder",
+        message='{other} products share the image "{name}", which is probably a placeholder',
+        remedy="leave these products out until they have images of their own",
         scope="picture",
         needs="facts",
         find=_placeholders,

@@ -1,30 +1,24 @@
-"""Thresholds of the checks: what the service documents, by service type, and what the shop may set itself."""
+"""Limits of the checks: what the service documents, by service type, and what a shop may set itself."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, Service
+from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, KEY_BYTES, Service
+from imgprep.core.text import did_you_mean
 
 #: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+#: Pillow's name of the JPEG with several pictures that cameras and phones write; the service takes it as a JPEG.
+MPO = "MPO"
 
 #: Extension → the format it promises.
-EXTENSIONS: dict[str, str] = {
-    "bmp": "BMP",
-    "gif": "GIF",
-    "jpeg": "JPEG",
-    "jpg": "JPEG",
-    "png": "PNG",
-    "ppm": "PPM",
-    "tif": "TIFF",
-    "tiff": "TIFF",
-    "webp": "WEBP",
-}
+EXTENSIONS: dict[str, str] = dict(
+    sorted({**{name.lower(): name for name in FORMATS}, "jpg": "JPEG", "tif": "TIFF"}.items())
+)
 
-#: Threshold → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
+#: Limit → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
 DEFAULTS: dict[str, float] = {
     "image_bytes": 4_194_304,
     "side_min": 100,
@@ -35,12 +29,12 @@ DEFAULTS: dict[str, float] = {
     "str_attr_chars": BY_NAME["StrAttr"].max_chars or 0,
     "int_attr_min": INT32_MIN,
     "int_attr_max": INT32_MAX,
-    "key_bytes": 1023,
-    # How many bytes of the key the folder takes ("increment/" is 10); 0 where it is not known yet.
+    "key_bytes": KEY_BYTES,
+    # Bytes of the key that the folder takes ("increment/" is 10); 0 while unknown.
     "folder_bytes": 0,
     "aspect_ratio": 4,
     "placeholder_products": 10,
-    # A rule that only informs says so once, without rows, when it would say it of more rows than this.
+    # Above this many rows, a rule of severity info makes one finding without a row.
     "info_rows": 1000,
 }
 
@@ -54,23 +48,22 @@ BY_SERVICE: dict[Service, dict[str, float]] = {
 def service_type(name: str) -> Service:
     """Return the service type called `name`."""
     if name not in tuple(Service):
-        raise ConfigError(f"service {name!r}: {nearest(name, tuple(Service))}")
+        raise ConfigError(f"service {name!r}: {unknown(name, tuple(Service))}")
     return Service(name)
 
 
 def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return every threshold for `service`, with the shop's `own` values on top."""
+    """Return every limit for `service`, with the shop's `own` values on top."""
     result = {**DEFAULTS, **BY_SERVICE.get(service, {})}
     for name, value in (own or {}).items():
         if name not in result:
-            raise ConfigError(f"limit {name!r}: {nearest(name, result)}")
+            raise ConfigError(f"limit {name!r}: {unknown(name, result)}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"limit {name} = {value!r}: needs a number")
         result[name] = value
     return result
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """Return what to say of an unknown `name`: the nearest known one, and all of them."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"unknown{f'; did you mean {close[0]}?' if close else ''} Known: {', '.join(known)}"
+def unknown(name: str, known: Collection[str]) -> str:
+    """Return the end of a message about an unknown `name`: the nearest known one, and all of them."""
+    return f"unknown{did_you_mean(str(name), known) or '.'} Known: {', '.join(known)}"

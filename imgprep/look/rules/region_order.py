@@ -1,13 +1,14 @@
-"""Were these regions written in another order? The one mistake that no syntax check sees.
+"""Whether regions were written in another order: the one mistake that no syntax check finds.
 
-The wire wants ``x1,x2,y1,y2``; most vision tools think ``x1,y1,x2,y2``, and ``20,40,60,80`` is legal as both. Two
-things tell them apart: a region that is impossible in one reading (empty, or outside its image), and, over a whole
-batch, how much like boxes around products the regions look in each.
+The wire order is ``x1,x2,y1,y2``; most vision tools use ``x1,y1,x2,y2``, and ``20,40,60,80`` is legal as both. Two
+things distinguish them: a region that is impossible in one reading (empty, or outside its image), and, over a whole
+batch, how much the regions resemble boxes around products in each.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imgprep.core.frames import attach
+from imgprep.core.regions import EDGES, WIRE_ORDER, reordered
 
 #: One row of the result per line that has a region.
 ORDER_COLUMNS: dict[str, str] = {
@@ -32,12 +34,13 @@ ORDER_COLUMNS: dict[str, str] = {
 
 #: How likely a batch is to be swapped before anything is known about it.
 PRIOR = 0.1
-#: The share of single regions that are wrong for reasons of their own: it bounds what one region can say.
+#: The share of single regions that are wrong for reasons of their own: it bounds the evidence of one region.
 NOISE = 0.02
-#: Above this probability a batch is called swapped, below one minus it, right.
+#: Above this probability the verdict on a batch is swapped, below one minus it, right.
 SURE = 0.95
 
 _Numbers = npt.NDArray[np.float64]
+_Edges = Mapping[str, _Numbers]
 
 
 def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -50,13 +53,13 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
         ``row`` and ``ProductId`` where known.
     facts : pandas.DataFrame, optional
         ``PicName, width, height`` (stored pixels) and ``orientation``. Without the size of an image only the order of
-        the four numbers speaks.
+        the four numbers is evidence.
 
     Returns
     -------
     pandas.DataFrame
         One row per line whose Region is four integers: ``line, row, ProductId, PicName, Region``, ``width`` and
-        ``height`` (upright; NA = not known), ``impossible`` and ``impossible_swapped`` (why it cannot be x1,x2,y1,y2,
+        ``height`` (upright; NA = unknown), ``impossible`` and ``impossible_swapped`` (why it cannot be x1,x2,y1,y2,
         and why it cannot be x1,y1,x2,y2; NA = it can), ``evidence`` (natural log of the odds that this region adds
         towards swapped). ``.attrs["verdict"]`` is a one-row frame about the whole batch: ``regions, distinct,
         impossible, impossible_swapped, settled_right, settled_swapped`` (counts; settled: possible in one reading
@@ -66,8 +69,8 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
     Notes
     -----
     Source: the guide for the order on the wire. The odds are our own judgement: equal regions on equal sizes count
-    once, a region that is impossible in one reading speaks for the other up to the share of single mistakes, and a
-    region possible in both is compared as a box around a product: large, and near the middle of its image.
+    once, a region that is impossible in one reading is evidence for the other up to the share of single mistakes, and
+    a region possible in both is compared as a box around a product: large, and near the middle of its image.
 
     Examples
     --------
@@ -81,11 +84,10 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
     True
     """
     rows = _with_sizes(_readable(batch), facts)
-    numbers = rows[["_a", "_b", "_c", "_d"]].to_numpy(np.float64)
+    ours = dict(zip(WIRE_ORDER, rows[["_a", "_b", "_c", "_d"]].to_numpy(np.float64).T, strict=True))
+    other = reordered(ours)
     width = rows["width"].to_numpy(np.float64, na_value=np.nan)
     height = rows["height"].to_numpy(np.float64, na_value=np.nan)
-    # Our reading takes the numbers as x1,x2,y1,y2; the other one as x1,y1,x2,y2.
-    ours, other = numbers, numbers[:, [0, 2, 1, 3]]
     rows["impossible"] = _why(ours, width, height)
     rows["impossible_swapped"] = _why(other, width, height)
     rows["evidence"] = _evidence(ours, other, width, height)
@@ -95,11 +97,11 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
 
 def _readable(batch: pd.DataFrame) -> pd.DataFrame:
     given = pd.DataFrame({name: batch.get(name, pd.Series(pd.NA, index=batch.index)) for name in ORDER_COLUMNS})
-    # Numbers of more digits than any image has are not read: they would not fit, and mean nothing.
+    # Numbers of more digits than any image has are not read: they would not fit.
     edges = given["Region"].astype("str").str.extract(r"^([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})$")
     edges.columns = pd.Index(["_a", "_b", "_c", "_d"])
-    there = edges["_a"].notna()
-    return pd.concat([given[there], edges[there].astype("int64")], axis=1)
+    legal = edges["_a"].notna()
+    return pd.concat([given[legal], edges[legal].astype("int64")], axis=1)
 
 
 def _with_sizes(rows: pd.DataFrame, facts: pd.DataFrame | None) -> pd.DataFrame:
@@ -119,39 +121,42 @@ def _with_sizes(rows: pd.DataFrame, facts: pd.DataFrame | None) -> pd.DataFrame:
     return rows.astype({"PicName": "str"}).merge(sizes, on="PicName", how="left")
 
 
-def _why(edges: _Numbers, width: _Numbers, height: _Numbers) -> list[str | None]:
-    x1, x2, y1, y2 = edges.T
+def _why(edges: _Edges, width: _Numbers, height: _Numbers) -> list[str | None]:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     bad = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
-    return [_say(edges[i], width[i], height[i]) if bad[i] else None for i in range(len(edges))]
+    return [
+        _faults({name: int(edge[i]) for name, edge in edges.items()}, width[i], height[i]) if bad[i] else None
+        for i in range(len(bad))
+    ]
 
 
-def _say(edges: _Numbers, width: float, height: float) -> str:
-    x1, x2, y1, y2 = (int(edge) for edge in edges)
-    said = []
+def _faults(edges: Mapping[str, int], width: float, height: float) -> str:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
+    faults = []
     if x1 >= x2:
-        said.append(f"x1 {x1} is not left of x2 {x2}")
+        faults.append(f"x1 {x1} is not left of x2 {x2}")
     if y1 >= y2:
-        said.append(f"y1 {y1} is not above y2 {y2}")
+        faults.append(f"y1 {y1} is not above y2 {y2}")
     if x2 > width:
-        said.append(f"x2 {x2} is beyond the width {int(width)}")
+        faults.append(f"x2 {x2} is beyond the width {int(width)}")
     if y2 > height:
-        said.append(f"y2 {y2} is beyond the height {int(height)}")
-    return "; ".join(said)
+        faults.append(f"y2 {y2} is beyond the height {int(height)}")
+    return "; ".join(faults)
 
 
-def _evidence(ours: _Numbers, other: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
+def _evidence(ours: _Edges, other: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = _likeness(other, width, height) - _likeness(ours, width, height)
-    # Where both readings are impossible, the region is simply wrong and says nothing.
+    # Where both readings are impossible, the region is simply wrong and no evidence.
     odds = np.where(np.isnan(odds), 0.0, odds)
     bound = math.log((1 - NOISE) / NOISE)
     result: _Numbers = np.clip(odds, -bound, bound)
     return result
 
 
-def _likeness(edges: _Numbers, width: _Numbers, height: _Numbers) -> _Numbers:
-    """Log of how much the regions are like boxes around products; -inf where they are impossible."""
-    x1, x2, y1, y2 = edges.T
+def _likeness(edges: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
+    """Log of how much the regions resemble boxes around products; -inf where they are impossible."""
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
     known = ~(np.isnan(width) | np.isnan(height))
     possible = (x1 < x2) & (y1 < y2) & ~((x2 > width) | (y2 > height))
     log = np.where(known, _axis(x1, x2, width) + _axis(y1, y2, height), 0.0)
@@ -198,5 +203,5 @@ def _message(verdict: str, counts: dict[str, Any]) -> str:
     if verdict == "swapped":
         return f"{settled}: the batch is probably swapped; write x1,x2,y1,y2"
     if verdict == "undecided":
-        return f"{settled}: not enough to tell; look at both readings on a few images"
+        return f"{settled}: not enough to decide; compare both readings on a few images"
     return f"{settled}: the order is probably right"

@@ -1,4 +1,4 @@
-"""The sheet that rules look at: a catalogue or a batch, typed, with the facts of each row's image beside it."""
+"""The check sheet: the rows of a catalogue or a batch, typed, with the facts and the region of each row's image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import polars as pl
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation, Service
 from imgprep.core.frames import to_polars
-from imgprep.core.regions import Region, RegionState
-from imgprep.look.rules.limits import EXTENSIONS
+from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
+from imgprep.look.facts import FACT_COLUMNS
+from imgprep.look.rules.limits import EXTENSIONS, limits_for, service_type
 
 
 def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
-    """Return a mask of the rows whose values in `names` probably come more than once."""
-    # Sorting numbers is the fastest way to meet twins: a third of the time of `is_duplicated` on texts.
+    """Return a mask of the rows whose values in `names` probably occur more than once."""
+    # Sorting hashes takes a third of the time of `is_duplicated` on texts.
     key = frame.select(
         pl.fold(
             pl.lit(0, pl.UInt64),
@@ -34,8 +35,7 @@ def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
     return key.is_in(again.implode())
 
 
-_EDGES = ("x1", "y1", "x2", "y2")
-#: How far a scaled edge may stand out for rounding alone, in pixels.
+#: How far rounding alone may push a scaled edge outside, in pixels.
 ROUNDING = 0.5
 
 
@@ -44,31 +44,29 @@ def region_rows(regions: Any) -> pl.DataFrame:
     frame = regions if isinstance(regions, pd.DataFrame) else getattr(regions, "frame", lambda: None)()
     if not isinstance(frame, pd.DataFrame):
         raise ConfigError(f"regions: needs a regions frame or a RegionStore; got {type(regions).__name__}")
-    lacking = [name for name in ("PicName", "state", *_EDGES) if name not in frame.columns]
+    lacking = [name for name in ("PicName", "state", *EDGES) if name not in frame.columns]
     if lacking:
-        raise ConfigError(f"regions: the frame has no column {', '.join(lacking)}; RegionStore.frame() gives them all")
+        raise ConfigError(f"regions: the frame has no column {', '.join(lacking)}; RegionStore.frame() has them all")
     kinds: dict[str, type[pl.DataType]] = {
-        "PicName": pl.String,
-        "ProductId": pl.String,
-        "state": pl.String,
-        **dict.fromkeys(_EDGES, pl.Int64),
-        "digest": pl.String,
-        "width": pl.Int64,
-        "height": pl.Int64,
+        **dict.fromkeys(("PicName", "ProductId", "state", "digest"), pl.String),
+        **dict.fromkeys((*EDGES, "width", "height"), pl.Int64),
     }
-    table = to_polars(frame, [name for name in kinds if name in frame.columns])
+    return _typed_columns(frame, {name: (name, kind) for name, kind in kinds.items()})
+
+
+def _typed_columns(frame: pd.DataFrame, columns: Mapping[str, tuple[str, type[pl.DataType]]]) -> pl.DataFrame:
+    """Return the columns (name in `frame` → name and type), null where `frame` lacks one."""
+    table = to_polars(frame, [name for name in columns if name in frame.columns])
     return table.select(
-        (pl.col(name) if name in table.columns else pl.lit(None)).cast(kind, strict=False).alias(name)
-        for name, kind in kinds.items()
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(kind, strict=False).alias(alias)
+        for name, (alias, kind) in columns.items()
     )
 
 
 def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool, prepared: bool) -> pl.DataFrame:
-    """Return `rows` with the subject of each."""
+    """Return `rows` with the region of each: from the store, else from the row itself."""
     scale_x, scale_y = (
-        (pl.col("p_scale_x").fill_null(1.0), pl.col("p_scale_y").fill_null(1.0))
-        if prepared
-        else (pl.lit(1.0), pl.lit(1.0))
+        pl.col(f"p_{name}").fill_null(1.0) if prepared else pl.lit(1.0) for name in ("scale_x", "scale_y")
     )
     found = _numbers(rows["Region"])
     rows = rows.with_columns(
@@ -87,16 +85,11 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
 
 
 def _numbers(texts: pl.Series) -> pl.DataFrame:
-    """``x1, x2, y1, y2`` of each text, null where there is no integer."""
-    names = ("x1", "x2", "y1", "y2")
+    """The edges in each wire text, null where one is not an integer."""
     if texts.null_count() == len(texts):
-        return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in names})
-    parts = pl.col("text").str.splitn(",", len(names))
-    numbers = (
-        parts.struct.field(f"field_{place}").cast(pl.Int64, strict=False).alias(name)
-        for place, name in enumerate(names)
-    )
-    # In a stream, so that the parts, four texts a row, are never there at once.
+        return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in EDGES})
+    numbers = (edge.alias(name) for name, edge in wire_edges(pl.col("text")).items())
+    # In a stream, so that the parts, four texts per row, never exist all at once.
     return texts.alias("text").to_frame().lazy().select(numbers).collect(engine="streaming")
 
 
@@ -113,12 +106,12 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
         pl.when(is_own).then(pl.col(f"o_{name}")).otherwise(pl.col(f"s_{name}")).alias(f"d_{name}") for name in rest
     ).drop([f"{side}_{name}" for side in "os" for name in rest])
 
-    said = pl.col("d_state").is_not_null()
+    stored = pl.col("d_state").is_not_null()
     is_region = pl.col("d_state") == RegionState.REGION.value
     digest, sized = pl.col("d_digest"), pl.col("d_width").is_not_null() & pl.col("d_height").is_not_null()
     same_size = (pl.col("d_width") == pl.col("width")) & (pl.col("d_height") == pl.col("height"))
     if prepared:
-        # Without a source digest there is no copy to compare with, and another rule says so.
+        # Without a source digest there is no copy to compare with; another rule finds that.
         judged = pl.col("p_source").is_not_null()
         on_copy = pl.when(digest.is_not_null()).then(digest == pl.col("p_digest")).otherwise(sized & same_size)
         source_size = ((pl.col("width") / pl.col("kx") - pl.col("d_width")).abs() <= 1) & (
@@ -135,41 +128,33 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
     rows = rows.with_columns(
         stale.fill_null(value=False).alias("stale"),
         (is_region & judged & digest.is_null() & ~sized).fill_null(value=False).alias("unverified"),
-        pl.when(said).then("d_state").alias("subject"),
+        pl.when(stored).then("d_state").alias("subject"),
         *(
-            pl.when(said & on_copy.fill_null(value=False)).then(1.0).otherwise(pl.col(name)).alias(name)
+            pl.when(stored & on_copy.fill_null(value=False)).then(1.0).otherwise(pl.col(name)).alias(name)
             for name in ("kx", "ky")
         ),
     )
     sent = is_region & ~pl.col("stale")
-    wire = pl.concat_str("d_x1", "d_x2", "d_y1", "d_y2", separator=",")
+    wire = wire_text({name: pl.col(f"d_{name}") for name in EDGES})
     return rows.with_columns(
         *(
-            pl.when(said).then(pl.when(sent).then(pl.col(f"d_{name}"))).otherwise(pl.col(name)).alias(name)
-            for name in _EDGES
+            pl.when(stored).then(pl.when(sent).then(pl.col(f"d_{name}"))).otherwise(pl.col(name)).alias(name)
+            for name in EDGES
         ),
-        pl.when(said).then(pl.when(sent).then(wire)).otherwise(pl.col("region")).alias("region"),
-        pl.when(said)
+        pl.when(stored).then(pl.when(sent).then(wire)).otherwise(pl.col("region")).alias("region"),
+        pl.when(stored)
         .then(pl.when(pl.col("d_state") == RegionState.WHOLE.value).then(statement=False))
         .otherwise(pl.col("subject_crop"))
         .alias("subject_crop"),
     ).drop([f"d_{name}" for name in rest])
 
 
-def wire_text() -> pl.Expr:
-    """Return the expression of ``Region`` as it is sent: scaled to the image sent, rounded, at least 1 px, inside it.
-    Return the expression of ``Region`` as it is sent: scaled to the image sent, rounded, at least 1 px, inside it."""
-    # Half to even, as `Region.scaled` rounds.
-    edge = {
-        name: (pl.col(name) * pl.col(scale)).round(0, mode="half_to_even").cast(pl.Int64, strict=False)
-        for name, scale in (("x1", "kx"), ("x2", "kx"), ("y1", "ky"), ("y2", "ky"))
-    }
-    x1 = pl.min_horizontal(edge["x1"], pl.col("width") - 1)
-    y1 = pl.min_horizontal(edge["y1"], pl.col("height") - 1)
-    x2 = pl.min_horizontal(pl.max_horizontal(edge["x2"], x1 + 1), pl.col("width"))
-    y2 = pl.min_horizontal(pl.max_horizontal(edge["y2"], y1 + 1), pl.col("height"))
-    scaled = ((pl.col("kx") != 1) | (pl.col("ky") != 1)) & is_legal() & ~is_outside() & pl.col("width").is_not_null()
-    return pl.when(scaled).then(pl.concat_str(x1, x2, y1, y2, separator=",")).otherwise(pl.col("region"))
+def sent_region() -> pl.Expr:
+    """Return the expression of ``Region`` as it is sent: scaled to the image sent, see `Region.scaled`."""
+    kx, ky, width = pl.col("kx"), pl.col("ky"), pl.col("width")
+    edges = scaled_edges({name: pl.col(name) for name in EDGES}, kx, ky, width=width, height=pl.col("height"))
+    scaled = ((kx != 1) | (ky != 1)) & is_legal() & ~is_outside() & width.is_not_null()
+    return pl.when(scaled).then(wire_text(edges)).otherwise(pl.col("region"))
 
 
 def is_legal() -> pl.Expr:
@@ -186,135 +171,111 @@ def is_outside() -> pl.Expr:
     return (across | down).fill_null(value=False)
 
 
-#: Facts that rules and plans look at → name on the sheet.
-_FACTS: dict[str, str] = {
-    "exists": "i_exists",
-    "bytes": "i_bytes",
-    "format": "i_format",
-    "width": "i_width",
-    "height": "i_height",
-    "mode": "i_mode",
-    "frames": "i_frames",
-    "orientation": "i_orientation",
-    "digest": "i_digest",
-    "decodes": "i_decodes",
-    "problem": "i_problem",
-    "detail": "i_detail",
+_KINDS: dict[str, type[pl.DataType]] = {"str": pl.String, "Int64": pl.Int64, "boolean": pl.Boolean}
+#: Fact that rules and plans look at → name and type on the sheet.
+_FACTS = {
+    name: (f"i_{name}", _KINDS[FACT_COLUMNS[name]])
+    for name in (
+        *("exists", "bytes", "format", "width", "height", "mode", "frames", "orientation"),
+        *("digest", "decodes", "problem", "detail"),
+    )
 }
-_FACT_TYPES: dict[str, type[pl.DataType]] = {
-    "exists": pl.Boolean,
-    "bytes": pl.Int64,
-    "format": pl.String,
-    "width": pl.Int64,
-    "height": pl.Int64,
-    "mode": pl.String,
-    "frames": pl.Int64,
-    "orientation": pl.Int64,
-    "digest": pl.String,
-    "decodes": pl.Boolean,
-    "problem": pl.String,
-    "detail": pl.String,
+#: Column of the prepare log → name and type on the sheet.
+_LOG: dict[str, tuple[str, type[pl.DataType]]] = {
+    "PicName": ("PicName", pl.String),
+    "new_name": ("p_name", pl.String),
+    "source_digest": ("p_source", pl.String),
+    "digest": ("p_digest", pl.String),
+    "scale_x": ("p_scale_x", pl.Float64),
+    "scale_y": ("p_scale_y", pl.Float64),
+    "action": ("p_action", pl.String),
+    "reason": ("p_reason", pl.String),
+    "width": ("width", pl.Int64),
+    "height": ("height", pl.Int64),
 }
-#: A folder, or a name up to its first dot, that is no device of Windows: these have three or four letters.
+#: A folder, or a name up to its first dot, that is not a device of Windows: these have three or four letters.
 _NO_DEVICE = r"(?:[bd-kmoq-z0-9_-][a-z0-9_-]*|[aclnp][a-z0-9_-]?|[aclnp][a-z0-9_-]{4,})"
-#: Texts that no rule about texts can find fault with. They are most, and one look at each is cheaper than ten.
-_PLAIN: dict[str, tuple[str, str]] = {
-    # A date has signs between its parts, and none of these is longer than four.
+#: Column that a rule is about → column and pattern of its plain texts, in which no rule about the text can find
+#: anything. Most texts are plain, and one expression is cheaper than ten.
+PLAIN: dict[str, tuple[str, str]] = {
+    # A date has signs between its parts, and no part of it is longer than four.
     "ProductId": ("ProductId", r"^(?:[A-Za-z0-9_]+|[A-Za-z0-9_-]*[A-Za-z0-9_]{5}[A-Za-z0-9_-]*)$"),
     "PicName": (
         "name",
-        # Small letters only: of two names that differ in case, at least one is not plain.
+        # Lower case only: of two names that differ in case, at least one is not plain.
         rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
     ),
     "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
 }
-#: What `match_names` tells of a file → name on the sheet.
-_NEAR = {"PicName": "PicName", "file": "f_file", "how": "f_how", "others": "f_others"}
+#: Column of `match_names` → name and type on the sheet.
+_NEAR: dict[str, tuple[str, type[pl.DataType]]] = {
+    "PicName": ("PicName", pl.String),
+    **{name: (f"f_{name}", pl.String) for name in ("file", "how", "others")},
+}
 _INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows as rules see them.
+    """Rows as rules see them."""
 
-    Attributes
-    ----------
-    rows : polars.DataFrame
-        ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD where the row says
-        nothing); ``name`` (the picture's name as sent); ``category``, ``int_attr``, ``crop`` (typed, null where the
-        text cannot be read); the subject (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``,
-        ``height`` (upright, of the image sent).
-    service : Service
-        The service type of the instance.
-    limits : mapping
-        Every threshold.
-    odd : mapping
-        ``ProductId``, ``PicName``, ``StrAttr`` → the rows whose text is not plain (or absent): all that rules about
-        the text need to look at.
-    repeated : polars.DataFrame
-        The rows that share ProductId and the name sent with another row.
-    given : frozenset of str
-        ``"facts"``, ``"regions"``: what was given beside the rows.
-    scopes : mapping
-        Scope of a rule → mask, None for all rows.
-    counts : mapping
-        Scope of a rule → number of rows.
-    unnamed : tuple of str
-        The files that no row means.
-    """
-
+    #: ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD by default); ``name`` (the
+    #: image's name as sent); ``category``, ``int_attr``, ``crop`` (typed, null where the text cannot be read); the
+    #: region (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``, ``height`` (upright, of the
+    #: image sent).
     rows: pl.DataFrame
     service: Service
     limits: Mapping[str, float]
-    odd: Mapping[str, pl.DataFrame]
-    repeated: pl.DataFrame
-    given: frozenset[str]
-    scopes: Mapping[str, pl.Expr | None]
-    counts: Mapping[str, int]
-    unnamed: tuple[str, ...] = ()
+    odd: Mapping[str, pl.DataFrame]  #: ProductId, PicName, StrAttr → the rows whose text is not plain, or absent
+    repeated: pl.DataFrame  #: the rows that share ProductId and the name sent with another row
+    given: frozenset[str]  #: the tables given beside the rows: facts, regions, files
+    scopes: Mapping[str, pl.Expr | None]  #: scope of a rule → mask, None for all rows
+    counts: Mapping[str, int]  #: scope of a rule → number of rows
+    unnamed: tuple[str, ...] = ()  #: the files that no row names
 
     def has(self, need: str) -> bool:
-        """Tell whether `need` was given (the empty need always is)."""
+        """Return whether `need` was given; an empty need always is."""
         return not need or need in self.given
 
 
 def make_sheet(
     catalogue: pd.DataFrame,
-    facts: pd.DataFrame | None,
+    facts: pd.DataFrame | None = None,
     *,
-    regions: Any,
-    prepared: pd.DataFrame | None,
-    service: Service,
-    limits: Mapping[str, float],
+    regions: Any = None,
+    prepared: pd.DataFrame | None = None,
+    service: str = "product",
+    limits: Mapping[str, float] | None = None,
     files: pd.DataFrame | None = None,
 ) -> Sheet:
-    """Return the sheet of `catalogue`; see `check` for the parameters."""
+    """Return the sheet of `catalogue`, as `check` takes it; plans read its rows too."""
+    kind = service_type(service)
+    thresholds = limits_for(kind, limits)
     rows = sheet_rows(catalogue, facts, regions=regions, prepared=prepared)
     if files is None:
-        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _NEAR.values() if name != "PicName")
+        rows = rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in list(_NEAR.values())[1:])
     else:
         rows = rows.join(near_files(files), on="PicName", how="left", maintain_order="left")
     unnamed = () if files is None else tuple(files.loc[files["how"] == "unnamed", "file"])
     tables = {"facts": facts, "regions": regions, "files": files}
-    given = {name for name, value in tables.items() if value is not None}
+    given = frozenset(name for name, value in tables.items() if value is not None)
     add = pl.col("op") == Operation.ADD.value
     scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
     if facts is not None:
         scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
     counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
     counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
-    plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in _PLAIN.items())
-    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in _PLAIN}
+    plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in PLAIN.items())
+    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in PLAIN}
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
-    return Sheet(rows, service, limits, odd, repeated, frozenset(given), scopes, counts, unnamed)
+    return Sheet(rows, kind, thresholds, odd, repeated, given, scopes, counts, unnamed)
 
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:
-    """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row a name."""
-    table = to_polars(files, list(_NEAR)).select(pl.col(name).cast(pl.String).alias(to) for name, to in _NEAR.items())
-    return table.filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
+    """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row per name."""
+    return _typed_columns(files, _NEAR).filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
 
 
 def sheet_rows(
@@ -322,13 +283,12 @@ def sheet_rows(
 ) -> pl.DataFrame:
     """Return the rows of a sheet; see `Sheet`."""
     rows = _typed(read_fields(catalogue))
-    log = None if prepared is None else _log(prepared)
-    if log is None:
+    if prepared is None:
         rows = rows.with_columns(pl.col("PicName").alias("name"))
     else:
-        rows = rows.join(log, on="PicName", how="left", maintain_order="left").with_columns(
-            pl.coalesce("p_name", "PicName").alias("name")
-        )
+        log = _typed_columns(prepared, _LOG).unique("PicName", keep="first", maintain_order=True)
+        rows = rows.join(log, on="PicName", how="left", maintain_order="left")
+        rows = rows.with_columns(pl.coalesce("p_name", "PicName").alias("name"))
     if facts is not None:
         rows = rows.join(_facts(facts), on="name", how="left", maintain_order="left")
         turned = pl.col("i_orientation").fill_null(1) >= 5
@@ -340,7 +300,7 @@ def sheet_rows(
         missing = [name for name in ("width", "height") if name not in rows.columns]
         rows = rows.with_columns(pl.lit(None, pl.Int64).alias(name) for name in missing)
     known = None if regions is None else region_rows(regions)
-    return add_subject(rows, known, facts=facts is not None, prepared=log is not None)
+    return add_subject(rows, known, facts=facts is not None, prepared=prepared is not None)
 
 
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
@@ -349,8 +309,8 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     present = [name for name in FIELD_NAMES if name in catalogue.columns]
     part = catalogue[[*keys, *present]]
     if not part.columns.is_unique:
-        twice = part.columns[part.columns.duplicated()][0]
-        raise CatalogueError(f"catalogue: there are two columns {twice}; keep one")
+        repeated = part.columns[part.columns.duplicated()][0]
+        raise CatalogueError(f"catalogue: there are two columns {repeated}; keep one")
     objects = {name: _texts(part[name]) for name in present if part[name].dtype == object}
     rows = to_polars(part.assign(**objects) if objects else part)
     if not rows.width:
@@ -378,7 +338,7 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:
-    """Values of any kind as text: what a cell of mixed types would look like in a file."""
+    """Values of any kind as text, as a cell of mixed types would be written to a file."""
 
     def text(value: Any) -> str | None:
         if isinstance(value, str):
@@ -407,40 +367,8 @@ def _typed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _facts(facts: pd.DataFrame) -> pl.DataFrame:
-    present = [name for name in _FACTS if name in facts.columns]
-    table = to_polars(facts, ["PicName", *present])
-    if twice(table, "PicName").any():
-        table = table.unique("PicName", keep="first", maintain_order=True)
-    columns = [
-        pl.col(name).cast(kind, strict=False).alias(_FACTS[name])
-        if name in present
-        else pl.lit(None, kind).alias(_FACTS[name])
-        for name, kind in _FACT_TYPES.items()
-    ]
-    # Facts without `exists` come from callers who list only what is there.
-    result = table.select(pl.col("PicName").cast(pl.String).alias("name"), *columns)
-    return result if "exists" in present else result.with_columns(pl.lit(value=True).alias("i_exists"))
-
-
-def _log(prepared: pd.DataFrame) -> pl.DataFrame:
-    table = to_polars(prepared).unique("PicName", keep="first", maintain_order=True)
-    wanted: dict[str, tuple[str, type[pl.DataType]]] = {
-        "new_name": ("p_name", pl.String),
-        "source_digest": ("p_source", pl.String),
-        "digest": ("p_digest", pl.String),
-        "scale_x": ("p_scale_x", pl.Float64),
-        "scale_y": ("p_scale_y", pl.Float64),
-        "action": ("p_action", pl.String),
-        "reason": ("p_reason", pl.String),
-        "width": ("width", pl.Int64),
-        "height": ("height", pl.Int64),
-    }
-    return table.select(
-        "PicName",
-        *(
-            pl.col(name).cast(kind, strict=False).alias(short)
-            if name in table.columns
-            else pl.lit(None, kind).alias(short)
-            for name, (short, kind) in wanted.items()
-        ),
-    )
+    table = _typed_columns(facts, {"PicName": ("name", pl.String), **_FACTS})
+    if twice(table, "name").any():
+        table = table.unique("name", keep="first", maintain_order=True)
+    # Facts without `exists` come from callers who list only what exists.
+    return table if "exists" in facts.columns else table.with_columns(pl.lit(value=True).alias("i_exists"))

@@ -1,1 +1,1 @@
-"""The Image Search side of the sandbox."""
+"""Image Search as the sandbox serves it: batch tasks, their judging, reports, and the gallery."""

@@ -1,7 +1,7 @@
-"""increment.meta judged as text: each line becomes a `Line`, understood or refused.
+"""increment.meta judged as text: each line becomes a `Line`, parsed or refused.
 
-Written from the guide's table of parameters and the AddImage reference, not from imgprep's own codec: were the two
-one code, their agreement would mean nothing.
+Written from the guide's table of parameters and the AddImage reference, not with imgprep's own codec: if both were the
+same code, their agreement would prove nothing.
 """
 
 from __future__ import annotations
@@ -32,29 +32,21 @@ _GUIDE = (
 _INT_ATTRS = ("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4")
 _STR_ATTRS = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
 _MORE = (*_INT_ATTRS[1:], *_STR_ATTRS[1:])
-_UNLIKED = re.compile(r"[\\¥$&%]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNWANTED = re.compile(r"[\\¥$&%]")
 _REGION = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
-#: What follows the last dot of "Dress No. 5" is no extension; nor is a name all that ".jpg" has.
+#: In "Dress No. 5" the text after the last dot is not an extension.
 _EXTENSION = re.compile(r"[^ \\]+ *")
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of increment.meta.
+    """One line of increment.meta; `number` counts from 1.
 
-    Attributes
-    ----------
-    number : int
-        1 = first line of the file.
-    operation, product_id, pic_name : str
-        Empty where the line does not say; an empty pic name on a DELETE means the whole product.
-    fields : mapping
-        What the gallery keeps of an ADD: CategoryId, CustomContent, attributes, Crop.
-    region : tuple of int or None
-        ``(x1, y1, x2, y2)`` in pixels, origin top-left; None where there is none or it does not count.
-    failure : Failure or None
-        Why the line is refused.
+    Texts are empty where the line lacks them; an empty pic name on a DELETE means the whole product. `fields` are what
+    the gallery keeps of an ADD, `region` is ``(x1, y1, x2, y2)`` in pixels from the top left, None where there is none
+    or it does not count.
     """
 
     number: int
@@ -73,7 +65,7 @@ class _Refused(Exception):
 
 
 def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterator[Line]:
-    """Yield every line of `meta`, in order; blank lines only where they are read strictly."""
+    """Yield every line of `meta` in order; blank lines only where they are read strictly."""
     if meta.startswith(_BOM) and not readings.strict("bom"):
         meta = meta[len(_BOM) :]
     raw_lines = meta.split(b"\n")
@@ -85,7 +77,7 @@ def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterato
 
 
 def judge_line(number: int, raw: bytes, service: ServiceType, readings: Readings) -> Line:
-    """Judge one line by its text alone; the image is not looked at."""
+    """Judge one line by its text alone, without its image."""
     try:
         record = _record(raw, readings)
     except _Refused as refused:
@@ -111,7 +103,7 @@ def _record(raw: bytes, readings: Readings) -> dict[str, Any]:
         return found
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         record = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=refuse)
@@ -121,21 +113,13 @@ def _record(raw: bytes, readings: Readings) -> dict[str, Any]:
         raise _Refused("InvalidMetaItem", "It is not one JSON object.") from None
     if not isinstance(record, dict):
         raise _Refused("InvalidMetaItem", "It is not one JSON object.")
-    if b"\\ud" in raw.lower() and not _is_text(record):
-        raise _Refused("InvalidMetaItem", "It holds half a surrogate pair.")
+    if b"\\ud" in raw.lower() and _SURROGATE.search(json.dumps(record, ensure_ascii=False)):
+        raise _Refused("InvalidMetaItem", "It contains half a surrogate pair.")
     if repeated and readings.strict("repeated_key"):
         raise _Refused("InvalidMetaItem", "A key is given twice.")
     if not readings.strict("null"):
         record = {name: value for name, value in record.items() if value is not None}
     return record
-
-
-def _is_text(record: dict[str, Any]) -> bool:
-    try:
-        json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _judge(
@@ -170,18 +154,20 @@ def _judge(
     return fields, region
 
 
-def _length(text: str, readings: Readings) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2 if readings.strict("text_length") else len(text)
+def _text(value: Any, most: int, code: str, readings: Readings, name: str = "It") -> str:
+    if not isinstance(value, str):
+        raise _Refused(code, f"{name} must be a string.")
+    length = len(value.encode("utf-16-le", "surrogatepass")) // 2 if readings.strict("text_length") else len(value)
+    if length > most:
+        raise _Refused(code, f"{name} is longer than {most} characters.")
+    return value
 
 
 def _product_id(record: dict[str, Any], readings: Readings) -> None:
-    if "ProductId" not in record or record["ProductId"] == "":
+    value = record.get("ProductId", "")
+    if value == "":
         raise _Refused("NoSpecifiedProductId")
-    value = record["ProductId"]
-    if not isinstance(value, str):
-        raise _Refused("InvalidProductId", "It must be a string.")
-    if _length(value, readings) > PRODUCT_ID_LENGTH:
-        raise _Refused("InvalidProductId", f"It is longer than {PRODUCT_ID_LENGTH} characters.")
+    _text(value, PRODUCT_ID_LENGTH, "InvalidProductId", readings)
 
 
 def _pic_name(record: dict[str, Any], operation: str, readings: Readings) -> None:
@@ -190,14 +176,11 @@ def _pic_name(record: dict[str, Any], operation: str, readings: Readings) -> Non
             return
         raise _Refused("NoSpecifiedPicName")
     value = record["PicName"]
-    if not isinstance(value, str):
-        raise _Refused("InvalidPicName", "It must be a string.")
     if value == "":
         if operation == "DELETE" and not readings.strict("empty_pic_name"):
             return
         raise _Refused("NoSpecifiedPicName")
-    if _length(value, readings) > PIC_NAME_LENGTH:
-        raise _Refused("InvalidPicName", f"It is longer than {PIC_NAME_LENGTH} characters.")
+    _text(value, PIC_NAME_LENGTH, "InvalidPicName", readings)
     if operation == "DELETE":
         return
     if value.startswith("/") or value.endswith("/"):
@@ -225,11 +208,7 @@ def _custom_content(record: dict[str, Any], readings: Readings) -> str:
     value = record.get("CustomContent")
     if "CustomContent" not in record or (value == "" and readings.strict("empty_content")):
         raise _Refused("InvalidCustomContent", "It is missing.")
-    if not isinstance(value, str):
-        raise _Refused("InvalidCustomContent", "It must be a string.")
-    if _length(value, readings) > CUSTOM_CONTENT_LENGTH:
-        raise _Refused("InvalidCustomContent", f"It is longer than {CUSTOM_CONTENT_LENGTH} characters.")
-    return value
+    return _text(value, CUSTOM_CONTENT_LENGTH, "InvalidCustomContent", readings)
 
 
 def _int_attr(value: Any, name: str, readings: Readings) -> int:
@@ -242,13 +221,10 @@ def _int_attr(value: Any, name: str, readings: Readings) -> int:
 
 
 def _str_attr(value: Any, name: str, readings: Readings) -> str:
-    if not isinstance(value, str):
-        raise _Refused("InvalidStrAttr", f"{name} must be a string.")
-    if _length(value, readings) > STR_ATTR_LENGTH:
-        raise _Refused("InvalidStrAttr", f"{name} is longer than {STR_ATTR_LENGTH} characters.")
-    if readings.strict("str_attr_signs") and _UNLIKED.search(value):
-        raise _Refused("InvalidStrAttr", rf"{name} must not hold \ ¥ $ & %.")
-    return value
+    text = _text(value, STR_ATTR_LENGTH, "InvalidStrAttr", readings, name)
+    if readings.strict("str_attr_signs") and _UNWANTED.search(text):
+        raise _Refused("InvalidStrAttr", rf"{name} must not contain \ ¥ $ & %.")
+    return text
 
 
 def _region(value: Any, readings: Readings) -> tuple[int, int, int, int]:

@@ -1,7 +1,7 @@
-"""What the vendor leaves open, and the two ways in which the sandbox can take it.
+"""Service types, error codes of rows, and what the vendor leaves open: each open point with its two readings.
 
-A batch that passes under both readings does not depend on what nobody outside the vendor knows. Sources:
-"open" = looked for and not documented; "weak" = one secondary source; "conflict" = vendor pages contradict each other.
+A batch that passes under both readings does not depend on what is unknown outside the vendor. Sources: "open" = looked
+for and not documented; "weak" = one secondary source; "conflict" = vendor pages contradict each other.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from enum import IntEnum
 
 OTHERS = 88888888
 
-#: Category ids that a product instance takes.
+#: Category ids that a product instance accepts.
 CATEGORIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, OTHERS})
 
 
 class ServiceType(IntEnum):
-    """The numbers of ServiceType in the answer of Detail."""
+    """The numbers of ServiceType in the response of Detail."""
 
     PRODUCT = 0
     GENERIC = 1
@@ -30,7 +30,7 @@ class ServiceType(IntEnum):
 
     @property
     def label(self) -> str:
-        """What settings call it; trademark search has two numbers and one name."""
+        """The name in settings; trademark search has two numbers and one name."""
         return self.name.lower().removesuffix("_too")
 
     @property
@@ -44,27 +44,19 @@ class ServiceType(IntEnum):
 
     @classmethod
     def named(cls, name: str | int) -> ServiceType:
-        """Return the type called `name` (any case) or numbered so."""
+        """Return the type of that name (in any case) or number."""
         if isinstance(name, int):
             return cls(name)
         try:
             return cls[name.upper()]
         except KeyError:
             known = ", ".join(kind.name.lower() for kind in cls)
-            raise ValueError(f"service type {name!r}: none of {known}") from None
+            raise ValueError(f"service type {name!r}: unknown; use one of {known}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one row was refused.
-
-    Attributes
-    ----------
-    code : str
-        One of `MESSAGES`, or any other where a switch asks for it.
-    detail : str
-        What exactly, in English; appended to the code's own message.
-    """
+    """Why a row failed: a code of `MESSAGES` (or any other, by the switch `row_faults`), and a detail in English."""
 
     code: str
     detail: str = ""
@@ -77,12 +69,12 @@ class Failure:
 
     @property
     def chinese(self) -> str:
-        """The message in Chinese; details stay as they are."""
+        """The message in Chinese; the detail stays English."""
         text = MESSAGES.get(self.code, _OTHER)[1]
         return f"{text}（{self.detail}）" if self.detail else text
 
 
-#: Code → message in English and in Chinese. Wording is the sandbox's own.
+#: Code → message in English and in Chinese, in the sandbox's own words.
 MESSAGES: dict[str, tuple[str, str]] = {
     "InvalidMetaItem": ("Malformed line.", "该行格式错误，无法解析。"),
     "NoSpecifiedProductId": ("The product id is missing.", "缺少商品ID。"),
@@ -94,17 +86,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "InvalidStrAttr": ("The StrAttr is invalid.", "字符串属性无效。"),
     "InvalidIntAttr": ("The IntAttr is invalid.", "整数属性无效。"),
     "InvalidRegion": ("The region is invalid.", "主体区域无效。"),
-    "PicNotExist": ("The picture does not exist.", "图片不存在。"),
-    "NoPermission": ("No permission to read the picture.", "没有读取图片的权限。"),
+    "PicNotExist": ("The image does not exist.", "图片不存在。"),
+    "NoPermission": ("No permission to read the image.", "没有读取图片的权限。"),
     "InternalOssError": ("OSS could not be read.", "读取OSS异常。"),
-    "InvalidPicContent": ("The picture exceeds 4 MB.", "图片超过4MB。"),
-    "UnsupportedPicFormat": ("The picture format is not supported.", "不支持的图片格式。"),
-    "UnsupportedPicPixels": ("The picture's pixels are out of range.", "图片像素超出范围。"),
-    "IncorrectOrientation": ("The picture carries EXIF rotation.", "图片带有旋转信息。"),
+    "InvalidPicContent": ("The image exceeds 4 MB.", "图片超过4MB。"),
+    "UnsupportedPicFormat": ("The image format is not supported.", "不支持的图片格式。"),
+    "UnsupportedPicPixels": ("The image's pixels are out of range.", "图片像素超出范围。"),
+    "IncorrectOrientation": ("The image has an EXIF rotation.", "图片带有旋转信息。"),
     "InstanceOverQuota": ("The instance's capacity is used up.", "实例容量已满。"),
-    # What the sandbox never finds by itself, for the switch `row_faults`.
+    # Codes that the sandbox never finds by itself, for the switch `row_faults`.
     "PictureError": ("Img Download Failed", "图片下载失败"),
-    "TimeoutForTransferImage": ("The transfer of the picture timed out.", "图片传输超时。"),
+    "TimeoutForTransferImage": ("The transfer of the image timed out.", "图片传输超时。"),
     "DeniedRequest": ("The request was throttled.", "请求被限流。"),
     "RequestTimeout": ("The request timed out.", "请求超时。"),
     "ExtractFeatureTimeout": ("Extracting the features timed out.", "特征提取超时。"),
@@ -112,22 +104,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "UnknownException": ("Unknown exception.", "未知异常。"),
 }
 
-_OTHER = ("The picture was not imported.", "图片未导入。")
+_OTHER = ("The image was not imported.", "图片未导入。")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPoint:
-    """One question without an answer.
-
-    Attributes
-    ----------
-    name : str
-        What the switch ``strict`` calls it.
-    lenient, strict : str
-        The two readings.
-    source : str
-        ``open``, ``weak`` or ``conflict``.
-    """
+    """One undocumented point: its name for the switch ``strict``, both readings, and the kind of its source."""
 
     name: str
     lenient: str
@@ -138,7 +120,7 @@ class OpenPoint:
 OPEN_POINTS: tuple[OpenPoint, ...] = (
     OpenPoint(
         "malformed_line",
-        "a line that is not understood fails alone",
+        "a malformed line fails alone",
         "it fails the task (vendor's current page: two objects on one line cause the operation to fail)",
         "weak",
     ),
@@ -148,16 +130,16 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     OpenPoint("empty_file", "an increment.meta without lines succeeds and does nothing", "the task fails"),
     OpenPoint("repeated_key", "a key given twice: the last one counts", "the line is malformed"),
     OpenPoint("unknown_field", "a field outside the guide's table is ignored", "the line is malformed"),
-    OpenPoint("more_attributes", "IntAttr2-4 and StrAttr2-4 are taken, as AddImage does", "they are unknown fields"),
+    OpenPoint("more_attributes", "IntAttr2-4 and StrAttr2-4 are accepted, as by AddImage", "they are unknown fields"),
     OpenPoint("null", "a field that is null counts as absent", "null is a value of the wrong type"),
     OpenPoint(
         "empty_pic_name",
-        "an empty PicName on a DELETE counts as absent: the whole product goes",
-        "an empty PicName is a missing one: the line fails",
+        "an empty PicName on a DELETE counts as absent: the whole product is deleted",
+        "an empty PicName counts as missing: the line fails",
     ),
-    OpenPoint("empty_content", "an empty CustomContent counts as given", "an empty CustomContent is a missing one"),
+    OpenPoint("empty_content", "an empty CustomContent counts as given", "an empty CustomContent counts as missing"),
     OpenPoint("text_length", "lengths count characters", "lengths count UTF-16 units (an emoji is two)"),
-    OpenPoint("str_attr_signs", "StrAttr may hold any sign", r"StrAttr must not hold \ ¥ $ & %", "weak"),
+    OpenPoint("str_attr_signs", "StrAttr may contain any character", r"StrAttr must not contain \ ¥ $ & %", "weak"),
     OpenPoint("int32", "IntAttr may have 64 bits", "IntAttr must fit 32 bits", "weak"),
     OpenPoint(
         "sub_folder",
@@ -165,10 +147,10 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         "images lie in the task's path itself (guide)",
         "conflict",
     ),
-    OpenPoint("extension", "the extension need not fit the content", "an extension of another format is refused"),
-    OpenPoint("animation", "of an animated image the first frame is taken", "an animated image is refused"),
-    OpenPoint("colours", "CMYK and 16-bit images are taken", "CMYK and 16-bit images are refused"),
-    OpenPoint("alpha", "an image with transparency is taken", "an image with transparency is refused"),
+    OpenPoint("extension", "the extension need not match the content", "an extension of another format is refused"),
+    OpenPoint("animation", "the first frame of an animated image is used", "an animated image is refused"),
+    OpenPoint("colours", "CMYK and 16-bit images are accepted", "CMYK and 16-bit images are refused"),
+    OpenPoint("alpha", "an image with transparency is accepted", "an image with transparency is refused"),
     OpenPoint("odd_orientation", "an EXIF orientation outside 1...8 counts as absent", "it counts as rotation"),
     OpenPoint("region_spaces", "spaces around a Region's numbers are skipped", "spaces make a Region invalid"),
     OpenPoint(
@@ -178,7 +160,10 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         "weak",
     ),
     OpenPoint(
-        "crop_with_region", "a Region counts whatever Crop says", "Crop false wins: the whole image is used", "conflict"
+        "crop_with_region",
+        "a Region counts with any value of Crop",
+        "Crop false wins: the whole image is used",
+        "conflict",
     ),
     OpenPoint("row_order", "rows take effect from first to last", "rows take effect from last to first"),
 )
@@ -187,24 +172,7 @@ _NAMES = frozenset(point.name for point in OPEN_POINTS)
 
 
 class Readings:
-    """Which points are read strictly.
-
-    Parameters
-    ----------
-    strict : bool or iterable of str
-        True: all of `OPEN_POINTS`; False: none; names: just these.
-
-    Raises
-    ------
-    ValueError
-        A name that is no open point.
-
-    Examples
-    --------
-    >>> readings = Readings(["bom"])
-    >>> readings.strict("bom"), readings.strict("crlf")
-    (True, False)
-    """
+    """Which open points are read strictly: all (True), none (False), or those named."""
 
     def __init__(self, strict: bool | Iterable[str] = False) -> None:
         if isinstance(strict, bool):
@@ -212,10 +180,10 @@ class Readings:
         else:
             self._names = frozenset([strict] if isinstance(strict, str) else strict)
         if unknown := self._names - _NAMES:
-            raise ValueError(f"strict: {', '.join(sorted(unknown))}: no such point; known: {', '.join(sorted(_NAMES))}")
+            raise ValueError(f"strict: unknown point {', '.join(sorted(unknown))}; known: {', '.join(sorted(_NAMES))}")
 
     def strict(self, name: str) -> bool:
-        """Whether the point called `name` is read strictly."""
+        """Whether the open point `name` is read strictly."""
         if name not in _NAMES:
             raise KeyError(name)
         return name in self._names

@@ -1,93 +1,65 @@
-"""The Image Search side of the sandbox: signed requests in, answers out."""
+"""The Image Search service: signed API calls in, JSON out, and the downloads of reports and exports."""
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from imgprep.sandbox.imagesearch import acs3, answers, faults
-from imgprep.sandbox.imagesearch import documents as links
-from imgprep.sandbox.imagesearch import requests as parameters
-from imgprep.sandbox.imagesearch import tasks as batch
-from imgprep.sandbox.imagesearch.faults import Reply
+from imgprep.sandbox.access import Document, KeyRing
+from imgprep.sandbox.config import Backend
+from imgprep.sandbox.faults import Faults, Rule, planned
+from imgprep.sandbox.http import Refused, Request, Response
 from imgprep.sandbox.imagesearch.readings import ServiceType
-from imgprep.sandbox.imagesearch.requests import Refusal, throttled
-from imgprep.sandbox.imagesearch.state import State
-from imgprep.sandbox.imagesearch.switches import INTEGER, ImageSearchSwitches
-from imgprep.sandbox.imagesearch.tasks import Tasks, World
+from imgprep.sandbox.imagesearch.reports import PREFIX
+from imgprep.sandbox.imagesearch.state import State, Task
+from imgprep.sandbox.imagesearch.tasks import Tasks
+from imgprep.sandbox.oss.storage import BUCKET_NAME
+from imgprep.sandbox.signatures import Nonces, verify_acs3
 
 VERSION = "2020-12-14"
-#: One request a second, as documented; a twentieth is forgiven to clients whose timer runs a little fast.
+#: One request per second, as documented; 5 % are tolerated for clients whose timer runs a little fast.
 THROTTLE_SECONDS = 0.95
 THROTTLED = ("IncreaseList", "DumpMeta", "DumpMetaList", "Detail")
+INSTANCE_NAME_LENGTH = 20
+INCREASE_LIST_MAX = 500
+DUMP_META_LIST_MAX = 30
+DEFAULT_PAGE_SIZE = 10
+CAPACITY_UNIT = 10_000
+#: Fault → status, code and message of an error. Source: the vendor's page of error codes.
+_FAULTS = {
+    "throttled": (403, "DeniedRequest", "Your request was denied due to instance flow control."),
+    "server_error": (500, "InternalError", "The request has failed due to an unknown error."),
+    "unavailable": (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."),
+}
+_JSON = {"Content-Type": "application/json;charset=utf-8"}
 
-
-class Request(Protocol):
-    """What the server hands over."""
-
-    @property
-    def method(self) -> str:
-        """``GET``, ``POST``, …"""
-        ...
-
-    @property
-    def path(self) -> str:
-        """The path as it was sent."""
-        ...
-
-    @property
-    def query(self) -> Sequence[tuple[str, str]]:
-        """Names and values, decoded."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Lower-case names."""
-        ...
-
-    @property
-    def body(self) -> bytes | bytearray:
-        """The whole body."""
-        ...
+Parameters: TypeAlias = Mapping[str, str]
+Answer: TypeAlias = "dict[str, Any]"
 
 
 class ImageSearch:
-    """A small Image Search.
+    """A small Image Search, with its state in a folder. Thread-safe."""
 
-    Parameters
-    ----------
-    root : Path
-        The folder of its state.
-    world : World
-        Storage, clock and address.
-    find : callable
-        Access key id → whose it is, None where it is nobody's.
-    switches : ImageSearchSwitches
-        How it behaves.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        world: World,
-        find: Callable[[str], acs3.Principal | None],
-        switches: ImageSearchSwitches | None = None,
-    ) -> None:
-        self._switches = switches or ImageSearchSwitches()
-        self._world = world
-        self._find = find
-        self._faults = faults.Faults(self._switches.api_faults)
+    def __init__(self, folder: Path, backend: Backend, keys: KeyRing, url: Callable[[], str]) -> None:
+        self._clock = backend.clock
+        self._keys = keys
+        self._switches = backend.switches
+        self._faults: Faults[Rule] = Faults(planned(self._switches.api_faults))
         self._lock = threading.Lock()
-        self._nonces = acs3.Nonces()
+        self._nonces = Nonces()
         self._last: dict[tuple[str, str], float] = {}
-        self._state = State(root)
-        self._since = float(self._state.fact("since", str(world.now())))
-        self._tasks = Tasks(root, self._state, world, self._switches)
-        self._actions: dict[str, Callable[[Mapping[str, str]], answers.Answer]] = {
+        self._state = State(folder)
+        self._since = float(self._state.fact("since", str(self._clock.now())))
+        self._tasks = Tasks(folder, self._state, backend, url)
+        self._actions: dict[str, Callable[[Parameters], Answer]] = {
             "IncreaseInstance": self._increase_instance,
             "IncreaseList": self._increase_list,
             "DumpMeta": self._dump_meta,
@@ -96,138 +68,236 @@ class ImageSearch:
             "CheckImageExists": self._check_image_exists,
         }
 
-    def gallery(self, instance: str = "demo") -> list[dict[str, Any]]:
+    def gallery(self, instance: str) -> list[dict[str, Any]]:
         """Return the images that an instance holds, by product and name."""
-        self._tasks.runner.settle()
+        self._tasks.settle()
         return self._state.gallery(instance)
 
-    def tasks(self, instance: str = "demo") -> list[dict[str, Any]]:
+    def tasks(self, instance: str) -> list[dict[str, Any]]:
         """Return the batch tasks of an instance, newest first; the failed lines of each are under ``failures``."""
-        self._tasks.runner.settle()
+        self._tasks.settle()
         return [
             {**asdict(task), "failures": [asdict(bad) for bad in self._state.failures(task.id)]}
             for task in self._state.tasks(instance, "increase")
         ]
 
-    def service(self, instance: str = "demo") -> str:
-        """Return what settings call an instance's service type; ``product`` where there is no such instance."""
+    def service(self, instance: str) -> str:
+        """Return an instance's service type as settings name it; ``product`` for an unknown instance."""
         return ServiceType.named(self._switches.instances.get(instance, "product")).label
 
     def finish_tasks(self) -> None:
-        """Bring every running task to its end now, due or not."""
-        self._tasks.runner.finish()
+        """End every running task now, due or not."""
+        self._tasks.finish()
 
-    def set_role(
-        self, policy: Mapping[str, Any] | str | None = None, trust: Mapping[str, Any] | str | None = None
-    ) -> None:
-        """Give the role other documents; where there is no policy, it covers whatever folder is asked for."""
+    def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
+        """Replace the role's documents; without a policy it covers the folder of each task."""
         self.switch(role_policy=policy, role_trust=trust)
 
     def switch(self, **changes: Any) -> None:
-        """Change switches from now on, those of `ImageSearchSwitches`; faults that are not named stay as used up."""
-        self._switches = replace(self._switches, **changes)
-        self._faults.plan(self._switches.api_faults)
-        self._tasks.switch(self._switches)
+        """Change switches from now on; faults that stay the same stay used up."""
+        switches = replace(self._switches, **changes)
+        if switches.api_faults != self._switches.api_faults:
+            self._faults.set(planned(switches.api_faults))
+        self._switches = switches
+        self._tasks.switch(switches)
 
     def stop(self) -> None:
-        """Stop working and close the file. Tasks that run go on at the next start."""
-        self._tasks.runner.stop()
+        """Stop working and close the state. Running tasks are resumed at the next start."""
+        self._tasks.stop()
         self._state.close()
 
-    def handle(self, request: Request) -> Reply:
+    def handle(self, request: Request) -> Response:
         """Answer a request: an API call, or the download of a report or an export."""
-        if request.path.startswith(links.PREFIX):
+        if request.path.startswith(PREFIX):
             return self._tasks.download(request.path)
         try:
             return self._call(request)
-        except Refusal as refusal:
-            return Reply(refusal.status, refusal.body(request.headers.get("host", "")))
+        except Refused as refused:
+            host = request.headers.get("host", "")
+            answer = {"RequestId": _request_id(), "HostId": host, "Code": refused.code, "Message": refused.message}
+            return Response(refused.status, _JSON, json.dumps(answer).encode())
 
-    def _call(self, request: Request) -> Reply:
+    def _call(self, request: Request) -> Response:
         headers = request.headers
         with self._lock:
-            acs3.verify(
-                request.method,
-                request.path,
-                request.query,
-                headers,
-                request.body,
-                find=self._find,
-                nonces=self._nonces,
-                wall=(self._world.wall or self._world.now)(),
-                now=self._world.now(),
-            )
+            verify_acs3(request, self._keys, self._nonces, self._clock)
         if (version := headers.get("x-acs-version")) != VERSION:
-            raise Refusal(400, "InvalidVersion", f"The version {version} is not served; use {VERSION}.")
+            raise Refused(400, "InvalidVersion", f"The version {version} is not served; use {VERSION}.")
         name = headers.get("x-acs-action", "")
         if (action := self._actions.get(name)) is None:
             known = ", ".join(self._actions)
-            raise Refusal(404, "InvalidAction.NotFound", f"The sandbox does not serve {name}, only {known}.")
+            raise Refused(404, "InvalidAction.NotFound", f"The sandbox does not serve {name}, only {known}.")
         given = dict(request.query)
         if "form-urlencoded" in headers.get("content-type", ""):
             given |= parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-        self._tasks.runner.settle()
-        return faults.answer(self._faults.next(name), lambda: action(given))
+        self._tasks.settle()
+        fault = self._faults.next(name)
+        return _respond(fault.kind if fault else "", lambda: action(given))
 
-    def _instance(self, given: Mapping[str, str], action: str = "") -> str:
-        name = parameters.instance_name(given)
-        if name not in self._switches.instances:
-            raise parameters.invalid_instance()
+    def _instance(self, given: Parameters, action: str = "") -> str:
+        """Return InstanceName: the name, not the id, of an existing instance."""
+        name = _required(given, "InstanceName")
+        if len(name) > INSTANCE_NAME_LENGTH or name not in self._switches.instances:
+            # Source: the vendor's page of error codes.
+            raise Refused(400, "InvalidInstance", "The specified instance name is invalid.")
         if self._switches.throttle and action in THROTTLED:
             with self._lock:
-                now, last = self._world.now(), self._last.get((name, action))
-                # A clock that was turned back must not throttle for as long as it was turned.
+                now, last = self._clock.now(), self._last.get((name, action))
+                # A clock that was set back must not throttle for as long as it was set back.
                 if last is not None and 0 <= now - last < THROTTLE_SECONDS:
-                    raise throttled()
+                    raise Refused(*_FAULTS["throttled"])
                 self._last[name, action] = now
         return name
 
-    def _increase_instance(self, given: Mapping[str, str]) -> answers.Answer:
+    # Actions, with responses in the shapes of the vendor's SDK. Source: its models, version 4.4.0.
+
+    def _increase_instance(self, given: Parameters) -> Answer:
         name = self._instance(given)
-        bucket = parameters.bucket_name(parameters.required(given, "BucketName"))
-        path = parameters.path(parameters.required(given, "Path"))
+        bucket, path = _required(given, "BucketName"), _required(given, "Path")
+        if not BUCKET_NAME.fullmatch(bucket):
+            raise _invalid("BucketName", "must be 3 to 63 lower-case letters, digits and hyphens.")
+        if not path.startswith("/"):
+            raise _invalid("Path", "must start with a forward slash (/).")
+        if path.endswith("/"):
+            raise _invalid("Path", "must not end with a forward slash (/).")
         if self._switches.access_fails == "request":
-            refused = batch.refusal_to_read(
-                self._tasks.access(bucket, path), bucket, batch.folder(path) + batch.META_NAME
-            )
-            if refused is not None and refused[0] == "NoPermission":
-                raise Refusal(403, "NoPermission", "You are not authorized to perform this operation.")
+            problem = self._tasks.access_problem(bucket, path)
+            if problem is not None and problem[0] == "NoPermission":
+                raise Refused(403, "NoPermission", "You are not authorized to perform this operation.")
         task = self._tasks.create("increase", name, bucket, path, given.get("CallbackAddress", ""))
         if task is None:
-            raise Refusal(409, "Console.IncrementStatusError", "A batch task of this instance is still running.")
-        return answers.created(task, as_integer=self._switches.task_ids == INTEGER)
+            raise Refused(409, "Console.IncrementStatusError", "A batch task of this instance is still running.")
+        return self._created(task, "IncrementStatus")
 
-    def _dump_meta(self, given: Mapping[str, str]) -> answers.Answer:
+    def _dump_meta(self, given: Parameters) -> Answer:
         task = self._tasks.create("dump", self._instance(given, "DumpMeta"))
         if task is None:
-            raise Refusal(409, "Console.TaskAlreadyExist", "An export task of this instance is still running.")
-        return answers.created(task, as_integer=self._switches.task_ids == INTEGER)
+            raise Refused(409, "Console.TaskAlreadyExist", "An export task of this instance is still running.")
+        return self._created(task, "DumpMetaStatus")
 
-    def _increase_list(self, given: Mapping[str, str]) -> answers.Answer:
+    def _created(self, task: Task, status: str) -> Answer:
+        number = task.id if self._switches.task_ids == "integer" else str(task.id)
+        return {"RequestId": _request_id(), "Success": True, "Data": {"Id": number, status: task.status}}
+
+    def _increase_list(self, given: Parameters) -> Answer:
         name = self._instance(given, "IncreaseList")
-        page, size = parameters.paging(given, parameters.INCREASE_LIST_MAX)
         found = [
             task
-            for task in self._state.tasks(name, "increase", parameters.number(given, "Id"))
+            for task in self._state.tasks(name, "increase", _number(given, "Id"))
             if given.get("BucketName") in (None, "", task.bucket) and given.get("Path") in (None, "", task.path)
         ]
-        return answers.listed(found, page, size, self._tasks.link, dumps=False)
+        entries, data = self._listed(given, found, INCREASE_LIST_MAX, "ErrorUrl")
+        return {"RequestId": _request_id(), "Data": {**data, "Increments": {"Instance": entries}}}
 
-    def _dump_meta_list(self, given: Mapping[str, str]) -> answers.Answer:
+    def _dump_meta_list(self, given: Parameters) -> Answer:
         name = self._instance(given, "DumpMetaList")
-        page, size = parameters.paging(given, parameters.DUMP_META_LIST_MAX)
-        found = self._state.tasks(name, "dump", parameters.number(given, "Id"))
-        return answers.listed(found, page, size, self._tasks.link, dumps=True)
+        found = self._state.tasks(name, "dump", _number(given, "Id"))
+        entries, data = self._listed(given, found, DUMP_META_LIST_MAX, "MetaUrl")
+        return {"RequestId": _request_id(), "Data": {**data, "DumpMetaList": entries}}
 
-    def _detail(self, given: Mapping[str, str]) -> answers.Answer:
+    def _listed(self, given: Parameters, tasks: list[Task], largest: int, link: str) -> tuple[list[Answer], Answer]:
+        """Return the entries of a page, and its data without them; neither list has a Success field."""
+        page, size = _paging(given, largest)
+        entries = []
+        for task in tasks[(page - 1) * size : page * size]:
+            optional = {
+                "BucketName": task.bucket,
+                "Path": task.path,
+                "CallbackAddress": task.callback,
+                link: self._tasks.link(task),
+            }
+            entry = {
+                "Id": task.id,
+                "Status": task.status,
+                "Code": task.code,
+                "Msg": task.msg,
+                # One is a text and the other a number, as in the SDK's models.
+                "UtcCreate": str(_milliseconds(task.created)),
+                "UtcModified": _milliseconds(task.modified),
+            }
+            entries.append({**entry, **{name: value for name, value in optional.items() if value}})
+        return entries, {"PageNumber": page, "PageSize": size, "TotalCount": len(tasks)}
+
+    def _detail(self, given: Parameters) -> Answer:
         name = self._instance(given, "Detail")
-        service = ServiceType.named(self._switches.instances[name])
-        count = self._state.count(name)
-        return answers.detail(
-            name, service, capacity=self._switches.capacity, count=count, region=self._world.region, since=self._since
-        )
+        switches = self._switches
+        instance = {
+            "Name": name,
+            "Region": switches.region,
+            "Capacity": math.ceil(switches.capacity / CAPACITY_UNIT),
+            "Qps": 5,
+            "ServiceType": int(ServiceType.named(switches.instances[name])),
+            "TotalCount": self._state.count(name),
+            "UtcCreate": str(_milliseconds(self._since)),
+            "UtcExpireTime": str(_milliseconds(self._since + 365 * 86_400)),
+        }
+        return {"RequestId": _request_id(), "Success": True, "Instance": instance}
 
-    def _check_image_exists(self, given: Mapping[str, str]) -> answers.Answer:
+    def _check_image_exists(self, given: Parameters) -> Answer:
         name = self._instance(given)
-        product_id, pic_name = (parameters.required(given, key) for key in ("ProductId", "PicName"))
-        return answers.exists(product_id, pic_name, self._state.image(name, product_id, pic_name))
+        product_id, pic_name = (_required(given, key) for key in ("ProductId", "PicName"))
+        image = self._state.image(name, product_id, pic_name)
+        answer: Answer = {"RequestId": _request_id(), "Success": True, "Code": 0, "Msg": "success"}
+        answer["Exists"] = image is not None
+        if image is not None:
+            names = [name for name in image if name in ("CategoryId", "CustomContent") or "Attr" in name]
+            held = {name: image[name] for name in names if image[name] is not None}
+            answer["Auctions"] = {"ProductId": product_id, "PicName": pic_name, **held}
+        return answer
+
+
+def _respond(fault: str, act: Callable[[], Answer]) -> Response:
+    """Return the response of a call that meets `fault`; `act` does the work unless the fault prevents it."""
+    if fault in _FAULTS:
+        raise Refused(*_FAULTS[fault])
+    if fault == "unsuccessful":
+        return Response(200, _JSON, json.dumps({"RequestId": _request_id(), "Success": False}).encode())
+    if fault == "reset":
+        return Response(200, ending="lost")
+    body = json.dumps(act(), ensure_ascii=False).encode()
+    if fault == "server_error_after":
+        raise Refused(*_FAULTS["server_error"])
+    if fault == "empty":
+        return Response(200, _JSON, b"{}")
+    if fault == "not_json":
+        return Response(200, {"Content-Type": "text/html"}, b"<html><body>Bad gateway</body></html>")
+    return Response(200, _JSON, body, ending="lost" if fault == "answer_lost" else "")
+
+
+def _invalid(name: str, rule: str) -> Refused:
+    return Refused(400, "BadRequest", f"The request has invalid parameters: {name}: {rule}")
+
+
+def _required(parameters: Parameters, name: str) -> str:
+    value = parameters.get(name, "")
+    if not value:
+        raise Refused(400, f"Missing{name}", f"{name} is mandatory for this action.")
+    return value
+
+
+def _number(parameters: Parameters, name: str) -> int | None:
+    value = parameters.get(name, "")
+    if not value:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", value):
+        raise _invalid(name, "must be a whole number.")
+    return int(value)
+
+
+def _paging(parameters: Parameters, largest: int) -> tuple[int, int]:
+    """Return (page number, page size)."""
+    page, size = _number(parameters, "PageNumber"), _number(parameters, "PageSize")
+    page, size = 1 if page is None else page, DEFAULT_PAGE_SIZE if size is None else size
+    if page < 1:
+        raise _invalid("PageNumber", "must be 1 or more.")
+    if not 1 <= size <= largest:
+        raise _invalid("PageSize", f"must be 1 to {largest}.")
+    return page, size
+
+
+def _request_id() -> str:
+    return str(uuid.uuid4()).upper()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

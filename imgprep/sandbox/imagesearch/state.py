@@ -1,6 +1,6 @@
-"""What the sandbox's Image Search remembers: tasks, their failures, and the gallery of each instance.
+"""The state of Image Search: tasks, their failed lines, and the gallery of each instance, in one SQLite file.
 
-One SQLite file, so that a killed sandbox comes back with all that it had answered for, and no half-applied task.
+A killed sandbox thus restarts with everything that it confirmed, and without a half-applied task.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A batch task or an export. Times are seconds since 1970; `due` is when it may end at the earliest."""
+    """A batch task or an export. Times are seconds since 1970; it does not end before `due`."""
 
     id: int
     kind: Kind
@@ -57,7 +57,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An image that enters the gallery, with what it carries."""
+    """An image that enters the gallery, with its content."""
 
     product_id: str
     pic_name: str
@@ -66,7 +66,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An image that leaves the gallery, or with an empty pic name every image of its product."""
+    """An image that leaves the gallery; with an empty pic name, every image of its product."""
 
     product_id: str
     pic_name: str
@@ -77,7 +77,7 @@ Change = Put | Drop
 
 @dataclass(frozen=True, slots=True)
 class FailedLine:
-    """One line of a batch that was refused."""
+    """A line of a batch that failed."""
 
     line: int
     operation: str
@@ -91,20 +91,14 @@ _COLUMNS = tuple(column.name for column in fields(Task))
 
 
 class State:
-    """The file and its questions. Safe from several threads.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where it does not exist; holds ``state.sqlite``.
-    """
+    """The database ``state.sqlite`` in a folder, which is created if missing. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._database = sqlite3.connect(folder / "state.sqlite", check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
-        # The log survives a killed process; only a power cut may lose the last answers.
+        # The log survives a killed process; only a power cut can lose the last transactions.
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_SCHEMA)
 
@@ -124,18 +118,18 @@ class State:
                 raise
             self._database.execute("COMMIT")
 
-    def _rows(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            return self._database.execute(question, values).fetchall()
+            return self._database.execute(query, values).fetchall()
 
     def fact(self, name: str, value: str) -> str:
-        """Return what is remembered as `name`; `value` is remembered where nothing was."""
+        """Return the value stored as `name`; `value` is stored if there is none."""
         with self._transaction() as database:
             database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             return str(database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0])
 
     def add_task(self, task: Task) -> Task | None:
-        """Remember a new task and return it with its id; None where one of its kind still runs on the instance."""
+        """Store a new task and return it with its id; None while one of its kind is running on the instance."""
         with self._transaction() as database:
             running = "SELECT 1 FROM tasks WHERE instance = ? AND kind = ? AND status = 'PROCESSING'"
             if database.execute(running, (task.instance, task.kind)).fetchone():
@@ -148,22 +142,21 @@ class State:
             return replace(task, id=int(cursor.lastrowid or 0))
 
     def task(self, number: int) -> Task | None:
-        """Return one task, or None."""
-        found = self.tasks(number=number)
-        return found[0] if found else None
+        """Return a task, None if there is none of that id."""
+        return next(iter(self.tasks(number=number)), None)
 
     def tasks(
         self, instance: str | None = None, kind: Kind | None = None, number: int | None = None, running: bool = False
     ) -> list[Task]:
-        """Return the tasks that fit, newest first."""
+        """Return the matching tasks, newest first."""
         wanted = {"instance": instance, "kind": kind, "id": number, "status": "PROCESSING" if running else None}
         wanted = {name: value for name, value in wanted.items() if value is not None}
         where = "".join(f" AND {name} = ?" for name in wanted)
-        question = f"SELECT {', '.join(_COLUMNS)} FROM tasks WHERE 1{where} ORDER BY id DESC"  # noqa: S608  constants
-        return [Task(*row) for row in self._rows(question, list(wanted.values()))]
+        query = f"SELECT {', '.join(_COLUMNS)} FROM tasks WHERE 1{where} ORDER BY id DESC"  # noqa: S608  constants
+        return [Task(*row) for row in self._rows(query, list(wanted.values()))]
 
     def end_task(self, task: Task, changes: Iterable[Change] = (), failures: Iterable[FailedLine] = ()) -> None:
-        """Write a task's end, all of it or nothing: status, gallery, failures."""
+        """Store a task's end in one transaction: status, gallery, failed lines."""
         with self._transaction() as database:
             for change in changes:
                 key = (task.instance, change.product_id, change.pic_name)
@@ -189,10 +182,8 @@ class State:
 
     def failures(self, number: int) -> list[FailedLine]:
         """Return the failed lines of a task, in the order of its file."""
-        question = (
-            "SELECT line, operation, product_id, pic_name, code, detail FROM failures WHERE task = ? ORDER BY line"
-        )
-        return [FailedLine(*row) for row in self._rows(question, (number,))]
+        query = "SELECT line, operation, product_id, pic_name, code, detail FROM failures WHERE task = ? ORDER BY line"
+        return [FailedLine(*row) for row in self._rows(query, (number,))]
 
     def count(self, instance: str, product_id: str | None = None, pic_name: str | None = None) -> int:
         """Return how many images an instance holds: all, of one product, or of one name in it (0 or 1)."""
@@ -204,15 +195,15 @@ class State:
         return int(self._rows(f"SELECT count(*) FROM gallery WHERE {where}", values)[0][0])  # noqa: S608  constants
 
     def image(self, instance: str, product_id: str, pic_name: str) -> dict[str, Any] | None:
-        """Return what the gallery holds of one image, or None."""
-        question = "SELECT image FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?"
-        rows = self._rows(question, (instance, product_id, pic_name))
+        """Return the content of an image in the gallery, None if it is not held."""
+        query = "SELECT image FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?"
+        rows = self._rows(query, (instance, product_id, pic_name))
         return json.loads(rows[0][0]) if rows else None
 
     def gallery(self, instance: str) -> list[dict[str, Any]]:
         """Return every image that an instance holds, by product and name."""
-        question = "SELECT product_id, pic_name, image FROM gallery WHERE instance = ? ORDER BY product_id, pic_name"
+        query = "SELECT product_id, pic_name, image FROM gallery WHERE instance = ? ORDER BY product_id, pic_name"
         return [
             {"ProductId": product_id, "PicName": pic_name, **json.loads(image)}
-            for product_id, pic_name, image in self._rows(question, (instance,))
+            for product_id, pic_name, image in self._rows(query, (instance,))
         ]

@@ -1,4 +1,4 @@
-"""Tasks from their creation to the download of what they leave."""
+"""Batch tasks and exports: created, worked out in a thread, ended when due, and downloaded from."""
 
 from __future__ import annotations
 
@@ -7,385 +7,264 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from imgprep.sandbox.imagesearch import documents as links
-from imgprep.sandbox.imagesearch.documents import DUMP_FORMATS, REPORT_FORMATS, write_dump, write_report
-from imgprep.sandbox.imagesearch.faults import Faults, Reply
-from imgprep.sandbox.imagesearch.judge import MAX_BYTES, Fetch, Stopped, judge_batch
-from imgprep.sandbox.imagesearch.ram import READ, Role, folder_policy, object_names
+from imgprep.core.files import replacing
+from imgprep.sandbox.access import READ, Role, folder_policy, object_names
+from imgprep.sandbox.config import Backend, Switches
+from imgprep.sandbox.faults import Faults, Rule, planned
+from imgprep.sandbox.http import Response
+from imgprep.sandbox.imagesearch.judge import MAX_BYTES, Stopped, judge_batch
 from imgprep.sandbox.imagesearch.readings import Failure, Readings, ServiceType
+from imgprep.sandbox.imagesearch.reports import (
+    DUMP_FORMATS,
+    REPORT_FORMATS,
+    make_link,
+    read_link,
+    write_dump,
+    write_report,
+)
 from imgprep.sandbox.imagesearch.state import Change, FailedLine, Kind, State, Task
-from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches
+from imgprep.sandbox.oss.protocol import dumps
+
+META_NAME = "increment.meta"
+#: The console's messages for a task that succeeded. Verbatim from the guide.
+ALL_IMPORTED = "Success"
+SOME_FAILED = "Some of the images cannot be imported. Click Download"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How a task will end: the task in its last state, and what that does to the gallery."""
+    """How a task will end: its last state, and what that changes in the gallery."""
 
     task: Task
     changes: list[Change] = field(default_factory=list)
     failures: list[FailedLine] = field(default_factory=list)
 
 
-#: Works a task out; is given the question whether to stop.
-Work = Callable[[Task, Callable[[], bool]], Outcome]
+class Tasks:
+    """The tasks of all instances. Thread-safe."""
 
-
-class Runner:
-    """Works tasks out and ends them when they are due.
-
-    Parameters
-    ----------
-    state : State
-        Where tasks and their ends are written.
-    now : callable
-        The sandbox's time, seconds since 1970.
-    work : callable
-        What a task comes to.
-    """
-
-    def __init__(self, state: State, now: Callable[[], float], work: Work) -> None:
+    def __init__(self, folder: Path, state: State, backend: Backend, url: Callable[[], str]) -> None:
+        self._folder = folder
         self._state = state
-        self._now = now
-        self._work = work
+        self._store = backend.store
+        self._clock = backend.clock
+        self._switches = backend.switches
+        self._url = url
+        self._row_faults: Faults[Rule] = Faults(planned(self._switches.row_faults))
+        self._secret = state.fact("link secret", secrets.token_hex(16))
         self._lock = threading.RLock()
         self._threads: dict[int, threading.Thread] = {}
         self._ready: dict[int, Outcome] = {}
         self._stopping = threading.Event()
+        for task in reversed(state.tasks(running=True)):  # left when the sandbox was last stopped or killed
+            self._start(task)
 
-    def start(self, task: Task) -> None:
-        """Begin to work `task` out."""
-        thread = threading.Thread(target=self._run, args=(task,), name=f"imagesearch-task-{task.id}", daemon=True)
-        with self._lock:
-            self._threads[task.id] = thread
-        thread.start()
+    def switch(self, switches: Switches) -> None:
+        """Use other switches from now on; row faults that stay the same stay used up."""
+        if switches.row_faults != self._switches.row_faults:
+            self._row_faults.set(planned(switches.row_faults))
+        self._switches = switches
 
-    def resume(self) -> None:
-        """Begin anew what was not ended when the sandbox last went down."""
-        for task in reversed(self._state.tasks(running=True)):
-            self.start(task)
-
-    def _run(self, task: Task) -> None:
-        try:
-            outcome = self._work(task, self._stopping.is_set)
-        except Stopped:
-            return
-        except Exception as error:  # noqa: BLE001  logged, and the task ends: it must not run forever
-            _log.exception("task %d could not be worked out", task.id)
-            failed = replace(task, status="FAIL", code="UnknownException", msg=f"The sandbox failed: {error}")
-            outcome = Outcome(failed)
-        with self._lock:
-            self._ready[task.id] = outcome
-        self.settle()
+    def create(self, kind: Kind, instance: str, bucket: str = "", path: str = "", callback: str = "") -> Task | None:
+        """Create and start a task; None while one of its kind is running on the instance."""
+        now = self._clock.now()
+        task = Task(0, kind, instance, bucket, path, callback, now, now + self._switches.task_seconds, now)
+        added = self._state.add_task(task)
+        if added is not None:
+            self._start(added)
+        return added
 
     def settle(self, *, early: bool = False) -> None:
-        """End what is worked out and due; with `early` also what is not due yet."""
+        """End the tasks that are worked out and due; with `early` also those that are not due yet."""
         with self._lock:
             for number, outcome in list(self._ready.items()):
-                now = self._now()
+                now = self._clock.now()
                 if (now >= outcome.task.due or early) and not self._stopping.is_set():
                     self._state.end_task(replace(outcome.task, modified=now), outcome.changes, outcome.failures)
                     del self._ready[number]
                     self._threads.pop(number, None)
 
     def finish(self) -> None:
-        """Wait until everything is worked out, and end it, due or not."""
-        for thread in self._running():
-            thread.join()
+        """Wait until every task is worked out, and end it, due or not."""
+        self._join()
         self.settle(early=True)
 
     def stop(self) -> None:
-        """Stop working; what is not ended stays as it is."""
+        """Stop working; running tasks are resumed at the next start."""
         self._stopping.set()
-        for thread in self._running():
+        self._join()
+
+    def _start(self, task: Task) -> None:
+        thread = threading.Thread(target=self._run, args=(task,), name=f"imagesearch-task-{task.id}", daemon=True)
+        with self._lock:
+            self._threads[task.id] = thread
+        thread.start()
+
+    def _join(self) -> None:
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
             thread.join()
 
-    def _running(self) -> list[threading.Thread]:
+    def _run(self, task: Task) -> None:
+        try:
+            outcome = self._work_out(task)
+        except Stopped:
+            return
+        except Exception as error:  # noqa: BLE001  logged, and the task ends: it must not run forever
+            _log.exception("task %d could not be worked out", task.id)
+            outcome = _failed(task, "UnknownException", f"The sandbox failed: {error}")
         with self._lock:
-            return list(self._threads.values())
+            self._ready[task.id] = outcome
+        self.settle()
 
-
-META_NAME = "increment.meta"
-#: What the console shows beside a task that succeeded. Verbatim from the guide.
-ALL_IMPORTED = "Success"
-SOME_FAILED = "Some of the images cannot be imported. Click Download"
-
-
-class Bucket(Protocol):
-    """What a task needs to know of a bucket."""
-
-    @property
-    def region(self) -> str:
-        """Where it is."""
-        ...
-
-
-class Storage(Protocol):
-    """What a task needs of object storage."""
-
-    def bucket(self, name: str, /) -> Bucket | None:
-        """Return a bucket; None where there is none of that name."""
-        ...
-
-    def size(self, bucket: str, key: str) -> int | None:
-        """Return an object's size in bytes; None where there is none."""
-        ...
-
-    def read(self, bucket: str, key: str) -> tuple[bytes, str]:
-        """Return an object's bytes and ETag."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Objects as a role may see them.
-
-    Attributes
-    ----------
-    storage : Storage
-        Where they lie.
-    role : Role
-        Who asks.
-    region, account : str
-        Where the bucket is, and whose it is: parts of the names that policies use.
-    """
-
-    storage: Storage
-    role: Role
-    region: str
-    account: str
-
-    def may_read(self, bucket: str, key: str) -> bool:
-        """Whether the service may assume the role, and the role read the object."""
-        return self.role.trusts() and self.role.allows(READ, *object_names(bucket, key, self.region, self.account))
-
-    def fetcher(self, bucket: str, prefix: str) -> Fetch:
-        """Return what gives an image's bytes by its PicName."""
-
-        def fetch(pic_name: str) -> tuple[bytes, str] | Failure:
-            key = prefix + pic_name
-            if not self.may_read(bucket, key):
-                return Failure("NoPermission")
-            try:
-                size = self.storage.size(bucket, key)
-                if size is None:
-                    return Failure("PicNotExist")
-                if size > MAX_BYTES:
-                    return Failure("InvalidPicContent", f"It has {size} bytes.")
-                return self.storage.read(bucket, key)
-            except KeyError:  # deleted since
-                return Failure("PicNotExist")
-            except (OSError, ValueError) as error:
-                return Failure("InternalOssError", str(error)[:200])
-
-        return fetch
-
-
-def work_out(
-    task: Task,
-    access: Access,
-    state: State,
-    *,
-    service: ServiceType,
-    readings: Readings,
-    capacity: int,
-    stopped: Callable[[], bool],
-    time: float,
-    row_fault: Callable[[str], str],
-) -> Outcome:
-    """Return how a batch task ends; nothing is written."""
-    prefix = folder(task.path)
-    key = prefix + META_NAME
-    if (reason := refusal_to_read(access, task.bucket, key)) is not None:
-        return Outcome(replace(task, status="FAIL", code=reason[0], msg=reason[1]))
-    meta, _ = access.storage.read(task.bucket, key)
-    verdict = judge_batch(
-        meta,
-        access.fetcher(task.bucket, prefix),
-        instance=task.instance,
-        held=state,
-        service=service,
-        readings=readings,
-        capacity=capacity,
-        stopped=stopped,
-        time=time,
-        row_fault=row_fault,
-    )
-    if not verdict.lines and readings.strict("empty_file"):
-        return Outcome(replace(task, status="FAIL", code="EmptyMeta", msg="increment.meta has no lines."))
-    if readings.strict("malformed_line"):
-        for bad in verdict.failures:
-            if bad.code == "InvalidMetaItem":
-                return Outcome(replace(task, status="FAIL", code=bad.code, msg=f"Line {bad.line}: {bad.detail}"))
-    done = replace(
-        task,
-        status="SUCCESS",  # also where every row failed: SUCCESS includes partial failure
-        msg=SOME_FAILED if verdict.failures else ALL_IMPORTED,
-        lines=verdict.lines,
-        imported=verdict.imported,
-        deleted=verdict.deleted,
-        failed=len(verdict.failures),
-    )
-    return Outcome(done, verdict.changes, verdict.failures)
-
-
-def refusal_to_read(access: Access, bucket: str, key: str) -> tuple[str, str] | None:
-    """Return (code, message) where increment.meta cannot be read; None where it can."""
-    if not access.role.trusts():
-        return "NoPermission", "The role does not trust Image Search."
-    if not access.may_read(bucket, key):
-        return "NoPermission", f"The role may not read {bucket}/{key}: no statement of its policy names it."
-    found = access.storage.bucket(bucket)
-    if found is None:
-        return "NoSuchBucket", f"The bucket {bucket} does not exist."
-    if found.region != access.region:
-        return "InternalOssError", f"The bucket is in {found.region}, the instance in {access.region}."
-    if access.storage.size(bucket, key) is None:
-        return "NoSuchKey", f"{bucket}/{key} does not exist."
-    return None
-
-
-def folder(path: str) -> str:
-    """Return what the keys below a task's path start with."""
-    return f"{path[1:]}/"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What lies around the Image Search side.
-
-    Attributes
-    ----------
-    storage : Storage
-        Where objects lie.
-    now : callable
-        The time of things that age (tasks, links), seconds since 1970.
-    base : callable
-        The URL that links start with, without a slash at its end.
-    region, account : str
-        Where instances and buckets are, and whose they are.
-    wall : callable or None
-        What the dates of requests are held against; None: `now`.
-    """
-
-    storage: Storage
-    now: Callable[[], float]
-    base: Callable[[], str]
-    region: str = "cn-shanghai"
-    account: str = "1234567890123456"
-    wall: Callable[[], float] | None = None
-
-
-class Tasks:
-    """Makes tasks, works them out, and serves reports and exports.
-
-    Parameters
-    ----------
-    root : Path
-        The folder of the state and the exports.
-    state : State
-        What is remembered.
-    world : World
-        What lies around.
-    switches : ImageSearchSwitches
-        How it behaves.
-    """
-
-    def __init__(self, root: Path, state: State, world: World, switches: ImageSearchSwitches) -> None:
-        self._root = root
-        self._state = state
-        self._world = world
-        self._row_faults = Faults({})
-        self.switch(switches)
-        self._secret = state.fact("link secret", secrets.token_hex(16))
-        self.runner = Runner(state, world.now, self._work)
-        self.runner.resume()
-
-    def switch(self, switches: ImageSearchSwitches) -> None:
-        """Go by other switches from now on."""
-        self._switches = switches
-        self._readings = Readings(switches.strict)
-        self._row_faults.plan(switches.row_faults)
-
-    def access(self, bucket: str, path: str) -> Access:
-        """Return the objects as the role may see them."""
-        switches = self._switches
-        role = Role.of(switches.role_policy or folder_policy(bucket, path), trust=switches.role_trust)
-        return Access(self._world.storage, role, self._world.region, self._world.account)
-
-    def create(self, kind: Kind, instance: str, bucket: str = "", path: str = "", callback: str = "") -> Task | None:
-        """Make a task and start on it; None where one of its kind still runs on the instance."""
-        now = self._world.now()
-        task = Task(0, kind, instance, bucket, path, callback, now, now + self._switches.task_seconds, now)
-        added = self._state.add_task(task)
-        if added is not None:
-            self.runner.start(added)
-        return added
-
-    def _work(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
+    def _work_out(self, task: Task) -> Outcome:
+        """Return how a task ends; nothing is stored."""
         if self._switches.failing_task:
-            return Outcome(replace(task, status="FAIL", code="UnknownException", msg=self._switches.failing_task))
-        if task.kind == "dump":
-            return self._export(task)
-        return work_out(
-            task,
-            self.access(task.bucket, task.path),
-            self._state,
-            service=ServiceType.named(self._switches.instances.get(task.instance, "product")),
-            readings=self._readings,
-            capacity=self._switches.capacity,
-            stopped=stopped,
+            return _failed(task, "UnknownException", self._switches.failing_task)
+        return self._export(task) if task.kind == "dump" else self._import(task)
+
+    def _import(self, task: Task) -> Outcome:
+        if (problem := self.access_problem(task.bucket, task.path)) is not None:
+            return _failed(task, *problem)
+        switches, readings = self._switches, Readings(self._switches.strict)
+        meta, _ = self._store.read(task.bucket, _folder(task.path) + META_NAME)
+        verdict = judge_batch(
+            meta,
+            partial(self._fetch, self._role(task.bucket, task.path), task),
+            instance=task.instance,
+            held=self._state,
+            service=ServiceType.named(switches.instances.get(task.instance, "product")),
+            readings=readings,
+            capacity=switches.capacity,
+            stopped=self._stopping.is_set,
             time=task.created,
-            row_fault=self._row_faults.next,
+            row_fault=self._row_fault,
         )
+        if not verdict.lines and readings.strict("empty_file"):
+            return _failed(task, "EmptyMeta", "increment.meta has no lines.")
+        if readings.strict("malformed_line"):
+            for bad in verdict.failures:
+                if bad.code == "InvalidMetaItem":
+                    return _failed(task, bad.code, f"Line {bad.line}: {bad.detail}")
+        done = replace(
+            task,
+            status="SUCCESS",  # even if every row failed: SUCCESS includes partial failure
+            msg=SOME_FAILED if verdict.failures else ALL_IMPORTED,
+            lines=verdict.lines,
+            imported=verdict.imported,
+            deleted=verdict.deleted,
+            failed=len(verdict.failures),
+        )
+        return Outcome(done, verdict.changes, verdict.failures)
+
+    def _row_fault(self, pic_name: str) -> str:
+        rule = self._row_faults.next(pic_name)
+        return rule.kind if rule else ""
 
     def _export(self, task: Task) -> Outcome:
         images = self._state.gallery(task.instance)
         file = self._export_file(task.id)
         file.parent.mkdir(exist_ok=True)
-        partly = file.with_suffix(".part")
-        partly.write_bytes(write_dump(images, self._switches.dump_format))
-        partly.replace(file)
+        with replacing(file) as draft:
+            draft.write_bytes(write_dump(images, self._switches.dump_format))
         return Outcome(replace(task, status="SUCCESS", msg=ALL_IMPORTED, lines=len(images)))
 
     def _export_file(self, number: int) -> Path:
-        return self._root / "exports" / str(number)
+        return self._folder / "exports" / str(number)
 
-    def link(self, task: Task) -> str | None:
-        """Return a fresh link to what `task` left to download, None where that is nothing."""
-        if task.status != "SUCCESS" or (task.kind == "increase" and not task.failed):
-            return None
-        return self._switches.report_url or links.make_link(
-            self._world.base(), self._secret, task.id, self._world.now(), self._switches.link_seconds
+    # Access to the bucket
+
+    def access_problem(self, bucket: str, path: str) -> tuple[str, str] | None:
+        """Return (code, message) where a task of this folder cannot read its increment.meta; None where it can."""
+        key = _folder(path) + META_NAME
+        region = self._switches.region
+        found = self._store.bucket(bucket)
+        role = self._role(bucket, path)
+        if not role.trusts():
+            return "NoPermission", "The role does not trust Image Search."
+        if not self._may_read(role, bucket, key):
+            return "NoPermission", f"The role may not read {bucket}/{key}: no statement of its policy names it."
+        if found is None:
+            return "NoSuchBucket", f"The bucket {bucket} does not exist."
+        if found.region != region:
+            return "InternalOssError", f"The bucket is in {found.region}, the instance in {region}."
+        if not self._store.exists(bucket, key):
+            return "NoSuchKey", f"{bucket}/{key} does not exist."
+        return None
+
+    def _role(self, bucket: str, path: str) -> Role:
+        policy = self._switches.role_policy or folder_policy(bucket, path)
+        return Role.of(policy, trust=self._switches.role_trust)
+
+    def _may_read(self, role: Role, bucket: str, key: str) -> bool:
+        return role.trusts() and role.allows(
+            READ, *object_names(bucket, key, self._switches.region, self._switches.account)
         )
 
-    def download(self, path: str) -> Reply:
-        """Answer a request for a link. Refusals look like those of OSS, where such files lie."""
-        found = links.read_link(path, self._secret)
+    def _fetch(self, role: Role, task: Task, pic_name: str) -> tuple[bytes, str] | Failure:
+        """Return the bytes and the ETag of an image, or why the role cannot read it."""
+        key = _folder(task.path) + pic_name
+        if not self._may_read(role, task.bucket, key):
+            return Failure("NoPermission")
+        try:
+            entry = self._store.head(task.bucket, key)
+            if entry is None:
+                return Failure("PicNotExist")
+            if entry.size > MAX_BYTES:
+                return Failure("InvalidPicContent", f"It has {entry.size} bytes.")
+            return self._store.read(task.bucket, key)
+        except KeyError:  # deleted in the meantime
+            return Failure("PicNotExist")
+        except (OSError, ValueError) as error:
+            return Failure("InternalOssError", str(error)[:200])
+
+    # Downloads
+
+    def link(self, task: Task) -> str | None:
+        """Return a fresh link to the report or export of `task`, None if it has none."""
+        if task.status != "SUCCESS" or (task.kind == "increase" and not task.failed):
+            return None
+        switches = self._switches
+        return switches.report_url or make_link(
+            self._url(), self._secret, task.id, self._clock.now(), switches.link_seconds
+        )
+
+    def download(self, path: str) -> Response:
+        """Answer the request of a link. Errors look like those of OSS, where such files lie."""
+        found = read_link(path, self._secret)
         task = self._state.task(found[0]) if found else None
         if found is None or task is None:
-            return _refusal("AccessDenied", "The link is not one of this sandbox.")
-        fault = self._switches.report_fault
-        if fault == "expired" or self._world.now() >= found[1]:
-            return _refusal("AccessDenied", "Request has expired.")
+            return _error(403, "AccessDenied", "The link is not one of this sandbox.")
+        switches = self._switches
+        fault = switches.report_fault
+        if fault == "expired" or self._clock.now() >= found[1]:
+            return _error(403, "AccessDenied", "Request has expired.")
         if fault == "server_error":
-            return Reply(500, _error("InternalError", "Please try again."), "application/xml")
+            return _error(500, "InternalError", "Please try again.")
         if task.kind == "dump":
-            form = self._switches.dump_format
-            return Reply(200, self._export_file(task.id).read_bytes(), DUMP_FORMATS[form], fault)
-        form = self._switches.report_format
-        report = write_report(self._state.failures(task.id), form, numbered=self._switches.report_lines)
-        return Reply(200, report, REPORT_FORMATS[form], fault)
+            kind, body = DUMP_FORMATS[switches.dump_format], self._export_file(task.id).read_bytes()
+        else:
+            failures = self._state.failures(task.id)
+            kind = REPORT_FORMATS[switches.report_format]
+            body = write_report(failures, switches.report_format, numbered=switches.report_lines)
+        return Response(200, {"Content-Type": kind}, body, ending=fault)
 
 
-def _refusal(code: str, message: str) -> Reply:
-    return Reply(403, _error(code, message), "application/xml")
+def _folder(path: str) -> str:
+    """Return the prefix of the keys in a task's folder."""
+    return f"{path[1:]}/"
 
 
-def _error(code: str, message: str) -> bytes:
-    declaration = '<?xml version="1.0" encoding="UTF-8"?>'
-    return f"{declaration}\n<Error><Code>{code}</Code><Message>{message}</Message></Error>\n".encode()
+def _failed(task: Task, code: str, message: str) -> Outcome:
+    return Outcome(replace(task, status="FAIL", code=code, msg=message))
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    body = dumps("Error", {"Code": code, "Message": message})
+    return Response(status, {"Content-Type": "application/xml"}, body)

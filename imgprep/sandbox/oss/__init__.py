@@ -1,1 +1,1 @@
-"""The OSS side of the sandbox."""
+"""OSS as the sandbox serves it: wire protocol, operations, objects on disk."""

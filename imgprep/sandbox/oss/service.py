@@ -1,70 +1,95 @@
-"""The OSS side: a request in, an answer out, with the faults on the way."""
+"""The OSS service: each request is read, verified, served by its operation, and spoiled where its fault requires it."""
 
 from __future__ import annotations
 
 import base64
 import itertools
+import re
 import secrets
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from imgprep.sandbox.faults import Fault, Faults
-from imgprep.sandbox.http import Request, Response
-from imgprep.sandbox.oss import bucket_calls, multipart_calls, object_calls
-from imgprep.sandbox.oss import xml as markup
-from imgprep.sandbox.oss.keys import KeyRing
-from imgprep.sandbox.oss.objects import crc64
-from imgprep.sandbox.oss.request import Aim, Call, Shop, aim_of
-from imgprep.sandbox.oss.signatures import MAX_SKEW, skewed, verify
-from imgprep.sandbox.oss.xml import Refused
+from imgprep.sandbox.access import KeyRing
+from imgprep.sandbox.config import Backend
+from imgprep.sandbox.faults import Fault, FaultKind, Faults
+from imgprep.sandbox.http import Request, Response, decode
+from imgprep.sandbox.oss import multipart, operations
+from imgprep.sandbox.oss.protocol import Call, OssError, dumps
+from imgprep.sandbox.oss.storage import BUCKET_NAME, crc64
+from imgprep.sandbox.signatures import MAX_SKEW, skewed, verify_oss
 
 #: How many requests are remembered.
 REMEMBERED = 200_000
 
-_OPERATIONS: dict[str, Callable[[Call, Shop], Response]] = {
-    "ListBuckets": bucket_calls.list_buckets,
-    "PutBucket": bucket_calls.put_bucket,
-    "DeleteBucket": bucket_calls.delete_bucket,
-    "GetBucketLocation": bucket_calls.get_bucket_location,
-    "GetBucketInfo": bucket_calls.get_bucket_info,
-    "GetBucketStat": bucket_calls.get_bucket_stat,
-    "GetBucketAcl": bucket_calls.get_bucket_acl,
-    "ListObjects": bucket_calls.list_objects,
-    "DeleteMultipleObjects": bucket_calls.delete_objects,
-    "PutObject": object_calls.put_object,
-    "CopyObject": object_calls.copy_object,
-    "GetObject": object_calls.get_object,
-    "HeadObject": object_calls.head_object,
-    "GetObjectMeta": object_calls.get_object_meta,
-    "DeleteObject": object_calls.delete_object,
-    "InitiateMultipartUpload": multipart_calls.begin_upload,
-    "UploadPart": multipart_calls.put_part,
-    "CompleteMultipartUpload": multipart_calls.complete_upload,
-    "AbortMultipartUpload": multipart_calls.abort_upload,
-    "ListParts": multipart_calls.list_parts,
-    "ListMultipartUploads": multipart_calls.list_uploads,
+#: Operation → scope, method, the query parameter that selects it (empty: none; None: a header does), what serves it.
+_OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
+    "ListBuckets": ("service", "GET", "", operations.list_buckets),
+    "PutBucket": ("bucket", "PUT", "", operations.put_bucket),
+    "DeleteBucket": ("bucket", "DELETE", "", operations.delete_bucket),
+    "GetBucketLocation": ("bucket", "GET", "location", operations.get_bucket_location),
+    "GetBucketInfo": ("bucket", "GET", "bucketInfo", operations.get_bucket_info),
+    "GetBucketStat": ("bucket", "GET", "stat", operations.get_bucket_stat),
+    "ListObjects": ("bucket", "GET", "", operations.list_objects),
+    "DeleteMultipleObjects": ("bucket", "POST", "delete", operations.delete_objects),
+    "PutObject": ("object", "PUT", "", operations.put_object),
+    "CopyObject": ("object", "PUT", None, operations.copy_object),
+    "GetObject": ("object", "GET", "", operations.get_object),
+    "HeadObject": ("object", "HEAD", "", operations.head_object),
+    "GetObjectMeta": ("object", "HEAD", "objectMeta", operations.get_object_meta),
+    "DeleteObject": ("object", "DELETE", "", operations.delete_object),
+    "InitiateMultipartUpload": ("object", "POST", "uploads", multipart.initiate_upload),
+    "UploadPart": ("object", "PUT", "uploadId", multipart.upload_part),
+    "CompleteMultipartUpload": ("object", "POST", "uploadId", multipart.complete_upload),
+    "AbortMultipartUpload": ("object", "DELETE", "uploadId", multipart.abort_upload),
+    "ListParts": ("object", "GET", "uploadId", multipart.list_parts),
+    "ListMultipartUploads": ("bucket", "GET", "uploads", multipart.list_uploads),
 }
+_ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in _OPERATIONS.items()}
+#: Query parameters that select no operation. Any other selects one, served or not.
+_OPTIONS = re.compile(
+    "Expires|OSSAccessKeyId|Signature|comp|continuation-token|delimiter|encoding-type|fetch-owner|key-marker|list-type|"
+    "marker|max-keys|max-parts|max-uploads|part-number-marker|partNumber|prefix|"
+    "response-(cache-control|content-disposition|content-encoding|content-language|content-type|expires)|"
+    "security-token|sequential|start-after|upload-id-marker|x-oss-(additional-headers|credential|date|expires|"
+    "request-payer|security-token|signature|signature-version|traffic-limit)"
+)
+
+
+def read_call(request: Request) -> Call:
+    """Return a request's operation, bucket and key, from its method, path and query."""
+    first, _, rest = request.path[1:].partition("/")
+    bucket, key = decode(first), decode(rest)
+    parameters = dict(request.query)
+    scope = "object" if key else "bucket" if bucket else "service"
+    operation = _ROUTES.get((scope, request.method, ""), "Unknown")
+    for name in parameters:
+        if not _OPTIONS.fullmatch(name):
+            operation = _ROUTES.get((scope, request.method, name), "Unknown")
+            if operation == "Unknown":
+                break
+    if "x-oss-copy-source" in request.headers:
+        operation = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(operation, operation)
+    return Call(request, operation, bucket, key, parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that the OSS side had, for tests and for the curious.
+    """A request that the OSS side received, for tests.
 
     Attributes
     ----------
     operation, bucket, key : str
-        What it was about.
+        What was requested.
     status : int
-        HTTP status that was sent or meant; 0 where the connection was broken before anything was done.
+        HTTP status that was sent, or would have been; 0 where the connection was broken before anything was done.
     code : str
         The error's code; empty for none.
     fault : str
         The fault it met; empty for none.
     principal : str
-        Access key id of who signed; empty where nobody did rightly.
+        Access key id of the signer; empty without a valid signature.
     size : int
         Bytes of the request's body.
     """
@@ -79,183 +104,156 @@ class Handled:
     size: int
 
 
-@dataclass(slots=True)
-class _Plan:
-    aim: Aim
-    fault: Fault | None
-    principal: str = ""
-
-
 class Oss:
-    """A small OSS. Safe from several threads.
+    """A small OSS. Thread-safe."""
 
-    Parameters
-    ----------
-    shop : Shop
-        Storage, clock, switches.
-    keys : KeyRing
-        Who may come.
-    """
-
-    def __init__(self, shop: Shop, keys: KeyRing) -> None:
-        self._shop = shop
+    def __init__(self, backend: Backend, keys: KeyRing) -> None:
+        self._backend = backend
         self._keys = keys
-        self.faults = Faults(shop.switches.faults)
+        self.faults: Faults[Fault] = Faults()
+        self.set_faults(*backend.switches.faults)
         self.handled: deque[Handled] = deque(maxlen=REMEMBERED)
-        self.counts: Counter[tuple[str, int]] = Counter()
         self._lock = threading.Lock()
         self._numbers = itertools.count(secrets.randbits(40))
 
-    def begin(self, request: Request, length: int | None) -> Response | Literal["", "reset", "reset_body"]:
-        """Find out what a request is about, and which fault it meets; refuse a body that is too long unread."""
-        aim = aim_of(request)
-        plan = _Plan(aim, self.faults.next(aim.operation, aim.key))
-        request.note = plan
-        if length is not None and length > self._shop.switches.max_body:
-            more = {"MaxSizeAllowed": str(self._shop.switches.max_body), "ProposedSize": str(length)}
-            return self._refusal(request, plan, Refused("EntityTooLarge", more=more))
-        kind = plan.fault.kind if plan.fault else ""
+    def set_faults(self, *faults: Fault | FaultKind) -> None:
+        """Replace the faults in force; a text is a kind that every request meets."""
+        self.faults.set([fault if isinstance(fault, Fault) else Fault(fault) for fault in faults])
+
+    def begin(self, request: Request, length: int | None) -> Response | None:
+        """Read a request's head; refuse a body that is too long, and break off where its fault requires it."""
+        call = request.call = read_call(request)
+        call.fault = self.faults.next(call.operation, call.key)
+        most = self._backend.switches.max_body
+        if length is not None and length > most:
+            more = {"MaxSizeAllowed": str(most), "ProposedSize": str(length)}
+            return self._error(call, OssError("EntityTooLarge", more=more))
+        kind = call.fault.kind if call.fault else ""
         if kind == "reset" or (kind == "reset_body" and length != 0):
-            self._remember(request, plan, 0, "")
-            return "reset" if kind == "reset" else "reset_body"
-        return ""
+            self._remember(call, 0, "")
+            return Response(0, ending="lost" if kind == "reset" else "half_request")
+        return None
 
     def handle(self, request: Request) -> Response:
         """Answer a request that `begin` has seen."""
-        plan: _Plan = request.note
-        fault = plan.fault
+        call: Call = request.call
+        fault = call.fault
         if fault is not None and fault.kind == "stall":
-            self._remember(request, plan, 0, "")
+            self._remember(call, 0, "")
             return Response(200, ending="stall")
         try:
             if fault is not None:
-                self._refuse_by(fault)
-                if fault.kind == "corrupt" and plan.aim.operation in ("PutObject", "UploadPart"):
-                    return self._answer(request, plan, corrupt_body=True)
-            response = self._answer(request, plan)
-        except Refused as refused:
-            response = self._refusal(request, plan, refused)
+                self._raise_fault(fault)
+            response = self._serve(call)
+        except OssError as error:
+            response = self._error(call, error)
             if fault is not None and fault.kind in ("answer_lost", "reset_body"):
                 response.ending = "lost"
             return response
-        return self._spoil(request, plan, response)
+        return self._spoil(call, response)
 
-    def _answer(self, request: Request, plan: _Plan, *, corrupt_body: bool = False) -> Response:
-        aim, shop, switches = plan.aim, self._shop, self._shop.switches
-        principal = verify(request, aim, self._keys, shop.clock, switches.region)
-        plan.principal = principal.credentials.access_key_id
-        call = Call(request, aim, principal)
-        if not switches.oss_activated:
-            raise Refused("UserDisable")
-        operation = _OPERATIONS.get(aim.operation)
-        if operation is None:
-            raise Refused("NotImplemented", more={"Method": request.method})
-        self._check_place(call)
-        if aim.operation != "DeleteMultipleObjects" and not call.may(aim.operation, aim.bucket, aim.key, switches):
-            raise Refused("AccessDenied", "You have no right to access this object.", {"AuthAction": aim.operation})
-        if corrupt_body:
+    def _serve(self, call: Call) -> Response:
+        backend, request = self._backend, call.request
+        call.principal = verify_oss(call, self._keys, backend.clock, backend.switches.region)
+        if not backend.switches.oss_activated:
+            raise OssError("UserDisable")
+        if call.operation not in _OPERATIONS:
+            raise OssError("NotImplemented", more={"Method": request.method})
+        self._check_bucket(call)
+        if call.operation != "DeleteMultipleObjects":  # which checks each key
+            call.require_access(call.operation, call.bucket, call.key, backend.switches)
+        if call.fault and call.fault.kind == "corrupt" and call.operation in ("PutObject", "UploadPart"):
             # After the signature, before the checksum: the bytes go wrong on the disk, not on the wire.
             request.headers.pop("content-md5", None)
             request.body = _flipped(request.body)
-        response = operation(call, shop)
-        response.headers = {**response.headers, "x-oss-request-id": self._request_id(), "x-oss-server-time": "1"}
-        self._remember(request, plan, response.status, "")
+        response = _OPERATIONS[call.operation][3](call, backend)
+        response.headers = {**response.headers, **self._ids()}
+        self._remember(call, response.status, "")
         return response
 
-    def _check_place(self, call: Call) -> None:
-        """Refuse a bucket that is not there, or not here."""
-        name, switches = call.aim.bucket, self._shop.switches
+    def _check_bucket(self, call: Call) -> None:
+        """Refuse a bucket that does not exist, or lies in another region."""
+        name, switches = call.bucket, self._backend.switches
         if not name:
             return
-        bucket_calls.check_bucket_name(name)
-        bucket = self._shop.store.bucket(name)
+        if not BUCKET_NAME.fullmatch(name):
+            raise OssError("InvalidBucketName", more={"BucketName": name})
+        bucket = self._backend.store.bucket(name)
         if bucket is None:
-            if call.aim.operation != "PutBucket":
-                raise Refused("NoSuchBucket", more={"BucketName": name})
+            if call.operation != "PutBucket":
+                raise OssError("NoSuchBucket", more={"BucketName": name})
         elif bucket.region != switches.region and switches.oss_region_check:
-            if call.aim.operation == "PutBucket":
-                raise Refused("BucketAlreadyExists", more={"BucketName": name})
-            raise Refused(
+            if call.operation == "PutBucket":
+                raise OssError("BucketAlreadyExists", more={"BucketName": name})
+            raise OssError(
                 "AccessDenied",
                 "The bucket you are attempting to access must be addressed using the specified endpoint. "
                 "Please send all future requests to this endpoint.",
                 {"Bucket": name, "Endpoint": f"oss-{bucket.region}.aliyuncs.com"},
             )
 
-    def _refuse_by(self, fault: Fault) -> None:
-        """Raise what a fault puts in the place of the work."""
+    def _raise_fault(self, fault: Fault) -> None:
+        """Raise the error of a fault that happens instead of the work."""
         if fault.kind == "503":
-            headers = {}
-            if fault.retry_after is not None:
-                headers["Retry-After"] = f"{fault.retry_after:g}"
-            if fault.qos_delay is not None:
-                headers["x-oss-qos-delay-time"] = str(fault.qos_delay)
-            raise Refused(fault.code, headers=headers)
-        if fault.kind == "500":
-            raise Refused("InternalError")
+            values = {"Retry-After": fault.retry_after, "x-oss-qos-delay-time": fault.qos_delay}
+            headers = {name: f"{value:.10g}" for name, value in values.items() if value is not None}
+            raise OssError(fault.code, headers=headers)
         if fault.kind == "skew":
-            now = self._shop.clock.wall()
+            now = self._backend.clock.wall()
             raise skewed(now - MAX_SKEW - 1, now)
-        if fault.kind == "expired_token":
-            raise Refused("SecurityTokenExpired")
-        if fault.kind == "denied":
-            raise Refused("AccessDenied", "You have no right to access this object.")
+        errors = {"500": "InternalError", "expired_token": "SecurityTokenExpired", "denied": "AccessDenied"}
+        if fault.kind in errors:
+            raise OssError(errors[fault.kind])
 
-    def _spoil(self, request: Request, plan: _Plan, response: Response) -> Response:
-        """Make an answer go wrong as its fault says."""
-        fault = plan.fault
-        if fault is None:
-            return response
-        headers = dict(response.headers)
-        response.headers = headers
+    def _spoil(self, call: Call, response: Response) -> Response:
+        """Spoil a response as its fault requires."""
+        kind = call.fault.kind if call.fault else ""
+        response.headers = headers = dict(response.headers)
         crc = "x-oss-hash-crc64ecma"
-        if fault.kind == "answer_lost":
+        if kind == "answer_lost":
             response.ending = "lost"
-        elif fault.kind == "reset_body":
+        elif kind == "reset_body":
             response.ending = "cut"
-        elif fault.kind == "500_after":
-            return self._refusal(request, plan, Refused("InternalError"))
-        elif fault.kind == "no_crc":
+        elif kind == "500_after":
+            return self._error(call, OssError("InternalError"))
+        elif kind == "no_crc":
             headers.pop(crc, None)
-        elif fault.kind == "wrong_crc" and crc in headers:
+        elif kind == "wrong_crc" and crc in headers:
             headers[crc] = str(int(headers[crc]) ^ 1)
-        elif fault.kind == "wrong_etag" and "ETag" in headers:
+        elif kind == "wrong_etag" and "ETag" in headers:
             headers["ETag"] = f'"{crc64(headers["ETag"].encode()):032X}"'
-        elif fault.kind == "corrupt" and plan.aim.operation == "GetObject":
+        elif kind == "corrupt" and call.operation == "GetObject":
             response.body = _flipped(response.body)
         return response
 
-    def _refusal(self, request: Request, plan: _Plan, refused: Refused) -> Response:
-        """Return an error as the answer."""
-        self._remember(request, plan, refused.status, refused.code)
-        request_id = self._request_id()
-        content: dict[str, markup.Content] = {
-            "Code": refused.code,
-            "Message": refused.message,
-            "RequestId": request_id,
-            "HostId": request.headers.get("host", ""),
-            **refused.more,
+    def _error(self, call: Call, error: OssError) -> Response:
+        """Return an error as a response."""
+        self._remember(call, error.status, error.code)
+        ids = self._ids()
+        if error.status == 304:
+            return Response(304, {**ids, **error.headers})
+        content = {
+            "Code": error.code,
+            "Message": error.message,
+            "RequestId": ids["x-oss-request-id"],
+            "HostId": call.request.headers.get("host", ""),
+            **error.more,
         }
-        body = b"" if refused.status == 304 else markup.dumps("Error", content)
-        headers = {"x-oss-request-id": request_id, "x-oss-server-time": "1", **refused.headers}
-        if body:
-            headers["Content-Type"] = "application/xml"
-        if request.method == "HEAD" and body:
-            # An answer to HEAD has no body: the error travels in a header.
+        body = dumps("Error", content)
+        headers = {**ids, **error.headers, "Content-Type": "application/xml"}
+        if call.request.method == "HEAD":  # a response to HEAD has no body: the error travels in a header
             headers["x-oss-err"] = base64.b64encode(body).decode()
-            return Response(refused.status, headers, length=len(body))
-        return Response(refused.status, headers, body)
+        return Response(error.status, headers, body)
 
-    def _request_id(self) -> str:
-        return f"{next(self._numbers):024X}"
+    def _ids(self) -> dict[str, str]:
+        return {"x-oss-request-id": f"{next(self._numbers):024X}", "x-oss-server-time": "1"}
 
-    def _remember(self, request: Request, plan: _Plan, status: int, code: str) -> None:
-        aim = plan.aim
-        fault = plan.fault.kind if plan.fault else ""
-        entry = Handled(aim.operation, aim.bucket, aim.key, status, code, fault, plan.principal, len(request.body))
+    def _remember(self, call: Call, status: int, code: str) -> None:
+        fault = call.fault.kind if call.fault else ""
+        signer = call.principal.credentials.access_key_id if call.principal else ""
+        size = len(call.request.body)
         with self._lock:
-            self.handled.append(entry)
-            self.counts[aim.operation, status] += 1
+            self.handled.append(Handled(call.operation, call.bucket, call.key, status, code, fault, signer, size))
 
 
 def _flipped(body: bytes) -> bytes:

@@ -350,7 +350,7 @@ def load_causes(path: str | Path) -> CauseTable:
     --------
     >>> with open("causes.toml", "w", encoding="utf-8") as file:
     ...     _ = file.write('[[cause]]\\nid = "wrong_supplier"\\nfamily = "fix the data"\\nphrases = ["not known"]\\n')
-    >>> table = ip.load_causes("causes.toml")
+    >>> table = load_causes("causes.toml")
     >>> table.frame().query("cause == 'wrong_supplier'")[["cause", "family"]].values.tolist()
     [['wrong_supplier', 'fix the data']]
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import polars as pl
@@ -47,11 +47,13 @@ _SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
 _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 
+@lru_cache(maxsize=1024)
 def role_of(name: str) -> str | None:
     """Return the part of an entry that a column or key called `name` holds, or None."""
     return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None
 
 
+@lru_cache(maxsize=1024)
 def list_role(name: str) -> str | None:
     """Return the part that the values of a list called `name` hold, such as PicName, pic_names or 图片列表."""
     return role_of(name) or role_of(_PLURAL.sub("", name))
@@ -68,47 +70,53 @@ _QUOTES = "\"'“”‘’「」『』【】《》〈〉"
 _TOKEN = re.compile(r"[^\s,;|=:，；：、。！？\"'()（）\[\]<>{}“”‘’「」『』【】《》〈〉]+")
 _ASCII = re.compile(r"[\x21-\x7e]+")
 _IMAGE = re.compile(r".\.(?:jpe?g|png|bmp|webp|gif|tiff?|heic|avif)$", re.IGNORECASE)
-_PAIR = re.compile(
-    r"(?:\b(?=[pi])|(?=[商产图]))(product_?id|item_?id|pic_?name|pic|image|[商产]品\s*(?:id|编号)|图片(?:文件)?名?称?)"
-    r"[\"']?\s*[:=：]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
-    re.IGNORECASE,
-)
-_JOIN = r"(?:-|–|—|~|～|至|到|,|，|、|;|&|\+|和|及|与|to\b|through\b|and\b|or\b)"
+#: Space between the words of a label, bounded so that long runs of blanks stay fast.
+_S = r"\s{0,8}"
 #: After a number: it is neither part of a word or longer number, nor a count.
 _AFTER = r"(?![A-Za-z0-9_]|\.\d)"
-_UNIT = r"(?!\s*(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
-_NUMBERS = rf"\d{{1,9}}(?:\s*行?\s*{_JOIN}+(?:\s*(?:and|or)\b)?\s*(?:第|lines?\b|rows?\b)?\s*\d{{1,9}}{_AFTER}{_UNIT})*"
-_LABELLED = re.compile(
-    rf"(?<![A-Za-z0-9_])(?:line|row)s?\s*(?:nos?\b\.?|numbers?)?\s*[:=#：]?\s*({_NUMBERS}){_AFTER}"
-    rf"|第\s*({_NUMBERS})\s*[行条]|(?:行号\s*[:=：#]?|(?<![进执运])行\s*[:=：#])\s*({_NUMBERS}){_AFTER}",
+_UNIT = rf"(?!{_S}(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
+_PAIR = re.compile(
+    rf"(?:\b(?=[pi])|(?=[商产图]))(product_?id|item_?id|pic_?name|pic|image|[商产]品{_S}(?:id|编号)|图片(?:文件)?名?称?)"
+    rf"[\"']?{_S}[:=：]{_S}(?:\"([^\"]*)\"|'([^']*)'|([^\s,;，；]+))",
     re.IGNORECASE,
 )
-_ONE = re.compile(
-    r"(\d{1,9})(?:\s*行?\s*(?:-|–|—|~|～|至|到|to\b|through\b)\s*(?:第|lines?\b|rows?\b)?\s*(\d{1,9}))?", re.I
+_NUMBER = r"(?<!\d)\d{1,9}"
+_TO = r"(?:-|–|—|~|～|至|到|to\b|through\b)"
+_JOIN = rf"(?:{_TO}|,|，|、|;|&|\+|和|及|与|and\b|or\b)"
+_LINE = r"(?:第|lines?\b|rows?\b)?"
+_NUMBERS = rf"{_NUMBER}(?:{_S}行?{_S}{_JOIN}{{1,4}}(?:{_S}(?:and|or)\b)?{_S}{_LINE}{_S}{_NUMBER}{_AFTER}{_UNIT})*"
+_LABELLED = re.compile(
+    rf"(?<![A-Za-z0-9_])(?:line|row)s?{_S}(?:nos?\b\.?|numbers?)?{_S}[:=#：]?{_S}({_NUMBERS}){_AFTER}"
+    rf"|第{_S}({_NUMBERS}){_S}[行条]"
+    rf"|(?:行号{_S}[:=：#]?|(?<![进执运])行{_S}[:=：#]){_S}({_NUMBERS}){_AFTER}",
+    re.IGNORECASE,
 )
+_ONE = re.compile(rf"({_NUMBER})(?:{_S}行?{_S}{_TO}{_S}{_LINE}{_S}({_NUMBER}))?", re.IGNORECASE)
 #: A whole cell of line numbers, also as spreadsheets and data frames write them.
-_CELL = re.compile(rf"(?:(?:line|row)s?\s*#?\s*|第)?\s*({_NUMBERS})\s*行?", re.IGNORECASE)
+_CELL = re.compile(rf"(?:(?:line|row)s?{_S}#?{_S}|第)?{_S}({_NUMBERS}){_S}行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _THINGS = r"(?:rows?|lines?|images?|pictures?|entries|entry|records?|items?|products?|files?)"
+_COUNT = r"(?<![\w.])(\d{1,12})"
+_IS = r"[\"'\s]{0,8}[:=：,;|\t]{0,8}[\"'\s]{0,8}(\d{1,12})"
 #: Counts of failures, and totals.
 _FAILED = re.compile(
-    rf"(?<![\w.])(\d+)\s*(?:of\s+(?:the\s+)?\d+\s+)?(?:{_THINGS}\s+(?:have\s+|were\s+|are\s+)?)?"
-    rf"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
-    rf"|(?:fail(?:ed|ures?)?|errors?)[_\s]*(?:{_THINGS}|counts?|num(?:ber)?|total)?[\"'\s]*[:=：,;|\t]?[\"'\s]*(\d+){_AFTER}"
-    r"|失败[了数量条行\s]*[\"'：:=，,]*\s*(\d+)|(?<!第)(\d+)\s*[条行张个件款][^0-9]{0,6}失败",
+    rf"{_COUNT}{_S}(?:of\s(?:the\s)?\d{{1,12}}\s)?(?:{_THINGS}\s(?:(?:have|were|are)\s)?)?"
+    r"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
+    rf"|(?:fail(?:ed|ures?)?|errors?)[_\s]{{0,8}}(?:{_THINGS}|counts?|num(?:ber)?|total)?{_IS}{_AFTER}"
+    rf"|失败[了数量条行]{{0,4}}{_IS}|(?<![第\d])(\d{{1,12}}){_S}[条行张个件款][^0-9]{{0,6}}失败",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(
-    rf"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]*(?:of\s+)?(?:{_THINGS}|counts?|数)?"
-    r"[\"'\s]*[:=：,;|\t]*[\"'\s]*"
-    rf"(\d+){_AFTER}|(?<![\w.])(\d+)\s*{_THINGS}\s*(?:in all|in total|altogether)"
-    rf"|(?<![A-Za-z])(?:lines|rows)\s*[:=：]\s*(\d+){_AFTER}(?!\s*{_JOIN}\s*\d)",
+    r"(?:(?<![A-Za-z])(?:total|sum|in all|count)|共|合计|总计|总数)[_\s]{0,8}(?:of\s)?"
+    rf"(?:{_THINGS}|counts?|数)?{_IS}{_AFTER}"
+    rf"|{_COUNT}{_S}{_THINGS}{_S}(?:in all|in total|altogether)"
+    rf"|(?<![A-Za-z])(?:lines|rows){_S}[:=：]{_S}(\d{{1,12}}){_AFTER}(?!{_S}{_JOIN}{_S}\d)",
     re.IGNORECASE,
 )
-#: Before a bare number: a label of an id, without a colon.
-_LABELLED_ID = re.compile(r"(?:product|item|sku|id|商品|产品|编号)\s*#?\s*$", re.IGNORECASE)
-#: Before a bare number: a label of an error code.
-_LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s]*[:=：#]?[\"'\s]*$", re.IGNORECASE)
+#: Before a bare number: a label of an id, without a colon; a label of an error code.
+_LABELLED_ID = re.compile(rf"(?:product|item|sku|id|商品|产品|编号){_S}#?{_S}$", re.IGNORECASE)
+_LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s:=：#]{0,8}$", re.IGNORECASE)
+_LABEL_MAX = 40
 
 
 @dataclass
@@ -190,8 +198,9 @@ class Names:
 
     def in_text(self, text: str) -> Found:
         """Return what a text names."""
-        found, rest = Found(), text
+        found = Found()
         unknown: list[str] = []
+        named: list[tuple[int, int]] = []
         for pair in _PAIR.finditer(text) if ":" in text or "=" in text or "：" in text else ():
             role = role_of(pair.group(1))
             names, into = (self.ids, found.ids) if role == "ProductId" else (self.pics, found.pics)
@@ -204,26 +213,30 @@ class Names:
             if value and (value in names or not any(token in self for token, *_ in self.tokens(value))):
                 known = value in names or known_end(value, names) != value
                 (into if role == "ProductId" or known or _IMAGE.search(value) else unknown).append(value)
-                rest = _blank(rest, pair.start(), end)
+                named.append((pair.start(), end))
+        rest = _blank(text, named)
         bare: list[str] = []
+        named = []
         for token, start, end in self.tokens(rest):
             for name, begin, until in self._names_in(token, start, end):
                 if name in self.pics or name not in self.ids:
                     found.pics.append(name)
                 elif name.isdecimal():
-                    if _LABELLED_CODE.search(rest[:begin]):
+                    label = rest[max(begin - _LABEL_MAX, 0) : begin]
+                    if _LABELLED_CODE.search(label):
                         continue
-                    if _LABELLED_ID.search(rest[:begin]) or int(name) > self._last:
+                    if _LABELLED_ID.search(label) or int(name) > self._last:
                         found.ids.append(name)
                     else:
                         bare.append(name)
                         continue  # it may be a line number
                 else:
                     found.ids.append(name)
-                rest = _blank(rest, begin, until)
-        for label in _LABELLED.finditer(rest):
-            if not _TOTAL.fullmatch(label.group().strip()):
-                found.numbers += self.numbers(label.group(label.lastindex or 1))
+                named.append((begin, until))
+        rest = _blank(rest, named)
+        for line in _labels(rest):
+            if not _TOTAL.fullmatch(line.group().strip()):
+                found.numbers += self.numbers(line.group(line.lastindex or 1))
         owners = {owner for pic in found.pics for owner in self._owners.get(pic, ())} if bare else ()
         found.ids += [name for name in bare if name in owners]
         if not found and unknown:
@@ -274,7 +287,7 @@ class Names:
 
     def is_labelled(self, text: str) -> bool:
         """Whether a text labels a number as a line, as sentences do."""
-        return _LABELLED.search(text) is not None
+        return bool(_labels(text))
 
     def sums(self, text: str) -> tuple[list[int], list[int]] | None:
         """Return the counts of failures and the totals in a text; None without any."""
@@ -324,10 +337,14 @@ class Names:
         used: list[int] = []
         figures: list[int] = []
         for at, cell in enumerate(cells):
-            if cell not in self.pics and (cell.isdecimal() or cell not in self.ids) and self.cell_numbers(cell):
+            may_number = cell not in self.pics and (cell.isdecimal() or cell not in self.ids)
+            if may_number and any(map(str.isdecimal, cell)) and self.cell_numbers(cell):
                 figures.append(at)
                 continue
-            of_pics = self.in_cell(cell, self.pics)
+            if cell.isascii() and "/" not in cell and cell not in self and _TOKEN.fullmatch(cell):
+                of_pics = [cell]  # a word that is no name
+            else:
+                of_pics = self.in_cell(cell, self.pics)
             if any(map(self.pics.__contains__, of_pics)) or (len(of_pics) == 1 and _IMAGE.search(cell)):
                 pics += of_pics
             elif cell in self.ids:
@@ -390,6 +407,16 @@ def known_end(path: str, names: Container[str]) -> str:
     return next((end for end in ends if end in names), path)
 
 
-def _blank(text: str, start: int, end: int) -> str:
-    """Return the text with a part blanked out, positions kept."""
-    return f"{text[:start]}{'<' * (end - start)}{text[end:]}"
+def _labels(text: str) -> list[re.Match[str]]:
+    """Return the matches that label numbers as lines."""
+    words = text.casefold()
+    return list(_LABELLED.finditer(text)) if any(word in words for word in ("line", "row", "行", "第")) else []
+
+
+def _blank(text: str, parts: list[tuple[int, int]]) -> str:
+    """Return the text with some parts blanked out, positions kept."""
+    pieces, at = [], 0
+    for start, end in parts:
+        pieces += [text[at:start], "<" * (end - max(start, at))]
+        at = max(end, at)
+    return "".join([*pieces, text[at:]])

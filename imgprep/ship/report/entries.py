@@ -153,9 +153,9 @@ class Parser:
                 role == "at" and role not in named
             ):
                 named[role] = [[value]]
-        yield from self._named(entry, named, json.dumps(item, ensure_ascii=False))
+        yield from self._named(entry, named, item)
 
-    def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], text: str) -> Iterator[dict[str, Any]]:
+    def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], whole: Any) -> Iterator[dict[str, Any]]:
         """Yield the claims of an entry with named parts; where none identifies a line, those of its text."""
         ids = _chosen(named.get("ProductId", ()), self._names.ids)
         pics = _chosen(named.get("PicName", ()), self._names.pics)
@@ -163,6 +163,7 @@ class Parser:
         values = [value[0] if isinstance(value, list) else value for value in named.get(by, ())]
         numbers = list(dict.fromkeys(number for value in values for number in self._names.cell_numbers(value)))
         if not (numbers or any(ids) or any(pics)):
+            text = whole if isinstance(whole, str) else json.dumps(whole, ensure_ascii=False)
             yield from self._of_text(entry, text)
         elif max(len(numbers), len(ids), len(pics)) == 1:
             parts: dict[str, list[Any]] = {"at": numbers, "ProductId": ids, "PicName": pics}
@@ -524,6 +525,8 @@ def is_deep(item: object) -> bool:
 
 def _splits(item: Mapping[str, Any]) -> bool:
     """Whether an object holds entries: objects in a list, or several by name that repeat a part of an entry."""
+    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
+        return False
     named, listed = _inner(item)
     own = _own_keys(item)
     if any(_keys(each) if isinstance(each, Mapping) else False for each in listed) or (listed and not own):
@@ -568,6 +571,8 @@ def _own_keys(item: Mapping[str, Any]) -> set[str]:
 
 def _keys(item: Mapping[str, Any]) -> set[str]:
     """Return the keys of an object and of those in it."""
+    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
+        return _own_keys(item)
     named, listed = _inner(item)
     return _own_keys(item).union(*(_keys(each) for each in [*named, *listed] if isinstance(each, Mapping)))
 

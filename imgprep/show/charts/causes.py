@@ -1,4 +1,4 @@
-"""Why lines failed: each cause with one look, one run as a Pareto chart, several as stacked bars."""
+"""Charts of the causes of failure: in one run, over several runs, and by a column of the catalogue."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from zlib import crc32
 
 import pandas as pd
 
-from imgprep.ship.report.causes import UNRECOGNISED
-from imgprep.show.charts.style import COLOURS, HATCHES, clean, font, legible, new_axes, run_ticks, text_style
+from imgprep.core.text import counted
+from imgprep.ship.report.causes import CAUSES, UNRECOGNISED
+from imgprep.show.charts.style import (
+    COLOURS,
+    HATCHES,
+    axes,
+    clean,
+    font,
+    legible,
+    run_ticks,
+    shaded_table,
+    text_style,
+    value_beside,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Each cause's place among the 32 looks, for good: a new one is added at the end.
+#: Each cause's place among the 32 looks, permanently: a new one is added at the end.
 _PLACES = (
     "image_missing",
     "rotated",
@@ -39,34 +51,8 @@ _PLACES = (
     "service_fault",
 )
 _REST = "(others)"
-#: The last looks are for causes that users teach.
-_TAUGHT = range(24, 32)
-
-
-def cause_style(cause: str) -> dict[str, Any]:
-    """Return the face colour and hatch of a cause: the same in every chart, whatever other causes there are."""
-    return cause_styles([cause])[cause]
-
-
-def cause_styles(causes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the looks of the causes of one chart: those of `cause_style`, and no two alike."""
-    taken: set[int] = set()
-    styles: dict[str, dict[str, Any]] = {UNRECOGNISED: _plain("#222222"), _REST: _plain("#DDDDDD")}
-    for cause in sorted(set(causes) - styles.keys()):
-        number = _PLACES.index(cause) if cause in _PLACES else _taught_place(cause, taken)
-        taken.add(number)
-        styles[cause] = {"facecolor": COLOURS[number % 8], "hatch": HATCHES[(number + number // 8) % 4]}
-    return styles
-
-
-def _plain(colour: str) -> dict[str, Any]:
-    return {"facecolor": colour, "hatch": ""}
-
-
-def _taught_place(cause: str, taken: set[int]) -> int:
-    first = crc32(cause.encode())
-    places = [_TAUGHT[(first + step) % len(_TAUGHT)] for step in range(len(_TAUGHT))]
-    return next((place for place in places if place not in taken), places[0])
+#: The last looks are for causes that users add.
+_USER_PLACES = range(24, 32)
 
 
 def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
@@ -81,7 +67,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     share : bool
         Several runs: percent of the lines sent instead of counts.
     top : int
-        Several runs: causes drawn apart, the commonest, and what is not recognised; the rest is drawn as one.
+        Several runs: the commonest causes, drawn separately like unrecognised ones; the rest is drawn as one.
 
     Returns
     -------
@@ -97,38 +83,40 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     lines = _lines_of(tally)
     runs = list(lines)
     if len(runs) <= 1:
-        return _plot_pareto(tally, ax if ax is not None else new_axes(9, 0.9 + 0.42 * max(3, len(tally))))
-    ax = ax if ax is not None else new_axes(max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
+        return _plot_pareto(tally, axes(ax, 9, 0.9 + 0.42 * max(3, len(tally))))
+    ax = axes(ax, max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
     styles = cause_styles(tally["cause"])
     tally = _rest_as_one(tally, top)
-    common = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+    common = _commonest(tally)
     order = [*common[common != _REST], *common[common == _REST]]
     value = "share" if share else "count"
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
-    table = table.reindex(runs, fill_value=0)
+    table = table.reindex(runs, fill_value=0) * (100 if share else 1)
     labels = dict(zip(tally["cause"], legible(ax, tally["label"]), strict=True))
     bottom = pd.Series(0.0, index=runs)
     for cause in order:
-        heights = table[cause] * (100 if share else 1)
         look = {"edgecolor": "white", "linewidth": 0.5, **styles[cause]}
-        ax.bar(range(len(runs)), heights, bottom=bottom, label=labels[cause], **look)
-        bottom += heights
+        ax.bar(range(len(runs)), table[cause], bottom=bottom, label=labels[cause], **look)
+        bottom += table[cause]
     ax.set_title(f"Causes of failure, {len(runs)} runs, {sum(lines.values()):,} lines sent", **text_style())
-    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run in which nothing failed keeps its place
+    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its place
     ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
     run_ticks(ax, runs)
     if order:
-        # In the order of the bars, which tells looks apart that are alike in grey.
+        # In the order of the bars, which distinguishes looks that are alike in grey.
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8), reverse=True)
     else:
         ax.set_yticks([])
     return clean(ax, whole=not share)
 
 
+def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
+    return tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
+
+
 def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The causes beyond the `top` commonest as one."""
-    common = tally.groupby("cause")["count"].sum().sort_values(ascending=False).index
-    rest = common[top:].drop(UNRECOGNISED, errors="ignore")
+    """The tally with the causes beyond the `top` commonest as one."""
+    rest = _commonest(tally)[top:].drop(UNRECOGNISED, errors="ignore")
     if len(rest) < 2:
         return tally
     beyond = tally["cause"].isin(rest)
@@ -148,24 +136,15 @@ def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
 
 def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     tally = tally.sort_values("count", ascending=False, kind="stable")
-    failed = int(tally["failed"].iloc[0]) if len(tally) else 0
-    lines = int(tally["lines"].iloc[0]) if len(tally) else 0
-    positions = range(len(tally))
+    failed, lines = (int(tally[name].iloc[0]) if len(tally) else 0 for name in ("failed", "lines"))
     styles = cause_styles(tally["cause"])
-    for at, (cause, count) in enumerate(zip(tally["cause"], tally["count"], strict=True)):
+    so_far = tally["count"].cumsum()
+    for at, (cause, count, total) in enumerate(zip(tally["cause"], tally["count"], so_far, strict=True)):
         ax.barh(at, count, edgecolor="white", **styles[cause])
-        together = tally["count"].iloc[: at + 1].sum() / failed
-        ax.annotate(
-            f"{count:,}  ({together:.0%} so far)",
-            (count, at),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        value_beside(ax, f"{count:,}  ({total / failed:.0%} so far)", count, at)
     families = tally["family"].fillna("")
     labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
-    ax.set_yticks(list(positions), legible(ax, labels), fontsize=8, **text_style())
+    ax.set_yticks(range(len(tally)), legible(ax, labels), fontsize=8, **text_style())
     ax.invert_yaxis()
     ax.margins(x=0.18)
     ax.set_xlabel("failed lines")
@@ -174,3 +153,75 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
         ax.set_yticks([])
         ax.set_xticks([])
     return clean(ax, grid="x")
+
+
+def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
+    """Draw which causes affect which values, as a shaded table of counts.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_by`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    name : str, optional
+        What the values are, for the title; default: the column's name.
+    top : int
+        The commonest causes, each with a column of its own; the others share one.
+
+    Examples
+    --------
+    >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
+    '12 failed lines of 124 sent, by cause and format'
+    """
+    name = name or tally.attrs.get("column", "value")
+    counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
+    counts = counts[counts.sum().sort_values(ascending=False).index]
+    many = len(counts.columns) > top + 1
+    if many:
+        others = f"{len(counts.columns) - top} other causes"
+        counts = counts.iloc[:, :top].assign(**{others: counts.iloc[:, top:].sum(axis=1)})
+    lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
+    shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
+    # A column of many causes would be so dark that the others are all pale.
+    darkest = max(1.0, shares[:, : top if many else None].max(initial=0))
+    ax = axes(ax, 3.5 + 0.85 * len(counts.columns), max(3.0, 1.6 + 0.36 * len(counts)))
+    failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
+    title = counted(failed, "failed line") + (f" of {sent:,} sent" if sent else "")
+    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
+    if counts.empty:
+        ax.set_axis_off()
+        return ax
+    labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
+    names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
+    values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
+    ax.set_yticks(range(len(values)), values, **text_style())
+    shaded_table(ax, counts, shares, darkest, "% of lines sent with that value")
+    return ax
+
+
+def cause_style(cause: str) -> dict[str, Any]:
+    """Return the face colour and hatch of a cause: the same in every chart that has no clash."""
+    return cause_styles([cause])[cause]
+
+
+def cause_styles(causes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the looks of the causes of one chart: those of `cause_style`, and no two alike."""
+    taken: set[int] = set()
+    styles: dict[str, dict[str, Any]] = {
+        UNRECOGNISED: {"facecolor": "#222222", "hatch": ""},
+        _REST: {"facecolor": "#DDDDDD", "hatch": ""},
+    }
+    for cause in sorted(set(causes) - styles.keys()):
+        number = _PLACES.index(cause) if cause in _PLACES else _user_place(cause, taken)
+        taken.add(number)
+        styles[cause] = {"facecolor": COLOURS[number % 8], "hatch": HATCHES[(number + number // 8) % 4]}
+    return styles
+
+
+def _user_place(cause: str, taken: set[int]) -> int:
+    first = crc32(cause.encode())
+    places = [_USER_PLACES[(first + step) % len(_USER_PLACES)] for step in range(len(_USER_PLACES))]
+    return next((place for place in places if place not in taken), places[0])

@@ -1,234 +1,131 @@
-"""Whom failures strike, what became of them, and which were foreseen."""
+"""Charts of how lines and images ended: by run, between runs, against predictions, and over a month."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from imgprep.ship.report.causes import CAUSES
+from imgprep.core.text import counted
 from imgprep.show.charts.style import (
+    COLOURS,
     HATCHES,
     OUTCOME_COLOURS,
+    OUTCOME_HATCHES,
+    axes,
     clean,
-    counted,
     counted_bars,
     legible,
-    new_axes,
+    run_axes,
+    run_ticks,
+    shaded_table,
     text_style,
     value_beside,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def plot_predicted(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
-    """Draw which categories the service gave to what the shop calls so: one dark cell a row is agreement.
+def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
+    """Draw the outcomes of the lines of each run, stacked, with the share of success above each bar.
 
     Parameters
     ----------
     tally : pandas.DataFrame
-        From `imgprep.tally_predicted`.
-    name : str
-        What the values are, for the axis.
+        From `imgprep.tally_outcomes`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    share : bool
+        Draw only the share of success, as a line.
+
+    Examples
+    --------
+    >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
+    'Outcomes of 124 lines sent in 3 runs'
+    >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
+    'Imported or deleted over 3 runs, 124 lines sent'
+    """
+    ax = run_axes(ax, len(tally), 3.2 if share else 4)
+    sent, runs = counted(int(tally["lines"].sum()), "line") + " sent", counted(len(tally), "run")
+    if share:
+        ax.plot(range(len(tally)), tally["success"] * 100, color=COLOURS[0], marker="o", markersize=4)
+        ax.set_ylim(0, 105)
+        ax.set_ylabel("% of the lines sent")
+        ax.set_title(f"Imported or deleted over {runs}, {sent}")
+    else:
+        bottom = pd.Series(0, index=tally.index)
+        for outcome, colour in OUTCOME_COLOURS.items():
+            if tally[outcome].any():
+                look: dict[str, Any] = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": 0.7}
+                ax.bar(tally.index, tally[outcome], bottom=bottom, label=outcome, edgecolor="white", **look)
+                bottom += tally[outcome]
+        step = -(-len(tally) // 24)  # with more runs, the shares would overlap
+        for at, (total, success) in list(enumerate(zip(bottom, tally["success"], strict=True)))[::step]:
+            ax.annotate(f"{success:.1%}", (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+        ax.margins(y=0.12)
+        ax.set_ylabel("lines sent; above: % imported or deleted")
+        ax.set_title(f"Outcomes of {sent} in {runs}")
+        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    run_ticks(ax, list(tally["run"]))
+    return clean(ax)
+
+
+def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how long the tasks of runs took.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_durations`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> tally = pd.DataFrame({"value": ["Shoes"], "category": ["4 Shoes"], "images": [7]})
-    >>> plot_predicted(tally).get_title()
-    'Category that the service predicted, 7 images'
+    >>> from imgprep.outcomes.tallies import tally_durations
+    >>> plot_durations(tally_durations(runs)).get_title()
+    'How long tasks took, 3 runs, 124 lines'
     """
-    counts = tally.pivot_table(index="value", columns="category", values="images", aggfunc="sum", fill_value=0)
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
-    sums = counts.sum(axis=1)
-    shares = counts.div(sums, axis=0).to_numpy(dtype="float64") * 100
-    ax = ax if ax is not None else new_axes(3.5 + 0.85 * len(counts.columns), 1.8 + 0.36 * len(counts))
-    ax.set_title(f"Category that the service predicted, {int(tally['images'].sum()):,} images")
-    if not len(tally):
-        ax.set_axis_off()
-        return ax
-    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=100)
-    for (row, column), count in np.ndenumerate(counts.to_numpy()):
-        if count:
-            dark = shares[row, column] > 55
-            ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    ax.set_xticks(range(len(counts.columns)), [str(name) for name in counts], rotation=30, ha="right", fontsize=8)
-    values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
-    ax.set_yticks(range(len(values)), values, fontsize=8, **text_style())
-    ax.tick_params(length=0)
-    ax.set_xlabel("predicted by the service")
-    ax.set_ylabel(legible(ax, [name])[0], **text_style())
-    ax.figure.colorbar(image, ax=ax, label="% of the row's images")
-    return ax
+    ax = run_axes(ax, len(tally), 3.2)
+    ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
+    ax.set_ylabel("minutes from task to end")
+    runs, lines = counted(len(tally), "run"), counted(int(tally["lines"].sum()), "line")
+    ax.set_title(f"How long tasks took, {runs}, {lines}")
+    run_ticks(ax, list(tally["run"]))
+    return clean(ax, whole=False)
 
 
-def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
-    """Draw which causes strike which values, as a table of shades with the counts in it.
-
-    Parameters
-    ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_by`.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-    name : str, optional
-        What the values are, for the title; default: the column's name.
-    top : int
-        Causes with a column of their own, the commonest; the others are counted in one.
-
-    Examples
-    --------
-    >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
-    '12 failed lines of 124 sent, by cause and format'
-    """
-    name = name or tally.attrs.get("column", "value")
-    counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
-    counts = counts[counts.sum().sort_values(ascending=False).index]
-    many = len(counts.columns) > top + 1
-    if many:
-        others = f"{len(counts.columns) - top} other causes"
-        counts = counts.iloc[:, :top].assign(**{others: counts.iloc[:, top:].sum(axis=1)})
-    lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
-    shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
-    # Of many causes in one column, the shade would leave none to the others.
-    darkest = max(1.0, shares[:, : top if many else None].max(initial=0))
-    ax = ax if ax is not None else new_axes(3.5 + 0.85 * len(counts.columns), max(3.0, 1.6 + 0.36 * len(counts)))
-    failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
-    title = counted(failed, "failed line") + (f" of {sent:,} sent" if sent else "")
-    ax.set_title(legible(ax, [f"{title}, by cause and {name}"])[0], **text_style())
-    if counts.empty:
-        ax.set_axis_off()
-        return ax
-    # Nothing is white, so that the few cells that hold something stand out.
-    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=darkest)
-    for (row, column), count in np.ndenumerate(counts.to_numpy()):
-        if count:
-            dark = shares[row, column] > darkest * 0.55
-            ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    labels = tally.attrs.get("labels") or {cause.id: cause.label for cause in CAUSES}
-    names = legible(ax, [labels.get(str(cause), str(cause)) for cause in counts])
-    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
-    values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
-    ax.set_yticks(range(len(values)), values, **text_style())
-    ax.tick_params(labelsize=8, length=0)
-    ax.figure.colorbar(image, ax=ax, label="% of lines sent with that value").ax.tick_params(labelsize=8)
-    return ax
-
-
-def plot_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how many failures are new, persist, were fixed, or were not sent again, between two runs.
 
     Parameters
     ----------
     changes : pandas.DataFrame
-        From `imgprep.tally_changes`.
+        From `imgprep.tally_failure_changes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
-    >>> ip.plot_changes(ip.tally_changes(runs[0], runs[1])).get_title()
+    >>> from imgprep.outcomes.tallies import tally_failure_changes
+    >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
     'Failures between two runs, 9 in either'
     """
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
-    ax = ax if ax is not None else new_axes(7, 2.6)
-    counted_bars(ax, counts, list(kinds), list(zip(kinds.values(), HATCHES, strict=True)))
-    ax.set_xlabel("pictures of products")
+    ax = axes(ax, 7, 2.6)
+    counted_bars(ax, counts, list(kinds), zip(kinds.values(), HATCHES, strict=True))
+    ax.set_xlabel("images of products")
     ax.set_title(f"Failures between two runs, {len(changes):,} in either")
     return ax
 
 
-def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
-    """Draw the commonest ways that products' pictures took over runs.
-
-    Parameters
-    ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_flow`.
-    top : int
-        Ways drawn, the commonest; the rest is one bar.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
-    Examples
-    --------
-    >>> ip.plot_flow(ip.tally_flow(runs)).get_title()
-    'What pictures went through, 103 in all'
-    """
-    ways, told = _ways(tally, top)
-    rest = int(ways.iloc[top:].sum())
-    shown = pd.concat(
-        [ways.head(top), pd.Series({f"({counted(len(ways) - top, 'other way')})": rest} if rest else {}, dtype="int64")]
-    )
-    ax = ax if ax is not None else new_axes(9, 0.9 + 0.36 * max(3, len(shown)))
-    for at, (way, count) in enumerate(shown.items()):
-        end = str(way).rpartition(" → ")[2].split(" ")[0]
-        hatch = {"failed": "///", "unknown": "..."}.get(end, "")
-        ax.barh(at, count, color=OUTCOME_COLOURS.get(end, "#999999"), hatch=hatch, edgecolor="white")
-        value_beside(ax, f"{count:,}", count, at)
-    ax.set_yticks(range(len(shown)), list(shown.index), fontsize=8)
-    ax.invert_yaxis()
-    ax.margins(x=0.1)
-    ax.set_xlabel(f"pictures of products{told}")
-    ax.set_title(f"What pictures went through, {int(tally['count'].sum()):,} in all")
-    return clean(ax, grid="x")
-
-
-#: Longest way that is written beside its bar, characters.
-_WAY_MAX = 60
-
-
-def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
-    """Pictures per way, the commonest first, told as closely as shows most of them; and what was left out."""
-    tellings: list[tuple[Callable[[str], str], str]] = [
-        (_with_times, ""),
-        (_without_times, "; → between different ends only"),
-        (_ends, "; of each way the first and the last end, and whether it failed between"),
-    ]
-    told = []
-    for tell, left_out in tellings:
-        ways = tally["count"].groupby(tally["way"].map(tell), sort=False).sum()
-        ways = ways.sort_values(ascending=False, kind="stable")
-        told.append((ways, left_out))
-        shown = ways.head(top)
-        if shown.sum() * 2 >= ways.sum() and max(map(len, shown.index), default=0) <= _WAY_MAX:
-            break
-    return told[-1]
-
-
-def _with_times(way: str) -> str:
-    """`failed → failed → imported` as `failed ×2 → imported`."""
-    return " → ".join(f"{step} ×{times}" if times > 1 else step for step, times in _steps(way))
-
-
-def _without_times(way: str) -> str:
-    """`failed → failed → imported` as `failed → imported`."""
-    return " → ".join(step for step, _ in _steps(way))
-
-
-def _ends(way: str) -> str:
-    """`imported → failed → unknown → imported` as `imported → (failed) → imported`."""
-    steps = [step for step, _ in _steps(way)]
-    between = {step: f"({step})" for step in ("failed",) if step in steps[1:-1]}
-    return " → ".join([steps[0], *between.values(), *steps[1:][-1:]])
-
-
-def _steps(way: str) -> list[tuple[str, int]]:
-    return [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
-
-
 def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw what check predicted against what came back.
+    """Draw how the predictions of check compare with the outcomes.
 
     Parameters
     ----------
@@ -250,9 +147,158 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         "unknown": "#999999",
     }
     counts = tally.groupby("verdict")["count"].sum().reindex(list(kinds), fill_value=0)
-    ax = ax if ax is not None else new_axes(7, 2.8)
-    looks = list(zip(kinds.values(), [*HATCHES, ""], strict=True))
+    ax = axes(ax, 7, 2.8)
+    looks = zip(kinds.values(), [*HATCHES, ""], strict=True)
     counted_bars(ax, counts, ["passed, as predicted", *list(kinds)[1:]], looks)
     ax.set_xlabel("lines sent")
-    ax.set_title(f"Prediction against outcome, {int(counts.sum()):,} lines")
+    ax.set_title(f"Prediction against outcome, {counted(int(counts.sum()), 'line')}")
     return ax
+
+
+def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
+    """Draw which categories the service gave to the shop's own groups: one dark cell per row is agreement.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_predicted_categories`.
+    name : str
+        What the values are, for the axis.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> tally = pd.DataFrame({"value": ["Shoes"], "category": ["4 Shoes"], "images": [7]})
+    >>> plot_predicted_categories(tally).get_title()
+    'Category that the service predicted, 7 images'
+    """
+    counts = tally.pivot_table(index="value", columns="category", values="images", aggfunc="sum", fill_value=0)
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
+    sums = counts.sum(axis=1)
+    ax = axes(ax, 3.5 + 0.85 * len(counts.columns), 1.8 + 0.36 * len(counts))
+    ax.set_title(f"Category that the service predicted, {counted(int(tally['images'].sum()), 'image')}")
+    if not len(tally):
+        ax.set_axis_off()
+        return ax
+    ax.set_xticks(range(len(counts.columns)), [str(name) for name in counts], rotation=30, ha="right")
+    values = legible(ax, [f"{value} ({images:,})" for value, images in sums.items()])
+    ax.set_yticks(range(len(values)), values, **text_style())
+    ax.set_xlabel("predicted by the service")
+    ax.set_ylabel(legible(ax, [name])[0], **text_style())
+    shares = counts.div(sums, axis=0).to_numpy(dtype="float64") * 100
+    shaded_table(ax, counts, shares, 100, "% of the row's images")
+    return ax
+
+
+def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
+    """Draw the commonest sequences of outcomes that products' images had over runs.
+
+    Parameters
+    ----------
+    tally : pandas.DataFrame
+        From `imgprep.tally_flow`.
+    top : int
+        The commonest sequences, drawn separately; the rest is one bar.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> from imgprep.outcomes.tallies import tally_flow
+    >>> plot_flow(tally_flow(runs)).get_title()
+    'Outcomes of images over runs, 103 in all'
+    """
+    ways, note = _ways(tally, top)
+    shown = ways.head(top)
+    if rest := int(ways.iloc[top:].sum()):
+        shown = pd.concat([shown, pd.Series({f"({counted(len(ways) - top, 'other way')})": rest})])
+    ax = axes(ax, 9, 0.9 + 0.36 * max(3, len(shown)))
+    ends = [str(way).rpartition(" → ")[2].split(" ")[0] for way in shown.index]
+    looks = [(OUTCOME_COLOURS.get(end, "#999999"), OUTCOME_HATCHES.get(end, "")) for end in ends]
+    counted_bars(ax, shown, list(shown.index), looks)
+    ax.tick_params(axis="y", labelsize=8)
+    ax.set_xlabel(f"images of products{note}")
+    ax.set_title(f"Outcomes of images over runs, {int(tally['count'].sum()):,} in all")
+    return ax
+
+
+#: Longest sequence that is written beside its bar, characters.
+_WAY_MAX = 60
+
+
+def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
+    """Images per sequence, the commonest first, in the closest form that shows most of them; and what it omits."""
+    forms: list[tuple[Callable[[str], str], str]] = [
+        (_with_times, ""),
+        (_without_times, "; → between different ends only"),
+        (_ends, "; of each way the first and the last end, and whether it failed between"),
+    ]
+    for form, omitted in forms:  # noqa: B007  the last one tried is used
+        ways = tally["count"].groupby(tally["way"].map(form), sort=False).sum()
+        ways = ways.sort_values(ascending=False, kind="stable")
+        shown = ways.head(top)
+        if shown.sum() * 2 >= ways.sum() and max(map(len, shown.index), default=0) <= _WAY_MAX:
+            break
+    return ways, omitted
+
+
+def _with_times(way: str) -> str:
+    """`failed → failed → imported` as `failed ×2 → imported`."""
+    return " → ".join(f"{step} ×{times}" if times > 1 else step for step, times in _steps(way))
+
+
+def _without_times(way: str) -> str:
+    """`failed → failed → imported` as `failed → imported`."""
+    return " → ".join(step for step, _ in _steps(way))
+
+
+def _ends(way: str) -> str:
+    """`imported → failed → unknown → imported` as `imported → (failed) → imported`."""
+    steps = [step for step, _ in _steps(way)]
+    between = ["(failed)"] if "failed" in steps[1:-1] else []
+    return " → ".join([steps[0], *between, *steps[1:][-1:]])
+
+
+def _steps(way: str) -> list[tuple[str, int]]:
+    return [(step, len(list(same))) for step, same in groupby(way.split(" → "))]
+
+
+def review_figure(
+    month: str, funnel: pd.DataFrame, coverage: pd.DataFrame, backlog: pd.DataFrame, findable: pd.DataFrame
+) -> Figure:
+    """Return the charts of `imgprep.review`'s page as one figure."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    total, held = int(funnel["pictures"].iloc[0]), int(funnel["pictures"].iloc[3])
+    waiting, new = int(backlog["pictures"].sum()), int(findable["pictures"].sum())
+    of_total = [f"{count:,} ({count / max(1, total):.0%})" for count in funnel["pictures"]]
+    covered = [f"{row['share']:.0%} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()]
+    charts = [
+        (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
+        (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
+        (backlog, "age", None, f"Waiting to be in the gallery: {waiting:,} of {total:,} images"),
+        (findable, "days", None, f"Days from new to findable, {new:,} images that came in {month}"),
+    ]
+    for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
+        bars = frame["share"] * 100 if frame is coverage else frame["pictures"]
+        for at, (bar, text) in enumerate(zip(bars, texts or [f"{bar:,}" for bar in bars], strict=True)):
+            ax.barh(at, bar, color=COLOURS[0], edgecolor="white")
+            value_beside(ax, text, bar, at)
+        ax.set_yticks(range(len(frame)), legible(ax, frame[label]), fontsize=8, **text_style())
+        ax.set_ylabel("days" if label == "days" else "")
+        ax.set_xlabel("% of the category's images in the catalogue" if frame is coverage else "images")
+        ax.invert_yaxis()
+        ax.set_title(title, fontsize=10)
+        clean(ax, grid="x", whole=frame is not coverage)
+        ax.margins(x=0.22)
+        if frame is coverage:
+            ax.set_xlim(0, 135)  # leaves room for the text beside a full bar
+            ax.set_xticks(range(0, 101, 20))
+        if not bars.sum():
+            ax.set_xlim(0, 1)
+            ax.set_xticks([])
+    figure.suptitle(f"Image search, {month}", **text_style())
+    return figure

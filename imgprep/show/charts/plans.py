@@ -1,4 +1,4 @@
-"""What changes before anything is sent: an export against the last one, and a plan."""
+"""Charts from before sending: findings, an export compared with the last one, and a plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imgprep.show.charts.style import SEVERITY_COLOURS, clean, counted_bars, legible, new_axes, text_style, value_beside
+from imgprep.core.text import counted
+from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, counted_bars, legible, text_style, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> ip.plot_findings(ip.summary(ip.check(catalogue))).get_title()
     'Findings by rule, 3 in all'
     """
-    ax = ax if ax is not None else new_axes(8, 0.9 + 0.32 * max(3, len(summary)))
+    ax = axes(ax, 8, 0.9 + 0.32 * max(3, len(summary)))
     hatches = {"error": "", "warning": "///", "info": "..."}
     names = [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
     looks = [(SEVERITY_COLOURS[severity], hatches[severity]) for severity in summary["severity"]]
@@ -39,18 +40,17 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-#: What a plan does → colour and hatch; the hatches tell them apart in grey.
-ACTION_LOOKS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
+#: Action of a plan → colour and hatch, which distinguishes them in grey.
+_ACTIONS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
 _GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")
-#: The most bars of one chart that can still be read.
-_MOST = 24
-_LONGEST = 40
-#: The share of a chart's width that a letter beside a bar takes.
-_SIGN = 0.012
+#: More bars cannot be read, nor can longer names.
+_MOST, _LONGEST = 24, 40
+#: The share of a chart's width that a character beside a bar takes.
+_CHARACTER = 0.012
 
 
 def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw what changed between two exports: the totals, then what moved most.
+    """Draw what changed between two exports: the totals, then the largest changes.
 
     Parameters
     ----------
@@ -64,36 +64,37 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> last = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.jpg"], "brand": ["Us", "Us"]})
     >>> drift = ip.compare_exports(last, last.head(1))
     >>> ip.plot_drift(drift).get_title()
-    'This export against the last one'
+    'This export compared with the last one'
     """
     totals = drift["what"].isin(["rows", "products", "images"])
     moved = drift[~totals & drift["what"].isin(["column", "category"]) & (drift["verdict"] != "same")]
     size = moved["change"].abs().fillna(float("inf"))
     kept = moved.loc[size.sort_values(ascending=False, kind="stable").index[: _MOST - 3]]
     shown = pd.concat([drift[totals], kept.sort_index()])
-    ax = ax if ax is not None else new_axes(8, 1.4 + 0.28 * len(shown))
+    ax = axes(ax, 8, 1.4 + 0.28 * len(shown))
     for at, row in enumerate(shown.itertuples()):
-        # Beyond twice as many, and where there was nothing, the bar ends; the counts beside it do not.
+        # The bar ends at twice as many, also where there was nothing before; the counts beside it do not.
         change = 1.0 if pd.isna(row.change) else min(float(row.change), 1.0)  # type: ignore[arg-type]
         colour, hatch = _LOST if change < 0 else _GAINED
         ax.barh(at, change * 100, color=colour, hatch=hatch, edgecolor="white")
-        told = f"{_count(row.last)} → {_count(row.this)}"
-        told += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
-        value_beside(ax, told, max(change, 0) * 100, at)
+        label = f"{_count(row.last)} → {_count(row.this)}"
+        label += f"  {row.verdict}" if row.verdict not in ("same", "changed") else ""
+        value_beside(ax, label, max(change, 0) * 100, at)
     ax.set_yticks(
-        range(len(shown)), legible(ax, [_thing(row.what, row.name) for row in shown.itertuples()]), **text_style()
+        range(len(shown)), legible(ax, [_name(row.what, row.name) for row in shown.itertuples()]), **text_style()
     )
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.set_xlim(-105, 140)
     ax.set_xticks([-100, -50, 0, 50, 100])
     ax.invert_yaxis()
-    ax.set_xlabel("change against the last export, % (of a column: of its filled share)")
-    left = len(moved) - len(kept)
-    ax.set_title("This export against the last one" + (f"; {left:,} smaller changes not shown" if left else ""))
+    ax.set_xlabel("change since the last export, % (of a column: of its filled share)")
+    hidden = len(moved) - len(kept)
+    note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
+    ax.set_title(f"This export compared with the last one{note}")
     return clean(ax, grid="x", whole=False)
 
 
-def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
+def plot_plan(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
     """Draw what a plan adds, replaces and deletes: deletions to the left, the others to the right.
 
     Parameters
@@ -108,19 +109,19 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
     Examples
     --------
     >>> wanted = pd.DataFrame({"row": [1], "ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
-    >>> ip.plot_diff(ip.plan_batch(wanted).diff()).get_title()
-    'What the plan does, by category: 1 images'
+    >>> plot_plan(ip.plan_batch(wanted).diff()).get_title()
+    'Actions of the plan, by category: 1 image'
     """
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
-    counts = counts.reindex(columns=list(ACTION_LOOKS), fill_value=0).astype("int64")
+    counts = counts.reindex(columns=list(_ACTIONS), fill_value=0).astype("int64")
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
     counts, rest = counts.loc[order[:_MOST]], counts.loc[order[_MOST:]]
     if len(rest):
         counts.loc[f"{len(rest):,} others"] = rest.sum()
-    ax = ax if ax is not None else new_axes(8, 1.5 + 0.3 * max(len(counts), 1))
+    ax = axes(ax, 8, 1.5 + 0.3 * max(len(counts), 1))
     total = counts.sum()
     ends = {-1: pd.Series(0, index=counts.index), 1: pd.Series(0, index=counts.index)}
-    for what, (colour, hatch) in ACTION_LOOKS.items():
+    for what, (colour, hatch) in _ACTIONS.items():
         side = -1 if what == "delete" else 1
         if not total[what]:
             continue
@@ -131,9 +132,9 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
     lowest = min(map(float, ends[-1]), default=0.0)
     highest = 1.05 * max(map(float, ends[1]), default=0.0)
     for at, row in enumerate(counts.to_dict("records")):
-        told = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
-        end, share = float(ends[1].iloc[at]), min(_SIGN * len(told), 0.8)
-        value_beside(ax, told, end, at)
+        label = " · ".join(f"{value:,} {what}" for what, value in row.items() if value)
+        end, share = float(ends[1].iloc[at]), min(_CHARACTER * len(label), 0.8)
+        value_beside(ax, label, end, at)
         highest = max(highest, (end - share * lowest) / (1 - share))
     ax.set_yticks(range(len(counts)), legible(ax, [str(name)[:_LONGEST] for name in counts.index]), **text_style())
     ax.axvline(0, color="#555555", linewidth=0.8)
@@ -141,7 +142,7 @@ def plot_diff(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
     if total.any():
         ax.set_xlim(1.05 * lowest, highest)
     ax.set_xlabel("images deleted ← | → images added or replaced")
-    ax.set_title(f"What the plan does, by {by}: {int(total.sum()):,} images")
+    ax.set_title(f"Actions of the plan, by {by}: {counted(int(total.sum()), 'image')}")
     if total.any():
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     clean(ax, grid="x")
@@ -153,6 +154,6 @@ def _count(value: object) -> str:
     return "none" if pd.isna(value) else f"{value:,}"  # type: ignore[call-overload]
 
 
-def _thing(what: object, name: object) -> str:
+def _name(what: object, name: object) -> str:
     text = str(what) if pd.isna(name) else f"{what} {name}"  # type: ignore[call-overload]
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

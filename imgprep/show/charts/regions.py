@@ -1,4 +1,4 @@
-"""Where subjects lie, how large they are, what became of suggestions, and in which order regions were written."""
+"""Charts of regions: where they lie, how large they are, the fate of suggestions, and the order of their numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pandas as pd
 from PIL import Image
 
 from imgprep.core.errors import ImgprepError
+from imgprep.core.frames import records
+from imgprep.core.text import counted
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
-from imgprep.show.charts.style import COLOURS, clean, counted, new_axes
+from imgprep.show.charts.style import COLOURS, axes, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +30,8 @@ _FATES = (
 )
 
 
-def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw where in their images the subjects lie.
+def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw where in their images the regions lie.
 
     Parameters
     ----------
@@ -42,10 +44,11 @@ def plot_regions(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.plot_regions(ip.tally_region_places(regions)).get_title()
+    >>> from imgprep.draw.tallies import tally_region_places
+    >>> plot_region_places(tally_region_places(regions)).get_title()
     'Where subjects lie, 2 regions'
     """
-    ax = ax if ax is not None else new_axes(5, 4)
+    ax = axes(ax, 5, 4)
     shares = heat.to_numpy(dtype="float64") * 100
     image = ax.imshow(shares, cmap="cividis_r", vmin=0, vmax=100, extent=(0, 100, 100, 0))
     ax.set_xlabel("% of the width")
@@ -69,10 +72,11 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}
     >>> regions = pd.DataFrame({"state": "region", "how": ["drawn", "accepted"], **boxes})
-    >>> ip.plot_region_sizes(ip.tally_region_sizes(regions)).get_title()
+    >>> from imgprep.draw.tallies import tally_region_sizes
+    >>> plot_region_sizes(tally_region_sizes(regions)).get_title()
     'How much regions cover, 2 regions'
     """
-    ax = ax if ax is not None else new_axes(6, 3)
+    ax = axes(ax, 6, 3)
     ax.bar(range(len(sizes)), sizes["regions"], color=COLOURS[2], edgecolor="white")
     ax.set_xticks(range(len(sizes)), sizes["covers"], rotation=45, ha="right", fontsize=8)
     ax.set_ylabel("regions")
@@ -82,7 +86,7 @@ def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw what became of suggestions: high confidence should be accepted, low confidence may be replaced.
+    """Draw the fate of suggestions: high confidence should be accepted, low confidence may be replaced.
 
     Parameters
     ----------
@@ -93,13 +97,12 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> shown = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
     >>> from imgprep.draw.tallies import tally_suggestions
-    >>> told = pd.DataFrame({"confidence": [0.9, 0.1], "fate": ["accepted", "replaced"], "iou": [1.0, 0.2]})
-    >>> plot_suggestions(tally_suggestions(told)).get_title()
-    'What became of 2 suggestions'
+    >>> plot_suggestions(tally_suggestions(shown)).get_title()
+    'Fate of 2 suggestions'
     """
-    ax = ax if ax is not None else new_axes(6.5, 3.4)
+    ax = axes(ax, 6.5, 3.4)
     total = tally["suggestions"].clip(lower=1)
     left = pd.Series(0.0, index=tally.index)
     for fate, colour, hatch in _FATES:
@@ -107,13 +110,13 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.barh(tally.index, share, left=left, color=colour, hatch=hatch, edgecolor="white", label=fate)
         left += share
     for at, (count, iou) in enumerate(zip(tally["suggestions"], tally["mean_iou"], strict=True)):
-        told = "none" if not count else f"{count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}")
-        ax.text(102, at, told, va="center", fontsize=8)
+        note = "none" if not count else f"{count:,}" + ("" if pd.isna(iou) else f", IoU {iou:.2f}")
+        ax.text(102, at, note, va="center", fontsize=8)
     ax.set_yticks(list(tally.index), tally["confidence"])
     ax.set_xlim(0, 100)
     ax.set_ylabel("confidence")
-    ax.set_xlabel("% of the suggestions; beside: how many, mean IoU with what was saved")
-    ax.set_title(f"What became of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
+    ax.set_xlabel("% of the suggestions; beside: their number, mean IoU with the saved region")
+    ax.set_title(f"Fate of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")
 
@@ -121,63 +124,60 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
-    """Draw regions on their images in both readings, where a glance tells which one is meant.
+    """Draw regions on their images in both orders of their numbers, so that a look shows which one is meant.
 
     Parameters
     ----------
     found : pandas.DataFrame
         From `imgprep.detect_swapped_regions`.
     root : path
-        The folder or zip archive of the images; those that cannot be read are passed over.
+        The folder or zip archive of the images; unreadable ones are skipped.
     images : int
-        How many at most: those with the strongest evidence first.
+        The most images to draw: those with the strongest evidence first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> import pandas as pd
     >>> from PIL import Image
-    >>> from imgprep.look.rules.region_order import detect_swapped_regions
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (60, 80)).save(pathlib.Path(folder) / "a.png")
     ...     batch = pd.DataFrame({"PicName": ["a.png"], "Region": ["5,8,50,70"]})
+    >>> from imgprep.look.rules.region_order import detect_swapped_regions
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
-    'Regions of 1 image in both readings (no verdict: undecided)'
+    'Regions of 1 image in both orders (no verdict: undecided)'
     """
-    shots = _shots(found, open_source(root), images)
-    ax = ax if ax is not None else new_axes(max(3.0, 2.4 * len(shots)), 3.6)
+    pictures = _pictures(found, open_source(root), images)
+    ax = axes(ax, max(3.0, 2.4 * len(pictures)), 3.6)
     left = 0.0
-    for name, wire, shot, scale in shots:
-        ax.imshow(shot, extent=(left, left + shot.width, shot.height, 0))
+    for name, wire, picture, scale in pictures:
+        ax.imshow(picture, extent=(left, left + picture.width, picture.height, 0))
         first, second, third, fourth = (int(number) * scale for number in wire.split(","))
         _outline(ax, left, (first, third, second, fourth), COLOURS[5], "-")
         _outline(ax, left, (first, second, third, fourth), COLOURS[4], "--")
-        # Names are another's text: matplotlib would read a dollar as mathematics.
+        # Names come from outside: matplotlib would typeset text between dollars.
         ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
-        left += shot.width + 12
+        left += picture.width + 12
     ax.set_xlim(0, max(left - 12, 1))
     ax.set_ylim(_TALL, 0)
     ax.set_axis_off()
     verdict = found.attrs["verdict"].iloc[0]["verdict"] if "verdict" in found.attrs else "none"
-    told = verdict if verdict in ("right", "swapped") else f"no verdict: {verdict}"
-    ax.set_title(f"Regions of {len(shots)} image{'s' * (len(shots) != 1)} in both readings ({told})", pad=26)
-    if shots:
+    note = verdict if verdict in ("right", "swapped") else f"no verdict: {verdict}"
+    ax.set_title(f"Regions of {counted(len(pictures), 'image')} in both orders ({note})", pad=26)
+    if pictures:
         ax.plot([], [], "-", color=COLOURS[5], label="as x1,x2,y1,y2 (the wire)")
         ax.plot([], [], "--", color=COLOURS[4], label="as x1,y1,x2,y2")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=8)
     return ax
 
 
-def _shots(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, str, Image.Image, float]]:
-    """Return name, wire text, small copy and its scale of the images that say most."""
-    shots: list[tuple[str, str, Image.Image, float]] = []
-    telling = found.drop_duplicates("PicName").sort_values(
-        "evidence", key=lambda evidence: -evidence.abs(), kind="stable"
-    )
-    for row in telling[["PicName", "Region"]].to_dict("records"):
-        if len(shots) == count:
+def _pictures(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, str, Image.Image, float]]:
+    """Name, wire text, small copy and its scale of the images with the strongest evidence."""
+    pictures: list[tuple[str, str, Image.Image, float]] = []
+    strongest = found.assign(_order=-found["evidence"].abs()).sort_values("_order", kind="stable")
+    for row in records(strongest.drop_duplicates("PicName")[["PicName", "Region"]]):
+        if len(pictures) == count:
             break
         try:
             image = open_upright(source.read(source.find(row["PicName"])))
@@ -185,8 +185,8 @@ def _shots(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, s
             continue
         scale = _TALL / image.height
         small = image.convert("RGB").resize((max(1, round(image.width * scale)), _TALL))
-        shots.append((row["PicName"], row["Region"], small, scale))
-    return shots
+        pictures.append((row["PicName"], row["Region"], small, scale))
+    return pictures
 
 
 def _outline(ax: Axes, left: float, edges: tuple[float, float, float, float], colour: str, style: str) -> None:

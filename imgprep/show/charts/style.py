@@ -6,33 +6,35 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, told apart by the colour-blind; hatching doubles it and survives grey printing.
+# Okabe and Ito's palette, which the colour-blind can tell apart; hatching doubles it and survives grey printing.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
 HATCHES = ("", "///", "...", "xxx")
 OUTCOME_COLOURS = {"imported": "#009E73", "deleted": "#56B4E9", "failed": "#D55E00", "unknown": "#999999"}
+OUTCOME_HATCHES = {"failed": "///", "unknown": "..."}
 SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
 
-
-#: Said in a picture that could not be lettered.
-NO_GLYPH = "□: no font for this text here; install one, such as Noto Sans CJK"
-
-
-def new_axes(width: float, height: float) -> Axes:
-    """Return the axes of a new figure of so many inches."""
-    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only where a figure is made
-
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    return ax
+#: Written on a figure whose text no installed font can draw.
+NO_GLYPH = "□: no installed font has this character; install one, such as Noto Sans CJK"
 
 
-def counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: list[tuple[str, str]]) -> None:
-    """Lying bars, the first on top, each with its count beside it; `looks` are colours and hatches."""
+def axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the axes that were given, or those of a new figure of this size in inches."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only needed where a figure is made
+
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: Iterable[tuple[str, str]]) -> None:
+    """Draw horizontal bars, the first on top, each with its count beside it; `looks` are colours and hatches."""
     for at, (count, (colour, hatch)) in enumerate(zip(counts, looks, strict=True)):
         ax.barh(at, count, color=colour, hatch=hatch, edgecolor="white")
         value_beside(ax, f"{count:,}", count, at)
@@ -43,12 +45,23 @@ def counted_bars(ax: Axes, counts: pd.Series, names: list[str], looks: list[tupl
 
 
 def value_beside(ax: Axes, text: str, x: float, y: float) -> None:
-    """Write a value to the right of the end of a lying bar."""
+    """Write a value to the right of the end of a horizontal bar."""
     ax.annotate(text, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
+def shaded_table(ax: Axes, counts: pd.DataFrame, shares: Any, darkest: float, label: str) -> None:
+    """Draw counts as a table whose cells are shaded by their share in percent; empty cells stay white."""
+    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=darkest)
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        if count:
+            colour = "white" if shares[row, column] > darkest * 0.55 else "black"
+            ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
+    ax.tick_params(labelsize=8, length=0)
+    ax.figure.colorbar(image, ax=ax, label=label).ax.tick_params(labelsize=8)
+
+
 def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
-    """Take away what is not data, and tick whole numbers where bars are counts."""
+    """Remove what is not data, and tick whole numbers where bars are counts."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
@@ -59,13 +72,13 @@ def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
     return ax
 
 
-def counted(number: int, what: str) -> str:
-    """``1 run``, ``12 runs``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def run_axes(ax: Axes | None, runs: int, height: float) -> Axes:
+    """Return axes with a place for each run; see `axes`."""
+    return axes(ax, max(6, min(14, 3 + 0.5 * runs)), height)
 
 
 def run_ticks(ax: Axes, runs: list[str]) -> None:
-    """Dates under bars, at most about 15 of them; few bars stay narrow."""
+    """Write dates under the bars, at most about 15 of them; few bars stay narrow."""
     if len(runs) < 3:
         ax.set_xlim(-1.5, len(runs) + 0.5)
     step = -(-len(runs) // 15)
@@ -86,21 +99,21 @@ def font(size: float) -> Any:
 
 
 def text_style() -> dict[str, Any]:
-    """Font families for text that may be Chinese: matplotlib's own, then whichever of the usual ones is there."""
+    """Return font families for text that may be Chinese: matplotlib's own, then the usual ones that are installed."""
     from matplotlib import font_manager, rcParams  # noqa: PLC0415
 
-    there = set(font_manager.get_font_names())
-    return {"family": [*rcParams["font.family"], *(name for name in _CJK_FONTS if name in there)]}
+    installed = set(font_manager.get_font_names())
+    return {"family": [*rcParams["font.family"], *(name for name in _CJK_FONTS if name in installed)]}
 
 
 def legible(ax: Axes, texts: Iterable[object]) -> list[str]:
-    """Return texts as the fonts here can draw them: what has no glyph is □, and the picture says why."""
+    """Return texts as the installed fonts can draw them: a missing glyph becomes □, and the figure explains it."""
     asked = [str(text) for text in texts]
     glyphs = _glyphs(tuple(text_style()["family"]))
     drawn = ["".join(char if char.isspace() or ord(char) in glyphs else "□" for char in text) for text in asked]
     figure = ax.get_figure(root=True)
     if drawn != asked and figure is not None and all(text.get_text() != NO_GLYPH for text in figure.texts):
-        # The label of the figure, where it has none, is given room; a text would lie on the ticks.
+        # The figure makes room for its own label, if that is free; other text would lie on the ticks.
         small: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7, "color": "#666666"}
         if figure.get_supxlabel():
             figure.text(0.995, 0.005, NO_GLYPH, **small)

@@ -24,7 +24,7 @@ def test_a_products_story_is_told_and_the_exit_code_says_whether_it_is_found(run
     assert [each["what"] for each in json.loads(told.out)] == [
         "exported", "sent", "failed", "exported", "sent", "imported"
     ]  # fmt: skip
-    assert told.err.startswith("B: the gallery holds 1 of its pictures")
+    assert told.err.startswith("B: the gallery holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
     assert "no run knows it" in capsys.readouterr().err
@@ -41,7 +41,7 @@ def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsy
     assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
     told = capsys.readouterr()
     assert {each["stage"]: each["pictures"] for each in json.loads(told.out)}["in gallery"] == 2
-    assert "2026-11: 2 pictures in the gallery" in told.err
+    assert "2026-11: 2 images in the gallery" in told.err
     assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
     assert main(["review", "--table", "sources", "--format", "csv"]) == 0
     assert "phone,rotated,1" in capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
     assert main(["review", "--month", "2026-01"]) == 2
     assert main(["review", "--month", "November"]) == 2
     said = capsys.readouterr().err
-    assert "no run was made until the end of 2026-01" in said and "is no month; write 2026-11" in said
+    assert "no run was made before the end of 2026-01" in said and "is not a month; write it as 2026-11" in said
 
 
 @pytest.mark.parametrize("words", [["trace", "A"], ["review"]])

@@ -11,7 +11,6 @@ from imgprep.cloud.oss import Stored
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError, ReportError
-from imgprep.core.retry import LONGEST_PAUSE, Pace, pause, told
 from imgprep.core.settings import Settings
 from imgprep.ship import upload_workers as crew
 from imgprep.ship.download import save_link
@@ -20,7 +19,6 @@ from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED, Meaning, meaning
 from imgprep.ship.upload import only_one
 from imgprep.ship.upload_plan import decide, wanted_items
 from imgprep.ship.upload_workers import NEXT_SECONDS, Load, idle
-from tests.wire.shipping import FakeClock
 
 DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -38,28 +36,6 @@ def test_the_slow_crc_is_the_same_and_says_that_it_is_slow(monkeypatch, caplog):
     monkeypatch.setattr(crcmod, "_usingExtension", False)
     crc64()
     assert "pure Python" in caplog.text
-
-
-def test_pauses_grow_to_a_limit_and_heed_what_is_asked():
-    error = type("Error", (), {"headers": {"Retry-After": "33"}})
-    assert all(0 <= pause(attempt) <= min(LONGEST_PAUSE, 0.2 * 2 ** (attempt - 1)) for attempt in range(1, 60))
-    assert pause(1, error) == 33
-    assert told(type("Error", (), {"headers": {"x-oss-qos-delay-time": "1500"}})) == 1.5
-    assert told(type("Error", (), {"headers": {"Retry-After": "tomorrow"}})) == 0
-
-
-def test_requests_at_once_are_halved_and_recover():
-    clock = FakeClock()
-    pace = Pace(8, clock)
-    pace.slow_down()
-    pace.slow_down()
-    assert pace.limit == 4, "answers to one burst count once"
-    clock.now += 2
-    pace.slow_down()
-    assert pace.limit == 2
-    for _ in range(100):
-        pace.good()
-    assert pace.limit == 8
 
 
 def test_threads_are_added_only_while_a_core_stands_idle():

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
-from imgprep.core.processes import Casualty, run_apart
+from imgprep.core.processes import LostTask, run_in_processes
 
 HERE = "test_images_pool"
 
@@ -22,14 +23,14 @@ def task(what):
 
 def ran(tasks, monkeypatch, **options):
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{Path(__file__).parents[1]}")
-    return list(run_apart(f"{HERE}:task", tasks, workers=2, **options))
+    return list(run_in_processes(f"{HERE}:task", tasks, workers=2, **options))
 
 
 def test_the_killer_is_named_and_the_rest_is_done(monkeypatch):
     answers = ran(["a", "b", "die", "c", "d", "e"], monkeypatch, chunk=4)
     by_task = dict(answers)
     assert len(answers) == 6
-    assert by_task.pop("die") == Casualty(False, "kills the process that opens it (SIGSEGV), twice")
+    assert by_task.pop("die") == LostTask(False, "kills the process that opens it (SIGSEGV), twice")
     assert by_task == {name: f"done {name}" for name in "abcde"}
 
 
@@ -41,5 +42,13 @@ def test_a_hang_is_cut_short(monkeypatch):
 
 def test_memory_has_a_limit(monkeypatch):
     by_task = dict(ran(["a", "hungry"], monkeypatch, chunk=1, memory=2**30))
-    assert isinstance(by_task["hungry"], Casualty)
+    assert isinstance(by_task["hungry"], LostTask)
     assert by_task["a"] == "done a"
+
+
+def test_workers_end_soon_after_stop_is_set(monkeypatch):
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    since = time.monotonic()
+    assert ran(["hang", "hang"], monkeypatch, stop=stop) == []
+    assert time.monotonic() - since < 30

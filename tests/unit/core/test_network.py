@@ -71,7 +71,7 @@ def fetch(url, into):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_an_image_is_not_fetched_where_its_host_turns_to_a_private_address_meanwhile(scheme, inside, turning, tmp_path):
     row = fetch(f"{scheme}://turning.example:{inside.server_port}/a.gif", tmp_path)
-    assert row["problem"] == "refused" and "127.0.0.1" in row["detail"] and "nothing was asked" in row["detail"]
+    assert row["problem"] == "refused" and "127.0.0.1" in row["detail"] and "nothing was requested" in row["detail"]
     assert len(turning) == 2 and not inside.asked and row["attempts"] == 1
 
 

@@ -1,4 +1,4 @@
-"""The demo shop: what its README names is there, and nothing in it was forgotten."""
+"""The demo shop: everything its README names exists, and its README names every fault."""
 
 import csv
 import re
@@ -23,7 +23,7 @@ def test_every_product_with_a_fault_is_named_in_the_readme():
     assert {row["sku"] for row in rows() if row["sku"] >= "009000"} == named
 
 
-def test_every_picture_belongs_to_a_row_and_only_the_named_ones_are_missing():
+def test_every_image_belongs_to_a_row_and_only_the_named_ones_are_missing():
     wanted = {row["image"] for row in rows()} - {""}
     there = {file.name for file in (DATA / "images").iterdir()}
     assert there <= wanted
@@ -40,7 +40,7 @@ def test_the_column_map_uses_columns_of_the_export():
     assert used <= set(rows()[0])
 
 
-def test_regions_lie_on_the_pictures_as_they_are():
+def test_regions_lie_inside_the_images_as_delivered():
     for row in rows("regions.csv"):
         with Image.open(DATA / "images" / row["PicName"]) as image:
             assert image.size == (int(row["image_width"]), int(row["image_height"]))

@@ -23,8 +23,8 @@ def widget(tmp_path):
         Image.new("RGB", (100 + number, 80), "white").save(tmp_path / f"{number}.png")
     store = RegionStore(tmp_path / "regions.db", who="Ann")
     made = RegionAnnotator(["0.png", "1.png", "2.png", "gone.png"], tmp_path, store, suggest=False)
-    made.heard = []
-    made._channel.send = lambda content, buffers=None: made.heard.append((content, buffers))
+    made.sent = []
+    made.send = lambda content, buffers=None: made.sent.append((content, buffers))
     yield made
     made.close()
     store.close()
@@ -32,15 +32,15 @@ def widget(tmp_path):
 
 def deliver(widget, **content):
     """Deliver a message on another thread, as JupyterLab's subshells do; return the answers."""
-    before = len(widget.heard)
+    before = len(widget.sent)
     message = {"view": "v", "session": widget._session, **content}
     thread = threading.Thread(target=widget._on_message, args=(widget, message, []))
     thread.start()
     thread.join()
     widget.finish()
-    widget._painter.submit(lambda: None).result()
-    widget._thinker.submit(lambda: None).result()
-    return [content for content, _ in widget.heard[before:]]
+    widget._picture_thread.submit(lambda: None).result()
+    widget._suggest_thread.submit(lambda: None).result()
+    return [content for content, _ in widget.sent[before:]]
 
 
 def proposal(widget, number=0, **changes):
@@ -174,7 +174,7 @@ def test_a_picture_is_upright_for_every_orientation(widget, tmp_path, orientatio
     answer = deliver(widget, type="want", ids=[0])[0]
     upright = (60, 40) if orientation <= 4 else (40, 60)
     assert (answer["w"], answer["h"]) == upright
-    sent = Image.open(io.BytesIO(widget.heard[-1 if widget.heard[-1][1] else -2][1][0]))
+    sent = Image.open(io.BytesIO(widget.sent[-1 if widget.sent[-1][1] else -2][1][0]))
     assert sent.size == upright
     assert not sent.getexif().get(0x0112, 1) > 1, "the browser would turn it a second time"
 
@@ -193,10 +193,10 @@ def test_a_large_image_is_a_preview_and_at_full_resolution_where_looked_at(widge
     big.save(tmp_path / "0.png")
     answer = deliver(widget, type="want", ids=[0])[0]
     assert (answer["w"], answer["h"], answer["pw"], answer["ph"]) == (5000, 3000, 2048, 1229)
-    before = len(widget.heard)
+    before = len(widget.sent)
     detail = deliver(widget, type="detail", id=0, x1=3900, y1=1950, x2=4100, y2=2150)[0]
     assert (detail["pw"], detail["ph"]) == (200, 200)
-    part = Image.open(io.BytesIO(widget.heard[before][1][0])).convert("L")
+    part = Image.open(io.BytesIO(widget.sent[before][1][0])).convert("L")
     assert part.getpixel((100, 100)) < 90 < part.getpixel((105, 100))
 
 
@@ -220,8 +220,8 @@ def test_what_became_of_a_suggestion_is_kept_with_the_method_that_made_it(tmp_pa
     shot.save(tmp_path / "0.png")
     with RegionStore(tmp_path / "regions.db") as store:
         widget = RegionAnnotator(["0.png"], tmp_path, store, suggest=suggest)
-        widget.heard = []
-        widget._channel.send = lambda content, buffers=None: widget.heard.append((content, buffers))
+        widget.sent = []
+        widget.send = lambda content, buffers=None: widget.sent.append((content, buffers))
         item = deliver(widget, type="want", ids=[0])[-1]["items"][0]
         message = proposal(widget, region=item["suggestion"], rev=0)
         assert deliver(widget, **message)[0]["type"] == "saved"
@@ -234,11 +234,11 @@ def test_pictures_and_suggestions_of_a_zip_are_those_of_its_folder(widget, tmp_p
         archive.write(tmp_path / "0.png", "0.png")
     with RegionStore(tmp_path / "zip.db") as store:
         packed = RegionAnnotator(["0.png", "gone.png"], tmp_path / "photos.zip", store)
-        packed.heard = []
-        packed._channel.send = lambda content, buffers=None: packed.heard.append((content, buffers))
+        packed.sent = []
+        packed.send = lambda content, buffers=None: packed.sent.append((content, buffers))
         there, gone = deliver(packed, type="want", ids=[0, 1])[:2]
         assert there["digest"] == deliver(widget, type="want", ids=[0])[0]["digest"] and "missing" in gone["problem"]
-        assert packed._shelf.suggestion(0).region == Region(x1=0, y1=0, x2=100, y2=80)
+        assert packed._images.suggestion(0).region == Region(x1=0, y1=0, x2=100, y2=80)
         assert deliver(packed, **proposal(packed))[0]["type"] == "saved"
         packed.close()
 
@@ -252,7 +252,7 @@ def test_a_missing_file_and_one_outside_say_what_is_wrong(widget):
 
 def test_pictures_travel_as_messages_and_never_as_state(widget):
     deliver(widget, type="want", ids=[0])
-    assert isinstance(widget.heard[0][1][0], bytes)
+    assert isinstance(widget.sent[0][1][0], bytes)
     assert not any(isinstance(value, bytes) for value in widget.get_state().values())
 
 
@@ -267,14 +267,14 @@ def test_the_next_page_is_thought_about_before_it_is_asked_for(tmp_path):
 
     with RegionStore(tmp_path / "regions.db") as store:
         widget = RegionAnnotator(["0.png", "1.png", "gone.png", "2.png"], tmp_path, store, suggest=suggest)
-        widget.heard = []
-        widget._channel.send = lambda content, buffers=None: widget.heard.append((content, buffers))
+        widget.sent = []
+        widget.send = lambda content, buffers=None: widget.sent.append((content, buffers))
         deliver(widget, type="ahead", ids=[1, 2, 3])
         for _ in range(4):
-            widget._thinker.submit(lambda: None).result()
+            widget._suggest_thread.submit(lambda: None).result()
         assert asked == ["1.png", "2.png"]
-        assert [content["items"][0]["pic_name"] for content, _ in widget.heard] == ["1.png", "2.png"]
-        assert not any(buffers for _, buffers in widget.heard)
+        assert [content["items"][0]["pic_name"] for content, _ in widget.sent] == ["1.png", "2.png"]
+        assert not any(buffers for _, buffers in widget.sent)
         widget.close()
 
 
@@ -305,7 +305,7 @@ def test_joining_refuses_what_it_cannot_join(tmp_path):
         join_modules(tmp_path, "a.mjs")
 
 
-@pytest.mark.parametrize("subject", ["geometry", "decisions", "place"])
+@pytest.mark.parametrize("subject", ["geometry", "decisions", "position"])
 def test_modules_under_node(subject):
     playwright = pytest.importorskip("playwright")
     node = Path(playwright.__file__).parent / "driver" / "node"

@@ -13,11 +13,11 @@ import pytest
 
 from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
-from imgprep.draw import formats, schema
-from imgprep.draw.entry import FRAME_DTYPES
+from imgprep.draw import formats, schema, share
+from imgprep.draw import store as store_module
 from imgprep.draw.schema import refuse_network_drive
 from imgprep.draw.share import agreement, assign
-from imgprep.draw.store import RegionStore, decide
+from imgprep.draw.store import FRAME_DTYPES, RegionStore
 
 BOX = Region(x1=10, y1=20, x2=110, y2=220)
 OTHER = Region(x1=0, y1=0, x2=50, y2=60)
@@ -154,7 +154,7 @@ def test_another_programs_file_is_left_alone(tmp_path):
     assert other.read_bytes() == before
     text = tmp_path / "notes.txt"
     text.write_text("not a database, but long enough to look at" * 10)
-    with pytest.raises(RegionError, match="no region store"):
+    with pytest.raises(RegionError, match="not a region store"):
         RegionStore(text)
 
 
@@ -295,7 +295,7 @@ def test_a_decided_conflict_is_no_conflict_when_merged_back(store, other):
     store.put("a.jpg", BOX)
     other.put("a.jpg", OTHER)
     store.merge(other)
-    decide(store, "a.jpg", revision=int(store.conflicts()["theirs"][0]))
+    store.decide("a.jpg", revision=int(store.conflicts()["theirs"][0]))
     assert store.get("a.jpg") == OTHER
     assert len(store.conflicts()) == 0
     assert outcomes(other.merge(store))["a.jpg"] in ("same", "newer")
@@ -386,8 +386,7 @@ def test_the_store_decides_a_conflict_itself(store, other):
 
 _KEEP_WRITING = """
 import sys
-from imgprep import Region
-from imgprep.store import RegionStore
+from imgprep import Region, RegionStore
 store = RegionStore(sys.argv[1])
 for step in range(100_000):
     store.put(f"{step}.jpg", Region(x1=0, y1=0, x2=step + 1, y2=1))
@@ -426,7 +425,7 @@ def test_a_file_that_may_not_be_written_says_so(store):
     with pytest.raises(RegionError, match="may not be written; change its permissions"):
         store.put("b.jpg", BOX)
     (store.path.parent / "file").touch()
-    with pytest.raises(RegionError, match="its folder cannot be made"):
+    with pytest.raises(RegionError, match="its folder cannot be created"):
         RegionStore(store.path.parent / "file" / "sub" / "regions.db")
     with pytest.raises(RegionError, match=r"cannot be opened|cannot be used"):
         RegionStore(store.path.parent)
@@ -439,21 +438,21 @@ def test_the_folder_of_a_new_store_is_made(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
-        ("a.json", b"{not json", "is no JSON"),
-        ("a.json", b"[1, 2]", "no COCO data set"),
+        ("a.json", b"{not json", "is not JSON"),
+        ("a.json", b"[1, 2]", "not a COCO data set"),
         ("a.json", b'{"images": [{"id": 1}], "annotations": []}', "an image of the COCO data set has no 'file_name'"),
         ("a.json", b'{"images": [], "annotations": [{"bbox": [1, 2, 3, 4]}]}', "has no 'image_id'"),
         ("a.csv", b"PicName,x1,y1,x2,y2\n\xff\xfe.jpg,1,2,3,4\n", "not UTF-8"),
         ("a.xlsx", b"", "are read from"),
-        ("missing.csv", None, "there is no such file"),
+        ("missing.csv", None, "does not exist"),
     ],
 )
-def test_a_file_of_regions_that_cannot_be_read_says_why(tmp_path, name, content, said):
+def test_a_file_of_regions_that_cannot_be_read_says_why(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(RegionError, match=said):
+    with pytest.raises(RegionError, match=message):
         formats.read_regions(tmp_path / name)
 
 
@@ -463,13 +462,4 @@ def test_regions_saved_by_excel_with_its_mark_at_the_start_are_read(tmp_path):
 
 
 def test_examples_in_the_docstrings_hold():
-    from imgprep.draw import formats as bbox_widget
-    from imgprep.draw import formats as coco
-    from imgprep.draw import formats as increment_meta
-    from imgprep.draw import formats as table
-    from imgprep.draw import share as sharing
-    from imgprep.draw import store as database
-    from imgprep.draw import store as merge
-
-    modules = (database, formats, bbox_widget, coco, increment_meta, table, merge, sharing)
-    assert [doctest.testmod(module).failed for module in modules] == [0] * len(modules)
+    assert [doctest.testmod(module).failed for module in (store_module, formats, share)] == [0, 0, 0]

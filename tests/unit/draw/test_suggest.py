@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
-from imgprep.draw import saliency as model
-from imgprep.draw import suggest as confidence
-from imgprep.draw.saliency import find_model
+from imgprep.draw import segmentation as model
+from imgprep.draw import suggest
+from imgprep.draw.segmentation import find_model
 from imgprep.draw.suggest import suggest_region, suggest_with_method
 
 SIZE = (600, 800)
@@ -151,7 +151,7 @@ def test_a_model_that_sees_nothing_leaves_the_answer_to_the_others(tmp_path, mon
     assert suggest_with_method(busy_shot(), model=blind)[2] != "model"
 
 
-def test_threads_may_ask_one_model_together(darkness):
+def test_threads_may_use_one_model_together(darkness):
     small = np.asarray(busy_shot().resize((150, 200)))
     alone = model.salient(small, darkness)
     with ThreadPoolExecutor(4) as pool:
@@ -160,6 +160,4 @@ def test_threads_may_ask_one_model_together(darkness):
 
 
 def test_examples_in_the_docstrings_hold():
-    import imgprep.suggest
-
-    assert sum(doctest.testmod(module).failed for module in (imgprep.draw.suggest, confidence, model)) == 0
+    assert sum(doctest.testmod(module).failed for module in (suggest, model)) == 0

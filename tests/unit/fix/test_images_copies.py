@@ -1,4 +1,4 @@
-"""What becomes of pixels, bytes and names when a copy is made, and of a run that is broken off."""
+"""Pixels, bytes and names of copies, and runs that are interrupted."""
 
 import doctest
 import hashlib
@@ -19,11 +19,10 @@ from images_made import encoded, photo, turned
 from PIL import Image, ImageCms
 
 from imgprep.core.regions import Region
-from imgprep.fix.convert import ready
+from imgprep.fix.convert import Recipe, ready
 from imgprep.fix.prepare import prepare_images, transform_region
-from imgprep.fix.recipe import Recipe
 from imgprep.images.storage import list_names
-from imgprep.look.fetch_requests import discreet
+from imgprep.look.fetch import discreet
 from imgprep.look.inspect import inspect_images
 
 
@@ -199,8 +198,8 @@ def matrix_profile(name, columns, gamma):
     def xyz(values):
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65_536) for value in values))
 
-    said = name.encode()
-    desc = b"desc\0\0\0\0" + struct.pack(">I", len(said) + 1) + said + b"\0" + bytes(78)
+    text = name.encode()
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + b"\0" + bytes(78)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
     tags = {b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz((0.9642, 1, 0.8249)),
             **{tag: xyz(column) for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)},
@@ -382,7 +381,7 @@ class Stops:
 
 
 @pytest.mark.parametrize("after", [1, 4, 6])
-def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(after, shop, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_and_gives_the_same_result(after, shop, tmp_path, monkeypatch):
     root = shop.names(mixed())
     whole = prepared(root, tmp_path / "whole")
     facts = inspect_images(list_names(root), root, progress=False)
@@ -393,14 +392,16 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_the_same(after, shop, tmp_p
     assert not list((tmp_path / "out").glob(".imgprep-drafts*"))
     pd.testing.assert_frame_equal(prepared(root, tmp_path / "out"), whole)
     assert list_names(tmp_path / "out") == list_names(tmp_path / "whole")
-    assert begun == {file: file.stat().st_mtime_ns for file in begun}, "what was done is done again"
+    assert begun == {file: file.stat().st_mtime_ns for file in begun}, "finished copies were made again"
 
 
-#: Prepares a folder, and says when a copy is in its place.
+#: Prepares a folder, and prints a line when a copy has its name.
 LOUD = """
 import sys
-from imgprep.images import inspect_images, list_names, prepare_images
-from imgprep.written import Written
+from imgprep.core.files import Written
+from imgprep.fix.prepare import prepare_images
+from imgprep.images.storage import list_names
+from imgprep.look.inspect import inspect_images
 placed = Written.place
 Written.place = lambda *names: (placed(*names), print("placed", flush=True))[0]
 root, out = sys.argv[1:]
@@ -429,19 +430,19 @@ def test_a_run_that_was_killed_leaves_no_half_copy(shop, tmp_path):
     assert sorted(file.name for file in out.glob(".*")) == [".imgprep-prepare.jsonl", ".imgprep-written.jsonl"]
 
 
-#: Modules with examples of names that are not public; those of public names run in test_examples.
-INSIDE = (
-    *("fetching.answers", "fetching.hops", "fetching.url_names", "fetching.wanted", "kinds", "looks", "metadata"),
-    *("names", "personal", "pixels", "recipe", "silent_damage"),
+#: Modules whose examples run on their own; those of public names run in test_examples too.
+WITH_EXAMPLES = (
+    *("look.duplicates", "look.inspect", "look.match_files", "look.match_names", "look.rules.book"),
+    *("look.rules.region_order", "fix.prepare", "images.formats"),
 )
 
 
-@pytest.mark.parametrize("name", INSIDE)
-def test_the_examples_inside_are_true(name):
-    failed, attempted = doctest.testmod(importlib.import_module(f"imgprep.images.{name}"))
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_are_true(name):
+    failed, attempted = doctest.testmod(importlib.import_module(f"imgprep.{name}"))
     assert attempted and not failed
 
 
-def test_what_is_told_of_a_failure_holds_no_signature():
-    said = discreet("cannot parse http://shop.example/a.jpg?Signature=abc&Expires=9 or 'x?token=t': no port")
-    assert said == "cannot parse http://shop.example/a.jpg?… or 'x?…': no port"
+def test_the_message_of_a_failure_holds_no_signature():
+    message = discreet("cannot parse http://shop.example/a.jpg?Signature=abc&Expires=9 or 'x?token=t': no port")
+    assert message == "cannot parse http://shop.example/a.jpg?… or 'x?…': no port"

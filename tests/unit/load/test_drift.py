@@ -3,10 +3,9 @@
 import pandas as pd
 import pytest
 
-import imgprep as ip
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.findings import findings_frame
-from imgprep.load.drift import compare_exports, require_no_collapse
+from imgprep.load.drift import compare_exports, compare_products, require_no_collapse
 from imgprep.plan.make import plan_batch
 from imgprep.show.charts.plans import plot_drift
 
@@ -112,7 +111,7 @@ def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
     last = export(4, price=["1", "2", "3", "4"])
     this = export(5, price=["1", "20", "3", "4", "5"]).iloc[[4, 3, 2, 1]]
     this.loc[this["ProductId"] == "P2", "type"] = None
-    told = ip.compare_products(last, this).fillna("").values.tolist()
+    told = compare_products(last, this).fillna("").values.tolist()
     assert told == [
         ["P0", "gone", "", "", ""],
         ["P1", "changed", "price", "2", "20"],
@@ -123,8 +122,8 @@ def test_each_product_that_went_came_or_changed_is_named_with_what_changed():
 
 def test_the_images_of_a_product_are_compared_as_a_whole_whatever_their_order():
     last, this = (pd.DataFrame({"ProductId": ["A", "A"], "PicName": names}) for names in (["1", "2"], ["2", "1"]))
-    assert ip.compare_products(last, this).empty
+    assert compare_products(last, this).empty
     added = pd.concat([this, pd.DataFrame({"ProductId": ["A"], "PicName": ["3"]})])
-    assert ip.compare_products(last, added)[["last", "this"]].values.tolist() == [["1 | 2", "1 | 2 | 3"]]
+    assert compare_products(last, added)[["last", "this"]].values.tolist() == [["1 | 2", "1 | 2 | 3"]]
     with pytest.raises(CatalogueError, match="this has no ProductId"):
-        ip.compare_products(last, last[["PicName"]])
+        compare_products(last, last[["PicName"]])

@@ -11,6 +11,7 @@ from images_made import encoded, photo
 import imgprep as ip
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.findings import findings_frame
+from imgprep.load.matches import read_matches
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -47,9 +48,9 @@ def test_a_page_is_sent_and_not_everything(findings, root):
     browser = ip.FindingsBrowser(findings, root, per_page=10)
     assert ids(browser) == list(range(10))
     for _ in range(9):
-        browser._next.click()
-    assert ids(browser) == [30] and "page 4 of 4" in browser._said.value
-    browser._back.click()
+        browser._pager.next.click()
+    assert ids(browser) == [30] and "page 4 of 4" in browser._status.value
+    browser._pager.back.click()
     assert ids(browser) == list(range(20, 30))
 
 
@@ -66,7 +67,7 @@ def test_filters_narrow_and_what_is_shown_is_selected(findings, root):
 
 
 @pytest.mark.parametrize("wrong", [{"rule": "no-such"}, {"severity": "bad"}])
-def test_a_filter_that_there_is_not_is_refused(findings, wrong):
+def test_an_unknown_filter_is_refused(findings, wrong):
     with pytest.raises(ConfigError):
         ip.FindingsBrowser(findings).filter(**wrong)
 
@@ -74,33 +75,33 @@ def test_a_filter_that_there_is_not_is_refused(findings, wrong):
 def test_ticks_outlive_pages_and_filters(findings, root):
     browser = ip.FindingsBrowser(findings, root, per_page=10)
     browser._grid.ticked = [2, 5]
-    browser._next.click()
+    browser._pager.next.click()
     browser._grid.ticked = [11]
     browser.filter(severity="warning")
     assert browser.selected["row"].tolist() == [3, 6, 12]
     browser._all.click()
     assert browser.selected["row"].tolist() == [3, 6, 12, 1]
     browser.filter(severity="")
-    assert browser._grid.ticked == [2, 5] and "4 ticked" in browser._said.value
+    assert browser._grid.ticked == [2, 5] and "4 ticked" in browser._status.value
     browser._none.click()
     assert len(browser.selected) == 31
 
 
-def test_what_the_browser_says_of_other_cards_is_not_believed(findings, root):
+def test_a_message_about_cards_of_another_page_is_ignored(findings, root):
     browser = ip.FindingsBrowser(findings, root, per_page=10)
     browser._grid.ticked = [5, 29, 1000, -3]
     browser._grid.opened = 999
     assert browser.selected["row"].tolist() == [6]
-    assert "Click a picture" in browser._told.value
+    assert "Click a picture" in browser._opened.details.value
 
 
 def test_the_opened_picture_comes_with_its_row(findings, root):
     catalogue = pd.DataFrame({"row": [1, 2], "title": ["Shirt", "Dress"], "PicName": ["a.jpg", "b.jpg"]})
     browser = ip.FindingsBrowser(findings, root, catalogue=catalogue, per_page=40)
     browser._grid.opened = 30
-    assert bytes(browser._picture.value).startswith(b"\xff\xd8") and "Shirt" in browser._told.value
+    assert bytes(browser._opened.picture.value).startswith(b"\xff\xd8") and "Shirt" in browser._opened.details.value
     browser._grid.opened = 0
-    assert browser._picture.layout.display == "none" and "no file of this name" in browser._told.value
+    assert browser._opened.picture.layout.display == "none" and "no file of this name" in browser._opened.details.value
     browser.filter(rule="image-cmyk")
     assert browser.rows["title"].tolist() == ["Shirt"]
     with pytest.raises(ConfigError, match="catalogue"):
@@ -114,8 +115,8 @@ def test_text_from_a_catalogue_cannot_act(root):
     catalogue = pd.DataFrame({"row": [1], EVIL: [EVIL + "x" * 100_000], "title": ["\u202egpj.exe"]})
     browser = ip.FindingsBrowser(found, root, catalogue=catalogue)
     browser._grid.opened = 0
-    assert "<script" not in browser._told.value and "<img" not in browser._told.value
-    assert "⟨202E⟩" in browser._told.value and len(browser._told.value) < 5_000
+    assert "<script" not in browser._opened.details.value and "<img" not in browser._opened.details.value
+    assert "⟨202E⟩" in browser._opened.details.value and len(browser._opened.details.value) < 5_000
     assert max(len(text) for text in browser._grid.cards[0].values() if isinstance(text, str)) < 400
 
 
@@ -150,7 +151,7 @@ def state(panel):
 
 def test_only_what_is_undecided_is_asked(panel):
     assert [card["name"] for card in panel._files.cards] == ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"]
-    assert panel._file == "IMG_1.jpg" and panel._picture.value
+    assert panel._file == "IMG_1.jpg" and panel._opened.picture.value
 
 
 def test_a_search_offers_products_and_a_click_decides(panel, tmp_path):
@@ -159,7 +160,7 @@ def test_a_search_offers_products_and_a_click_decides(panel, tmp_path):
     panel._offers.opened = 0
     assert state(panel)["IMG_1.jpg"] == "chosen" and panel._file == "IMG_2.jpg"
     assert panel.matches.set_index("file").loc["IMG_1.jpg", "ProductId"] == "B"
-    pd.testing.assert_frame_equal(ip.read_matches(tmp_path / "map.jsonl"), panel.matches)
+    pd.testing.assert_frame_equal(read_matches(tmp_path / "map.jsonl"), panel.matches)
 
 
 def test_the_earlier_picture_stands_beside_the_product(panel):
@@ -167,7 +168,7 @@ def test_the_earlier_picture_stands_beside_the_product(panel):
     assert panel._offers.cards[0]["uri"].startswith("data:image/jpeg")
 
 
-def test_each_decision_can_be_taken_back(panel):
+def test_each_decision_can_be_undone(panel):
     before = panel.matches
     panel.choose("IMG_2.jpg", "A")
     panel._none.click()
@@ -187,15 +188,15 @@ def test_the_last_decision_leaves_nothing_to_do(panel):
     panel._none.click()
 
 
-def test_a_product_that_there_is_not_is_refused(panel):
-    with pytest.raises(CatalogueError, match="no ProductId"):
+def test_an_unknown_product_is_refused(panel):
+    with pytest.raises(CatalogueError, match="is not in the catalogue"):
         panel.choose("IMG_1.jpg", "Z")
 
 
 def test_hostile_titles_are_text_in_the_panel(panel):
     panel._search.value = "script"
     assert panel._offers.cards[0]["title"].startswith("<script>"), "set as text in the browser, see cards.mjs"
-    assert not re.search(r"<(script|img)", panel._told.value)
+    assert not re.search(r"<(script|img)", panel._opened.details.value)
 
 
 def test_the_cards_under_node():

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 
 import imgprep as ip
 from imgprep.core.errors import CatalogueError
+from imgprep.load.matches import read_matches, undo_matches, write_matches
 from imgprep.look.match_files import decide, undecided
 
 
@@ -57,7 +58,7 @@ def test_a_pattern_may_name_another_column(folder):
     assert found(matches) == {"4006381333931_1.jpg": ("A", "matched")}
 
 
-def test_whatever_comes_first_the_id_is_found(folder):
+def test_the_id_is_found_behind_any_other_words(folder):
     put(folder, "t-shirts-CL-0001-2.jpg", "a-b-c-9-3.jpg", "CL-0001-4.jpg")
     matches = ip.match_files(folder, shop("CL-0001", "9"), "{any}-{ProductId}-{n}")
     assert found(matches) == {
@@ -84,11 +85,11 @@ def test_a_pattern_that_names_no_column_is_refused(folder, pattern):
         ip.match_files(folder, shop("A"), [pattern])
 
 
-def test_an_id_written_otherwise_is_found_and_is_less_sure(folder):
+def test_an_id_in_another_spelling_is_found_and_is_less_sure(folder):
     put(folder, "cl 0001_1.jpg", "ＣＬ－0001_2.jpg")
     matches = ip.match_files(folder, shop("CL-0001", "CL-0002"))
     assert found(matches) == dict.fromkeys(["cl 0001_1.jpg", "ＣＬ－0001_2.jpg"], ("CL-0001", "matched"))
-    assert (matches["confidence"] == 0.9).all() and matches["how"].str.contains("written otherwise").all()
+    assert (matches["confidence"] == 0.9).all() and matches["how"].str.contains("in another spelling").all()
 
 
 def test_the_number_of_a_picture_is_never_read_as_the_end_of_an_id(folder):
@@ -103,7 +104,7 @@ def test_a_near_id_is_offered_and_never_taken(folder):
     assert matches["candidates"].tolist() == [["CL-4711"]] * 3
 
 
-def test_likeness_to_an_earlier_picture_tells_the_product(folder, tmp_path):
+def test_likeness_to_an_earlier_image_identifies_the_product(folder, tmp_path):
     old = tmp_path / "old"
     pictures = {number: photo(number, (600, 450)) for number in (1, 2, 3)}
     for number, picture in pictures.items():
@@ -138,7 +139,7 @@ def test_a_name_and_a_likeness_that_disagree_go_to_a_person_and_agreement_makes_
     assert "one character off; the same file" in matches.loc["CL-000X_1.jpg", "how"]
 
 
-def test_a_placeholder_tells_no_product(folder, tmp_path):
+def test_a_placeholder_identifies_no_product(folder, tmp_path):
     put(tmp_path / "old", "soon.jpg", data=encoded(photo(1)))
     put(folder, "x.jpg", data=encoded(photo(1)))
     catalogue = shop(*"ABCDE", PicName=["soon.jpg"] * 5)
@@ -161,15 +162,15 @@ def test_hostile_ids_and_names_are_only_texts(folder):
 def test_the_map_is_kept_as_it_is(folder, tmp_path):
     put(folder, "A_1.jpg", "新品.jpg", "notes.txt")
     matches = ip.match_files(folder, shop("A"))
-    back = ip.read_matches(ip.write_matches(matches, tmp_path / "maps" / "m.jsonl"))
+    back = read_matches(write_matches(matches, tmp_path / "maps" / "m.jsonl"))
     pd.testing.assert_frame_equal(back, matches)
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[]", '{"file": 3, "state": "matched"}'])
-def test_a_file_that_is_no_map_is_refused_with_its_place(tmp_path, text):
+def test_a_file_that_is_not_a_map_is_refused_with_its_path(tmp_path, text):
     (tmp_path / "m.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(CatalogueError, match=r"m\.jsonl"):
-        ip.read_matches(tmp_path / "m.jsonl")
+        read_matches(tmp_path / "m.jsonl")
 
 
 def test_what_a_person_decided_stays_when_matching_again(folder):
@@ -200,7 +201,7 @@ def test_applied_there_is_one_row_per_image_and_undone_all_is_as_before(folder):
         [2, "b.jpg", "b", ""], [2, "B_1.jpg", "b", "added"], [3, "", "c", ""],
     ]  # fmt: skip
     assert applied["Region"].notna().tolist() == [False, False, False, True, False, False]
-    pd.testing.assert_frame_equal(ip.undo_matches(applied), catalogue)
+    pd.testing.assert_frame_equal(undo_matches(applied), catalogue)
     assert applied.attrs == catalogue.attrs
     twice = ip.apply_matches(applied.drop(columns="by_match"), ip.match_files(folder, catalogue))
     assert len(twice) == len(applied), "applying again adds nothing"
@@ -212,7 +213,7 @@ def test_a_map_of_other_products_is_not_applied(folder):
     with pytest.raises(CatalogueError, match="such as A"):
         ip.apply_matches(shop("B"), matches)
     with pytest.raises(CatalogueError, match="by_match"):
-        ip.undo_matches(shop("B"))
+        undo_matches(shop("B"))
 
 
 def test_the_command_keeps_the_map_and_writes_the_catalogue(folder, tmp_path):
@@ -226,7 +227,7 @@ def test_the_command_keeps_the_map_and_writes_the_catalogue(folder, tmp_path):
     assert done.returncode == 1, done.stderr
     assert len(pd.read_csv(io.StringIO(done.stdout))) == 3
     assert ip.load_catalogue(out)["PicName"].tolist()[:2] == ["001_1.jpg", "001_2.jpg"]
-    ip.write_matches(decide(ip.read_matches(kept), "IMG_1.jpg", "002"), kept)
+    write_matches(decide(read_matches(kept), "IMG_1.jpg", "002"), kept)
     assert subprocess.run(call, capture_output=True, timeout=120, cwd=tmp_path).returncode == 0
 
 
@@ -236,7 +237,7 @@ def test_what_loading_made_is_not_suggested_as_a_column_of_the_export(tmp_path):
     assert suggested[["field", "column"]].values.tolist() == [["ProductId", "sku"], ["PicName", "image"]]
 
 
-def test_a_file_that_the_catalogue_names_belongs_to_its_product_whatever_it_is_called(folder):
+def test_a_file_that_the_catalogue_names_belongs_to_its_product_under_any_name(folder):
     put(folder, "IMG_7.jpg", "001_2.jpg", "both.jpg")
     catalogue = shop("001", "002", "003", "003", PicName=["IMG_7.jpg", "001_2.jpg", "both.jpg", pd.NA])
     catalogue.loc[3] = ["002", "both.jpg"]
@@ -250,11 +251,11 @@ def test_a_file_that_the_catalogue_names_belongs_to_its_product_whatever_it_is_c
 def test_only_what_lies_within_is_matched_and_its_names_fit_the_whole_folder(folder):
     put(folder, "001_1.jpg", "new/002_1.jpg", "newer/001_3.jpg")
     assert ip.match_files(folder, shop("001", "002"), within="new/")["file"].tolist() == ["new/002_1.jpg"]
-    with pytest.raises(ip.ConfigError, match=r"within='nwe': no file of .* lies there"):
+    with pytest.raises(ip.ConfigError, match=r"within='nwe': .* has no file there"):
         ip.match_files(folder, shop("001"), within="nwe")
 
 
-def test_a_catalogue_kept_with_its_files_is_read_as_it_stands_whatever_the_column_map(folder, tmp_path):
+def test_a_catalogue_kept_with_its_files_is_read_unchanged_with_any_column_map(folder, tmp_path):
     put(folder, "new/002_1.jpg")
     columns = {"ProductId": "sku", "PicName": "image", "CustomContent": "title:{title}"}
     (tmp_path / "c.csv").write_text("sku,title,image\n001,a,old.jpg\n002,b,\n", encoding="utf-8")
@@ -263,8 +264,8 @@ def test_a_catalogue_kept_with_its_files_is_read_as_it_stands_whatever_the_colum
     applied.attrs = {}
     applied.to_parquet(tmp_path / "kept.parquet")
     again = ip.load_catalogue(tmp_path / "kept.parquet", columns=columns)
-    told = ["ProductId", "PicName", "CustomContent"]
-    assert again[told].values.tolist() == applied[told].values.tolist()
+    fields = ["ProductId", "PicName", "CustomContent"]
+    assert again[fields].values.tolist() == applied[fields].values.tolist()
     assert again["PicName"].tolist() == ["old.jpg", "new/002_1.jpg"]
 
 

@@ -1,4 +1,4 @@
-"""Every rule fires where it must and stays silent beside it; settings, order, summary and fixes."""
+"""Every rule finds its fault and nothing beside it; settings, order, summary and fixes."""
 
 import pandas as pd
 import polars as pl
@@ -9,7 +9,7 @@ from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.regions import Region
 from imgprep.fix.fields import apply_fixes, undo_fixes
 from imgprep.look.rules import sheet as sheets
-from imgprep.look.rules.book import RULES, check, rules_table, summary
+from imgprep.look.rules.book import RULES, check, check_sheet, rules_table, summary, unwritable
 
 FINE = {"ProductId": "1", "PicName": "a.jpg", "CategoryId": "0", "CustomContent": "k:v"}
 FACT = {
@@ -206,14 +206,40 @@ def test_rows_that_disturb_each_other_are_found_and_rows_of_another_product_are_
     assert rule not in ids(check(apart))
 
 
-def test_record_numbers_of_exports_that_were_put_together_are_told_once():
+def test_record_numbers_of_concatenated_exports_make_one_finding():
     one = rows({}, {"ProductId": "2"}, {"ProductId": "2", "PicName": "b.jpg"}).assign(row=[1, 2, 2])
     other = rows({"ProductId": "8"}, {"ProductId": "9"}).assign(row=[1, 2])
     found = check(pd.concat([one, other]))
     assert found["rule"].tolist() == ["row-numbers-shared"] and found["row"].isna().all()
-    assert found["message"].tolist() == ['2 record numbers stand on different products, such as 1 on "1" and "8"']
+    assert found["message"].tolist() == ['2 record numbers belong to different products, such as 1 to "1" and "8"']
     assert check(one).empty and check(one.iloc[::-1]).empty
     assert check(pd.concat([one, other]).assign(row=range(1, 6))).empty
+
+
+def test_a_sheet_that_was_made_once_gives_the_findings_of_check():
+    shop = rows(*[change for fails, _ in ROW_CASES.values() for change in fails])
+    sheet = sheets.make_sheet(shop, facts(), limits={"pic_name_chars": 200})
+    for severity in (None, {"pic-name-slash": "off"}):
+        wanted = check(shop, facts(), limits={"pic_name_chars": 200}, severity=severity)
+        found = check_sheet(sheet, severity)
+        pd.testing.assert_frame_equal(found, wanted)
+        pd.testing.assert_frame_equal(found.attrs["ran"], wanted.attrs["ran"])
+
+
+def test_rows_that_no_line_can_carry_are_known_by_the_same_rules():
+    cases = [
+        ("operation-unknown", {"OperationType": "UPDATE", "ProductId": ""}),
+        ("product-id-missing", {"ProductId": None}),
+        ("pic-name-missing", {"PicName": ""}),
+        ("delete-empty-pic-name", {"OperationType": "DELETE", "PicName": " "}),
+        ("category-not-integer", {"CategoryId": "x"}),
+        ("int-attr-not-integer", {"IntAttr": "9" * 40}),
+        ("crop-not-boolean", {"Crop": "yes"}),
+        (None, {"OperationType": "DELETE", "PicName": None}),
+        (None, {"CategoryId": "17", "Region": "1,2", "PicName": "/a"}),
+    ]
+    sheet = sheets.make_sheet(rows(*[change for _, change in cases]))
+    assert sheet.rows.select(unwritable(sheet)).to_series().to_list() == [rule for rule, _ in cases]
 
 
 def test_every_rule_has_a_case_here():
@@ -260,7 +286,7 @@ def test_the_category_is_a_note_where_the_service_overwrites_it():
     assert found["severity"].tolist() == ["info"]
 
 
-def test_every_service_type_has_every_rule_and_one_that_is_none_names_the_nearest():
+def test_every_service_type_has_every_rule_and_an_unknown_one_names_the_nearest():
     wanted = {rule.id for rule in RULES}
     for service in ("product", "generic", "furniture", "hardware", "fabric", "trademark"):
         assert set(check(rows({}), service=service).attrs["ran"]["rule"]) == wanted
@@ -274,7 +300,7 @@ def test_a_region_is_judged_in_the_upright_frame():
     assert "region-outside" in ids(check(rows({"Region": "0,640,0,480"}), sideways))
 
 
-def test_a_swapped_region_is_told_so():
+def test_the_message_on_a_swapped_region_names_the_other_order():
     found = check(rows({"Region": "300,20,400,460"}), facts()).set_index("rule")
     assert "x1,y1,x2,y2 it would fit" in found.loc["region-empty", "message"]
 
@@ -289,7 +315,7 @@ def test_a_batch_of_swapped_regions_betrays_the_ones_that_fit_both_ways():
     assert found.loc[found["rule"] == "region-order-suspect", "row"].tolist() == [4, 5]
 
 
-def test_a_swapped_batch_is_told_without_the_images_too():
+def test_a_swapped_batch_is_found_without_the_images_too():
     regions = [f"{400 + n},20,{500 + n},460" for n in range(8)] + ["20,300,200,460"]
     shop = rows(*[{"PicName": f"{n}.jpg"} for n in range(9)]).assign(Region=regions)
     found = check(shop).set_index("rule")
@@ -297,7 +323,7 @@ def test_a_swapped_batch_is_told_without_the_images_too():
     assert "8 of 8 regions" in found.loc["region-order-suspect", "message"]
 
 
-def test_a_placeholder_on_many_products_is_told():
+def test_a_placeholder_on_many_products_is_found():
     shop = pd.DataFrame([{**FINE, "ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(10)])
     looks = pd.concat([facts(PicName=f"{n}.jpg", digest="same") for n in range(10)])
     assert ids(check(shop, looks)) == ["image-placeholder"] * 10
@@ -378,7 +404,7 @@ def test_findings_come_by_row_and_in_one_order():
         assert [order.index(rule) for rule in part["rule"]] == sorted(order.index(rule) for rule in part["rule"])
 
 
-def test_the_shop_sets_severities_and_limits_and_typos_are_told():
+def test_the_shop_sets_severities_and_limits_and_typos_are_refused():
     shop = rows({"CustomContent": None, "PicName": "x/a.jpg"})
     found = check(shop, severity={"custom-content-missing": "warning", "pic-name-folder": "off"})
     assert found[["rule", "severity"]].values.tolist() == [["custom-content-missing", "warning"]]
@@ -414,8 +440,8 @@ def test_thousands_of_notes_become_one_without_a_row():
 def test_plain_texts_are_set_aside_without_losing_a_fault(monkeypatch):
     shop = rows(*[change for fails, _ in ROW_CASES.values() for change in fails])
     found = check(shop)
-    everything = {name: (column, r"^\b$") for name, (column, _) in sheets._PLAIN.items()}
-    monkeypatch.setattr(sheets, "_PLAIN", everything)
+    everything = {name: (column, r"^\b$") for name, (column, _) in sheets.PLAIN.items()}
+    monkeypatch.setattr(sheets, "PLAIN", everything)
     pd.testing.assert_frame_equal(check(shop), found)
 
 
@@ -480,7 +506,7 @@ def test_no_fix_is_offered_that_needs_judgement():
     assert not found["fixable"].any()
 
 
-def test_the_rules_table_tells_every_rule_and_its_source():
+def test_the_rules_table_has_every_rule_and_its_source():
     table = rules_table()
     assert table["rule"].is_unique
     assert table["source"].isin({"guide", "api", "guide; length: api", "limits", "oss", "secondary", "own"}).all()

@@ -9,8 +9,8 @@ from images_made import CORRUPTORS, encoded, photo
 from PIL import Image
 
 from imgprep.images.storage import list_names
-from imgprep.look.damage import without_fine_scans
 from imgprep.look.inspect import inspect_images
+from imgprep.look.probe import without_fine_scans
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "clothing" / "images"
 LARGE = (640, 560)  # large enough to be decoded at an eighth
@@ -95,10 +95,10 @@ def test_strict_finds_damage_that_decoders_pass_over(tmp_path):
     assert inspect_images(["0-zeroed.jpg"], tmp_path, progress=False)["problem"].isna().all()
 
 
-def test_without_opencv_a_photograph_is_not_said_to_be_strictly_looked_at(tmp_path, monkeypatch, caplog):
+def test_without_opencv_a_jpeg_has_tier_decode(tmp_path, monkeypatch, caplog):
     (tmp_path / "a.jpg").write_bytes(encoded(photo()))
     (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
-    monkeypatch.setattr("imgprep.look.damage.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("imgprep.look.pixels.importlib.util.find_spec", lambda name: None)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:  # in this process, where OpenCV is hidden
@@ -107,11 +107,11 @@ def test_without_opencv_a_photograph_is_not_said_to_be_strictly_looked_at(tmp_pa
     assert "OpenCV is not installed" in caplog.text
 
 
-def test_what_others_write_meanwhile_is_not_swallowed(capfd):
+def test_what_others_write_to_standard_error_is_passed_on(capfd):
     pytest.importorskip("cv2")
     import os
 
-    from imgprep.look.damage import _standard_error
+    from imgprep.look.pixels import _standard_error
 
     with _standard_error():
         os.write(2, b"Corrupt JPEG data: bad Huffman code\nsomebody else\n")

@@ -12,12 +12,11 @@ from PIL import Image
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import LOG
+from imgprep.fix.fields import use_files
 from imgprep.load.catalogue import load_catalogue
-from imgprep.load.image_urls import MAP, pic_name_for_url
-from imgprep.look.fetch import fetch_images
-from imgprep.look.fetch_requests import NoWay, is_private, next_hop
+from imgprep.load.image_names import MAP, pic_name_for_url
+from imgprep.look.fetch import Failed, fetch_images, is_private, next_hop
 from imgprep.look.inspect import inspect_images
-from imgprep.look.misnamed import use_files
 
 
 def picture() -> bytes:
@@ -174,7 +173,7 @@ def test_urls_that_differ_only_in_the_query_do_not_share_a_file_versions_of_one_
 
 
 @pytest.mark.parametrize(("how", "problem", "attempts"), [("length", "incomplete", 1), ("close", "cut_off", 2)])
-def test_a_picture_without_its_end_is_no_picture_whatever_the_server_says(how, problem, attempts, server, tmp_path):
+def test_a_picture_without_its_end_is_refused_with_any_stated_length(how, problem, attempts, server, tmp_path):
     log = fetched(server, tmp_path, f"/half-{how}.jpg", tries=2)
     assert (log["problem"][0], log["attempts"][0]) == (problem, attempts)
     assert "ends too early" in log["detail"][0] and log.attrs["findings"]["fix"].notna().all()
@@ -195,9 +194,9 @@ def test_a_redirect_is_followed_only_where_a_url_might_lead(server, tmp_path):
     assert "only http" in log["detail"][2]
 
 
-def test_nobody_outside_sends_us_into_a_private_network():
+def test_no_redirect_leads_from_a_public_host_into_a_private_network():
     for inside in ("127.0.0.1", "10.1.2.3", "192.168.0.9", "169.254.169.254", "[::1]", "[fd00::1]", "localhost"):
-        with pytest.raises(NoWay, match="private network"):
+        with pytest.raises(Failed, match="private network"):
             next_hop("http://8.8.8.8/a.jpg", f"http://{inside}/latest/meta-data")
         assert next_hop("http://10.0.0.1/a.jpg", f"http://{inside}/b.jpg").endswith("/b.jpg")
     assert not is_private("8.8.8.8")
@@ -238,7 +237,7 @@ def test_each_failure_is_a_finding_of_its_row_with_a_remedy(server, tmp_path):
         fetch_images(catalogue, tmp_path, column="image")
 
 
-def test_an_interrupted_run_left_no_half_file_and_goes_on(server, tmp_path):
+def test_an_interrupted_run_leaves_no_half_file_and_continues(server, tmp_path):
     fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=1)
     assert len(files_in(tmp_path)) == 1
     fetched(server, tmp_path, "/a.jpg", "/flaky.jpg", tries=3)
@@ -288,7 +287,7 @@ def test_a_name_that_leads_out_of_the_folder_is_written_nowhere(server, tmp_path
     assert not server.asked["/a.jpg"]
 
 
-def test_a_map_that_was_cut_off_is_no_reason_to_stop(server, tmp_path):
+def test_a_map_that_was_cut_off_does_not_stop_a_run(server, tmp_path):
     (tmp_path / MAP).write_text('{"PicName": "x.jpg", "url"', encoding="utf-8")
     assert fetched(server, tmp_path, "/a.jpg")["problem"].isna().all()
 

@@ -1,4 +1,4 @@
-"""One bad file is one row: whatever it does to the process that opens it, on whatever executor."""
+"""One bad file is one row, even if it crashes the process that opens it, on any executor."""
 
 import io
 import os
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from images_made import encoded, photo, png_chunk, png_that_claims, turned
 
-from imgprep.core.processes import Casualty, run_apart
+from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.images.formats import sole_exif
 from imgprep.images.thumbnails import thumb_of
 from imgprep.images.upright import open_header
@@ -52,14 +52,14 @@ def test_a_cluster_of_two_workers_gives_the_same_facts(root):
 def test_pixels_are_limited_before_any_is_decoded_and_so_is_a_worker_memory(root):
     (root / "bomb.png").write_bytes(png_that_claims(50_000, 50_000))
     task = (str(root), "bomb.png", "decode", frozenset())
-    ((_, record),) = run_apart("imgprep.look.probe:probe_one", [task], workers=1, memory=2**30)
+    ((_, record),) = run_in_processes("imgprep.look.probe:probe_one", [task], workers=1, memory=2**30)
     assert record["problem"] == "bomb"
     # 100 megapixels pass the limit of pixels, and need more than this worker may have: still one row.
     (root / "wide.png").write_bytes(png_that_claims(10_000, 10_000))
     task = (str(root), "wide.png", "decode", frozenset())
-    ((_, record),) = run_apart("imgprep.look.probe:probe_one", [task], workers=1, memory=256 * 2**20)
-    said = record.detail if isinstance(record, Casualty) else record["problem"]
-    assert said == "too_large_to_look"
+    ((_, record),) = run_in_processes("imgprep.look.probe:probe_one", [task], workers=1, memory=256 * 2**20)
+    problem = record.detail if isinstance(record, LostTask) else record["problem"]
+    assert problem == "too_large_to_look"
 
 
 def test_failures_are_kept_and_not_tried_again(root, tmp_path):
@@ -92,9 +92,9 @@ class Interrupting:
         return future
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(root, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_where_it_stopped(root, tmp_path, monkeypatch):
     monkeypatch.setattr("imgprep.look.inspect.CHUNK", 2)
-    monkeypatch.setattr("imgprep.look.inspect._IN_HAND", 1)
+    monkeypatch.setattr("imgprep.look.inspect._SUBMITTED", 1)
     cache = tmp_path / "cache"
     first = Interrupting(2)
     with pytest.raises(KeyboardInterrupt):
@@ -144,15 +144,15 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_file(root, tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{Path(__file__).parents[1]}")
 
     def apart(target, tasks, **options):
-        return run_apart("test_images_hostile:fate", tasks, **options)
+        return run_in_processes("test_images_hostile:fate", tasks, **options)
 
-    monkeypatch.setattr("imgprep.look.inspect.run_apart", apart)
+    monkeypatch.setattr("imgprep.look.inspect.run_in_processes", apart)
     cache = tmp_path / "cache"
     facts = inspect_images(NAMES, root, cache=cache, seconds=5, progress=False).set_index("PicName")
     assert facts["problem"].dropna().to_dict() == {NAMES[2]: "crashed", NAMES[5]: "timeout"}
     assert facts["bytes"].notna().all()
     monkeypatch.undo()
-    # It is known now, and nobody is killed again.
+    # It is known now, and kills no other process.
     again = inspect_images(NAMES, root, cache=cache, progress=False).set_index("PicName")
     pd.testing.assert_frame_equal(again, facts)
 

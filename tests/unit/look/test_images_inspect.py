@@ -140,7 +140,7 @@ def test_an_archive_is_read_like_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, 6], ids=["signature", "version"])
-def test_an_archive_whose_list_is_damaged_is_said_to_be(place, tmp_path):
+def test_an_archive_with_a_damaged_directory_is_refused_as_such(place, tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("a.jpg", encoded(photo()))
     whole = bytearray((tmp_path / "all.zip").read_bytes())

@@ -10,6 +10,13 @@ from matplotlib import pyplot as plt
 
 import imgprep as ip
 from imgprep.look.facts_cache import facts_frame
+from imgprep.look.tallies import (
+    tally_image_bytes,
+    tally_image_formats,
+    tally_image_shapes,
+    tally_image_sizes,
+    tally_images_per_product,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,29 +46,29 @@ def counted(tally):
 
 
 def test_sizes_count_every_measured_image_once_and_say_which_are_refused(facts):
-    assert counted(ip.tally_image_sizes(facts)) == {
+    assert counted(tally_image_sizes(facts)) == {
         "600–799": (1, 1), "800–999": (1, 0), "3000–4096": (1, 0), "> 4096": (1, 1),
     }  # fmt: skip
 
 
 def test_the_limits_are_those_of_the_service_type(facts):
-    assert ip.tally_image_sizes(facts, service="trademark")["outside"].sum() == 3
+    assert tally_image_sizes(facts, service="trademark")["outside"].sum() == 3
 
 
 def test_bytes_have_their_edge_at_the_limit(facts):
-    assert counted(ip.tally_image_bytes(facts)) == {
+    assert counted(tally_image_bytes(facts)) == {
         "empty": (1, 1), "< 10 KB": (1, 0), "50–100 KB": (1, 0), "2–4 MB": (1, 0), "> 4 MB": (1, 1),
     }  # fmt: skip
 
 
 def test_formats_count_what_cannot_be_read_and_leave_out_what_is_missing(facts):
-    assert counted(ip.tally_image_formats(facts)) == {
+    assert counted(tally_image_formats(facts)) == {
         "JPEG": (2, 0), "(not read)": (1, 1), "ICO": (1, 1), "MPO": (1, 0),
     }  # fmt: skip
 
 
 def test_shapes_are_those_of_the_upright_image(facts):
-    assert counted(ip.tally_image_shapes(facts)) == {"beyond 1:3": (1, 1), "square": (2, 0), "beyond 3:1": (1, 1)}
+    assert counted(tally_image_shapes(facts)) == {"beyond 1:3": (1, 1), "square": (2, 0), "beyond 3:1": (1, 1)}
 
 
 def test_products_without_image_are_counted_and_deletes_are_not():
@@ -70,7 +77,7 @@ def test_products_without_image_are_counted_and_deletes_are_not():
         + [("4", f"{number}", "ADD") for number in range(30)],
         columns=["ProductId", "PicName", "OperationType"],
     )
-    assert counted(ip.tally_images_per_product(catalogue)) == {"0": (1, 1), "2": (1, 0), "10+": (1, 0)}
+    assert counted(tally_images_per_product(catalogue)) == {"0": (1, 1), "2": (1, 0), "10+": (1, 0)}
 
 
 def test_nothing_is_counted_as_nothing():
@@ -79,8 +86,8 @@ def test_nothing_is_counted_as_nothing():
 
 
 def test_bars_add_up_to_the_tally(facts):
-    tally = ip.tally_image_sizes(facts)
-    ax = ip.plot_image_sizes(tally)
+    tally = tally_image_sizes(facts)
+    (ax,) = ip.plot_images({"sizes": tally}).axes
     assert sum(bar.get_height() for bar in ax.patches) == tally["images"].sum()
     assert ax.get_title() == "Size, 4 images"
     assert ax.get_legend().get_texts()[0].get_text() == "refused for their size: 2"

@@ -50,7 +50,7 @@ def test_thirty_regions_are_enough_without_the_images(swapped):
     assert verdict(batch)["verdict"] == ("swapped" if swapped else "right")
 
 
-def test_the_guides_own_region_tells_nothing_however_often_it_is_repeated():
+def test_the_guides_own_region_is_no_evidence_however_often_it_is_repeated():
     batch = pd.DataFrame({"PicName": [f"{i}.jpg" for i in range(500)], "Region": "20,40,60,80"})
     found = verdict(batch)
     assert found["verdict"] == "undecided"
@@ -93,7 +93,7 @@ def test_rows_without_a_readable_region_are_left_out_and_the_others_keep_their_l
 
 
 @pytest.mark.parametrize("batch", [pd.DataFrame({"PicName": []}), pd.DataFrame({"PicName": ["a"], "Region": [None]})])
-def test_no_regions_is_said_and_is_no_verdict(batch):
+def test_a_batch_without_regions_has_no_verdict(batch):
     found = verdict(batch)
     assert found["verdict"] == "none"
     assert np.isnan(found["probability"])

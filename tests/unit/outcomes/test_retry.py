@@ -1,12 +1,11 @@
-"""What goes into the next batch after a run that failed in part."""
-
-from types import SimpleNamespace
+"""The retry batch after a run that failed in part."""
 
 import pandas as pd
 import pytest
+from runs_made import TableRun
 
 from imgprep.meta.codec import loads_meta
-from imgprep.outcomes.retry import retry_batch
+from imgprep.outcomes.retry import plan_retry
 from imgprep.ship.report.match import read_report
 
 META = (
@@ -32,11 +31,11 @@ def planned(text):
 @pytest.fixture
 def run():
     batch = planned(META)
-    return SimpleNamespace(batch=batch, outcome=read_report(REPORT, batch))
+    return TableRun(batch=batch, outcome=read_report(REPORT, batch))
 
 
 def test_only_what_can_succeed_is_sent_again(run):
-    again = retry_batch(run)
+    again = plan_retry(run)
     assert again.batch[["line", "ProductId", "reason"]].values.tolist() == [
         [1, "4", "retry as it is"],
         [2, "5", "end unknown"],
@@ -46,18 +45,18 @@ def test_only_what_can_succeed_is_sent_again(run):
     assert list(again.batch.columns) == list(run.batch.columns)
 
 
-def test_what_was_mended_since_goes_in_its_new_form(run):
+def test_corrected_lines_are_sent_in_their_new_form(run):
     now = planned(META.replace("77", "1").replace("c.tif", "c.jpg"))
-    again = retry_batch(run, now)
+    again = plan_retry(run, now)
     assert again.rest.empty
     assert again.batch["PicName"].tolist() == ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "e.jpg"]
     assert again.batch["reason"].tolist()[:2] == ["changed since: CategoryId", "changed since: PicName"]
     assert again.batch["CategoryId"].tolist()[0] == 1
 
 
-def test_a_new_image_under_the_old_name_counts_as_mended(run):
+def test_a_new_image_under_the_old_name_counts_as_corrected(run):
     now = run.batch.copy()
     now.loc[2, "digest"] = "1" * 32
-    again = retry_batch(run, now)
+    again = plan_retry(run, now)
     assert again.batch["reason"].tolist()[0] == "changed since: digest"
     assert again.rest["ProductId"].tolist() == ["2"]

@@ -1,6 +1,4 @@
-"""Counts across runs: by column, between two runs, over time, and against what was predicted."""
-
-from types import SimpleNamespace
+"""Counts over runs: by column, between two runs, over time, and against the predictions."""
 
 import matplotlib
 
@@ -9,19 +7,21 @@ matplotlib.use("Agg")
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from runs_made import TableRun
 
-from imgprep.outcomes.tallies import tally_by, tally_changes, tally_flow, tally_predictions
-from imgprep.show.charts.outcomes import plot_by, plot_changes, plot_predictions
+from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_flow, tally_predictions
+from imgprep.show.charts.causes import plot_by
+from imgprep.show.charts.outcomes import plot_failure_changes, plot_predictions
 
 
 def a_run(name, rows):
-    """Rows of (product, outcome, cause, expected); the picture and brand follow from the product."""
+    """Rows of (product, outcome, cause, expected); the image and brand follow from the product."""
     frame = pd.DataFrame(rows, columns=["ProductId", "outcome", "cause", "expected"])
     frame["line"] = frame["row"] = range(1, len(frame) + 1)
     frame["PicName"] = frame["ProductId"] + ".jpg"
     facts = pd.DataFrame({"PicName": frame["PicName"], "format": "JPEG", "bytes": 9, "orientation": 1})
     facts[["width", "height"]] = [[150, 900]] * len(frame)
-    return SimpleNamespace(
+    return TableRun(
         id=name,
         outcome=frame[["line", "ProductId", "PicName", "outcome", "cause"]].assign(code=None, raw=None),
         batch=frame[["line", "row", "PicName", "expected"]],
@@ -57,14 +57,14 @@ def second():
     )
 
 
-def test_causes_by_a_catalogue_column_are_out_of_the_lines_with_that_value(first):
+def test_causes_by_a_catalogue_column_are_shares_of_the_lines_with_that_value(first):
     assert tally_by(first, "brand").values.tolist() == [
         ["Ærø", "rotated", 2, 2, 1.0],
         ["山茶", "bad_region", 1, 3, 1 / 3],
     ]
 
 
-def test_a_run_in_which_nothing_failed_has_no_causes_by_anything(second):
+def test_a_run_without_failures_has_no_causes_by_any_column(second):
     second.outcome = second.outcome.assign(outcome="imported", cause=None)
     tally = tally_by(second, "brand")
     assert tally.empty and tally.columns.tolist() == ["value", "cause", "count", "lines", "share"]
@@ -97,17 +97,17 @@ def test_without_a_column_the_one_that_groups_the_products_is_taken(first):
         assert tally_by(first).attrs["column"] == chosen
 
 
-def test_rare_values_are_put_together(first):
+def test_rare_values_are_counted_together(first):
     tally = tally_by(first, "brand", top=1)
     assert set(tally["value"]) == {"山茶", "(other)"}
 
 
 def test_failures_between_two_runs(first, second):
-    changes = tally_changes(first, second).set_index("ProductId")["change"].to_dict()
+    changes = tally_failure_changes(first, second).set_index("ProductId")["change"].to_dict()
     assert changes == {"a1": "fixed", "a2": "persisting", "b1": "new", "b3": "not sent again"}
 
 
-def test_the_way_of_each_picture_over_runs(second, first):
+def test_the_outcomes_of_each_image_over_runs(second, first):
     flow = tally_flow([second, first]).set_index("way")["count"].to_dict()
     assert flow == {
         "failed": 1,
@@ -119,7 +119,7 @@ def test_the_way_of_each_picture_over_runs(second, first):
     }
 
 
-def test_predictions_are_held_against_what_came_back(first):
+def test_predictions_are_compared_with_outcomes(first):
     tally = tally_predictions(first).set_index("verdict")["count"].to_dict()
     assert tally["missed"] == 1 and tally["predicted and passed"] == 1 and tally["passed"] == 1
     assert tally_predictions(first).query("verdict == 'predicted and failed'")["count"].sum() == 2
@@ -128,7 +128,7 @@ def test_predictions_are_held_against_what_came_back(first):
 def test_the_charts_show_what_was_counted(first, second):
     ax = plot_by(tally_by(first, "brand"), name="brand")
     assert sorted(text.get_text() for text in ax.texts) == ["1", "2"]
-    changes = plot_changes(tally_changes(first, second))
+    changes = plot_failure_changes(tally_failure_changes(first, second))
     assert sum(bar.get_width() for bar in changes.patches) == 4
     assert plot_predictions(tally_predictions(first)).get_title() == "Prediction against outcome, 5 lines"
     plt.close("all")

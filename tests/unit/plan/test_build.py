@@ -1,11 +1,14 @@
 """Batch folders: what stops their making, and what a stop leaves behind."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from PIL import Image
 
 from imgprep.core.errors import ConfigError
-from imgprep.plan.build import build_batch
+from imgprep.plan.build import Rules, build_batch
+from imgprep.plan.model import Baseline
 
 
 @pytest.fixture
@@ -41,24 +44,20 @@ def test_a_stop_for_much_that_would_be_deleted_leaves_the_earlier_batch_as_it_wa
     before = content(out)
     assert before
     Image.effect_noise((400, 400), 80).convert("RGB").save(photos / "a.jpg")  # a copy would be made anew
-    options = {"known": held(first), "instance": "shoes", "progress": False}
-    if how == "by absence":
-        catalogue, options["delete_missing"] = shop("1"), True
-    else:
-        catalogue = shop("1", "2", "3", OperationType=["ADD", "DELETE", "DELETE"])
+    baseline = Baseline(known=held(first), instance="shoes", delete_missing=how == "by absence")
+    catalogue = shop("1") if how == "by absence" else shop("1", "2", "3", OperationType=["ADD", "DELETE", "DELETE"])
     with pytest.raises(ConfigError, match=r"deletes 2 images .* confirm with the name of the instance: 'shoes'"):
-        build_batch(catalogue, photos, out, **options)
+        build_batch(catalogue, photos, out, baseline=baseline, progress=False)
     assert content(out) == before
-    built = build_batch(catalogue, photos, out, confirm="shoes", **options)
+    built = build_batch(catalogue, photos, out, baseline=replace(baseline, confirm="shoes"), progress=False)
     assert built.plan.batch["OperationType"].tolist().count("DELETE") == 2
 
 
 def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
     first = build_batch(shop("1", "3"), photos, tmp_path / "batch", progress=False)
     assert first.prepared["new_name"].tolist() != first.prepared["PicName"].tolist()
-    again = build_batch(
-        shop("1", "3"), photos, tmp_path / "batch", known=held(first), delete_missing=True, progress=False
-    )
+    baseline = Baseline(known=held(first), delete_missing=True)
+    again = build_batch(shop("1", "3"), photos, tmp_path / "batch", baseline=baseline, progress=False)
     assert again.plan.batch.empty and not again.loss.images
 
 
@@ -68,7 +67,9 @@ def test_what_is_called_wrongly_leaves_the_earlier_batch_as_it_was(tmp_path, pho
     build_batch(shop("1"), photos, out, progress=False)
     before = content(out)
     with pytest.raises(ConfigError):
-        build_batch(shop("1"), photos, out, known=None, delete_missing=True, progress=False, **wrong)
+        build_batch(
+            shop("1"), photos, out, rules=Rules(**wrong), baseline=Baseline(delete_missing=True), progress=False
+        )
     assert content(out) == before
 
 
@@ -76,7 +77,7 @@ def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
     out = tmp_path / "batch"
     out.mkdir()
     (out / "thesis.txt").write_text("three years", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is no batch folder"):
+    with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is not a batch folder"):
         build_batch(shop("1"), photos, out, progress=False)
     assert [file.name for file in out.iterdir()] == ["thesis.txt"]
 
@@ -86,7 +87,7 @@ def test_copies_named_as_the_photographs_leave_the_batch_as_it_was(tmp_path, pho
     out = tmp_path / "batch"
     build_batch(shop("1"), photos, out, progress=False)
     before = content(out)
-    with pytest.raises(ConfigError, match="keeps its copies; name the photographs"):
+    with pytest.raises(ConfigError, match="keeps its copies; name the folder of the originals"):
         build_batch(shop("1"), out / "images", out, prepare=prepare, progress=False)
     assert content(out) == before
 
@@ -104,7 +105,9 @@ def test_a_list_of_copies_with_damaged_bytes_costs_no_more_than_the_copies(tmp_p
 
 
 def test_copies_are_made_within_the_shops_own_limits(tmp_path, photos):
-    built = build_batch(shop("1", "2"), photos, tmp_path / "batch", limits={"side_max": 200}, progress=False)
+    built = build_batch(
+        shop("1", "2"), photos, tmp_path / "batch", rules=Rules(limits={"side_max": 200}), progress=False
+    )
     assert built.prepared[["action", "width"]].drop_duplicates().values.tolist() == [["converted", 200]]
     assert len(built.plan.batch) == 2
 

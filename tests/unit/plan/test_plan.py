@@ -358,7 +358,7 @@ def test_a_loss_above_the_threshold_is_confirmed_by_name():
     blast_radius(plan, known, threshold=0.8).require("shop")
     unknown = plan_batch(shop({"OperationType": "DELETE"}))
     assert blast_radius(unknown, None).needs_confirmation
-    assert "deletes 1 images (of how many is not known)" in str(blast_radius(unknown, None))
+    assert "deletes 1 image (of an unknown number)" in str(blast_radius(unknown, None))
 
 
 def test_an_estimate_counts_bytes_requests_and_time():

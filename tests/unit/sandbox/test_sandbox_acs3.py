@@ -1,4 +1,4 @@
-"""Signatures of Image Search requests: every way to get them wrong has its own answer."""
+"""Signatures of Image Search requests: each mistake has its own error code."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -7,14 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 from imgprep.core.credentials import Credentials
-from imgprep.sandbox.imagesearch.acs3 import ALGORITHM, MAX_SKEW, Nonces, signature, verify
-from imgprep.sandbox.imagesearch.requests import Refusal
+from imgprep.sandbox.access import Principal
+from imgprep.sandbox.config import Clock
+from imgprep.sandbox.http import Refused, Request
+from imgprep.sandbox.signatures import ACS3, MAX_SKEW, Nonces, acs3_signature, verify_acs3
 
 NOW = datetime(2026, 11, 24, 3, 15, tzinfo=UTC).timestamp()
 KEYS = {
-    "id": SimpleNamespace(credentials=Credentials("id", "secret"), expires=None),
-    "sts": SimpleNamespace(credentials=Credentials("sts", "secret", "token"), expires=NOW + 1),
-    "old": SimpleNamespace(credentials=Credentials("old", "secret", "token"), expires=NOW),
+    "id": Principal(Credentials("id", "secret")),
+    "sts": Principal(Credentials("sts", "secret", "token"), expires=NOW + 1),
+    "old": Principal(Credentials("old", "secret", "token"), expires=NOW),
 }
 QUERY = (("Path", "/a b+c~中文"), ("InstanceName", "demo"))
 
@@ -29,23 +31,21 @@ def signed(*, key="id", secret="secret", body=b"", at=NOW, nonce="n1", unsigned=
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     names = sorted(set(headers) - set(unsigned))
-    mark = signature(
-        secret, "POST", "/", query=QUERY, headers=headers, signed=names, payload=headers["x-acs-content-sha256"]
-    )
-    headers["authorization"] = f"{ALGORITHM} Credential={key},SignedHeaders={';'.join(names)},Signature={mark}"
+    mark = acs3_signature(secret, Request("POST", "/", QUERY, headers), names, headers["x-acs-content-sha256"])
+    headers["authorization"] = f"{ACS3} Credential={key},SignedHeaders={';'.join(names)},Signature={mark}"
     return headers
 
 
 def refused(headers, *, query=QUERY, body=b"", nonces=None):
-    nonces = Nonces() if nonces is None else nonces
+    keys, clock = SimpleNamespace(find=KEYS.get), Clock(source=lambda: NOW)
     try:
-        verify("POST", "/", query, headers, body, find=KEYS.get, nonces=nonces, wall=NOW, now=NOW)
-    except Refusal as refusal:
+        verify_acs3(Request("POST", "/", query, headers, body), keys, Nonces() if nonces is None else nonces, clock)
+    except Refused as refusal:
         return refusal.code
     return None
 
 
-def test_a_request_signed_rightly_passes_whatever_the_order_of_its_query():
+def test_a_correctly_signed_request_passes_with_any_order_of_its_query():
     assert refused(signed()) is None
     assert refused(signed(), query=QUERY[::-1]) is None
     assert refused(signed(key="sts", x_acs_security_token="token")) is None
@@ -55,7 +55,7 @@ def test_a_request_signed_rightly_passes_whatever_the_order_of_its_query():
     ("headers", "code"),
     [
         (signed(secret="other"), "SignatureDoesNotMatch"),
-        (signed(key="nobody"), "InvalidAccessKeyId.NotFound"),
+        (signed(key="unknown"), "InvalidAccessKeyId.NotFound"),
         (signed() | {"authorization": ""}, "IncompleteSignature"),
         (signed() | {"authorization": "Basic aWQ6c2VjcmV0"}, "IncompleteSignature"),
         (signed() | {"authorization": signed()["authorization"].replace("SHA256", "SM3")}, "InvalidSignatureMethod"),
@@ -81,14 +81,14 @@ def test_a_query_or_body_that_was_changed_on_the_way_is_refused():
     assert refused(signed(body=b"a"), body=b"b") == "SignatureDoesNotMatch"
 
 
-def test_a_nonce_is_taken_once_and_only_by_a_good_signature():
+def test_a_nonce_is_accepted_once_and_only_with_a_valid_signature():
     nonces = Nonces()
     assert refused(signed(secret="other"), nonces=nonces) == "SignatureDoesNotMatch"
     assert refused(signed(), nonces=nonces) is None
     assert refused(signed(), nonces=nonces) == "SignatureNonceUsed"
 
 
-def test_nonces_are_forgotten_when_their_date_would_no_longer_pass():
+def test_nonces_are_forgotten_when_their_date_is_no_longer_accepted():
     nonces = Nonces()
     assert nonces.take("a", 0)
     assert not nonces.take("a", MAX_SKEW)

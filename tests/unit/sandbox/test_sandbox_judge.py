@@ -29,7 +29,7 @@ def turned(orientation, kind="JPEG"):
 
 
 def bomb():
-    """A small BMP that claims four thousand million pixels."""
+    """A small BMP that claims four billion pixels."""
     image = bytearray(encoded(kind="BMP"))
     image[18:26] = struct.pack("<ii", 65_535, 65_535)
     return bytes(image)
@@ -145,7 +145,7 @@ def test_a_field_that_breaks_its_rule_is_refused_with_its_code(judged, fields, c
         *({"CategoryId": category} for category in sorted(CATEGORIES)),
     ],
 )
-def test_a_field_at_its_limit_is_taken(judged, fields):
+def test_a_field_at_its_limit_is_accepted(judged, fields):
     assert codes(judged(record(**fields))) == []
 
 
@@ -164,7 +164,7 @@ def test_a_field_at_its_limit_is_taken(judged, fields):
         "not json at all".encode("utf-16"),
     ],
 )
-def test_a_line_that_is_not_one_object_is_malformed_and_alone(judged, line):
+def test_a_line_that_is_not_one_object_fails_alone_as_malformed(judged, line):
     verdict = judged(record(), line, record(PicName="b.jpg"))
     assert codes(verdict) == [(2, "InvalidMetaItem")]
     assert verdict.imported == 2
@@ -206,12 +206,12 @@ def test_an_image_that_breaks_a_limit_is_refused_with_its_code(judged, image, co
         encoded(kind="PNG", mode="I;16"),
     ],
 )
-def test_an_image_within_the_limits_is_taken_whatever_its_name_says(judged, image):
+def test_an_image_within_the_limits_is_accepted_under_any_name(judged, image):
     assert codes(judged(record(), images={"a.jpg": image})) == []
 
 
 @pytest.mark.parametrize(
-    ("service", "side", "taken"),
+    ("service", "side", "accepted"),
     [
         ("product", 100, True),
         ("generic", 4096, True),
@@ -225,25 +225,25 @@ def test_an_image_within_the_limits_is_taken_whatever_its_name_says(judged, imag
         ("hardware", 99, False),
     ],
 )
-def test_sides_are_limited_by_service_type(judged, service, side, taken):
+def test_sides_are_limited_by_service_type(judged, service, side, accepted):
     image = encoded((side, 500), "PNG", "1")
     verdict = judged(record(), images={"a.jpg": image}, service=ServiceType.named(service))
-    assert (codes(verdict) == []) is taken
+    assert (codes(verdict) == []) is accepted
 
 
-def test_only_product_instances_mind_the_category_and_others_force_it(judged):
+def test_only_product_instances_check_the_category_and_others_force_it(judged):
     verdict = judged(record(CategoryId=55), service=ServiceType.GENERIC)
     assert verdict.changes[0].image["CategoryId"] == OTHERS
     assert codes(judged(record(CategoryId=55), service=ServiceType.PRODUCT)) == [(1, "InvalidCategory")]
 
 
-def test_fabric_search_does_not_mind_where_a_region_lies(judged):
+def test_fabric_search_ignores_the_region(judged):
     verdict = judged(record(Region="0,9999,0,9999"), images={"a.jpg": encoded((500, 500))}, service=ServiceType.FABRIC)
     assert codes(verdict) == []
     assert verdict.changes[0].image["Region"] is None
 
 
-def test_delete_of_what_is_not_there_succeeds(judged):
+def test_deleting_an_image_that_is_not_held_succeeds(judged):
     verdict = judged(record(OperationType="DELETE"), record(OperationType="DELETE", PicName=...))
     assert (verdict.deleted, verdict.failures) == (2, [])
 
@@ -274,7 +274,7 @@ def test_images_of_a_large_batch_keep_their_rows(judged):
     assert [change.pic_name for change in verdict.changes] == [n for i, n in enumerate(names) if i % 7]
 
 
-def test_capacity_counts_new_images_only_and_what_deletes_make_free(judged, state):
+def test_capacity_counts_new_images_only_and_deletes_free_it(judged, state):
     verdict = judged(
         record(PicName="1.jpg"),
         record(PicName="2.jpg"),
@@ -291,7 +291,7 @@ def test_capacity_counts_new_images_only_and_what_deletes_make_free(judged, stat
     assert codes(verdict) == [(3, "InstanceOverQuota"), (10, "InstanceOverQuota")]
 
 
-def test_work_stops_when_the_sandbox_goes_down(judged):
+def test_work_stops_when_the_sandbox_stops(judged):
     with pytest.raises(Stopped):
         judged(record(), stopped=lambda: True)
 
@@ -330,10 +330,10 @@ OPEN_CASES = {
 
 
 @pytest.mark.parametrize("point", OPEN_CASES)
-def test_an_open_point_is_taken_leniently_and_refused_strictly(judged, point):
+def test_an_open_point_is_accepted_leniently_and_refused_strictly(judged, point):
     meta, image = OPEN_CASES[point]
     images = None if image is None else {"a.jpg": image}
-    # A strict unknown_field alone must not hide what more_attributes says, and the other way round.
+    # A strict unknown_field alone must not hide the effect of more_attributes, and vice versa.
     also = ["unknown_field"] if point == "more_attributes" else []
     assert judged(meta, images=images, strict=also).failures == []
     assert judged(meta, images=images, strict=[point, *also]).failures
@@ -357,5 +357,5 @@ def test_the_order_of_rows_is_open(judged):
 
 
 def test_an_unknown_point_is_refused_by_name():
-    with pytest.raises(ValueError, match="no such point"):
+    with pytest.raises(ValueError, match="unknown point"):
         Readings(["bomb"])

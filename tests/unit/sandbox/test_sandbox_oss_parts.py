@@ -1,23 +1,22 @@
-"""The pure parts of the sandbox's OSS side."""
+"""The parts of the sandbox's OSS service that need no socket."""
 
 from xml.etree import ElementTree
 
 import pytest
 
-from imgprep.sandbox.clock import Clock
-from imgprep.sandbox.config import Switches, sort_switches
-from imgprep.sandbox.faults import Fault, Faults
+from imgprep.sandbox.access import KeyRing, new_key
+from imgprep.sandbox.config import Clock, Switches
+from imgprep.sandbox.faults import Fault, Faults, planned
 from imgprep.sandbox.http import Request, http_date, is_loopback
-from imgprep.sandbox.oss import xml
-from imgprep.sandbox.oss.keys import KeyRing, new_key
-from imgprep.sandbox.oss.object_calls import check_conditions, read_range
-from imgprep.sandbox.oss.objects import Entry, ObjectStore, crc64
-from imgprep.sandbox.oss.request import aim_of
-from imgprep.sandbox.oss.xml import Refused
+from imgprep.sandbox.oss import protocol as xml
+from imgprep.sandbox.oss.operations import check_conditions, read_range
+from imgprep.sandbox.oss.protocol import OssError
+from imgprep.sandbox.oss.service import read_call
+from imgprep.sandbox.oss.storage import Entry, ObjectStore, crc64
 from imgprep.sandbox.sandbox import Sandbox
 
 
-def test_crc_is_the_one_of_oss_and_goes_on_over_pieces():
+def test_crc_is_that_of_oss_and_continues_over_pieces():
     assert crc64(b"123456789") == 0x995DC9BBDF1939FA
     assert crc64(b"6789", crc64(b"12345")) == crc64(b"123456789")
 
@@ -36,16 +35,18 @@ def test_crc_is_the_one_of_oss_and_goes_on_over_pieces():
         ("POST", "/demo/a", (("uploads", ""),), "InitiateMultipartUpload"),
         ("POST", "/demo/a", (("append", ""), ("position", "0")), "Unknown"),
         ("GET", "/demo/a", (("acl", ""),), "Unknown"),
+        ("GET", "/demo/", (("acl", ""),), "Unknown"),
+        ("PUT", "/demo/a", (("x-oss-copy-source", "/demo/b"),), "Unknown"),
         ("PUT", "/demo/", (("lifecycle", ""),), "Unknown"),
         ("PATCH", "/demo/a", (), "Unknown"),
     ],
 )
 def test_the_operation_follows_from_method_path_and_query(method, path, query, operation):
-    assert aim_of(Request(method, path, query)).operation == operation
+    assert read_call(Request(method, path, query)).operation == operation
 
 
 def test_a_key_is_decoded_once_and_kept_whole():
-    assert aim_of(Request("GET", "/demo/a%2F%2Fb%252F+%20")).key == "a//b%2F+ "
+    assert read_call(Request("GET", "/demo/a%2F%2Fb%252F+%20")).key == "a//b%2F+ "
 
 
 def test_xml_escapes_every_text_and_writes_lists_as_repeated_elements():
@@ -56,7 +57,7 @@ def test_xml_escapes_every_text_and_writes_lists_as_repeated_elements():
     assert [item.text for item in root.iter("D")] == ["x", "y"]
 
 
-def test_signs_that_xml_does_not_know_become_numbers():
+def test_characters_outside_xml_become_numbers():
     assert xml.escape("a\x01b") == "a&#1;b"
 
 
@@ -65,7 +66,7 @@ def test_signs_that_xml_does_not_know_become_numbers():
     [b"", b"<Delete>", b"<Other/>", b'<!DOCTYPE d [<!ENTITY e "x">]><Delete>&e;</Delete>', b"\xff\xfe", b"plain"],
 )
 def test_bad_documents_are_refused_and_entities_never_expanded(text):
-    with pytest.raises(Refused, match="MalformedXML"):
+    with pytest.raises(OssError, match="MalformedXML"):
         xml.loads(text, "Delete")
 
 
@@ -77,19 +78,19 @@ def test_bad_documents_are_refused_and_entities_never_expanded(text):
         ("bytes=-3", (7, 3), (7, 3)),
         ("bytes=5-99", None, (5, 5)),
         ("bytes=-99", None, (0, 10)),
-        ("bytes=10-", None, Refused),
+        ("bytes=10-", None, OssError),
         ("bytes=0-1,3-4", (0, 2), (0, 2)),
         ("bytes=4-2", None, None),
         ("byte=0-4", None, None),
         ("bytes=-", None, None),
-        ("bytes=-0", None, Refused),
+        ("bytes=-0", None, OssError),
     ],
 )
 def test_ranges_are_read_as_the_vendor_describes(asked, usual, standard):
     assert read_range({"range": asked}, 10) == usual
     headers = {"range": asked, "x-oss-range-behavior": "standard"}
-    if standard is Refused:
-        with pytest.raises(Refused, match="InvalidRange"):
+    if standard is OssError:
+        with pytest.raises(OssError, match="InvalidRange"):
             read_range(headers, 10)
     else:
         assert read_range(headers, 10) == standard
@@ -118,13 +119,13 @@ ENTRY = Entry("a", 1, "AB", 0, modified=1_000_000_000.5)
 )
 def test_conditions(headers, code):
     if code:
-        with pytest.raises(Refused, match=code):
+        with pytest.raises(OssError, match=code):
             check_conditions(headers, ENTRY)
     else:
         check_conditions(headers, ENTRY)
 
 
-def test_dates_are_written_as_http_wants_them():
+def test_dates_are_written_in_the_format_of_http():
     assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
     assert http_date(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"  # the example of RFC 9110
 
@@ -132,7 +133,7 @@ def test_dates_are_written_as_http_wants_them():
 @pytest.mark.parametrize(
     "host", ["evil.example", "", "10.0.0.1:80", "127.0.0.1.evil.example", "localhost.evil", "[::2]"]
 )
-def test_hosts_elsewhere_are_no_loopback(host):
+def test_other_hosts_are_not_loopback(host):
     assert not is_loopback(host)
 
 
@@ -141,19 +142,18 @@ def test_loopback_hosts_are(host):
     assert is_loopback(host)
 
 
-def test_a_misspelt_switch_names_the_nearest_of_either_side():
+def test_a_misspelt_switch_names_the_nearest_known_one():
     with pytest.raises(TypeError, match="did you mean skew"):
-        sort_switches({"skrew": 1})
+        Switches.of({"skrew": 1})
     with pytest.raises(TypeError, match="did you mean failing_task"):
         Sandbox(failing_taks="x")
 
 
-def test_an_instance_of_another_name_is_one_that_exists():
-    _, theirs = sort_switches({"instance": "shop"})
-    assert "shop" in theirs.instances
+def test_an_instance_of_another_name_exists():
+    assert "shop" in Switches(instance="shop").instances
 
 
-def test_buckets_may_lie_elsewhere():
+def test_buckets_may_be_in_another_region():
     assert Switches(buckets={"far": "eu-central-1"}).all_buckets() == {
         "imgprep-demo": "cn-shanghai",
         "far": "eu-central-1",
@@ -190,7 +190,7 @@ def test_faults_are_chosen_by_operation_key_count_and_after():
 
 
 def test_unknown_faults_are_refused():
-    with pytest.raises(ValueError, match="none of"):
+    with pytest.raises(ValueError, match="unknown kind"):
         Fault("explode")
     with pytest.raises(ValueError, match="rate"):
         Fault("500", rate=2)
@@ -222,3 +222,25 @@ def test_listing_in_pages_gives_every_key_once(tmp_path):
         store.put("demo", f"k/{number:05d}", b"", modified=1)
     assert sum(1 for _ in store.iter("demo", "k/")) == 2500
     assert [entry.key for entry in store.iter("demo", "k/", after="k/02497")] == ["k/02498", "k/02499"]
+
+
+def test_planned_faults_are_used_up_one_by_one_or_stay():
+    faults = Faults(planned({"Detail": ["empty", "reset"], "*": "throttled"}))
+    assert [faults.next("Detail").kind for _ in range(3)] == ["empty", "reset", "throttled"]
+    assert [faults.next("DumpMeta").kind for _ in range(2)] == ["throttled", "throttled"]
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"report_format": "xml"},
+        {"api_faults": {"Detail": "boom"}},
+        {"strict": ["nothing"]},
+        {"instances": {"demo": "shoes"}},
+        {"role_policy": {"Version": "2"}},
+        {"task_ids": "float"},
+    ],
+)
+def test_a_switch_with_an_unknown_value_is_refused_at_once(switches):
+    with pytest.raises(ValueError, match=r"use one of|unknown point|needs|service type"):
+        Switches(**switches)

@@ -2,8 +2,13 @@
 
 import hashlib
 
-from imgprep.sandbox.oss.request import Aim
-from imgprep.sandbox.oss.signatures import v1_signature, v1_text, v4_request, v4_signature, v4_text
+from imgprep.sandbox.http import Request
+from imgprep.sandbox.oss.protocol import Call
+from imgprep.sandbox.signatures import v1_signature, v1_text, v4_request, v4_signature, v4_text
+
+
+def call(method, bucket, key, parameters, headers=None):
+    return Call(Request(method, "/", headers=headers or {}), "", bucket, key, parameters)
 
 
 def test_v1_is_that_of_the_vendors_example():
@@ -14,15 +19,16 @@ def test_v1_is_that_of_the_vendors_example():
         "x-oss-meta-author": "foo@bar.com",
         "host": "not signed",
     }
-    aim = Aim("PutObject", "oss-example", "nelson", {})
-    text = v1_text("PUT", headers, "Thu, 17 Nov 2005 18:49:58 GMT", aim)
+    text = v1_text(call("PUT", "oss-example", "nelson", {}, headers), "Thu, 17 Nov 2005 18:49:58 GMT")
     assert v1_signature("OtxrzxIsfpFjA7SwPzILwy8Bw21TLhquhboDYROV", text) == "26NBxoKdsyly4EDv6inkoDft/yA="
 
 
 def test_v1_signs_sub_resources_in_order_and_nothing_else_of_the_query():
-    aim = Aim("UploadPart", "demo", "a b", {"uploadId": "X", "partNumber": "1", "prefix": "p", "uploads": ""})
-    assert v1_text("PUT", {}, "D", aim) == b"PUT\n\n\nD\n/demo/a b?partNumber=1&uploadId=X&uploads"
-    assert v1_text("GET", {}, "D", Aim("ListBuckets", "", "", {"prefix": "p"})).endswith(b"\n/")
+    parameters = {"uploadId": "X", "partNumber": "1", "prefix": "p", "uploads": ""}
+    assert (
+        v1_text(call("PUT", "demo", "a b", parameters), "D") == b"PUT\n\n\nD\n/demo/a b?partNumber=1&uploadId=X&uploads"
+    )
+    assert v1_text(call("GET", "", "", {"prefix": "p"}), "D").endswith(b"\n/")
 
 
 def test_v4_is_that_of_the_vendors_example():
@@ -35,8 +41,8 @@ def test_v4_is_that_of_the_vendors_example():
         "x-oss-date": "20250411T064124Z",
         "user-agent": "not signed",
     }
-    aim = Aim("PutObject", "examplebucket", "exampleobject", {})
-    request = v4_request("PUT", headers, "content-disposition;content-length", aim)
+    put = call("PUT", "examplebucket", "exampleobject", {}, headers)
+    request = v4_request(put, "content-disposition;content-length")
     assert hashlib.sha256(request).hexdigest() == "c46d96390bdbc2d739ac9363293ae9d710b14e48081fcb22cd8ad54b63136eca"
     text = v4_text("20250411T064124Z", "cn-hangzhou", request)
     assert (
@@ -45,8 +51,8 @@ def test_v4_is_that_of_the_vendors_example():
     )
 
 
-def test_v4_encodes_the_key_but_not_its_slashes_and_the_query_wholly():
-    aim = Aim("GetObject", "demo", "a/中 +.jpg", {"b": "x/y", "a": "", "x-oss-signature": "left out"})
-    lines = v4_request("GET", {}, "", aim).decode().split("\n")
+def test_v4_encodes_the_whole_query_and_the_key_except_its_slashes():
+    get = call("GET", "demo", "a/中 +.jpg", {"b": "x/y", "a": "", "x-oss-signature": "left out"})
+    lines = v4_request(get, "").decode().split("\n")
     assert lines[1] == "/demo/a/%E4%B8%AD%20%2B.jpg"
     assert lines[2] == "a&b=x%2Fy"

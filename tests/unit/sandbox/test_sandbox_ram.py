@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imgprep.sandbox.imagesearch.ram import READ, Role, folder_policy, object_names
+from imgprep.sandbox.access import READ, Role, folder_policy, object_names
 
 TRUST = {
     "Version": "1",
@@ -59,7 +59,7 @@ def test_resources_match_segment_by_segment(resource, covers):
     assert may_read("increment/a.jpg", policy(resource)) is covers
 
 
-def test_a_key_may_hold_colons_and_signs_of_patterns():
+def test_a_key_may_contain_colons_and_pattern_characters():
     assert may_read("a:b/c+[1].jpg", policy("acs:oss:*:*:shop/a:b/*"))
 
 
@@ -71,7 +71,7 @@ def test_actions_match_without_case(action, covers):
     assert may_read("a.jpg", policy("*", action=action)) is covers
 
 
-def test_a_deny_wins_whatever_else_allows():
+def test_a_deny_wins_over_every_allow():
     assert not may_read("secret/a.jpg", policy("*"), policy("acs:oss:*:*:shop/secret/*", effect="Deny"))
     assert may_read("open/a.jpg", policy("*"), policy("acs:oss:*:*:shop/secret/*", effect="Deny"))
 
@@ -82,7 +82,7 @@ def test_a_condition_grants_nothing_and_still_denies():
     assert not may_read("a.jpg", policy("*"), policy("*", effect="Deny", Condition=condition))
 
 
-def test_what_is_named_with_not_is_the_rest():
+def test_not_action_and_not_resource_name_all_others():
     rest = {"Version": "1", "Statement": {"Effect": "Allow", "NotAction": "oss:Put*", "NotResource": "acs:oss:*:*:x/*"}}
     assert may_read("a.jpg", rest)
     assert not may_read("a.jpg", rest, bucket="x")
@@ -102,7 +102,7 @@ def test_a_role_is_assumed_only_by_a_service_that_it_trusts():
         ("{", "is not JSON"),
         ({"Version": "2012-10-17", "Statement": []}, "Version"),
         ({"Version": "1", "Statement": []}, "Statement"),
-        ({"Version": "1", "Statement": [1]}, "is no object"),
+        ({"Version": "1", "Statement": [1]}, "is not an object"),
         (policy("*", effect="allow"), "Effect"),
         (policy(), "Resource"),
         ({"Version": "1", "Statement": [{"Effect": "Allow", "Resource": "*"}]}, "Action"),

@@ -4,13 +4,13 @@ import csv
 import io
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
-from imgprep.sandbox.imagesearch.documents import (
+from imgprep.sandbox.config import Backend, Clock, Switches
+from imgprep.sandbox.imagesearch.reports import (
     DUMP_FORMATS,
     REPORT_FORMATS,
     make_link,
@@ -18,10 +18,9 @@ from imgprep.sandbox.imagesearch.documents import (
     write_dump,
     write_report,
 )
-from imgprep.sandbox.imagesearch.faults import Faults
 from imgprep.sandbox.imagesearch.state import FailedLine, Put, State, Task
-from imgprep.sandbox.imagesearch.switches import ImageSearchSwitches
-from imgprep.sandbox.imagesearch.tasks import Tasks, World
+from imgprep.sandbox.imagesearch.tasks import Tasks
+from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 
 BAD = [
     FailedLine(2, "ADD", "1", "b.jpg", "PicNotExist", ""),
@@ -30,62 +29,56 @@ BAD = [
 ]
 
 
-class Storage:
-    def __init__(self):
-        self.objects = {}
-        self.regions = {"shop": "cn-shanghai", "far": "cn-beijing"}
-
-    def bucket(self, name):
-        return SimpleNamespace(region=self.regions[name]) if name in self.regions else None
-
-    def size(self, bucket, key):
-        found = self.objects.get(key)
-        return None if found is None else len(found)
-
-    def read(self, bucket, key):
-        return self.objects[key], "TAG"
-
-
 class Desk:
-    """Tasks over a folder, with a clock that only moves when told to."""
+    """Tasks over a folder, with a clock that moves only by hand."""
 
-    def __init__(self, root, storage, **switches):
+    def __init__(self, root, store, **switches):
         self.time = 1_000_000.0
         self.state = State(root)
-        world = World(storage, lambda: self.time, lambda: "http://127.0.0.1:1")
-        self.tasks = Tasks(root, self.state, world, ImageSearchSwitches(**switches))
+        backend = Backend(store, Uploads(store), Clock(source=lambda: self.time), Switches(**switches))
+        self.tasks = Tasks(root, self.state, backend, lambda: "http://127.0.0.1:1")
 
     def run(self, bucket="shop", path="/in", finish=True):
         made = self.tasks.create("increase", "demo", bucket, path)
         if finish:
-            self.tasks.runner.finish()
+            self.tasks.finish()
         return self.state.task(made.id)
 
     def close(self):
-        self.tasks.runner.stop()
+        self.tasks.stop()
         self.state.close()
 
 
 @pytest.fixture
-def storage():
-    filled = Storage()
+def store(tmp_path):
+    filled = ObjectStore(tmp_path / "objects")
+    filled.create_bucket("shop", "cn-shanghai", 0.0)
+    filled.create_bucket("far", "cn-beijing", 0.0)
     image = io.BytesIO()
     Image.new("RGB", (120, 120)).save(image, "JPEG")
-    rows = [
-        {"OperationType": "ADD", "ProductId": "1", "PicName": name, "CustomContent": "x"}
-        for name in ("a.jpg", "missing.jpg")
-    ]
-    filled.objects["in/a.jpg"] = image.getvalue()
-    filled.objects["in/increment.meta"] = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    put(filled, "a.jpg", image.getvalue())
+    put(filled, "increment.meta", written(row("a.jpg"), row("missing.jpg")))
     return filled
 
 
+def put(store, name, data):
+    store.put("shop", f"in/{name}", data, modified=1.0)
+
+
+def row(name, **fields):
+    return {"OperationType": "ADD", "ProductId": "1", "PicName": name, "CustomContent": "x", **fields}
+
+
+def written(*rows):
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
 @pytest.fixture
-def desk(tmp_path, storage):
+def desk(tmp_path, store):
     made = []
 
     def make(**switches):
-        made.append(Desk(tmp_path / "imagesearch", storage, **switches))
+        made.append(Desk(tmp_path / "imagesearch", store, **switches))
         return made[-1]
 
     yield make
@@ -93,29 +86,28 @@ def desk(tmp_path, storage):
         opened.close()
 
 
-def test_a_task_with_failures_is_a_success_and_says_so_in_the_consoles_words(desk):
+def test_a_task_with_failures_is_a_success_with_the_consoles_message(desk):
     task = desk().run()
     assert (task.status, task.code) == ("SUCCESS", "0")
     assert task.msg == "Some of the images cannot be imported. Click Download"
     assert (task.lines, task.imported, task.failed) == (2, 1, 1)
 
 
-def test_a_task_without_failures_says_success(desk, storage):
-    storage.objects["in/missing.jpg"] = storage.objects["in/a.jpg"]
+def test_a_task_without_failures_has_the_message_success(desk, store):
+    put(store, "missing.jpg", store.read("shop", "in/a.jpg")[0])
     assert desk().run().msg == "Success"
 
 
-def test_a_task_ends_when_the_clock_says_so_and_the_gallery_changes_then(desk):
+def test_a_task_ends_when_due_and_the_gallery_changes_then(desk):
     here = desk(task_seconds=60)
     task = here.run(finish=False)
-    for thread in here.tasks.runner._running():
-        thread.join()
+    here.tasks._join()
     here.time += 59
-    here.tasks.runner.settle()
+    here.tasks.settle()
     assert here.state.task(task.id).status == "PROCESSING"
     assert here.state.gallery("demo") == []
     here.time += 1
-    here.tasks.runner.settle()
+    here.tasks.settle()
     ended = here.state.task(task.id)
     assert (ended.status, ended.modified - ended.created) == ("SUCCESS", 60)
     assert [image["PicName"] for image in here.state.gallery("demo")] == ["a.jpg"]
@@ -152,7 +144,7 @@ def test_a_role_that_does_not_cover_the_folder_fails_the_task(desk):
 def test_a_role_that_covers_the_file_but_not_the_images_fails_each_image(desk):
     here = desk(role_policy=policy("acs:oss:*:*:shop/in/*.meta"))
     task = here.run()
-    # Who may not read does not learn what is missing.
+    # Without the right to read, it is not revealed what is missing.
     assert [bad.code for bad in here.state.failures(task.id)] == ["NoPermission", "NoPermission"]
 
 
@@ -172,8 +164,8 @@ def policy(resource):
 
 
 @pytest.mark.parametrize(("meta", "code"), [(b"", "EmptyMeta"), (b"{} {}\n", "InvalidMetaItem")])
-def test_a_file_of_nothing_or_of_a_malformed_line_fails_the_task_where_read_strictly(desk, storage, meta, code):
-    storage.objects["in/increment.meta"] = meta
+def test_an_empty_file_or_a_malformed_line_fails_the_task_where_read_strictly(desk, store, meta, code):
+    put(store, "increment.meta", meta)
     assert desk().run().status == "SUCCESS"
     task = desk(strict=["empty_file", "malformed_line"]).run()
     assert (task.status, task.code) == ("FAIL", code)
@@ -187,12 +179,12 @@ def test_a_failing_task_changes_nothing(desk):
     assert here.state.gallery("demo") == []
 
 
-def test_a_task_that_was_running_when_the_sandbox_was_killed_goes_on_after_it(tmp_path, storage, desk):
+def test_a_task_that_was_running_when_the_sandbox_was_killed_is_resumed(tmp_path, store, desk):
     left = State(tmp_path / "imagesearch")
     task = left.add_task(Task(0, "increase", "demo", "shop", "/in", "", 1.0, 1.0, 1.0))
     left.close()
     here = desk()
-    here.tasks.runner.finish()
+    here.tasks.finish()
     assert here.state.task(task.id).status == "SUCCESS"
     assert len(here.state.gallery("demo")) == 1
 
@@ -203,11 +195,11 @@ def test_a_sandbox_that_is_stopped_leaves_its_tasks_for_the_next(desk):
     first.close()
     second = desk()
     assert second.state.task(task.id) is not None
-    second.tasks.runner.finish()
+    second.tasks.finish()
     assert second.state.task(task.id).status == "SUCCESS"
 
 
-def test_a_link_lives_two_hours_and_a_fresh_one_as_long_again(desk):
+def test_a_link_expires_after_two_hours_and_a_fresh_one_works(desk):
     here = desk()
     task = here.run()
     link = urlsplit(here.tasks.link(task)).path
@@ -237,18 +229,13 @@ def test_a_links_expiry_cannot_be_moved():
     assert read_link(link.replace("-10-", "-99999999999-"), "secret") is None
 
 
-def test_an_export_holds_the_gallery_in_the_services_fields(desk, storage):
-    storage.objects["in/increment.meta"] = b"".join(
-        json.dumps({"OperationType": "ADD", "CustomContent": "x", **row}).encode() + b"\n"
-        for row in (
-            {"ProductId": "1", "PicName": "a.jpg", "CategoryId": 3, "Region": "1,99,2,98", "StrAttr": "s"},
-            {"ProductId": "2", "PicName": "a.jpg", "Crop": False},
-        )
-    )
+def test_an_export_holds_the_gallery_in_the_services_fields(desk, store):
+    one = row("a.jpg", CategoryId=3, Region="1,99,2,98", StrAttr="s")
+    put(store, "increment.meta", written(one, row("a.jpg", ProductId="2", Crop=False)))
     here = desk()
     here.run()
     made = here.tasks.create("dump", "demo")
-    here.tasks.runner.finish()
+    here.tasks.finish()
     lines = here.tasks.download(urlsplit(here.tasks.link(here.state.task(made.id))).path).body.splitlines()
     assert [json.loads(line) for line in lines] == [
         {"ProductId": "1", "PicName": "a.jpg", "CategoryId": 3, "CustomContent": "x", "StrAttr": "s"}
@@ -258,7 +245,7 @@ def test_an_export_holds_the_gallery_in_the_services_fields(desk, storage):
 
 
 @pytest.mark.parametrize("form", REPORT_FORMATS)
-def test_every_report_says_that_it_is_synthetic_and_names_every_line(form):
+def test_every_report_is_marked_synthetic_and_names_every_line(form):
     text = write_report(BAD, form).decode()
     assert "ynthetic" in text.splitlines()[0]
     for bad in BAD:
@@ -286,23 +273,23 @@ def test_a_report_can_leave_line_numbers_out(form):
     assert "PicNotExist" in text
 
 
-def test_rows_fail_by_a_switch_with_any_code_and_pass_when_it_is_used_up(desk, storage):
-    storage.objects["in/missing.jpg"] = storage.objects["in/a.jpg"]
-    here = desk(row_faults={"a.jpg": ["TimeoutForTransferImage"], "missing.jpg": "NobodyKnows"})
+def test_rows_fail_by_a_switch_with_any_code_and_pass_when_it_is_used_up(desk, store):
+    put(store, "missing.jpg", store.read("shop", "in/a.jpg")[0])
+    here = desk(row_faults={"a.jpg": ["TimeoutForTransferImage"], "missing.jpg": "UnknownCode"})
     runs = [[bad.code for bad in here.state.failures(here.run().id)] for _ in range(2)]
-    assert runs == [["TimeoutForTransferImage", "NobodyKnows"], ["NobodyKnows"]]
-    assert b"NobodyKnows" in write_report(here.state.failures(1), "text-zh")
+    assert runs == [["TimeoutForTransferImage", "UnknownCode"], ["UnknownCode"]]
+    assert b"UnknownCode" in write_report(here.state.failures(1), "text-zh")
 
 
 @pytest.mark.parametrize("form", DUMP_FORMATS)
-def test_every_export_says_that_it_is_synthetic(form):
+def test_every_export_is_marked_synthetic(form):
     images = [{"ProductId": "1", "PicName": "a.jpg", "CategoryId": None, "Region": None, "ETag": "T"}]
     text = write_dump(images, form).decode()
     assert "ynthetic" in text.splitlines()[0]
     assert "ETag" not in text
 
 
-def test_a_task_ends_whole_or_not_at_all(tmp_path):
+def test_a_task_ends_completely_or_not_at_all(tmp_path):
     state = State(tmp_path)
     task = state.add_task(Task(0, "increase", "demo", "shop", "/in", "", 1.0, 1.0, 1.0))
     with pytest.raises(TypeError):
@@ -313,25 +300,3 @@ def test_a_task_ends_whole_or_not_at_all(tmp_path):
     assert state.gallery("demo") == []
     assert state.failures(task.id) == []
     state.close()
-
-
-def test_faults_are_used_up_one_by_one_or_stay():
-    faults = Faults({"Detail": ["empty", "reset"], "*": "throttled"})
-    assert [faults.next("Detail") for _ in range(3)] == ["empty", "reset", "throttled"]
-    assert [faults.next("DumpMeta") for _ in range(2)] == ["throttled", "throttled"]
-
-
-@pytest.mark.parametrize(
-    "switches",
-    [
-        {"report_format": "xml"},
-        {"api_faults": {"Detail": "boom"}},
-        {"strict": ["nothing"]},
-        {"instances": {"demo": "shoes"}},
-        {"role_policy": {"Version": "2"}},
-        {"task_ids": "float"},
-    ],
-)
-def test_a_switch_with_an_unknown_value_is_refused_at_once(switches):
-    with pytest.raises(ValueError, match=r"none of|no such|needs|service type"):
-        ImageSearchSwitches(**switches)

@@ -11,14 +11,16 @@ from runs_made import make_run
 
 import imgprep as ip
 from imgprep.core.errors import ConfigError
+from imgprep.outcomes.tallies import tally_durations, tally_flow
+from imgprep.ship.run import open_run
 
 TABLES = ("batch", "outcome", "catalogue", "source_facts", "findings")
 USES = {
     "causes": ip.tally_causes,
     "by a column": lambda runs: ip.tally_by(runs, "source"),
     "outcomes": ip.tally_outcomes,
-    "durations": ip.tally_durations,
-    "flow": ip.tally_flow,
+    "durations": tally_durations,
+    "flow": tally_flow,
     "predictions": ip.tally_predictions,
     "gallery": ip.gallery_state,
     "month": ip.review,
@@ -77,4 +79,4 @@ def test_the_other_runs_are_counted(folder):
 def test_a_broken_table_of_a_single_run_is_an_error(folder):
     damage(folder / "20261102" / "outcome.parquet", "within")
     with pytest.raises(ConfigError, match=r"20261102/outcome\.parquet"):
-        ip.tally_causes(ip.open_run(folder / "20261102"))
+        ip.tally_causes(open_run(folder / "20261102"))

@@ -13,7 +13,10 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
 from imgprep.outcomes.cause_explorer import CauseExplorer
+from imgprep.outcomes.retry import plan_retry
 from imgprep.ship.report.causes import CauseTable, as_entries, load_causes, with_custom
+from imgprep.ship.run import open_run
+from imgprep.show.export import annotate_meta
 
 CUSTOM = """\
 [[cause]]
@@ -49,7 +52,7 @@ def run(project):
 
 def test_closing_a_run_reads_its_report_with_the_projects_causes(run):
     assert run.outcome["cause"].tolist()[:2] == ["watermark", "image_missing"]
-    assert [cause.id for cause in ip.open_run(run.folder).causes.custom] == ["watermark"]
+    assert [cause.id for cause in open_run(run.folder).causes.custom] == ["watermark"]
     assert run.about["report"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
 
 
@@ -64,8 +67,8 @@ def test_label_family_and_remedy_of_a_custom_cause_appear_everywhere(run, projec
     assert any(LABEL in tick.get_text() for tick in ip.plot_causes(tally).get_yticklabels())
     by = ip.plot_by(ip.tally_by([run], "source"), name="source")
     assert LABEL in [tick.get_text() for tick in by.get_xticklabels()]
-    assert ip.retry_batch(run).batch["PicName"].tolist() == ["a.jpg"]
-    assert REMEDY in ip.annotate_manifest(run)
+    assert plan_retry(run).batch["PicName"].tolist() == ["a.jpg"]
+    assert REMEDY in annotate_meta(run)
     assert LABEL in CauseExplorer(run)._parts.cause.options[0][0] + CauseExplorer(run)._parts.cause.options[1][0]
     assert LABEL in ip.trace("A", ip.Settings(project=project)).answer
     page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
@@ -88,7 +91,7 @@ def test_a_cause_defined_later_reaches_the_run_with_the_next_report(run, project
 def test_the_command_closes_a_run_outside_the_project_with_the_projects_causes(project, capsys):
     elsewhere = (project / "imgprep-work" / "runs" / "20261102").rename(project.parent / f"{project.name}-run")
     assert main(["close", str(elsewhere), "--report", "saved.txt"]) == 1
-    assert [cause.id for cause in ip.open_run(elsewhere).causes.custom] == ["watermark"]
+    assert [cause.id for cause in open_run(elsewhere).causes.custom] == ["watermark"]
 
 
 def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_changed(project):
@@ -148,7 +151,7 @@ def test_unmatched_entries_are_counted_on_the_page(project):
     (project / "saved.txt").write_bytes(REPORT + b'{"ProductId": "9", "PicName": "<tt>", "Code": "PicNotExist"}\n')
     run = ip.load_runs("imgprep-work/runs")[0].close(report="saved.txt")
     page = ip.write_report(run, "page.html").read_text(encoding="utf-8")
-    assert "What the report says of no line: 1 entry" in page and "&lt;tt&gt;" in page and "<tt>" not in page
+    assert "Unmatched in the error report: 1 entry" in page and "&lt;tt&gt;" in page and "<tt>" not in page
     assert run.about["report"]["unmatched"] == 1
 
 

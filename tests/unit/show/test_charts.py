@@ -1,7 +1,6 @@
-"""Counts over runs, and the charts of them."""
+"""Counts over runs, and their charts."""
 
 import itertools
-from types import SimpleNamespace
 
 import matplotlib
 
@@ -12,19 +11,22 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
+from runs_made import TableRun
 
-import imgprep as ip
-from imgprep.outcomes.tallies import tally_causes, tally_outcomes
+from imgprep.draw.tallies import tally_suggestions
+from imgprep.look.rules.region_order import detect_swapped_regions
+from imgprep.outcomes.tallies import tally_causes, tally_outcomes, tally_predicted_categories
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
 from imgprep.show.charts.causes import cause_style, cause_styles, plot_causes
+from imgprep.show.charts.outcomes import plot_outcomes, plot_predicted_categories
 from imgprep.show.charts.plans import plot_findings
-from imgprep.show.charts.runs import plot_outcomes
+from imgprep.show.charts.regions import plot_region_order, plot_suggestions
 
 
 def a_run(day, **ended):
     rows = [(*name.split("__"), None)[:2] for name, count in ended.items() for _ in range(count)]
-    return SimpleNamespace(id=f"202610{day:02d}T101010Z-demo", outcome=pd.DataFrame(rows, columns=["outcome", "cause"]))
+    return TableRun(id=f"202610{day:02d}T101010Z-demo", outcome=pd.DataFrame(rows, columns=["outcome", "cause"]))
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_outcomes_sum_to_the_lines_sent(runs):
     assert tally["success"].tolist() == [0.6, 0.7]
 
 
-def test_causes_are_counted_per_run_with_what_is_not_recognised_first(runs):
+def test_causes_are_counted_per_run_with_unrecognised_ones_first(runs):
     tally = tally_causes(runs)
     assert tally[["cause", "count", "failed", "lines"]].values.tolist() == [
         ["unrecognised", 1, 4, 10],
@@ -59,7 +61,7 @@ def test_causes_are_counted_per_run_with_what_is_not_recognised_first(runs):
     assert tally_causes(runs[0])["run"].unique().tolist() == [runs[0].id]
 
 
-def test_a_run_without_failures_has_a_chart_that_says_so():
+def test_a_run_without_failures_has_a_chart_with_that_title():
     ax = plot_causes(tally_causes(a_run(1, imported=3)))
     assert ax.get_title() == "No line failed"
     assert tally_causes([]).empty
@@ -77,7 +79,7 @@ def test_stacked_bars_hold_the_counts_or_the_shares(runs):
     assert sum(bar.get_height() for bar in plot_causes(tally, share=True).patches) == pytest.approx(60)
 
 
-def test_a_run_in_which_nothing_failed_keeps_its_place_and_counts_in_the_total(runs):
+def test_a_run_without_failures_keeps_its_place_and_counts_in_the_total(runs):
     tally = tally_causes([*runs, a_run(3, imported=7), a_run(4, imported=1)])
     ax = plot_causes(tally)
     assert ax.get_title() == "Causes of failure, 4 runs, 28 lines sent"
@@ -92,11 +94,11 @@ def test_a_run_in_which_nothing_failed_keeps_its_place_and_counts_in_the_total(r
 def test_one_cause_keeps_one_look_and_no_two_share_one():
     looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
     assert len(set(looks)) == len(CAUSES)
-    taught = {tuple(cause_style(name).items()) for name in ("watermark", "taught_by_a_user", "wrong_supplier")}
-    assert not taught & set(looks)
+    own = {tuple(cause_style(name).items()) for name in ("watermark", "added_by_a_user", "wrong_supplier")}
+    assert not own & set(looks)
 
 
-def test_causes_that_a_user_taught_are_told_apart_in_one_chart():
+def test_causes_that_a_user_added_have_different_looks_in_one_chart():
     names = [f"taught_{at}" for at in range(8)]
     styles = cause_styles([*names, "rotated", "unrecognised"])
     assert len({tuple(style.items()) for style in styles.values()}) == len(styles)
@@ -113,7 +115,7 @@ def test_a_cause_keeps_its_look_whatever_is_added_to_the_table(monkeypatch):
     assert before[:2] == [{"facecolor": "#E69F00", "hatch": "///"}, {"facecolor": "#CC79A7", "hatch": "///"}]
 
 
-def test_charts_draw_where_they_are_told(runs):
+def test_charts_draw_on_the_axes_that_are_given(runs):
     _, (first, second) = plt.subplots(2)
     assert plot_outcomes(tally_outcomes(runs), ax=first) is first
     summary = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
@@ -123,29 +125,29 @@ def test_charts_draw_where_they_are_told(runs):
 
 
 def test_suggestions_are_counted_by_confidence_and_drawn_as_shares():
-    told = pd.DataFrame(
+    offered = pd.DataFrame(
         {
             "confidence": [0.95, 0.9, 1.0, 0.0, 0.5],
             "fate": ["accepted", "accepted", "edited", "replaced", "of another version"],
             "iou": [1.0, 1.0, 0.7, 0.1, None],
         }
     )
-    tally = ip.tally_suggestions(told)
+    tally = tally_suggestions(offered)
     assert tally["suggestions"].tolist() == [1, 0, 1, 0, 3]
     assert tally["accepted"].tolist() == [0, 0, 0, 0, 2]
     assert tally["mean_iou"].iloc[-1] == pytest.approx(0.9)
-    ax = ip.plot_suggestions(tally)
-    assert ax.get_title() == "What became of 5 suggestions"
+    ax = plot_suggestions(tally)
+    assert ax.get_title() == "Fate of 5 suggestions"
     assert max(bar.get_width() for bar in ax.patches) == 100
-    empty = ip.tally_suggestions(told.iloc[:0])
+    empty = tally_suggestions(offered.iloc[:0])
     assert empty["suggestions"].sum() == 0
-    assert ip.plot_suggestions(empty).get_title() == "What became of 0 suggestions"
+    assert plot_suggestions(empty).get_title() == "Fate of 0 suggestions"
 
 
-def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_path):
+def test_both_orders_of_a_region_are_drawn_and_broken_images_skipped(tmp_path):
     Image.new("RGB", (60, 80)).save(tmp_path / "a $x$.png")
     batch = pd.DataFrame({"PicName": ["gone.png", "a $x$.png"], "Region": ["5,8,50,70", "5,8,50,70"]})
-    ax = ip.plot_region_order(ip.detect_swapped_regions(batch), tmp_path)
+    ax = plot_region_order(detect_swapped_regions(batch), tmp_path)
     wire, other = (line.get_xydata() for line in ax.lines[:2])
     assert (wire.min(axis=0).tolist(), wire.max(axis=0).tolist()) == ([15, 150], [24, 210])
     assert (other.min(axis=0).tolist(), other.max(axis=0).tolist()) == ([15, 24], [150, 210])
@@ -153,22 +155,26 @@ def test_both_readings_of_a_region_are_drawn_and_broken_images_passed_over(tmp_p
     ax.figure.canvas.draw()
 
 
-def test_predicted_categories_are_counted_by_the_shops_own_word():
-    run = SimpleNamespace(
+def test_predicted_categories_are_counted_by_the_shops_own_groups():
+    run = TableRun(
         batch=pd.DataFrame({"line": [1, 2, 3, 4], "row": [1, 2, 3, 4]}),
         catalogue=pd.DataFrame({"row": [1, 2, 3, 4], "type": ["Shoes", "Shoes", "箱包", None]}),
     )
-    told = pd.DataFrame({"line": [1, 2, 3, 4, 1], "difference": "predicted", "field": "CategoryId"})
-    told["there"] = ["4", "4", "3", "77", "9"]
-    told.loc[4, "field"] = "Region"
-    tally = ip.tally_predicted(told, run, "type")
+    found = pd.DataFrame({"line": [1, 2, 3, 4, 1], "difference": "predicted", "field": "CategoryId"})
+    found["there"] = ["4", "4", "3", "77", "9"]
+    found.loc[4, "field"] = "Region"
+    tally = tally_predicted_categories(found, run, "type")
     assert tally.values.tolist() == [["Shoes", "4 Shoes", 2], ["(none)", "77", 1], ["箱包", "3 Bag", 1]]
-    ax = ip.plot_predicted(tally, name="type")
+    ax = plot_predicted_categories(tally, name="type")
     assert ax.get_title() == "Category that the service predicted, 4 images"
     assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
     with pytest.raises(KeyError, match="no such column; it has row, type"):
-        ip.tally_predicted(told, run, "brand")
-    assert ip.plot_predicted(ip.tally_predicted(told.iloc[:0], run, "type")).get_title().endswith("0 images")
+        tally_predicted_categories(found, run, "brand")
+    assert (
+        plot_predicted_categories(tally_predicted_categories(found.iloc[:0], run, "type"))
+        .get_title()
+        .endswith("0 images")
+    )
 
 
 # Machado, Oliveira and Fernandes (2009), deuteranopia at full strength, for linear RGB.

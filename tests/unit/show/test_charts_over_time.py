@@ -1,7 +1,6 @@
 """Charts of runs over time, of regions and of flows: heights and labels, with one run and with a hundred."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import matplotlib
 
@@ -10,15 +9,15 @@ matplotlib.use("Agg")
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from runs_made import TableRun
 
 from imgprep.draw.tallies import tally_region_origins, tally_region_places, tally_region_sizes, tally_suggestions
 from imgprep.outcomes.tallies import tally_by, tally_causes, tally_durations, tally_flow, tally_outcomes
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
-from imgprep.show.charts.causes import plot_causes
-from imgprep.show.charts.outcomes import plot_by, plot_flow
-from imgprep.show.charts.regions import plot_region_sizes, plot_regions
-from imgprep.show.charts.runs import plot_durations, plot_outcomes, plot_success
+from imgprep.show.charts.causes import plot_by, plot_causes
+from imgprep.show.charts.outcomes import plot_durations, plot_flow, plot_outcomes
+from imgprep.show.charts.regions import plot_region_places, plot_region_sizes
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +34,7 @@ def a_run(number, failed=1, lines=4):
     outcome = outcome.assign(outcome=ends, cause=causes)
     begun = pd.Timestamp("2026-01-01T06:00:00Z") + pd.Timedelta(days=number)
     times = {"created": begun.isoformat(), "ended": (begun + pd.Timedelta(seconds=90)).isoformat()}
-    return SimpleNamespace(
+    return TableRun(
         id=f"{begun:%Y%m%dT%H%M%SZ}-demo-{number:04x}",
         outcome=outcome,
         times=times,
@@ -46,7 +45,7 @@ def a_run(number, failed=1, lines=4):
     )
 
 
-def no_words_lie_on_each_other(ax):
+def no_labels_overlap(ax):
     """Whether tick labels along the runs keep apart."""
     ax.figure.canvas.draw()
     shown = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
@@ -58,16 +57,16 @@ def test_charts_of_time_are_readable_with_one_run_and_with_a_hundred(count):
     runs = [a_run(number, failed=number % 4) for number in range(count)]
     for ax in (
         plot_outcomes(tally_outcomes(runs)),
-        plot_success(tally_outcomes(runs)),
+        plot_outcomes(tally_outcomes(runs), share=True),
         plot_durations(tally_durations(runs)),
     ):
-        assert no_words_lie_on_each_other(ax)
+        assert no_labels_overlap(ax)
         assert ax.figure.get_figwidth() <= 14
     assert plot_causes(tally_causes(runs)).get_title()
 
 
 def test_success_is_percent_of_the_lines_sent():
-    ax = plot_success(tally_outcomes([a_run(0, failed=1), a_run(1, failed=0)]))
+    ax = plot_outcomes(tally_outcomes([a_run(0, failed=1), a_run(1, failed=0)]), share=True)
     assert ax.lines[0].get_ydata().tolist() == [75, 100]
     assert ax.get_title() == "Imported or deleted over 2 runs, 8 lines sent"
 
@@ -80,13 +79,13 @@ def test_durations_are_minutes_and_a_run_without_an_end_has_none():
     assert plot_durations(tally).patches[0].get_height() == 1.5
 
 
-def test_a_flow_draws_the_commonest_ways_and_the_rest_as_one():
+def test_a_flow_draws_the_commonest_sequences_and_the_rest_as_one():
     runs = [a_run(0, failed=2), a_run(1, failed=1)]
     ax = plot_flow(tally_flow(runs), top=2)
     assert [bar.get_width() for bar in ax.patches] == [2, 1, 1]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "imported ×2" and labels[2] == "(1 other way)"
-    assert ax.get_title() == "What pictures went through, 4 in all"
+    assert ax.get_title() == "Outcomes of images over runs, 4 in all"
 
 
 REGIONS = pd.DataFrame(
@@ -106,7 +105,7 @@ REGIONS = pd.DataFrame(
 def test_where_subjects_lie_is_a_share_of_the_regions():
     heat = tally_region_places(REGIONS, cells=4)
     assert (heat == 0.5).all().all() and heat.attrs["regions"] == 2
-    assert plot_regions(heat).get_title() == "Where subjects lie, 2 regions"
+    assert plot_region_places(heat).get_title() == "Where subjects lie, 2 regions"
 
 
 def test_how_much_regions_cover_counts_each_once():
@@ -115,17 +114,17 @@ def test_how_much_regions_cover_counts_each_once():
     assert sum(bar.get_height() for bar in plot_region_sizes(sizes).patches) == 2
 
 
-def test_regions_are_counted_by_how_they_came_to_be():
+def test_regions_are_counted_by_origin():
     tally = tally_region_origins(REGIONS).set_index("how")
     assert tally["share"].to_dict() == {"accepted": 0.5, "drawn": 0.5}
 
 
-def test_regions_given_for_suggestions_are_sent_to_the_right_count():
+def test_regions_given_for_suggestions_are_an_error_that_names_the_right_count():
     with pytest.raises(KeyError, match=r"RegionStore\.suggestions.*tally_region_origins"):
         tally_suggestions(REGIONS)
 
 
-def test_text_without_a_font_is_said_to_lack_one(monkeypatch, recwarn):
+def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
     monkeypatch.setattr(look, "_CJK_FONTS", ())
     ax = plot_by(tally_by([a_run(0)], "brand"), name="brand")
     ax.figure.canvas.draw()
@@ -145,7 +144,7 @@ def test_colours_of_outcomes_differ_in_grey_or_by_hatching():
     assert len(set(looks)) == len(looks)
 
 
-def test_with_a_hundred_runs_shares_ways_and_causes_stay_apart():
+def test_with_a_hundred_runs_shares_sequences_and_causes_stay_apart():
     runs = [a_run(number, failed=number % 20, lines=20) for number in range(100)]
     outcomes = plot_outcomes(tally_outcomes(runs))
     outcomes.figure.canvas.draw()
@@ -162,9 +161,9 @@ def test_with_a_hundred_runs_shares_ways_and_causes_stay_apart():
     assert sum(bar.get_height() for bar in causes.patches) == sum(number % 20 for number in range(100))
 
 
-def test_one_run_is_one_run():
+def test_titles_of_one_run_are_singular():
     runs = [a_run(1)]
-    assert plot_success(tally_outcomes(runs)).get_title() == "Imported or deleted over 1 run, 4 lines sent"
+    assert plot_outcomes(tally_outcomes(runs), share=True).get_title() == "Imported or deleted over 1 run, 4 lines sent"
     assert plot_durations(tally_durations(runs)).get_title() == "How long tasks took, 1 run, 4 lines"
 
 

@@ -1,8 +1,8 @@
-"""The picture of a plan: what is added, replaced and deleted, by category and by reason."""
+"""The chart of a plan: what is added, replaced and deleted, by category and by reason."""
 
 import pandas as pd
 
-from imgprep.show.charts.plans import plot_diff
+from imgprep.show.charts.plans import plot_plan
 
 DIFF = pd.DataFrame(
     [
@@ -15,8 +15,8 @@ DIFF = pd.DataFrame(
 ).assign(products=1)
 
 
-def test_what_goes_stands_on_the_other_side_of_what_comes():
-    ax = plot_diff(DIFF)
+def test_deletions_are_on_the_other_side_of_additions():
+    ax = plot_plan(DIFF)
     bars = {(bar.get_y() + bar.get_height() / 2, bar.get_width(), bar.get_x()) for bar in ax.patches if bar.get_width()}
     assert bars == {(0.0, 4, 0), (0.0, 2, 4), (0.0, -3, 0), (1.0, -5, 0)}
     assert [text.get_text() for text in ax.get_yticklabels()] == ["Bag", "Toy"]
@@ -25,18 +25,18 @@ def test_what_goes_stands_on_the_other_side_of_what_comes():
 
 
 def test_no_count_reaches_into_the_legend():
-    ax = plot_diff(pd.concat([DIFF, DIFF.assign(images=DIFF["images"] * 100, category="Tops")]))
+    ax = plot_plan(pd.concat([DIFF, DIFF.assign(images=DIFF["images"] * 100, category="Tops")]))
     ax.get_figure().canvas.draw()
     edge = ax.get_window_extent().x1
     assert [text.get_text() for text in ax.texts if text.get_window_extent().x1 > edge] == []
 
 
-def test_the_same_by_reason_and_with_nothing_to_do():
-    assert [text.get_text() for text in plot_diff(DIFF, by="reason").get_yticklabels()] == ["gone", "new", "image"]
-    assert not plot_diff(DIFF.head(0)).patches
+def test_a_plan_is_drawn_by_reason_and_when_it_is_empty():
+    assert [text.get_text() for text in plot_plan(DIFF, by="reason").get_yticklabels()] == ["gone", "new", "image"]
+    assert not plot_plan(DIFF.head(0)).patches
 
 
-def test_many_categories_are_put_together_at_the_end():
+def test_the_smallest_of_many_categories_share_the_last_bar():
     many = pd.DataFrame({"what": "add", "category": [f"c{n:02d}" for n in range(40)], "reason": "new", "images": 1})
-    labels = [text.get_text() for text in plot_diff(many).get_yticklabels()]
+    labels = [text.get_text() for text in plot_plan(many).get_yticklabels()]
     assert len(labels) == 25 and labels[-1] == "16 others"

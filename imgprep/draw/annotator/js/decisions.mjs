@@ -1,27 +1,26 @@
 import { sameBox } from "./geometry.mjs";
-import { Outbox, Steps } from "./queue.mjs";
 
-const ITEMS_KEPT = 3000; // told by Python and kept; those in work, and those that undo may come back to, are never forgotten
+const ITEMS_KEPT = 3000; // as received from Python; items in work, and those that undo may return to, are never dropped
 
 export function isOpen(item) {
   return item.state === "undone" || item.state === "stale";
 }
 
-// What is decided, by item: told by Python, drafted here, sent and not answered, and what undo brings back. It knows
-// no screen. Python owns the truth: everything here is a proposal until it says "saved".
+// Decisions by item: received from Python, drafted here, sent and not answered, and undo. Independent of the screen.
+// Python owns the truth: everything here is a proposal until it answers "saved".
 export class Decisions {
   // on: {post(message), remember(list), picture(id) → {w, h, digest} or null, session(), token(), changed(id)}
   constructor(on) {
     this.on = on;
-    this.items = new Map(); // id → as Python told last
-    this.drafts = new Map(); // id → {state, region, edited, rev}: changed here, not sent yet; rev: what it was made on
-    this.marks = null; // {id, values}: a flag or note that waits for its region
-    this.steps = new Steps();
+    this.items = new Map(); // id → as last received from Python
+    this.drafts = new Map(); // id → {state, region, edited, rev}: changed here, not sent yet; rev: the revision it was made on
+    this.marks = null; // {id, values}: a flag or note that is saved together with its region
+    this.history = new History();
     this.outbox = new Outbox(on.post, on.remember);
     this.last = null; // box of the last save, for "same as previous"
   }
 
-  // Take what Python says of an item; false where something newer is known already.
+  // Store an item from Python; false if a newer one is known already.
   learn(item) {
     const known = this.items.get(item.id);
     if (known && item.rev < known.rev) return false; // overtaken on the way
@@ -30,11 +29,11 @@ export class Decisions {
     return true;
   }
 
-  // Far-off items are told again when they come near: a day with 100,000 must not fill the memory.
-  forget(inSight) {
+  // Distant items are requested again when they come near: 100,000 of them must not fill the memory.
+  dropDistant(inSight) {
     if (this.items.size <= ITEMS_KEPT) return;
     for (const id of [...this.items.keys()].slice(0, this.items.size - ITEMS_KEPT)) {
-      if (!inSight.has(id) && !this.drafts.has(id) && !this.owed(id) && this.marks?.id !== id && !this.steps.has(id)) this.items.delete(id);
+      if (!inSight.has(id) && !this.drafts.has(id) && !this.owed(id) && this.marks?.id !== id && !this.history.has(id)) this.items.delete(id);
     }
   }
 
@@ -42,7 +41,7 @@ export class Decisions {
     return this.outbox.waiting.get(id) || this.outbox.flight.get(id) || null;
   }
 
-  // What holds on screen for an item: a draft, what was sent, what Python said, or a suggestion.
+  // What the screen shows for an item: a draft, an unanswered save, the saved decision, or a suggestion.
   effective(id) {
     const draft = this.drafts.get(id);
     if (draft) return { ...draft, from: "draft" };
@@ -60,21 +59,21 @@ export class Decisions {
     return { draft: this.drafts.get(id) || null, saved: { state: saved.state, region: saved.region || null } };
   }
 
-  // Do something to an item as one step that can be undone.
+  // Change an item as one step that can be undone.
   step(id, action) {
     const before = this.snapshot(id);
     action();
-    this.steps.did({ id, before, after: this.snapshot(id) });
+    this.history.add({ id, before, after: this.snapshot(id) });
     this.on.changed(id);
   }
 
-  // What somebody else saves meanwhile lies hidden under a draft: the draft keeps the revision that was seen.
+  // A draft keeps the revision it was made on: it hides what another person saves meanwhile.
   draft(id, draft) {
     const rev = this.drafts.get(id)?.rev ?? this.items.get(id)?.rev;
     this.step(id, () => this.drafts.set(id, { ...draft, rev }));
   }
 
-  // Send what an item is to be. The message says all that Python needs to see that it is about this very image.
+  // Send a decision, with all that Python needs to verify the image it is about.
   send(id, what, extra = {}) {
     const item = this.items.get(id);
     const picture = this.on.picture(id);
@@ -89,7 +88,7 @@ export class Decisions {
     this.on.changed(id);
   }
 
-  // Save what is on the screen; false where there is nothing to save.
+  // Save what the screen shows; false if there is nothing to save.
   save(id) {
     const now = this.effective(id);
     if (now.from === "none" || (now.state === "region" && !now.region)) return false;
@@ -99,7 +98,7 @@ export class Decisions {
     return true;
   }
 
-  // Take back a decision, or drop a draft, or turn a suggestion down.
+  // Withdraw a decision, drop a draft, or reject a suggestion.
   remove(id) {
     const item = this.items.get(id);
     if (!item) return;
@@ -119,7 +118,7 @@ export class Decisions {
     });
   }
 
-  // Settle a merge's conflict: one of its sides holds from now on.
+  // Settle a merge conflict with one of its sides.
   settle(item, side) {
     this.step(item.id, () => {
       this.send(item.id, { state: side.state, region: side.region }, { type: "decide", revision: side.rev });
@@ -127,7 +126,7 @@ export class Decisions {
     });
   }
 
-  // A flag or a note. Where a region is about to be saved, it goes with it: true then.
+  // A flag or a note; true if it waits for a draft and is saved together with it.
   mark(id, values) {
     const item = this.items.get(id);
     if (item.state !== "stale" && !this.drafts.has(id)) {
@@ -142,7 +141,7 @@ export class Decisions {
 
   // One step back ("undo") or forth ("redo"); returns the item's id, or null where there is none.
   travel(way) {
-    const step = way === "undo" ? this.steps.undo() : this.steps.redo();
+    const step = way === "undo" ? this.history.undo() : this.history.redo();
     if (!step || !this.items.has(step.id)) return null;
     const target = way === "undo" ? step.before : step.after;
     const now = this.snapshot(step.id).saved;
@@ -153,18 +152,116 @@ export class Decisions {
     return step.id;
   }
 
-  // Python's answer to a save. Returns the message it answers where that was ours.
+  // Python's answer to a save. Returns the message it answers, if it was sent from here.
   answered(message) {
     const sent = this.outbox.answered(message);
     if (message.item) this.learn(message.item);
     const draft = this.drafts.get(message.id);
-    if (sent && message.type === "saved" && draft?.rev === sent.rev) draft.rev = message.rev; // made while it was on its way
+    if (sent && message.type === "saved" && draft?.rev === sent.rev) draft.rev = message.rev; // drafted while that save was in flight
     if (sent && message.type === "refused") {
-      // What was drawn is kept as a draft: nothing that a person made disappears.
+      // The refused box stays as a draft: nothing that a person drew disappears.
       if (sent.type === "save") this.drafts.set(message.id, { state: sent.state, region: sent.region, edited: true });
       else if (message.item) this.items.set(message.id, message.item);
       this.outbox.forget(message.id);
     }
     return sent;
+  }
+}
+
+// Unconfirmed saves: one in flight per item, the newest one waiting behind it.
+export class Outbox {
+  // send(message) sends; remember(list) keeps unanswered saves across reloads.
+  constructor(send, remember = () => {}) {
+    this.send = send;
+    this.remember = remember;
+    this.flight = new Map(); // item id → message on its way
+    this.waiting = new Map(); // item id → message to send after it
+    this.refused = new Map(); // item id → {message, why}
+  }
+
+  put(message) {
+    this.refused.delete(message.id);
+    if (this.flight.has(message.id)) this.waiting.set(message.id, message);
+    else this.launch(message);
+    this.keep();
+  }
+
+  launch(message) {
+    this.flight.set(message.id, message);
+    this.send(message);
+  }
+
+  // answer: {type: "saved" | "refused", key, id, rev, why}. Returns the message it answers, or null.
+  answered(answer) {
+    const sent = this.flight.get(answer.id);
+    if (!sent || sent.key !== answer.key) return null;
+    this.flight.delete(answer.id);
+    const next = this.waiting.get(answer.id);
+    this.waiting.delete(answer.id);
+    if (answer.type === "saved") {
+      if (next) this.launch({ ...next, rev: answer.rev });
+    } else {
+      this.refused.set(answer.id, { message: next || sent, why: answer.why });
+    }
+    this.keep();
+    return sent;
+  }
+
+  forget(id) {
+    this.refused.delete(id);
+    this.keep();
+  }
+
+  keep() {
+    this.remember(this.all());
+  }
+
+  // Everything that Python has not confirmed, the newest per item.
+  all() {
+    const owed = new Map(this.flight);
+    for (const [id, message] of this.waiting) owed.set(id, message);
+    for (const [id, { message }] of this.refused) owed.set(id, message);
+    return [...owed.values()];
+  }
+
+  state(id) {
+    if (this.refused.has(id)) return "refused";
+    return this.flight.has(id) ? "saving" : "";
+  }
+
+  get busy() {
+    return this.flight.size;
+  }
+}
+
+// Undo and redo across images: each step holds an item before and after.
+export class History {
+  constructor(limit = 500) {
+    this.past = [];
+    this.future = [];
+    this.limit = limit;
+  }
+
+  add(step) {
+    this.past.push(step);
+    if (this.past.length > this.limit) this.past.shift();
+    this.future = [];
+  }
+
+  // Whether undo or redo may return to an item.
+  has(id) {
+    return this.past.some((step) => step.id === id) || this.future.some((step) => step.id === id);
+  }
+
+  undo() {
+    const step = this.past.pop();
+    if (step) this.future.push(step);
+    return step || null;
+  }
+
+  redo() {
+    const step = this.future.pop();
+    if (step) this.past.push(step);
+    return step || null;
   }
 }

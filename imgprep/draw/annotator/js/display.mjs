@@ -1,20 +1,20 @@
-import { EDGES, showItem, showSaved } from "./panel.mjs";
-import { sentence, Spoken } from "./spoken.mjs";
-import { showCounts, showText } from "./view.mjs";
+import { Announcer, describeItem } from "./announcer.mjs";
+import { EDGES, warnings } from "./geometry.mjs";
+import { showCounts, showCrop, showText, STATE_WORDS } from "./view.mjs";
 
 const WHOLE = (image) => ({ x1: 0, y1: 0, x2: image.w, y2: image.h });
 
-// What the screen says of the item that is looked at: its box, its state, whether it is saved, what went wrong.
+// The texts and marks on the screen: the item's box and state, whether it is saved, problems.
 export class Display {
   constructor(annotator) {
     this.a = annotator;
     this.v = annotator.v;
-    this.spoken = new Spoken(this.v.spoken);
-    this.alarmed = null; // what the alarm is about: an item's id, "owed" or "other"
+    this.announcer = new Announcer(this.v.spoken);
+    this.alarmed = null; // subject of the alarm: an item's id, "owed" or "other"
     this.textOf = null; // whose product text is shown
   }
 
-  say(text) {
+  status(text) {
     this.v.status.textContent = text;
   }
 
@@ -36,12 +36,12 @@ export class Display {
     if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or gone. If the kernel was restarted, run the cell again: these are kept and sent then.`, "owed");
   }
 
-  // An answer to a save came: is there still something to be alarmed about?
+  // A save was answered: show or clear the alarm.
   answered(message, sent) {
     if (sent && message.type === "refused") this.alarm(`NOT SAVED: ${sent.pic_name}: ${message.why}`, message.id);
     else if (sent && this.alarmed === message.id) this.alarm(null);
     if (!this.a.decisions.outbox.busy && this.alarmed === "owed") this.alarm(null);
-    if (sent && message.type === "saved" && message.id !== this.a.current()) this.spoken.saved(sent.pic_name);
+    if (sent && message.type === "saved" && message.id !== this.a.current()) this.announcer.saved(sent.pic_name);
   }
 
   box() {
@@ -79,15 +79,74 @@ export class Display {
         showText(this.v, a.texts.get(here));
         this.textOf = a.texts.has(here) ? here : null;
       }
-      if (!a.review.open && picture) this.spoken.item(sentence({ at: a.place.at, count: a.place.count, item, now, box, owed: outbox.state(here), problem: picture.problem }));
+      if (!a.review.open && picture) this.announcer.item(describeItem({ at: a.position.at, count: a.position.count, item, now, box, owed: outbox.state(here), problem: picture.problem }));
     }
     const now = this.saved();
-    showCounts(this.v, a.counts, a.place.at, a.place.count);
-    a.strip.show(a.place, (at) => a.itemAt(at), (one) => a.thumbs.get(one.id) || a.pictures.get(one.id), (one) => outbox.state(one));
-    Object.assign(this.v.root.dataset, { at: a.place.at, count: a.place.count, state: now.state, done: a.counts.done });
+    showCounts(this.v, a.counts, a.position.at, a.position.count);
+    a.filmstrip.show(a.position, (at) => a.itemAt(at), (one) => a.thumbnails.get(one.id) || a.pictures.get(one.id), (one) => outbox.state(one));
+    Object.assign(this.v.root.dataset, { at: a.position.at, count: a.position.count, state: now.state, done: a.counts.done });
   }
 
   close() {
-    this.spoken.close();
+    this.announcer.close();
   }
+}
+
+const BADGES = { whole: "Whole image · Crop: false", service: "Left to the service" };
+
+// The text of an item's state chip.
+function chipText(now, item) {
+  if (now.from !== "suggestion") return STATE_WORDS[now.state] || now.state;
+  return item.method === "stale" ? "stale: its region is offered" : `suggestion, ${Math.round(100 * (item.confidence ?? 0))} % sure`;
+}
+
+function measureText(box, image) {
+  if (!image) return "";
+  if (!box) return `image ${image.w} × ${image.h} px`;
+  const w = box.x2 - box.x1;
+  const h = box.y2 - box.y1;
+  return `${w} × ${h} px · ${((100 * w * h) / (image.w * image.h)).toFixed(1)} % of ${image.w} × ${image.h}`;
+}
+
+function sides(item) {
+  const names = item.conflict.map((side) => side.who || "somebody");
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} decided differently: G shows both; a new decision settles it`;
+}
+
+// Fill the side panel for an item. now: the effective decision; box: as drawn; picture: {w, h, bitmap, …} or null.
+export function showItem(v, item, now, box, picture) {
+  const image = picture?.w ? picture : null;
+  const whole = now.state === "whole" && image ? { x1: 0, y1: 0, x2: image.w, y2: image.h } : null;
+  v.name.textContent = item.pic_name;
+  v.name.title = item.pic_name;
+  v.chip.textContent = chipText(now, item);
+  v.chip.dataset.state = now.from === "suggestion" ? "suggestion" : now.state;
+  v.badge.textContent = BADGES[now.state] || "";
+  v.badge.hidden = !BADGES[now.state];
+  v.badge.dataset.state = now.state;
+  v.flagMark.hidden = !item.flagged;
+  v.flag.setAttribute("aria-pressed", String(Boolean(item.flagged)));
+  v.failedMark.hidden = !item.failed;
+  for (const edge of EDGES) {
+    const input = v.numbers[edge].querySelector("input");
+    if (input !== input.getRootNode().activeElement) input.value = box ? box[edge] : "";
+    input.max = image ? (edge.startsWith("x") ? image.w : image.h) : "";
+  }
+  v.measure.textContent = measureText(box, image);
+  const notes = image && box ? warnings(box, image).map((one) => `Warning: ${one}`) : [];
+  if (item.conflict?.length) notes.unshift(`Conflict: ${sides(item)}`);
+  const warning = notes.join(" · ");
+  if (v.warn.textContent !== warning) v.warn.textContent = warning; // announced once, not at every refresh
+  showCrop(v.crop, picture, whole || box);
+  if (v.note !== v.note.getRootNode().activeElement) v.note.value = item.note || "";
+  const where = box ? `, region ${EDGES.map((edge) => box[edge]).join(" ")}` : "";
+  v.stage.setAttribute("aria-label", `${item.pic_name}, ${STATE_WORDS[now.state] || now.state}${where}`);
+}
+
+// Show whether the decision on the screen is saved. owed: "saving", "refused" or "".
+export function showSaved(v, now, owed, count) {
+  const words = owed === "saving" ? "saving…" : now.from === "draft" ? "not saved" : now.from === "saved" ? "saved" : "";
+  v.saved.textContent = words;
+  v.saved.dataset.state = words;
+  v.root.dataset.owed = String(count);
 }

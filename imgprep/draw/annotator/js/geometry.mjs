@@ -1,6 +1,7 @@
 // Pure geometry of one image in one stage. Boxes are {x1, y1, x2, y2}: whole pixels of the upright image, x2 and y2
 // exclusive. A transform is {scale, ox, oy}: stage px = image px * scale + offset.
 
+export const EDGES = ["x1", "y1", "x2", "y2"];
 export const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 export const CLICK_PX = 3; // a pointer that moved less has clicked, not dragged
 
@@ -20,7 +21,7 @@ export function zoomAt(view, px, py, factor, { min = 0.02, max = 32 } = {}) {
   return { scale, ox: px - (px - view.ox) * real, oy: py - (py - view.oy) * real };
 }
 
-// Keep some of the image in sight, so that nobody loses it by panning.
+// Keep part of the image visible while panning.
 export function keepInSight(view, stage, image, least = 40) {
   return {
     scale: view.scale,
@@ -42,7 +43,7 @@ export function toStage(view, box) {
   };
 }
 
-// Two points in image coordinates → the box between the nearest pixel edges, on the image; null where it is empty.
+// Two points in image coordinates → the box between the nearest pixel edges, inside the image; null if empty.
 export function boxBetween(a, b, image) {
   const x1 = clamp(Math.round(Math.min(a.x, b.x)), 0, image.w);
   const x2 = clamp(Math.round(Math.max(a.x, b.x)), 0, image.w);
@@ -65,15 +66,15 @@ export function handlePoints(view, box) {
   };
 }
 
-// Which handle of a suggestion is under a pointer. Anywhere else a drag draws anew: inside it, too.
+// The handle of a suggestion under a pointer. A drag from anywhere else draws a new box, even from inside.
 export function hitHandle(view, box, px, py, reach = 7) {
   if (!box) return null;
   const near = ([x, y]) => Math.hypot(px - x, py - y) <= reach;
   return Object.entries(handlePoints(view, box)).find(([, point]) => near(point))?.[0] || null;
 }
 
-// What is under a pointer: a handle, "move", or null. Corners win over sides, handles over the inside; a box too
-// small to be grabbed inside keeps a grip in its middle.
+// The grip under a pointer: a handle, "move", or null. Corners take precedence over sides, handles over the inside; a
+// small box keeps a "move" grip in its middle.
 export function hit(view, box, px, py, reach = 9) {
   if (!box) return null;
   const s = toStage(view, box);
@@ -94,7 +95,7 @@ export function hit(view, box, px, py, reach = 9) {
   return inside ? "move" : null;
 }
 
-// Drag a handle of `box` by (dx, dy) image pixels. Pulled past the other side, the box turns over; it never gets empty.
+// Drag a handle of `box` by (dx, dy) image pixels. Dragged past the other side, the box flips; it is never empty.
 export function dragHandle(box, handle, dx, dy, image) {
   if (handle === "move") return moveBy(box, Math.round(dx), Math.round(dy), image);
   const a = { x: box.x1, y: box.y1 };
@@ -131,22 +132,22 @@ export function sameBox(a, b) {
   return a === b || Boolean(a && b && a.x1 === b.x1 && a.y1 === b.y1 && a.x2 === b.x2 && a.y2 === b.y2);
 }
 
-// What a careful colleague would say about a box.
+// Warnings about a box that may be a mistake.
 export function warnings(box, image) {
-  const said = [];
+  const found = [];
   const w = box.x2 - box.x1;
   const h = box.y2 - box.y1;
   const share = (w * h) / (image.w * image.h);
-  if (share < 0.02 || Math.min(w, h) < 32) said.push("tiny");
+  if (share < 0.02 || Math.min(w, h) < 32) found.push("tiny");
   const sides = [
     ["left", box.x1 === 0], ["top", box.y1 === 0], ["right", box.x2 === image.w], ["bottom", box.y2 === image.h],
   ].filter((side) => side[1]).map((side) => side[0]);
-  if (sides.length === 4) said.push("the whole image");
-  else if (sides.length) said.push(`touches the ${sides.join(", ")} edge`);
-  return said;
+  if (sides.length === 4) found.push("the whole image");
+  else if (sides.length) found.push(`touches the ${sides.join(", ")} edge`);
+  return found;
 }
 
-// The part of the image that the stage shows, in whole image pixels; null where none.
+// The part of the image that the stage shows, in whole image pixels; null if none.
 export function visible(view, stage, image) {
   const a = toImage(view, 0, 0);
   const b = toImage(view, stage.w, stage.h);

@@ -1,10 +1,9 @@
-import { drawThumb, SIDE_COLOURS } from "./strip.mjs";
+import { drawThumb, SIDE_COLOURS } from "./filmstrip.mjs";
 import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
 
-// A page of suggestions: accept all but those that were rejected; and of conflicts: choose a side of each. Keys and
-// clicks do the same things.
+// A page of suggestions, accepted except for the rejected ones, and of conflicts, settled by choosing a side.
 export class Grid {
-  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), speak(text), loaded()}
+  // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), announce(text), loaded()}
   constructor(element, on) {
     this.element = element;
     this.on = on;
@@ -32,7 +31,7 @@ export class Grid {
     this.clear();
     this.items = items;
     this.at = 0;
-    this.told = false; // that every thumbnail of the page is here
+    this.complete = false; // whether every thumbnail of the page has arrived
     this.rejected.clear();
     this.where = `${count ? from + 1 : 0}–${from + items.length} of ${count}`;
     this.tiles = items.map((item, number) => this.card(item, number));
@@ -58,8 +57,8 @@ export class Grid {
   sides(item, number) {
     return (item.conflict || []).map((side, which) => {
       const colour = SIDE_COLOURS[which % SIDE_COLOURS.length];
-      const said = side.state === "region" ? "" : `: ${STATE_WORDS[side.state] || side.state}`;
-      const name = `${side.who || "somebody"}${said}`;
+      const state = side.state === "region" ? "" : `: ${STATE_WORDS[side.state] || side.state}`;
+      const name = `${side.who || "somebody"}${state}`;
       const button = el("button", { type: "button", class: "ipr-side-button", title: `${name} is right`, onclick: () => this.settle(number, which) },
         el("span", { class: "ipr-swatch" }), el("span", {}, name), el("kbd", {}, String(which + 1)));
       button.firstChild.style.background = colour;
@@ -73,7 +72,7 @@ export class Grid {
     if (side) this.on.settle(item, side);
   }
 
-  // A thumbnail, or a fresher item, arrived.
+  // Accept a newer item, with a thumbnail or without.
   take(item, thumb) {
     const number = this.items.findIndex((one) => one.id === item.id);
     if (number < 0) {
@@ -84,8 +83,8 @@ export class Grid {
     if (thumb) {
       this.thumbs.get(item.id)?.bitmap?.close();
       this.thumbs.set(item.id, thumb);
-      if (this.thumbs.size === this.items.length && !this.told) {
-        this.told = true;
+      if (this.thumbs.size === this.items.length && !this.complete) {
+        this.complete = true;
         this.on.loaded();
       }
     }
@@ -112,7 +111,7 @@ export class Grid {
       drawThumb(tile.querySelector("canvas"), thumb, item, 120);
     });
     const chosen = this.tiles[this.at];
-    if (chosen) this.on.speak(`${this.at + 1} of ${this.items.length} on this page: ${chosen.getAttribute("aria-label")}`);
+    if (chosen) this.on.announce(`${this.at + 1} of ${this.items.length} on this page: ${chosen.getAttribute("aria-label")}`);
     const open = this.items.filter((item) => item.conflict?.length).length;
     this.head.textContent = `${this.where} · Enter accepts ${ready}${open ? ` · ${open} in conflict: 1 or 2 chooses a side` : ""}`;
   }
@@ -133,7 +132,7 @@ export class Grid {
     this.on.accept(this.items.filter((item) => ["undone", "stale"].includes(item.state) && !item.conflict?.length && this.ready(item) && !this.rejected.has(item.id)));
   }
 
-  // true where the key was the grid's.
+  // Handle a key; true if it was one of the grid's.
   key(event) {
     const columns = Math.max(1, getComputedStyle(this.area).gridTemplateColumns.split(" ").length);
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
@@ -164,5 +163,96 @@ export class Grid {
     this.clear();
     this.items = [];
     this.area.replaceChildren();
+  }
+}
+
+// The grid's pages in the queue, and the effects of its cards on the items.
+export class Review {
+  constructor(annotator) {
+    this.a = annotator;
+    this.from = 0;
+    this.page = 40;
+    this.grid = new Grid(annotator.v.grid, {
+      accept: (items) => this.accept(items), settle: (item, side) => this.settle(item, side), open: (id) => this.leaveFor(id),
+      ask: (ids) => annotator.connection.send({ type: "thumbs", ids, suggest: true }), page: (by) => this.turn(by), close: () => this.toggle(false), loaded: () => this.ahead(),
+      announce: (text) => annotator.display.announcer.item(text),
+    });
+  }
+
+  get open() {
+    return this.grid.visible;
+  }
+
+  toggle(on) {
+    const { a } = this;
+    a.v.work.hidden = on;
+    a.v.strip.hidden = on;
+    if (on) {
+      this.from = a.position.at;
+      a.v.grid.hidden = false;
+      this.ask();
+    } else {
+      this.grid.hide();
+      a.show();
+    }
+    a.v.root.focus({ preventScroll: true });
+  }
+
+  ask() {
+    this.a.connection.send({ type: "window", at: this.from, around: 2 * this.page });
+  }
+
+  show() {
+    const { a } = this;
+    const items = [];
+    for (let at = this.from; at < Math.min(this.from + this.page, a.position.count); at += 1) {
+      if (a.itemAt(at)) items.push(a.itemAt(at));
+    }
+    this.grid.show(items, this.from, a.position.count);
+  }
+
+  turn(by) {
+    const from = this.from + by * this.page;
+    if (from >= this.a.position.count || from <= -this.page) return;
+    this.from = Math.max(0, from);
+    this.a.position.at = this.from;
+    this.ask();
+  }
+
+  // Let Python compute the suggestions of the next page.
+  ahead() {
+    const { position } = this.a;
+    const next = this.from + this.page;
+    const ids = Array.from({ length: this.page }, (_, step) => position.idAt(next + step)).filter((id) => id !== undefined);
+    if (ids.length) this.a.connection.send({ type: "ahead", ids });
+  }
+
+  // Pass on a newer item, with its thumbnail or without.
+  take(item, thumb = null) {
+    if (this.open && item) this.grid.take(item, thumb);
+  }
+
+  accept(items) {
+    for (const item of items) {
+      this.a.decisions.accept(item);
+      this.take(this.a.decisions.items.get(item.id));
+    }
+    this.a.display.status(`${items.length} accepted.`);
+  }
+
+  settle(item, side) {
+    this.a.decisions.settle(item, side);
+    this.take(this.a.decisions.items.get(item.id));
+    this.a.display.status(`${item.pic_name}: settled for ${side.who || "the other side"}.`);
+  }
+
+  leaveFor(id) {
+    const at = this.a.position.positionOf(id);
+    this.toggle(false);
+    if (at !== undefined) this.a.goTo(at);
+  }
+
+  close() {
+    this.grid.clear();
   }
 }

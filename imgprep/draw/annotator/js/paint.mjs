@@ -2,7 +2,7 @@ import { clamp, handlePoints, toStage } from "./geometry.mjs";
 
 export const EDGE_OF = { n: "y1", s: "y2", w: "x1", e: "x2" };
 
-// Light on dark is seen on every photograph.
+// A light line on a dark one is visible on every image.
 function outline(context, s, style, dash = []) {
   for (const [width, colour, pattern] of [[4, "rgba(0, 0, 0, 0.55)", []], [2, style, dash]]) {
     context.lineWidth = width;
@@ -28,18 +28,18 @@ function paintHandles(context, view, box, edge) {
 }
 
 function paintSize(context, s, box, size) {
-  const said = `${box.x2 - box.x1} × ${box.y2 - box.y1}`;
+  const label = `${box.x2 - box.x1} × ${box.y2 - box.y1}`;
   context.font = "12px ui-monospace, monospace";
-  const wide = context.measureText(said).width + 10;
+  const wide = context.measureText(label).width + 10;
   const x = clamp(s.x, 2, Math.max(2, size.w - wide - 2));
   const y = s.y > 24 ? s.y - 22 : Math.min(s.y + 6, size.h - 20);
   context.fillStyle = "rgba(10, 14, 22, 0.8)";
   context.fillRect(x, y, wide, 18);
   context.fillStyle = "#ffffff";
-  context.fillText(said, x + 5, y + 13);
+  context.fillText(label, x + 5, y + 13);
 }
 
-// A region, or dashed a suggestion: what lies outside a region is darkened. All in CSS pixels of the stage.
+// A region, or a suggestion (dashed); the image outside a region is darkened. All in CSS pixels of the stage.
 export function paintBox(context, view, box, { dashed, edge, image, size }) {
   const s = toStage(view, box);
   if (!dashed) {
@@ -55,12 +55,12 @@ export function paintBox(context, view, box, { dashed, edge, image, size }) {
   paintSize(context, s, box, size);
 }
 
-// The frame of an image that is its own subject.
+// The frame of an image that is the subject as a whole.
 export function paintWhole(context, s) {
   outline(context, s, "#5fe08f");
 }
 
-// Where the first of two clicks was.
+// The position of the first of two clicks.
 export function paintCross(context, s, size) {
   context.strokeStyle = "#38d6ff";
   context.lineWidth = 1;

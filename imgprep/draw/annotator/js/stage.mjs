@@ -1,11 +1,10 @@
-import { clamp, fit, keepInSight, toStage, visible, zoomAt } from "./geometry.mjs";
-import { paintBox, paintCross, paintWhole } from "./paint.mjs";
-import { Pointer } from "./pointer.mjs";
+import { boxBetween, clamp, dragHandle, fit, hit, hitHandle, isClick, keepInSight, toImage, toStage, visible, zoomAt } from "./geometry.mjs";
+import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
 
 const GROUND = "#2a2f38"; // as in annotator.css
 
-// The stage: one canvas for the picture, one above it for the box, and the pointer over both. It knows no item but the
-// one it shows, and tells of a box with the id that the gesture began on.
+// The stage: one canvas for the picture, one above it for the box, and the pointer over both. It reports a box with the
+// id of the item that the gesture began on.
 export class Stage {
   // on: {box(id, box, edited), edge(name), detail(id, part), hint(text)}
   constructor(element, on) {
@@ -33,7 +32,7 @@ export class Stage {
     this.resize();
   }
 
-  // Show a picture at once, in this task; null shows nothing.
+  // Show a picture synchronously; null shows nothing.
   show(id, picture) {
     this.pointer.cancel();
     this.dropDetail();
@@ -74,7 +73,7 @@ export class Stage {
   }
 
   paint() {
-    const context = this.back.getContext("2d", { alpha: false }); // nothing lies under it: no blending
+    const context = this.back.getContext("2d", { alpha: false }); // opaque: no blending
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = GROUND;
     context.fillRect(0, 0, this.back.width, this.back.height);
@@ -112,7 +111,7 @@ export class Stage {
     if (!this.frame) this.frame = requestAnimationFrame(() => this.paintFront());
   }
 
-  // The page scrolls as ever until the widget has the focus.
+  // The page scrolls as usual until the widget has the focus.
   wheel(event) {
     const root = this.element.closest(".ipr");
     if (!this.shown || (!event.ctrlKey && !root.contains(root.getRootNode().activeElement))) return;
@@ -138,7 +137,7 @@ export class Stage {
     this.paint();
   }
 
-  // One image pixel per screen pixel, and on it: then a pointer on whole pixels is exact.
+  // One image pixel per screen pixel, aligned to it: a pointer on whole pixels is then exact.
   actual() {
     if (!this.shown) return;
     this.zoom(1 / (this.view.scale * this.size.dpr), this.box ? this.middle() : undefined);
@@ -154,7 +153,7 @@ export class Stage {
     return { x: clamp(s.x + s.w / 2, 0, this.size.w), y: clamp(s.y + s.h / 2, 0, this.size.h) };
   }
 
-  // A preview that is coarser than the screen: ask for the part in sight, once the view is at rest.
+  // A preview coarser than the screen: request the visible part once the view is at rest.
   askDetail() {
     clearTimeout(this.timer);
     const { picture, image, id } = this.shown;
@@ -188,5 +187,148 @@ export class Stage {
     cancelAnimationFrame(this.frame);
     this.dropDetail();
     this.shown = null;
+  }
+}
+
+const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
+
+// Pointer gestures on the stage: a drag or two clicks draw a box, handles resize it, its inside moves it, Space or the
+// middle button pans.
+export class Pointer {
+  constructor(stage) {
+    this.stage = stage;
+    this.gesture = null;
+    this.first = null; // first corner of two clicks
+    this.held = null; // the box shown before it
+    this.twoClick = false;
+    this.panning = false;
+    this.stop = new AbortController();
+    const listen = (name, handler) => stage.element.addEventListener(name, handler, { signal: this.stop.signal });
+    listen("pointerdown", (event) => this.down(event));
+    listen("pointermove", (event) => this.move(event));
+    listen("pointerup", (event) => this.up(event));
+    listen("pointercancel", () => this.cancel());
+    listen("contextmenu", (event) => this.gesture && event.preventDefault());
+  }
+
+  // A gesture is in progress: the stage shows its box, not the decision.
+  get busy() {
+    return Boolean(this.gesture || this.first);
+  }
+
+  at(event) {
+    const rect = this.stage.element.getBoundingClientRect(); // pointer events keep fractions of a pixel
+    return { x: event.clientX - rect.left, y: event.clientY - rect.top };
+  }
+
+  under(p) {
+    return (this.stage.dashed ? hitHandle : hit)(this.stage.view, this.stage.box, p.x, p.y);
+  }
+
+  down(event) {
+    if (!this.stage.shown || this.gesture) return;
+    const p = this.at(event);
+    const pan = event.button === 1 || (event.button === 0 && this.panning);
+    if (event.button !== 0 && !pan) return;
+    if (pan) event.preventDefault();
+    this.stage.element.setPointerCapture(event.pointerId);
+    const grip = pan ? null : this.under(p);
+    this.gesture = { id: this.stage.shown.id, pointer: event.pointerId, from: p, start: toImage(this.stage.view, p.x, p.y), grip, pan, before: this.stage.box, dashed: this.stage.dashed, view: this.stage.view, moved: false };
+  }
+
+  move(event) {
+    if (!this.stage.shown) return;
+    const p = this.at(event);
+    const g = this.gesture;
+    if (!g) {
+      const over = this.panning ? "grab" : this.first ? "crosshair" : CURSORS[this.under(p)] || "crosshair";
+      if (this.stage.element.style.cursor !== over) this.stage.element.style.cursor = over;
+      if (this.first) {
+        this.stage.box = boxBetween(this.first, toImage(this.stage.view, p.x, p.y), this.stage.shown.image);
+        this.stage.dashed = false;
+        this.stage.soon();
+      }
+      return;
+    }
+    if (event.pointerId !== g.pointer) return;
+    if (!g.moved && isClick(g.from, p)) return;
+    g.moved = true;
+    if (g.pan) {
+      this.stage.view = keepInSight({ ...g.view, ox: g.view.ox + p.x - g.from.x, oy: g.view.oy + p.y - g.from.y }, this.stage.size, this.stage.shown.image);
+      this.stage.fitted = false;
+      this.stage.paint();
+      return;
+    }
+    this.stage.box = this.result(g, p);
+    this.stage.dashed = false;
+    this.stage.soon();
+  }
+
+  result(g, p) {
+    const here = toImage(this.stage.view, p.x, p.y);
+    if (g.grip) return dragHandle(g.before, g.grip, here.x - g.start.x, here.y - g.start.y, this.stage.shown.image);
+    return boxBetween(g.start, here, this.stage.shown.image);
+  }
+
+  up(event) {
+    const g = this.gesture;
+    if (!g || event.pointerId !== g.pointer) return;
+    this.gesture = null;
+    const p = this.at(event);
+    if (!this.stage.shown || this.stage.shown.id !== g.id) return;
+    if (g.pan) {
+      this.stage.askDetail();
+      return;
+    }
+    if (!g.moved && isClick(g.from, p)) {
+      this.clicked(g, toImage(this.stage.view, p.x, p.y));
+      return;
+    }
+    const box = this.result(g, p);
+    if (!box) {
+      this.stage.setBox(g.before, g.dashed);
+      this.stage.on.hint("That was outside the image.");
+      return;
+    }
+    this.first = null;
+    this.stage.on.box(g.id, box, Boolean(g.grip));
+  }
+
+  clicked(g, point) {
+    if (this.twoClick && (!g.grip || this.first)) {
+      if (!this.first) {
+        this.first = { x: Math.round(clamp(point.x, 0, this.stage.shown.image.w)), y: Math.round(clamp(point.y, 0, this.stage.shown.image.h)) };
+        this.held = { box: this.stage.box, dashed: this.stage.dashed };
+        this.stage.on.hint("Now the opposite corner.");
+        this.stage.paintFront();
+        return;
+      }
+      const box = boxBetween(this.first, point, this.stage.shown.image);
+      this.first = null;
+      if (box) this.stage.on.box(g.id, box, false);
+      else this.stage.setBox(this.held.box, this.held.dashed);
+      return;
+    }
+    if (g.grip && EDGE_OF[g.grip]) this.stage.on.edge(EDGE_OF[g.grip]);
+  }
+
+  // Cancel a gesture; true if there was one.
+  cancel() {
+    const g = this.gesture;
+    const had = Boolean(g || this.first);
+    if (g) {
+      this.gesture = null;
+      if (this.stage.element.hasPointerCapture(g.pointer)) this.stage.element.releasePointerCapture(g.pointer);
+      if (g.moved && !g.pan) this.stage.setBox(g.before, g.dashed);
+    }
+    if (this.first) {
+      this.first = null;
+      this.stage.setBox(this.held.box, this.held.dashed);
+    }
+    return had;
+  }
+
+  close() {
+    this.stop.abort();
   }
 }

@@ -1,4 +1,4 @@
-import { HELP } from "./keys.mjs";
+import { HELP } from "./input.mjs";
 
 // Make an element. Text goes in as text, never as markup: product data is not trusted.
 export function el(tag, properties = {}, ...children) {
@@ -17,11 +17,11 @@ export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
 
-// Names of the buttons that show a sign only, and of the keys that are shown as one.
+// Accessible names of the buttons that show a symbol only, and of the keys shown as one.
 const ICON_WORDS = { zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Fit the image", actual: "One image pixel per screen pixel", twoClick: "Two clicks instead of a drag", help: "List of keys" };
 export const SHORTCUTS = { "⏎": "Enter", Del: "Delete", Esc: "Escape", PgUp: "PageUp", PgDn: "PageDown" };
 
-// Build the widget's elements. act(name, value) is called for what a person does with them.
+// Build the widget's elements; act(name, value) is called for each action on them.
 export function buildView(act) {
   const button = (name, label, key, title, kind = "") =>
     el("button", { type: "button", class: `ipr-button ${kind}`, title, "aria-label": ICON_WORDS[name] || label, "aria-keyshortcuts": SHORTCUTS[key] || key || null, "data-act": name, onclick: () => act(name) },
@@ -61,7 +61,7 @@ export function buildView(act) {
   v.numbers = { x1: number("x1", "left"), y1: number("y1", "top"), x2: number("x2", "right"), y2: number("y2", "bottom") };
   v.measure = el("div", { class: "ipr-measure" });
   v.warn = el("div", { class: "ipr-warn", role: "status" });
-  v.crop = el("canvas", { class: "ipr-crop", role: "img", "aria-label": "what the region holds" });
+  v.crop = el("canvas", { class: "ipr-crop", role: "img", "aria-label": "content of the region" });
   v.note = el("input", { type: "text", class: "ipr-note", placeholder: "Note  N", "aria-label": "Note on this image", maxlength: 2000, onchange: (event) => act("noted", event.target.value) });
   v.text = el("div", { class: "ipr-text", role: "region", tabindex: 0, "aria-label": "Product text" });
   v.side = el("div", { class: "ipr-side" },
@@ -70,7 +70,7 @@ export function buildView(act) {
       button("save", "Save, next", "⏎", "Save (or accept the suggestion) and go on", "ipr-main-button"),
       button("whole", "Whole image", "W", "The whole image is the subject: Crop false"),
       button("service", "To service", "V", "Left to the service's own recognition"),
-      button("same", "Same box", "=", "The box of the image before"),
+      button("same", "Same box", "=", "The box of the previous image"),
       button("remove", "Remove", "Del", "Remove the box or the decision"),
       button("flag", "Flag", "F", "Flag for a second look"),
       button("skip", "Skip", "S", "Go on without saving")),

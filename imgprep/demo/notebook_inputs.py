@@ -1,0 +1,205 @@
+"""Notebook inputs: the runs, exports and regions of a shop, or of the demo shop where the shop is the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from imgprep.core.errors import ConfigError, ImgprepError
+from imgprep.core.settings import Settings
+from imgprep.demo.history import make_history
+from imgprep.demo.walkthrough import run_demo
+from imgprep.draw.formats import read_regions
+from imgprep.draw.store import RegionStore
+from imgprep.draw.suggest import suggest_region
+from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.upright import open_upright
+from imgprep.load.catalogue import load_catalogue
+from imgprep.ship.gallery import kept_export, runs_of
+from imgprep.ship.run import Run, load_runs, open_run
+from imgprep.shop import shipped
+
+#: Most regions of `practice_regions`, which notebook 02 uses.
+MOST_REGIONS = 20
+_REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "height", "digest", "how"]
+
+
+def last_run(shop: Settings) -> Run:
+    """Return the newest ended run of a shop; if the demo shop has none yet, ship it to a sandbox first.
+
+    Parameters
+    ----------
+    shop : Settings
+        From `open_project`.
+
+    Raises
+    ------
+    ConfigError
+        No run of the shop has ended yet, and it is not the demo shop.
+
+    Examples
+    --------
+    >>> run = last_run(ip.open_project())
+    >>> str(run.state)
+    'partial'
+    """
+    ended = _ended(shop)
+    return ended[-1] if ended else open_run(run_demo(shop.work / "demo").run_folder)
+
+
+def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
+    """Return the ended runs of a shop, oldest first; if the demo shop has none yet, generate a history.
+
+    Parameters
+    ----------
+    shop : Settings
+        From `open_project`.
+    weeks, seed : int
+        Length and seed of the generated history, see `make_history`; other shops have a real one.
+
+    Returns
+    -------
+    list of Run
+        Those of the project's instance; if there are none, those of the instance that the newest run was sent to, such
+        as a sandbox's.
+
+    Raises
+    ------
+    ConfigError
+        No run of the shop has ended yet, and it is not the demo shop.
+
+    Examples
+    --------
+    >>> len(past_runs(ip.open_project(), weeks=2))
+    2
+    """
+    runs = _ended(shop)
+    if not runs:
+        return make_history(shop.runs, weeks=weeks, seed=seed)
+    return runs_of(runs, shop) or runs_of(runs, runs[-1].sent_to)
+
+
+def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
+    """Return the catalogue of the export before `this`, to compare with and to plan against.
+
+    It is the file that the project names as ``earlier``; otherwise the copy that the newest run kept of another export
+    of the same products. Without either, it is generated: `this` without its last 10 %, which then count as new.
+
+    Parameters
+    ----------
+    shop : Settings
+        From `open_project`.
+    this : pandas.DataFrame
+        Today's catalogue.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `load_catalogue`; ``.attrs["origin"]`` names its source for people.
+
+    Examples
+    --------
+    >>> week2 = ip.open_project(week=2)
+    >>> this = ip.load_catalogue(week2.catalogue, columns=week2.columns)
+    >>> len(this), len(earlier_export(week2, this))
+    (105, 110)
+    """
+    if shop.earlier is not None:
+        named = load_catalogue(shop.earlier, preset=shop.preset, columns=shop.columns)
+        return _from(f"the file {shop.earlier.name}", named)
+    other = [run for run in load_runs(shop.runs) if not _same(run.catalogue, this)]
+    found = kept_export(other, this)
+    if found is not None:
+        return _from("the newest run's copy of another export", found)
+    rest = this.head(len(this) - max(1, len(this) // 10))
+    remedy = "no earlier export is known; name it as earlier under [shop] in imgprep.toml"
+    return _from(f"generated: this export without its last 10 % ({remedy})", rest)
+
+
+def _from(origin: str, catalogue: pd.DataFrame) -> pd.DataFrame:
+    catalogue.attrs = {**catalogue.attrs, "origin": origin}
+    return catalogue
+
+
+def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
+    """Return regions to practise on: those of a file, or those of the project's store, filled up with suggestions.
+
+    Parameters
+    ----------
+    shop : Settings
+        From `open_project`.
+    file : path, optional
+        Regions of the shop's images as CSV, COCO (.json) or increment.meta (.meta).
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `RegionStore.frame`; for the demo shop, the regions that it comes with.
+
+    Examples
+    --------
+    >>> practice_regions(ip.open_project())["state"].value_counts().to_dict()
+    {'region': 16, 'whole': 3}
+    """
+    if file or _is_demo(shop):
+        return read_regions(file or shipped("data") / "regions.csv")
+    catalogue = load_catalogue(shop.catalogue, preset=shop.preset, columns=shop.columns)
+    shop.require("images")
+    images = open_source(shop.images)
+    drawn = _drawn(shop.regions)
+    drawn = drawn.loc[[_bytes(images, name) is not None for name in drawn["PicName"]]]
+    others = catalogue.loc[~catalogue["PicName"].isin(drawn["PicName"]), "PicName"].dropna().unique()
+    suggested = pd.DataFrame(_suggested(images, others, MOST_REGIONS - len(drawn)), columns=_REGION)
+    return pd.concat([drawn, suggested], ignore_index=True) if len(drawn) else suggested
+
+
+def _drawn(file: Path) -> pd.DataFrame:
+    if not file.exists():
+        return pd.DataFrame(columns=_REGION)
+    with RegionStore(file) as store:
+        return store.frame()[_REGION].head(MOST_REGIONS)
+
+
+def _suggested(images: Source, names: Iterable[str], most: int) -> list[dict[str, object]]:
+    """Return the suggested regions of the first `most` images that can be opened."""
+    found: list[dict[str, object]] = []
+    for name in names:
+        if len(found) >= most:
+            break
+        data = _bytes(images, name)
+        try:
+            image = open_upright(data or b"")
+        except ImgprepError:  # notebook 01 lists the images that cannot be opened
+            continue
+        region, _ = suggest_region(image)
+        edges = {"x1": region.x1, "y1": region.y1, "x2": region.x2, "y2": region.y2}
+        size = {"width": image.width, "height": image.height}
+        found.append({"PicName": name, "state": "region", **edges, **size, "how": "suggested"})
+    return found
+
+
+def _bytes(images: Source, name: str) -> bytes | None:
+    try:
+        return images.read(images.find(name))
+    except Unfit:
+        return None
+
+
+def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
+    both = [name for name in this.columns if name in kept.columns]
+    return len(kept) == len(this) and kept[both].astype("str").equals(this[both].astype("str").reset_index(drop=True))
+
+
+def _is_demo(shop: Settings) -> bool:
+    return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == shipped("data").resolve()
+
+
+def _ended(shop: Settings) -> list[Run]:
+    """Return the runs that have ended; for the demo shop, possibly none."""
+    ended = [run for run in load_runs(shop.runs) if run.ended]
+    if not ended and not _is_demo(shop):
+        remedy = "submit a batch and follow it to its end first (notebook 00 does, in a sandbox)"
+        raise ConfigError(f"{shop.runs}: no run has ended here yet; {remedy}")
+    return ended

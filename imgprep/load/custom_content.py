@@ -1,0 +1,120 @@
+"""Templates of a column map (``title:{title},price:{price}``), quoted so that readers can separate the values again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from imgprep.core.errors import CatalogueError
+
+
+class Quoting(StrEnum):
+    """What happens to a separator that stands within a value."""
+
+    ESCAPE = "escape"
+    """A backslash is put before it, and before every backslash: nothing is lost. The default."""
+    REPLACE = "replace"
+    """It is replaced by its full-width form (， ：): easy to read, but the value changes."""
+    JSON = "json"
+    """The whole is a JSON object instead, with the template's keys: nothing is lost, any language reads it."""
+
+
+#: How a sign looks in its full-width form; others become a space.
+_WIDE = {sign: chr(ord(sign) + 0xFEE0) for sign in ",:;|=/{}[]()<>\"'!?#&*+-_~^@$%`"}
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
+_KEY = re.compile(r"[^\w]*([\w .-]*?)\s*[^\w\s]\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed template: ``literals[0] {columns[0]} literals[1] {columns[1]} … literals[-1]``."""
+
+    literals: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def joined(self, values: list[pl.Expr]) -> pl.Expr:
+        """Return the literals with `values` between them; a missing value makes the whole missing."""
+        parts: list[pl.Expr] = [pl.lit(self.literals[0])]
+        for value, literal in zip(values, self.literals[1:], strict=True):
+            parts += [value, pl.lit(literal)]
+        return pl.concat_str(parts)
+
+    def expression(self) -> pl.Expr:
+        """The text of each row, values as they are."""
+        return self.joined([pl.col(name) for name in self.columns])
+
+
+@dataclass(frozen=True, slots=True)
+class ContentTemplate(Template):
+    """A template whose values are quoted; null where every value is missing."""
+
+    quoting: Quoting = Quoting.ESCAPE
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the values: what stands before each (``title:``), or the column's own name."""
+        found = [_KEY.match(literal) for literal in self.literals]
+        return tuple(
+            match[1] if match and match[1] else column for match, column in zip(found, self.columns, strict=False)
+        )
+
+    @property
+    def separators(self) -> str:
+        """The signs that readers could take for a separator if a value held them as they are."""
+        signs = {sign for sign in "".join(self.literals) if not sign.isalnum() and not sign.isspace() and sign != "_"}
+        # The guide's own form is k1:v1,k2:v2, so readers cut at these two even where a template holds only one.
+        return "".join(sorted(signs | set(",:"))) if signs else ""
+
+    def expression(self) -> pl.Expr:
+        """The text of each row, values quoted."""
+        if self.quoting is Quoting.JSON:
+            pairs = zip(self.keys, self.columns, strict=True)
+            text: pl.Expr = pl.struct([pl.col(column).alias(key) for key, column in pairs]).struct.json_encode()
+        else:
+            text = self.joined([self._quoted(pl.col(name).fill_null("")) for name in self.columns])
+        return pl.when(pl.any_horizontal(pl.col(name).is_not_null() for name in set(self.columns))).then(text)
+
+    def _quoted(self, value: pl.Expr) -> pl.Expr:
+        if self.separators and self.quoting is Quoting.ESCAPE:
+            return value.str.replace_all(f"([{re.escape(self.separators)}\\\\])", "\\$1")
+        for sign in self.separators:
+            value = value.str.replace_all(sign, _WIDE.get(sign, " "), literal=True)
+        return value
+
+
+def parse_template(text: str) -> Template:
+    """Parse a template. ``{{`` and ``}}`` stand for braces."""
+    literals, columns, position, literal = [], [], 0, ""
+    for match in _PLACEHOLDER.finditer(text):
+        literal += text[position : match.start()]
+        position = match.end()
+        if match[1] is None:
+            literal += match[0][0]
+        else:
+            literals.append(literal)
+            columns.append(match[1].strip())
+            literal = ""
+    return Template((*literals, literal + text[position:]), tuple(columns))
+
+
+def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentTemplate:
+    """Parse the template of CustomContent; raise where readers could not separate its values."""
+    try:
+        kind = Quoting(quoting)
+    except ValueError:
+        known = ", ".join(Quoting)
+        raise CatalogueError(f"template {text!r}: quoting {quoting!r} is unknown; there are: {known}") from None
+    parsed = parse_template(text)
+    template = ContentTemplate(parsed.literals, parsed.columns, kind)
+    if kind is Quoting.JSON:
+        if len(set(template.keys)) < len(template.keys):
+            raise CatalogueError(f"template {text!r}: two values have the same key; name them: key:{{column}}")
+    elif any(not re.search(r"[^\w\s]", between) for between in template.literals[1:-1]):
+        raise CatalogueError(
+            f"template {text!r}: only letters or spaces separate two values, so readers could not separate them "
+            'again; put a sign such as , or ; between them, or use quoting = "json"'
+        )
+    return template

@@ -1,0 +1,214 @@
+"""An export as every reader returns it (texts with record numbers, and findings), and its encoding."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgprep.core.findings import Basis, Severity, finding
+from imgprep.core.frames import storable
+from imgprep.core.text import counted
+
+#: Bytes from which encoding and delimiter are guessed; exports keep one form from start to end.
+SAMPLE_BYTES = 1 << 20
+TEXT = pa.large_string()
+#: Bytes searched at a time: what fits into a processor's cache.
+CACHE_BYTES = 1 << 18
+#: Records for a findings frame.
+Findings = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as found.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Every column as text, empty cells null, one row per record, under distinct names.
+    rows : pyarrow.Array
+        The record number of each row, 1 = first data record.
+    how : str
+        What was decided while reading (encoding, delimiter, sheet), for people.
+    findings : list of dict
+        Records for a findings frame.
+    """
+
+    table: pa.Table
+    rows: pa.Array
+    how: str
+    findings: Findings = field(default_factory=list)
+
+
+def export_finding(
+    rule: str, message: str, fix: str, severity: Severity = Severity.WARNING, **where: Any
+) -> dict[str, Any]:
+    """Return a finding about the export itself."""
+    return finding(rule, severity, Basis.DOCUMENTED, message, fix=fix, **where)
+
+
+def record_numbers(count: int) -> pa.Array:
+    """Return 1 … `count`."""
+    return pa.array(np.arange(1, count + 1, dtype=np.int64))
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Return texts as an array; empty is null."""
+    return pa.array([value or None for value in values], TEXT)
+
+
+def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
+    """Return a distinct, non-empty name for each column, and a finding on each that was changed."""
+    found = [(name or "").strip().lstrip("\ufeff") for name in names]
+    # polars panics on a name with a NUL, and Arrow refuses half a surrogate.
+    wanted = [storable(name.replace("\0", "\ufffd")) for name in found]
+    taken = {name for name in wanted if name}
+    result: dict[str, None] = {}
+    findings = []
+    for position, (original, name) in enumerate(zip(found, wanted, strict=True), 1):
+        base = free = name or f"column {position}"
+        count = 1
+        while free in result or (count > 1 and free in taken):
+            count += 1
+            free = f"{base} ({count})"
+        result[free] = None
+        if free != original:
+            what = f"column {position} has no name"
+            if name:
+                why = "is the name of an earlier column" if free != name else "has a character that tables cannot hold"
+                what = f"column {position}: {original!r} {why}"
+            severity = Severity.WARNING if name else Severity.INFO
+            fix = "give every column a name of its own"
+            message = f"{what}; it is called {free!r} here"
+            findings.append(export_finding("column-renamed", message, fix, severity, field=free))
+    return list(result), findings
+
+
+def without_blank(export: Export) -> Export:
+    """Return the export without records that are empty in every column; record numbers stay."""
+    blank: Any = None
+    for column in export.table.columns:
+        if not column.null_count:
+            return export
+        blank = column.is_null() if blank is None else pc.and_(blank, column.is_null())
+    if blank is None or not pc.any(blank).as_py():
+        return export
+    # A record that could not be read stays, so that its finding has a row.
+    noted = [found["row"] for found in export.findings if found.get("row") is not None]
+    kept = pc.or_(pc.invert(blank).combine_chunks(), pc.is_in(export.rows, pa.array(noted, export.rows.type)))
+    count = len(kept) - kept.true_count
+    if not count:
+        return export
+    found = export_finding(
+        "record-blank",
+        f"{counted(count, 'record')} empty in every column: left out",
+        "nothing to do",
+        Severity.INFO,
+        row=export.rows.filter(pc.invert(kept))[0].as_py(),
+    )
+    table, rows = export.table.filter(kept), export.rows.filter(kept)
+    return replace(export, table=table, rows=rows, findings=[*export.findings, found])
+
+
+def may_hold(texts: pa.Array | pa.ChunkedArray, sign: bytes) -> bool:
+    """Whether some text may hold `sign`, one byte or the same one twice; False is certain."""
+    for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
+        values = chunk.buffers()[2]
+        if values is None:
+            continue
+        data = np.frombuffer(values, np.uint8)
+        for start in range(0, len(data), CACHE_BYTES):
+            found = data[start : start + CACHE_BYTES + 1] == sign[0]
+            if found.any() and (len(sign) == 1 or (found[1:] & found[:-1]).any()):
+                return True
+    return False
+
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+#: Some of these are in every export, in XML and in JSON.
+_ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
+_UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}")
+_GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
+#: First bytes of the signs of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
+_GBK_SIGNS = b"\xa1\xa3"
+
+
+def sniff_encoding(data: bytes) -> str:
+    """Return the Python name of the encoding that `data`, the start of a file, is most likely in."""
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            return name
+    if wide := _utf16(data[:4096]):
+        return wide
+    return "utf-8" if _decodes(data, "utf-8") else _not_utf8(data)
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether the whole file is UTF-8, read in pieces."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while piece := file.read(1 << 24):
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _utf16(data: bytes) -> str:
+    """The kind of UTF-16 without a mark that these bytes are in; empty where they are not."""
+    if b"\0" not in data:
+        return ""
+    first, second = data[::2], data[1::2]
+    big = first.count(0) > second.count(0)
+    signs, others = (second, first) if big else (first, second)
+    if _decodes(data, "utf-8"):
+        # Texts of ASCII: in UTF-16 every sign has a NUL beside it; a stray NUL stands beside few of them.
+        wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
+        lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
+    else:
+        # Halves of other letters look like signs, but seldom like line feeds.
+        wide = others.count(0)
+        lone = sum(sign == ord("\n") and bool(other) for sign, other in zip(signs, others, strict=False))
+    return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""
+
+
+def _not_utf8(data: bytes) -> str:
+    high = sum(map(len, re.findall(rb"[\x80-\xff]+", data)))
+    # Three of four high bytes in good UTF-8: damaged UTF-8, not another encoding.
+    if sum(map(len, _UTF8_SEQUENCE.findall(data))) * 4 >= high * 3:
+        return "utf-8"
+    if not _decodes(data, "gb18030"):
+        return "cp1252"
+    ascii_bytes = bytes(range(0x80))
+    paired = sum(len(run.translate(None, ascii_bytes)) for run in _GBK_RUN.findall(data) if _is_chinese(run))
+    return "gb18030" if paired * 5 >= high * 3 else "cp1252"
+
+
+def _is_chinese(run: bytes) -> bool:
+    """Whether pairs of bytes hold a common Chinese letter or sign, rather than accents between letters ("blåbær")."""
+    common = any(0xB0 <= lead <= 0xD7 or lead in _GBK_SIGNS for lead in run[::2])
+    return common and (len(run) > 2 or run[1] >= 0xA1)

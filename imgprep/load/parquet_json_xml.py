@@ -1,0 +1,248 @@
+"""Parquet, JSON Lines, JSON and XML feeds: values as texts, as they are written in the file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imgprep.core.errors import CatalogueError
+from imgprep.core.findings import Severity
+from imgprep.core.frames import storable
+from imgprep.load.export import (
+    SAMPLE_BYTES,
+    TEXT,
+    Export,
+    Findings,
+    distinct_names,
+    export_finding,
+    record_numbers,
+    sniff_encoding,
+)
+
+#: Records that are held as Python objects at a time.
+CHUNK_RECORDS = 20_000
+
+
+def read_parquet(path: Path) -> Export:
+    """Read a Parquet file. Integers that were stored as floats (7.0) are written as integers again."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read as Parquet: {error}") from error
+    names, findings = distinct_names(table.column_names)
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        text, was_float = _texts(column)
+        columns.append(text)
+        if was_float:
+            message = "the column holds whole numbers stored as floats (7.0); they are read as 7"
+            fix = "ids stored as numbers have lost their leading zeros: store them as text"
+            findings.append(export_finding("number-was-float", message, fix, Severity.INFO, field=name))
+    return Export(pa.table(columns, names=names), record_numbers(table.num_rows if names else 0), "Parquet", findings)
+
+
+def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
+    """A column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_floating(kind):
+        known = pc.drop_null(column)
+        whole = bool(len(known)) and bool(
+            pc.all(pc.and_(pc.equal(known, pc.floor(known)), pc.less(pc.abs(known), 2.0**53))).as_py()
+        )
+        return (column.cast(pa.int64()) if whole else column).cast(TEXT), whole
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], TEXT)]), False
+    return column.cast(TEXT), False
+
+
+class _Number(str):
+    """A number as it is written in the file: 1.10 stays 1.10."""
+
+    __slots__ = ()
+
+
+def _text(value: Any) -> str | None:
+    """A value as text: texts and numbers as they are, the rest as JSON, null as None."""
+    if value is None or isinstance(value, str):
+        return None if value is None else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def read_json(path: Path) -> Export:
+    """Read JSON Lines, a JSON array of objects, or an object that holds one such array."""
+    with path.open("rb") as file:
+        head = file.read(SAMPLE_BYTES)
+    encoding = sniff_encoding(head)
+    if head.decode(encoding, errors="replace").lstrip("\ufeff \r\n\t")[:1] == "[" or path.suffix.lower() == ".json":
+        documents = _whole(path, encoding)
+        if documents is not None:
+            table, rows, findings = _tabulated((item, None) for item in documents)
+            return Export(table, rows, f"JSON, {encoding}", findings)
+    with path.open(encoding=encoding, errors="replace", newline="\n") as file:
+        table, rows, findings = _tabulated(_lines(file))
+    return Export(table, rows, f"JSON Lines, {encoding}", findings)
+
+
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+
+
+def _whole(path: Path, encoding: str) -> list[Any] | None:
+    """The documents of a file that is one JSON value; None where it may be JSON Lines."""
+    text = path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff")
+    try:
+        document = _decoder().decode(text.strip())
+    except (json.JSONDecodeError, RecursionError) as error:
+        if path.suffix.lower() == ".json" and text.lstrip()[:1] != "{":
+            raise CatalogueError(f"{path.name}: is not JSON: {error}") from error
+        return None
+    if isinstance(document, list):
+        return document
+    if isinstance(document, dict):
+        lists = [value for value in document.values() if isinstance(value, list) and value]
+        return lists[0] if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0]) else [document]
+    raise CatalogueError(f"{path.name}: holds one JSON {type(document).__name__}; a catalogue is a list of objects")
+
+
+def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
+    decode = _decoder().decode
+    for line in file:
+        text = line.strip().lstrip("\ufeff")
+        if not text:
+            continue
+        try:
+            yield decode(text), None
+        except (json.JSONDecodeError, RecursionError) as error:
+            yield None, f"is not JSON: {error}"
+
+
+def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, Findings]:
+    """The table of decoded records, or why one could not be decoded."""
+    names: dict[str, None] = {}
+    pieces: list[pa.Table] = []
+    findings: Findings = []
+    chunk: Findings = []
+    number = 0
+
+    def flush() -> None:
+        if chunk:
+            columns = [_column(name, [_text(item.get(name)) for item in chunk], findings) for name in names]
+            pieces.append(pa.table(columns, names=_places(len(names))))
+            chunk.clear()
+
+    for number, (item, problem) in enumerate(records, 1):
+        if not isinstance(item, dict):
+            message = f"the record {problem or f'is a JSON {type(item).__name__}, not an object'}"
+            fix = "write one object with the same names per record"
+            findings.append(export_finding("record-not-read", message, fix, Severity.ERROR, row=number))
+            chunk.append({})
+        else:
+            names.update(dict.fromkeys(item))
+            chunk.append(item)
+        if len(chunk) >= CHUNK_RECORDS:
+            flush()
+    flush()
+    schema = pa.schema([(place, TEXT) for place in _places(len(names))])
+    table = pa.concat_tables([schema.empty_table(), *pieces], promote_options="default")
+    renamed, more = distinct_names(names)
+    return table.rename_columns(renamed), record_numbers(number), findings + more
+
+
+def _places(count: int) -> list[str]:
+    # Columns go by their place until all are known: what JSON allows as a name, Arrow need not.
+    return [str(place) for place in range(count)]
+
+
+def _column(name: str, texts: list[str | None], findings: Findings) -> pa.Array:
+    try:
+        return pa.array(texts, TEXT)
+    except UnicodeEncodeError:
+        message = "a cell holds half of a surrogate pair (\\ud800), which is not a character; it shows as \ufffd"
+        fix = "export the file again as UTF-8"
+        findings.append(export_finding("text-damaged", message, fix, field=storable(name)))
+        return pa.array([None if text is None else storable(text) for text in texts], TEXT)
+
+
+#: Elements that are one product each. Source: Google Merchant Center Help, "RSS 2.0 specification", "Atom 1.0".
+ITEMS = frozenset({"item", "entry", "product"})
+
+
+def read_xml(path: Path) -> Export:
+    """Read a product feed: one record per item; an element that comes several times is a JSON list."""
+    records: list[dict[str, list[str]]] = []
+    stack: list[str] = []
+    item: dict[str, list[str]] = {}
+    inside = 0  # depth at which the item began, 0 outside
+    text: list[str] = []
+
+    def refuse(*_: Any) -> None:
+        raise CatalogueError(
+            f"{path.name}: declares a document type, which a product feed does not need; remove the <!DOCTYPE …>"
+        )
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal inside, item
+        name = tag.rpartition("}")[2]
+        stack.append(name)
+        text.clear()
+        if not inside and name in ITEMS:
+            inside, item = len(stack), {}
+        elif inside and name == "link" and attributes.get("href"):
+            item.setdefault(name, []).append(attributes["href"])
+
+    def end(_: str) -> None:
+        nonlocal inside
+        if len(stack) == inside:
+            records.append(item)
+            inside = 0
+        elif inside and (value := "".join(text).strip()):
+            # Below an item's own elements the path tells them apart: shipping.price is not price.
+            item.setdefault(".".join(stack[inside:]), []).append(value)
+        stack.pop()
+        text.clear()
+
+    with path.open("rb") as file:
+        head = file.read(200)
+    declared = re.search(rb"<\?xml[^>]*encoding=[\"']([A-Za-z0-9._-]+)", head)
+    encoding = declared[1].decode() if declared else None
+    native = encoding is None or encoding.lower() in ("utf-8", "utf-16", "iso-8859-1", "us-ascii")
+    parser = expat.ParserCreate(None if native else "utf-8", namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text.append
+    try:
+        if native:
+            with path.open("rb") as file:
+                parser.ParseFile(file)
+        else:
+            parser.Parse(path.read_text(encoding=encoding).encode(), True)
+    except (expat.ExpatError, UnicodeDecodeError, LookupError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read as XML: {error}") from error
+    if not records:
+        raise CatalogueError(f"{path.name}: no <item>, <entry> or <product> in it; is it a product feed?")
+    found = dict.fromkeys(name for record in records for name in record)
+    names, findings = distinct_names(found)
+    columns = [pa.array([_cell(record.get(name)) for record in records], TEXT) for name in found]
+    return Export(pa.table(columns, names=names), record_numbers(len(records)), "XML feed", findings)
+
+
+def _cell(values: list[str] | None) -> str | None:
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)

@@ -1,0 +1,319 @@
+"""Suggestions for a column map: which column may be which field, and which CategoryId a shop's category may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES
+from imgprep.core.text import nearest
+from imgprep.load.image_names import EXTENSIONS
+
+#: Rows whose values are examined.
+SAMPLE_ROWS = 2_000
+
+#: Field → names that shops give it, best first; in lower case without signs.
+NAMES: Mapping[str, list[str]] = {
+    field: names.split()
+    for field, names in {
+        "ProductId": "productid sku productsku productcode itemid itemno itemnumber articleno articlenumber "
+        "artikelnummer artnr variantsku code id handle partnumber mpn ean gtin asin 商品编号 商品编码 货号 编号 商品id",
+        "PicName": "picname image images imagesrc imagelink imageurl imageurls imagename imagefile picture pictures "
+        "photo photos pic filename file img baseimage mainimage thumbnail bild bilder 图片 主图 图片名称",
+        "CategoryId": "categoryid category categories producttype productcategory type kategorie 分类 类目",
+        "IntAttr": "intattr price regularprice saleprice variantprice preis 价格 stock qty quantity",
+        "StrAttr": "strattr brand vendor manufacturer marke 品牌 color colour material gender",
+        "CustomContent": "customcontent title name productname producttitle titel bezeichnung 名称 商品名称 标题 "
+        "description",
+        "Region": "region bbox cropregion",
+        "Crop": "crop",
+        "OperationType": "operationtype operation",
+    }.items()
+}
+
+_IMAGE = re.compile(rf"(?i)\.(?:{EXTENSIONS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
+#: Field → what its values look like.
+_PATTERNS = {
+    "PicName": (_IMAGE, "look like image files"),
+    "IntAttr": (re.compile(r"^\W{0,3}\d[\d.,' ]*\D{0,4}$"), "are numbers"),
+    "OperationType": (re.compile(r"^(?:ADD|DELETE)$"), "are ADD or DELETE"),
+    "Region": (re.compile(r"^\d+(?:\s*,\s*\d+){3}$"), "are four integers"),
+    "Crop": (re.compile(r"(?i)^(?:true|false)$"), "are true or false"),
+}
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case, letters and digits only."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Suggest a field for each column of an export.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        An export as texts, for example ``load_catalogue(path, preset="plain")``. Only its first rows are examined.
+
+    Returns
+    -------
+    DataFrame
+        ``field``, ``column``, ``score`` (0…1), ``why``, ``example``: the best columns of each field, best first. The
+        first of each field makes a column map: see `as_map`.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"sku": ["A1", "A2"], "image": ["a.jpg", "b.jpg"]})
+    >>> suggest_columns(frame)[["field", "column"]].to_numpy().tolist()
+    [['ProductId', 'sku'], ['PicName', 'image']]
+    """
+    records = []
+    # Columns that imgprep added on loading are not part of the export.
+    made = frame.attrs.get("preset", {}).get("columns", {})
+    source = {}
+    for name in frame.columns:
+        if name not in ("row", "image_url") and made.get(name, name) == name:
+            texts = frame[name].iloc[:SAMPLE_ROWS].dropna().astype("str")
+            source[name] = texts[texts.str.strip() != ""].tolist()
+    for field in FIELD_NAMES:
+        found: list[dict[str, Any]] = []
+        for name, values in source.items():
+            score, why = _score(field, str(name), values, min(len(frame), SAMPLE_ROWS))
+            if score >= 0.3:
+                example = values[0][:80] if values else None
+                found.append({"field": field, "column": name, "score": round(score, 2), "why": why, "example": example})
+        records += sorted(found, key=lambda record: -record["score"])
+    return pd.DataFrame(records, columns=["field", "column", "score", "why", "example"])
+
+
+def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any]:
+    """Return a column map of the best suggestion of each field; no column is used twice."""
+    used: set[str] = set()
+    chosen: dict[str, Any] = {}
+    good = suggestions[suggestions["score"] >= at_least].sort_values("score", ascending=False, kind="stable")
+    for field, column in zip(good["field"], good["column"], strict=True):
+        if field not in chosen and column not in used:
+            chosen[field] = column
+            used.add(column)
+    if (title := chosen.get("CustomContent")) not in (None, "CustomContent"):
+        chosen.update(content_template(title, chosen.get("IntAttr")))
+    return {field: chosen[field] for field in FIELD_NAMES if field in chosen}
+
+
+def content_template(title: str | None, price: str | None) -> dict[str, str]:
+    """Return the CustomContent that is proposed for an export: the service demands one of every ADD."""
+    parts = [f"{key}:{{{name}}}" for key, name in (("title", title), ("price", price)) if name]
+    return {"CustomContent": ",".join(parts)} if parts else {}
+
+
+def _score(field: str, name: str, values: list[str], rows: int) -> tuple[float, str]:
+    plain = plain_name(name)
+    names = NAMES[field]
+    if name == field:
+        by_name, why = 1.0, "it has the field's name"
+    elif plain in names:
+        by_name, why = 0.8 - 0.2 * names.index(plain) / len(names), f"shops call it {name!r}"
+    elif re.sub(r"\d+$", "", plain) in names:
+        by_name, why = 0.55, f"shops call it {name!r}"
+    elif any(len(known) > 3 and known in plain for known in names):
+        by_name, why = 0.35, "part of its name"
+    else:
+        by_name, why = 0.0, ""
+    by_value, seen = _by_value(field, values, rows)
+    if by_value is None:
+        return by_name, why
+    if by_value == 0:
+        return by_name * 0.3, why
+    why = "; ".join(filter(None, (why, seen)))
+    if field in ("PicName", "OperationType", "Region"):  # these cannot be mistaken
+        return min(1.0, max(by_name, 0.5 * by_value) + 0.2 * by_value), why
+    return (min(1.0, by_name + 0.15 * by_value) if by_name else 0.0), why
+
+
+def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, str]:
+    """How well the values look like the field's (0…1; None: unknown), and what was seen."""
+    if not values:
+        return 0.0, ""
+
+    def share(pattern: re.Pattern[str]) -> float:
+        return sum(bool(pattern.search(value)) for value in values) / len(values)
+
+    if field in _PATTERNS:
+        pattern, what = _PATTERNS[field]
+        return (found := share(pattern)), f"{found:.0%} {what}"
+    if field == "ProductId":
+        if any(len(value) > 256 for value in values) or share(_IMAGE) > 0.5:
+            return 0.0, ""
+        filled, distinct = len(values) / max(rows, 1), len(set(values)) / len(values)
+        return (filled * distinct if distinct > 0.2 else 0.0), f"{filled:.0%} filled, {distinct:.0%} different"
+    if field in ("CategoryId", "StrAttr"):
+        different = len(set(values))
+        fits = all(len(value) <= 128 for value in values)
+        return (1.0 if fits and different <= max(20, len(values) // 3) else 0.3), f"{different} different values"
+    return None, ""
+
+
+#: Category → words that shops use. Of several in a name, the last says what the thing is: a "dress shoe" is a shoe.
+WORDS: Mapping[int, str] = {
+    0: "top shirt tshirt tee blouse sweater hoodie jacket coat cardigan vest polo pullover jumper sweatshirt blazer "
+    "outerwear knitwear hemd bluse jacke mantel 上衣 衬衫 外套 毛衣 卫衣",
+    1: "dress gown robe kleid kleider 连衣裙 裙",
+    2: "bottom trouser pant jean short legging chino jogger hose hosen 裤",
+    3: "bag backpack handbag tote purse wallet luggage suitcase clutch rucksack tasche taschen 包 箱",
+    4: "shoe boot sneaker sandal heel slipper loafer footwear trainer pump schuh schuhe 鞋 靴",
+    5: "accessory jewelry jewellery necklace earring ring bracelet watch belt scarf hat cap glove sunglass tie beanie "
+    "schmuck 配饰 饰品 首饰 手表 帽",
+    6: "snack chip biscuit cookie candy chocolate nut cracker cereal sweet food 零食 食品",
+    7: "makeup cosmetic lipstick mascara foundation eyeliner beauty perfume skincare kosmetik 化妆 美妆 护肤",
+    8: "drink beverage bottle juice water soda wine beer tea coffee lemonade getränk getränke 饮料 酒",
+    9: "furniture chair table sofa couch desk bed shelf cabinet wardrobe stool dresser armchair bench möbel 家具",
+    20: "toy doll game puzzle plush lego teddy spielzeug 玩具",
+    21: "underwear bra panty lingerie brief boxer sock stocking nightwear unterwäsche 内衣 袜",
+    22: "electronic digital device phone smartphone laptop camera headphone tablet computer monitor speaker charger "
+    "elektronik 数码 电子 手机 电脑",
+}
+_BY_WORD: dict[str, int] = {word: number for number, words in WORDS.items() for word in words.split()}
+_BY_NAME = {plain_name(name): number for number, name in CATEGORIES.items()}
+#: `as_category_map` takes suggestions with at least this score.
+GOOD = 0.7
+_COLUMNS = {
+    "value": "str",
+    "rows": "Int64",
+    "CategoryId": "Int64",
+    "category": "str",
+    "suggested": "Int64",
+    "name": "str",
+    "score": "float64",
+    "why": "str",
+}
+
+
+def suggest_categories(
+    catalogue: pd.DataFrame, column: str | None = None, *, mapped: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Suggest a CategoryId for each of the shop's categories.
+
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        From `load_catalogue`.
+    column : str, optional
+        The column of the shop's categories; by default the first that is named like one.
+    mapped : mapping of str to int, optional
+        What is decided already: the ``map`` of a column map.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per category of the shop, most rows first: ``value``, ``rows``, ``CategoryId`` and ``category`` (as
+        decided, NA where undecided), ``suggested``, ``name``, ``score`` (0…1) and ``why``. The unmapped ones are
+        ``table[table["CategoryId"].isna()]``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column.
+
+    Notes
+    -----
+    Source of the categories: the vendor's category reference page. A category left out is predicted by the service.
+
+    Examples
+    --------
+    >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})
+    >>> suggest_categories(shop)[["value", "name"]].fillna("-").values.tolist()
+    [['Dress shoes', 'Shoes'], ['Gift cards', '-'], ['Summer dresses', 'Dress']]
+    """
+    column = category_column(catalogue) if column is None else column
+    if column is None or column not in catalogue.columns:
+        what = "no column is named like a column of categories" if column is None else f"there is no column {column!r}"
+        raise ConfigError(f"suggest_categories: {what}; the columns are: {', '.join(map(str, catalogue.columns))}")
+    texts = catalogue[column].dropna().astype("str").str.strip()
+    counts = texts[texts != ""].value_counts()
+    known = {str(word).strip(): value for word, value in (mapped or {}).items()}
+    records = []
+    for value, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
+        text = str(value)
+        number = known.get(text, int(text) if text.isdecimal() and int(text) in CATEGORIES else None)
+        suggested, score, why = _suggested(text)
+        records.append(
+            {
+                "value": text,
+                "rows": rows,
+                "CategoryId": number,
+                "category": None if number is None else CATEGORIES.get(int(number), "not in the reference"),
+                "suggested": suggested,
+                "name": None if suggested is None else CATEGORIES[suggested],
+                "score": score,
+                "why": why,
+            }
+        )
+    return pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:
+    """Return the look-up of a column map: what is decided, else what is suggested with a score of at least `at_least`.
+
+    Examples
+    --------
+    >>> as_category_map(suggest_categories(pd.DataFrame({"type": ["Dresses", "Gift cards"]})))
+    {'Dresses': 1}
+    """
+    good = table["suggested"].where(table["score"] >= at_least)
+    chosen = table["CategoryId"].fillna(good)
+    return {str(value): int(number) for value, number in zip(table["value"], chosen, strict=True) if pd.notna(number)}
+
+
+def category_column(catalogue: pd.DataFrame) -> str | None:
+    """Return the column that is named like one of the shop's own categories, or None."""
+    names = {plain_name(str(name)): str(name) for name in reversed(list(catalogue.columns)) if name != "CategoryId"}
+    return next((names[name] for name in NAMES["CategoryId"] if name in names), None)
+
+
+def _suggested(text: str) -> tuple[int | None, float, str | None]:
+    """The likeliest category of a shop's category, how likely, and why."""
+    # Shops write paths: "Women > Clothing > Dresses", and lists of them; the last part says most.
+    parts = [part for part in re.split(r"\s*(?:>|/|\||,|»|::)\s*", text) if part.strip()]
+    for depth, part in enumerate(reversed(parts)):
+        number, score, why = _of_part(part)
+        if number is not None:
+            return number, round(score - 0.15 * min(depth, 2), 2), why
+    return None, 0.0, None
+
+
+def _of_part(part: str) -> tuple[int | None, float, str | None]:
+    plain = plain_name(part)
+    for name in _forms(part):
+        if name in _BY_NAME:
+            return _BY_NAME[name], 1.0, "the category's own name"
+        if name in _BY_WORD:
+            return _BY_WORD[name], 0.95, f"{part.strip()!r} is a word for it"
+    words = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", part.casefold())
+    for place, word in enumerate(reversed(words)):
+        found = next((_BY_WORD[form] for form in _forms(word) if form in _BY_WORD), None)
+        if found is not None:
+            return found, 0.85 if place == 0 else 0.6, f"by the word {word!r}"
+    for word, number in _BY_WORD.items():  # Chinese has no spaces between words
+        if not word.isascii() and word in plain:
+            return number, 0.75, f"by the word {word!r}"
+    close = nearest(_forms(part)[-1], _BY_WORD, cutoff=0.84)
+    if close and len(plain) > 3:
+        return _BY_WORD[close], 0.5, f"nearly {close!r}"
+    return None, 0.0, None
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """A word as it is, and what its singular may be: dresses → dress, hoodies → hoodie, accessories → accessory."""
+    plain = plain_name(word)
+    if not plain.endswith("s") or plain.endswith("ss"):
+        return (plain,)
+    forms = [plain, plain[:-1]]
+    if plain.endswith("es"):
+        forms.append(plain[:-2])
+    if plain.endswith("ies"):
+        forms.append(plain[:-3] + "y")
+    return tuple(forms)

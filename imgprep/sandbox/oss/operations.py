@@ -1,0 +1,433 @@
+"""Operations on buckets and objects: list, create, describe, put, copy, get, delete."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote
+
+from imgprep.sandbox.config import Backend
+from imgprep.sandbox.http import Request, Response, http_date
+from imgprep.sandbox.oss.protocol import (
+    Call,
+    Content,
+    Markup,
+    OssError,
+    escape,
+    invalid_argument,
+    iso_time,
+    loads,
+    stored,
+    xml_response,
+)
+from imgprep.sandbox.oss.storage import Bucket, Entry
+
+#: Source: GetBucket, DeleteMultipleObjects.
+MAX_KEYS, DEFAULT_KEYS = 1000, 100
+MAX_DELETE_BYTES = 2 * 1024 * 1024
+#: Bytes of all x-oss-meta- headers together. Source: PutObject.
+MAX_META_BYTES = 8 * 1024
+MAX_KEY_BYTES = 1023
+
+# Buckets
+
+
+def list_buckets(call: Call, oss: Backend) -> Response:
+    """ListBuckets (GetService)."""
+    prefix, marker = (call.parameters.get(name, "") for name in ("prefix", "marker"))
+    limit = call.number("max-keys", DEFAULT_KEYS, 1, MAX_KEYS)
+    found = [bucket for bucket in oss.store.buckets() if bucket.name.startswith(prefix) and bucket.name > marker]
+    more = len(found) > limit
+    content: Content = {
+        "Prefix": prefix,
+        "Marker": marker,
+        "MaxKeys": limit,
+        "IsTruncated": "true" if more else "false",
+        "NextMarker": found[limit - 1].name if more else None,
+        "Owner": _owner(oss),
+        "Buckets": {"Bucket": [_description(bucket) for bucket in found[:limit]]},
+    }
+    return xml_response("ListAllMyBucketsResult", content)
+
+
+def _description(bucket: Bucket) -> dict[str, Content]:
+    return {
+        "CreationDate": iso_time(bucket.created),
+        "ExtranetEndpoint": f"oss-{bucket.region}.aliyuncs.com",
+        "IntranetEndpoint": f"oss-{bucket.region}-internal.aliyuncs.com",
+        "Location": f"oss-{bucket.region}",
+        "Name": bucket.name,
+        "Region": bucket.region,
+        "StorageClass": "Standard",
+    }
+
+
+def _owner(oss: Backend) -> dict[str, Content]:
+    return {"ID": oss.switches.account, "DisplayName": oss.switches.account}
+
+
+def put_bucket(call: Call, oss: Backend) -> Response:
+    """PutBucket; creating a bucket of one's own again succeeds."""
+    if call.request.body:
+        loads(call.request.body, "CreateBucketConfiguration")
+    oss.store.create_bucket(call.bucket, oss.switches.region, oss.clock.now())
+    return Response(200, {"Location": f"/{call.bucket}"})
+
+
+def delete_bucket(call: Call, oss: Backend) -> Response:
+    """DeleteBucket, if it is empty."""
+    if oss.uploads.of_bucket(call.bucket) or not oss.store.delete_bucket(call.bucket):
+        raise OssError("BucketNotEmpty", more={"BucketName": call.bucket})
+    return Response(204)
+
+
+def get_bucket_location(call: Call, oss: Backend) -> Response:
+    """GetBucketLocation."""
+    return xml_response("LocationConstraint", f"oss-{_bucket(call, oss).region}")
+
+
+def get_bucket_info(call: Call, oss: Backend) -> Response:
+    """GetBucketInfo."""
+    content: Content = {
+        "Bucket": {
+            **_description(_bucket(call, oss)),
+            "DataRedundancyType": "LRS",
+            "Owner": _owner(oss),
+            "AccessControlList": {"Grant": "private"},
+            "Comment": "",
+            "Versioning": "",
+            "BucketPolicy": {"LogBucket": "", "LogPrefix": ""},
+        }
+    }
+    return xml_response("BucketInfo", content)
+
+
+def get_bucket_stat(call: Call, oss: Backend) -> Response:
+    """GetBucketStat."""
+    bucket = _bucket(call, oss)
+    with bucket.lock:
+        count, size = len(bucket.keys), sum(entry.size for entry in bucket.entries.values())
+    uploads = len(oss.uploads.of_bucket(bucket.name))
+    return xml_response("BucketStat", {"Storage": size, "ObjectCount": count, "MultipartUploadCount": uploads})
+
+
+def _bucket(call: Call, oss: Backend) -> Bucket:
+    bucket = oss.store.bucket(call.bucket)
+    if bucket is None:
+        raise OssError("NoSuchBucket", more={"BucketName": call.bucket})
+    return bucket
+
+
+def list_objects(call: Call, oss: Backend) -> Response:
+    """ListObjects (GetBucket), and ListObjectsV2."""
+    given = call.parameters
+    version = given.get("list-type", "1")
+    if version not in ("1", "2"):
+        raise invalid_argument("list-type", version)
+    second = version == "2"
+    prefix, delimiter = given.get("prefix", ""), given.get("delimiter", "")
+    limit = call.number("max-keys", DEFAULT_KEYS, 1, MAX_KEYS)
+    token, start = given.get("continuation-token", ""), given.get("start-after" if second else "marker", "")
+    after = _read_token(token) if second and token else start
+    entries, prefixes, last = oss.store.page(call.bucket, prefix=prefix, after=after, delimiter=delimiter, limit=limit)
+    account = oss.switches.account
+    named = not second or given.get("fetch-owner") == "true"
+    owner = f"<Owner><ID>{account}</ID><DisplayName>{account}</DisplayName></Owner>" if named else ""
+    content: dict[str, Content] = {
+        "Name": call.bucket,
+        "Prefix": call.written(prefix),
+        "MaxKeys": limit,
+        "StartAfter" if second else "Marker": call.written(start),
+        "Delimiter": call.written(delimiter),
+        "EncodingType": call.encoding,
+        "IsTruncated": "true" if last else "false",
+        "KeyCount": len(entries) + len(prefixes) if second else None,
+        "ContinuationToken": token or None if second else None,
+        "NextContinuationToken": _write_token(last) if second and last else None,
+        "NextMarker": call.written(last) if last and not second else None,
+        # A page has up to 1,000 objects: written here in a tenth of the time that the general writer takes.
+        "Contents": Markup("".join([_listed(entry, escape(call.written(entry.key)), owner) for entry in entries])),
+        "CommonPrefixes": [{"Prefix": call.written(common)} for common in prefixes],
+    }
+    return xml_response("ListBucketResult", content)
+
+
+def _listed(entry: Entry, name: str, owner: str) -> str:
+    return (
+        f"<Contents><Key>{name}</Key><LastModified>{iso_time(entry.modified)}</LastModified>"
+        f"<ETag>&quot;{entry.etag}&quot;</ETag><Type>{entry.kind}</Type><Size>{entry.size}</Size>"
+        f"<StorageClass>Standard</StorageClass>{owner}</Contents>"
+    )
+
+
+def _write_token(last: str) -> str:
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
+def _read_token(token: str) -> str:
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise invalid_argument("continuation-token", token, "The continuation token is not valid.") from None
+
+
+def delete_objects(call: Call, oss: Backend) -> Response:
+    """DeleteMultipleObjects: all of them, or none if one may not be deleted."""
+    request = call.request
+    if "content-md5" not in request.headers:
+        raise OssError("MissingArgument", "Content-MD5 is missing.")
+    if len(request.body) > MAX_DELETE_BYTES:
+        raise OssError("MalformedXML", "The list of keys is larger than 2 MB.")
+    check_digest(request)
+    document = loads(request.body, "Delete")
+    # Keys are taken literally: encoding-type is about the response.
+    keys = [item.text or "" for item in document.findall("Object/Key")]
+    if not 1 <= len(keys) <= MAX_KEYS or len(keys) != len(document.findall("Object")):
+        raise OssError("MalformedXML", "A list has 1 to 1,000 keys.")
+    for key in keys:
+        check_key(key)
+        call.require_access("DeleteObject", call.bucket, key, oss.switches)
+    for key in keys:
+        oss.store.delete(call.bucket, key)
+    if document.findtext("Quiet", "").strip().lower() == "true":
+        return xml_response("DeleteResult", {})
+    content = {"EncodingType": call.encoding, "Deleted": [{"Key": call.written(key)} for key in keys]}
+    return xml_response("DeleteResult", content)
+
+
+# Objects
+
+
+def check_key(key: str) -> None:
+    """Raise where no object may have this key. Source: object naming rules."""
+    if key.startswith(("/", "\\")):
+        raise OssError("InvalidObjectName", more={"ObjectName": key})
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise OssError("InvalidObjectName") from None
+    if not 1 <= length <= MAX_KEY_BYTES:
+        raise OssError("InvalidObjectName", "The length of object name must be between 1 and 1023 bytes.")
+
+
+def check_digest(request: Request, digest: bytes | None = None) -> None:
+    """Raise where the body's MD5 is not that of Content-MD5."""
+    given = request.headers.get("content-md5")
+    if given is None:
+        return
+    try:
+        expected = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        expected = b""
+    if expected != (digest or hashlib.md5(request.body).digest()):
+        raise OssError("InvalidDigest", more={"Content-MD5": given})
+
+
+_KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+#: OSS's own headers that are understood, or can be ignored without harm.
+_KNOWN = re.compile(
+    "x-oss-(acl|content-sha256|copy-source|date|forbid-overwrite|hash-crc64ecma|metadata-directive|object-acl|"
+    "range-behavior|request-payer|security-token|storage-class|traffic-limit)"
+)
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that are stored with an object."""
+    kept = {name: headers[name] for name in _KEPT if name in headers}
+    metadata = {name: value for name, value in headers.items() if name.startswith("x-oss-meta-")}
+    for name in headers:
+        if name.startswith("x-oss-") and not _KNOWN.fullmatch(name) and name not in metadata:
+            raise OssError("NotImplemented", more={"Header": name})
+    size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items())
+    if size > MAX_META_BYTES:
+        raise invalid_argument("x-oss-meta-", str(size), "The user metadata is larger than 8 KB.")
+    return kept | metadata
+
+
+def may_overwrite(headers: Mapping[str, str]) -> bool:
+    """Whether this request may replace an object."""
+    return headers.get("x-oss-forbid-overwrite", "false").lower() != "true"
+
+
+def put_object(call: Call, oss: Backend) -> Response:
+    """PutObject."""
+    request = call.request
+    check_key(call.key)
+    kept = kept_headers(request.headers)
+    if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+        raise OssError("MissingArgument", "Content-Length is missing.")
+    digest = hashlib.md5(request.body).digest()
+    check_digest(request, digest)
+    entry = oss.store.put(
+        call.bucket,
+        call.key,
+        request.body,
+        modified=oss.clock.now(),
+        headers=kept,
+        etag=digest.hex().upper(),
+        overwrite=may_overwrite(request.headers),
+    )
+    if entry is None:
+        raise OssError("FileAlreadyExists")
+    return Response(200, {**stored(entry), "Content-MD5": base64.b64encode(digest).decode()})
+
+
+def copy_object(call: Call, oss: Backend) -> Response:
+    """CopyObject, within the sandbox."""
+    headers = call.request.headers
+    source = headers["x-oss-copy-source"]
+    bucket, _, key = unquote(source.partition("?")[0]).removeprefix("/").partition("/")
+    check_key(call.key)
+    if not oss.store.exists(bucket):
+        raise OssError("NoSuchBucket", more={"BucketName": bucket})
+    call.require_access("GetObject", bucket, key, oss.switches)
+    data, entry = _read(oss, bucket, key)
+    prefix = "x-oss-copy-source-"
+    conditions = {name: value for name, value in headers.items() if name.startswith(f"{prefix}if-")}
+    check_conditions({name.removeprefix(prefix): value for name, value in conditions.items()}, entry)
+    replaced = headers.get("x-oss-metadata-directive", "COPY").upper() == "REPLACE"
+    others = {name: value for name, value in headers.items() if name not in conditions}
+    copy = oss.store.put(
+        call.bucket,
+        call.key,
+        data,
+        modified=oss.clock.now(),
+        headers=kept_headers(others) if replaced else entry.headers,
+        crc=entry.crc,
+        overwrite=may_overwrite(headers),
+    )
+    if copy is None:
+        raise OssError("FileAlreadyExists")
+    content = {"LastModified": iso_time(copy.modified), "ETag": f'"{copy.etag}"'}
+    return xml_response("CopyObjectResult", content, stored(copy))
+
+
+def _read(oss: Backend, bucket: str, key: str) -> tuple[bytes, Entry]:
+    try:
+        return oss.store.get(bucket, key)
+    except KeyError:
+        raise OssError("NoSuchKey", more={"Key": key}) from None
+
+
+_OVERRIDES = {f"response-{name}": name.title() for name in _KEPT}
+
+
+def get_object(call: Call, oss: Backend) -> Response:
+    """GetObject."""
+    _entry(call, oss)
+    # The description is read again, from the file of the bytes: another may have been put in between.
+    data, entry = _read(oss, call.bucket, call.key)
+    headers = _object_headers(entry)
+    for name, header in _OVERRIDES.items():
+        if value := call.parameters.get(name):
+            headers[header] = value
+    part = read_range(call.request.headers, entry.size)
+    if part is None:
+        return Response(200, headers, data)
+    start, length = part
+    headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{entry.size}"
+    return Response(206, headers, data[start : start + length])
+
+
+def head_object(call: Call, oss: Backend) -> Response:
+    """HeadObject."""
+    entry = _entry(call, oss)
+    return Response(200, _object_headers(entry), length=entry.size)
+
+
+def get_object_meta(call: Call, oss: Backend) -> Response:
+    """GetObjectMeta: fewer headers than HeadObject."""
+    entry = _entry(call, oss)
+    headers = {**stored(entry), "Last-Modified": http_date(entry.modified)}
+    return Response(200, headers, length=entry.size)
+
+
+def delete_object(call: Call, oss: Backend) -> Response:
+    """DeleteObject; deleting a missing object succeeds."""
+    check_key(call.key)
+    oss.store.delete(call.bucket, call.key)
+    return Response(204)
+
+
+def _entry(call: Call, oss: Backend) -> Entry:
+    entry = oss.store.head(call.bucket, call.key)
+    if entry is None:
+        raise OssError("NoSuchKey", more={"Key": call.key})
+    check_conditions(call.request.headers, entry)
+    return entry
+
+
+def _object_headers(entry: Entry) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Accept-Ranges": "bytes",
+        "Last-Modified": http_date(entry.modified),
+        "x-oss-object-type": entry.kind,
+        "x-oss-storage-class": "Standard",
+        **stored(entry),
+    }
+    if entry.kind == "Normal":
+        headers["Content-MD5"] = base64.b64encode(bytes.fromhex(entry.etag)).decode()
+    for name, value in entry.headers.items():
+        headers[name if name.startswith("x-oss-") else name.title()] = value
+    return headers
+
+
+def check_conditions(headers: Mapping[str, str], entry: Entry) -> None:
+    """Raise where the conditions of a read do not hold."""
+    if (tags := headers.get("if-match")) is not None and not _names(tags, entry):
+        raise OssError("PreconditionFailed", more={"Condition": "If-Match"})
+    if (at := _seconds(headers.get("if-unmodified-since"))) is not None and int(entry.modified) > at:
+        raise OssError("PreconditionFailed", more={"Condition": "If-Unmodified-Since"})
+    if (tags := headers.get("if-none-match")) is not None:
+        unmodified = _names(tags, entry)
+    else:
+        at = _seconds(headers.get("if-modified-since"))
+        unmodified = at is not None and int(entry.modified) <= at
+    if unmodified:
+        raise OssError("NotModified", headers={"ETag": f'"{entry.etag}"'})
+
+
+def _names(tags: str, entry: Entry) -> bool:
+    return any(tag.strip().strip('"').upper() in ("*", entry.etag) for tag in tags.split(","))
+
+
+def _seconds(date: str | None) -> float | None:
+    """Return a date of HTTP as seconds since 1970; None for a malformed one, which is ignored."""
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)(?:,.*)?")
+
+
+def read_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
+    """Return (start, length) of the requested range; None for the whole object."""
+    match = _RANGE.fullmatch(headers.get("range", ""))
+    if match is None or match[0] == "bytes=-":
+        return None
+    standard = headers.get("x-oss-range-behavior") == "standard"
+    first, last = (int(text) if text else None for text in match.groups())
+    if first is None:
+        wanted = last or 0
+        if wanted > size and not standard:
+            return None
+        start, end = max(0, size - wanted), size - 1
+    else:
+        start, end = first, size - 1 if last is None else last
+        if first > end and first < size:
+            return None
+        if end >= size and not standard:
+            return None
+        end = min(end, size - 1)
+    if start > end:
+        if not standard:
+            return None
+        raise OssError("InvalidRange", more={"ActualObjectSize": str(size), "RangeRequested": headers["range"]})
+    return start, end - start + 1

@@ -1,0 +1,202 @@
+"""OSS on the wire: a request's target and parameters, error codes, and XML in both directions."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from imgprep.sandbox.access import Principal
+from imgprep.sandbox.config import Switches
+from imgprep.sandbox.faults import Fault
+from imgprep.sandbox.http import Refused, Request, Response
+from imgprep.sandbox.oss.storage import Entry
+
+#: Code → (HTTP status, default message).
+ERRORS: dict[str, tuple[int, str]] = {
+    "AccessDenied": (403, "You have no right to access this object because of bucket acl."),
+    "BucketAlreadyExists": (409, "The requested bucket name is not available."),
+    "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
+    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size."),
+    "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
+    "FileAlreadyExists": (409, "The object you specified already exists and can not be overwritten."),
+    "InternalError": (500, "Please contact the server administrator, oss@service.aliyun.com."),
+    "InvalidAccessKeyId": (403, "The OSS Access Key Id you provided does not exist in our records."),
+    "InvalidArgument": (400, "Invalid Argument."),
+    "InvalidBucketName": (400, "The specified bucket is not valid."),
+    "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
+    "InvalidObjectName": (400, "The specified object is not valid."),
+    "InvalidPart": (400, "One or more of the specified parts could not be found or the ETag did not match."),
+    "InvalidPartOrder": (400, "The list of parts was not in ascending order."),
+    "InvalidRange": (416, "The requested range cannot be satisfied."),
+    "InvalidSecurityToken": (403, "The security token you provided is invalid."),
+    "MalformedXML": (400, "The XML you provided was not well-formed or did not validate against our published schema."),
+    "MissingArgument": (400, "Missing Some Required Arguments."),
+    "NoSuchBucket": (404, "The specified bucket does not exist."),
+    "NoSuchKey": (404, "The specified key does not exist."),
+    "NoSuchUpload": (404, "The specified upload does not exist. It may be invalid, aborted, or completed."),
+    "NotImplemented": (501, "The sandbox does not do this; the real OSS may."),
+    "NotModified": (304, ""),
+    "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold."),
+    "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
+    "SecurityTokenExpired": (403, "The security token you provided has expired."),
+    "SignatureDoesNotMatch": (
+        403,
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your key and signing method.",
+    ),
+    "SlowDown": (503, "Please reduce your request rate."),
+    "UserDisable": (403, "UserDisable"),
+}
+
+
+class OssError(Refused):
+    """An error response of OSS: `code` of `ERRORS` (any other is a 503, as throttling has several codes).
+
+    `more` are elements of the XML, such as Endpoint or StringToSign.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        more: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        status, default = ERRORS.get(code, ERRORS["SlowDown"])
+        super().__init__(status, code, message or default)
+        self.more = more or {}
+        self.headers = headers or {}
+
+
+def invalid_argument(name: str, value: str, message: str = "") -> OssError:
+    """Return the error that names an argument and its value."""
+    return OssError("InvalidArgument", message, {"ArgumentName": name, "ArgumentValue": value})
+
+
+@dataclass(slots=True)
+class Call:
+    """A request to OSS: operation (``Unknown`` if not served), bucket and key (empty if none), fault, and signer.
+
+    `parameters` has the last value of a parameter given twice.
+    """
+
+    request: Request
+    operation: str
+    bucket: str
+    key: str
+    parameters: Mapping[str, str] = field(repr=False)  # may hold a signature or a token
+    fault: Fault | None = None
+    principal: Principal | None = None
+
+    @property
+    def resource(self) -> str:
+        """The path that signatures cover."""
+        return f"/{self.bucket}/{self.key}" if self.bucket else "/"
+
+    @property
+    def encoding(self) -> str | None:
+        """How the response writes keys: None, or ``url``."""
+        given = self.parameters.get("encoding-type", "")
+        if given not in ("", "url"):
+            raise invalid_argument("encoding-type", given)
+        return given or None
+
+    def written(self, key: str) -> str:
+        """Return a key as the response writes it: percent-encoded if the client asked for that."""
+        return quote(key, safe="") if self.encoding else key
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a parameter that is an integer from `least` to `most`."""
+        given = self.parameters.get(name, "")
+        if not given:
+            return default
+        if not (given.isascii() and given.isdigit()) or not least <= int(given[:12]) <= most:
+            raise invalid_argument(name, given, f"Argument {name} must be an integer from {least} to {most}.")
+        return int(given)
+
+    def require_access(self, operation: str, bucket: str, key: str, switches: Switches) -> None:
+        """Raise AccessDenied where the signer may not do that."""
+        denied = operation in switches.denied_operations or (key and key.startswith(tuple(switches.denied_prefixes)))
+        signer = self.principal
+        if denied or signer is None or not signer.may(operation, bucket, key, switches.region, switches.account):
+            raise OssError("AccessDenied", "You have no right to access this object.", {"AuthAction": operation})
+
+
+def stored(entry: Entry) -> dict[str, str]:
+    """Return the headers by which a client verifies what was stored."""
+    return {"ETag": f'"{entry.etag}"', "x-oss-hash-crc64ecma": str(entry.crc)}
+
+
+#: An element's content: text, child elements, or several elements of one name; None: the element is left out.
+Content: TypeAlias = "str | int | Mapping[str, Content] | Sequence[Mapping[str, Content]] | Sequence[str] | None"
+
+_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_SPECIAL = re.compile("[&<>\"'\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+
+
+class Markup(str):
+    """XML already written: it goes into a document unchanged, without an element of its own."""
+
+    __slots__ = ()
+
+
+def xml_response(root: str, content: Content, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response whose body is a document."""
+    return Response(200, {"Content-Type": "application/xml", **(headers or {})}, dumps(root, content))
+
+
+def dumps(root: str, content: Content) -> bytes:
+    """Return a document."""
+    pieces: list[str] = []
+    _write(pieces, root, content)
+    return _DECLARATION + "".join(pieces).encode()
+
+
+def _write(pieces: list[str], name: str, content: Content) -> None:
+    if content is None:
+        return
+    if isinstance(content, Markup):
+        pieces.append(content)
+    elif isinstance(content, Mapping):
+        pieces.append(f"<{name}>")
+        for inner, value in content.items():
+            _write(pieces, inner, value)
+        pieces.append(f"</{name}>")
+    elif isinstance(content, str | int):
+        pieces.append(f"<{name}>{escape(str(content))}</{name}>")
+    else:
+        for value in content:
+            _write(pieces, name, value)
+
+
+def escape(text: str) -> str:
+    """Return text as it is written in an element."""
+    if _SPECIAL.search(text) is None:
+        return text
+    return _SPECIAL.sub(lambda found: _NAMES.get(found[0]) or f"&#{ord(found[0])};", text)
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time (seconds since 1970) as OSS writes it in XML."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".000Z"
+
+
+def loads(text: bytes, root: str) -> ElementTree.Element:
+    """Return the root element of a document that a client sent, without namespaces."""
+    if b"<!" in text:
+        raise OssError("MalformedXML")
+    try:
+        found = ElementTree.fromstring(text)  # noqa: S314  entities are refused above
+    except (ElementTree.ParseError, ValueError, LookupError):
+        raise OssError("MalformedXML") from None
+    for element in found.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    if found.tag != root:
+        raise OssError("MalformedXML")
+    return found

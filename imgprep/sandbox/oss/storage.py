@@ -1,0 +1,435 @@
+"""Storage on disk: buckets, their objects, and multipart uploads.
+
+Each object is one file, named by a hash of its key, so that no key is ever a path. A multipart upload is a folder.
+A file gets its name by one rename: after a crash an object is whole or absent. Nothing is fsynced, unlike in
+`core.files`: a batch puts thousands of objects, and what has to be survived is a killed process, not a power cut.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from imgprep.core.files import replacing
+
+_HEAD = 8
+_FIRST_READ = 2048
+_BUCKET, _UPLOAD = "bucket.json", "upload.json"
+
+
+@cache
+def _crc_model() -> Any:
+    import anycrc  # noqa: PLC0415  compiled tables: loaded where they are used
+
+    return anycrc.Model("CRC64-XZ")
+
+
+def crc64(data: bytes | bytearray | memoryview, before: int | None = None) -> int:
+    """Return the CRC64 (ECMA-182, reflected: CRC-64/XZ) of `data`, continued from `before`."""
+    return int(_crc_model().calc(data, before) if before is not None else _crc_model().calc(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object without its bytes.
+
+    `etag` is the upper-case hex MD5, of a multipart object a hash of the parts' MD5s and ``-N``; `modified` counts
+    seconds since 1970; `headers` are those stored with it, with lower-case names; `kind` is Normal or Multipart.
+    """
+
+    key: str
+    size: int
+    etag: str
+    crc: int
+    modified: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "Normal"
+
+    def dumps(self) -> bytes:
+        """Return the description that precedes the bytes in a file."""
+        fields = [self.key, self.size, self.etag, self.crc, self.modified, dict(self.headers), self.kind]
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @classmethod
+    def loads(cls, text: bytes) -> Entry:
+        """Return the entry of a description."""
+        return cls(*json.loads(text))
+
+
+def _write_file(file: Path, entry: Entry, data: bytes) -> None:
+    """Write a new file: the description, then the bytes."""
+    head = entry.dumps()
+    with file.open("xb", buffering=0) as handle:
+        for piece in (b"%08d" % len(head) + head, data):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[handle.write(rest) :]
+
+
+def _read_head(handle: FileIO) -> tuple[Entry, int]:
+    """Return the description of an open file, and the offset of its bytes."""
+    first = handle.read(_FIRST_READ)
+    end = _HEAD + int(first[:_HEAD])
+    if end > len(first):
+        first += _read_bytes(handle, end - len(first))
+    return Entry.loads(first[_HEAD:end]), end
+
+
+def _read_file(handle: FileIO) -> tuple[bytes, Entry]:
+    """Return the bytes of an open file, and their description."""
+    entry, offset = _read_head(handle)
+    handle.seek(offset)
+    return _read_bytes(handle, entry.size), entry
+
+
+def _read_bytes(handle: FileIO, length: int) -> bytes:
+    """Return exactly `length` bytes of an open file."""
+    data = handle.read(length)
+    while len(data) < length:
+        more = handle.read(length - len(data))
+        if not more:
+            raise OSError("an object's file is shorter than its description states")
+        data += more
+    return data
+
+
+#: Source: bucket naming rules: 3–63 of a-z, 0-9 and ``-``, starting and ending with a letter or digit.
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A bucket: its folder, its objects by key, and their keys in order."""
+
+    name: str
+    region: str
+    created: float
+    folder: Path
+    entries: dict[str, Entry] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class ObjectStore:
+    """Buckets and objects in a folder, which is created if missing. Thread-safe; one process at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count()
+        self._buckets: dict[str, Bucket] = {}
+        self._lock = threading.Lock()
+        root.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(root.iterdir()):
+            if (folder / _BUCKET).is_file():
+                self._buckets[folder.name] = _read_bucket(folder)
+
+    # Buckets
+
+    def create_bucket(self, name: str, region: str, created: float) -> bool:
+        """Create a bucket; return False if it exists."""
+        if not BUCKET_NAME.fullmatch(name):
+            rule = "a name has 3 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+            raise ValueError(f"bucket {name!r}: {rule}")
+        with self._lock:
+            if name in self._buckets:
+                return False
+            folder = self._root / name
+            for part in ("data", "uploads", "new"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            with replacing(folder / _BUCKET) as draft:
+                draft.write_text(json.dumps({"region": region, "created": created}), encoding="utf-8")
+            self._buckets[name] = Bucket(name, region, created, folder)
+            return True
+
+    def delete_bucket(self, name: str) -> bool:
+        """Remove an empty bucket; return False if it holds objects."""
+        with self._lock:
+            bucket = self._buckets[name]
+            with bucket.lock:
+                if bucket.keys:
+                    return False
+                (bucket.folder / _BUCKET).unlink()  # first: the rest of the folder then no longer counts as a bucket
+                shutil.rmtree(bucket.folder, ignore_errors=True)
+                del self._buckets[name]
+                return True
+
+    def bucket(self, name: str) -> Bucket | None:
+        """Return a bucket, None if there is none of that name."""
+        return self._buckets.get(name)
+
+    def buckets(self) -> list[Bucket]:
+        """Return all buckets by name."""
+        return [self._buckets[name] for name in sorted(self._buckets)]
+
+    # Objects
+
+    def exists(self, bucket: str, key: str | None = None) -> bool:
+        """Whether the bucket exists, or with `key` the object."""
+        found = self._buckets.get(bucket)
+        return found is not None and (key is None or key in found.entries)
+
+    def head(self, bucket: str, key: str) -> Entry | None:
+        """Return an object's description; None if the object or bucket does not exist."""
+        found = self._buckets.get(bucket)
+        return found.entries.get(key) if found else None
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        modified: float,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+        crc: int | None = None,
+        kind: str = "Normal",
+        overwrite: bool = True,
+    ) -> Entry | None:
+        """Store an object in place of an earlier one; None if `overwrite` is false and there is one."""
+        place = self._buckets[bucket]
+        entry = Entry(
+            key,
+            len(data),
+            hashlib.md5(data).hexdigest().upper() if etag is None else etag,
+            crc64(data) if crc is None else crc,
+            modified,
+            headers or {},
+            kind,
+        )
+        new = place.folder / "new" / f"{os.getpid()}-{next(self._numbers)}"
+        _write_file(new, entry, data)
+        with place.lock:
+            if not overwrite and key in place.entries:
+                new.unlink()
+                return None
+            file = _file(place.folder, key)
+            try:
+                new.replace(file)
+            except FileNotFoundError:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                new.replace(file)
+            if key not in place.entries:
+                bisect.insort(place.keys, key)
+            place.entries[key] = entry
+        return entry
+
+    def get(self, bucket: str, key: str) -> tuple[bytes, Entry]:
+        """Return an object's bytes and its description; raises KeyError if there is none."""
+        place = self._buckets[bucket]
+        try:
+            handle = FileIO(_file(place.folder, key))
+        except FileNotFoundError:
+            raise KeyError(key) from None
+        with handle:
+            # Both come from one file: a PUT at this moment replaces the file, and changes nothing in this one.
+            return _read_file(handle)
+
+    def read(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """Return an object's bytes and ETag; raises KeyError if there is none."""
+        data, entry = self.get(bucket, key)
+        return data, entry.etag
+
+    def delete(self, bucket: str, key: str) -> bool:
+        """Remove an object; return False if there was none."""
+        place = self._buckets[bucket]
+        with place.lock:
+            if place.entries.pop(key, None) is None:
+                return False
+            del place.keys[bisect.bisect_left(place.keys, key)]
+            _file(place.folder, key).unlink(missing_ok=True)
+            return True
+
+    def iter(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """Yield the objects whose keys start with `prefix` and come after `after`, in the order of their bytes."""
+        more = True
+        while more:
+            entries, _, after = self.page(bucket, prefix=prefix, after=after)
+            yield from entries
+            more = bool(after)
+
+    def page(
+        self, bucket: str, *, prefix: str = "", after: str = "", delimiter: str = "", limit: int = 1000
+    ) -> tuple[list[Entry], list[str], str]:
+        """Return one page of a listing: objects, common prefixes, and the last of them if there are more."""
+        place = self._buckets[bucket]
+        entries: list[Entry] = []
+        prefixes: list[str] = []
+        with place.lock:
+            keys = place.keys
+            at = max(bisect.bisect_left(keys, prefix), bisect.bisect_right(keys, after) if after else 0)
+            last = ""
+            while at < len(keys) and keys[at].startswith(prefix):
+                key = keys[at]
+                end = key.find(delimiter, len(prefix)) if delimiter else -1
+                common = key[: end + len(delimiter)] if end >= 0 else ""
+                if common and after.startswith(common):  # the page before ended with this one
+                    at = _past(keys, common, at)
+                    continue
+                if len(entries) + len(prefixes) == limit:
+                    return entries, prefixes, last
+                if common:
+                    prefixes.append(common)
+                    last = common
+                    at = _past(keys, common, at)
+                else:
+                    entries.append(place.entries[key])
+                    last = key
+                    at += 1
+        return entries, prefixes, ""
+
+
+def _past(keys: Sequence[str], prefix: str, at: int) -> int:
+    """Return the position after the keys that start with `prefix`."""
+    return bisect.bisect_right(keys, prefix + "\U0010ffff", lo=at)
+
+
+def _file(folder: Path, key: str) -> Path:
+    name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+    return folder / "data" / name[:2] / name[2:]
+
+
+def _read_bucket(folder: Path) -> Bucket:
+    about = json.loads((folder / _BUCKET).read_text(encoding="utf-8"))
+    for unfinished in (folder / "new").iterdir():  # the sandbox was killed while writing
+        unfinished.unlink()
+    bucket = Bucket(folder.name, about["region"], about["created"], folder)
+    for subfolder in (folder / "data").iterdir():
+        for item in os.scandir(subfolder):
+            with FileIO(item.path) as handle:
+                entry, _ = _read_head(handle)
+            bucket.entries[entry.key] = entry
+    bucket.keys = sorted(bucket.entries)
+    return bucket
+
+
+@dataclass(slots=True)
+class Upload:
+    """A multipart upload that is neither completed nor aborted, and its parts by number."""
+
+    id: str
+    bucket: str
+    key: str
+    initiated: float
+    headers: Mapping[str, str]
+    folder: Path
+    parts: dict[int, Entry] = field(default_factory=dict)
+
+
+class PartRefused(Exception):
+    """A list of parts that cannot be completed; the argument is OSS's error code."""
+
+
+class Uploads:
+    """The multipart uploads of all buckets of a store. Thread-safe."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._uploads: dict[str, Upload] = {}
+        for bucket in store.buckets():
+            for folder in (bucket.folder / "uploads").iterdir():
+                if (folder / _UPLOAD).is_file():
+                    self._uploads[folder.name] = _read_upload(bucket.name, folder)
+
+    def begin(self, bucket: str, key: str, headers: Mapping[str, str], now: float) -> Upload:
+        """Begin an upload; raises KeyError if the bucket does not exist."""
+        place = self._store.bucket(bucket)
+        if place is None:
+            raise KeyError(bucket)
+        upload_id = secrets.token_hex(16).upper()
+        folder = place.folder / "uploads" / upload_id
+        folder.mkdir()
+        with replacing(folder / _UPLOAD) as draft:
+            draft.write_text(json.dumps({"key": key, "initiated": now, "headers": dict(headers)}), encoding="utf-8")
+        upload = Upload(upload_id, bucket, key, now, headers, folder)
+        with self._lock:
+            self._uploads[upload_id] = upload
+        return upload
+
+    def find(self, bucket: str, key: str, upload_id: str) -> Upload | None:
+        """Return an upload of that object, None if there is none."""
+        upload = self._uploads.get(upload_id)
+        return upload if upload is not None and (upload.bucket, upload.key) == (bucket, key) else None
+
+    def of_bucket(self, bucket: str) -> list[Upload]:
+        """Return a bucket's uploads by key and id."""
+        with self._lock:
+            found = [upload for upload in self._uploads.values() if upload.bucket == bucket]
+        return sorted(found, key=lambda upload: (upload.key, upload.id))
+
+    def put_part(self, upload: Upload, number: int, data: bytes, now: float) -> Entry:
+        """Store a part in place of an earlier one of that number."""
+        entry = Entry(str(number), len(data), hashlib.md5(data).hexdigest().upper(), crc64(data), now)
+        new = upload.folder / f"new-{os.getpid()}-{next(self._numbers)}"
+        _write_file(new, entry, data)
+        with self._lock:
+            new.replace(_part_file(upload, number))
+            upload.parts[number] = entry
+        return entry
+
+    def complete(
+        self, upload: Upload, wanted: Sequence[tuple[int, str]], *, now: float, min_part: int, overwrite: bool
+    ) -> Entry | None:
+        """Make one object of the parts named by number and ETag; None if `overwrite` is false and there is one."""
+        numbers = [number for number, _ in wanted]
+        if numbers != sorted(set(numbers)):
+            raise PartRefused("InvalidPartOrder")
+        chosen = [part for number, etag in wanted if (part := upload.parts.get(number)) and part.etag == etag]
+        if not chosen or len(chosen) < len(wanted):
+            raise PartRefused("InvalidPart")
+        if any(part.size < min_part for part in chosen[:-1]):
+            raise PartRefused("EntityTooSmall")
+        pieces = []
+        for number in numbers:
+            with FileIO(_part_file(upload, number)) as handle:
+                pieces.append(_read_file(handle)[0])
+        digests = b"".join(bytes.fromhex(part.etag) for part in chosen)
+        entry = self._store.put(
+            upload.bucket,
+            upload.key,
+            b"".join(pieces),
+            modified=now,
+            headers=upload.headers,
+            etag=f"{hashlib.md5(digests).hexdigest().upper()}-{len(chosen)}",
+            kind="Multipart",
+            overwrite=overwrite,
+        )
+        if entry is not None:
+            self.abort(upload)
+        return entry
+
+    def abort(self, upload: Upload) -> None:
+        """Remove an upload and its parts."""
+        with self._lock:
+            self._uploads.pop(upload.id, None)
+        (upload.folder / _UPLOAD).unlink(missing_ok=True)  # first: the rest then no longer counts as an upload
+        shutil.rmtree(upload.folder, ignore_errors=True)
+
+
+def _part_file(upload: Upload, number: int) -> Path:
+    return upload.folder / f"{number:05d}"
+
+
+def _read_upload(bucket: str, folder: Path) -> Upload:
+    about = json.loads((folder / _UPLOAD).read_text(encoding="utf-8"))
+    upload = Upload(folder.name, bucket, about["key"], about["initiated"], about["headers"], folder)
+    for file in folder.iterdir():
+        if file.name.isdigit():
+            with FileIO(file) as handle:
+                upload.parts[int(file.name)] = _read_head(handle)[0]
+    return upload

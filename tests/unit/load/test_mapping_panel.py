@@ -1,0 +1,68 @@
+"""MappingPanel: what it starts with, previews and saves."""
+
+import pytest
+
+from imgprep.core.errors import CatalogueError
+from imgprep.core.settings import Settings
+from imgprep.load.catalogue import load_catalogue
+from imgprep.load.mapping_panel import MappingPanel
+
+
+def test_the_panel_starts_with_what_names_suggest_and_previews_it(export):
+    panel = MappingPanel(export)
+    assert panel.columns["IntAttr"] == {"column": "price", "scale": 100}
+    assert panel.preview[["ProductId", "PicName", "IntAttr"]].iloc[0].tolist() == ["001", "a.jpg", "123450"]
+    assert repr(panel).endswith("3 categories unmapped)")
+    panel.accept_suggestions()
+    assert panel.unmapped["value"].tolist() == ["Garden"]
+    panel.place("Garden", 88888888)
+    assert panel.preview["CategoryId"].tolist() == ["0", "3", "88888888"]
+    assert load_catalogue(export, columns=panel.columns)["CategoryId"].tolist() == ["0", "3", "88888888"]
+
+
+def test_what_is_left_to_the_service_is_sent_without_a_category(project, export):
+    panel = MappingPanel(export, project)
+    panel.choose("CategoryId", "type")
+    assert panel.columns["CategoryId"] == {"column": "type", "map": {}}
+    assert panel.preview["CategoryId"].isna().all()
+    panel.save()
+    assert MappingPanel(Settings.load(project)).columns == panel.columns
+    text = export.read_text(encoding="utf-8")
+    export.write_text(text.replace("Shirts", "0").replace("Hand bags", "3").replace("Garden", "9"), encoding="utf-8")
+    numbers = MappingPanel(export)
+    numbers.choose("CategoryId", "type")
+    assert numbers.columns["CategoryId"] == "type" and numbers.preview["CategoryId"].tolist() == ["0", "3", "9"]
+
+
+def test_the_panel_says_what_is_wrong_and_goes_on(export):
+    panel = MappingPanel(export)
+    panel.choose("CustomContent", "title:{titel}")
+    assert "no column &#39;titel&#39;; did you mean title?" in panel._message.value and panel.preview.empty
+    panel.choose("CustomContent", "title:{title}")
+    assert "&lt;b&gt;Bag" in panel._preview.value and "<b>Bag" not in panel._preview.value
+    panel.choose("StrAttr", None)
+    assert "StrAttr" not in panel.columns
+    with pytest.raises(CatalogueError, match="no project to save into"):
+        panel.save()
+
+
+def test_the_panel_saves_into_the_project_and_opens_it_again(project, export):
+    panel = MappingPanel(export, project)
+    panel.accept_suggestions()
+    panel._save.click()
+    assert "saved into imgprep.toml" in panel._saved.value
+    again = MappingPanel(Settings.load(project))
+    assert again.columns == panel.columns == dict(Settings.load(project).columns)
+
+
+def test_a_map_that_the_panel_cannot_show_is_kept_as_it_is(export):
+    columns = {
+        "ProductId": "sku",
+        "PicName": ["image"],
+        "StrAttr": "{brand}-{type}",
+        "CustomContent": {"template": "t:{title}", "quoting": "replace"},
+        "CategoryId": {"column": "type", "map": {"Shirts": 0}, "default": 88888888},
+    }
+    panel = MappingPanel(export, columns=columns)
+    assert panel.columns == columns
+    assert panel.preview["StrAttr"].tolist()[0] == "Ann-Shirts"

@@ -1,0 +1,137 @@
+"""The review of a month, from three small runs."""
+
+import json
+from dataclasses import replace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pytest
+from matplotlib import pyplot as plt
+from runs_made import make_run
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+from imgprep.outcomes.review import review
+from imgprep.ship.run import open_run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        make_run(tmp_path / "20261012", "2026-10-12", {"A": "imported", "B": "failed"}),
+        make_run(tmp_path / "20261102", "2026-11-02", {"B": "imported", "C": "failed"}),
+        make_run(tmp_path / "20261109", "2026-11-09", {"C": "failed"}),
+    ]
+
+
+@pytest.fixture
+def month(runs):
+    return review(runs)
+
+
+def test_an_image_counts_in_a_stage_only_if_it_is_in_all_before(month):
+    assert month.month == "2026-11"
+    assert month.funnel[["stage", "pictures"]].values.tolist() == [
+        ["catalogue", 4],
+        ["has image", 3],
+        ["passes", 3],
+        ["in gallery", 2],
+        ["with region", 1],
+    ]
+    assert month.funnel["share"].tolist() == [1, 0.75, 0.75, 0.5, 0.25]
+
+
+def test_an_image_converted_under_another_name_is_in_the_gallery(tmp_path):
+    first = make_run(tmp_path / "1", "2026-10-12", {"A": "imported", "B": "failed"}, renamed={"a.jpg": "a.png"})
+    later = make_run(tmp_path / "2", "2026-11-02", {"B": "imported"}, renamed={"b.jpg": "b.png"})
+    month = review([first, later])
+    assert month.funnel["pictures"].tolist() == [4, 3, 3, 2, 1]
+    assert month.coverage["in_gallery"].sum() == 2
+    assert month.backlog["pictures"].sum() == 2
+    assert month.findable.values.tolist() == [[21, 1]]
+
+
+def test_coverage_lists_every_category_worst_first(month):
+    assert month.coverage["share"].is_monotonic_increasing
+    assert month.coverage.set_index("category")["catalogue"].sum() == 4
+    assert "(none)" in set(month.coverage["category"])
+
+
+def test_waiting_starts_with_the_first_catalogue_that_had_the_image(month):
+    assert month.backlog.set_index("age")["pictures"].to_dict() == {
+        "under a week": 0,
+        "1 to 4 weeks": 0,
+        "1 to 3 months": 2,
+        "longer": 0,
+    }
+
+
+def test_findable_counts_only_imports_of_the_month(month):
+    assert month.findable.values.tolist() == [[21, 1]]
+
+
+def test_failures_are_counted_by_the_source_of_the_images(month, runs):
+    assert month.sources[["value", "cause", "count"]].values.tolist() == [["phone", "rotated", 2]]
+    assert review(runs, source="no such column").sources.empty
+
+
+def test_the_month_is_compared_with_the_one_before(month):
+    better = month.better.set_index("measure")
+    assert better.loc["success, %"].tolist() == [50.0, 33.3]
+    assert better.loc["failures new", "now"] == 1
+
+
+def test_an_earlier_month_ignores_later_runs(runs):
+    earlier = review(runs, "2026-10")
+    assert earlier.funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
+
+
+def test_bad_months_are_refused(runs):
+    with pytest.raises(ConfigError, match="is not a month"):
+        review(runs, "November")
+    with pytest.raises(ConfigError, match="no run was made"):
+        review(runs, "2026-09")
+    with pytest.raises(ConfigError, match="no run"):
+        review([])
+
+
+def test_the_tables_use_labels_and_leave_unknown_numbers_empty(month):
+    text = month._repr_html_()
+    assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
+    assert "NA" not in text and "in_gallery" not in text
+    assert "<td>2</td>" in text and "2.0<" not in text, "a count has no decimals"
+
+
+def test_a_million_lines_have_separators(month):
+    large = replace(month, better=month.better.assign(now=1_234_567.0).astype({"now": "Float64"}))
+    assert "<td>1,234,567</td>" in large._repr_html_()
+
+
+def test_rehearsals_are_ignored_where_an_instance_is_given(runs, tmp_path):
+    about = {**runs[1].about, "settings": {"instance": "rehearsal"}}
+    (runs[1].folder / "run.json").write_text(json.dumps(about))
+    mixed = [open_run(run.folder) for run in runs]
+    with pytest.raises(ConfigError, match="pass of=settings"):
+        review(mixed)
+    assert review(mixed, of=Settings(instance="shop")).funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
+
+
+def test_the_page_is_self_contained_and_escaped(month, tmp_path):
+    text = month.write(tmp_path / "review.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "<i>c.jpg" not in text
+    assert not [mark for mark in ("http://", "https://", "<script", "<link") if mark in text]
+    assert 'src="data:image/svg+xml;base64,' in text and "<td>catalogue</td>" in text
+    plt.close("all")
+
+
+def test_its_charts_have_a_bar_for_every_stage(month):
+    figure = month.figure()
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [4, 3, 3, 2, 1]
+    assert figure.axes[0].get_title() == "From catalogue to gallery, of 4 images"
+    assert [text.get_text() for text in figure.axes[1].texts] == [
+        f"{row.share:.0%} ({row.in_gallery} of {row.catalogue})" for row in month.coverage.itertuples()
+    ]
+    assert max(figure.axes[1].get_xticks()) == 100
+    plt.close(figure)
