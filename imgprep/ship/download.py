@@ -9,18 +9,51 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.util import Timeout
 
+from imgprep.cloud.imagesearch import ImageSearch, Task
+from imgprep.core.clock import Clock
 from imgprep.core.errors import ReportError
 from imgprep.core.files import replacing
 from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool
+from imgprep.core.retry import Attempts
+from imgprep.core.settings import is_loopback
+from imgprep.ship.task_status import Meaning, meaning
 
 #: Largest report, bytes; the longest batch's report is far smaller.
 REPORT_MAX = 2 * 1024**3
 REDIRECTS_MAX = 3
+#: Attempts to download a report; each asks for the task again, whose link may be missing at first or have expired.
+DOWNLOADS = 6
 CHUNK = 1024 * 1024
 
 
 class LinkDead(ReportError):
     """The link has expired, or its file cannot be downloaded: a fresh link may help."""
+
+
+def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock, limit: int = REPORT_MAX) -> bool:
+    """Save the error report of a task that ended; return whether it has one. A dead link is asked for again."""
+    expected = meaning(task.message) is Meaning.SOME_FAILED
+    local = is_loopback(service.settings.imagesearch_url)
+    last: LinkDead | None = None
+    current: Task | None = task
+    attempts = Attempts(clock, most=DOWNLOADS, first=1.0, longest=15.0, jitter=0)
+    while True:
+        if current is not None and current.report_url:
+            try:
+                save_link(current.report_url, target, local=local, limit=limit)
+                return True
+            except LinkDead as error:
+                last = error
+        elif last is None and not expected:
+            return False
+        pause = attempts.pause()
+        if pause is None:
+            break
+        clock.sleep(pause)
+        current = service.task(task.id)
+    if last is not None:
+        raise last
+    return False
 
 
 def save_link(

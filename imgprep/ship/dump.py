@@ -139,7 +139,7 @@ def newest_export(files: Sequence[Path], instance: str = "") -> Path:
     undated = [file for file in files if export_moment(file) is None]
     if len(files) > 1 and undated:
         raise ConfigError(
-            f"{undated[0]}: one of {len(files)} exports, and its name does not tell when it was made; name the newest "
+            f"{undated[0]}: one of {len(files)} exports, and its name does not hold when it was made; pass the newest "
             "export alone"
         )
     return max(files, key=lambda file: str(export_moment(file)))

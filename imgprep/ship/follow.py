@@ -1,25 +1,20 @@
-"""Following a task to its end: how often to look, saving its error report, and how its lines ended."""
+"""Following a task to its end: when to look, and how its lines ended where the report does not decide it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from imgprep.cloud.imagesearch import ImageSearch, Task
 from imgprep.core.clock import Clock
-from imgprep.core.retry import Attempts
-from imgprep.core.settings import is_loopback
-from imgprep.ship.download import REPORT_MAX, LinkDead, save_link
 from imgprep.ship.report.match import Outcome, settle
 from imgprep.ship.task_status import Meaning, meaning
 
 #: Seconds between looks, by the seconds since the first: the service allows one a second, and a long task needs few.
 _INTERVALS = ((30.0, 1.0), (600.0, 3.0), (float("inf"), 10.0))
-#: Looks in which a task may be missing from the list, or its report's link from the task, before that is believed.
+#: Looks in which a task may be missing from the list before that is believed.
 LOOKS = 5
-DOWNLOADS = 6
 
 
 def watch(
@@ -33,32 +28,6 @@ def watch(
         if not wait or (timeout is not None and spent >= timeout):
             return
         clock.sleep(next(every for until, every in _INTERVALS if spent < until))
-
-
-def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock, limit: int = REPORT_MAX) -> bool:
-    """Save the error report of a task that ended; return whether it has one. A dead link is asked for again."""
-    expected = meaning(task.message) is Meaning.SOME_FAILED
-    local = is_loopback(service.settings.imagesearch_url)
-    last: LinkDead | None = None
-    current: Task | None = task
-    attempts = Attempts(clock, most=DOWNLOADS, first=1.0, longest=15.0, jitter=0)
-    while True:
-        if current is not None and current.report_url:
-            try:
-                save_link(current.report_url, target, local=local, limit=limit)
-                return True
-            except LinkDead as error:
-                last = error
-        elif last is None and not expected:
-            return False
-        pause = attempts.pause()
-        if pause is None:
-            break
-        clock.sleep(pause)
-        current = service.task(task.id)
-    if last is not None:
-        raise last
-    return False
 
 
 def outcome_without_report(batch: pd.DataFrame, task: Task, *, failed: bool) -> pd.DataFrame:

@@ -61,10 +61,10 @@ def gallery_state(
     before : Run, optional
         The state before this run: only runs that came earlier.
     dump : frame or path, optional
-        An export of the gallery (DumpMeta): what it lacks is not held, what it has is. Its format is not documented:
-        JSON Lines, CSV and TSV with the service's field names are read. Where its name holds when it was made, as for
-        a file of `dump_gallery`, later runs are applied on top of it, and it is ignored where the state before it is
-        asked for; any other export is taken to be newer than every run.
+        An export of the gallery (DumpMeta): exactly its images are held. Its format is not documented: JSON Lines, CSV
+        and TSV with the service's field names are read. Where its name holds when it was made, as for a file of
+        `dump_gallery`, later runs are applied on top of it, and it is ignored where the state before it is asked for;
+        any other export is taken to be newer than every run.
     of : Settings, optional
         Use only runs that were sent to this instance, such as production's among rehearsals.
 

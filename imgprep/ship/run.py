@@ -27,8 +27,8 @@ from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import Settings
-from imgprep.ship.download import REPORT_MAX
-from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, save_report, watch
+from imgprep.ship.download import REPORT_MAX, save_report
+from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
 from imgprep.ship.panel import named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle

@@ -381,7 +381,7 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
         if before is None and tasks is not None:
             before = [task.id for task in tasks]
         sent = stamp(clock)
-        # From here on there may be a task, whatever happens to this process.
+        # Written before the request: from now on a task may exist, even if this process is killed.
         run.update(
             request="sent",
             unanswered=[*open_before, sent],

@@ -20,233 +20,6 @@ from imgprep.core.frames import storable
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
 from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
 
-_OBJECT = re.compile(r"\{\s*\"")
-_BETWEEN = "\ufeff\t ,[]"
-#: Longest object, in characters, that is looked for within a line of other text.
-_OBJECT_MAX = 16 * 1024
-
-#: Depth of nested objects that are read; deeper ones are read as text.
-_DEPTH_MAX = 50
-
-
-def entries_in(
-    item: Mapping[str, Any], around: Mapping[str, Any] | None = None
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield the entries in an object, each with the values of the objects around it; or the object itself."""
-    around = dict(around or {})
-    if not _splits(item):
-        yield item, around
-        return
-    named, listed = _inner(item)
-    apart = _repeat(item, named) or any(map(_splits, named))
-    own = {name: value for name, value in item.items() if not isinstance(value, (Mapping, list))}
-    for each in named:
-        if not (apart and _keys(each)):
-            own = {**dict(flat(each)), **own}
-    around |= {name: value for name, value in own.items() if role_of(str(name))}
-    for each in [*(each for each in named if apart and _keys(each)), *listed]:
-        if isinstance(each, Mapping):
-            yield from entries_in(each, around)
-        else:
-            yield each, around
-
-
-def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of an object, then those of the objects in it."""
-    yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
-    for value in item.values():
-        if isinstance(value, Mapping):
-            yield from flat(value)
-
-
-def is_deep(item: object) -> bool:
-    """Whether an object is nested deeper than `_DEPTH_MAX`."""
-    level = [item]
-    for _ in range(_DEPTH_MAX):
-        inner = (each.values() if isinstance(each, Mapping) else each for each in level)
-        level = [each for several in inner for each in several if isinstance(each, (Mapping, list))]  # type: ignore[attr-defined]
-        if not level:
-            return False
-    return True
-
-
-def _splits(item: Mapping[str, Any]) -> bool:
-    """Whether an object holds entries: objects in a list, or several by name that repeat a part of an entry."""
-    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
-        return False
-    named, listed = _inner(item)
-    own = _own_keys(item)
-    if any(_keys(each) if isinstance(each, Mapping) else False for each in listed) or (listed and not own):
-        return True
-    return _repeat(item, named) or any(map(_splits, named))
-
-
-def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
-    """Whether a part of an entry occurs twice in an object and the objects that it names."""
-    roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
-    return len(set(roles)) < len(roles)
-
-
-def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
-    """Return the objects that an object names, and the items of its lists: texts too where it has no known key."""
-    named = [value for value in item.values() if isinstance(value, Mapping)]
-    listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
-    if any(isinstance(each, str) for each in listed):
-        no_role = not any(role_of(str(name)) or list_role(str(name)) for name in item)
-        listed = [each for each in listed if no_role or isinstance(each, Mapping)]
-    return named, listed
-
-
-def _listed(items: list[Any]) -> Iterator[Any]:
-    for each in items:
-        if isinstance(each, list):
-            yield from _listed(each)
-        elif isinstance(each, (Mapping, str)):
-            yield each
-
-
-def _own_keys(item: Mapping[str, Any]) -> set[str]:
-    """Return the keys that an object itself has."""
-    roles = {
-        list_role(str(name)) if isinstance(value, list) else role_of(str(name))
-        for name, value in item.items()
-        if value is not None and not isinstance(value, Mapping)
-        and not (isinstance(value, list) and any(isinstance(each, (Mapping, list)) for each in value[:1]))
-    }  # fmt: skip
-    return {role for role in roles if role in KEYS}
-
-
-def _keys(item: Mapping[str, Any]) -> set[str]:
-    """Return the keys of an object and of those in it."""
-    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
-        return _own_keys(item)
-    named, listed = _inner(item)
-    return _own_keys(item).union(*(_keys(each) for each in [*named, *listed] if isinstance(each, Mapping)))
-
-
-def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
-    """Return the JSON objects in a line, with None for the text between; empty where there is no object."""
-    read = json.JSONDecoder().raw_decode
-    parts: list[tuple[Mapping[str, Any] | None, str]] = []
-    done = 0
-    for opening in _OBJECT.finditer(line):
-        at = opening.start()
-        if at < done:
-            continue
-        try:
-            item, length = read(line[at : at + _OBJECT_MAX])
-        except (ValueError, RecursionError):
-            continue
-        parts += [(None, line[done:at].strip(_BETWEEN)), (item, line[at : at + length])]
-        done = at + length
-    parts.append((None, line[done:].strip(_BETWEEN)))
-    return [part for part in parts if part[1]] if done else []
-
-
-_DELIMITERS = ("\t", ",", ";", "|")
-#: Lines in which a table must be recognisable.
-_LOOKED_AT = 50
-#: Longest row, in characters, where a chunk ends within a quoted cell.
-_OPEN_MAX = 1024 * 1024
-
-
-class Table:
-    """A table that is read chunk by chunk.
-
-    `header` is empty where the table has none, `width` counts cells, and `begun` is false where the header holds only
-    from its own row on. ``roles`` names the part of an entry in each column, see `role_of`.
-    """
-
-    def __init__(
-        self, delimiter: str, header: list[str], width: int, is_known: Callable[[str], bool], *, begun: bool = True
-    ) -> None:
-        self.delimiter = delimiter
-        self.roles = [role_of(cell) for cell in header] if begun else []
-        self._header = header
-        self._width = width
-        self._is_known = is_known
-        self._open = ""
-
-    def rows(self, text: str, *, last: bool = False) -> Iterator[tuple[list[str], str]]:
-        """Yield the cells and the text of each row; an unclosed quote counts as a character and costs no row."""
-        lines = io.StringIO(self._open + text, newline="").readlines()
-        self._open = ""
-        start = 0
-        while start < len(lines):
-            first = start
-            reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=self.delimiter)
-            try:
-                for cells in reader:
-                    after = first + reader.line_num
-                    if after - start > 1 and any(self._is_row(line) for line in lines[start + 1 : after]):
-                        break
-                    found = lines[start] if after - start == 1 else "".join(lines[start:after])
-                    if after == len(lines) and not last and found.count('"') % 2 and len(found) < _OPEN_MAX:
-                        self._open = found
-                        return
-                    yield cells, found.rstrip("\r\n")
-                    start = after
-                else:
-                    return
-            except csv.Error:  # a cell longer than the csv module takes
-                pass
-            found = lines[start].rstrip("\r\n")
-            yield found.split(self.delimiter), found
-            start += 1
-
-    def is_header(self, cells: list[str]) -> bool:
-        """Whether a row names columns: this table's again, or others, which apply from now on."""
-        if not self._header:
-            return False
-        if cells == self._header:
-            self.roles = self.roles or [role_of(cell) for cell in cells]
-            return True
-        if not any(map(role_of, cells[: len(cells) // 2 + 1])):
-            return False  # true of nearly every row, so tested first
-        roles = [role_of(cell) for cell in cells]
-        if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
-            return False
-        self._header, self.roles, self._width = cells, roles, len(cells)
-        return True
-
-    @property
-    def may_number(self) -> bool:
-        """Whether a number in a row of another width may be a line's: unless a header names other columns."""
-        return not self._header or "at" in map(role_of, self._header)
-
-    def _is_row(self, line: str) -> bool:
-        """Whether a line within a quoted cell is a row of its own: as wide, and naming a line."""
-        cells = line.rstrip("\r\n").split(self.delimiter)
-        if len(cells) < self._width or cells[0].endswith('"'):
-            return False
-        return any(cell.isdecimal() or self._is_known(cell) for cell in map(str.strip, cells))
-
-
-def find_table(text: str, names: Names) -> Table | None:
-    """Return the table at the start of a text, or None."""
-    is_known = names.__contains__
-    lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
-    if not lines or lines[0].startswith(("{", '["')):
-        return None
-    for at, line in enumerate(lines):
-        for delimiter in _DELIMITERS:
-            head = next(csv.reader([line], delimiter=delimiter), [])
-            if len(head) > 1 and _names_columns([role_of(cell) for cell in head], most=at > 0):
-                return Table(delimiter, head, len(head), is_known, begun=not at)
-    for delimiter in _DELIMITERS:
-        rows = list(csv.reader(lines, delimiter=delimiter))
-        named = sum(bool(names.cell_numbers(row[0])) or any(map(is_known, map(str.strip, row))) for row in rows if row)
-        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
-            return Table(delimiter, [], len(rows[0]), is_known)
-    return None
-
-
-def _names_columns(roles: list[str | None], *, most: bool) -> bool:
-    """Whether two cells name a part of an entry; with `most`, most of them and one a key, to tell it from a row."""
-    known = [role for role in roles if role is not None]
-    return len(known) >= 2 and (not most or (len(known) * 2 > len(roles) and bool(KEYS & set(known))))
-
-
 #: Separators of the names in one cell.
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
 #: Words of a failure without a cause; not those that count failures or head a list.
@@ -334,7 +107,7 @@ class Parser:
             beside = " ".join(text for found, text in parts if found is None)
             item = objects[0] if "message" in map(role_of, map(str, objects[0])) else {**objects[0], "message": beside}
             yield from self._object(item, line)
-            if self._names.in_text(beside := " ".join(text for found, text in parts if found is None)):
+            if self._names.in_text(beside):
                 yield from self._plain(beside)
             return
         for found, part in parts:
@@ -594,3 +367,230 @@ def _parse(data: bytes, schema: pa.Schema, unexpected: str) -> Any:
 
     options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
     return json.read_json(pa.BufferReader(data), parse_options=options)
+
+
+_DELIMITERS = ("\t", ",", ";", "|")
+#: Lines in which a table must be recognisable.
+_LOOKED_AT = 50
+#: Longest row, in characters, where a chunk ends within a quoted cell.
+_OPEN_MAX = 1024 * 1024
+
+
+class Table:
+    """A table that is read chunk by chunk.
+
+    `header` is empty where the table has none, `width` counts cells, and `begun` is false where the header holds only
+    from its own row on. ``roles`` names the part of an entry in each column, see `role_of`.
+    """
+
+    def __init__(
+        self, delimiter: str, header: list[str], width: int, is_known: Callable[[str], bool], *, begun: bool = True
+    ) -> None:
+        self.delimiter = delimiter
+        self.roles = [role_of(cell) for cell in header] if begun else []
+        self._header = header
+        self._width = width
+        self._is_known = is_known
+        self._open = ""
+
+    def rows(self, text: str, *, last: bool = False) -> Iterator[tuple[list[str], str]]:
+        """Yield the cells and the text of each row; an unclosed quote counts as a character and costs no row."""
+        lines = io.StringIO(self._open + text, newline="").readlines()
+        self._open = ""
+        start = 0
+        while start < len(lines):
+            first = start
+            reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=self.delimiter)
+            try:
+                for cells in reader:
+                    after = first + reader.line_num
+                    if after - start > 1 and any(self._is_row(line) for line in lines[start + 1 : after]):
+                        break
+                    found = lines[start] if after - start == 1 else "".join(lines[start:after])
+                    if after == len(lines) and not last and found.count('"') % 2 and len(found) < _OPEN_MAX:
+                        self._open = found
+                        return
+                    yield cells, found.rstrip("\r\n")
+                    start = after
+                else:
+                    return
+            except csv.Error:  # a cell longer than the csv module takes
+                pass
+            found = lines[start].rstrip("\r\n")
+            yield found.split(self.delimiter), found
+            start += 1
+
+    def is_header(self, cells: list[str]) -> bool:
+        """Whether a row names columns: this table's again, or others, which apply from now on."""
+        if not self._header:
+            return False
+        if cells == self._header:
+            self.roles = self.roles or [role_of(cell) for cell in cells]
+            return True
+        if not any(map(role_of, cells[: len(cells) // 2 + 1])):
+            return False  # true of nearly every row, so tested first
+        roles = [role_of(cell) for cell in cells]
+        if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
+            return False
+        self._header, self.roles, self._width = cells, roles, len(cells)
+        return True
+
+    @property
+    def may_number(self) -> bool:
+        """Whether a number in a row of another width may be a line's: unless a header names other columns."""
+        return not self._header or "at" in map(role_of, self._header)
+
+    def _is_row(self, line: str) -> bool:
+        """Whether a line within a quoted cell is a row of its own: as wide, and naming a line."""
+        cells = line.rstrip("\r\n").split(self.delimiter)
+        if len(cells) < self._width or cells[0].endswith('"'):
+            return False
+        return any(cell.isdecimal() or self._is_known(cell) for cell in map(str.strip, cells))
+
+
+def find_table(text: str, names: Names) -> Table | None:
+    """Return the table at the start of a text, or None."""
+    is_known = names.__contains__
+    lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
+    if not lines or lines[0].startswith(("{", '["')):
+        return None
+    for at, line in enumerate(lines):
+        for delimiter in _DELIMITERS:
+            head = next(csv.reader([line], delimiter=delimiter), [])
+            if len(head) > 1 and _names_columns([role_of(cell) for cell in head], most=at > 0):
+                return Table(delimiter, head, len(head), is_known, begun=not at)
+    for delimiter in _DELIMITERS:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+        named = sum(bool(names.cell_numbers(row[0])) or any(map(is_known, map(str.strip, row))) for row in rows if row)
+        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and named * 2 > len(rows):
+            return Table(delimiter, [], len(rows[0]), is_known)
+    return None
+
+
+def _names_columns(roles: list[str | None], *, most: bool) -> bool:
+    """Whether two cells name a part of an entry; with `most`, most of them and one a key, to tell it from a row."""
+    known = [role for role in roles if role is not None]
+    return len(known) >= 2 and (not most or (len(known) * 2 > len(roles) and bool(KEYS & set(known))))
+
+
+_OBJECT = re.compile(r"\{\s*\"")
+_BETWEEN = "\ufeff\t ,[]"
+#: Longest object, in characters, that is looked for within a line of other text.
+_OBJECT_MAX = 16 * 1024
+
+#: Depth of nested objects that are read; deeper ones are read as text.
+_DEPTH_MAX = 50
+
+
+def entries_in(
+    item: Mapping[str, Any], around: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the entries in an object, each with the values of the objects around it; or the object itself."""
+    around = dict(around or {})
+    if not _splits(item):
+        yield item, around
+        return
+    named, listed = _inner(item)
+    apart = _repeat(item, named) or any(map(_splits, named))
+    own = {name: value for name, value in item.items() if not isinstance(value, (Mapping, list))}
+    for each in named:
+        if not (apart and _keys(each)):
+            own = {**dict(flat(each)), **own}
+    around |= {name: value for name, value in own.items() if role_of(str(name))}
+    for each in [*(each for each in named if apart and _keys(each)), *listed]:
+        if isinstance(each, Mapping):
+            yield from entries_in(each, around)
+        else:
+            yield each, around
+
+
+def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of an object, then those of the objects in it."""
+    yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
+    for value in item.values():
+        if isinstance(value, Mapping):
+            yield from flat(value)
+
+
+def is_deep(item: object) -> bool:
+    """Whether an object is nested deeper than `_DEPTH_MAX`."""
+    level = [item]
+    for _ in range(_DEPTH_MAX):
+        inner = (each.values() if isinstance(each, Mapping) else each for each in level)
+        level = [each for several in inner for each in several if isinstance(each, (Mapping, list))]  # type: ignore[attr-defined]
+        if not level:
+            return False
+    return True
+
+
+def _splits(item: Mapping[str, Any]) -> bool:
+    """Whether an object holds entries: objects in a list, or several by name that repeat a part of an entry."""
+    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
+        return False
+    named, listed = _inner(item)
+    own = _own_keys(item)
+    if any(_keys(each) if isinstance(each, Mapping) else False for each in listed) or (listed and not own):
+        return True
+    return _repeat(item, named) or any(map(_splits, named))
+
+
+def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
+    """Whether a part of an entry occurs twice in an object and the objects that it names."""
+    roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
+    return len(set(roles)) < len(roles)
+
+
+def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
+    """Return the objects that an object names, and the items of its lists: texts too where it has no known key."""
+    named = [value for value in item.values() if isinstance(value, Mapping)]
+    listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
+    if any(isinstance(each, str) for each in listed):
+        no_role = not any(role_of(str(name)) or list_role(str(name)) for name in item)
+        listed = [each for each in listed if no_role or isinstance(each, Mapping)]
+    return named, listed
+
+
+def _listed(items: list[Any]) -> Iterator[Any]:
+    for each in items:
+        if isinstance(each, list):
+            yield from _listed(each)
+        elif isinstance(each, (Mapping, str)):
+            yield each
+
+
+def _own_keys(item: Mapping[str, Any]) -> set[str]:
+    """Return the keys that an object itself has."""
+    roles = {
+        list_role(str(name)) if isinstance(value, list) else role_of(str(name))
+        for name, value in item.items()
+        if value is not None and not isinstance(value, Mapping)
+        and not (isinstance(value, list) and any(isinstance(each, (Mapping, list)) for each in value[:1]))
+    }  # fmt: skip
+    return {role for role in roles if role in KEYS}
+
+
+def _keys(item: Mapping[str, Any]) -> set[str]:
+    """Return the keys of an object and of those in it."""
+    if not any(isinstance(value, (Mapping, list)) for value in item.values()):
+        return _own_keys(item)
+    named, listed = _inner(item)
+    return _own_keys(item).union(*(_keys(each) for each in [*named, *listed] if isinstance(each, Mapping)))
+
+
+def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
+    """Return the JSON objects in a line, with None for the text between; empty where there is no object."""
+    read = json.JSONDecoder().raw_decode
+    parts: list[tuple[Mapping[str, Any] | None, str]] = []
+    done = 0
+    for opening in _OBJECT.finditer(line):
+        at = opening.start()
+        if at < done:
+            continue
+        try:
+            item, length = read(line[at : at + _OBJECT_MAX])
+        except (ValueError, RecursionError):
+            continue
+        parts += [(None, line[done:at].strip(_BETWEEN)), (item, line[at : at + length])]
+        done = at + length
+    parts.append((None, line[done:].strip(_BETWEEN)))
+    return [part for part in parts if part[1]] if done else []

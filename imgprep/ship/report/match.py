@@ -30,104 +30,6 @@ ROOM = 1_000_000
 UNMATCHED_MAX = 100_000
 
 
-def is_note() -> pl.Expr:
-    """Whether an entry has no part but its text."""
-    return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
-
-
-def is_keyed() -> pl.Expr:
-    """Whether an entry names a row."""
-    return pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
-
-
-class EntryBuffer:
-    """The entries of a report in bounded memory.
-
-    Up to `ROOM` entries are all kept. Of a longer report, so many entries per line are kept that the outcome is the
-    same as with all, and the first `UNMATCHED_MAX` that can match no line; the text of the others goes to `overflow`.
-    ``counts``: ``entries`` read, ``repeated`` (dropped, since others name the same line), ``unmatched`` and ``notes``
-    not kept, ``keyed`` (those of the unmatched that name a row). ``numbers``: smallest and largest line number of all
-    entries; empty without any.
-    """
-
-    def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
-        self._lines = lines
-        self._overflow = overflow
-        self._parts: list[pl.DataFrame] = []
-        self._unmatched = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
-        self._kept, self._room = 0, ROOM
-        self.counts = dict.fromkeys(("entries", "repeated", "unmatched", "notes", "keyed"), 0)
-        self.numbers: list[int] = []
-        if overflow is not None:
-            overflow.unlink(missing_ok=True)
-
-    def add(self, entries: pl.DataFrame) -> None:
-        """Add further entries, in the order of the report."""
-        empty_as_null = [pl.col(name).replace("", None) for name in ("ProductId", "PicName")]
-        self._parts.append(entries.with_columns(empty_as_null))
-        self.counts["entries"] += entries.height
-        self._kept += entries.height
-        found = [number for number in (entries["at"].min(), entries["at"].max()) if isinstance(number, int)]
-        self.numbers = [pick(self.numbers + found) for pick in (min, max)] if self.numbers or found else []
-        if self._kept > self._room:
-            self._sort_out()
-
-    def entries(self) -> pl.DataFrame:
-        """Hand over the kept entries, numbered in column ``entry``."""
-        if left := self.counts["unmatched"]:
-            where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
-            _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
-        parts, self._parts = [*self._parts, self._unmatched, self._notes], []
-        return pl.concat(parts).with_row_index("entry")
-
-    def _sort_out(self) -> None:
-        kept = pl.concat(self._parts)
-        means = _lines_meant(kept, self._lines)
-        note = kept.select(is_note()).to_series()
-        self._unmatched = self._some("unmatched", self._unmatched, kept.filter((means == 0) & ~note))
-        self._notes = self._some("notes", self._notes, kept.filter(note))
-        about = kept.with_columns(means.alias("means")).filter(pl.col("means") > 0)
-        kept = _without_repeats(about, self._lines)
-        self.counts["repeated"] += about.height - kept.height
-        self._parts, self._kept = [kept], kept.height
-        self._room = kept.height + ROOM
-
-    def _some(self, kind: str, kept: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-        """Return the first `UNMATCHED_MAX` of both; write and count the rest."""
-        room = max(UNMATCHED_MAX - kept.height, 0)
-        rest = more.slice(room)
-        self.counts[kind] += rest.height
-        self.counts["keyed"] += rest.filter(is_keyed()).height
-        if self._overflow is not None and rest.height:
-            with self._overflow.open("ab") as file:
-                file.writelines(f"{' '.join(text.splitlines())}\n".encode() for text in rest["raw"])
-        return pl.concat([kept, more.head(room)], rechunk=True) if room else kept
-
-
-def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
-    """Return how many lines of the batch each entry may mean, by its names or else by its number."""
-
-    def having(*keys: str) -> pl.Series:
-        many = lines.select(keys).drop_nulls().group_by(keys).agg(pl.len().alias("lines"))
-        return entries.select(keys).join(many, on=keys, how="left", maintain_order="left")["lines"]
-
-    product, picture = pl.col("ProductId").is_not_null(), pl.col("PicName").is_not_null()
-    numbered = pl.col("at").is_between(0, lines["line"].max()).cast(pl.UInt32)
-    named = pl.when(product & picture).then(having("ProductId", "PicName")).when(picture).then(having("PicName"))
-    means = named.when(product).then(having("ProductId")).otherwise(numbered)
-    return entries.select(means.fill_null(0).alias("means")).to_series()
-
-
-def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Drop repeated entries about a line; where several lines share a name, one entry more is kept."""
-    nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
-    # Where several lines share a name, the number beside it may decide.
-    decides = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
-    numbered = about.with_columns(pl.when(decides).then(pl.col("at")).alias("deciding_at"))
-    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "deciding_at")
-    return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))
-
-
 class Outcome(StrEnum):
     """Outcome of a line."""
 
@@ -138,18 +40,6 @@ class Outcome(StrEnum):
 
 
 OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
-
-
-def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
-    """Return an outcome frame in which every line has the same outcome; by default imported or deleted."""
-    frame = _lines(to_polars(batch))
-    ended = pl.lit(str(outcome)) if outcome else _success()
-    frame = frame.with_columns(
-        ended.alias("outcome"),
-        *(pl.lit(None, pl.String).alias(name) for name in ("code", "cause", "raw")),
-        pl.lit(message, pl.String).alias("message"),
-    )
-    return to_pandas(frame.select(OUTCOME_COLUMNS))
 
 
 def read_report(
@@ -214,7 +104,7 @@ def read_report(
     lines = _lines(to_polars(batch))
     entries, buffer, sums = _entries(source, lines, table, None if overflow is None else Path(overflow))
     counts = buffer.counts
-    note = entries.select(is_note()).to_series()
+    note = entries.select(_is_note()).to_series()
     claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
         # A report exists where lines failed: a report that is not understood does not mean that all were imported.
@@ -225,7 +115,7 @@ def read_report(
     notes = entries.filter(note).select("raw")
     del entries
     matched, stray = _match(claims, lines, buffer.numbers)
-    keyed = claims.filter(is_keyed()).height + counts.pop("keyed") + counts["repeated"]
+    keyed = claims.filter(_is_keyed()).height + counts.pop("keyed") + counts["repeated"]
     found = matched["entry"].n_unique() + counts["repeated"]
     if stray.any():
         found -= matched.join(claims.filter(stray).select("entry"), on="entry", how="semi")["entry"].n_unique()
@@ -255,6 +145,18 @@ def read_report(
     outcome = attach(outcome, unmatched=to_pandas(strays), notes=to_pandas(notes))
     outcome.attrs["counts"] = counts
     return outcome
+
+
+def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
+    """Return an outcome frame in which every line has the same outcome; by default imported or deleted."""
+    frame = _lines(to_polars(batch))
+    ended = pl.lit(str(outcome)) if outcome else _success()
+    frame = frame.with_columns(
+        ended.alias("outcome"),
+        *(pl.lit(None, pl.String).alias(name) for name in ("code", "cause", "raw")),
+        pl.lit(message, pl.String).alias("message"),
+    )
+    return to_pandas(frame.select(OUTCOME_COLUMNS))
 
 
 def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
@@ -454,3 +356,101 @@ def _joined(line: pl.Series, texts: pl.DataFrame) -> pl.DataFrame:
     """Return the texts of several entries about one line, joined, each once."""
     each = pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n")
     return texts.with_columns(line).group_by("line", maintain_order=True).agg(each)
+
+
+def _is_note() -> pl.Expr:
+    """Whether an entry has no part but its text."""
+    return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
+
+
+def _is_keyed() -> pl.Expr:
+    """Whether an entry names a row."""
+    return pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
+
+
+class EntryBuffer:
+    """The entries of a report in bounded memory.
+
+    Up to `ROOM` entries are all kept. Of a longer report, so many entries per line are kept that the outcome is the
+    same as with all, and the first `UNMATCHED_MAX` that can match no line; the text of the others goes to `overflow`.
+    ``counts``: ``entries`` read, ``repeated`` (dropped, since others name the same line), ``unmatched`` and ``notes``
+    not kept, ``keyed`` (those of the unmatched that name a row). ``numbers``: smallest and largest line number of all
+    entries; empty without any.
+    """
+
+    def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
+        self._lines = lines
+        self._overflow = overflow
+        self._parts: list[pl.DataFrame] = []
+        self._unmatched = self._notes = pl.DataFrame(schema=ENTRY_SCHEMA)
+        self._kept, self._room = 0, ROOM
+        self.counts = dict.fromkeys(("entries", "repeated", "unmatched", "notes", "keyed"), 0)
+        self.numbers: list[int] = []
+        if overflow is not None:
+            overflow.unlink(missing_ok=True)
+
+    def add(self, entries: pl.DataFrame) -> None:
+        """Add further entries, in the order of the report."""
+        empty_as_null = [pl.col(name).replace("", None) for name in ("ProductId", "PicName")]
+        self._parts.append(entries.with_columns(empty_as_null))
+        self.counts["entries"] += entries.height
+        self._kept += entries.height
+        found = [number for number in (entries["at"].min(), entries["at"].max()) if isinstance(number, int)]
+        self.numbers = [pick(self.numbers + found) for pick in (min, max)] if self.numbers or found else []
+        if self._kept > self._room:
+            self._sort_out()
+
+    def entries(self) -> pl.DataFrame:
+        """Hand over the kept entries, numbered in column ``entry``."""
+        if left := self.counts["unmatched"]:
+            where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
+            _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
+        parts, self._parts = [*self._parts, self._unmatched, self._notes], []
+        return pl.concat(parts).with_row_index("entry")
+
+    def _sort_out(self) -> None:
+        kept = pl.concat(self._parts)
+        means = _lines_meant(kept, self._lines)
+        note = kept.select(_is_note()).to_series()
+        self._unmatched = self._some("unmatched", self._unmatched, kept.filter((means == 0) & ~note))
+        self._notes = self._some("notes", self._notes, kept.filter(note))
+        about = kept.with_columns(means.alias("means")).filter(pl.col("means") > 0)
+        kept = _without_repeats(about, self._lines)
+        self.counts["repeated"] += about.height - kept.height
+        self._parts, self._kept = [kept], kept.height
+        self._room = kept.height + ROOM
+
+    def _some(self, kind: str, kept: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+        """Return the first `UNMATCHED_MAX` of both; write and count the rest."""
+        room = max(UNMATCHED_MAX - kept.height, 0)
+        rest = more.slice(room)
+        self.counts[kind] += rest.height
+        self.counts["keyed"] += rest.filter(_is_keyed()).height
+        if self._overflow is not None and rest.height:
+            with self._overflow.open("ab") as file:
+                file.writelines(f"{' '.join(text.splitlines())}\n".encode() for text in rest["raw"])
+        return pl.concat([kept, more.head(room)], rechunk=True) if room else kept
+
+
+def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
+    """Return how many lines of the batch each entry may mean, by its names or else by its number."""
+
+    def having(*keys: str) -> pl.Series:
+        many = lines.select(keys).drop_nulls().group_by(keys).agg(pl.len().alias("lines"))
+        return entries.select(keys).join(many, on=keys, how="left", maintain_order="left")["lines"]
+
+    product, picture = pl.col("ProductId").is_not_null(), pl.col("PicName").is_not_null()
+    numbered = pl.col("at").is_between(0, lines["line"].max()).cast(pl.UInt32)
+    named = pl.when(product & picture).then(having("ProductId", "PicName")).when(picture).then(having("PicName"))
+    means = named.when(product).then(having("ProductId")).otherwise(numbered)
+    return entries.select(means.fill_null(0).alias("means")).to_series()
+
+
+def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Drop repeated entries about a line; where several lines share a name, one entry more is kept."""
+    nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
+    # Where several lines share a name, the number beside it may decide.
+    decides = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
+    numbered = about.with_columns(pl.when(decides).then(pl.col("at")).alias("deciding_at"))
+    nth = pl.int_range(pl.len()).over("ProductId", "PicName", "deciding_at")
+    return numbered.filter(nth < pl.col("means") + (pl.col("means") > 1)).select(list(ENTRY_SCHEMA))

@@ -19,109 +19,6 @@ from typing import IO
 from imgprep.core.errors import ReportError
 from imgprep.core.frames import storable
 
-#: Longest item of an array, in characters; anything longer is read as text.
-ITEM_MAX = 64 * 1024 * 1024
-
-#: An array at the start of the text, up to its first item.
-_OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
-#: An array below a title, or an object of several lines.
-_OPENED_BELOW = re.compile(r"^[ \t]*(?:\[\s*(?=\{)|(?=\{[ \t]*\r?\n))", re.MULTILINE)
-#: Characters in which the first item must begin.
-_HEAD = 1000
-#: Two short arrays on two lines: rows, not one array.
-_ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
-#: Between items: a comma, the end of one array and the start of the next, or a missing comma; or the end.
-_NEXT = re.compile(r"\s*(?:(,|\]\s*,?\s*\[(?=\s*\{)|\])\s*|(?=\{))")
-_SPACE = re.compile(r"\s+")
-#: Where the next item may begin after a broken one.
-_AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
-#: Where a broken last item ends: at its own end, or at a line outside it.
-_OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
-#: Characters in which an item after a broken one is looked for first: locating a fault takes time proportional to the
-#: text before it.
-_NEAR = 16 * 1024
-#: Within so many characters of the end of a piece, an incomplete number or separator is not a fault yet.
-_CUT = 1000
-
-
-def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the items of a JSON array one per line, and objects of several lines too; pass other text through."""
-    first = next(pieces, b"")
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    head = first[: 4 * _HEAD].decode("utf-8", "replace")[:_HEAD]
-    opened = None if _ROWS.match(head) else (_OPENED.match(head) or _OPENED_BELOW.search(head))
-    if opened is None:
-        yield from chain([first], pieces)
-        return
-    text = decoder.decode(first)
-    at = opened.end()
-    if opened.start():
-        yield text[: opened.start()].encode()
-        text, at = text[opened.start() :], opened.end() - opened.start()
-    for data in chain(pieces, [None]):
-        lines, after, more = _items(text, at, data is None)
-        # The text before an incomplete item is kept: it may turn out not to be an array.
-        if lines:
-            yield "".join(f"{line}\n" for line in lines).encode()
-            text, at = text[after:], 0
-        if not more or data is None or len(text) > ITEM_MAX:
-            yield from chain([text.encode(), decoder.getstate()[0], data or b""], pieces)
-            return
-        text += decoder.decode(data)
-
-
-def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
-    """Return the complete items from `at` on, where they end, and whether more may follow."""
-    read = json.JSONDecoder().raw_decode
-    lines: list[str] = []
-    after_fault = False
-    if space := _SPACE.match(text, at):
-        at = space.end()
-    while at < len(text):
-        near, skipped = (text[at : at + _NEAR], at) if after_fault else (text, 0)
-        try:
-            item, end = read(near, at - skipped)
-        except json.JSONDecodeError as error:
-            broken = _is_broken(error, near)
-            if after_fault and not broken and at + _NEAR < len(text):
-                after_fault = False  # a long item
-                continue
-            fault = skipped + error.pos
-            again = _next_after(text, at, fault, last) if last or broken else None
-            if again is None:
-                return lines, at, True
-            after_fault = True
-            lines.append(" ".join(text[at:again].split()).rstrip(", "))
-            at = again
-            continue
-        except RecursionError:
-            return lines, at, False
-        end += skipped
-        separator = _NEXT.match(text, end)
-        if separator is None and not last and len(text) - end < _CUT:
-            return lines, at, True
-        found = text[at:end]
-        lines.append(storable(json.dumps(item, ensure_ascii=False)) if "\n" in found or "\r" in found else found)
-        at = separator.end() if separator else end
-        if separator and separator.group(1) == "]":
-            return lines, at, False
-    return lines, at, True
-
-
-def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether an item is broken, not just incomplete: more text would not complete it."""
-    return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
-
-
-def _next_after(text: str, at: int, fault: int, last: bool) -> int | None:
-    """Return where to continue after a fault: at the next item, else after this item or its line."""
-    # An unclosed string runs into the next item, and the fault is seen only after that.
-    opened = text.rfind('"', at, max(fault - 1, at))
-    if again := _AGAIN.search(text, fault if opened < 0 else opened):
-        return again.end()
-    return over.end() if last and (over := _OVER.search(text, fault)) else None
-
-
 CHUNK = 16 * 1024 * 1024
 #: Largest unpacked report, bytes: no batch has a larger one, a decompression bomb has.
 UNPACKED_MAX = 16 * 1024**3
@@ -237,3 +134,106 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
     return False  # some common Chinese characters are valid UTF-8, too
+
+
+#: Longest item of an array, in characters; anything longer is read as text.
+ITEM_MAX = 64 * 1024 * 1024
+
+#: An array at the start of the text, up to its first item.
+_OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
+#: An array below a title, or an object of several lines.
+_OPENED_BELOW = re.compile(r"^[ \t]*(?:\[\s*(?=\{)|(?=\{[ \t]*\r?\n))", re.MULTILINE)
+#: Characters in which the first item must begin.
+_HEAD = 1000
+#: Two short arrays on two lines: rows, not one array.
+_ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
+#: Between items: a comma, the end of one array and the start of the next, or a missing comma; or the end.
+_NEXT = re.compile(r"\s*(?:(,|\]\s*,?\s*\[(?=\s*\{)|\])\s*|(?=\{))")
+_SPACE = re.compile(r"\s+")
+#: Where the next item may begin after a broken one.
+_AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
+#: Where a broken last item ends: at its own end, or at a line outside it.
+_OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
+#: Characters in which an item after a broken one is looked for first: locating a fault takes time proportional to the
+#: text before it.
+_NEAR = 16 * 1024
+#: Within so many characters of the end of a piece, an incomplete number or separator is not a fault yet.
+_CUT = 1000
+
+
+def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the items of a JSON array one per line, and objects of several lines too; pass other text through."""
+    first = next(pieces, b"")
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    head = first[: 4 * _HEAD].decode("utf-8", "replace")[:_HEAD]
+    opened = None if _ROWS.match(head) else (_OPENED.match(head) or _OPENED_BELOW.search(head))
+    if opened is None:
+        yield from chain([first], pieces)
+        return
+    text = decoder.decode(first)
+    at = opened.end()
+    if opened.start():
+        yield text[: opened.start()].encode()
+        text, at = text[opened.start() :], opened.end() - opened.start()
+    for data in chain(pieces, [None]):
+        lines, after, more = _items(text, at, data is None)
+        # The text before an incomplete item is kept: it may turn out not to be an array.
+        if lines:
+            yield "".join(f"{line}\n" for line in lines).encode()
+            text, at = text[after:], 0
+        if not more or data is None or len(text) > ITEM_MAX:
+            yield from chain([text.encode(), decoder.getstate()[0], data or b""], pieces)
+            return
+        text += decoder.decode(data)
+
+
+def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
+    """Return the complete items from `at` on, where they end, and whether more may follow."""
+    read = json.JSONDecoder().raw_decode
+    lines: list[str] = []
+    after_fault = False
+    if space := _SPACE.match(text, at):
+        at = space.end()
+    while at < len(text):
+        near, skipped = (text[at : at + _NEAR], at) if after_fault else (text, 0)
+        try:
+            item, end = read(near, at - skipped)
+        except json.JSONDecodeError as error:
+            broken = _is_broken(error, near)
+            if after_fault and not broken and at + _NEAR < len(text):
+                after_fault = False  # a long item
+                continue
+            fault = skipped + error.pos
+            again = _next_after(text, at, fault, last) if last or broken else None
+            if again is None:
+                return lines, at, True
+            after_fault = True
+            lines.append(" ".join(text[at:again].split()).rstrip(", "))
+            at = again
+            continue
+        except RecursionError:
+            return lines, at, False
+        end += skipped
+        separator = _NEXT.match(text, end)
+        if separator is None and not last and len(text) - end < _CUT:
+            return lines, at, True
+        found = text[at:end]
+        lines.append(storable(json.dumps(item, ensure_ascii=False)) if "\n" in found or "\r" in found else found)
+        at = separator.end() if separator else end
+        if separator and separator.group(1) == "]":
+            return lines, at, False
+    return lines, at, True
+
+
+def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether an item is broken, not just incomplete: more text would not complete it."""
+    return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
+
+
+def _next_after(text: str, at: int, fault: int, last: bool) -> int | None:
+    """Return where to continue after a fault: at the next item, else after this item or its line."""
+    # An unclosed string runs into the next item, and the fault is seen only after that.
+    opened = text.rfind('"', at, max(fault - 1, at))
+    if again := _AGAIN.search(text, fault if opened < 0 else opened):
+        return again.end()
+    return over.end() if last and (over := _OVER.search(text, fault)) else None
