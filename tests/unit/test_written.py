@@ -23,6 +23,7 @@ from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload import open_journal
+from imgprep.shop import shipped
 from imgprep.show.export import export_table
 
 MINE = b"three years of work"
