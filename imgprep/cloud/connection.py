@@ -1,7 +1,7 @@
-"""A session on urllib3 for oss2: its signing, results and exceptions stay, what costs time goes.
+"""HTTP for oss2 on urllib3, and on sockets for PUTs: four times as fast as its own session.
 
-``oss2.Bucket(session=…)`` is a public argument: an object with ``do_request(request, timeout)``. oss2's own is made of
-requests, which looks up proxies and netrc at every call.
+``oss2.Bucket(session=…)`` takes an object with ``do_request(request, timeout)``. oss2's own uses requests, which looks
+up proxies and netrc at every call. Its signing, results and exceptions stay.
 """
 
 from __future__ import annotations
@@ -24,28 +24,22 @@ if TYPE_CHECKING:
     from oss2.http import Request
 
 _END = b"\r\n\r\n"
-#: Bytes asked for at once; a good answer to a PUT has some 400.
+#: Bytes per read from a socket; a good answer to a PUT has some 400.
 _CHUNK = 16 * 1024
 _HEAD_MAX = 64 * 1024
-#: Bytes handed to the socket at once. A timeout is for one such part: several large bodies share a slow line, and none
-#: stands still only because all of it takes long.
+#: Bytes per write to a socket. The timeout is for one such part: several large bodies may share a slow line.
 _PART = 128 * 1024
-#: Bytes a second. The machine takes a large body long before a slow line has carried it: so much longer is waited for
-#: the answer.
+#: Bytes per second of a slow line. The machine buffers a large body long before the line has carried it, so the wait
+#: for the answer is extended by its size over this rate.
 _SLOWEST = 16 * 1024
+#: Bytes per read where a body is streamed.
+CHUNK = 256 * 1024
 
 
 class Connections:
-    """Kept connections to one host, for PUTs.
+    """Kept connections to the host of `url`, for PUTs; without a proxy.
 
-    Parameters
-    ----------
-    url : str
-        Scheme and host; nothing between this machine and it but the network (no proxy).
-    context : ssl.SSLContext or None
-        For https: verifies the certificate and the host's name.
-    read_timeout : float
-        Seconds without a byte, either way, after which an exchange is given up.
+    An exchange ends after `read_timeout` seconds without a byte in either direction.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext | None, *, read_timeout: float) -> None:
@@ -60,28 +54,28 @@ class Connections:
     def put(
         self, target: str, headers: Mapping[str, str], body: bytes, *, connect_timeout: float
     ) -> tuple[int, HTTPHeaderDict, bytes]:
-        """Send one PUT; return status, headers and body of the answer, whatever the status."""
+        """Send one PUT; return status, headers and body of the answer."""
         lines = [f"PUT {target} HTTP/1.1", f"Host: {self._name}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join(lines)
         if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
-            raise ValueError("a header of the request has a line break in it")
-        at = self._take(connect_timeout)
+            raise ValueError("a header of the request contains a line break")
+        connection = self._take(connect_timeout)
         try:
-            whole = _sent(at, head.encode("latin-1") + _END, body)
+            complete = _send(connection, head.encode("latin-1") + _END, body)
             if len(body) > _PART:
-                at.settimeout(self._timeout + len(body) / _SLOWEST)
-            status, answered, text, plain = _answer(at)
+                connection.settimeout(self._timeout + len(body) / _SLOWEST)
+            status, received, text, plain = _answer(connection)
             if len(body) > _PART:
-                at.settimeout(self._timeout)
+                connection.settimeout(self._timeout)
         except BaseException:
-            at.close()
+            connection.close()
             raise
-        if whole and plain:
-            self._idle.append(at)
+        if complete and plain:
+            self._idle.append(connection)
         else:
-            at.close()
-        return status, answered, text
+            connection.close()
+        return status, received, text
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -91,48 +85,48 @@ class Connections:
     def _take(self, connect_timeout: float) -> socket.socket:
         while True:
             try:
-                at = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
                 return self._open(connect_timeout)
-            if not wait_for_read(at, timeout=0.0):
-                return at
-            at.close()  # something to read where nothing was asked: the server has hung up
+            if not wait_for_read(connection, timeout=0.0):
+                return connection
+            connection.close()  # something to read before a request: the server has hung up
 
     def _open(self, timeout: float) -> socket.socket:
-        at = socket.create_connection((self._host, self._port), timeout)
+        connection = socket.create_connection((self._host, self._port), timeout)
         try:
-            at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
-                at = self._context.wrap_socket(at, server_hostname=self._host)
-            at.settimeout(self._timeout)
+                connection = self._context.wrap_socket(connection, server_hostname=self._host)
+            connection.settimeout(self._timeout)
         except BaseException:
-            at.close()
+            connection.close()
             raise
-        return at
+        return connection
 
 
-def _sent(at: socket.socket, head: bytes, body: bytes) -> bool:
-    """Whether all of it went; where not, there is an answer all the same: a server that refuses early says why."""
+def _send(connection: socket.socket, head: bytes, body: bytes) -> bool:
+    """Whether everything was sent; a server that refuses early stops reading, and answers."""
     try:
-        at.sendall(head + body[:_PART])
+        connection.sendall(head + body[:_PART])
         for start in range(_PART, len(body), _PART):
-            at.sendall(memoryview(body)[start : start + _PART])
+            connection.sendall(memoryview(body)[start : start + _PART])
     except OSError as error:
-        if isinstance(error, TimeoutError) and not wait_for_read(at, timeout=0.0):
+        if isinstance(error, TimeoutError) and not wait_for_read(connection, timeout=0.0):
             raise
         return False
     return True
 
 
-def _answer(at: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
-    """(status, headers, body, whether it is the plain good answer and nothing more)."""
+def _answer(connection: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
+    """Return status, headers, body, and whether it is a plain 200 with nothing after it."""
     data = b""
     while True:
-        data = _with_head(at, data)
+        data = _read_head(connection, data)
         head, _, body = data.partition(_END)
         if not head.startswith(b"HTTP/1.1 1"):
             break
-        data = body  # "continue", or a hint: the answer is still to come
+        data = body  # "continue", or a hint: the answer follows
     status, _, fields = head.partition(b"\r\n")
     if status.startswith(b"HTTP/1.1 200"):
         headers = HTTPHeaderDict()
@@ -144,19 +138,19 @@ def _answer(at: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
         else:
             if headers.get("content-length") == str(len(body)) and _plain(headers):
                 return 200, headers, body, True
-    rest: Any = _Replay(data, at)  # of a socket, only makefile is asked for
+    rest: Any = _Replay(data, connection)  # http.client only calls its makefile
     answer = http.client.HTTPResponse(rest, method="PUT")
     answer.begin()
     text = answer.read()
     return answer.status, HTTPHeaderDict(answer.getheaders()), text, False
 
 
-def _with_head(at: socket.socket, data: bytes) -> bytes:
-    """Read on until a whole head is there: one without its end is no answer, whatever it begins with."""
+def _read_head(connection: socket.socket, data: bytes) -> bytes:
+    """Read on to the end of the head."""
     while _END not in data:
         if len(data) > _HEAD_MAX:
             raise http.client.HTTPException(f"the head of the answer is longer than {_HEAD_MAX:,} bytes")
-        more = at.recv(_CHUNK)
+        more = connection.recv(_CHUNK)
         if not more:
             raise http.client.RemoteDisconnected("the connection ended before the answer did")
         data += more
@@ -168,18 +162,18 @@ def _plain(headers: Mapping[str, str]) -> bool:
 
 
 class _Replay(io.RawIOBase):
-    """A socket from which some bytes were read already."""
+    """A socket after some of its bytes were read."""
 
-    def __init__(self, data: bytes, at: socket.socket) -> None:
+    def __init__(self, data: bytes, connection: socket.socket) -> None:
         self._data = data
-        self._at = at
+        self._connection = connection
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         if not self._data:
-            return self._at.recv_into(buffer)
+            return self._connection.recv_into(buffer)
         size = min(len(buffer), len(self._data))
         buffer[:size], self._data = self._data[:size], self._data[size:]
         return size
@@ -188,22 +182,8 @@ class _Replay(io.RawIOBase):
         return io.BufferedReader(self)
 
 
-#: Bytes read at once where a body is streamed.
-CHUNK = 256 * 1024
-
-
 class Session:
-    """What oss2 sends its requests through.
-
-    Parameters
-    ----------
-    url : str
-        The OSS endpoint.
-    connections : int
-        Connections kept open; one a thread.
-    read_timeout : float
-        Seconds without a byte after which an answer is given up.
-    """
+    """Sends the requests of oss2 to the endpoint `url`; keeps so many connections open, one per thread."""
 
     def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
         self._manager = open_pool(url, connections=connections)
@@ -212,7 +192,7 @@ class Session:
         self._read_timeout = read_timeout
 
     def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
-        """Send a request of oss2; it decides about the status. A connection that breaks is its RequestError."""
+        """Send a request of oss2, which handles the status; a broken connection raises its RequestError."""
         from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
 
         connect = timeout[0] if isinstance(timeout, tuple) else timeout
@@ -222,7 +202,7 @@ class Session:
         headers = {name: value for name, value in request.headers.items() if value is not None}
         if request.method == "PUT" and isinstance(request.data, bytes) and not self._proxied:
             return self._put(url, headers, request.data, connect)
-        # Short answers are taken whole, so that the connection is free again at once.
+        # Short answers are read at once, so that the connection is free again.
         whole = request.method in ("PUT", "HEAD", "DELETE")
         try:
             pool, target = self._route(url)
@@ -242,26 +222,26 @@ class Session:
         return Answer(answer.status, answer.headers, answer.data if whole else None, answer)
 
     def _route(self, url: str) -> tuple[Any, str]:
-        """The host's own pool and the path: the manager would take every URL apart anew, a tenth of a PUT's time."""
+        """Return the host's own pool and the path: the manager would parse every URL again, 10 % of a PUT's time."""
         if self._proxied:
             return self._manager, url
-        host, target = _parted(url)
+        host, target = _split(url)
         pool = self._pools.get(host)
         if pool is None:
             pool = self._pools[host] = self._manager.connection_from_url(host)
         return pool, target
 
     def _put(self, url: str, headers: Mapping[str, str], body: bytes, connect: float) -> Answer:
-        """One image: over connections of our own, at a quarter of the time."""
+        """Send one image over connections of our own, in a quarter of the time."""
         from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
 
-        host, target = _parted(url)
-        there = self._puts.get(host)
-        if there is None:
+        host, target = _split(url)
+        connections = self._puts.get(host)
+        if connections is None:
             context = self._manager.connection_pool_kw.get("ssl_context")
-            there = self._puts.setdefault(host, Connections(host, context, read_timeout=self._read_timeout))
+            connections = self._puts.setdefault(host, Connections(host, context, read_timeout=self._read_timeout))
         try:
-            return Answer(*there.put(target, headers, body, connect_timeout=connect))
+            return Answer(*connections.put(target, headers, body, connect_timeout=connect))
         except (http.client.HTTPException, OSError) as error:
             raise RequestError(error) from error
 
@@ -272,12 +252,12 @@ class Session:
     def close(self) -> None:
         """Close every connection."""
         self._manager.clear()
-        for there in self._puts.values():
-            there.close()
+        for connections in self._puts.values():
+            connections.close()
 
 
 class Answer:
-    """An answer in the shape that oss2 reads."""
+    """An answer, as oss2 expects it."""
 
     __slots__ = ("_body", "headers", "request_id", "response", "status")
 
@@ -302,7 +282,7 @@ class Answer:
             size = len(self._body) if amt is None else amt
             part, self._body = self._body[:size], self._body[size:]
             return part
-        assert self.response is not None  # noqa: S101  a body that is not here is still on its way
+        assert self.response is not None  # noqa: S101  without a body there is a response to read it from
         try:
             return self.response.read(amt)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -313,7 +293,7 @@ class Answer:
             yield chunk
 
 
-def _parted(url: str) -> tuple[str, str]:
-    """Scheme with host, and the path."""
+def _split(url: str) -> tuple[str, str]:
+    """Return scheme with host, and the path."""
     at = url.find("/", 8)
     return (url, "/") if at < 0 else (url[:at], url[at:])

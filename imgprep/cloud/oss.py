@@ -1,4 +1,4 @@
-"""From settings to a bucket of oss2, and from its exceptions to ours."""
+"""Buckets of oss2 on our connections, our exceptions for its own, and reading: listings, heads, objects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
@@ -20,22 +21,24 @@ from imgprep.core.errors import ConfigError, StorageError
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.settings import Settings
 
-#: Credentials are asked for again after so many seconds, or at once when OSS says that they have expired.
+#: The provider is called again after so many seconds, or at once when OSS says that the credentials have expired.
 CREDENTIALS_SECONDS = 60.0
+#: Seconds within which a listing, a HEAD or a GET is repeated.
+READ_PATIENCE = 60.0
+#: Keys per page; oss2's default of 100 takes twice the time. Source: OSS, ListObjects.
+PAGE = 1000
 
 EXPIRED = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "TokenExpired"})
 THROTTLED = frozenset(
     {"SlowDown", "RequestTimeTooFrequent", "QpsLimitExceeded", "TrafficRateLimitExceeded", "ServerBusy"}
     | {"DownloadTrafficRateLimitExceeded", "UploadTrafficRateLimitExceeded", "TotalQpsLimitExceeded"}
 )
-#: Seconds that a listing, or a look at an object, is tried again and again.
-READ_PATIENCE = 60.0
-#: No other file will fare better: stop, and say what to do.
+#: Codes that every other file would meet too, with the remedy.
 FATAL = {
-    "AccessDenied": "the key may not do this; `imgprep policy` prints what the uploader needs",
+    "AccessDenied": "the access key lacks the permission; `imgprep policy` prints what the uploader needs",
     "InvalidAccessKeyId": "the access key does not exist, or is disabled; set another",
     "SignatureDoesNotMatch": "the access key's secret is wrong; set it again",
-    "NoSuchBucket": "make the bucket in the instance's region, or mend its name in the settings",
+    "NoSuchBucket": "create the bucket in the instance's region, or correct its name in the settings",
     "InvalidBucketName": "3 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit",
     "UserDisable": "OSS is not activated for this account, or it is in arrears; activate it in the console",
     "RequestTimeTooSkewed": "set this machine's clock",
@@ -43,6 +46,9 @@ FATAL = {
     "SecurityTokenExpired": "the temporary credentials have expired and the provider has no newer ones",
     "InvalidSecurityToken": "the temporary credentials are wrong or have expired; get new ones",
 }
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 def open_bucket(
@@ -80,56 +86,8 @@ def open_bucket(
     return bucket
 
 
-def passing(error: Any) -> bool:
-    """Whether what oss2 raised may pass by itself: no answer, 5xx, too fast, credentials that run out."""
-    return bool(
-        error.status < 0 or error.status >= 500 or error.code in THROTTLED or error.code in EXPIRED
-        or error.code in ("RequestTimeout", "OperationConflict")
-    )  # fmt: skip
-
-
-def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError:
-    """Return our error for one of oss2."""
-    code = str(getattr(error, "code", "") or "") or None
-    request_id = str(getattr(error, "request_id", "") or "") or None
-    status = getattr(error, "status", 0)
-    if code is None and status == 404:
-        code = "NoSuchKey"
-    if code is None and status == 403:  # HEAD has no body to tell the code in
-        code = "AccessDenied"
-    where = f"{what} {key}" if key else what
-    if code is None:
-        text = str(getattr(error, "body", "") or error)
-        said = f"{where}: no answer from OSS: {text}" if status < 0 else f"{where}: HTTP {status}: {text[:200]}"
-    else:
-        said = f"{where}: {code}: {getattr(error, 'message', '') or 'refused'}"
-        if code == "RequestTimeTooSkewed":
-            said += f" ({_skew(error)})"
-        if _elsewhere(code, str(getattr(error, "message", ""))):
-            said += "; the bucket is in another region: name the bucket's own as region, it must be the instance's too"
-        elif code in FATAL:
-            said += f"; {FATAL[code]}"
-    if request_id:
-        said += f" (request id {request_id})"
-    return StorageError(said, key=key, code=code, request_id=request_id, passing=passing(error))
-
-
-def _elsewhere(code: str, message: str) -> bool:
-    """The bucket is not in the region that was asked: of version 4 the signature says so, else the endpoint."""
-    clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
-    return clue is not None and clue in message
-
-
-def _skew(error: Any) -> str:
-    try:
-        there = parsedate_to_datetime(error.headers["Date"]).timestamp()
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return "this machine's clock differs by more than 15 minutes"
-    return f"this machine's clock is {SystemClock().time() - there:+.0f} s off"
-
-
 class _Bridge:
-    """Our provider in oss2's shape. oss2 asks at every request; a provider may have to ask over the network."""
+    """Adapts our provider to oss2, which calls it for each request; a provider may need the network."""
 
     def __init__(self, provider: CredentialsProvider) -> None:
         self._provider = provider
@@ -138,9 +96,7 @@ class _Bridge:
         self._until = 0.0
 
     def get_credentials(self) -> Any:
-        import time  # noqa: PLC0415
-
-        from oss2.credentials import Credentials  # noqa: PLC0415
+        from oss2.credentials import Credentials  # noqa: PLC0415  heavy
 
         found = self._found
         if found is not None and time.monotonic() < self._until:
@@ -153,7 +109,7 @@ class _Bridge:
             return self._found
 
     def renew(self, used: Any) -> bool:
-        """Whether there are other credentials than those `used`, which have expired; the provider is asked again."""
+        """Call the provider again; whether it returns other credentials than the expired ones `used`."""
         if self._found is used:
             self._until = 0.0
         now = self.get_credentials()
@@ -170,12 +126,51 @@ def _without_tokens(logger: logging.Logger) -> None:
         logger.addFilter(_NoTokens())
 
 
-_log = logging.getLogger(__name__)
-_T = TypeVar("_T")
+def passing(error: Any) -> bool:
+    """Whether the request of an oss2 exception may succeed later: no answer, 5xx, too fast, credentials expired."""
+    return bool(
+        error.status < 0 or error.status >= 500 or error.code in THROTTLED or error.code in EXPIRED
+        or error.code in ("RequestTimeout", "OperationConflict")
+    )  # fmt: skip
 
 
-def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patience: float | None = None) -> _T:
-    """Return what `question` gives, asked until there is an answer."""
+def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError:
+    """Return our exception for one of oss2."""
+    code = str(getattr(error, "code", "") or "") or None
+    request_id = str(getattr(error, "request_id", "") or "") or None
+    status = getattr(error, "status", 0)
+    # The answer to a HEAD has no body, so no code.
+    code = code or {404: "NoSuchKey", 403: "AccessDenied"}.get(status)
+    message = f"{what} {key}: " if key else f"{what}: "
+    if code is None:
+        text = str(getattr(error, "body", "") or error)
+        message += f"no answer from OSS: {text}" if status < 0 else f"HTTP {status}: {text[:200]}"
+    else:
+        detail = str(getattr(error, "message", ""))
+        message += f"{code}: {detail or 'refused'}"
+        if code == "RequestTimeTooSkewed":
+            message += f" ({_skew(error)})"
+        # A bucket in another region: version 4 of the signature says so, else the endpoint.
+        clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
+        if clue is not None and clue in detail:
+            message += "; the bucket is in another region: set its region, which must be the instance's too"
+        elif code in FATAL:
+            message += f"; {FATAL[code]}"
+    if request_id:
+        message += f" (request id {request_id})"
+    return StorageError(message, key=key, code=code, request_id=request_id, passing=passing(error))
+
+
+def _skew(error: Any) -> str:
+    try:
+        there = parsedate_to_datetime(error.headers["Date"]).timestamp()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "this machine's clock differs by more than 15 minutes"
+    return f"this machine's clock is {SystemClock().time() - there:+.0f} s off"
+
+
+def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, patience: float | None = None) -> _T:
+    """Return the result of `request`, repeated within `patience` seconds (the bucket's by default)."""
     from oss2.exceptions import NotFound, OssError  # noqa: PLC0415  heavy
 
     attempts = Attempts(bucket.clock, patience=bucket.patience if patience is None else patience)
@@ -183,7 +178,7 @@ def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patie
         used = bucket.bridge.get_credentials()
         source: Exception
         try:
-            return question()
+            return request()
         except NotFound as error:
             if error.code != "NoSuchBucket":
                 raise
@@ -192,18 +187,18 @@ def asked(bucket: Any, what: str, key: str, question: Callable[[], _T], *, patie
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
             failure, source = wrapped(error, what, key), error
-        except (ParseError, RuntimeError, ValueError) as error:  # what oss2 raises where it cannot read an answer
-            said = f"{what} {key}: the answer is none of OSS's ({error}); does a proxy or a login page give it?"
-            failure, source = StorageError(said, key=key, passing=True), error
+        except (ParseError, RuntimeError, ValueError) as error:  # oss2's on an answer that it cannot read
+            text = f"{what} {key}: the answer is not from OSS ({error}); is it from a proxy or a login page?"
+            failure, source = StorageError(text, key=key, passing=True), error
         pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
         if pause is None:
             raise failure from source
-        _log.info("%s; asking again in %.1f s", failure, pause)
+        _log.info("%s; next attempt in %.1f s", failure, pause)
         bucket.clock.sleep(pause)
 
 
 def probe_put(bucket: Any, key: str) -> None:
-    """Return where `key` may be written; raise where not. Nothing can be stored by asking."""
+    """Raise if `key` may not be written. A wrong digest makes OSS refuse the object: nothing is stored."""
     import oss2  # noqa: PLC0415  heavy
 
     other = base64.b64encode(hashlib.md5(b"imgprep").digest()).decode()
@@ -211,7 +206,7 @@ def probe_put(bucket: Any, key: str) -> None:
         bucket.put_object(key, b"", headers={"Content-MD5": other, "x-oss-forbid-overwrite": "true"})
     except oss2.exceptions.OssError as error:
         if error.code not in ("InvalidDigest", "BadDigest", "FileAlreadyExists"):
-            raise wrapped(error, "ask whether one may put", key) from error
+            raise wrapped(error, "test whether one may put", key) from error
 
 
 def bucket_region(bucket: Any) -> str:
@@ -221,36 +216,23 @@ def bucket_region(bucket: Any) -> str:
     try:
         return str(bucket.get_bucket_location().location).removeprefix("oss-")
     except oss2.exceptions.OssError as error:
-        raise wrapped(error, "ask for the region of", bucket.bucket_name) from error
-
-
-#: Keys a page; oss2's default of 100 costs twice the time. Source: OSS's ListObjects.
-PAGE = 1000
+        raise wrapped(error, "get the region of", bucket.bucket_name) from error
 
 
 class Stored(NamedTuple):
-    """An object as the bucket tells it.
-
-    Attributes
-    ----------
-    bytes : int
-        Its size.
-    etag : str
-        Without quotes, in lower case; the MD5 of the bytes for an object put in one piece, as `md5` tells.
-    crc : int or None
-        CRC64, where it was told; listings have none.
-    modified : int
-        Seconds since 1970.
-    """
+    """An object as the bucket describes it."""
 
     bytes: int
     etag: str
+    """Without quotes, in lower case."""
     crc: int | None = None
+    """CRC64; listings have none."""
     modified: int = 0
+    """Seconds since 1970."""
 
     @property
     def md5(self) -> str | None:
-        """The MD5, where the ETag is one: a multipart ETag carries a dash and a count."""
+        """The MD5, if the ETag is one: a multipart ETag contains a dash and a count."""
         return self.etag if len(self.etag) == 32 and "-" not in self.etag else None
 
 
@@ -258,22 +240,23 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
     """Yield key and object of everything under `prefix`, in the order of keys."""
     marker = ""
     while True:
-        page = asked(bucket, "list", prefix, partial(bucket.list_objects, prefix=prefix, marker=marker, max_keys=PAGE))
+        request = partial(bucket.list_objects, prefix=prefix, marker=marker, max_keys=PAGE)
+        page = _repeated(bucket, "list", prefix, request)
         for item in page.object_list:
             yield item.key, Stored(item.size, item.etag.strip('"').lower(), None, item.last_modified)
         if not page.is_truncated:
             return
         if page.next_marker <= marker:
-            raise StorageError(f"list {prefix}: the list does not go on after {marker!r}", key=prefix)
+            raise StorageError(f"list {prefix}: the list does not continue after {marker!r}", key=prefix)
         marker = page.next_marker
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:
-    """Return one object, or None where there is none; `patience` as for `asked`."""
+    """Return one object, or None."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
-        found = asked(bucket, "look at", key, lambda: bucket.head_object(key), patience=patience)
+        found = _repeated(bucket, "look at", key, lambda: bucket.head_object(key), patience=patience)
     except NotFound:
         return None
     crc = found.headers.get("x-oss-hash-crc64ecma", "")
@@ -281,30 +264,25 @@ def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | No
     return Stored(found.content_length or 0, etag, int(crc) if crc.isdecimal() else None, found.last_modified or 0)
 
 
-def head_all(bucket: Any, keys: Iterable[str], threads: int) -> dict[str, Stored]:
-    """Return what there is of `keys`, one HEAD each."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="imgprep-head") as pool:
-        wanted = list(keys)
-        found = zip(wanted, pool.map(lambda key: head(bucket, key), wanted), strict=True)
-        return {key: stored for key, stored in found if stored is not None}
-
-
 def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[dict[str, Stored], bool]:
-    """Return what is there, and whether it could be listed; where it could not, only `keys` were looked for."""
+    """Return the objects under `prefix`, and whether they could be listed; if not, only `keys` were looked for."""
     try:
         return dict(list_folder(bucket, prefix)), True
     except StorageError as error:
         if error.code != "AccessDenied":
             raise
-        return head_all(bucket, keys, threads), False
+    keys = list(keys)
+    with ThreadPoolExecutor(threads, thread_name_prefix="imgprep-head") as pool:
+        found = zip(keys, pool.map(lambda key: head(bucket, key), keys), strict=True)
+        return {key: stored for key, stored in found if stored is not None}, False
 
 
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
-    """Return an object's bytes, or None where there is none; `patience` as for `asked`."""
+    """Return an object's bytes, or None; raise StorageError if it is longer than `limit` bytes."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
-        return asked(bucket, "read", key, lambda: _read(bucket, key, limit), patience=patience)
+        return _repeated(bucket, "read", key, lambda: _read(bucket, key, limit), patience=patience)
     except NotFound:
         return None
 
@@ -321,5 +299,5 @@ def _read(bucket: Any, key: str, limit: int | None) -> bytes:
             raise StorageError(f"read {key}: longer than {limit:,} bytes", key=key)
     length = found.content_length
     if length is not None and size != length:
-        raise RequestError(EOFError(f"cut off after {size:,} of {length:,} bytes"))
+        raise RequestError(EOFError(f"truncated after {size:,} of {length:,} bytes"))
     return b"".join(parts)

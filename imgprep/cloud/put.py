@@ -1,4 +1,4 @@
-"""One file to one object: sent, compared, and sent again only where it is not there."""
+"""One file to one object: sent, verified, and sent again only if it is not there."""
 
 from __future__ import annotations
 
@@ -19,42 +19,32 @@ from imgprep.core.retry import Attempts, Pace, retry_after
 
 _log = logging.getLogger(__name__)
 
-#: So often may an object turn out to be another than was sent, before its file is given up.
+#: So often may an object differ from what was sent before its file is given up.
 MISMATCHES_MAX = 3
-#: Seconds waited at a time between two tries.
+#: Longest sleep at a time between two attempts, so that a stop is noticed.
 REST_SECONDS = 0.5
 
 
 class Item(NamedTuple):
-    """A file to be sent.
-
-    Attributes
-    ----------
-    key, pic_name : str
-        The object, and its name in the batch.
-    file : str
-        Where it lies.
-    bytes : int or None
-        Its size by the file system, None where it is not there.
-    digest : str or None
-        MD5 in hex that the batch was planned with.
-    problem : str
-        Why it cannot be sent; empty where it can.
-    refused : bool
-        Whether its lines are expected to be refused by the service anyway.
-    """
+    """A file to send."""
 
     key: str
+    """Of the object."""
     pic_name: str
+    """Name in the batch."""
     file: str
     bytes: int | None
+    """Its size in the file system; None if it is not there."""
     digest: str | None
+    """MD5 in hex that the batch was planned with."""
     problem: str = ""
+    """Why it cannot be sent; empty if it can."""
     refused: bool = False
+    """Whether the service is expected to refuse its lines anyway."""
 
 
 class Sent(NamedTuple):
-    """What became of an item; the fields are columns of the upload log."""
+    """Outcome of an item; the fields are columns of the upload log."""
 
     key: str
     outcome: str
@@ -69,7 +59,7 @@ class Stopped(Exception):
 
 
 def crc64() -> Callable[[bytes], int]:
-    """Return a function that gives the CRC64 that OSS calculates (ECMA-182, reflected)."""
+    """Return a function for the CRC64 that OSS calculates (ECMA-182, reflected)."""
     try:
         import anycrc  # noqa: PLC0415
 
@@ -83,21 +73,19 @@ def crc64() -> Callable[[bytes], int]:
         return lambda data: int(make(data))
 
 
-class Sender:
-    """Sends items; one for all threads.
+def same(item: Item, stored: Stored) -> bool | None:
+    """Whether an object is the file of the plan; None if only its bytes can tell."""
+    if item.bytes is not None and item.bytes != stored.bytes:
+        return False
+    if item.digest is None or stored.md5 is None:
+        return None
+    return item.digest == stored.md5
 
-    Parameters
-    ----------
-    bucket : oss2.Bucket
-        From `open_bucket`.
-    clock : Clock
-        Measures and waits.
-    pace : Pace
-        Shared by the threads.
-    patience : float
-        Seconds from the first try of a file to the last.
-    stop : threading.Event
-        Set to stop between two tries.
+
+class Sender:
+    """Sends items to a bucket of `open_bucket`; shared by the threads.
+
+    A file is attempted for `patience` seconds; setting `stop` stops between two attempts.
     """
 
     def __init__(self, bucket: Any, clock: Clock, pace: Pace, *, patience: float, stop: threading.Event) -> None:
@@ -113,16 +101,17 @@ class Sender:
         started = self._clock.monotonic()
         try:
             with open(item.file, "rb", buffering=0) as file:  # noqa: PTH123  a hundred thousand times
-                # One byte more than there should be: a file of the size that is known is read at one go.
+                # One byte more than expected: a file of the known size is read at once.
                 data = file.read((item.bytes or 0) + 1)
                 if len(data) != item.bytes:
                     data += file.read()
         except OSError as error:
-            return self._end(item, "failed", "none", 0, started, f"cannot be read: {error.strerror or error}")
+            seconds = self._clock.monotonic() - started
+            return Sent(item.key, "failed", "none", 0, seconds, f"cannot be read: {error.strerror or error}")
         return self.send_bytes(item, data, started)
 
     def send_bytes(self, item: Item, data: bytes, started: float | None = None, *, new: bool = False) -> Sent:
-        """Send `data`; with `new`, only where no object of that key exists."""
+        """Send `data`; with `new`, only if no object has the key."""
         started = self._clock.monotonic() if started is None else started
         digest = item.digest or hashlib.md5(data).hexdigest()
         headers = {
@@ -133,34 +122,40 @@ class Sender:
             headers["x-oss-forbid-overwrite"] = "true"
         crc = self._crc(data)
         attempts, mismatches = Attempts(self._clock, patience=self._patience), 0
+
+        def end(outcome: str, verified: str, message: str = "") -> Sent:
+            return Sent(item.key, outcome, verified, attempts.number, self._clock.monotonic() - started, message)
+
         while True:
             if self._stop.is_set():
                 raise Stopped
             verified, error = self._try(item, data, headers, digest, crc)
             if verified:
                 self._pace.good()
-                return self._end(item, "uploaded", verified, attempts.number, started)
-            code = getattr(error, "code", None)
-            if code in ("InvalidDigest", "BadDigest"):
-                # The digest is the plan's: either the file is another by now, or the bytes changed on their way.
+                return end("uploaded", verified)
+            if getattr(error, "code", None) in ("InvalidDigest", "BadDigest"):
+                # The digest is the plan's: either the file has changed, or the bytes did on their way.
                 if hashlib.md5(data).hexdigest() != digest:
-                    return self._changed(item, attempts.number, started)
+                    return end("changed", "none", "the file changed since the batch was built; build it again")
                 mismatches += 1
             elif error is None:
                 mismatches += 1
             elif not passing(error):
-                said = wrapped(error, "put", item.key)
-                return self._end(item, "failed", "none", attempts.number, started, str(said))
+                return end("failed", "none", str(wrapped(error, "put", item.key)))
             if mismatches >= MISMATCHES_MAX:
-                said_ = "OSS holds other bytes than were sent, again and again; is the memory or the network broken?"
-                return self._end(item, "failed", "none", attempts.number, started, said_)
+                message = (
+                    f"OSS received other bytes than were sent, {mismatches} times; check the memory and the network"
+                )
+                return end("failed", "none", message)
             pause = attempts.pause(retry_after(getattr(error, "headers", None)))
             if pause is None:
-                return self._give_up(item, attempts.number, started, error)
+                why = self._why_given_up(item, error)
+                tries = f"{attempts.number} attempts in {self._patience:.0f} s"
+                return end("failed", "none", f"given up after {tries}: {why}; repeat the upload")
             self._rest(pause)
 
     def _rest(self, seconds: float) -> None:
-        """Wait, but not on where all is stopped: an answer may ask for two minutes."""
+        """Sleep until the next attempt or a stop: an answer may ask for two minutes."""
         while seconds > 0 and not self._stop.is_set():
             self._clock.sleep(min(seconds, REST_SECONDS))
             seconds -= REST_SECONDS
@@ -168,7 +163,7 @@ class Sender:
     def _try(
         self, item: Item, data: bytes, headers: dict[str, str], digest: str, crc: int
     ) -> tuple[str, Exception | None]:
-        """One PUT. Returns how it was verified ('' where it was not), and the error to go by."""
+        """Make one PUT; return how it was verified ('' if it was not), and the error that matters."""
         from oss2.exceptions import OssError  # noqa: PLC0415  heavy
 
         used = self._bucket.bridge.get_credentials()
@@ -185,23 +180,19 @@ class Sender:
             if code in FATAL or code in EXPIRED:
                 raise wrapped(error, "put", item.key) from error
             if code == "FileAlreadyExists" or error.status < 0 or error.status >= 500:
-                # The answer is lost, or is no verdict: what counts is what is there.
-                return self._look(item, data, digest, crc), error
+                # The answer is lost, or does not tell whether the object was stored.
+                return self._verify(item, data, digest, crc), error
             return "", error
-        except ValueError as error:  # a checksum that is no number: as good as none
+        except ValueError as error:  # a checksum that is not a number: as good as none
             _log.debug("put %s: %s", item.key, error)
-            return self._look(item, data, digest, crc), None
-        etag = (result.etag or "").strip('"').lower()
-        if result.crc is not None:
-            if result.crc == crc and etag == digest:
-                return "etag", None
-            if result.crc == crc:
-                return "crc64", None
-        # No CRC, or one that disagrees: look at the object itself before sending it again.
-        return self._look(item, data, digest, crc), None
+            return self._verify(item, data, digest, crc), None
+        if result.crc == crc:
+            return "etag" if (result.etag or "").strip('"').lower() == digest else "crc64", None
+        # No CRC, or a different one: look at the object itself before sending it again.
+        return self._verify(item, data, digest, crc), None
 
-    def _look(self, item: Item, data: bytes, digest: str, crc: int) -> str:
-        """Whether the object is there as it was sent: 'head', 'readback', or ''."""
+    def _verify(self, item: Item, data: bytes, digest: str, crc: int) -> str:
+        """Compare the object with what was sent; return 'head' or 'readback' if it is the same, else ''."""
         try:
             found = head(self._bucket, item.key, patience=0)
             if found is None or found.bytes != len(data):
@@ -216,33 +207,16 @@ class Sender:
             _log.debug("%s", error)
             return ""
 
-    def _changed(self, item: Item, attempts: int, started: float) -> Sent:
-        said = "the file changed since the batch was built; build it again"
-        return self._end(item, "changed", "none", attempts, started, said)
-
-    def _give_up(self, item: Item, attempts: int, started: float, error: Exception | None) -> Sent:
-        told = wrapped(error, "put", item.key) if error is not None else StorageError("put: no good answer")
+    def _why_given_up(self, item: Item, error: Exception | None) -> StorageError:
+        last = wrapped(error, "put", item.key) if error is not None else StorageError("put: no usable answer")
         if self._clock.monotonic() - self._pace.last_success > self._patience:
             raise StorageError(
-                f"OSS has taken nothing for {self._patience:.0f} s; the last answer: {told}",
+                f"OSS has stored nothing for {self._patience:.0f} s; the last answer: {last}",
                 key=item.key,
-                code=told.code,
-                request_id=told.request_id,
+                code=last.code,
+                request_id=last.request_id,
             ) from error
-        said = f"given up after {attempts} tries in {self._patience:.0f} s: {told}; repeat the upload"
-        return self._end(item, "failed", "none", attempts, started, said)
-
-    def _end(self, item: Item, outcome: str, verified: str, attempts: int, started: float, message: str = "") -> Sent:  # noqa: PLR0917
-        return Sent(item.key, outcome, verified, attempts, self._clock.monotonic() - started, message)
-
-
-def same(item: Item, stored: Stored) -> bool | None:
-    """Whether an object is the file of the plan: None where only its bytes can tell."""
-    if item.bytes is not None and item.bytes != stored.bytes:
-        return False
-    if item.digest is None or stored.md5 is None:
-        return None
-    return item.digest == stored.md5
+        return last
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Time, handed in: whoever waits takes a clock, so that tests wait for nothing."""
+"""Injectable clock."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What can be asked for the time, and waits."""
+    """The time, and waiting; tests pass one that does not wait."""
 
     def time(self) -> float:
-        """Return seconds since 1970, as the world counts them."""
-        ...
+        """Return seconds since 1970."""
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow, to measure with."""
-        ...
+        """Return seconds that only grow, for measuring."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        ...
 
 
 class SystemClock:
@@ -31,7 +28,7 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow."""
+        """Return seconds that only grow, for measuring."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -40,5 +37,5 @@ class SystemClock:
 
 
 def stamp(clock: Clock) -> str:
-    """Return the time as ISO 8601 in UTC, to the second: what run folders write."""
+    """Return the time as ISO 8601 in UTC, to the second, as run folders record it."""
     return datetime.fromtimestamp(clock.time(), UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Where credentials come from: providers, asked at the moment of use, which show and write nothing."""
+"""Credentials and their providers, which are called when credentials are needed and never show or write them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from imgprep.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key, with a token where it is a temporary one. Its repr shows nothing."""
+    """An access key, with a token if it is a temporary one; its repr shows neither."""
 
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        # They go into headers; what an HTTP library says about a bad one would show it.
+        # They go into headers; an HTTP library's error about a bad one would show it.
         for name in ("access_key_id", "access_key_secret", "security_token"):
             value = getattr(self, name) or ""
             if not (value.isascii() and value.isprintable()) or " " in value:
-                raise ConfigError(f"credentials: {name} holds a space, a line break or a letter outside ASCII")
+                raise ConfigError(
+                    f"credentials: {name} has a space, a line break or a character outside ASCII; "
+                    "set it again, without these"
+                )
 
 
 class CredentialsProvider(Protocol):
-    """Anything that can be asked for credentials; asked again whenever they are needed."""
+    """Anything that returns credentials; called again whenever they are needed."""
 
     def credentials(self) -> Credentials:
         """Return credentials that are valid now, or raise ConfigError with the remedy."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class StaticCredentials:
-    """A provider that always answers the same. For sandboxes and tests."""
+    """A provider of fixed credentials, for sandboxes and tests."""
 
     value: Credentials = field(repr=False)
 
     def credentials(self) -> Credentials:
-        """Return the credentials it was made with."""
+        """Return the credentials."""
         return self.value
 
 
@@ -52,28 +54,30 @@ class EnvironmentCredentials:
     Parameters
     ----------
     prefer_oss : bool
-        Look at ``OSS_ACCESS_KEY_ID``, ``OSS_ACCESS_KEY_SECRET`` and ``OSS_SESSION_TOKEN`` first.
+        Read ``OSS_ACCESS_KEY_ID``, ``OSS_ACCESS_KEY_SECRET`` and ``OSS_SESSION_TOKEN`` first.
         ``ALIBABA_CLOUD_ACCESS_KEY_ID``, ``ALIBABA_CLOUD_ACCESS_KEY_SECRET`` and ``ALIBABA_CLOUD_SECURITY_TOKEN``
-        come next in any case.
+        are read next in any case.
     variables_only : bool
-        Stop after the variables: the vendor's chain asks the network for a role, which a sandbox never needs.
+        Stop after the variables: the vendor's chain requests a role over the network, which a sandbox never needs.
     """
 
     prefer_oss: bool = False
     variables_only: bool = False
 
     def credentials(self) -> Credentials:
-        """Return what the chain finds."""
+        """Return the first credentials that the chain finds."""
         sets = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")]
         if self.prefer_oss:
             sets.insert(0, ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"))
         for id_name, secret_name, token_name in sets:
             names = (id_name, secret_name, token_name)
-            # A file that a secret is read from often ends in a line break.
+            # A secret that is read from a file often ends in a line break.
             key_id, secret, token = (os.environ.get(name, "").strip() for name in names)
             if bool(key_id) != bool(secret):
                 missing = secret_name if key_id else id_name
-                raise ConfigError(f"credentials: {missing} is not set, though its other half is; set both or neither")
+                raise ConfigError(
+                    f"credentials: {missing} is not set, but the other half of its pair is; set both or neither"
+                )
             if key_id and secret:
                 return Credentials(key_id, secret, token or None)
         if self.variables_only:
@@ -89,12 +93,12 @@ class EnvironmentCredentials:
     def _vendor_chain(self) -> Credentials:
         from alibabacloud_credentials.client import Client  # noqa: PLC0415  a heavy import, needed rarely
 
-        chatter = logging.getLogger("credentials")  # the name that the vendor's package takes
-        was, chatter.disabled = chatter.disabled, True
+        logger = logging.getLogger("credentials")  # the vendor's
+        disabled, logger.disabled = logger.disabled, True
         try:
             found = Client().get_credential()
-        except Exception as error:  # the chain raises whatever its last link raised
+        except Exception as error:  # the chain raises what its last link raised
             raise self._none_found(", or configure the vendor's credentials file or an ECS role") from error
         finally:
-            chatter.disabled = was
+            logger.disabled = disabled
         return Credentials(found.access_key_id, found.access_key_secret, found.security_token or None)

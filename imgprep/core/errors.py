@@ -1,17 +1,17 @@
-"""What imgprep raises.
+"""The exceptions of imgprep.
 
 ::
 
     ImgprepError
     ├── ConfigError         settings, project file, credentials: nothing was sent
-    ├── CatalogueError      a catalogue that cannot be read at all
-    ├── MetaError           an increment.meta with bad lines; .findings has every one
-    ├── RegionError         a region that is no region, or not on its image
-    ├── StorageError        OSS refused or was not reached; .key .code .request_id
-    ├── ServiceError        Image Search refused or was not reached; .code .request_id
-    └── ReportError         an error report that cannot be read, or of another batch
+    ├── CatalogueError      a catalogue cannot be read at all
+    ├── MetaError           an increment.meta has bad lines; .findings has every one
+    ├── RegionError         four numbers are not a region, or not on its image
+    ├── StorageError        OSS refused, or could not be reached; .key .code .request_id
+    ├── ServiceError        Image Search refused, or could not be reached; .code .request_id
+    └── ReportError         an error report cannot be read, or belongs to another batch
 
-Bad *data* is data: checks return findings and do not raise. These are for bad calls, and for the world outside.
+Bad *data* is data: checks return findings and do not raise. These are for bad calls and failing services.
 A message says where, what, the rule, and the remedy.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ImgprepError(Exception):
-    """Base of everything that imgprep raises on purpose."""
+    """Base class of the exceptions of imgprep."""
 
 
 class ConfigError(ImgprepError):
@@ -32,7 +32,7 @@ class ConfigError(ImgprepError):
 
 
 class CatalogueError(ImgprepError):
-    """A catalogue cannot be read at all. Single bad rows are findings, not this."""
+    """A catalogue cannot be read at all. Single bad rows are findings."""
 
 
 class MetaError(ImgprepError):
@@ -50,7 +50,7 @@ class MetaError(ImgprepError):
 
 
 class RegionError(ImgprepError, ValueError):
-    """Four numbers that are no region, or a region that is not on its image."""
+    """Four numbers are not a region, or the region is not on its image."""
 
 
 class StorageError(ImgprepError):
@@ -59,13 +59,13 @@ class StorageError(ImgprepError):
     Attributes
     ----------
     key : str or None
-        The object key the request was about.
+        The object key of the request.
     code : str or None
-        The code of the OSS error (``NoSuchBucket``, ``AccessDenied``, …), None where no answer came.
+        Code of the OSS error (``NoSuchBucket``, ``AccessDenied``, …); None if no answer came.
     request_id : str or None
-        The id to give to the vendor's support.
+        Id of the request, for the vendor's support.
     passing : bool
-        Whether the same request may succeed later with nothing mended: no answer came, or OSS was busy.
+        Whether the same request may succeed later without a change: no answer came, or OSS was busy.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class StorageError(ImgprepError):
 
 
 class ServiceError(ImgprepError):
-    """Image Search refused a request, answered nonsense, or could not be reached.
+    """Image Search refused a request, gave an unusable answer, or could not be reached.
 
     Attributes
     ----------
     code : str or None
-        The service's error code, None where no usable answer came.
+        The service's error code; None if no usable answer came.
     request_id : str or None
-        The id to give to the vendor's support.
+        Id of the request, for the vendor's support.
     passing : bool
-        Whether the same request may succeed later with nothing mended: no answer came, or the service was busy.
+        Whether the same request may succeed later without a change: no answer came, or the service was busy.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The one table of increment.meta fields, from which the codec, the checks and the docs derive.
+"""Facts about increment.meta and the service: the table of fields, limits, categories, service types.
 
-The order is the order on the wire. ``source`` names the text that a limit comes from: ``guide`` is the vendor's
-"add and delete images in batches" page, ``api`` the reference of AddImage.
+The codec, the checks and the docs derive from the table, whose order is the order on the wire. ``guide`` as a source
+is the vendor's page "add and delete images in batches", ``api`` the reference of AddImage.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 
 class Operation(StrEnum):
-    """What a line asks for."""
+    """Operation of a line."""
 
     ADD = "ADD"
     DELETE = "DELETE"
@@ -20,34 +20,23 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of an increment.meta line.
-
-    Attributes
-    ----------
-    name : str
-        As spelled on the wire and in every frame.
-    kind : {"string", "integer", "boolean"}
-        Its JSON type.
-    required : frozenset of Operation
-        The operations whose lines must carry it.
-    max_chars : int or None
-        Limit in characters (Unicode code points), strings only.
-    minimum, maximum : int or None
-        Inclusive bounds, integers only.
-    source : str
-        Where the rule is written.
-    meaning : str
-        One line for the docs.
-    """
+    """One field of an increment.meta line."""
 
     name: str
+    """As spelled on the wire and in every frame."""
     kind: Literal["string", "integer", "boolean"]
+    """Its JSON type."""
     required: frozenset[Operation]
+    """The operations whose lines must have it."""
     meaning: str
+    """One line for the docs."""
     source: str
+    """Source of its rules."""
     max_chars: int | None = None
+    """Limit in characters (Unicode code points), strings only."""
     minimum: int | None = None
     maximum: int | None = None
+    """Inclusive bounds, integers only."""
 
     @property
     def dtype(self) -> str:
@@ -72,7 +61,7 @@ FIELDS: tuple[Field, ...] = (
         "PicName",
         "string",
         _ADD,
-        "the image's name below the task's path; without it a DELETE removes every image of the product",
+        "the image's name below the task's path; a DELETE without it removes the whole product",
         "guide; length: api",
         max_chars=PIC_NAME_MAX,
     ),
@@ -81,12 +70,12 @@ FIELDS: tuple[Field, ...] = (
         "IntAttr",
         "integer",
         _NEVER,
-        "an integer to filter searches by",
+        "an integer for search filters",
         "guide; range: api",
         minimum=INT32_MIN,
         maximum=INT32_MAX,
     ),
-    Field("StrAttr", "string", _NEVER, "a text to filter searches by", "guide", max_chars=STR_ATTR_MAX),
+    Field("StrAttr", "string", _NEVER, "a text for search filters", "guide", max_chars=STR_ATTR_MAX),
     Field("CustomContent", "string", _ADD, "returned with search results", "guide", max_chars=CUSTOM_CONTENT_MAX),
     Field("Crop", "boolean", _NEVER, "false: search by the whole image, not by a recognised subject", "guide"),
     Field("Region", "string", _NEVER, "the subject: x1,x2,y1,y2 in pixels; Crop then has no effect", "guide"),
@@ -120,12 +109,12 @@ CATEGORIES: dict[int, str] = {
     88888888: "Others",
 }
 
-#: What the service stores for every image of a service type that is not product search. Source: guide.
+#: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
 
 
 class Service(StrEnum):
-    """The service type of an instance; image limits and the category rule depend on it."""
+    """Service type of an instance; image limits and the category rule depend on it."""
 
     PRODUCT = "product"
     GENERIC = "generic"
@@ -135,7 +124,7 @@ class Service(StrEnum):
     TRADEMARK = "trademark"
 
 
-#: ``ServiceType`` in the answer of Detail. Source: api. 4 (copyright) has no rules that are known.
+#: ``ServiceType`` in the answer of Detail. Source: api. The rules of 4 (copyright) are unknown.
 SERVICE_TYPES: dict[int, str] = {
     0: "product",
     1: "generic",

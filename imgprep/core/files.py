@@ -1,7 +1,8 @@
-"""Which files imgprep wrote. Only those are replaced or removed, and only while they are as they were written.
+"""Atomic writes, and the log of the files that imgprep wrote.
 
-A folder that files are written into keeps a log of their names and digests. A file is logged before it gets its name,
-so that a run that was killed can be repeated: what it left is known.
+Only files in the log are replaced or removed, and only while they are unchanged. A folder that files are written into
+has a log of their names and digests. A file is logged before it gets its name, so that a run that was killed can be
+repeated: the files it left are known.
 """
 
 from __future__ import annotations
@@ -18,51 +19,45 @@ from pathlib import Path
 from imgprep.core.errors import ConfigError
 
 LOG = ".imgprep-written.jsonl"
-#: How names of unfinished files begin; each is a new one, so that none takes the place of another file.
+#: Prefix of unfinished files; each has a new name, so that it never replaces another file.
 DRAFT = ".imgprep-draft-"
 _REMEDY = "move it away, or name another place"
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a file beside `target` that takes its place once the body has written it, also after a crash."""
-    with _draft(target.parent, target.suffix) as partly:
-        yield partly
-        with partly.open("rb+") as file:
+    """Yield a draft that replaces `target` after the body: in full or not at all, even if the machine stops."""
+    with _draft(target.parent, target.suffix) as draft:
+        yield draft
+        with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        partly.chmod(0o644)
-        partly.replace(target)
+        draft.chmod(0o644)
+        draft.replace(target)
 
 
 @contextlib.contextmanager
 def overwriting(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a file that takes the place of `path` once the body has written it."""
+    """Yield a draft that replaces `path` after the body, if imgprep wrote the file there or there is none."""
     target = Path(path)
-    with Written(target.parent).writing(target.name) as partly:
-        yield partly
+    with Written(target.parent).writing(target.name) as draft:
+        yield draft
 
 
 def require_ours(path: str | os.PathLike[str] | None) -> None:
-    """Raise where `overwriting` would, before any work is done; no path is fine."""
+    """Raise where `overwriting` would, before any work is done; None passes."""
     if path is not None:
         Written(Path(path).parent).require([Path(path).name])
 
 
 def require_no_link(path: Path) -> Path:
-    """Return the path of a file of ours that is added to, unless it is a link: the file behind it may be anybody's."""
+    """Return the path of a file that is appended to, unless it is a link, which may lead to another's file."""
     if path.is_symlink():
-        raise ConfigError(f"{path}: is a link, and what it leads to is not written to; {_REMEDY}")
+        raise ConfigError(f"{path}: is a link, and links are not written through; {_REMEDY}")
     return path
 
 
 class Written:
-    """The log of a folder.
-
-    Parameters
-    ----------
-    folder : path
-        Links in it are resolved; names are below it. Nothing is made before something is written.
-    """
+    """The log of a folder. Links in the folder's path are resolved; nothing is created before something is written."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(os.path.realpath(folder))
@@ -74,7 +69,7 @@ class Written:
                 try:
                     entry = json.loads(line)
                     name, digest = str(entry["name"]), str(entry["digest"])
-                except (ValueError, TypeError, KeyError):  # cut off: the file did not get its name
+                except (ValueError, TypeError, KeyError):  # a truncated line: its file did not get its name
                     continue
                 self._digests[name] = (*self._digests.get(name, ()), digest)
 
@@ -82,7 +77,7 @@ class Written:
         return name in self._digests
 
     def is_ours(self, name: str) -> bool:
-        """Whether the file `name` is there, was written by imgprep, and is as it was written."""
+        """Whether imgprep wrote the file `name`, and it is there and unchanged."""
         path = self.folder / name
         try:
             return (
@@ -95,7 +90,7 @@ class Written:
             return False
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise where something is at one of `names` that is not ours, or where one leads out of the folder."""
+        """Raise if one of `names` is a file that is not ours, or leads out of the folder."""
         for name in names:
             path = self.folder / name
             if not self._is_inside(path):
@@ -113,7 +108,7 @@ class Written:
                 file.write(json.dumps({"name": name, "digest": digest}) + "\n")
 
     def place(self, draft: Path, name: str, digest: str | None = None) -> Path:
-        """Give a finished draft its name: a half-written file is never seen under it."""
+        """Move a finished draft to its name, where a half-written file is never seen."""
         self.require([name])
         self.note(name, digest or digest_of(draft))
         target = self.folder / name
@@ -123,7 +118,7 @@ class Written:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Yield a file that becomes `name` once the body has written it."""
+        """Yield a draft that becomes `name` after the body."""
         self.require([name])
         with _draft(self.folder, Path(name).suffix) as draft:
             yield draft
@@ -131,7 +126,7 @@ class Written:
             self.place(draft, name)
 
     def remove(self, name: str) -> None:
-        """Remove a file of ours; where there is none, nothing is done, and where it is not ours, `require` raises."""
+        """Remove a file of ours, if there is one; raise as `require` does."""
         self.require([name])
         (self.folder / name).unlink(missing_ok=True)
 

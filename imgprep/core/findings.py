@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a row, a line or an image, said in one shape by every part that looks."""
+"""Findings: problems of rows, lines and images, in one shape."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pandas as pd
 
 
 class Severity(StrEnum):
-    """What a finding means for the batch."""
+    """Effect of a finding on the batch."""
 
     ERROR = "error"
     """The service would refuse it, or its effect is destructive or undefined."""
     WARNING = "warning"
     """Accepted, but searches suffer or the vendor's pages disagree."""
     INFO = "info"
-    """Good to know."""
+    """For information."""
 
 
 class Basis(StrEnum):
-    """How sure the rule behind a finding is."""
+    """Evidence for the rule behind a finding."""
 
     DOCUMENTED = "documented"
     """Written in the vendor's documentation, or seen in its SDK."""
     WEAK = "weak"
     """One secondary source, or contradicted by another."""
     UNKNOWN = "unknown"
-    """Looked for, and documented nowhere."""
+    """Undocumented."""
 
 
 #: Column → dtype of a findings frame; one row per problem found.

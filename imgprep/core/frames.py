@@ -1,6 +1,6 @@
-"""Frames between pandas, which users hold, and polars, which the hot paths use.
+"""Frames: conversion between pandas (users) and polars (hot paths), attached tables, plain records.
 
-A plain conversion turns nullable integers into floats and copies every text; these do neither.
+A plain conversion turns nullable integers into floats and copies every text; these functions do neither.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pyarrow as pa
 class Attached(pd.DataFrame):
     """A frame that travels in the ``.attrs`` of another one.
 
-    pandas copies ``.attrs`` with every step and compares them when frames are put together, which for a plain
-    DataFrame is slow and then fails ("truth value is ambiguous"). This one is shared instead of copied, and
-    compares as one thing. Whatever is taken from it is a plain DataFrame.
+    pandas copies ``.attrs`` at every step and compares them when frames are concatenated, which is slow and fails for a
+    plain DataFrame ("truth value is ambiguous"). This one is shared instead of copied, and compared by identity. Its
+    parts are plain DataFrames.
     """
 
     def __eq__(self, other: object) -> Any:
-        """Identity: whether both are the same attached frame."""
+        """Whether both are the same object."""
         return self is other
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -35,7 +35,7 @@ class Attached(pd.DataFrame):
 
 
 def attach(frame: pd.DataFrame, **tables: pd.DataFrame) -> pd.DataFrame:
-    """Put `tables` into the ``.attrs`` of `frame`, and return it."""
+    """Add `tables` to the ``.attrs`` of `frame`, and return it."""
     for name, table in tables.items():
         frame.attrs[name] = Attached(table)
     return frame
@@ -49,11 +49,11 @@ def detached(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_polars(frame: pd.DataFrame, columns: list[str] | None = None) -> pl.DataFrame:
-    """Return `frame` (or some of its columns) as polars: texts shared, nullable integers kept, NA as null."""
+    """Return `frame` (or some of its columns) as polars: strings shared, nullable integers kept, NA as null."""
     part = detached(frame if columns is None else frame[columns])
     table = pa.Table.from_pandas(part, preserve_index=False)
     result = pl.from_arrow(table)
-    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table is never a series
+    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table becomes a frame
     return result
 
 
@@ -79,7 +79,7 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 
 
 def storable(text: str) -> str:
-    """Return a text that Arrow and polars take: half of a surrogate pair, which JSON can escape, becomes U+FFFD.
+    """Return a text that Arrow and polars accept: a lone surrogate, which JSON can escape, becomes U+FFFD.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def storable(text: str) -> str:
 
 
 def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """Return `frame` as `to_pandas` does and leave it empty, so that it is never there twice in full."""
+    """Return `frame` as `to_pandas` does and empty it, so that it is never in memory twice."""
     columns = {name: frame.drop_in_place(name).to_frame().to_arrow()[name] for name in frame.columns}
     result: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_DTYPES.get)
     return result

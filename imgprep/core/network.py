@@ -1,4 +1,4 @@
-"""Others on the network: through which proxy, with which certificates, and at which addresses they are asked."""
+"""HTTP connections: proxies, certificates, and the addresses that may be connected to."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefused(Exception):
-    """A name led to an address that must not be asked, which is the text; nothing was sent there."""
+    """A name resolved to an address that is not allowed, which is the text; no request was sent to it."""
 
 
 def open_pool(
     url: str, *, connections: int = 10, hosts: int = 10, allowed: Callable[[Address], bool] | None = None
 ) -> urllib3.PoolManager:
-    """Return a pool for `url`: TLS verified, the environment's proxies honoured, but none for loopback."""
+    """Return a pool for `url`: TLS verified, through the environment's proxies except for loopback."""
     options: dict[str, Any] = {"num_pools": hosts, "maxsize": connections, "retries": False}
     if urlsplit(url).scheme == "https":
         options["ssl_context"] = _tls()
@@ -41,7 +41,7 @@ def open_pool(
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for `url`, as a URL."""
+    """Return the URL of the environment's proxy for `url`."""
     parts = urlsplit(url)
     proxies = {} if is_loopback(url) else urllib.request.getproxies()
     scheme = parts.scheme if parts.scheme in proxies else "all"
@@ -53,18 +53,18 @@ def proxy_for(url: str) -> str | None:
         host = urllib3.util.parse_url(proxy).host and urlsplit(proxy).hostname
     except ValueError:
         host = None
-    if not host:  # not even quoted: a password may be in it
+    if not host:  # not quoted: it may contain a password
         raise ConfigError(f"{scheme.upper()}_PROXY: is not the URL of a proxy; write it as http://host:port")
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
-            f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} is no kind of proxy that is known here; name "
-            "one of http, or take the host past it with NO_PROXY"
+            f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} proxies are not supported; name an http or https proxy, "
+            "or exclude the host with NO_PROXY"
         )
     return proxy
 
 
 def addresses_of(host: str) -> list[Address]:
-    """Return every address of a host, as it is looked up now; none where it has none."""
+    """Return the addresses that a host resolves to now."""
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
@@ -77,12 +77,12 @@ def addresses_of(host: str) -> list[Address]:
 
 
 def _address(place: tuple[Any, ...]) -> Address:
-    """The address in what a socket says of a place; without the interface of an IPv6 one."""
+    """The address in a socket's address tuple, without the interface of an IPv6 one."""
     return ipaddress.ip_address(str(place[0]).partition("%")[0])
 
 
 def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
-    """Pools by scheme, whose connections are given up where they led to an address that is not allowed."""
+    """Pool classes by scheme, whose connections close if they lead to an address that is not allowed."""
 
     def checked(connection: socket.socket) -> socket.socket:
         address = _address(connection.getpeername())
@@ -91,7 +91,7 @@ def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
             raise AddressRefused(str(address))
         return connection
 
-    # `_new_conn` is urllib3's place to say how a socket is made; TLS and the request come after it.
+    # `_new_conn` is urllib3's hook for opening a socket, before TLS and the request.
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return checked(super()._new_conn())
@@ -110,7 +110,7 @@ def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
 
 
 def _tls() -> ssl.SSLContext:
-    """The certificates that the environment names; else the system's and, since some Pythons find none, certifi's."""
+    """Verify by the certificates that the environment names, else by the system's and certifi's."""
     named = certificates()
     if named is None:
         import certifi  # noqa: PLC0415
@@ -123,7 +123,9 @@ def _tls() -> ssl.SSLContext:
             return ssl.create_default_context(capath=named)
         return ssl.create_default_context(cafile=named)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"{named}: is no file of certificates (PEM): {error}") from error
+        raise ConfigError(
+            f"{named}: is not a file of certificates (PEM): {error}; name one, or unset the variable"
+        ) from error
 
 
 def _proxy_headers(proxy: str) -> Mapping[str, str]:

@@ -83,6 +83,25 @@ def run_in_processes(
     yield from _Pool(target, workers or cores(), waiting, seconds, memory).run(tasks, max(chunk, 1), stop)
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Items computed at the same time, while the one before them is used.
+WORKERS = 2
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the results in order; the next ones are computed on other threads meanwhile."""
+    with ThreadPoolExecutor(WORKERS) as workers:
+        results: deque[Future[Result]] = deque()
+        for item in items:
+            results.append(workers.submit(work, item))
+            if len(results) > WORKERS:
+                yield results.popleft().result()
+        for result in results:
+            yield result.result()
+
+
 @dataclass(eq=False)
 class _Worker:
     slot: int
@@ -357,25 +376,6 @@ def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> N
                 _BEGUN.pack_into(board, place, begun)
                 results.append(function(task))
             _send(outbox, results)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-#: Items computed at the same time, while the one before them is used.
-WORKERS = 2
-
-
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results in order; the next ones are computed on other threads meanwhile."""
-    with ThreadPoolExecutor(WORKERS) as workers:
-        results: deque[Future[Result]] = deque()
-        for item in items:
-            results.append(workers.submit(work, item))
-            if len(results) > WORKERS:
-                yield results.popleft().result()
-        for result in results:
-            yield result.result()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The settings themselves."""
+"""Settings of a shop: from arguments, the environment or imgprep.toml."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import math
 import os
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
 from imgprep.core.errors import ConfigError
+from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
 
@@ -61,96 +61,6 @@ _TABLES = ("columns", "severity", "limits")
 _NUMBERS = ("gateway_timeout",)
 
 
-def from_environment() -> dict[str, Any]:
-    """Return what the ``IMGPREP_…`` variables say."""
-    return {name: os.environ[variable] for variable, name in _VARIABLES.items() if os.environ.get(variable)}
-
-
-def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return what a project file says; `file` is for messages, and where its relative paths start."""
-    values: dict[str, Any] = {}
-    for table, entries in document.items():
-        keys = _FILE_KEYS.get(table)
-        if keys is None:
-            raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")
-        if not isinstance(entries, Mapping):
-            raise ConfigError(f"{file}: {table} must be a table: write [{table}] and its keys below it")
-        for key, value in entries.items():
-            if any(secret in key.lower() for secret in _SECRETS):
-                raise ConfigError(
-                    f"{file}: [{table}] {key}: secrets never belong in this file; take it out, change the key, and "
-                    "set the vendors' environment variables"
-                )
-            if key not in keys:
-                raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
-            name = keys[key]
-            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
-            if not isinstance(value, wanted):
-                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
-                raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
-            if value != "":
-                values[name] = file.parent / str(value) if name in _PATHS else value
-    return values
-
-
-def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{shown}: unknown{f'; did you mean {close[0]}?' if close else ''} Known: {', '.join(known)}"
-
-
-def where_to_set(name: str) -> str:
-    """Return the places where a setting can be set, in words."""
-    variable = next((variable for variable, value in _VARIABLES.items() if value == name), None)
-    place = next(
-        (
-            f"{key} under [{table}]"
-            for table, keys in _FILE_KEYS.items()
-            for key, value in keys.items()
-            if value == name
-        ),
-        f"the argument {name}",
-    )
-    return f"{place} in {PROJECT_FILE}" + (f", or the variable {variable}" if variable else "")
-
-
-def endpoint_url(endpoint: str, name: str) -> str:
-    """Return an endpoint as a URL; `name` is the setting that it comes from."""
-    if not endpoint:
-        raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
-    url = endpoint if "://" in endpoint else f"https://{endpoint}"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a broken IPv6 address
-        good = False
-    if not good:
-        raise ConfigError(f"{name} {endpoint!r}: is no endpoint; needs a host, or http(s)://HOST[:PORT]")
-    return url
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def certificates() -> str | None:
-    """Return the file or folder of certificates that the environment names; None: the system's and certifi's."""
-    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        path = os.environ.get(variable)
-        if not path:
-            continue
-        if not os.path.exists(path):  # noqa: PTH110  it is handed on as it is
-            raise ConfigError(f"{variable}: {path} is not there; name a file of certificates (PEM), or unset it")
-        return path
-    return None
-
-
 WORK_FOLDER = "imgprep-work"
 #: Longer than the usual time-outs of proxies and load balancers (60 s).
 GATEWAY_SECONDS = 120.0
@@ -158,50 +68,50 @@ GATEWAY_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where things are: the shop's files, the bucket and folder, the instance. Frozen; make another with `with_`.
+    """The shop's files, bucket, folder and instance, and its rules. Frozen; `with_` returns a changed copy.
 
     Parameters
     ----------
     region : str
-        Region id such as ``cn-shanghai``; endpoints left empty are derived from it.
+        Region id such as ``cn-shanghai``; empty endpoints are derived from it.
     oss_endpoint, imagesearch_endpoint : str
         Host or URL; ``http://127.0.0.1:PORT`` for a sandbox.
     bucket : str
-        The bucket, in the same region as the instance.
+        Bucket, in the same region as the instance.
     path : str
-        The folder of images and increment.meta, as the console wants it: starts with ``/``, does not end with it.
+        Folder of the images and increment.meta in the bucket; starts with ``/``, does not end with it.
     instance : str
-        The Image Search instance's name (not its id).
+        Name of the Image Search instance (not its id).
     role_arn : str
-        The RAM role that the service assumes to read the folder: ``acs:ram::ACCOUNT:role/NAME``.
+        RAM role that the service assumes to read the folder: ``acs:ram::ACCOUNT:role/NAME``.
     role_policy, role_trust, uploader_policy : Path or None
-        Files of the RAM documents as they stand in the console (JSON), for `preflight` to evaluate: what the role may
-        read, who may assume it, and what the uploader may do.
+        RAM documents as they are in the console (JSON files), for `preflight` to evaluate: what the role may read, who
+        may assume it, and what the uploader may do.
     callback : str
-        Address that the service calls after a task; usually empty.
+        URL that the service calls after a task; usually empty.
     gateway_timeout : float
-        Seconds for which a gateway between here and the service may hold a request back and still deliver it. After a
-        batch task was requested without an answer, `submit` waits this long before it sends another request.
+        Longest time, in seconds, after which a gateway may still deliver a request. If the answer to a request for a
+        batch task is lost, `submit` waits this long before it sends another one.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
     project : Path
-        The project's folder; relative paths of the project file start here.
+        Folder of the project; relative paths of the project file start here.
     catalogue, images : Path or None
-        The export and the folder of its photographs.
+        The export and the folder of its images.
     earlier : Path or None
-        The export before it, where it is kept; otherwise what the newest run kept is compared with.
+        The previous export, to compare with; by default the catalogue of the newest run.
     preset : str
         How to read the export, see `load_catalogue`.
     columns : Mapping, Path or None
-        The column map, or a TOML file of one; see `load_catalogue`.
+        Column map, or a TOML file of one; see `load_catalogue`.
     causes : Path or None
-        The TOML file in which the shop teaches causes of failure, see `load_causes`.
+        TOML file of causes of failure that the shop has added, see `load_causes`.
     severity : Mapping of str to str
-        Rule id → severity, where the shop wants another than the rule's own.
+        Rule id → severity, where the shop overrides the rule's own.
     limits : Mapping of str to float
-        Threshold name → value, where the shop wants another than the default.
+        Threshold name → value, where the shop overrides the default.
     oss_credentials, imagesearch_credentials : CredentialsProvider
-        Asked when needed; never shown, never written.
+        Called when credentials are needed; never shown, never written.
 
     Examples
     --------
@@ -240,20 +150,9 @@ class Settings:
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
 
     def __post_init__(self) -> None:
-        # People write paths as text.
-        for name in (
-            "role_policy",
-            "role_trust",
-            "uploader_policy",
-            "project",
-            "catalogue",
-            "earlier",
-            "images",
-            "columns",
-            "causes",
-        ):
-            if isinstance(given := getattr(self, name), str):
-                object.__setattr__(self, name, Path(given))
+        for name in (*_PATHS, "project", "columns"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
         object.__setattr__(self, "gateway_timeout", _seconds(self.gateway_timeout))
         if not self.is_sandbox:
             return
@@ -279,7 +178,7 @@ class Settings:
         Raises
         ------
         ConfigError
-            The file is missing, is no TOML, has a name it should not have, or holds a secret.
+            The file is missing, is not TOML, or has an unknown key or a secret.
         """
         file = Path(project_file)
         if file.is_dir():
@@ -287,9 +186,9 @@ class Settings:
         try:
             document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
-            raise ConfigError(f"{file}: not found; `imgprep init` makes one") from None
+            raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: is not TOML: {error}; text stands in quotes, a key only once") from error
+            raise ConfigError(f"{file}: is not TOML: {error}; write text in quotes and each key once") from error
         values = {**from_document(document, file), **from_environment(), **arguments}
         return cls(**{"project": file.parent, **values})
 
@@ -319,7 +218,7 @@ class Settings:
 
     @property
     def prefix(self) -> str:
-        """What every object key of the batch starts with: the path without outer slashes, then ``/``."""
+        """Prefix of every object key of the batch: the path without outer slashes, then ``/``."""
         folder = self.path.strip("/")
         return f"{folder}/" if folder else ""
 
@@ -344,26 +243,108 @@ class Settings:
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
 
     def public(self) -> dict[str, str]:
-        """Return what a run folder may hold: where things were sent, without any credential or local path."""
+        """Return the settings that a run folder records: without credentials and local paths."""
         names = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance", "role_arn", "service")
         return {name: getattr(self, name) for name in names}
 
     def require(self, *names: str) -> None:
-        """Raise ConfigError, with the remedy for each, when one of `names` is empty."""
+        """Raise ConfigError if one of `names` is empty."""
         missing = [name for name in names if not getattr(self, name)]
         if missing:
             remedies = "; ".join(f"{name}: set {where_to_set(name)}" for name in missing)
             raise ConfigError(f"settings incomplete: {remedies}")
 
 
-def _seconds(given: object) -> float:
+def from_environment() -> dict[str, Any]:
+    """Return the settings in the ``IMGPREP_…`` variables."""
+    return {name: os.environ[variable] for variable, name in _VARIABLES.items() if os.environ.get(variable)}
+
+
+def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the settings in a project file; relative paths start at the folder of `file`."""
+    values: dict[str, Any] = {}
+    for table, entries in document.items():
+        keys = _FILE_KEYS.get(table)
+        if keys is None:
+            raise ConfigError(f"{file}: {_unknown(f'[{table}]', table, _FILE_KEYS)}")
+        if not isinstance(entries, Mapping):
+            raise ConfigError(f"{file}: {table} must be a table: write [{table}] and its keys below it")
+        for key, value in entries.items():
+            if any(secret in key.lower() for secret in _SECRETS):
+                raise ConfigError(
+                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, change the key, and "
+                    "set the vendors' environment variables"
+                )
+            if key not in keys:
+                raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
+            name = keys[key]
+            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
+            if not isinstance(value, wanted):
+                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
+                raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
+            if value != "":
+                values[name] = file.parent / str(value) if name in _PATHS else value
+    return values
+
+
+def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
+    return f"{shown}: unknown{did_you_mean(name, known)}; known are {', '.join(known)}"
+
+
+def where_to_set(name: str) -> str:
+    """Return where a setting can be set, for messages."""
+    variable = next((variable for variable, value in _VARIABLES.items() if value == name), None)
+    names = {value: f"{key} under [{table}]" for table, keys in _FILE_KEYS.items() for key, value in keys.items()}
+    place = names.get(name, f"the argument {name}")
+    return f"{place} in {PROJECT_FILE}" + (f", or the variable {variable}" if variable else "")
+
+
+def endpoint_url(endpoint: str, name: str) -> str:
+    """Return an endpoint as a URL; `name` is the setting that it comes from."""
+    if not endpoint:
+        raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
+    url = endpoint if "://" in endpoint else f"https://{endpoint}"
     try:
-        seconds = float(str(given))
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is not a number, a broken IPv6 address
+        good = False
+    if not good:
+        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; needs a host, or http(s)://HOST[:PORT]")
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` is on this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def certificates() -> str | None:
+    """Return the file or folder of certificates that the environment names, if any."""
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(variable)
+        if not path:
+            continue
+        if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
+            raise ConfigError(f"{variable}: {path} does not exist; name a file of certificates (PEM), or unset it")
+        return path
+    return None
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(str(value))
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         raise ConfigError(
-            f"gateway_timeout {given!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
+            f"gateway_timeout {value!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
         )
     return seconds
 

@@ -1,4 +1,4 @@
-"""Text for people: values from outside made safe to show, counts with their noun, ranges, and suggestions."""
+"""Text for messages: untrusted values made safe to show, counts, ranges and suggestions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u
 
 
 def shown(value: object, limit: int = 160) -> str:
-    """Return a value as a person may read it.
-
-    Parameters
-    ----------
-    value : object
-        Anything; NA becomes an empty text.
-    limit : int
-        Most characters; the middle of a longer text is left out, so that a file keeps its extension.
+    """Return a value as safe, short text.
 
     Examples
     --------

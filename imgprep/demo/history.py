@@ -43,25 +43,6 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     from the fifth week on regions are drawn. The catalogues have an invented column ``source``: who took the image.
     Dates and run ids are invented; everything else is what the sandbox answered.
 
-    Parameters
-    ----------
-    out : path
-        The folder of run folders: new, empty, or from an earlier call, whose runs are replaced. The images as last
-        sent are in ``out/../images``.
-    weeks : int
-        Number of batches.
-    seed : int
-        Another seed gives another history.
-
-    Returns
-    -------
-    list of Run
-
-    Raises
-    ------
-    ConfigError
-        `out` contains files that are not from an earlier call; nothing is removed.
-
     Examples
     --------
     >>> runs = make_history("weeks/runs", weeks=1)

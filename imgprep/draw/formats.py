@@ -85,12 +85,7 @@ def checked_row(where: str, **values: Any) -> list[Any]:
 
 
 def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[str, list[dict[str, Any]]]:
-    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states have no place there.
-
-    Notes
-    -----
-    Source: the README of jupyter-bbox-widget: a list of ``{"x", "y", "width", "height", "label"}`` per image.
-    """
+    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states have no place there."""
     result: dict[str, list[dict[str, Any]]] = {}
     for row in records(frame[frame["state"] == "region"]):
         region = Region(**edges_in(row))

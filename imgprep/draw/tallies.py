@@ -59,16 +59,6 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     """Count the origins of regions: drawn, accepted or edited suggestions, imported.
 
-    Parameters
-    ----------
-    regions : pandas.DataFrame
-        A regions frame: ``state`` and ``how``; rows without a region are ignored.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``how, regions, share`` (of all regions), the commonest first.
-
     Examples
     --------
     >>> regions = pd.DataFrame({"state": ["region", "region", "whole"], "how": ["accepted", "drawn", "drawn"]})

@@ -93,20 +93,6 @@ def apply_fixes(
 def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put the names of the files that were found into the catalogue.
 
-    Parameters
-    ----------
-    catalogue : pandas.DataFrame
-        As it was matched; it is not changed.
-    matches : pandas.DataFrame
-        From `match_names` or `fetch_images`, or a selection of its rows.
-
-    Returns
-    -------
-    fixed : pandas.DataFrame
-        The catalogue; rows whose PicName is exact, ambiguous or missing are unchanged.
-    log : pandas.DataFrame
-        One row per change, as of `apply_fixes`; `undo_fixes` undoes it.
-
     Examples
     --------
     >>> matches = pd.DataFrame({"PicName": ["/a.jpg"], "file": ["a.jpg"], "how": ["slash"]})
@@ -130,23 +116,6 @@ def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFr
 
 def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     """Undo what `apply_fixes` or `use_files` changed.
-
-    Parameters
-    ----------
-    fixed : pandas.DataFrame
-        The catalogue with the fixes, its rows in the same order.
-    log : pandas.DataFrame
-        The log of the fixes, or the rows of it to undo.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The catalogue as it was before.
-
-    Raises
-    ------
-    CatalogueError
-        A value was changed after the fix.
 
     Examples
     --------

@@ -125,13 +125,6 @@ def prepare_images(
 def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     """Return a region that was drawn on the source in pixels of the copy.
 
-    Parameters
-    ----------
-    region : Region
-        Pixels of the upright source; turning the file upright therefore does not move it.
-    log_row : mapping
-        A row of the prepare log: ``scale_x, scale_y, width, height``.
-
     Examples
     --------
     >>> row = {"scale_x": 0.5, "scale_y": 0.5, "width": 320, "height": 240}

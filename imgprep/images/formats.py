@@ -31,11 +31,6 @@ class Entry(NamedTuple):
 def orientation_in(exif: bytes | None) -> int:
     """Return the orientation that an EXIF block states, 1 where it states none or nonsense.
 
-    Parameters
-    ----------
-    exif : bytes or None
-        With or without the ``Exif\\0\\0`` in front.
-
     Examples
     --------
     >>> orientation_in(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0")
@@ -87,15 +82,7 @@ def sole_exif(data: bytes) -> bytes:
 
 
 def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry]:
-    """Yield the entries of one directory.
-
-    Parameters
-    ----------
-    exif : bytes or None
-        With or without the ``Exif\\0\\0`` in front.
-    start : int, optional
-        Where the directory begins; the first one where not given.
-    """
+    """Yield the entries of one directory."""
     if not isinstance(exif, bytes):
         return
     exif = exif.removeprefix(_EXIF)
@@ -202,17 +189,6 @@ def kind_of(data: bytes) -> str | None:
 
 def has_ended(format_: str | None, data: bytes) -> bool | None:
     """Tell whether a file has its end, as far as its format says where that is; None where it does not.
-
-    Parameters
-    ----------
-    format_ : str or None
-        Pillow's name of its format.
-    data : bytes
-        The file.
-
-    Notes
-    -----
-    Source: ITU-T T.81 (end marker), PNG (IEND), RIFF (length in front), ISO 14496-12 (every box says its length).
 
     Examples
     --------

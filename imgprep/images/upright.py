@@ -177,32 +177,6 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 def open_upright(source: str | os.PathLike[str] | bytes | Image.Image, *, max_side: int | None = None) -> Image.Image:
     """Open an image as a person sees it: upright, in plain RGB, first frame, on white.
 
-    Parameters
-    ----------
-    source : path, bytes or PIL.Image.Image
-        The file, its bytes, or an image that is open already.
-    max_side : int, optional
-        Make the longer side at most this many pixels. JPEGs are then decoded at a fraction, which is much faster.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Mode RGB; its size is the upright size where `max_side` is not given.
-
-    Raises
-    ------
-    TooManyPixels
-        The file claims more than `MAX_PIXELS`; nothing was decoded.
-    NotAnImage
-        No reader knows the format.
-    OSError
-        The file cannot be read, or ends too early.
-
-    Notes
-    -----
-    Source: browsers orient by the EXIF tag alone, so that a region drawn in one lies where it was drawn; an
-    orientation in XMP is ignored here as it is there.
-
     Examples
     --------
     >>> from PIL import Image

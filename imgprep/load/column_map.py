@@ -247,23 +247,6 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
     """Write a column map into a project file; its comments, and everything else in it, stay.
 
-    Parameters
-    ----------
-    columns : mapping
-        The column map; it replaces ``[shop.columns]``. Fields and categories that are not in it are removed.
-    project : path or Settings
-        The project's folder, its ``imgprep.toml``, or settings that were read from one.
-
-    Returns
-    -------
-    Path
-        The project file.
-
-    Raises
-    ------
-    ConfigError
-        There is no project file, it is not TOML, or the map has an unknown field or option. Nothing is written then.
-
     Examples
     --------
     >>> import tempfile

@@ -41,11 +41,6 @@ def matches_frame(files: Iterable[dict[str, Any]] = ()) -> pd.DataFrame:
 def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """Save a map from files to products as JSON Lines: one file per line, to be read, edited and compared.
 
-    Raises
-    ------
-    CatalogueError
-        There is something at `path` that is not such a map.
-
     Examples
     --------
     >>> from PIL import Image
@@ -76,11 +71,6 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a map that `write_matches` has saved.
-
-    Raises
-    ------
-    CatalogueError
-        It cannot be read, or a line is not the entry of a file.
 
     Examples
     --------
@@ -186,11 +176,6 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
 
 def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
     """Return a catalogue as it was before `apply_matches`: added rows are removed, filled ones lose their image.
-
-    Raises
-    ------
-    CatalogueError
-        It has no column ``by_match``: no map was applied.
 
     Examples
     --------

@@ -197,31 +197,6 @@ def suggest_categories(
 ) -> pd.DataFrame:
     """Suggest a CategoryId for each of the shop's categories.
 
-    Parameters
-    ----------
-    catalogue : pandas.DataFrame
-        From `load_catalogue`.
-    column : str, optional
-        The column of the shop's categories; by default the first that is named like one.
-    mapped : mapping of str to int, optional
-        What is decided already: the ``map`` of a column map.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per category of the shop, most rows first: ``value``, ``rows``, ``CategoryId`` and ``category`` (as
-        decided, NA where undecided), ``suggested``, ``name``, ``score`` (0…1) and ``why``. The unmapped ones are
-        ``table[table["CategoryId"].isna()]``.
-
-    Raises
-    ------
-    ConfigError
-        There is no such column.
-
-    Notes
-    -----
-    Source of the categories: the vendor's category reference page. A category left out is predicted by the service.
-
     Examples
     --------
     >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})

@@ -335,28 +335,6 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
 def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str, *, top: int = 12) -> pd.DataFrame:
     """Count the categories that the service predicted, by a column of the shop's export.
 
-    Parameters
-    ----------
-    differences : pandas.DataFrame
-        `Reconciliation.differences`, from an export of the gallery.
-    run : Run
-        The run that was reconciled; its catalogue has the shop's own columns.
-    column : str
-        The shop's own grouping, such as ``type``.
-    top : int
-        The commonest values, counted separately; the others are counted as ``(other)``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``value`` (the shop's), ``category`` (number and name), ``images``, the commonest first. Where one value has
-        several categories, either the service or the shop is wrong about some of its images.
-
-    Raises
-    ------
-    KeyError
-        The catalogue of the run does not have the column.
-
     Examples
     --------
     >>> found = pd.DataFrame({"line": [1, 2], "difference": "predicted", "field": "CategoryId", "there": ["4", "3"]})

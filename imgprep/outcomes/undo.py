@@ -70,23 +70,6 @@ def build_undo(
 ) -> Built:
     """Build the batch folder that undoes a run.
 
-    Parameters
-    ----------
-    run, runs, later
-        As for `plan_undo`.
-    images : path or iterable of path
-        Folders to look for the images as they were sent, such as the ``images`` of earlier batch folders. Only files
-        with exactly the bytes that the gallery held are used.
-    out : path
-        The batch folder to create.
-    confirm : str, optional
-        The instance's name, typed, where much of the gallery would be deleted; see `BlastRadius`.
-
-    Returns
-    -------
-    Built
-        Lines whose image was not found are in ``plan.excluded``, as ``image-not-at-hand``.
-
     Examples
     --------
     >>> images = runs[0].folder.parent.parent / "images"

@@ -149,18 +149,6 @@ def plan_rows(
 def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
     """Decide what takes the gallery from one state to another, such as back to the one before a run.
 
-    Parameters
-    ----------
-    state_now, state_then : pandas.DataFrame
-        Gallery states.
-
-    Returns
-    -------
-    Plan
-        ``unchanged`` holds the rows of `state_then` that are still held; nothing is excluded. Images to send again are
-        named by ``file`` and ``digest``; the caller finds their bytes. Rows whose state then was ``unknown`` are left
-        as they are now.
-
     Examples
     --------
     >>> import pandas as pd

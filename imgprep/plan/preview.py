@@ -152,15 +152,6 @@ class BlastRadius:
 def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = LOSS_THRESHOLD) -> BlastRadius:
     """Count what `plan` deletes from the gallery.
 
-    Parameters
-    ----------
-    plan : Plan
-        From `plan_batch`.
-    known : pandas.DataFrame or None
-        The gallery state it was planned against.
-    threshold : float
-        Share of the images held, 0 … 1, above which `BlastRadius.require` asks for the instance's name.
-
     Examples
     --------
     >>> import pandas as pd

@@ -593,21 +593,6 @@ class Run:
 def open_run(folder: str | os.PathLike[str]) -> Run:
     """Open one run folder.
 
-    Parameters
-    ----------
-    folder : path
-        The run folder.
-
-    Returns
-    -------
-    Run
-        The run; its tables are read on access.
-
-    Raises
-    ------
-    ConfigError
-        It is not a run folder, or run.json is broken.
-
     Examples
     --------
     >>> open_run(runs[0].folder).counts

@@ -178,36 +178,6 @@ def submit_all(
 
     It is safe to repeat: a batch that was shipped is not shipped again.
 
-    Parameters
-    ----------
-    batch_folders : iterable of path
-        Batch folders, in the order in which to send them.
-    settings : Settings
-        Names instance, bucket and path.
-    runs : path
-        The folder of run folders.
-    stop_share : float
-        Share of a batch's lines, 0…1, that may be failed or unknown; above it no further batch is sent.
-    apart : bool
-        Send each batch to its own folder below the path, named after the batch folder. The role's policy must then
-        cover the path and everything below it.
-    confirm : str, optional
-        As for `submit`; asked once for all batches.
-    progress : bool
-        Show the progress.
-    clock : Clock, optional
-        Injectable clock.
-
-    Returns
-    -------
-    list of Run
-        Runs of the batches that were sent; fewer than batches where it stopped.
-
-    Raises
-    ------
-    ConfigError
-        Images of a batch could not be uploaded; the batch was not submitted.
-
     Examples
     --------
     >>> shop = ip.open_project()

@@ -34,27 +34,6 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Text that a spreadsheet would treat as a formula gets a leading apostrophe, also in column names. CSV is UTF-8
     with a byte order mark, without which Excel misreads Chinese text.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Any frame; its index is not written.
-    path : path
-        Ends with ``.csv``, ``.tsv`` or ``.xlsx``.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        Another extension; or a file exists that imgprep did not write, or that was changed since.
-
-    Notes
-    -----
-    Source: OWASP, "CSV Injection".
-
     Examples
     --------
     >>> frame = pd.DataFrame({"title": ["=HYPERLINK(1)", "Shirt"]})
@@ -89,22 +68,6 @@ def annotate_meta(run: Run, *, causes: CauseTable | None = None) -> str:
     single key ``imgprep:outcome``, so that the file stays JSON Lines and every field stays as it was. `read_meta`
     skips these lines; with ``strict=False`` they are findings of the rule ``meta-annotation``. The text is for people
     and programs, not for sending: the service does not know the key.
-
-    Parameters
-    ----------
-    run : Run
-        The run.
-    causes : CauseTable, optional
-        Gives the remedies; default: the table that the run was read with.
-
-    Returns
-    -------
-    str
-        ``line`` in it is the line as sent, not its place in this text.
-
-    Notes
-    -----
-    Source of the idea: manifests that AWS Rekognition returns with errors.
 
     Examples
     --------

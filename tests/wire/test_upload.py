@@ -117,7 +117,7 @@ THING = (
         ("<html><body>Log in to the hotel</body></html>", "login page"),
         ("<html>Log in<br>to the hotel", "login page"),
         (PAGE.format("false", THING), "login page"),
-        (PAGE.format("true", "<NextMarker></NextMarker>"), "does not go on"),
+        (PAGE.format("true", "<NextMarker></NextMarker>"), "does not continue"),
     ],
 )
 def test_a_login_page_is_no_list(send, sandbox, page, says):
@@ -225,7 +225,7 @@ def test_what_no_file_gets_past_stops_at_once(send, sandbox, kind, code):
 
 
 def test_no_bucket_another_region_and_a_wrong_secret_are_told_apart(send, sandbox):
-    with pytest.raises(StorageError, match=r"NoSuchBucket.*make the bucket"):
+    with pytest.raises(StorageError, match=r"NoSuchBucket.*create the bucket"):
         send(sandbox.settings.with_(bucket="another-bucket"))
     with pytest.raises(StorageError, match=r"the bucket is in another region: name the bucket's own"):
         send(sandbox.settings.with_(region="cn-hangzhou"))
@@ -288,7 +288,7 @@ def test_an_interrupt_is_heard_while_every_thread_waits(sandbox, tmp_path):
 
 def test_a_server_that_takes_nothing_is_given_up(send, sandbox):
     sandbox.set_faults(Fault("500", operation="PutObject"))
-    with pytest.raises(StorageError, match="has taken nothing"):
+    with pytest.raises(StorageError, match="has stored nothing"):
         send(patience=60)
 
 

@@ -120,17 +120,6 @@ def severities_for(service: Service, own: Mapping[str, str] | None = None) -> di
 def rules_table(service: str = "product") -> pd.DataFrame:
     """Return every rule with its severity, source and remedy.
 
-    Parameters
-    ----------
-    service : str
-        Service type whose severities are shown.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``rule``, ``field``, ``severity``, ``basis``, ``source``, ``what``, ``remedy``, ``looks_at``, ``needs``,
-        ``fixable``, ``refused`` (whether the service is expected to refuse such a line).
-
     Examples
     --------
     >>> table = rules_table().set_index("rule")

@@ -330,22 +330,6 @@ _KEYS = ("id", "label", "family", "remedy", "codes", "phrases")
 def load_causes(path: str | Path) -> CauseTable:
     """Return the built-in table with the user's own causes before it.
 
-    Parameters
-    ----------
-    path : path
-        TOML: any number of ``[[cause]]`` tables with ``id``, and optionally ``label``, ``family`` (see `Family`),
-        ``remedy``, ``codes`` and ``phrases``. A built-in id gains the codes and phrases.
-
-    Returns
-    -------
-    CauseTable
-        The user's causes are tried first.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, an id is missing, or a family or pattern is invalid.
-
     Examples
     --------
     >>> with open("causes.toml", "w", encoding="utf-8") as file:

@@ -77,13 +77,6 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
 def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how long the tasks of runs took.
 
-    Parameters
-    ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_durations`.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
     Examples
     --------
     >>> from imgprep.outcomes.tallies import tally_durations
@@ -157,15 +150,6 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
     """Draw which categories the service gave to the shop's own groups: one dark cell per row is agreement.
-
-    Parameters
-    ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_predicted_categories`.
-    name : str
-        What the values are, for the axis.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
 
     Examples
     --------

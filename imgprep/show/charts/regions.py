@@ -61,13 +61,6 @@ def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how much of their images the regions cover.
 
-    Parameters
-    ----------
-    sizes : pandas.DataFrame
-        From `imgprep.tally_region_sizes`.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-
     Examples
     --------
     >>> boxes = {"x1": [0, 10], "y1": [0, 20], "x2": [50, 60], "y2": [100, 80], "width": 100, "height": 100}

@@ -64,7 +64,7 @@ def test_paths_start_at_the_project_file(project):
         ("[oss]\nbucket = 3\n", "must be a text"),
         ('oss = "x"\n', "must be a table"),
         ("[oss\n", "is not TOML"),
-        ('[oss]\naccess_key_secret = "hush"\n', "secrets never belong"),
+        ('[oss]\naccess_key_secret = "hush"\n', "secrets do not belong"),
     ],
 )
 def test_a_bad_project_file_is_answered_with_the_remedy(project, text, words):
