@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,44 +200,48 @@ class Decision:
 
 def evaluate(policy: Policy | Sequence[Policy], action: str, resource: str) -> Decision:
     """Return whether `policy` allows `action` on `resource`, and which statement decides."""
-    granted: Decision | None = None
-    conditional: int | None = None
-    for number, statement in enumerate(_statements(policy), start=1):
-        deny = statement.get("Effect") == "Deny"
-        if not (_names(statement, "Action", action, loose=deny) and _names(statement, "Resource", resource)):
-            continue
-        has_condition = bool(statement.get("Condition"))
-        where = f"statement {number}"
-        if deny:
-            note = " (under a condition, which is not evaluated here)" if has_condition else ""
-            return Decision(False, number, f"{where} denies {action} on {resource}{note}; a Deny wins over every Allow")
-        if statement.get("Effect") == "Allow":
-            if has_condition:
-                conditional = conditional or number
-            elif granted is None:
-                granted = Decision(True, number, f"{where} allows {action} on {resource}")
-    if granted is not None:
-        return granted
-    why = f"no statement allows {action} on {resource}"
-    if conditional:
-        why += f"; statement {conditional} does under a condition, which is not evaluated here"
-    return Decision(False, None, why)
+
+    def covers(statement: Mapping[str, Any], loose: bool) -> bool:
+        return _names(statement, "Action", action, loose=loose) and _names(statement, "Resource", resource)
+
+    return _decide(_statements(policy), covers, f"{action} on {resource}")
 
 
 def trusts(trust: Policy, service: str = SERVICE_PRINCIPAL) -> Decision:
     """Return whether a role's trust policy lets `service` assume the role."""
-    granted: Decision | None = None
-    for number, statement in enumerate(_statements(trust), start=1):
+
+    def covers(statement: Mapping[str, Any], loose: bool) -> bool:
         principal = statement.get("Principal")
-        services = _texts(principal.get("Service")) if isinstance(principal, Mapping) else _texts(principal)
-        deny = statement.get("Effect") == "Deny"
-        if not _names(statement, "Action", "sts:AssumeRole", loose=deny) or not {service, "*"} & set(services):
+        services = _texts(principal.get("Service") if isinstance(principal, Mapping) else principal)
+        return not {service, "*"}.isdisjoint(services) and _names(statement, "Action", "sts:AssumeRole", loose=loose)
+
+    return _decide(_statements(trust), covers, f"sts:AssumeRole to {service}")
+
+
+def _decide(
+    statements: Sequence[Mapping[str, Any]], covers: Callable[[Mapping[str, Any], bool], bool], what: str
+) -> Decision:
+    """Return the decision of the statements that cover `what`; a Deny covers loosely, without case."""
+    granted: Decision | None = None
+    conditional: int | None = None
+    for number, statement in enumerate(statements, start=1):
+        effect, has_condition = statement.get("Effect"), bool(statement.get("Condition"))
+        if not covers(statement, effect == "Deny"):
             continue
-        if deny:
-            return Decision(False, number, f"statement {number} denies sts:AssumeRole to {service}")
-        if statement.get("Effect") == "Allow" and not statement.get("Condition"):
-            granted = granted or Decision(True, number, f"statement {number} lets {service} assume the role")
-    return granted or Decision(False, None, f"no statement lets {service} assume the role")
+        if effect == "Deny":
+            note = " (under a condition, which is not evaluated here)" if has_condition else ""
+            reason = f"statement {number} denies {what}{note}; a Deny wins over every Allow"
+            return Decision(False, number, reason)
+        if effect == "Allow" and has_condition:
+            conditional = conditional or number
+        elif effect == "Allow" and granted is None:
+            granted = Decision(True, number, f"statement {number} allows {what}")
+    if granted is not None:
+        return granted
+    why = f"no statement allows {what}"
+    if conditional:
+        why += f"; statement {conditional} does under a condition, which is not evaluated here"
+    return Decision(False, None, why)
 
 
 def explain(policy: Policy | Sequence[Policy], bucket: str, path: str) -> str:
