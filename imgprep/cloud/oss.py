@@ -153,7 +153,7 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
         # A bucket in another region: version 4 of the signature says so, else the endpoint.
         clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
         if clue is not None and clue in detail:
-            message += "; the bucket is in another region: set its region, which must be the instance's too"
+            message += "; the bucket is in another region: set the bucket's own, which must be the instance's too"
         elif code in FATAL:
             message += f"; {FATAL[code]}"
     if request_id:

@@ -1,4 +1,4 @@
-"""What bytes are by how they begin, and whether they end as such a file does; nothing is decoded here."""
+"""Image formats by their bytes, without decoding: kind, end marker, EXIF, texts of a PNG."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import zlib
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+#: Offset, bytes there, kind.
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftyphei", "HEIF"),
+    (4, b"ftyphev", "HEIF"),
+    (4, b"ftypmif", "HEIF"),
+    (4, b"ftypmsf", "HEIF"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (4, b"ftyp", "a video"),
+)
 _ORIENTATION = 0x0112
 _SHORT = 3
 _EXIF = b"Exif\0\0"
@@ -14,8 +33,64 @@ _WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 #: Markers of a JPEG. Source: ITU-T T.81, table B.1.
 _APP1 = 0xE1
 _SCAN_OR_END = (0xDA, 0xD9)
-#: Most bytes that a packed text of a PNG is unpacked to.
+#: Most bytes that a compressed text of a PNG is decompressed to.
 MOST_TEXT = 1_048_576
+
+
+def kind_of(data: bytes) -> str | None:
+    """Return the kind of a file by its first bytes: Pillow's name of a format, or a text ("an HTML page")."""
+    for start, magic, name in _MAGIC:
+        if data.startswith(magic, start):
+            return name
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    if b"<svg" in head:
+        return "an SVG drawing"
+    if head.startswith(b"<?xml"):
+        return "an XML document"
+    return "JSON" if head.startswith((b"{", b"[{")) else None
+
+
+def has_ended(format_: str | None, data: bytes) -> bool | None:
+    """Whether a file in a format (Pillow's name) is complete; None if the format does not mark its end.
+
+    Source: ITU-T T.81 (end marker), PNG (IEND), RIFF (total length), ISO 14496-12 (length of every box).
+
+    Examples
+    --------
+    >>> has_ended("JPEG", b"\\xff\\xd8 and so on"), has_ended("BMP", b"BM")
+    (False, None)
+    """
+    if format_ in ("JPEG", "MPO"):
+        return data.rfind(b"\xff\xd9", _first_scan(data)) != -1
+    if format_ == "PNG":
+        return data.rfind(b"IEND") != -1
+    if format_ == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    if format_ in ("AVIF", "HEIF"):
+        return _last_box_ends(data)
+    return None
+
+
+def _first_scan(data: bytes) -> int:
+    """Return where a JPEG's pixels start: a thumbnail in the metadata before them has its own end marker."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+def _last_box_ends(data: bytes) -> bool:
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 0:  # up to the end of the file
+            return True
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        at += max(size, 8)
+    return at <= len(data)
 
 
 class Entry(NamedTuple):
@@ -25,11 +100,15 @@ class Entry(NamedTuple):
     kind: int
     length: int
     four: bytes
-    """Its value; or, where that is longer, the place of it."""
+    """Its value, or the place of a longer one."""
 
 
 def orientation_in(exif: bytes | None) -> int:
+<<<<<<< HEAD
     """Return the orientation that an EXIF block states, 1 where it states none or nonsense.
+=======
+    """Return the orientation in an EXIF block, which may start with ``Exif``; 1 if there is none, or a wrong one.
+>>>>>>> core
 
     Examples
     --------
@@ -44,9 +123,9 @@ def orientation_in(exif: bytes | None) -> int:
 
 
 def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
-    """Return the block that a PNG's text holds in hex, None where it holds none.
+    """Return the block that a PNG's text contains in hex, if any.
 
-    Source: ImageMagick writes EXIF, IPTC and XMP so: ``Raw profile type exif``, a name, a length, and lines of hex.
+    Source: ImageMagick writes EXIF, IPTC and XMP as ``Raw profile type exif``, a name, a length, and lines of hex.
 
     Examples
     --------
@@ -62,7 +141,7 @@ def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
 
 
 def sole_exif(data: bytes) -> bytes:
-    """Return a file without the EXIF segments after the first of a JPEG; any other file as it is."""
+    """Return a JPEG without the EXIF segments after its first; any other file unchanged."""
     if data[:3] != b"\xff\xd8\xff":
         return data
     kept, start, at, seen = [], 0, 2, False
@@ -82,7 +161,11 @@ def sole_exif(data: bytes) -> bytes:
 
 
 def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry]:
+<<<<<<< HEAD
     """Yield the entries of one directory."""
+=======
+    """Yield the entries of the directory at `start`, by default of the first."""
+>>>>>>> core
     if not isinstance(exif, bytes):
         return
     exif = exif.removeprefix(_EXIF)
@@ -99,7 +182,7 @@ def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry
 
 
 def exif_value(exif: bytes, entry: Entry) -> bytes:
-    """Return the bytes of an entry's value as far as they are there, at most `MOST_TEXT`."""
+    """Return the bytes of an entry's value that exist, at most `MOST_TEXT`."""
     exif = exif.removeprefix(_EXIF)
     size = _WIDTH.get(entry.kind, 1) * entry.length
     if size <= len(entry.four):
@@ -109,29 +192,29 @@ def exif_value(exif: bytes, entry: Entry) -> bytes:
 
 
 def exif_place(exif: bytes, entry: Entry) -> int:
-    """Return where the value of an entry, or the directory that it leads to, begins."""
+    """Return the offset of an entry's value, or of the directory that it points to."""
     return int.from_bytes(entry.four, _order(exif))
 
 
 def png_exif(data: bytes) -> bytes | None:
-    """Return the eXIf of a PNG, which may stand behind the pixels; Pillow would decode them on the way."""
+    """Return the eXIf of a PNG; it may follow the pixels, which Pillow would have to decode."""
     return next((data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf"), None)
 
 
 def png_texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (keyword, text) of every text in a PNG, wherever it stands, unpacked to at most `MOST_TEXT` bytes."""
+    """Yield (keyword, text) of every text in a PNG, decompressed to at most `MOST_TEXT` bytes."""
     for kind, start, end in _png_chunks(data):
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
         keyword, _, rest = data[start:end].partition(b"\0")
-        packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
+        compressed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
         text = rest[1:] if kind == b"zTXt" else rest
         if kind == b"iTXt":  # flag, method, language, keyword in that language
             text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-        yield keyword, _unpacked(text) if packed else text
+        yield keyword, _decompressed(text) if compressed else text
 
 
-def _unpacked(text: bytes) -> bytes:
+def _decompressed(text: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(text, MOST_TEXT)
     except zlib.error:
@@ -139,7 +222,7 @@ def _unpacked(text: bytes) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the data of every chunk."""
+    """Yield kind, start and end of the data of every chunk."""
     at = 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -149,6 +232,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _order(exif: bytes | None) -> Literal["little", "big"]:
     return "little" if (exif or b"").removeprefix(_EXIF)[:2] == b"II" else "big"
+<<<<<<< HEAD
 
 
 #: Where, what bytes, what it then is.
@@ -224,3 +308,5 @@ def _last_box_ends(data: bytes) -> bool:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         at += max(size, 8)
     return at <= len(data)
+=======
+>>>>>>> core

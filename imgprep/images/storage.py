@@ -1,4 +1,4 @@
-"""Where files come from: a folder or a zip archive. Names that lead out of it are not followed."""
+"""Storage of images: a folder, a zip archive, or several. Names that lead out of it are not followed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from imgprep.core.errors import ConfigError
-from imgprep.images.names import no_file_of_windows
+from imgprep.images.names import is_windows_device
 
 
 class Problem(StrEnum):
-    """What can be wrong with a file as such."""
+    """Problems of a file, whatever its image shows."""
 
     MISSING = "missing"
     OUTSIDE_ROOT = "outside_root"
@@ -35,46 +35,13 @@ class Problem(StrEnum):
 
 
 _UTF8_FLAG = 0x800
-
-
-def by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by the names that they were meant to have; of several of one name the last."""
-    members = list(members)
-    raw = {info.filename: data for info in members if (data := _unsaid(info))}
-    # Two bytes of GB2312 in a row are Greek and box drawing in code page 437: nobody's words.
-    chinese = any(_read(data, "gb2312") and not _read(data, "utf-8") for data in raw.values())
-    encodings = ("utf-8", "gb18030") if chinese else ("utf-8",)
-    meant = {
-        name: next((text for encoding in encodings if (text := _read(data, encoding))), name)
-        for name, data in raw.items()
-    }
-    return {meant.get(info.filename, info.filename): info for info in members}
-
-
-def _unsaid(info: zipfile.ZipInfo) -> bytes | None:
-    """The bytes of a name that is not ASCII and whose encoding is not said."""
-    if info.flag_bits & _UTF8_FLAG or info.filename.isascii():
-        return None
-    try:
-        return info.filename.encode("cp437")
-    except UnicodeEncodeError:  # made in Python, not read from an archive
-        return None
-
-
-def _read(data: bytes, encoding: str) -> str | None:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-
-
-#: Largest file that is read. Nothing near it would be taken; it keeps one file from filling the memory.
+#: Largest file that is read. The service takes far smaller ones; it keeps one file from filling the memory.
 MAX_FILE_BYTES = 268_435_456
 WINDOWS = os.name == "nt"
 
 
 class Unfit(Exception):
-    """A name that stands for no file that could be read; `.problem` says which way."""
+    """There is no readable file of a name, because of `.problem`."""
 
     def __init__(self, problem: Problem, detail: str) -> None:
         super().__init__(detail)
@@ -84,7 +51,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that is there."""
+    """A file that exists."""
 
     path: str
     bytes: int
@@ -92,13 +59,13 @@ class Found:
 
 
 class Source(Protocol):
-    """A place that images are read from."""
+    """Storage that images are read from."""
 
     def find(self, name: str) -> Found:
-        """Return size and age of a file, or raise `Unfit`."""
+        """Return a file, or raise `Unfit`."""
 
     def read(self, found: Found) -> bytes:
-        """Return its bytes."""
+        """Return its bytes, or raise `Unfit`."""
 
     def names(self) -> Iterator[str]:
         """Yield the name of every file, sorted."""
@@ -113,11 +80,11 @@ class Folder:
         self._parents: dict[str, bool] = {}
 
     def find(self, name: str) -> Found:
-        """Return size and age of the file `name`, or raise `Unfit`."""
+        """Return the file `name`, or raise `Unfit`."""
         path = self._inside + legal(name)
-        if WINDOWS and no_file_of_windows(name):
-            raise Unfit(Problem.NOT_A_FILE, "on Windows a device or a stream goes by this name; it was not opened")
-        # As the system parts it: on Windows the folder itself is written with backslashes.
+        if WINDOWS and is_windows_device(name):
+            raise Unfit(Problem.NOT_A_FILE, "is the name of a device or a stream on Windows; it was not opened")
+        # On Windows the folder itself is written with backslashes.
         parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
         try:
             inside = self._parents.get(parent)
@@ -134,30 +101,30 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, "no file of this name") from None
         except (OSError, ValueError) as error:
-            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+            raise Unfit(Problem.UNREADABLE, _text(error)) from None
         if not stat.S_ISREG(info.st_mode):
             raise Unfit(Problem.NOT_A_FILE, "a folder or a device, not a file")
         return Found(path, info.st_size, info.st_mtime_ns)
 
     def read(self, found: Found) -> bytes:
         """Return the bytes of a file, or raise `Unfit`."""
-        _weigh(found)
+        _check_size(found)
         try:
-            # Not blocking: what was a file a moment ago may be a pipe now.
+            # Not blocking: the file may have been replaced by a pipe.
             handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
             with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
                 return file.read(MAX_FILE_BYTES + 1) or b""
         except FileNotFoundError:
-            raise Unfit(Problem.MISSING, "no file of this name any more") from None
+            raise Unfit(Problem.MISSING, "the file was removed meanwhile") from None
         except OSError as error:
-            raise Unfit(Problem.UNREADABLE, _said(error)) from None
+            raise Unfit(Problem.UNREADABLE, _text(error)) from None
 
     def copy(self, found: Found, target: Path) -> None:
-        """Write a file to `target` as it is, however large."""
+        """Copy a file to `target`, however large."""
         shutil.copyfile(found.path, target)
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every file, folder by folder, hidden ones left out."""
+        """Yield the name of every file that is not hidden, folder by folder."""
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = os.path.relpath(folder, self.root).replace(os.sep, "/")
@@ -172,10 +139,10 @@ class Archive:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._zip = zipfile.ZipFile(path)
         self._mtime = Path(path).stat().st_mtime_ns
-        self._members = by_name(info for info in self._zip.infolist() if not info.is_dir())
+        self._members = members_by_name(info for info in self._zip.infolist() if not info.is_dir())
 
     def find(self, name: str) -> Found:
-        """Return size and age of the member `name`, or raise `Unfit`."""
+        """Return the member `name`, or raise `Unfit`."""
         info = self._members.get(legal(name))
         if info is None:
             raise Unfit(Problem.MISSING, "no file of this name in the archive")
@@ -183,47 +150,72 @@ class Archive:
 
     def read(self, found: Found) -> bytes:
         """Return the bytes of a member, or raise `Unfit`."""
-        _weigh(found)
+        _check_size(found)
         try:
             with self._zip.open(self._members[found.path]) as file:
-                # The size in the directory is only a claim; never more than it is unpacked.
+                # The size in the directory is a claim: no more than that is unpacked.
                 return file.read(found.bytes + 1)
         # BadZipFile, RuntimeError (a password), NotImplementedError, zlib.error
         except Exception as error:  # noqa: BLE001
-            raise Unfit(Problem.UNREADABLE, f"in the archive: {_said(error)}") from None
+            raise Unfit(Problem.UNREADABLE, f"in the archive: {_text(error)}") from None
 
     def copy(self, found: Found, target: Path) -> None:
-        """Write a member to `target` as it is."""
+        """Copy a member to `target`."""
         target.write_bytes(self.read(found))
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every member, hidden ones left out."""
+        """Yield the name of every member that is not hidden."""
         for name in sorted(self._members):
             if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
                 yield name
 
 
+def members_by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by their intended names; of several with one name the last."""
+    members = list(members)
+    raw = {info.filename: data for info in members if (data := _undeclared(info))}
+    # Pairs of bytes of GB2312 are Greek letters and box drawing in code page 437, which no file name uses.
+    chinese = any(_decoded(data, "gb2312") and not _decoded(data, "utf-8") for data in raw.values())
+    encodings = ("utf-8", "gb18030") if chinese else ("utf-8",)
+    intended = {
+        name: next((text for encoding in encodings if (text := _decoded(data, encoding))), name)
+        for name, data in raw.items()
+    }
+    return {intended.get(info.filename, info.filename): info for info in members}
+
+
+def _undeclared(info: zipfile.ZipInfo) -> bytes | None:
+    """The bytes of a name that is not ASCII and whose encoding is not declared."""
+    if info.flag_bits & _UTF8_FLAG or info.filename.isascii():
+        return None
+    try:
+        return info.filename.encode("cp437")
+    except UnicodeEncodeError:  # made in Python, not read from an archive
+        return None
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class _FoundIn(Found):
-    """A file, and the place that has it."""
+    """A file and its storage."""
 
     source: Source
 
 
 class Several:
-    """Places that are looked through in order.
-
-    Parameters
-    ----------
-    roots : iterable of path
-        Folders and zip archives, at least one.
-    """
+    """Folders and zip archives that are searched in order; at least one."""
 
     def __init__(self, roots: Iterable[str | os.PathLike[str]]) -> None:
         self._sources = [open_source(root) for root in roots]
 
     def find(self, name: str) -> Found:
-        """Return size and age of the file in the first place that has it, or raise the last one's `Unfit`."""
+        """Return the file in the first storage that has it, or raise the last one's `Unfit`."""
         for source in self._sources:
             try:
                 found = source.find(name)
@@ -240,7 +232,7 @@ class Several:
         return source.read(found)
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every file in any of them."""
+        """Yield the name of every file."""
         for source in self._sources:
             yield from source.names()
 
@@ -248,7 +240,7 @@ class Several:
 def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
     """Return the folder or zip archive at `root`."""
     if root is None:
-        raise ConfigError("images: none are named; set images under [shop] in imgprep.toml, or pass their folder")
+        raise ConfigError("images: not set; set images under [shop] in imgprep.toml, or pass their folder")
     path = Path(root)
     if path.is_dir():
         return Folder(path)
@@ -258,28 +250,28 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
         # BadZipFile, NotImplementedError (a later version), UnicodeDecodeError (a name), OSError
         except Exception as error:
             raise ConfigError(
-                f"images: {root} is a zip archive whose list of files cannot be read ({_said(error)}); make it anew"
+                f"images: {root} is a zip archive whose list of files cannot be read ({_text(error)}); create it again"
             ) from error
     raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that PicNames are in")
 
 
 def list_names(root: str | os.PathLike[str]) -> list[str]:
-    """Return the name of every file below a folder or in a zip archive, as PicName would write it."""
+    """Return the name of every file below a folder or in a zip archive, as in PicName."""
     return list(open_source(root).names())
 
 
 def legal(name: str) -> str:
-    """Return `name` if it stays below its root, else raise `Unfit`. No file is touched."""
+    """Return `name` if it stays below its root, else raise `Unfit`; no file is opened."""
     if not name or "\0" in name:
         raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
     if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
-        raise Unfit(Problem.OUTSIDE_ROOT, "leads out of the folder of images; it was not looked at")
+        raise Unfit(Problem.OUTSIDE_ROOT, "leads out of the folder of images; it was not opened")
     return name
 
 
 def legal_from(name: object, root: str | os.PathLike[str]) -> str:
-    """Return a name as it is below `root`: a full path below it, or a path that starts with it, loses the start."""
+    """Return the name below `root` of a path that starts with it; any other name as it is."""
     text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
     if isinstance(name, os.PathLike) or os.path.isabs(text):  # noqa: PTH117  no Path for each of a million names
         whole = os.path.abspath(text)  # noqa: PTH100
@@ -289,13 +281,13 @@ def legal_from(name: object, root: str | os.PathLike[str]) -> str:
     return text
 
 
-def _weigh(found: Found) -> None:
+def _check_size(found: Found) -> None:
     if found.bytes > MAX_FILE_BYTES:
         raise Unfit(
             Problem.TOO_LARGE_TO_LOOK, f"{found.bytes:,} bytes; files over {MAX_FILE_BYTES:,} bytes are not read"
         )
 
 
-def _said(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return f"{type(error).__name__}: {text}"[:300]

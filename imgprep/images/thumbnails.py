@@ -1,6 +1,6 @@
-"""A picture in small, for pages and widgets: bounded, upright, with a region drawn on it, and never an exception.
+"""Thumbnails for pages and widgets: bounded, upright, with a region drawn on them; a broken image raises nothing.
 
-The one place that turns a name from a catalogue, which is not to be trusted, into something that can be shown.
+The only place that turns a name from a catalogue, which is untrusted, into something that can be shown.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from imgprep.images.formats import kind_of
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 
-#: Colour of a region's outline (Okabe and Ito's vermilion, told apart by the colour-blind), over a white one.
+#: Colour of a region's outline, over a white one: Okabe and Ito's vermilion, safe for the colour-blind.
 OUTLINE = "#D55E00"
-_NO_PICTURE = {
+_REASON = {
     "HEIF": "HEIC, which cannot be read here; install pillow-heif",
     **{
-        name: f"begins as a {name}, but cannot be opened as one"
+        name: f"starts like a {name}, but cannot be opened as one"
         for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
     },
 }
@@ -32,33 +32,25 @@ _END_OF_JPEG = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
-    """A small JPEG, or the reason why there is none.
-
-    Parameters
-    ----------
-    data : bytes
-        JPEG; empty where the image cannot be shown.
-    size : (int, int)
-        Upright width and height of the whole image, pixels; (0, 0) where not known.
-    why : str
-        What is wrong with the file, in words; empty where nothing is. A file that breaks off has both: what is left
-        of it, and this.
-    """
+    """A small JPEG, or the reason why there is none; a truncated file has both."""
 
     data: bytes = b""
+    """JPEG; empty if the image cannot be shown."""
     size: tuple[int, int] = (0, 0)
+    """Upright width and height of the whole image, pixels; (0, 0) if unknown."""
     why: str = ""
+    """Problem of the file."""
 
     @property
     def uri(self) -> str | None:
-        """A ``data:`` URI for an ``<img>``, or None where there is nothing to show."""
+        """A ``data:`` URI for an ``<img>``, or None."""
         return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}" if self.data else None
 
 
 def thumb_of(
     name: str, root: str | os.PathLike[str] | Source, *, side: int = 160, region: Region | None = None
 ) -> Thumb:
-    """Return the image `name` below `root` in small."""
+    """Return a thumbnail of the image `name` below `root`, at most `side` pixels wide and high."""
     try:
         source = open_source(root) if isinstance(root, (str, os.PathLike)) else root
         data = source.read(source.find(name))
@@ -68,17 +60,17 @@ def thumb_of(
 
 
 def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) -> Thumb:
-    """Return an image, by its bytes, in small; see `thumb_of`."""
+    """Return a thumbnail of the image in `data`, see `thumb_of`."""
     try:
         if not data:
             return Thumb(why="the file is empty (0 bytes)")
         return _small(data, side, region)
     except NotAnImage as error:
-        return Thumb(why=_NO_PICTURE.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
-    except Exception as error:  # noqa: BLE001  a broken image is what is looked for, in any way it can be broken
+        return Thumb(why=_REASON.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
+    except Exception as error:  # noqa: BLE001  a broken image raises anything
         why = str(error)[:300] or type(error).__name__
     try:
-        # What is left of a JPEG that breaks off is often enough to know the picture by.
+        # The rest of a truncated JPEG is often enough to recognise it.
         rest = _small(data + _END_OF_JPEG, side, region) if data.startswith(b"\xff\xd8") else Thumb()
     except Exception:  # noqa: BLE001
         rest = Thumb()

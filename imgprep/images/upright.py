@@ -1,6 +1,6 @@
-"""The upright frame: the one place that decides how an image stands and what may be decoded.
+"""The upright frame: the only place that applies orientation, and limits what is decoded.
 
-Regions, thumbnails, suggestions and copies all count pixels of what `open_upright` returns.
+Regions, thumbnails, suggestions and copies count the pixels of what `open_upright` returns.
 """
 
 from __future__ import annotations
@@ -18,121 +18,12 @@ from imgprep.core.errors import ImgprepError
 from imgprep.images.formats import orientation_in, sole_exif
 
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY", "LAB": "Lab"}
-
-
-def plain_rgb(image: Image.Image) -> Image.Image:
-    """Return a new image in mode RGB: transparency on white, deep channels scaled, colours converted to sRGB."""
-    # Premultiplied alpha converts to its plain sister and to nothing else.
-    image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
-    alpha = _alpha(image)
-    opaque = _opaque(image)
-    rgb = _to_srgb(opaque, image.info.get("icc_profile"))
-    if alpha is not None:
-        white = Image.new("RGB", rgb.size, "white")
-        white.paste(rgb, mask=alpha)
-        rgb = white
-    elif rgb is image:
-        rgb = rgb.copy()
-    rgb.info = {}
-    return rgb
-
-
-def has_profile(image: Image.Image) -> bool:
-    """Tell whether the image carries a colour profile that is not sRGB."""
-    data = image.info.get("icc_profile")
-    return isinstance(data, bytes) and len(data) > 0 and not _says_srgb(data)
-
-
-def _alpha(image: Image.Image) -> Image.Image | None:
-    if image.mode in ("RGBA", "LA"):
-        alpha = image.getchannel("A")
-    elif image.mode == "PA" or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
-        alpha = image.convert("RGBA").getchannel("A")
-    else:
-        return None
-    low: Any = alpha.getextrema()[0]
-    return alpha if low < 255 else None
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """Return the image in one of the modes that a profile can speak of, without transparency."""
-    mode = image.mode
-    if mode in ("RGB", "L", "CMYK", "LAB"):
-        return image
-    if mode.startswith("I;16") or mode in ("I", "F"):
-        return _eight_bits(image)
-    if mode in ("LA", "1"):
-        return image.convert("L")
-    if mode in ("P", "PA"):
-        # By way of RGBA: a direct conversion would mark or drop the transparent palette entry.
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale deep grey by the range that it evidently uses."""
-    deep = image if image.mode in ("I", "F") else image.convert("I")
-    extrema: Any = deep.getextrema()
-    low, high = (float(value) for value in extrema)
-    whole = image.mode != "F"
-    if whole and image.mode == "I" and low >= 0 and high <= 255:
-        offset, top = 0.0, 255.0
-    elif whole and low >= 0 and high <= 65_535:
-        offset, top = 0.0, 65_535.0
-    elif not whole and low >= 0 and high <= 1:
-        offset, top = 0.0, 1.0
-    else:
-        offset, top = low, max(high - low, 1e-12)
-    factor = 255.0 / top
-    return deep.convert("F").point(lambda value: value * factor - offset * factor).convert("L")
-
-
-def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
-    if image.mode == "LAB":
-        return _transformed(image, _lab()) or image.getchannel("L").convert("RGB")
-    if isinstance(profile, bytes) and profile and not _says_srgb(profile):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            fits = source.profile.xcolor_space.strip() == _SPACES.get(image.mode)
-        except Exception:  # noqa: BLE001  a broken profile says nothing about the picture
-            fits = False
-        if fits:
-            result = _transformed(image, source)
-            if result is not None:
-                return result
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _transformed(image: Image.Image, source: Any) -> Image.Image | None:
-    try:
-        return ImageCms.profileToProfile(
-            image, source, _srgb(), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
-        )
-    except Exception:  # noqa: BLE001  as above: better the colours unmanaged than no picture
-        return None
-
-
-def _says_srgb(profile: bytes) -> bool:
-    # The description stands in the profile as ASCII (v2) or UTF-16 (v4).
-    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
-
-
-@functools.cache
-def _srgb() -> Any:
-    return ImageCms.createProfile("sRGB")
-
-
-@functools.cache
-def _lab() -> Any:
-    return ImageCms.createProfile("LAB")
-
-
-#: Most pixels that are ever decoded. A bomb is a small file that claims more. Source: where Pillow itself refuses
-#: (twice its MAX_IMAGE_PIXELS); about 180 megapixels, half a gigabyte as RGB.
+#: Most pixels that are decoded; a decompression bomb claims more. Source: Pillow's own limit (twice MAX_IMAGE_PIXELS),
+#: about 180 megapixels, half a gigabyte as RGB.
 MAX_PIXELS = 178_956_970
 
-#: Formats that are opened, by Pillow's names, likeliest first. Left out: what starts another program (EPS, WMF), and
-#: what is recognised by next to nothing and so takes any file for its own (TGA, PCD, …).
+#: Formats that are opened, by Pillow's names, likeliest first. Excluded: formats whose reader starts another program
+#: (EPS, WMF), and those without a signature, which match any file (TGA, PCD, …).
 READABLE: tuple[str, ...] = (
     "JPEG",
     "PNG",
@@ -162,21 +53,50 @@ TURN: dict[int, Image.Transpose] = {
 
 
 class TooManyPixels(ImgprepError):
-    """An image claims more pixels than are ever decoded (a bomb, or a mistake)."""
+    """An image claims more pixels than are decoded (a decompression bomb, or a mistake)."""
 
 
 class NotAnImage(ImgprepError):
-    """No reader knows the file's format."""
+    """The format of the file is unknown."""
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Return width and height of an image once its EXIF orientation is applied."""
+    """Return width and height of an image after its EXIF orientation is applied."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def open_upright(source: str | os.PathLike[str] | bytes | Image.Image, *, max_side: int | None = None) -> Image.Image:
     """Open an image as a person sees it: upright, in plain RGB, first frame, on white.
 
+<<<<<<< HEAD
+=======
+    Parameters
+    ----------
+    source : path, bytes or PIL.Image.Image
+        The file, its bytes, or an open image.
+    max_side : int, optional
+        Most pixels of the longer side. JPEGs are then decoded at a fraction of their size, which is much faster.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB; of the upright size, unless `max_side` is given.
+
+    Raises
+    ------
+    TooManyPixels
+        The file claims more than `MAX_PIXELS`; nothing was decoded.
+    NotAnImage
+        The format is unknown.
+    OSError
+        The file cannot be read, or is truncated.
+
+    Notes
+    -----
+    Source: browsers orient by the EXIF tag alone, and a region drawn in one must lie where it was drawn; an orientation
+    in XMP is ignored here as it is there.
+
+>>>>>>> core
     Examples
     --------
     >>> from PIL import Image
@@ -202,7 +122,7 @@ def _finish(image: Image.Image, max_side: int | None) -> Image.Image:
 
 
 def open_header(file: Path | io.BytesIO) -> Image.Image:
-    """Open an image without decoding it, and refuse one that is too large to decode."""
+    """Open an image without decoding it; raise if it is too large to decode."""
     data = file.getvalue() if isinstance(file, io.BytesIO) else _if_jpeg(file)
     lean = sole_exif(data)
     try:
@@ -210,7 +130,7 @@ def open_header(file: Path | io.BytesIO) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"{error}; at most {MAX_PIXELS:,} pixels are decoded") from error
     except UnidentifiedImageError as error:
-        raise NotAnImage("no reader knows this format; needs an image file") from error
+        raise NotAnImage("the format is unknown; needs an image file") from error
     if image.width * image.height > MAX_PIXELS:
         width, height = image.size
         image.close()
@@ -225,23 +145,130 @@ def _if_jpeg(file: Path) -> bytes:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that is still to be applied, 1 … 8; 1 where there is none."""
+    """Return the EXIF orientation that is still to be applied, 1 … 8."""
     if image.format == "TIFF":
         return 1
     return orientation_in(image.info.get("exif"))
 
 
 def can_read(format_: str) -> bool:
-    """Return whether files of a format, by Pillow's names, can be read here: HEIF only where pillow-heif is there."""
+    """Whether a format, by Pillow's name, can be read here; HEIF needs pillow-heif."""
     return format_ in readers()
 
 
 @functools.cache
 def readers() -> list[str]:
-    """Return the formats that are opened here, as Pillow names them: those of `READABLE` that there is a reader for."""
+    """Return the formats of `READABLE` that have a reader here."""
     Image.init()
     with contextlib.suppress(ImportError):
-        import pillow_heif  # noqa: PLC0415  no dependency; phones' HEIC is read where it is installed
+        import pillow_heif  # noqa: PLC0415  optional
 
         pillow_heif.register_heif_opener()
     return [name for name in READABLE if name in Image.OPEN]
+
+
+def plain_rgb(image: Image.Image) -> Image.Image:
+    """Return a new image in mode RGB: transparency on white, deep channels scaled, colours converted to sRGB."""
+    # Premultiplied alpha converts only to its plain counterpart.
+    image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
+    alpha = _alpha(image)
+    opaque = _opaque(image)
+    rgb = _to_srgb(opaque, image.info.get("icc_profile"))
+    if alpha is not None:
+        white = Image.new("RGB", rgb.size, "white")
+        white.paste(rgb, mask=alpha)
+        rgb = white
+    elif rgb is image:
+        rgb = rgb.copy()
+    rgb.info = {}
+    return rgb
+
+
+def has_profile(image: Image.Image) -> bool:
+    """Whether the image has a colour profile other than sRGB."""
+    data = image.info.get("icc_profile")
+    return isinstance(data, bytes) and len(data) > 0 and not _is_srgb(data)
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    if image.mode in ("RGBA", "LA"):
+        alpha = image.getchannel("A")
+    elif image.mode == "PA" or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
+        alpha = image.convert("RGBA").getchannel("A")
+    else:
+        return None
+    low: Any = alpha.getextrema()[0]
+    return alpha if low < 255 else None
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that a profile can describe, without transparency."""
+    mode = image.mode
+    if mode in ("RGB", "L", "CMYK", "LAB"):
+        return image
+    if mode.startswith("I;16") or mode in ("I", "F"):
+        return _eight_bits(image)
+    if mode in ("LA", "1"):
+        return image.convert("L")
+    if mode in ("P", "PA"):
+        # Through RGBA: a direct conversion would keep or drop the transparent palette entry.
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey by the range that it uses."""
+    deep = image if image.mode in ("I", "F") else image.convert("I")
+    extrema: Any = deep.getextrema()
+    low, high = (float(value) for value in extrema)
+    whole = image.mode != "F"
+    if whole and image.mode == "I" and low >= 0 and high <= 255:
+        offset, top = 0.0, 255.0
+    elif whole and low >= 0 and high <= 65_535:
+        offset, top = 0.0, 65_535.0
+    elif not whole and low >= 0 and high <= 1:
+        offset, top = 0.0, 1.0
+    else:
+        offset, top = low, max(high - low, 1e-12)
+    factor = 255.0 / top
+    return deep.convert("F").point(lambda value: value * factor - offset * factor).convert("L")
+
+
+def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
+    if image.mode == "LAB":
+        return _transformed(image, _lab()) or image.getchannel("L").convert("RGB")
+    if isinstance(profile, bytes) and profile and not _is_srgb(profile):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            fits = source.profile.xcolor_space.strip() == _SPACES.get(image.mode)
+        except Exception:  # noqa: BLE001  a broken profile does not affect the pixels
+            fits = False
+        if fits:
+            result = _transformed(image, source)
+            if result is not None:
+                return result
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _transformed(image: Image.Image, source: Any) -> Image.Image | None:
+    try:
+        return ImageCms.profileToProfile(
+            image, source, _srgb(), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+        )
+    except Exception:  # noqa: BLE001  colours unmanaged rather than no image
+        return None
+
+
+def _is_srgb(profile: bytes) -> bool:
+    # The profile contains its description as ASCII (v2) or UTF-16 (v4).
+    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+
+
+@functools.cache
+def _srgb() -> Any:
+    return ImageCms.createProfile("sRGB")
+
+
+@functools.cache
+def _lab() -> Any:
+    return ImageCms.createProfile("LAB")

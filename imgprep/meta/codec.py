@@ -1,6 +1,6 @@
 """increment.meta: text ↔ frame.
 
-One JSON object a line, in the form of the guide's sample: UTF-8 without BOM, LF, a space after colons and none after
+One JSON object per line, in the form of the guide's sample: UTF-8 without BOM, LF, a space after colons and none after
 commas, fields in the order of `imgprep.core.fields.FIELDS`, absent fields left out.
 """
 
@@ -21,36 +21,33 @@ from imgprep.core.fields import FIELDS, META_NAME, Field
 from imgprep.core.files import replacing
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import to_pandas, to_polars
-from imgprep.meta.reading import nearest_field, parse
-from imgprep.meta.rules import content_findings, record, said
+from imgprep.meta.reading import SCHEMA, encodes, parse, unknown_field
+from imgprep.meta.rules import content_findings, record, summary
 from imgprep.meta.writing import blocks
 
-#: Columns of a batch that are about the line, not on it.
+#: Columns of a batch that are not fields of the line.
 BOOKKEEPING = ("line", "row", "digest", "file", "reason", "expected")
 
-_TYPES: dict[str, pl.DataType] = {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 
 
 def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Return the lines of `batch` in the types of the fields."""
+    """Return the lines of `batch` in the types of the fields, and the problems of columns and cells."""
     problems: list[dict[str, Any]] = []
     for name in batch.columns:
         if name not in BOOKKEEPING and name not in {field.name for field in FIELDS}:
-            near = nearest_field(str(name))
-            say = "is no field of increment.meta" + (f"; did you mean {near}?" if near else "")
-            problems.append(record("meta-unknown-field", say, field=str(name)))
+            problems.append(record("meta-unknown-field", unknown_field(str(name)), field=str(name)))
     twice = batch.columns[batch.columns.duplicated()].unique()
     for name in twice:
-        problems.append(record("meta-repeated-key", "is a column twice", field=str(name)))
+        problems.append(record("meta-repeated-key", "is the name of two columns", field=str(name)))
     columns: dict[str, pl.Series] = {"line": pl.int_range(1, len(batch) + 1, dtype=pl.Int64, eager=True)}
     if "row" in batch and "row" not in twice:
-        # A DELETE of what is gone has no row in the catalogue.
+        # The DELETE of a product that left the catalogue has no row in it.
         rows = pd.to_numeric(batch["row"], errors="coerce").astype("Int64")
         columns["row"] = to_polars(rows.to_frame("row"))["row"]
     for field in FIELDS:
         if field.name not in batch or field.name in twice:
-            columns[field.name] = pl.Series([None], dtype=_TYPES[field.kind]).new_from_index(0, len(batch))
+            columns[field.name] = pl.Series([None], dtype=SCHEMA[field.name]).new_from_index(0, len(batch))
             continue
         columns[field.name] = _column(batch[field.name], field, problems)
     return pl.DataFrame(columns), problems
@@ -69,14 +66,14 @@ def _column(cells: pd.Series[Any], field: Field, problems: list[dict[str, Any]])
 
 
 def _cell_by_cell(cells: pd.Series[Any], field: Field, problems: list[dict[str, Any]]) -> pl.Series:
-    """Read a column of an unexpected dtype: slow, and only for small or broken batches."""
+    """Read a column of an unexpected dtype: slow, for small or broken batches."""
     values: list[Any] = []
     for line, cell in enumerate(cells.to_list(), start=1):
-        value, rule, say = _cell(cell, field.kind)
+        value, rule, text = _cell(cell, field.kind)
         values.append(value)
         if rule:
-            problems.append(record(rule, say, line=line, field=field.name, value=_shown(cell)))
-    return pl.Series(field.name, values, dtype=_TYPES[field.kind])
+            problems.append(record(rule, text, line=line, field=field.name, value=_shown(cell)))
+    return pl.Series(field.name, values, dtype=SCHEMA[field.name])
 
 
 def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
@@ -84,13 +81,9 @@ def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
         return None, "", ""
     if kind == "string":
         if not isinstance(cell, str):
-            say = f"needs a text; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
-            return None, "meta-wrong-type", say
-        try:
-            cell.encode()
-        except UnicodeEncodeError:
-            return None, "meta-not-unicode", "holds half of a surrogate pair"
-        return cell, "", ""
+            text = f"needs a text; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
+            return None, "meta-wrong-type", text
+        return (cell, "", "") if encodes(cell) else (None, "meta-not-unicode", "contains a lone surrogate")
     if kind == "boolean":
         if isinstance(cell, bool) or type(cell).__name__ in ("bool_", "bool"):
             return bool(cell), "", ""
@@ -120,7 +113,7 @@ def _shown(cell: Any) -> str:
     return str(cell).encode("utf-8", "backslashreplace").decode()
 
 
-#: So much is sent to the disk at a time, where more is being written.
+#: Bytes that are synced to the disk at a time.
 SYNC_BYTES = 1 << 25
 
 
@@ -136,14 +129,14 @@ def dumps_meta(batch: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One JSON object a line, each ended by LF.
+        One JSON object per line, each ended by LF.
 
     Raises
     ------
     MetaError
         Some line cannot be written, or would mean something else than the row: an empty PicName on a DELETE, a
-        CategoryId that is no integer, an unknown column, … ``.findings`` has all of them. Values that can be written
-        and that the service will refuse (a text that is too long) are `imgprep.check`'s business.
+        CategoryId that is not an integer, an unknown column, … ``.findings`` has all of them. Values that can be
+        written and that the service will refuse (a text that is too long) are left to `imgprep.check`.
 
     Notes
     -----
@@ -166,7 +159,7 @@ def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     batch : pandas.DataFrame
         As for `dumps_meta`.
     path : path
-        The file; it is replaced in one step, after its text is safe on the disk.
+        The file; it is replaced in one step, after the text is on the disk.
 
     Raises
     ------
@@ -197,13 +190,13 @@ def loads_meta(text: str | bytes, *, strict: bool = True) -> pd.DataFrame | tupl
     text : str or bytes
         The whole file.
     strict : bool
-        Raise where a line is bad (default), or return what can be read together with the findings.
+        Raise if a line is bad (default), or return the readable lines together with the findings.
 
     Returns
     -------
     batch : pandas.DataFrame
         ``line`` and the fields in their dtypes; absent = NA. With ``strict=False``, every line whose fields could be
-        read in their types; what else is wrong with them is in the findings.
+        read in their types; other problems are in the findings.
     findings : pandas.DataFrame
         Only with ``strict=False``: all problems, by line.
 
@@ -216,7 +209,7 @@ def loads_meta(text: str | bytes, *, strict: bool = True) -> pd.DataFrame | tupl
     --------
     >>> batch, findings = loads_meta('{"OperationType": "ADD","ProductId": "1","PicNam": "a.jpg"}', strict=False)
     >>> findings["message"][0]
-    'line 1, PicNam "a.jpg": is no field of increment.meta; did you mean PicName?'
+    'line 1, PicNam "a.jpg": is not a field of increment.meta; did you mean PicName?'
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return _result(*parse(data), strict=strict, what=META_NAME)
@@ -260,10 +253,10 @@ def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
 def _legal(batch: pd.DataFrame) -> pl.DataFrame:
     lines, problems = typed(batch)
     bad = {(item.get("line"), item.get("field")) for item in problems}
-    # A cell that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
+    # An unreadable cell is null here; it must not be reported as missing too.
     problems += [item for item in content_findings(lines, unwritable=True) if (item["line"], item["field"]) not in bad]
     if problems:
-        raise MetaError(said(problems, "these lines cannot be written"), findings_frame(problems))
+        raise MetaError(summary(problems, "these lines cannot be written"), findings_frame(problems))
     return lines
 
 
@@ -272,6 +265,6 @@ def _result(
 ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     findings = findings_frame(problems)
     if strict and (findings["severity"] == "error").any():
-        raise MetaError(said(problems, what), findings)
+        raise MetaError(summary(problems, what), findings)
     batch = to_pandas(lines)
     return batch if strict else (batch, findings)

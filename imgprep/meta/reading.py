@@ -1,8 +1,7 @@
-"""Bytes → lines: what is plainly legal by columns, the rest one by one."""
+"""Bytes of an increment.meta → lines: legal blocks by columns, the rest line by line."""
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 from collections.abc import Iterator
@@ -13,26 +12,27 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from imgprep.core.fields import BY_NAME, FIELDS
+from imgprep.core.fields import BY_NAME, FIELD_NAMES, FIELDS
 from imgprep.core.processes import ahead
+from imgprep.core.text import nearest
 from imgprep.meta.rules import content_findings, quoted, record
 from imgprep.meta.writing import written
 
 #: Fields of the service's old row form. Source: api (the first version of AddImage took these names).
 LEGACY = frozenset({"operator", "item_id", "cat_id", "cust_content", "pic_list", "pic_map"})
-#: Of these, the ones that no typing mistake leads to.
+#: Of these, the ones that are not mistyped names of fields.
 _LEGACY_SIGNS = frozenset({"operator", "item_id", "pic_list"})
 
-#: The only key of a line that tells what became of the line above it.
+#: The only key of a line that states the outcome of the line above it.
 ANNOTATION = "imgprep:outcome"
 
 _INT64 = range(-(2**63), 2**63)
-#: JSON's own spacing; other blanks (no-break space, form feed) are no part of it.
+#: White space of JSON; other blanks (no-break space, form feed) are not part of it.
 _BLANK = " \t\r\n"
 
 
 class _Repeats(dict[str, Any]):
-    """An object's pairs, and the keys that came more than once."""
+    """An object's pairs, and its repeated keys."""
 
     __slots__ = ("repeated",)
 
@@ -45,7 +45,7 @@ class _Repeats(dict[str, Any]):
 
 
 class _NoNumber:
-    """What stands for NaN, Infinity and -Infinity, which Python's reader takes for numbers."""
+    """Represents NaN, Infinity and -Infinity, which Python's reader accepts as numbers."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -55,7 +55,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Repeats, parse_constant=_NoNumber
 
 
 def read_line(text: str, line: int, *, cut_off: bool = False) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Read one line that is not blank."""
+    """Read one line that is not blank; return its fields, if it is an object, and the problems."""
     start = len(text) - len(text.lstrip(_BLANK))
     try:
         found, end = _DECODER.raw_decode(text, start)
@@ -67,28 +67,28 @@ def read_line(text: str, line: int, *, cut_off: bool = False) -> tuple[dict[str,
     if rest:
         return None, [_rest(text, line, found, rest)]
     if not isinstance(found, _Repeats):
-        kind = "a list" if isinstance(found, list) else "no object"
+        kind = "a list" if isinstance(found, list) else "a single value"
         return None, [record("meta-not-object", f"needs one JSON object; got {kind}", line=line, value=text)]
     if found.keys() == {ANNOTATION}:
-        return None, [record("meta-annotation", "tells what became of the line above", line=line, value=text)]
+        return None, [record("meta-annotation", "states the outcome of the line above", line=line, value=text)]
     return _fields(found, line)
 
 
 def _unreadable(text: str, line: int, error: ValueError, cut_off: bool) -> dict[str, Any]:
     stripped = text.strip(_BLANK)
     if cut_off and stripped.startswith("{"):
-        return record("meta-truncated", "the last line breaks off", line=line, value=text)
+        return record("meta-truncated", "the last line is truncated", line=line, value=text)
     if not isinstance(error, json.JSONDecodeError):
-        return record("meta-not-json", "holds a number with too many digits", line=line, value=text)
+        return record("meta-not-json", "contains a number with too many digits", line=line, value=text)
     why = f"{error.msg} at character {error.pos + 1}"
     if stripped in ("[", "]", "{", "}", "},"):
-        why += "; a file of one object a line has no brackets of its own and no indented lines"
-    return record("meta-not-json", f"is no JSON: {why}", line=line, value=text)
+        why += "; a file with one object per line has no brackets around them and no indented lines"
+    return record("meta-not-json", f"is not JSON: {why}", line=line, value=text)
 
 
 def _rest(text: str, line: int, found: object, rest: str) -> dict[str, Any]:
     if isinstance(found, _Repeats) and rest.lstrip(", \t").startswith("{"):
-        return record("meta-two-objects", "holds more than one object; needs one", line=line, value=text)
+        return record("meta-two-objects", "contains more than one object; needs one", line=line, value=text)
     if isinstance(found, _Repeats) and rest == ",":
         return record("meta-not-json", "ends with a comma, as in a list; needs the object alone", line=line, value=text)
     return record("meta-not-json", f"has {quoted(rest)} after its object", line=line, value=text)
@@ -100,19 +100,17 @@ def _fields(found: _Repeats, line: int) -> tuple[dict[str, Any] | None, list[dic
         return None, [record("meta-legacy-form", f"is in the service's old form ({shown})", line=line)]
     problems: list[dict[str, Any]] = []
     who = {
-        name: value
-        for name in ("ProductId", "PicName")
-        if isinstance(value := found.get(name), str) and _encodes(value)
+        name: value for name in ("ProductId", "PicName") if isinstance(value := found.get(name), str) and encodes(value)
     }
     for name in found.repeated:
-        problems.append(record("meta-repeated-key", "is given twice", line=line, field=_safe(name), **who))
+        problems.append(record("meta-repeated-key", "is in the line twice", line=line, field=_safe(name), **who))
     for name, value in found.items():
         field = BY_NAME.get(name)
         if field is None:
             problems.append(_unknown(name, value, line, who))
         elif (problem := _value(name, field.kind, value)) is not None:
-            rule, say = problem
-            problems.append(record(rule, say, line=line, field=name, value=_shown(value), **who))
+            rule, text = problem
+            problems.append(record(rule, text, line=line, field=name, value=_shown(value), **who))
     bad = {item["field"] for item in problems}
     return {name: value for name, value in found.items() if name in BY_NAME and name not in bad}, problems
 
@@ -122,10 +120,10 @@ def _value(name: str, kind: str, value: object) -> tuple[str, str] | None:
         return "meta-not-a-number", f"needs {_wanted(kind)}; JSON has no {value.text}"
     if kind == "string":
         if isinstance(value, str):
-            return None if _encodes(value) else ("meta-not-unicode", "holds half of a surrogate pair")
+            return None if encodes(value) else ("meta-not-unicode", "contains a lone surrogate")
     elif kind == "integer":
         if isinstance(value, int) and not isinstance(value, bool):
-            return None if value in _INT64 else ("meta-out-of-range", "is larger than any integer the service knows")
+            return None if value in _INT64 else ("meta-out-of-range", "is larger than a 64-bit integer")
     elif isinstance(value, bool):
         return None
     hint = ", or leave the field out" if value is None else ""
@@ -151,24 +149,20 @@ def _shown(value: object) -> str:
 
 
 def _unknown(name: str, value: object, line: int, who: dict[str, str]) -> dict[str, Any]:
-    near = nearest_field(name)
-    say = "is no field of increment.meta" + (f"; did you mean {near}?" if near else "")
-    return record("meta-unknown-field", say, line=line, field=_safe(name), value=_shown(value), **who)
+    return record("meta-unknown-field", unknown_field(name), line=line, field=_safe(name), value=_shown(value), **who)
 
 
-def nearest_field(name: str) -> str | None:
-    """Return the known field whose name is nearest to `name`, or None where none is near."""
-    plain = {item.name.lower(): item.name for item in FIELDS}
+def unknown_field(name: str) -> str:
+    """Return the message about a name that is not a field, with the nearest field."""
     legacy = {"operator": "OperationType", "item_id": "ProductId", "cat_id": "CategoryId"}
     legacy |= {"cust_content": "CustomContent", "pic_list": "PicName"}
-    if name in legacy:
-        return legacy[name]
-    squeezed = "".join(part for part in name[:80].lower() if part.isalnum())
-    close = difflib.get_close_matches(squeezed, plain, n=1, cutoff=0.7)
-    return plain[close[0]] if close else None
+    squeezed = "".join(part for part in name[:80] if part.isalnum())
+    near = legacy.get(name) or nearest(squeezed, FIELD_NAMES, cutoff=0.7)
+    return "is not a field of increment.meta" + (f"; did you mean {near}?" if near else "")
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -183,7 +177,7 @@ def _safe(text: str) -> str:
 SCHEMA: dict[str, pl.DataType] = {
     item.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[item.kind] for item in FIELDS
 }
-#: Bytes read at a time: memory beyond the result stays flat at any size, and warm from one block to the next.
+#: Bytes read at a time: memory beyond the result is constant at any size, and is reused by the next block.
 BLOCK_BYTES = 4 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
@@ -195,15 +189,14 @@ _VALUES = {"string": _TEXT, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "
 
 
 def _canonical() -> str:
-    # What every field may look like. Whatever matches is legal JSON, each known field at most once, in its type: the
-    # fast reader cannot go wrong on it.
+    # A matching line is legal JSON with each field at most once, in its type: the fast reader is safe on it.
     first, *others = FIELDS
     rest = "".join(f'(?:, ?"{item.name}": ?{_VALUES[item.kind]})?' for item in others)
     return rf'\A\{{"{first.name}": ?"(?:ADD|DELETE)"{rest}\}}\r?\n?\z'
 
 
 def _any_order() -> str:
-    # The same in any order and spacing; that no field comes twice is asked afterwards, by counting.
+    # The same in any order and spacing; repeated fields are found afterwards, by counting.
     pair = "|".join(rf'"{item.name}"[ \t]*:[ \t]*{_VALUES[item.kind]}' for item in FIELDS)
     pair = rf"[ \t]*(?:{pair})[ \t]*"
     return rf"\A[ \t]*\{{{pair}(?:,{pair})*\}}[ \t]*\r?\n?\z"
@@ -211,13 +204,13 @@ def _any_order() -> str:
 
 _CANONICAL = _canonical()
 _ANY_ORDER = _any_order()
-# Inside a text, a quote has a backslash before it: this is found at keys only.
+# Inside a text, a quote follows a backslash: this matches keys only.
 _KEY = r'[{,][ \t]*"[A-Za-z]+"[ \t]*:'
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far."""
+    """The result so far."""
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -228,7 +221,7 @@ class _Reading:
 
 
 def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Read an increment.meta."""
+    """Return the lines of an increment.meta, and its problems."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     state = _Reading()
     start = file.read(4)
@@ -237,13 +230,13 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
     if start.startswith(_BOM):
         state.problems.append(record("meta-bom", "the file starts with a byte order mark", line=1))
         start = start[len(_BOM) :]
-    for block, frame in ahead(_tried, _blocks(file, start)):
+    for block, frame in ahead(_attempt, _blocks(file, start)):
         _read(block, frame, state)
     if state.carriages:
         more = f" (and {state.carriages - 1} more lines)" if state.carriages > 1 else ""
         state.problems.append(record("meta-crlf", f"ends with CR LF{more}", line=state.first_carriage))
     frame = _frame(state.frames)
-    # A field that could not be read is null by now; that it is "missing" as well would be said for the wrong reason.
+    # An unreadable field is null here; it must not be reported as missing too.
     state.problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in state.bad]
     state.problems.sort(key=lambda item: item["line"])
     broken = {line for line, _ in state.bad}
@@ -255,7 +248,7 @@ def _frame(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _blocks(file: BinaryIO, start: bytes) -> Iterator[bytes]:
-    """Pieces of whole lines; only the last may lack its line end."""
+    """Yield pieces of whole lines; only the last may lack its line end."""
     while block := start + file.read(BLOCK_BYTES):
         yield block if block.endswith(b"\n") else block + file.readline()
         start = b""
@@ -288,14 +281,13 @@ def _read(block: bytes, frame: pl.DataFrame | None, state: _Reading) -> None:
     state.frames.append(pl.concat([fast, found, slow]).sort("line"))
 
 
-def _tried(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
+def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
     return block, _as_written(block)
 
 
 def _as_written(block: bytes) -> pl.DataFrame | None:
-    """The lines of a block, where written again they are the very same bytes: then they were read right, and are legal.
-    The lines of a block, where written again they are the very same bytes: then they were read right, and are legal."""
-    first = block[: block.find(b"\n") + 1]  # tells of most files that are not of our making, for little
+    """Return the lines of a block if they, written again, are the same bytes: then they are legal, and read right."""
+    first = block[: block.find(b"\n") + 1]  # enough to recognise most files that imgprep did not write
     try:
         for piece in (first, block):
             frame = pl.read_ndjson(piece, schema=SCHEMA)
@@ -311,7 +303,7 @@ def _numbers(before: int, last: int) -> pl.Series:
 
 
 def _split(block: bytes) -> pl.Series:
-    """The lines with their ends, without a copy for each."""
+    """Return the lines with their ends, without a copy of each."""
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 0x0A).astype(np.int64) + 1
     if not block.endswith(b"\n"):
         ends = np.append(ends, len(block))
@@ -334,17 +326,17 @@ def _count_carriages(lines: pl.Series, block: bytes, before: int, state: _Readin
 def _texts(lines: pl.Series) -> pl.Series:
     try:
         return lines.cast(pl.String)
-    except pl.exceptions.PolarsError:  # bytes that are no UTF-8 somewhere: find them line by line, in this block only
+    except pl.exceptions.PolarsError:  # bytes that are not UTF-8: find them line by line, in this block only
         return pl.Series("text", [_decoded(piece) for piece in lines], dtype=pl.String)
 
 
 def _matching(texts: pl.Series, pattern: str) -> pl.Series:
-    asked = texts.to_frame().lazy().select(pl.col("text").str.contains(pattern).fill_null(value=False))
-    return asked.collect(engine="streaming")["text"]
+    matches = texts.to_frame().lazy().select(pl.col("text").str.contains(pattern).fill_null(value=False))
+    return matches.collect(engine="streaming")["text"]
 
 
 def _parsed(text: bytes, chosen: pl.Series) -> pl.DataFrame:
-    """The fields of the `chosen` lines, whose `text` is known to be legal."""
+    """Return the fields of the `chosen` lines, whose `text` is legal."""
     if not text:
         return pl.DataFrame(schema=SCHEMA)
     frame = pl.read_ndjson(text, schema=SCHEMA)
@@ -369,8 +361,8 @@ def _slow(lines: pl.Series, numbers: pl.Series, state: _Reading) -> pl.DataFrame
             text = piece.decode().removesuffix("\n")
         except UnicodeDecodeError as error:
             shown = piece.decode("utf-8", "backslashreplace")
-            say = f"byte {error.start + 1} is no UTF-8"
-            state.problems.append(record("meta-not-utf8", say, line=number, value=shown))
+            message = f"byte {error.start + 1} is not UTF-8"
+            state.problems.append(record("meta-not-utf8", message, line=number, value=shown))
             continue
         values, found = read_line(text, number, cut_off=not piece.endswith(b"\n"))
         state.problems += found

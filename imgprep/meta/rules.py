@@ -1,4 +1,4 @@
-"""The codec's rules: what can be wrong with an increment.meta, each with its source, in one table."""
+"""The codec's rules: the problems of an increment.meta, each with its source, and the tests of values."""
 
 from __future__ import annotations
 
@@ -13,185 +13,125 @@ from imgprep.core.fields import FIELDS, Operation
 from imgprep.core.findings import Basis, Severity
 from imgprep.core.regions import Region, wire_edges
 
-#: Longer values are cut in findings.
-VALUE_CHARS = 200
-#: Longer values are cut inside messages.
-QUOTE_CHARS = 60
+#: Longer values are shortened in findings, and in messages.
+VALUE_CHARS, QUOTE_CHARS = 200, 60
 
 
 @dataclass(frozen=True, slots=True)
 class MetaRule:
-    """One thing that can be wrong with a line, or with the whole file.
-
-    Attributes
-    ----------
-    id : str
-        Stable, starts with ``meta-``.
-    severity, basis : Severity, Basis
-        How bad, and how sure. An ``error`` makes `loads_meta` raise.
-    source : str
-        ``guide`` (the vendor's page on batch operations), ``api`` (the reference of AddImage), ``json`` (RFC 8259),
-        ``own`` (nothing documents it; imgprep takes the careful side).
-    what : str
-        What is wrong, in one line for the docs.
-    remedy : str
-        What to do about it.
-    unwritable : bool
-        `dumps_meta` refuses it too: the line would mean something else, or could not be written at all. The other
-        errors are lines that can be written and that the service is expected to refuse.
-    """
+    """One problem of a line, or of the whole file."""
 
     id: str
+    """Stable, starts with ``meta-``."""
     severity: Severity
+    """An ``error`` makes `loads_meta` raise."""
     basis: Basis
     source: str
+    """``guide`` (the vendor's page on batch operations), ``api`` (the reference of AddImage), ``json`` (RFC 8259), or
+    ``own`` (undocumented; imgprep is careful)."""
     what: str
+    """One line for the docs."""
     remedy: str
-    unwritable: bool = False
 
 
-_E, _W = Severity.ERROR, Severity.WARNING
-_DOC, _WEAK, _UNKNOWN = Basis.DOCUMENTED, Basis.WEAK, Basis.UNKNOWN
+_DOC = Severity.ERROR, Basis.DOCUMENTED
+_WEAK = Severity.ERROR, Basis.WEAK
+_UNKNOWN = Severity.ERROR, Basis.UNKNOWN
 
 META_RULES: tuple[MetaRule, ...] = (
-    MetaRule("meta-bom", _E, _UNKNOWN, "own", "the file starts with a byte order mark", "save it as UTF-8 without BOM"),
-    MetaRule("meta-crlf", _E, _UNKNOWN, "own", "lines end with CR LF, or a CR stands alone", "end lines with LF"),
-    MetaRule("meta-blank-line", _E, _UNKNOWN, "own", "a line is blank", "take the line out"),
-    MetaRule("meta-utf16", _E, _DOC, "json", "the file is UTF-16 or UTF-32", "save it as UTF-8 without BOM"),
-    MetaRule("meta-not-utf8", _E, _DOC, "json", "a line holds bytes that are no UTF-8", "save the file as UTF-8"),
-    MetaRule(
-        "meta-not-unicode",
-        _E,
-        _DOC,
-        "json",
-        "a text holds half of a surrogate pair, which no UTF-8 file can hold",
-        "write the character itself",
-        unwritable=True,
-    ),
+    MetaRule("meta-bom", *_UNKNOWN, "own", "the file starts with a byte order mark", "save it as UTF-8 without BOM"),
+    MetaRule("meta-crlf", *_UNKNOWN, "own", "lines end with CR LF, or contain a lone CR", "end lines with LF"),
+    MetaRule("meta-blank-line", *_UNKNOWN, "own", "a line is blank", "remove the line"),
+    MetaRule("meta-utf16", *_DOC, "json", "the file is UTF-16 or UTF-32", "save it as UTF-8 without BOM"),
+    MetaRule("meta-not-utf8", *_DOC, "json", "a line contains bytes that are not UTF-8", "save the file as UTF-8"),
+    MetaRule("meta-not-unicode", *_DOC, "json", "a text contains a lone surrogate", "write the character itself"),
     MetaRule(
         "meta-annotation",
         Severity.INFO,
-        _UNKNOWN,
+        Basis.UNKNOWN,
         "own",
+<<<<<<< HEAD
         "a line tells what became of the line above it, as `annotate_meta` writes it",
         "take such lines out before sending",
+=======
+        "a line states the outcome of the line above it, as `annotate_manifest` writes it",
+        "remove such lines before sending",
+>>>>>>> core
     ),
-    MetaRule("meta-truncated", _E, _DOC, "json", "the last line breaks off", "write the file again, to its end"),
-    MetaRule("meta-not-json", _E, _DOC, "guide", "a line is no JSON", "write one JSON object on the line"),
+    MetaRule("meta-truncated", *_DOC, "json", "the last line is truncated", "write the file again, to its end"),
+    MetaRule("meta-not-json", *_DOC, "guide", "a line is not JSON", "write one JSON object on the line"),
     MetaRule(
-        "meta-not-object",
-        _E,
-        _DOC,
-        "guide",
-        "a line is JSON, but no object",
-        "write one object a line, without a list around them",
+        "meta-not-object", *_DOC, "guide", "a line is JSON, but not an object", "write one object per line, no list"
     ),
-    MetaRule("meta-two-objects", _E, _DOC, "guide", "a line holds more than one object", "one object a line"),
+    MetaRule("meta-two-objects", *_DOC, "guide", "a line contains several objects", "write one object per line"),
     MetaRule(
         "meta-legacy-form",
-        _E,
-        _WEAK,
+        *_WEAK,
         "api",
         "a line is in the service's old form (operator, item_id, pic_list)",
         "operator → OperationType, item_id → ProductId, cat_id → CategoryId, cust_content → CustomContent, and one "
         "line with a PicName for each name in pic_list",
     ),
-    MetaRule(
-        "meta-repeated-key",
-        _E,
-        _DOC,
-        "json",
-        "a line gives a field twice; which one counts is undefined",
-        "keep one of them",
-        unwritable=True,
-    ),
-    MetaRule(
-        "meta-unknown-field",
-        _E,
-        _DOC,
-        "guide",
-        "a line has a field that the guide does not know",
-        "correct its name, or take it out",
-        unwritable=True,
-    ),
+    MetaRule("meta-repeated-key", *_DOC, "json", "a field is in a line twice; the effect is undefined", "keep one"),
+    MetaRule("meta-unknown-field", *_DOC, "guide", "a field is not in the guide", "correct its name, or remove it"),
     MetaRule(
         "meta-wrong-type",
-        _E,
-        _DOC,
+        *_DOC,
         "guide",
         "a value has another type than the field",
         "write the field's own JSON type; leave an absent field out",
-        unwritable=True,
     ),
-    MetaRule("meta-not-a-number", _E, _DOC, "json", "NaN or Infinity, which JSON does not have", "leave the field out"),
+    MetaRule("meta-not-a-number", *_DOC, "json", "NaN or Infinity, which JSON does not have", "leave the field out"),
     MetaRule(
-        "meta-operation",
-        _E,
-        _DOC,
-        "guide",
-        "OperationType is neither ADD nor DELETE",
-        "write ADD or DELETE, in capitals",
-        unwritable=True,
+        "meta-operation", *_DOC, "guide", "OperationType is neither ADD nor DELETE", "write ADD or DELETE in capitals"
     ),
-    MetaRule(
-        "meta-missing-field",
-        _E,
-        _DOC,
-        "guide",
-        "a line lacks a field that its operation needs",
-        "give it, or take the line out",
-        unwritable=True,
-    ),
+    MetaRule("meta-missing-field", *_DOC, "guide", "a required field is missing", "add it, or remove the line"),
     MetaRule(
         "meta-empty-name",
-        _E,
-        _UNKNOWN,
+        *_UNKNOWN,
         "own",
         "ProductId or PicName is an empty text; on a DELETE, an empty PicName may delete the whole product",
-        "give the name; to delete a whole product, leave PicName out",
-        unwritable=True,
+        "write the name; to delete a whole product, leave PicName out",
     ),
     MetaRule(
         "meta-no-custom-content",
-        _W,
-        _WEAK,
+        Severity.WARNING,
+        Basis.WEAK,
         "guide; api",
         "an ADD has no CustomContent: the guide requires it, the reference of AddImage calls it optional",
-        "give it",
+        "add it",
     ),
     MetaRule(
         "meta-empty-text",
-        _W,
-        _UNKNOWN,
+        Severity.WARNING,
+        Basis.UNKNOWN,
         "own",
-        "an optional text is empty; nobody says whether that counts as there",
+        "an optional text is empty; whether that counts as present is undocumented",
         "leave the field out",
     ),
-    MetaRule("meta-too-long", _E, _DOC, "guide; api", "a text is longer than its field takes", "shorten it"),
-    MetaRule("meta-out-of-range", _E, _WEAK, "api", "an integer is outside its field's range", "correct the number"),
-    MetaRule(
-        "meta-two-names",
-        _E,
-        _DOC,
-        "guide",
-        "PicName holds more than one name; a line has at most one image",
-        "one line for each image",
-    ),
+    MetaRule("meta-too-long", *_DOC, "guide; api", "a text is too long for its field", "shorten it"),
+    MetaRule("meta-out-of-range", *_WEAK, "api", "an integer is outside its field's range", "correct the number"),
+    MetaRule("meta-two-names", *_DOC, "guide", "PicName has several names; a line has one image", "one line per image"),
     MetaRule(
         "meta-region",
-        _E,
-        _DOC,
+        *_DOC,
         "guide",
         "Region is not the text of a region",
         'write x1,x2,y1,y2 as four integers, such as "20,40,60,80"',
     ),
 )
 
+#: `dumps_meta` refuses these too: the line would mean something else, or could not be written. The other errors are
+#: lines that can be written, and that the service is expected to refuse.
+UNWRITABLE = frozenset(
+    {"meta-not-unicode", "meta-repeated-key", "meta-unknown-field", "meta-wrong-type", "meta-operation"}
+    | {"meta-missing-field", "meta-empty-name"}
+)
 RULE: dict[str, MetaRule] = {rule.id: rule for rule in META_RULES}
 
 
-def record(rule_id: str, say: str, **columns: Any) -> dict[str, Any]:
-    """Return one finding as a record for `imgprep.core.findings.findings_frame`."""
+def record(rule_id: str, text: str, **columns: Any) -> dict[str, Any]:
+    """Return one finding as a record for `findings_frame`."""
     rule = RULE[rule_id]
     line, field, value = columns.get("line"), columns.get("field"), columns.get("value")
     place = [f"line {line}"] if line is not None else []
@@ -203,50 +143,50 @@ def record(rule_id: str, say: str, **columns: Any) -> dict[str, Any]:
         "rule": rule.id,
         "severity": rule.severity.value,
         "basis": rule.basis.value,
-        "message": f"{', '.join(place)}: {say}" if place else say,
+        "message": f"{', '.join(place)}: {text}" if place else text,
         "fix": rule.remedy,
         **columns,
     }
 
 
 def cut(text: str, chars: int) -> str:
-    """Return `text`, shortened to `chars` characters with a mark that it was."""
+    """Return `text`, shortened to `chars` characters and an ellipsis."""
     return text if len(text) <= chars else text[:chars] + "…"
 
 
 def quoted(value: object) -> str:
-    """Return a value as messages show it: one short line in quotes."""
+    """Return a value for a message: short, on one line, in quotes."""
     return '"' + cut(str(value), QUOTE_CHARS).replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
-def said(records: Sequence[Mapping[str, Any]], what: str) -> str:
+def summary(records: Sequence[Mapping[str, Any]], what: str) -> str:
     """Return the message of a MetaError about `records`: the first three, and how many there are."""
     shown = "; ".join(str(item["message"]) for item in records[:3])
     more = f"; and {len(records) - 3} more (all in .findings)" if len(records) > 3 else ""
     return f"{what}: {shown}{more}"
 
 
-#: A text that no more than begins like two file names: an image's extension, a separator, another extension.
+#: Two file names: an image's extension, a separator, another extension.
 _EXTENSION = r"\.(?:jpe?g|png|bmp|gif|webp|tiff?|ppm)"
 _TWO_NAMES = rf"(?i){_EXTENSION}\s*[,;|]\s*.*{_EXTENSION}"
-#: The text of a region whose numbers can be read; whether they are in order is asked afterwards.
+#: The text of a region with readable numbers; their order is tested separately.
 _REGION = r"^[0-9]{1,10},[0-9]{1,10},[0-9]{1,10},[0-9]{1,10}$"
 
-_Say = Callable[[dict[str, Any]], str]
+_Text = Callable[[dict[str, Any]], str]
 
 
 def content_findings(frame: pl.DataFrame, *, unwritable: bool = False) -> list[dict[str, Any]]:
     """Test the values of `frame`."""
     if not frame.height:
         return []
-    tests = [test for test in _tests() if RULE[test[0]].unwritable or not unwritable]
+    tests = [test for test in _tests() if test[0] in UNWRITABLE or not unwritable]
     masks = frame.lazy().select(**{str(i): test for i, (_, _, test, _) in enumerate(tests)}).collect()
     hits = masks.select(pl.all().any()).row(0)
     found: list[dict[str, Any]] = []
-    for i, (rule_id, field, _, say) in enumerate(tests):
+    for i, (rule_id, field, _, text) in enumerate(tests):
         if hits[i]:
             for values in frame.filter(masks[str(i)]).iter_rows(named=True):
-                found.append(_record(rule_id, field, say(values), values))
+                found.append(_record(rule_id, field, text(values), values))
     if not unwritable:
         found += _several_names(frame)
         found += _regions(frame)
@@ -254,9 +194,9 @@ def content_findings(frame: pl.DataFrame, *, unwritable: bool = False) -> list[d
     return found
 
 
-def _tests() -> list[tuple[str, str, pl.Expr, _Say]]:
+def _tests() -> list[tuple[str, str, pl.Expr, _Text]]:
     operation = pl.col("OperationType")
-    tests: list[tuple[str, str, pl.Expr, _Say]] = [
+    tests: list[tuple[str, str, pl.Expr, _Text]] = [
         (
             "meta-operation",
             "OperationType",
@@ -270,7 +210,7 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Say]]:
             optional_somewhere = field.name == "CustomContent"
             rule = "meta-no-custom-content" if optional_somewhere else "meta-missing-field"
             where = column.is_null() & (operation == wanted)
-            if field.required == frozenset(Operation):  # needed also where no operation says so
+            if field.required == frozenset(Operation):  # also without an operation
                 if wanted is not Operation.ADD:
                     continue
                 where = column.is_null()
@@ -281,7 +221,7 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Say]]:
                 rule = "meta-empty-name" if named else "meta-empty-text"
                 tests.append((rule, field.name, (column == "").fill_null(value=False), _empty(field.name)))
             if field.max_chars is not None:
-                # A text has at most as many characters as bytes: the cheap count settles nearly every row.
+                # A text has at most as many characters as bytes: the cheap count decides nearly every row.
                 long = (column.str.len_bytes() > field.max_chars) & (column.str.len_chars() > field.max_chars)
                 tests.append(
                     ("meta-too-long", field.name, long.fill_null(value=False), _long(field.name, field.max_chars))
@@ -293,34 +233,34 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Say]]:
     return tests
 
 
-def _missing(name: str) -> _Say:
+def _missing(name: str) -> _Text:
     return lambda values: f"needs {name}" + (f" on {values['OperationType']}" if values["OperationType"] else "")
 
 
-def _empty(name: str) -> _Say:
-    def say(values: dict[str, Any]) -> str:
+def _empty(name: str) -> _Text:
+    def text(values: dict[str, Any]) -> str:
         if name == "PicName" and values["OperationType"] == Operation.DELETE:
             return "is empty; the service may delete the whole product"
         return "is empty"
 
-    return say
+    return text
 
 
-def _long(name: str, limit: int) -> _Say:
+def _long(name: str, limit: int) -> _Text:
     return lambda values: f"takes {limit} characters; got {len(values[name])}"
 
 
-def _outside(low: int, high: int | None) -> _Say:
+def _outside(low: int, high: int | None) -> _Text:
     bounds = f"{low} or more" if high is None else f"{low} … {high}"
     return lambda values: f"needs {bounds}"
 
 
 def _several_names(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    # Nearly no name holds a separator: the cheap look comes first, the pattern only where it is worth it.
+    # Nearly no name contains a separator: the cheap search comes first.
     names = pl.col("PicName")
     given = frame.filter(names.str.contains_any([",", ";", "|"])).filter(names.str.contains(_TWO_NAMES))
-    say = "holds more than one name"
-    return [_record("meta-two-names", "PicName", say, values) for values in given.iter_rows(named=True)]
+    text = "contains more than one name"
+    return [_record("meta-two-names", "PicName", text, values) for values in given.iter_rows(named=True)]
 
 
 def _regions(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -339,6 +279,6 @@ def _regions(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _record(rule_id: str, field: str, say: str, values: dict[str, Any]) -> dict[str, Any]:
+def _record(rule_id: str, field: str, text: str, values: dict[str, Any]) -> dict[str, Any]:
     given = {name: values[name] for name in ("line", "row", "ProductId", "PicName") if values.get(name) is not None}
-    return record(rule_id, say, field=field, value=values.get(field), **given)
+    return record(rule_id, text, field=field, value=values.get(field), **given)

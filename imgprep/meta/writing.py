@@ -1,4 +1,4 @@
-"""Polars columns → the text of increment.meta, as the guide's sample has it, block by block."""
+"""Lines as polars columns → the text of increment.meta, block by block."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pyarrow as pa
 from imgprep.core.fields import FIELDS
 from imgprep.core.processes import ahead
 
-#: Lines made at a time: few enough that their memory is used again for the next ones, still warm.
+#: Lines per block: few enough that their memory is reused by the next block.
 BLOCK_LINES = 25_000
 
 # JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
-# since readers that split text "by lines" take some of them for line ends.
+# since some readers take these for line ends.
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 for _code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029):
     _ESCAPED.setdefault(chr(_code), f"\\u{_code:04x}")
-#: The first byte, in UTF-8, of whatever is escaped; what is below 0x20 is asked apart.
+#: The first byte, in UTF-8, of every escaped character from 0x20 on.
 _FIRST_BYTES = sorted({sign.encode()[0] for sign in _ESCAPED} - set(range(0x20)))
-#: Looked at at a time: what fits into a processor's cache.
-_LOOKED_AT_BYTES = 1 << 17
+#: Bytes searched at a time: they fit into a processor's cache.
+_SEARCH_BYTES = 1 << 17
 
 
 def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
@@ -45,7 +45,7 @@ def written(lines: pl.DataFrame) -> memoryview:
         piece = f'"{field.name}": "{{}}"' if field.kind == "string" else f'"{field.name}": {{}}'
         piece = piece if template == "{}" else f",{piece}"
         if nulls:
-            # A piece of a null is null, and then nothing: an absent field leaves no trace, not even its comma.
+            # The format of a null is null, then empty: an absent field leaves nothing, not even its comma.
             template, column = template + "{}", pl.format(piece, column).fill_null("")
         else:
             template += piece
@@ -55,27 +55,27 @@ def written(lines: pl.DataFrame) -> memoryview:
 
 
 def _special(lines: pl.DataFrame) -> set[str]:
-    """Names of the text columns with something to escape: nearly always none, and then nothing is rewritten."""
+    """Return the text columns with something to escape: nearly always none, and then nothing is rewritten."""
     texts = [field.name for field in FIELDS if field.kind == "string" and lines[field.name].null_count() < lines.height]
-    asked = [name for name in texts if _suspect(lines[name])]
-    if not asked:
+    suspects = [name for name in texts if _suspect(lines[name])]
+    if not suspects:
         return set()
-    found = lines.lazy().select(pl.col(asked).str.contains_any(list(_ESCAPED)).any()).collect(engine="streaming")
+    found = lines.lazy().select(pl.col(suspects).str.contains_any(list(_ESCAPED)).any()).collect(engine="streaming")
     return {name for name, hit in found.row(0, named=True).items() if hit}
 
 
 def _suspect(column: pl.Series) -> bool:
-    """Whether the bytes of the texts, looked at as one, hold any with which something to escape begins."""
+    """Whether the bytes of all texts contain the first byte of something to escape."""
     values = np.frombuffer(_buffer(column), np.uint8)
-    for start in range(0, len(values), _LOOKED_AT_BYTES):
-        piece = values[start : start + _LOOKED_AT_BYTES]
+    for start in range(0, len(values), _SEARCH_BYTES):
+        piece = values[start : start + _SEARCH_BYTES]
         if int(piece.min()) < 0x20 or any((piece == byte).any() for byte in _FIRST_BYTES):
             return True
     return False
 
 
 def _buffer(made: pl.Series) -> memoryview:
-    """The texts end to end: the values buffer of an Arrow string array, without a copy for each."""
+    """Return the texts end to end: the values buffer of an Arrow string array, without a copy of each."""
     array = made.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

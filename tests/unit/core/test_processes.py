@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgprep.core.processes import LostTask, run_in_processes
 
-HERE = "test_images_pool"
+HERE = "test_processes"
 
 
 def task(what):
