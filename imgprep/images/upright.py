@@ -68,36 +68,7 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 def open_upright(source: str | os.PathLike[str] | bytes | Image.Image, *, max_side: int | None = None) -> Image.Image:
     """Open an image as a person sees it: upright, in plain RGB, first frame, on white.
 
-<<<<<<< HEAD
-=======
-    Parameters
-    ----------
-    source : path, bytes or PIL.Image.Image
-        The file, its bytes, or an open image.
-    max_side : int, optional
-        Most pixels of the longer side. JPEGs are then decoded at a fraction of their size, which is much faster.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Mode RGB; of the upright size, unless `max_side` is given.
-
-    Raises
-    ------
-    TooManyPixels
-        The file claims more than `MAX_PIXELS`; nothing was decoded.
-    NotAnImage
-        The format is unknown.
-    OSError
-        The file cannot be read, or is truncated.
-
-    Notes
-    -----
-    Source: browsers orient by the EXIF tag alone, and a region drawn in one must lie where it was drawn; an orientation
-    in XMP is ignored here as it is there.
-
->>>>>>> core
-    Examples
+        Examples
     --------
     >>> from PIL import Image
     >>> open_upright(Image.new("RGBA", (40, 30))).getpixel((0, 0))

@@ -50,13 +50,8 @@ META_RULES: tuple[MetaRule, ...] = (
         Severity.INFO,
         Basis.UNKNOWN,
         "own",
-<<<<<<< HEAD
-        "a line tells what became of the line above it, as `annotate_meta` writes it",
-        "take such lines out before sending",
-=======
         "a line states the outcome of the line above it, as `annotate_manifest` writes it",
         "remove such lines before sending",
->>>>>>> core
     ),
     MetaRule("meta-truncated", *_DOC, "json", "the last line is truncated", "write the file again, to its end"),
     MetaRule("meta-not-json", *_DOC, "guide", "a line is not JSON", "write one JSON object on the line"),

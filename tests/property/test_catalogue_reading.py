@@ -23,7 +23,7 @@ def read(path, *, carefully=False):
             raw = delimited.read_delimited(path, encoding="utf-8", delimiter=",")
         except CatalogueError:
             return None
-    return raw.table.to_pydict(), raw.rows.to_pylist(), [(told["rule"], told.get("row")) for told in raw.notes]
+    return raw.table.to_pydict(), raw.rows.to_pylist(), [(found["rule"], found.get("row")) for found in raw.findings]
 
 
 @given(TABLES, st.sampled_from(["\n", "\r\n"]))

@@ -117,7 +117,7 @@ def test_an_export_after_known_is_not_read_as_a_dump(capsys):
 
 
 def test_a_missing_catalogue_is_an_error_with_a_remedy(tmp_path):
-    with pytest.raises(CatalogueError, match="no such file; mend its name"):
+    with pytest.raises(CatalogueError, match="no such file; correct the path"):
         load_catalogue(tmp_path / "gone.csv")
 
 

@@ -171,7 +171,7 @@ def test_a_batch_is_not_built_from_its_own_tables(here, capsys):
 
 _KILLED = """
 import os, sys
-from imgprep.cli import main
+from imgprep.cli.main import main
 left = int(sys.argv[1])
 def count(event, args):
     global left

@@ -134,10 +134,10 @@ def plot_region_order(
     --------
     >>> import pathlib, tempfile
     >>> from PIL import Image
+    >>> from imgprep.look.rules.region_order import detect_swapped_regions
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (60, 80)).save(pathlib.Path(folder) / "a.png")
     ...     batch = pd.DataFrame({"PicName": ["a.png"], "Region": ["5,8,50,70"]})
-    >>> from imgprep.look.rules.region_order import detect_swapped_regions
     ...     plot_region_order(detect_swapped_regions(batch), folder).get_title()
     'Regions of 1 image in both orders (no verdict: undecided)'
     """

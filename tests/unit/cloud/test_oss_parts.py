@@ -52,7 +52,7 @@ def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
         assert not load.is_low(now * 0.9, now)
     while not load.is_low(3240.0, now):
         now += 0.01
-    assert now < 3600 + 2 * crew.LATELY_SECONDS
+    assert now < 3600 + 2 * crew.RECENT_SECONDS
 
 
 def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monkeypatch):

@@ -18,5 +18,5 @@ def test_attributes_are_audited_before_they_are_sent():
         5, 4, 4, 1, 3000000000, 2,
     ]  # fmt: skip
     assert table.loc["StrAttr", ["filled", "distinct", "maximum", "unusable", "alike"]].tolist() == [4, 4, 129, 1, 2]
-    assert "differ only in case" in table.loc["StrAttr", "advice"]
+    assert "differ from others only in case" in table.loc["StrAttr", "advice"]
     assert tally_attributes(pd.DataFrame({"ProductId": ["1"]}))["advice"].str.startswith("empty").all()
