@@ -68,23 +68,23 @@ class Written:
             for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    name, digest = str(entry["name"]), str(entry["digest"])
+                    name, digest = _as_found(str(entry["name"])), str(entry["digest"])
                 except (ValueError, TypeError, KeyError):  # a truncated line: its file did not get its name
                     continue
                 self._digests[name] = (*self._digests.get(name, ()), digest)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._digests
+        return _as_found(name) in self._digests
 
     def is_ours(self, name: str) -> bool:
         """Whether imgprep wrote the file `name`, and it is there and unchanged."""
         path = self.folder / name
         try:
             return (
-                name in self._digests
+                name in self
                 and self._is_inside(path)
                 and stat.S_ISREG(path.lstat().st_mode)
-                and digest_of(path) in self._digests[name]
+                and digest_of(path) in self._digests[_as_found(name)]
             )
         except OSError:
             return False
@@ -101,6 +101,7 @@ class Written:
 
     def note(self, name: str, digest: str) -> None:
         """Log a file that is about to get its name."""
+        name = _as_found(name)
         known = self._digests.get(name, ())
         if digest not in known:
             self._digests[name] = (*known, digest)
@@ -143,6 +144,11 @@ def digest_of(file: Path) -> str:
     """Return the MD5 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+def _as_found(name: str) -> str:
+    """Return a name as a listing of its folder gives it: "a//b.jpg" and "a/b.jpg" are one file."""
+    return Path(name).as_posix()
 
 
 @contextlib.contextmanager

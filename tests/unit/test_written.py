@@ -427,3 +427,16 @@ def test_a_body_that_fails_leaves_what_was_there(here):
         write("second", fails=True)
     assert (here / "page.html").read_text() == "first"
     assert not list(here.glob(".imgprep-draft-*"))
+
+
+def test_a_file_is_known_by_every_spelling_of_its_path(tmp_path):
+    written = Written(tmp_path)
+    with written.writing("a.txt") as draft:
+        draft.write_bytes(b"ours")
+    (tmp_path / "b").mkdir()
+    with written.writing("b//c.txt") as draft:
+        draft.write_bytes(b"ours too")
+    again = Written(tmp_path)
+    assert "./a.txt" in again and again.is_ours("b/c.txt")
+    again.remove("b/c.txt")
+    assert not (tmp_path / "b" / "c.txt").exists()

@@ -260,7 +260,7 @@ def test_policy_prints_documents_without_the_double_slash(imgprep):
 def test_init_makes_a_project_once(imgprep, tmp_path):
     imgprep("init", tmp_path / "project")
     assert (tmp_path / "project" / "imgprep.toml").exists()
-    assert "Everything is there already" in imgprep("init", tmp_path / "project")
+    assert "Everything exists already" in imgprep("init", tmp_path / "project")
 
 
 def test_the_demo_ends_as_predicted(imgprep, tmp_path):
@@ -295,7 +295,7 @@ def test_help_names_every_command():
     ]
     assert all(f"    {name}" in done.stdout for name in commands)
     root = Path(__file__).parents[2]
-    assert (root / "imgprep" / "cli" / "__main__.py").exists()
+    assert (root / "imgprep" / "__main__.py").exists()
 
 
 def test_names_that_nearly_fit_are_offered_and_taken_on_demand_from_a_folder_and_a_zip(imgprep, shop, tmp_path):
