@@ -35,8 +35,7 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 
 test: check browser  ## everything CI runs
 	$(BIN)/python -m pytest -n 2 tests/wire
-	$(BIN)/python -m pytest tests/browser
-	$(BIN)/python -m pytest --nbval notebooks tests/notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval notebooks tests/notebooks tests/browser
 
 docs: $(READY)  ## build the site into docs/_build; broken links fail
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html

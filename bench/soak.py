@@ -23,8 +23,8 @@ THREADS = 8
 _CHILD = """
 import sys
 import pandas as pd
-from imgprep.oss import upload
-from imgprep.settings import Settings
+from imgprep.ship.upload import upload
+from imgprep.core.settings import Settings
 frame = pd.read_parquet(sys.argv[1])
 log = upload(frame, sys.argv[2], Settings.from_env(), progress=False, runs=sys.argv[2] + "/none", threads=8)
 sys.exit(3 if log["outcome"].isin(["failed", "changed"]).any() else 0)

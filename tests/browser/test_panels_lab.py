@@ -10,7 +10,7 @@ EVIL = '<img src=x onerror=\\"window.hacked=1\\"><script>window.hacked=1</script
 BROWSE = """
 import pandas as pd
 import imgprep as ip
-from imgprep.findings import findings_frame
+from imgprep.core.findings import findings_frame
 names = {names!r}
 found = findings_frame([
     {{"rule": "image-rotated" if n % 2 else "image-cmyk", "severity": "error", "row": n, "PicName": names[n % 6],
