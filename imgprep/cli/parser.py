@@ -122,16 +122,12 @@ class _Shared:
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
-        either.add_argument(
-            "--no-regions", action="store_true", help="ignore regions, even if the project has a region store"
-        )
+        either.add_argument("--no-regions", action="store_true", help="ignore regions, even the project's")
         self.paged = Parser(add_help=False)
         self.paged.add_argument("--page", type=int, default=1, metavar="N", help="page number, if there are several")
         self.ruled = Parser(add_help=False)
         self.ruled.add_argument("--rule", action="append", metavar="RULE", help="only this rule; may be repeated")
-        self.ruled.add_argument(
-            "--out", type=Path, required=True, metavar="FILE.html", help="the page to write, self-contained"
-        )
+        self.ruled.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page, self-contained")
         self.cloud = Parser(add_help=False)
         for name, what in _SETTINGS.items():
             self.cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
@@ -205,10 +201,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
         has.ruled,
     )
     sheet.add_argument(
-        "--by",
-        default="folder",
-        metavar="PATTERN",
-        help="group by folder, or by a regular expression's first group, such as ^([a-z]+)- (default: folder)",
+        "--by", default="folder", metavar="PATTERN", help="folder, or a regular expression with one group"
     )
 
     doubles = command(
@@ -223,9 +216,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     doubles.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
 
     fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
-    fetch.add_argument(
-        "--into", type=Path, required=True, metavar="DIR", help="folder of the files; existing files stay"
-    )
+    fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="their folder; existing files stay")
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
 
     match = command(
@@ -235,9 +226,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
         has.catalogue,
         has.images,
     )
-    match.add_argument(
-        "--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated (default: the usual)"
-    )
+    match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
     match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
     match.add_argument("--within", metavar="SUBFOLDER", help="match only what lies in this folder below --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; decisions of people in it stay")
@@ -269,14 +258,10 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         metavar="RUNS_OR_DUMP",
         help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
     )
-    build.add_argument(
-        "--delete-missing", action="store_true", help="DELETE lines for images that the catalogue no longer has"
-    )
+    build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
-    build.add_argument(
-        "--confirm-rows", type=int, metavar="N", help="the export's number of rows, to confirm a collapse"
-    )
+    build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, to confirm a collapse")
     build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
@@ -298,9 +283,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
     compare.add_argument("--all", action="store_true", help="also list what is the same")
-    compare.add_argument(
-        "--products", action="store_true", help="which products were removed, added and changed, and how"
-    )
+    compare.add_argument("--products", action="store_true", help="products removed, added and changed, and how")
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
 
 
@@ -311,9 +294,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent, send nothing")
-    upload.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="number of processes that upload (default: 1)"
-    )
+    upload.add_argument("--processes", type=int, default=1, metavar="N", help="uploading processes (default: 1)")
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
 
     preflight = command("preflight", "ship", "Check everything that a batch task needs; change nothing.", has.cloud)
@@ -330,9 +311,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         metavar="SECONDS",
         help="wait for a task that is running on the instance instead of stopping",
     )
-    submit.add_argument(
-        "--yes", metavar="INSTANCE", help="the instance's name, as confirmation; another name is refused"
-    )
+    submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     submit.add_argument(
         "--now",
         action="store_true",
@@ -340,9 +319,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         "the instance's name must be typed or given with --yes",
     )
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
-    submit.add_argument(
-        "--by-hand", action="store_true", help="print the steps for the console, for accounts without API access"
-    )
+    submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
     follow = command("follow", "ship", "Follow a run's task to its end and save its error report.", has.cloud, has.runs)
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
@@ -375,9 +352,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
         has.images,
     )
     retry.add_argument("run_folder", type=Path, metavar="RUN")
-    retry.add_argument(
-        "--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's own rows)"
-    )
+    retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo", "outcomes", "Make the batch that takes a run back.")
@@ -406,11 +381,9 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     )
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
     review.add_argument(
-        "--source", default="source", metavar="COLUMN", help="column that names who made an image (default: source)"
+        "--source", default="source", metavar="COLUMN", help="column of an image's maker (default: source)"
     )
-    review.add_argument(
-        "--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help=f"which table (default: {REVIEW_TABLES[0]})"
-    )
+    review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="which table")
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 
 
