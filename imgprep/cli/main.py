@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(getattr(importlib.import_module(module), command)(options))
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-        # No answer, or a busy service, is no fault of the input: the same command can be repeated.
+        # No answer, or a busy service, is not caused by the input: repeat the command.
         passing = isinstance(error, (StorageError, ServiceError)) and error.passing
         return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
     except KeyboardInterrupt:

@@ -259,7 +259,7 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
         ),
         pl.lit(HELD).alias("state"),
         *(pl.when(same).then(pl.col(f"r_{name}")).alias(name) for name in ("run", "at")),
-    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]
+    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]  # polars wants a Schema, and takes a dict
 
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
