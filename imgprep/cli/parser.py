@@ -66,7 +66,8 @@ class Parser(argparse.ArgumentParser):
 
 _EPILOG = """\
 Exit codes: 0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access;
-3 partly done or outcome unknown, safe to repeat.
+3 partly done or outcome unknown, safe to repeat; 4 the task ended without a result (failed, cancelled): look before
+repeating.
 
 Options go after the command: imgprep check --project my-shop. `imgprep COMMAND --help` lists them.
 Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in the folder (or --project).
@@ -83,6 +84,7 @@ _SETTINGS = {
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
 _IMAGES = "folder or zip archive of the images (default: the project's)"
+_CHANGE = "the instance's name, to confirm that lines of a run that has ended get another outcome"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
 
@@ -318,6 +320,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         help="do not wait after a request whose answer was lost, although it may still start a task; in production "
         "the instance's name must be typed or given with --yes",
     )
+    submit.add_argument("--again", action="store_true", help="start another task although this batch was submitted")
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
@@ -326,8 +329,9 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
 
     close = command("close", "ship", "End a run from what the console shows about its task.")
     close.add_argument("run_folder", type=Path, metavar="RUN")
-    close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL")
+    close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
+    close.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     close.add_argument(
         "--ignore-unmatched",
         action="store_true",
@@ -340,6 +344,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
+    report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
 

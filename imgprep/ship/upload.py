@@ -29,7 +29,8 @@ from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
-from imgprep.ship.run import Run, read_runs
+from imgprep.ship.run import REBUILD, Run, read_runs, read_table
+from imgprep.ship.task_status import is_undocumented
 from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all
 
@@ -193,7 +194,8 @@ def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, 
     for file in (table, meta):
         if not file.is_file():
             raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
-    frame, text = pd.read_parquet(table), meta.read_bytes()
+    frame, text = read_table(folder, "batch", remedy=REBUILD), meta.read_bytes()
+    assert frame is not None  # noqa: S101  it is a file, see above
     if dumps_meta(frame).encode() != text:
         raise ConfigError(f"{meta}: differs from the batch.parquet beside it; do not edit it, build the batch again")
     return frame, text
@@ -260,11 +262,14 @@ def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
     except ImgprepError as error:
         _log.warning("it is unknown whether a batch task is reading the folder: %s", error)
         return None, False
-    for task in newest:
-        same = task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
-        if same and task.status == PROCESSING:
-            return task.id, True
-    return None, True
+    here = [
+        task for task in newest if task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
+    ]
+    running = next((task.id for task in here if task.status == PROCESSING), None)
+    strange = next((task for task in here if is_undocumented(task.status)), None)
+    if running is None and strange is not None:
+        _log.warning("task %s has status %s: it is unknown whether it reads the folder", strange.id, strange.status)
+    return running, running is not None or strange is None
 
 
 def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:

@@ -99,6 +99,7 @@ def submit(options: Namespace) -> int:
         runs=runs,
         wait=options.wait,
         confirm=options.yes,
+        again=options.again,
         now=options.now,
         by_hand=options.by_hand,
     )
@@ -146,7 +147,12 @@ def close(options: Namespace) -> int:
         raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
     run = open_run(options.run_folder)
     run.use_settings(settings_of(options))
-    run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
+    run.close(
+        message=options.message,
+        report=options.report,
+        ignore_unmatched=options.ignore_unmatched,
+        confirm=options.confirm,
+    )
     return show_ended([run], options.format)
 
 
@@ -155,7 +161,7 @@ def adopt(options: Namespace) -> int:
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
-    print(escaped(f"run folder: {run.folder}{f'; {run.note}' if run.note else ''}"), file=sys.stderr)
+    print(escaped(f"run folder: {run.folder}"), file=sys.stderr)
     return show_ended([run], options.format)
 
 
