@@ -12,6 +12,7 @@ import pandas as pd
 from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
+from imgprep.plan.model import Baseline
 from imgprep.ship.report.causes import CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
@@ -158,7 +159,10 @@ def build_retry(
     >>> len(built.plan.batch) == len(again.batch), "remedy" in again.rest
     (True, True)
     """
-    built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
+    rows = run.catalogue if catalogue is None else catalogue
+    # Rows that stay out of a retry do not show that the export is broken.
+    options.setdefault("baseline", Baseline(confirm_rows=len(rows)))
+    built = build_batch(rows, images, out, **options)
     retry = plan_retry(run, built.plan.batch, causes=causes)
     narrow_folder(built.folder, retry.batch)
     return replace(built, plan=replace(built.plan, batch=retry.batch)), retry

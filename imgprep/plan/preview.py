@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,6 +180,31 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
         lost.select("ProductId").unique().join(left, on="ProductId", how="anti").join(adds, on="ProductId", how="anti")
     )
     return BlastRadius(images=lost.height + unseen, products=gone.height, held=held.height, threshold=threshold)
+
+
+def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) -> str | None:
+    """Return that so many rows are excluded that the export is probably broken; None where they are few.
+
+    `reasons` has one text per excluded row; `limits` has ``excluded_share`` and ``excluded_rows``.
+    """
+    count = len(reasons)
+    if count < limits["excluded_rows"] or count <= limits["excluded_share"] * rows:
+        return None
+    reason, most = next(iter(reasons.value_counts().items()))
+    return (
+        f"{count:,} of {counted(rows, 'row')} ({count / rows:.0%}) of the export are excluded, the commonest reason: "
+        f"{reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the folder of its "
+        "images are complete"
+    )
+
+
+def require_few_excluded(
+    reasons: pd.Series, rows: int, limits: Mapping[str, float], confirm_rows: int | None = None
+) -> None:
+    """Raise where `excluded_note` has something to say, unless the export's number of rows was confirmed."""
+    note = excluded_note(reasons, rows, limits)
+    if note is not None and confirm_rows != rows:
+        raise ConfigError(f"{note}; if they may stay out, confirm the export's number of rows: {rows}")
 
 
 def estimate(

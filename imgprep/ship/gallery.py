@@ -281,7 +281,7 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     """Return the runs that reached the service, of the instance `of` if given; raise where they are of several."""
-    sent = [run for run in runs if _reached(run)]
+    sent = [run for run in runs if reached(run)]
     if of is not None:
         return runs_of(sent, of)
     places = {_place(run.settings, run.is_sandbox) for run in sent}
@@ -305,7 +305,7 @@ def _place(settings: object, is_sandbox: bool) -> tuple[str, str, bool]:
     return str(at.get("instance", "")), "" if is_sandbox else str(at.get("region", "")), is_sandbox
 
 
-def _reached(run: Run) -> bool:
+def reached(run: Run) -> bool:
     """Whether the service may have processed it: an intent that was never sent, or was refused, changed nothing."""
     if run.state is State.INTENDED:
         return run.about.get("request") in ("sent", "lost")

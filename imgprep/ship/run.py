@@ -28,6 +28,7 @@ from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted
+from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
 from imgprep.ship.panel import named, task_progress
@@ -220,6 +221,11 @@ class Run:
     def in_doubt(self) -> bool:
         """Whether such entries may be about any line that the report does not name; no line is imported then."""
         return self.unmatched > 0 and not self._about["report"].get("ignored")
+
+    @property
+    def left(self) -> Mapping[str, int]:
+        """``images`` and ``products`` that its plan left in the gallery although the export no longer had them."""
+        return dict(self._about.get("left") or {})
 
     @property
     def upload(self) -> Mapping[str, float]:
@@ -611,14 +617,14 @@ class Run:
 
     def _stood(self, task: Task, clock: Clock) -> float:
         """Return for how many seconds the task has had its status, where that is not documented."""
-        since = _moment(self.times.get("status"))
+        since = moment(self.times.get("status"))
         if is_undocumented(task.status) and (task.status != self.task_status or since is None):
             self.update(times={**self.times, "status": stamp(clock)})
             return 0.0
         return 0.0 if since is None else clock.time() - since
 
     def _begun(self, clock: Clock) -> float:
-        begun = _moment(self.times.get("submitted") or self.times.get("created"))
+        begun = moment(self.times.get("submitted") or self.times.get("created"))
         return clock.time() if begun is None else begun
 
     def _report(self) -> Path | None:
@@ -707,7 +713,7 @@ def _no_result(state: State, task: Task) -> str:
     return f"the task {what}: status {task.status}{f', {task.message}' if task.message else ''}"
 
 
-def _moment(value: object) -> float | None:
+def moment(value: object) -> float | None:
     """Return the seconds since 1970 of a time in run.json; None where there is none."""
     try:
         return datetime.fromisoformat(str(value)).timestamp()
@@ -851,6 +857,7 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
             "times": {"intended": stamp(clock)},
             "counts": _line_counts(pd.read_parquet(draft / "batch.parquet")),
             "sources": _sources(batch_folder),
+            "left": _left(batch_folder),
             "batch": digest,
             "request": "none",
             "note": None,
@@ -971,8 +978,10 @@ def _outcome_counts(outcome: pd.DataFrame) -> dict[str, int]:
 
 
 def _sources(batch_folder: Path) -> dict[str, str]:
-    try:
-        sources = json.loads((batch_folder / "batch.json").read_text(encoding="utf-8"))["sources"]
-        return {str(name): str(value) for name, value in sources.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    sources = read_about(batch_folder).get("sources")
+    return {str(name): str(value) for name, value in sources.items()} if isinstance(sources, dict) else {}
+
+
+def _left(batch_folder: Path) -> dict[str, int] | None:
+    left = read_about(batch_folder).get("left")
+    return {name: value for name, value in left.items() if isinstance(value, int)} if isinstance(left, dict) else None
