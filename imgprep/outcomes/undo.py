@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from imgprep.core.clock import SystemClock, stamp
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.files import Written, digest_of
@@ -99,7 +99,7 @@ def build_undo(
     built = Built(folder, plan, findings_frame(), facts, facts, log, loss)
     no_rows = pd.DataFrame({"row": pd.array([], "Int64"), "ProductId": [], "PicName": []})
     no_rows = no_rows.astype({"ProductId": "str", "PicName": "str"})
-    basis = basis_of(Baseline(known=now, instance=run.settings.get("instance") or ""), stamp(SystemClock()))
+    basis = basis_of(Baseline(known=now, instance=run.settings.get("instance") or ""), datetime.now(UTC).isoformat())
     write_folder(built, no_rows, run.settings.get("service") or "product", False, [], basis=basis)
     return built
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from imgprep.core.clock import SystemClock, stamp
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
@@ -135,7 +135,7 @@ def build_batch(
     ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
-    began, limits = stamp(SystemClock()), limits_for(service_type(rules.service), rules.limits)
+    began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
     few = partial(require_few_excluded, rows=len(catalogue), limits=limits, confirm_rows=baseline.confirm_rows)
     if baseline.last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
@@ -301,7 +301,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
     plan = plan_rows(catalogue, wanted, errors, service_type(about.get("service") or "product"), baseline)
     loss = blast_radius(plan, known)
     loss.require(baseline.instance or "gallery", confirm)
-    write_plan(folder, plan, loss, basis_of(baseline, stamp(SystemClock())))
+    write_plan(folder, plan, loss, basis_of(baseline, datetime.now(UTC).isoformat()))
     return plan
 
 

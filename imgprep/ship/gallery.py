@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from imgprep.core.clock import SystemClock, stamp
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, Operation
 from imgprep.core.frames import to_pandas, to_polars
@@ -126,7 +125,7 @@ def gallery_state(
         "instance": instance,
         "run": chosen[-1].id if chosen else None,
         "dump": Path(dump).name if isinstance(dump, (str, os.PathLike)) else None,
-        "at": stamp(SystemClock()),
+        "at": datetime.now(UTC).isoformat(),
     }
     attrs = {"unmatched": doubtful, "readings": reread, "basis": basis}
     if dump is None:
