@@ -639,8 +639,11 @@ class Run:
         for number in itertools.count(1):
             kept = self.folder / (REPORT if number == 1 else f"report.{number}.raw")
             if not kept.exists():
-                with replacing(kept) as draft:
-                    shutil.copyfile(source, draft)
+                try:
+                    with replacing(kept) as draft:
+                        shutil.copyfile(source, draft)
+                except OSError as error:
+                    raise ReportError(f"{kept}: cannot be written: {error.strerror or error}") from error
                 return kept
             if digest_of(kept) == digest_of(source):
                 return kept
