@@ -271,7 +271,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     plan = command(
         "plan",
         "plan",
-        "Show what a batch would add, replace, delete and exclude; write nothing.",
+        "Show what a batch would add, replace, delete, exclude and carry over; write nothing.",
         has.catalogue,
         has.naming,
         has.drawn,

@@ -125,7 +125,15 @@ def plan(options: Namespace) -> int:
         regions=regions_of(options, settings),
         cache=cache_of(settings),
     )
-    show(found.rows() if options.lines else found.summary(), options.format)
+    shown, carried = (
+        found.rows() if options.lines else found.summary(),
+        found.carried.rename(columns={"field": "reason"}),
+    )
+    if not options.lines:
+        groups = carried.groupby("reason", as_index=False)
+        carried = groups.agg(rows=("line", "size"), products=("ProductId", "nunique"))
+    carried = carried.assign(what="carried over").reindex(columns=shown.columns)
+    show(pd.concat([shown, carried], ignore_index=True) if len(carried) else shown, options.format)
     converted = int(prepared["action"].eq("converted").sum())
     if converted and baseline.known is not None:
         note = "whether their copies differ from what the gallery holds shows when they are made"
@@ -189,6 +197,10 @@ def build(options: Namespace) -> int:
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if len(built.plan.carried):
+        fields = built.plan.carried["field"].value_counts(sort=False)
+        kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
+        print(f"Kept as the gallery holds them, since the catalogue does not name them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
         show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
