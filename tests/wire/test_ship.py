@@ -170,7 +170,7 @@ def test_a_task_that_failed_leaves_every_line_unknown_and_may_be_sent_again(shop
     here = shop(failing_task="Out of order")
     run = here.ship()
     assert (run.state, run.task_status) == ("failed", "FAIL") and run.outcome["outcome"].eq("unknown").all()
-    assert gallery_state(run)["state"].eq("unknown").all() and "gallery is checked" in run.note
+    assert gallery_state(run)["state"].eq("unknown").all() and "verify against the gallery" in run.note
     assert here.submit().id != run.id
 
 
