@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -68,6 +69,9 @@ def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str)
 _COLUMNS = ["PicName", "OperationType", "file", "digest", "expected"]
 
 
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
 def _item(prefix: str, root: str, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  the columns of a row
     key = prefix + name
     path = os.path.join(root, file)  # noqa: PTH118  half a million times: pathlib takes ten times as long
@@ -76,8 +80,9 @@ def _item(prefix: str, root: str, name: str, file: str, digest: str | None, refu
     if not problem:
         try:
             found = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            problem = f"no such file: {file}" if isinstance(error, FileNotFoundError) else f"{file}: {error.strerror}"
+        except (OSError, ValueError) as error:
+            number = getattr(error, "errno", errno.ENOENT)  # ValueError: a name that no file can have
+            problem = f"no such file: {file}" if number in _ABSENT else f"{file}: {os.strerror(number)}"
         else:
             if stat.S_ISREG(found.st_mode):
                 size = found.st_size
