@@ -18,6 +18,8 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.frames import to_pandas
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.images.storage import Problem, Source, legal_from, open_source
+from imgprep.load.catalogue import require_images
+from imgprep.load.left_out import left_out
 from imgprep.look.facts import Record, Tier
 from imgprep.look.facts_cache import SCHEMA, FactCache, FactsFile, records_frame
 from imgprep.look.pixels import can_find_damage
@@ -149,9 +151,8 @@ def inspect_images(
 def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
     """Return every name once, in order, as it is below `root`."""
     if isinstance(names, pd.DataFrame):
-        if "PicName" not in names.columns:
-            raise ConfigError("names: the frame has no PicName column; load it with load_catalogue, or pass a list")
-        names = names["PicName"]
+        require_images(names)
+        names = names.loc[left_out(names).isna(), "PicName"]
     if isinstance(names, str | bytes | os.PathLike):
         raise ConfigError("names: needs a frame or a list of names; for one image pass [name]")
     if isinstance(names, pd.Series):
