@@ -154,7 +154,8 @@ def _together(parts: list[Export], names: list[str], findings: Findings) -> Expo
         done += part.table.num_rows
     table = pa.concat_tables(tables)
     how = f"workbook, sheets {', '.join(map(repr, names))}"
-    return Export(table, record_numbers(table.num_rows), how, findings, parts[0].header)
+    header = tuple(table.column_names) if SHEET not in columns else parts[0].header
+    return Export(table, record_numbers(table.num_rows), how, findings, header)
 
 
 def _export(lines: _Lines, sheet: str) -> Export:

@@ -82,19 +82,17 @@ def _like_data(export: Export) -> str:
     # Exports that were pasted together repeat the header.
     again = [list(line) == list(export.header) for line in zip(*columns, strict=True)]
     named = any(plain_name(cell) in _KNOWN for cell in export.header)
-    recurring = []
+    reasons: list[tuple[int, str]] = []  # the surest first
     for cell, column in zip(export.header, columns, strict=True):
         values = [value for value, repeated in zip(column, again, strict=True) if value and not repeated]
+        images = sum(has_extension(value) or is_url(value) for value in values)
+        numbers = sum(bool(_NUMBER.fullmatch(value)) for value in values)
         if not cell or not values:
             continue
-        images = sum(has_extension(value) or is_url(value) for value in values)
         if (has_extension(cell) or is_url(cell)) and 2 * images >= len(values):
-            return f"{cell[:60]!r} is an image, as are the values below it"
-        if named:
-            continue
-        numbers = sum(bool(_NUMBER.fullmatch(value)) for value in values)
-        if _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
-            return f"{cell[:60]!r} is a number, as are the values below it"
-        if (times := values.count(cell)) > 1:
-            recurring.append(f"{cell[:60]!r} is {times:,} times a value below it")
-    return next(iter(recurring), "")
+            reasons.append((0, f"{cell[:60]!r} is an image, as are the values below it"))
+        elif not named and _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
+            reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
+        elif not named and (times := values.count(cell)) > 1:
+            reasons.append((2, f"{cell[:60]!r} is {times:,} times a value below it"))
+    return min(reasons, default=(0, ""))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -70,11 +71,13 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
     """Return how a file with doubtful quotes is quoted, and a finding where that cannot be decided."""
     with open_text() as file:
         signs = _signs(file, delimiter)
+    # A writer that puts a backslash before delimiters doubles those that are text.
+    escapes = "\\" not in signs or "\\" + delimiter not in signs
     kinds = [STANDARD]
-    kinds += [_ESCAPED] if '\\"' in signs else []
+    kinds += [_ESCAPED] if escapes and '\\"' in signs else []
     kinds += [_SINGLE] if "'" in signs else []
-    kinds += [_SINGLE_ESCAPED] if "'" in signs and "\\'" in signs else []
-    kinds += [_NONE_ESCAPED] if "\\" + delimiter in signs else []
+    kinds += [_SINGLE_ESCAPED] if escapes and "'" in signs and "\\'" in signs else []
+    kinds += [_NONE_ESCAPED] if escapes and "\\" + delimiter in signs else []
     kinds += [_NONE]
     standard, *others = (_read(open_text, delimiter, kind) for kind in kinds)
     # Quotes that stay around whole cells show that quotes are used; a reading without them is then no reading.
@@ -86,7 +89,7 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
     else:
         single = [each for each in fit if each.quoting.quote == "'" and standard.quoted_column]
         best = single[0] if single else standard
-        rivals = [each for each in fit if each.quoting == _ESCAPED]
+        rivals = [each for each in fit if each.quoting == _ESCAPED and "\\" not in signs]
         # Each line on its own is a record too: cells with line breaks may be records that stray quotes joined.
         rivals += [each for each in others if not each.faults and each.records.total() > standard.records.total()]
         wrong = 0 if single else max((best.differs_from(each) for each in rivals), default=0)
@@ -104,9 +107,12 @@ def _signs(lines: Iterable[str], delimiter: str) -> set[str]:
     """The pairs of signs that speak for a kind of quoting; ``'`` stands for cells within single quotes."""
     found: set[str] = set()
     wanted = {'\\"', "\\'", "\\" + delimiter}
+    lone = re.compile(rf"""(?<!\\)(?:\\\\)*\\[^\\"'\r\n{re.escape(delimiter)}]""")
     starts = ends = False
     for line in lines:
         found |= {pair for pair in wanted - found if pair in line}
+        if "\\" in line and lone.search(line):  # before a letter: where it marks signs, it is doubled itself
+            found.add("\\")
         if "'" in line:
             text = delimiter + line.rstrip("\r\n") + delimiter
             starts, ends = starts or delimiter + "'" in text, ends or "'" + delimiter in text

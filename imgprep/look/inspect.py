@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.frames import to_pandas
+from imgprep.core.frames import storable, to_pandas
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.images.storage import Problem, Source, legal_from, open_source
 from imgprep.load.catalogue import require_images
@@ -157,7 +157,7 @@ def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
         raise ConfigError("names: needs a frame or a list of names; for one image pass [name]")
     if isinstance(names, pd.Series):
         names = names.dropna()
-    texts = [legal_from(name, root) for name in names if name is not None and name == name]  # noqa: PLR0124  NaN
+    texts = [storable(legal_from(name, root)) for name in names if name is not None and name == name]  # noqa: PLR0124  NaN
     return pl.Series("PicName", [text for text in texts if text], dtype=pl.String).unique(maintain_order=True)
 
 

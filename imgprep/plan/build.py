@@ -180,10 +180,9 @@ def _judge(
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Copy every existing image into `out` unchanged; return the log."""
-    exists = facts["exists"].fillna(False).astype(bool)
     source, copies = open_source(images), Written(out)
-    why = pd.Series("not there", index=facts.index, dtype="str").mask(exists, "sent as it is")
-    for at, name in facts.loc[exists, "PicName"].items():
+    lacking: dict[str, str] = {}
+    for name in facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"]:
         try:
             found = source.find(name)
             with copies.writing(name) as draft:
@@ -191,14 +190,16 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
         except (Unfit, OSError) as error:  # a folder, a device, a link in a circle; nothing can be sent of it
             if getattr(error, "errno", None) in NO_ROOM:
                 raise
-            exists[at], why[at] = False, getattr(error, "strerror", None) or str(error)
+            lacking[name] = getattr(error, "strerror", None) or str(error)
+    exists = facts["exists"].fillna(False).astype(bool) & ~facts["PicName"].isin(list(lacking))
+    why = facts["PicName"].map(lacking).astype("str").fillna("not there")
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(exists),
         source_digest=facts["digest"],
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(exists, "missing"),
-        reason=why,
+        reason=why.mask(exists, "sent as it is"),
     )
 
 
