@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -69,6 +71,9 @@ _REMEDIES = {
 }
 """The remedy for each of SQLite's primary error codes."""
 
+#: Files beside a store whose changes are not in it yet.
+_UNFINISHED = ("-wal", "-journal")
+
 _TABLES = """
 CREATE TABLE entry (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -133,6 +138,36 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def copy_file(path: Path, target: Path) -> Path:
+    """Copy a store as it is now; `path` and its folder are not changed, except where a process is saving in it."""
+    if not path.is_file():
+        raise RegionError(f"{path}: does not exist; name a region store")
+    _require_ours(str(path))
+
+    def state() -> tuple[bool, int, int]:
+        found = path.stat()
+        return any(Path(f"{path}{end}").exists() for end in _UNFINISHED), found.st_size, found.st_mtime_ns
+
+    try:
+        before = state()
+        if not before[0]:
+            shutil.copyfile(path, target)
+            if state() == before:
+                return target
+        # In use, or left by a killed process. A connection reads what belongs together, but needs the right to write.
+        target.unlink(missing_ok=True)
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with contextlib.closing(source), contextlib.closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except sqlite3.OperationalError:
+        for end in ("", *_UNFINISHED):
+            if Path(f"{path}{end}").exists():
+                shutil.copyfile(f"{path}{end}", f"{target}{end}")
+    except OSError as error:
+        raise RegionError(f"{path}: cannot be read ({error.strerror or error}); check the file and the disk") from error
+    return target
 
 
 def _require_ours(path: str) -> None:
