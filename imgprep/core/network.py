@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from imgprep.core.credentials import keep_secrets
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import certificates, is_loopback
 
@@ -28,6 +29,7 @@ def open_pool(
     url: str, *, connections: int = 10, hosts: int = 10, allowed: Callable[[Address], bool] | None = None
 ) -> urllib3.PoolManager:
     """Return a pool for `url`: TLS verified, through the environment's proxies except for loopback."""
+    keep_secrets("urllib3")  # at DEBUG it logs every URL, signed ones too
     options: dict[str, Any] = {"num_pools": hosts, "maxsize": connections, "retries": False}
     if urlsplit(url).scheme == "https":
         options["ssl_context"] = _tls()

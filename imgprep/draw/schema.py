@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from imgprep.core.errors import RegionError
+from imgprep.core.files import free_space
 
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "davfs", "ncpfs", "glusterfs", "ceph"}
@@ -63,10 +64,10 @@ APPLICATION = 0x494D4752
 """SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
 
 _REMEDIES = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",
+    sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
     sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or choose another path",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and may be written",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full; check it, then save again",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full ({free}); check it, then save again",
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
 """The remedy for each of SQLite's primary error codes."""
@@ -188,10 +189,9 @@ def _require_ours(path: str) -> None:
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
     """Return the error for what SQLite could not do with the file, with the remedy."""
-    for code, remedy in _REMEDIES.items():
-        if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == code:
-            return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
-    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing was saved")
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    remedy = _REMEDIES.get(code, "cannot be used as a region store").format(free=free_space(path))
+    return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:

@@ -297,7 +297,7 @@ class RegionStore:
                 return self.merge(opened)
         if other.path.resolve() == self.path.resolve():
             raise RegionError(f"{self.path}: a store cannot be merged with itself")
-        with other._reading() as connection:  # noqa: SLF001  another store of this class
+        with other._reading() as connection:
             theirs_all = connection.execute(f"SELECT {_MERGED} FROM entry ORDER BY id").fetchall()  # noqa: S608
             their_current = other.entries()
             suggested = connection.execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()

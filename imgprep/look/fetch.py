@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from imgprep.core.findings import Basis, Severity, finding, findings_frame
 from imgprep.core.frames import attach, records
 from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool, proxy_for
 from imgprep.core.retry import Attempts, retry_after
+from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
 from imgprep.images.storage import Unfit, legal
 from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
@@ -409,11 +409,6 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
         answer.release_conn()  # closed or not: the pool waits for it
     _require_whole_image(data, length_known="Content-Length" in answer.headers or answer.chunked)
     return data, None
-
-
-def discreet(text: str) -> str:
-    """Return `text` without the queries of its URLs, which may be signatures."""
-    return re.sub(r"\?[^\s'\"]+", "?…", text)
 
 
 def _judge(answer: urllib3.BaseHTTPResponse) -> None:

@@ -39,8 +39,9 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    # An error repeats the text that was to be signed, with the token.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     length: int | None = None
     ending: Ending = ""
 

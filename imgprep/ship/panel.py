@@ -12,6 +12,7 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
+from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
 
 
@@ -156,7 +157,8 @@ def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
         bar.set_description_str(f"{word} {task_id}")
 
         def update(task: Task) -> None:
-            bar.set_description_str(f"{word} {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+            message = f", {shown(task.message)}" if task.message else ""  # a terminal obeys escape sequences
+            bar.set_description_str(f"{word} {shown(task.id)}: {shown(task.status)}{message}")
 
         yield update
 

@@ -23,10 +23,11 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Ta
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import META_NAME, TABLES
-from imgprep.core.files import replacing
+from imgprep.core.files import naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import Settings
+from imgprep.core.text import shown
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
 from imgprep.ship.panel import named, task_progress
@@ -337,7 +338,9 @@ class Run:
                         self.finish(task, service, causes, clock=clock)
                         break
                     known = task.status == PROCESSING
-                    note = None if known else f"the service returns status {task.status}, which is not documented"
+                    note = (
+                        None if known else f"the service returns status {shown(task.status)}, which is not documented"
+                    )
                     self._leave_open(State.PROCESSING, note)
                 elif missing >= LOOKS:
                     note = f"task {task_id} is missing from the service's list; look for it in the console"
@@ -699,7 +702,8 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     try:
         for file in (*(f"{table}.parquet" for table in TABLES), META_NAME):
             if (batch_folder / file).exists():
-                shutil.copyfile(batch_folder / file, draft / file)
+                with naming_full_disk(runs / name / file):
+                    shutil.copyfile(batch_folder / file, draft / file)
         about: dict[str, Any] = {
             "version": VERSION,
             "id": name,

@@ -172,6 +172,32 @@ def test_the_panel_escapes_what_the_service_says():
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
 
 
+def test_no_message_of_the_service_acts_on_a_terminal(capsys):
+    from imgprep.cloud.imagesearch import Task, _wrapped
+    from imgprep.ship.panel import task_progress
+
+    acting = "\x1b[2J\x1b]0;owned\x07done"
+    with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
+        show(Task("1\x1b[5m", "b", "/p", "PRO\x1b[8m", message=acting))
+    printed = capsys.readouterr().err
+    assert "⟨001B⟩[2J" in printed and "owned" in printed
+    error = RuntimeError(acting)
+    error.code, error.status_code, error.message = "Bad\x1b[1m", 400, acting
+    refused = [str(_wrapped("Detail", "shop", error)), str(oss_refusal(acting))]
+    for text in (printed, *refused):
+        assert "\x1b[2J" not in text and "\x1b]0" not in text and "\x1b[8m" not in text and "\x1b[1m" not in text
+        assert "\x1b[5m" not in text and "\x07" not in text
+
+
+def oss_refusal(message):
+    import oss2
+
+    from imgprep.cloud.oss import wrapped
+
+    details = {"Code": "AccessDenied", "Message": message}
+    return wrapped(oss2.exceptions.ServerError(403, {}, b"", details), "put", "a.jpg")
+
+
 def test_a_success_that_lost_images_is_not_shown_as_one():
     from imgprep.cloud.imagesearch import Task
     from imgprep.ship.panel import panel_html

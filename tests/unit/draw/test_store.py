@@ -508,7 +508,7 @@ def test_a_full_disk_is_reported_and_changes_nothing(store):
     store.put("a.jpg", BOX)
     pages = store.connection().execute("PRAGMA page_count").fetchone()[0]
     store.connection().execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(RegionError, match="disk is full; free some space"):
+    with pytest.raises(RegionError, match=r"regions.db: the disk is full \(free in .*bytes\); free some space"):
         store.put("b.jpg", BOX, note="x" * 100_000)
     store.connection().execute("PRAGMA max_page_count = 100000")
     assert store.frame()["PicName"].tolist() == ["a.jpg"]
