@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -323,6 +324,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+#: Source: the vendor's lists of OSS and Image Search endpoints. Other names below aliyuncs.com may be customers' own.
+_VENDORS_HOST = re.compile(r"(oss-[a-z0-9-]+|imagesearch(-vpc)?\.[a-z0-9-]+)\.aliyuncs\.com(:443)?", re.IGNORECASE)
+
+
+def is_vendors(url: str) -> bool:
+    """Whether `url` is an endpoint of the vendor, over https."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and _VENDORS_HOST.fullmatch(parts.netloc) is not None
 
 
 def certificates() -> str | None:

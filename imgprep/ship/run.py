@@ -30,7 +30,7 @@ from imgprep.core.settings import Settings
 from imgprep.core.text import shown
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
-from imgprep.ship.panel import named, task_progress
+from imgprep.ship.panel import AskedCredentials, named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import ENDED, Meaning, State, console_meaning, end_state
@@ -125,8 +125,13 @@ class Run:
 
     @property
     def sent_to(self) -> Settings:
-        """`settings` as `Settings`, with credentials from the environment."""
-        return Settings(**self._about["settings"])
+        """`settings` as `Settings`, with credentials from the environment; unknown hosts have to be confirmed."""
+        settings = Settings(**self._about["settings"])
+        with contextlib.suppress(ConfigError):  # no endpoint, and nothing is sent there
+            settings = settings.with_(oss_credentials=AskedCredentials(settings.oss_credentials, settings.oss_url))
+            url = settings.imagesearch_url
+            settings = settings.with_(imagesearch_credentials=AskedCredentials(settings.imagesearch_credentials, url))
+        return settings
 
     @property
     def is_sandbox(self) -> bool:
@@ -296,7 +301,9 @@ class Run:
         Parameters
         ----------
         settings : Settings, optional
-            For credentials; default: those of `submit`, or the run's own with credentials from the environment.
+            For credentials; default: those of `submit`, or the run's own with credentials from the environment. These
+            go to this machine, the vendor's hosts over https and the endpoints of the project's settings; another host
+            that the run folder names has to be confirmed.
         wait : bool
             False: look once.
         timeout : float, optional
@@ -316,9 +323,9 @@ class Run:
         ServiceError
             The service refuses to answer, or is not reached for long.
         ConfigError
-            There is no task to follow, or the settings name another instance.
+            There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
-        settings = settings or self._settings or self.sent_to
+        settings = self._settings = settings or self._settings or self.sent_to
         if self.refresh().ended:
             return self
         task_id = self._task_to_follow(settings)

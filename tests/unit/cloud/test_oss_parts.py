@@ -114,6 +114,21 @@ def test_a_file_outside_the_folder_is_never_read(tmp_path, file):
     assert item.problem and item.bytes is None
 
 
+def test_no_link_out_of_the_folder_is_followed(tmp_path):
+    images, outside = tmp_path / "images", tmp_path / "outside"
+    for folder in (images, outside):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(b"picture")
+    (images / "file.jpg").symlink_to(outside / "a.jpg")
+    (images / "folder").symlink_to(outside)
+    (images / "inside.jpg").symlink_to(images / "a.jpg")
+    (tmp_path / "link").symlink_to(images)
+    frame = pd.DataFrame({"PicName": ["a.jpg", "inside.jpg", "file.jpg", "folder/a.jpg"]})
+    items = wanted_items(frame, tmp_path / "link", "p/")
+    assert [item.bytes for item in items] == [7, 7, None, None]
+    assert all("link leads out of the folder" in item.problem for item in items[2:])
+
+
 def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
     with only_one("this", file=tmp_path / "lock"), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
         with only_one("this", file=tmp_path / "lock"):
