@@ -67,15 +67,34 @@ def proxy_for(url: str) -> str | None:
 
 def addresses_of(host: str) -> list[Address]:
     """Return the addresses that a host resolves to now."""
-    try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        pass
+    if literal := literal_address(host):
+        return literal
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
     return [_address(entry[4]) for entry in found]
+
+
+def literal_address(host: str) -> list[Address]:
+    """Return the address that a host is written as; nothing for a name, except for this machine's own."""
+    try:
+        return [ipaddress.ip_address("127.0.0.1" if host.lower().rstrip(".") == "localhost" else host)]
+    except ValueError:
+        return []
+
+
+def without_prefix(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
+
+
+#: Source: RFC 6052, 2.1.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _address(place: tuple[Any, ...]) -> Address:
