@@ -40,7 +40,7 @@ test: check browser  ## everything CI runs
 docs: $(READY)  ## build the site into docs/_build; broken links fail
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html
 
-bench: $(READY)  ## measure what is fast beside what a user would use instead
+bench: $(READY)  ## measure what is fast beside what a user would use instead; figures stay in bench/results.json
 	$(BIN)/python -m bench
 
 fuzz: $(READY)  ## change inputs at random for 10 CPU minutes a reader; what breaks a reader is kept in fuzz-found/
