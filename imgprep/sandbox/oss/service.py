@@ -26,7 +26,7 @@ REMEMBERED = 200_000
 UNVERIFIED_MAX = 64 * 1024
 
 #: Operation → scope, method, the query parameter that selects it (empty: none; None: a header does), what serves it.
-_OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
+OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
     "ListBuckets": ("service", "GET", "", operations.list_buckets),
     "PutBucket": ("bucket", "PUT", "", operations.put_bucket),
     "DeleteBucket": ("bucket", "DELETE", "", operations.delete_bucket),
@@ -48,7 +48,7 @@ _OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Res
     "ListParts": ("object", "GET", "uploadId", multipart.list_parts),
     "ListMultipartUploads": ("bucket", "GET", "uploads", multipart.list_uploads),
 }
-_ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in _OPERATIONS.items()}
+_ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in OPERATIONS.items()}
 #: Query parameters that select no operation. Any other selects one, served or not.
 _OPTIONS = re.compile(
     "Expires|OSSAccessKeyId|Signature|comp|continuation-token|delimiter|encoding-type|fetch-owner|key-marker|list-type|"
@@ -165,7 +165,7 @@ class Oss:
             self._verify(call)
         if not backend.switches.oss_activated:
             raise OssError("UserDisable")
-        if call.operation not in _OPERATIONS:
+        if call.operation not in OPERATIONS:
             raise OssError("NotImplemented", more={"Method": request.method})
         operations.check_headers(request.headers)
         self._check_bucket(call)
@@ -175,7 +175,7 @@ class Oss:
             # After the signature, before the checksum: the bytes go wrong on the disk, not on the wire.
             request.headers.pop("content-md5", None)
             request.body = _flipped(request.body)
-        response = _OPERATIONS[call.operation][3](call, backend)
+        response = OPERATIONS[call.operation][3](call, backend)
         response.headers = {**response.headers, **self._ids()}
         self._remember(call, response.status, "")
         return response
@@ -185,7 +185,7 @@ class Oss:
         try:
             call.principal = verify_oss(call, self._keys, self._backend.clock, self._backend.switches.region)
         except OssError as error:
-            if error.code == "SignatureDoesNotMatch" and call.operation not in _OPERATIONS:
+            if error.code == "SignatureDoesNotMatch" and call.operation not in OPERATIONS:
                 # V1 signs the sub-resources that it knows, and those of operations that are not served are not known.
                 raise OssError("NotImplemented", more={"Method": call.request.method}) from None
             raise
