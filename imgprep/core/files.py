@@ -159,9 +159,7 @@ def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            message = (
-                f"{error.strerror or os.strerror(error.errno)} ({free_space(target)}); free some space, then repeat"
-            )
+            message = f"{error.strerror} ({free_space(target)}); free some space, then repeat"
             raise OSError(error.errno, message, os.fspath(target)) from error
         raise
 

@@ -97,10 +97,10 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
         scheme, separator, place = target.partition("://")
         if scheme != "http" or not separator:
             raise BadRequest(400)
-        authority, _, rest = place.partition("/")
+        authority, _, local = place.partition("/")
         if not is_loopback(authority):
             raise BadRequest(421)
-        target = f"/{rest}"
+        target = f"/{local}"
     path, _, query = target.partition("?")
     connection = headers.get("connection", "").lower()
     keep = connection != "close" and (version == "HTTP/1.1" or connection == "keep-alive")
