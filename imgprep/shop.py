@@ -29,6 +29,7 @@ images = ""           # the folder (or zip) of its images
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
+# private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
 
 # Which column of the export is which field. Without this table, only columns that are named like a field are found,

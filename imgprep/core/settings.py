@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         "where": "where",
         "one_product": "one_product",
         "causes": "causes",
+        "private_hosts": "private_hosts",
     },
     "service": {
         "region": "region",
@@ -66,7 +68,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(_TABLES, ((dict,), "a table")),
     "gateway_timeout": ((int, float), "a number"),
     "sheet": ((str, int), "a sheet's name or number"),
-    "one_product": ((bool,), "true or false"),
+    **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
 
 
@@ -117,6 +119,8 @@ class Settings:
         The sheet of a workbook, which rows are wanted, and whether one product per image is; see `load_catalogue`.
     causes : Path or None
         TOML file of causes of failure that the shop has added, see `load_causes`.
+    private_hosts : bool
+        Whether the export may name images on this machine and in private networks, see `fetch_images`.
     severity : Mapping of str to str
         Rule id → severity, where the shop overrides the rule's own.
     limits : Mapping of str to float
@@ -158,6 +162,7 @@ class Settings:
     where: str | None = None
     one_product: bool = False
     causes: Path | None = None
+    private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
@@ -341,6 +346,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+#: Source: the vendor's lists of OSS and Image Search endpoints. Other names below aliyuncs.com may be customers' own.
+_VENDORS_HOST = re.compile(r"(oss-[a-z0-9-]+|imagesearch(-vpc)?\.[a-z0-9-]+)\.aliyuncs\.com(:443)?", re.IGNORECASE)
+
+
+def is_vendors(url: str) -> bool:
+    """Whether `url` is an endpoint of the vendor, over https."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and _VENDORS_HOST.fullmatch(parts.netloc) is not None
 
 
 def certificates() -> str | None:
