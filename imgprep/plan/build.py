@@ -20,12 +20,13 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.draw.store import RegionStore
-from imgprep.fix.prepare import prepare_images
-from imgprep.images.storage import open_source
+from imgprep.fix.prepare import NO_ROOM, prepare_images
+from imgprep.images.storage import Unfit, open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
+from imgprep.load.left_out import left_out
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
-from imgprep.look.rules.book import check_sheet
+from imgprep.look.rules.book import check_sheet, require_rules
 from imgprep.look.rules.limits import limits_for, service_type
 from imgprep.look.rules.sheet import make_sheet
 from imgprep.plan.batch_folder import (
@@ -135,8 +136,9 @@ def build_batch(
     ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
+    require_rules(rules.service, rules.severity, rules.limits)
     began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
-    few = partial(require_few_excluded, rows=len(catalogue), limits=limits, confirm_rows=baseline.confirm_rows)
+    few = partial(require_few_excluded, catalogue=catalogue, limits=limits, confirm_rows=baseline.confirm_rows)
     if baseline.last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
     outbox, sources = Path(out) / IMAGES, list(sources)
@@ -223,7 +225,7 @@ def _stops(catalogue: pd.DataFrame, plan: Plan, rules: Rules, baseline: Baseline
             require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
 
     def excluded() -> None:
-        require_few_excluded(plan.excluded["reason"], len(catalogue), limits, baseline.confirm_rows)
+        require_few_excluded(plan.excluded["reason"], catalogue, limits, baseline.confirm_rows)
 
     def loss() -> None:
         blast_radius(plan, baseline.known).require(baseline.instance or "gallery", baseline.confirm)
@@ -306,7 +308,8 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
 
 
 def _missing(catalogue: pd.DataFrame, facts: pd.DataFrame) -> pd.Series:
-    """Return ``image-missing`` for each row whose image does not exist."""
+    """Return ``image-missing`` for each wanted row whose image does not exist."""
+    catalogue = catalogue[left_out(catalogue).isna()]
     missing = facts.loc[~facts["exists"].fillna(False).astype(bool), "PicName"]
     add = catalogue["OperationType"].ne("DELETE") if "OperationType" in catalogue else True
     rows = int((catalogue["PicName"].isin(missing) & add).sum()) if "PicName" in catalogue else 0
@@ -342,18 +345,26 @@ def _judge(
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Copy every existing image into `out` unchanged; return the log."""
-    exists = facts["exists"].fillna(False).astype(bool)
     source, copies = open_source(images), Written(out)
-    for name in facts.loc[exists, "PicName"]:
-        with copies.writing(name) as draft:
-            source.copy(source.find(name), draft)
+    lacking: dict[str, str] = {}
+    for name in facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"]:
+        try:
+            found = source.find(name)
+            with copies.writing(name) as draft:
+                source.copy(found, draft)
+        except (Unfit, OSError) as error:  # a folder, a device, a link in a circle; nothing can be sent of it
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise
+            lacking[name] = getattr(error, "strerror", None) or str(error)
+    exists = facts["exists"].fillna(False).astype(bool) & ~facts["PicName"].isin(list(lacking))
+    why = facts["PicName"].map(lacking).astype("str").fillna("not there")
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(exists),
         source_digest=facts["digest"],
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(exists, "missing"),
-        reason=pd.Series("sent as it is", index=facts.index, dtype="str").where(exists, "not there"),
+        reason=why.mask(exists, "sent as it is"),
     )
 
 

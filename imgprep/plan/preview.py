@@ -14,6 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import to_polars
 from imgprep.core.text import counted
+from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
 from imgprep.plan.model import NOT_HELD, Plan
@@ -185,8 +186,10 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
 def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) -> str | None:
     """Return that so many rows are excluded that the export is probably broken; None where they are few.
 
-    `reasons` has one text per excluded row; `limits` has ``excluded_share`` and ``excluded_rows``.
+    `reasons` has one text per excluded row, `rows` is the number of rows that are wanted; `limits` has
+    ``excluded_share`` and ``excluded_rows``.
     """
+    reasons = reasons[~reasons.isin(LEFT_OUT_REASONS)]
     count = len(reasons)
     if count < limits["excluded_rows"] or count <= limits["excluded_share"] * rows:
         return None
@@ -199,12 +202,12 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
 
 
 def require_few_excluded(
-    reasons: pd.Series, rows: int, limits: Mapping[str, float], confirm_rows: int | None = None
+    reasons: pd.Series, catalogue: pd.DataFrame, limits: Mapping[str, float], confirm_rows: int | None = None
 ) -> None:
-    """Raise where `excluded_note` has something to say, unless the export's number of rows was confirmed."""
-    note = excluded_note(reasons, rows, limits)
-    if note is not None and confirm_rows != rows:
-        raise ConfigError(f"{note}; if they may stay out, confirm the export's number of rows: {rows}")
+    """Raise where `excluded_note` has something to say, unless the catalogue's number of rows was confirmed."""
+    note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
+    if note is not None and confirm_rows != len(catalogue):
+        raise ConfigError(f"{note}; if they may stay out, confirm the export's number of rows: {len(catalogue)}")
 
 
 def estimate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -23,15 +24,15 @@ from imgprep.cloud.imagesearch import PROCESSING, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
-from imgprep.core.files import digest_of, replacing
+from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import PUBLIC, Settings
-from imgprep.core.text import counted
+from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
-from imgprep.ship.panel import named, task_progress
+from imgprep.ship.panel import AskedCredentials, named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import (
@@ -138,9 +139,14 @@ class Run:
 
     @property
     def sent_to(self) -> Settings:
-        """`settings` as `Settings`, with credentials from the environment."""
+        """`settings` as `Settings`, with credentials from the environment; unknown hosts have to be confirmed."""
         known: dict[str, Any] = {name: value for name, value in self.settings.items() if name in PUBLIC}
-        return Settings(**known)
+        settings = Settings(**known)
+        with contextlib.suppress(ConfigError):  # no endpoint, and nothing is sent there
+            settings = settings.with_(oss_credentials=AskedCredentials(settings.oss_credentials, settings.oss_url))
+            url = settings.imagesearch_url
+            settings = settings.with_(imagesearch_credentials=AskedCredentials(settings.imagesearch_credentials, url))
+        return settings
 
     @property
     def is_sandbox(self) -> bool:
@@ -332,7 +338,9 @@ class Run:
         Parameters
         ----------
         settings : Settings, optional
-            For credentials; default: those of `submit`, or the run's own with credentials from the environment.
+            For credentials; default: those of `submit`, or the run's own with credentials from the environment. These
+            go to this machine, the vendor's hosts over https and the endpoints of the project's settings; another host
+            that the run folder names has to be confirmed.
         wait : bool
             False: look once.
         timeout : float, optional
@@ -352,9 +360,9 @@ class Run:
         ServiceError
             The service refuses to answer, or is not reached for long.
         ConfigError
-            There is no task to follow, or the settings name another instance.
+            There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
-        settings = settings or self._settings or self.sent_to
+        settings = self._settings = settings or self._settings or self.sent_to
         if self.refresh()._is_final:
             return self
         task_id = self._task_to_follow(settings)
@@ -378,7 +386,7 @@ class Run:
                 if task.status == PROCESSING:
                     note = overdue.note(task_id, self._begun(clock), clock.time())
                 else:
-                    strange = f"the service returns status {task.status}, which is not documented"
+                    strange = f"the service returns status {shown(task.status)}, which is not documented"
                     note = strange if is_undocumented(task.status) else None
                 show(task, note)
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
@@ -849,7 +857,8 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     try:
         for file in (*(f"{table}.parquet" for table in TABLES), META_NAME):
             if (batch_folder / file).exists():
-                shutil.copyfile(batch_folder / file, draft / file)
+                with naming_full_disk(runs / name / file):
+                    shutil.copyfile(batch_folder / file, draft / file)
         about: dict[str, Any] = {
             "version": VERSION,
             "id": name,
