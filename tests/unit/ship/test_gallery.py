@@ -71,7 +71,7 @@ def test_deletes_remove_an_image_or_a_whole_product(ran):
 def test_unknown_lasts_until_a_certain_outcome(ran):
     first, unsure = ran(("ADD", "1", "a", "imported")), ran(("ADD", "1", "a", "unknown"), ("ADD", "2", "b", "unknown"))
     assert held(first, unsure)["1", "a"] == ("unknown", "v1")
-    assert held(first, unsure)["2", "b"][0] == "unknown"
+    assert held(first, unsure)["2", "b"] == ("unknown", "v2")
     assert held(first, unsure, ran(("ADD", "1", "a", "imported"), ("DELETE", "2", "b", "deleted"))) == {
         ("1", "a"): ("held", "v3")
     }
@@ -163,6 +163,15 @@ def test_later_runs_are_applied_to_an_export_which_is_ignored_for_earlier_states
     undated = tmp_path / "gallery.dump"
     source.rename(undated)
     assert ("3", "y") not in held(first, later, dump=undated)
+
+
+@pytest.mark.parametrize("spelt", [str, lambda name: name.replace("Attr", "_attr_").lower()])
+def test_all_attributes_of_a_dump_are_kept(spelt):
+    texts = {"StrAttr": "a", "StrAttr2": "b", "StrAttr3": "c", "StrAttr4": "d"}
+    image = {"IntAttr": 1, "IntAttr2": 2, "IntAttr3": 3, "IntAttr4": 4, **texts}
+    dump = pd.DataFrame([{"ProductId": "1", "PicName": "a", **{spelt(name): value for name, value in image.items()}}])
+    state = gallery_state([], dump=dump)
+    assert state.loc[0, list(image)].to_dict() == image
 
 
 def test_a_file_that_is_not_a_dump_is_refused(tmp_path):
