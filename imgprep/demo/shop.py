@@ -36,8 +36,14 @@ _COLUMN_MAP = """\
 ProductId = "sku"
 PicName = ["image", "image_2", "image_3"]
 Region = "region"
+IntAttr = { column = "price", scale = 100, decimal = "." }         # cents
+IntAttr2 = { column = "list_price", scale = 100, decimal = "," }   # another system's notation: 1.299,00 €
+IntAttr3 = "stock"
+IntAttr4 = "weight_g"
 StrAttr = "season"
-IntAttr = { column = "price", scale = 100, decimal = "." }       # cents
+StrAttr2 = "colour"
+StrAttr3 = "material"
+StrAttr4 = "line"
 CustomContent = "title:{title},price:{price},brand:{brand},care:{care}"
 
 [CategoryId]
