@@ -46,12 +46,12 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
 
 
 def reading_of(options: Namespace, settings: Settings) -> dict[str, Any]:
-    """Return how exports are read, as `load_catalogue` takes it: from options, else the project's."""
+    """Return the arguments of `load_catalogue` for exports: from options, else the project's."""
     return {name: getattr(options, name) or value for name, value in settings.reading.items()}
 
 
 def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
+    """Return the catalogue with each near-miss name replaced by its file's; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
     from imgprep.fix.fields import use_files
@@ -91,7 +91,7 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
         return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
     if not options.regions.exists():
         raise ConfigError(
-            f"{options.regions}: no region store is there; correct the path, or create one with RegionStore(path)"
+            f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"
         )
     return RegionStore(options.regions, read_only=True)
 
