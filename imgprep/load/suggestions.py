@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, STR_ATTRS
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
 from imgprep.core.text import nearest
 from imgprep.load.image_names import EXTENSIONS
 
@@ -208,6 +208,17 @@ def suggest_categories(
 ) -> pd.DataFrame:
     """Suggest a CategoryId for each of the shop's categories.
 
+    Returns
+    -------
+    DataFrame
+        ``value`` (the shop's category), ``rows``, ``CategoryId`` and ``category`` (as decided in `mapped`),
+        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` is the condition on categories below.
+
+    Notes
+    -----
+    A category that is set when adding must be set when searching too, or the image does not find itself: mapping
+    categories is a decision about the shop's search code. Source: the vendor's page on adding images.
+
     Examples
     --------
     >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})
@@ -238,7 +249,9 @@ def suggest_categories(
                 "why": why,
             }
         )
-    return pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table = pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table.attrs["note"] = SEARCH_CATEGORY
+    return table
 
 
 def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:

@@ -22,7 +22,6 @@ from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check_sheet
-from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import make_sheet
 from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, keep_only, require_batch_folder, write_folder
 from imgprep.plan.compare import wanted_rows
@@ -166,10 +165,10 @@ def _judge(
     files: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """Return the findings of `check` and the plan, both from one sheet."""
-    service = service_type(rules.service)
     sheet = make_sheet(
-        catalogue, facts, regions=regions, prepared=prepared, service=service, limits=rules.limits, files=files
+        catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
+    service = sheet.service
     findings = check_sheet(sheet, rules.severity)
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
