@@ -132,14 +132,7 @@ class Region:
         RegionError
             Not four integers, or an empty or negative region.
         """
-        if not isinstance(text, str) or not _WIRE.fullmatch(text):
-            raise RegionError(f'Region {text!r:.60}: needs 4 integers x1,x2,y1,y2, such as "20,40,60,80"')
-        numbers = text.split(",")
-        if len(numbers) != 4:
-            raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
-        if max(map(len, numbers)) > 10:
-            raise RegionError(f'Region "{text:.60}": a number is longer than any image')
-        return cls(**dict(zip(WIRE_ORDER, map(int, numbers), strict=True)))
+        return cls(**named_edges(text))
 
     def fits(self, width: int, height: int) -> bool:
         """Whether the region lies inside an image of `width` × `height` pixels."""
@@ -181,6 +174,18 @@ class Region:
             return 0.0
         common = across * down
         return common / (self.area + other.area - common)
+
+
+def named_edges(text: str) -> dict[str, int]:
+    """Return the edges in a wire text, whether or not they enclose a region."""
+    if not isinstance(text, str) or not _WIRE.fullmatch(text):
+        raise RegionError(f'Region {text!r:.60}: needs 4 integers x1,x2,y1,y2, such as "20,40,60,80"')
+    numbers = text.split(",")
+    if len(numbers) != 4:
+        raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
+    if max(map(len, numbers)) > 10:
+        raise RegionError(f'Region "{text:.60}": a number is longer than any image')
+    return dict(zip(WIRE_ORDER, map(int, numbers), strict=True))
 
 
 def _scaled(
