@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+#: Longer values are cut in the column ``value``, and inside messages.
+VALUE_CHARS, QUOTE_CHARS = 200, 60
+
 
 class Severity(StrEnum):
     """Effect of a finding on the batch."""

@@ -11,7 +11,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES, FIELD_NAMES
 from imgprep.core.text import nearest
-from imgprep.load.image_names import EXTENSIONS
+from imgprep.load.image_names import ENDINGS
 
 #: Rows whose values are examined.
 SAMPLE_ROWS = 2_000
@@ -35,7 +35,7 @@ NAMES: Mapping[str, list[str]] = {
     }.items()
 }
 
-_IMAGE = re.compile(rf"(?i)\.(?:{EXTENSIONS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
+_IMAGE = re.compile(rf"(?i)\.(?:{ENDINGS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
 #: Field → what its values look like.
 _PATTERNS = {
     "PicName": (_IMAGE, "look like image files"),

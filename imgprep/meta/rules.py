@@ -10,11 +10,8 @@ import polars as pl
 
 from imgprep.core.errors import RegionError
 from imgprep.core.fields import FIELDS, Operation
-from imgprep.core.findings import Basis, Severity
+from imgprep.core.findings import QUOTE_CHARS, VALUE_CHARS, Basis, Severity
 from imgprep.core.regions import Region, wire_edges
-
-#: Longer values are shortened in findings, and in messages.
-VALUE_CHARS, QUOTE_CHARS = 200, 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from imgprep.core.fields import FIELD_NAMES, Operation, Service
 from imgprep.core.frames import to_polars
 from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
 from imgprep.look.facts import FACT_COLUMNS
-from imgprep.look.rules.limits import EXTENSIONS, limits_for, service_type
+from imgprep.look.rules.limits import FORMAT_OF, limits_for, service_type
 
 
 def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
@@ -213,7 +213,7 @@ PLAIN: dict[str, tuple[str, str]] = {
     "PicName": (
         "name",
         # Lower case only: of two names that differ in case, at least one is not plain.
-        rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
+        rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(FORMAT_OF)})$",
     ),
     "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
 }
