@@ -1,6 +1,7 @@
 """The parts of an upload that need no bucket."""
 
 import sys
+import tempfile
 import threading
 import time
 
@@ -120,6 +121,37 @@ def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
             pass
     with only_one("this", file=tmp_path / "lock"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with only_one("this"):
+        assert len(list(tmp_path.iterdir())) == 1
+        with pytest.raises(ConfigError, match="another"), only_one("this"):
+            pass
+        assert len(list(tmp_path.iterdir())) == 1, "one that was refused takes nothing away"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
+    """The file is opened, then removed by the upload that ends, and only then locked."""
+    from imgprep.ship import upload
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lock, removed = upload._lock, []
+
+    def ends_in_between(handle):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(handle)
+
+    monkeypatch.setattr(upload, "_lock", ends_in_between)
+    with only_one("this"), pytest.raises(ConfigError, match="another"), only_one("this"):
+        pass
+    assert removed and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
