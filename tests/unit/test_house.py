@@ -41,6 +41,7 @@ PANELS = {
     "outcomes.cause_explorer",
     "outcomes.review",
     "outcomes.trace",
+    "ship.panel",
 }
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
