@@ -136,7 +136,7 @@ def upload(
     settings.require("bucket", "path")
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
-    frame, text = _batch(batch)
+    frame, text = read_batch(batch)
     if root is None:
         if folder is None:
             raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
@@ -184,7 +184,7 @@ def upload(
     return _log_frame(items, done, strays, (meta.key, len(text)))
 
 
-def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
+def read_batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
     """Return the batch and the text of its increment.meta."""
     if isinstance(batch, pd.DataFrame):
         return batch, dumps_meta(batch).encode()

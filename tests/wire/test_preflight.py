@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from oss2.models import PartInfo
 
 from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.cloud.oss import open_bucket
 from imgprep.core.credentials import StaticCredentials
 from imgprep.core.settings import Settings
 from imgprep.sandbox.sandbox import Sandbox
@@ -53,6 +55,23 @@ def test_where_all_is_well_only_what_nobody_showed_is_open(shop):
 def test_what_is_missing_is_told(shop):
     found = shop().look(path="/elsewhere", instance="nobody")
     assert {"increment.meta", "images", "instance"} <= {name for name, (result, _) in found.items() if result == "fail"}
+
+
+def test_what_was_replaced_in_the_bucket_is_found_as_submit_finds_it(shop, tmp_path):
+    here = shop()
+    bucket, (image, *_) = open_bucket(here.settings), sorted(file.name for file in (here.batch / "images").iterdir())
+    stored = dict(here.server.store.bucket("imgprep-demo").entries)
+    assert f"increment/{image}" in stored
+    # In parts, so that its ETag is no MD5: only its bytes show that it is another picture.
+    data = (here.batch / "images" / image).read_bytes()
+    for sent, result in ((data, "ok"), (data[::-1], "fail")):
+        started = bucket.init_multipart_upload(f"increment/{image}")
+        part = bucket.upload_part(f"increment/{image}", started.upload_id, 1, sent)
+        bucket.complete_multipart_upload(f"increment/{image}", started.upload_id, [PartInfo(1, part.etag)])
+        assert here.look()["images"][0] == result
+    assert image in here.look()["images"][1] and here.look()["increment.meta"] == ("ok", "this batch's")
+    found = here.look(batch=make_batch(tmp_path / "other", 2, seed=3))
+    assert found["increment.meta"] == ("fail", "another batch's")
 
 
 def test_looking_changes_nothing(shop):

@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from imgprep.cloud.imagesearch import AnswerLost, ImageSearch
+from imgprep.cloud.oss import open_bucket
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.outcomes.tallies import tally_durations
 from imgprep.sandbox.sandbox import Sandbox
@@ -147,6 +149,26 @@ def test_a_busy_instance_is_waited_for_in_sight_or_given_up_as_asked(shop, capsy
     run = here.ship(wait=True)
     assert "waiting for task 1: PROCESSING" in capsys.readouterr().err
     assert run.task_id == "2" and run.state == "partial"
+
+
+def test_an_upload_that_comes_while_another_task_is_waited_for_stops_the_submit(shop):
+    here = shop(task_seconds=20)
+    ImageSearch(here.settings, clock=here.clock).start_task()
+    (image,) = (file.name for file in (here.batch / "images").glob("*00002*"))
+    bucket, advance = open_bucket(here.settings), here.clock.on_sleep
+
+    def meanwhile():
+        advance()
+        bucket.put_object(f"increment/{image}", b"another picture")
+
+    here.clock.on_sleep = meanwhile
+    with pytest.raises(ConfigError, match=f"1 object is missing or differs from this batch: {re.escape(image)}"):
+        here.submit(wait=True, progress=False)
+    here.clock.on_sleep = advance
+    (run,) = load_runs(here.runs)
+    assert len(here.server.tasks()) == 1 and run.state == "intended" and "differs from this batch" in run.note
+    upload(here.batch, None, here.settings, progress=False, runs=here.runs)
+    assert here.submit(progress=False).id == run.id and len(here.server.tasks()) == 2
 
 
 def test_throttling_and_lost_answers_while_following_are_overcome(shop):
