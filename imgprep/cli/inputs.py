@@ -28,17 +28,23 @@ def settings_of(options: Namespace) -> Settings:
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings and the catalogue; the project's values are the defaults."""
-    from imgprep.load.catalogue import load_catalogue
-
     settings = settings_of(options)
     options.catalogue = options.catalogue or settings.catalogue
     if hasattr(options, "images"):
         options.images = options.images or settings.images
-    columns = options.columns or settings.columns
-    return settings, load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+    catalogue = read_export(options.catalogue, options, settings)
+    near = getattr(options, "near_names", False) and options.images
+    return settings, _renamed(catalogue, options.images) if near else catalogue
 
 
-def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
+def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd.DataFrame:
+    """Return an export as a catalogue; preset and column map are the options', else the project's."""
+    from imgprep.load.catalogue import load_catalogue
+
+    return load_catalogue(file, preset=options.preset or settings.preset, columns=options.columns or settings.columns)
+
+
+def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
     """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
@@ -103,10 +109,7 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
     """Return the last export: that of --last, else the one that the newest comparable run kept."""
     if options.last:
-        from imgprep.load.catalogue import load_catalogue
-
-        columns = options.columns or settings.columns
-        return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
+        return read_export(options.last, options, settings)
     if not options.known:
         return None
     from imgprep.ship.gallery import kept_export, one_gallery

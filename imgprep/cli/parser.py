@@ -159,9 +159,8 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Write a printable sheet of faults for the people who make the images."
     sheet = command("feedback", "look", text, *has.photographs, has.drawn, has.ruled)
-    sheet.add_argument(
-        "--by", default="folder", metavar="PATTERN", help="folder, or a regular expression with one group"
-    )
+    text = "folder, or a regular expression with one group"
+    sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
     text = "List images that are the same or nearly the same, those across products first."
     doubles = command("duplicates", "look", text, *has.photographs, has.paged)
@@ -188,14 +187,8 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Make a batch folder: increment.meta, its tables, and images."
     build = command("build", "plan", text, *has.photographs, has.drawn)
-    build.add_argument(
-        "--known",
-        type=Path,
-        nargs="+",
-        action="extend",
-        metavar="RUNS_OR_DUMP",
-        help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
-    )
+    held = "what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)"
+    build.add_argument("--known", type=Path, nargs="+", action="extend", metavar="RUNS_OR_DUMP", help=held)
     build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
@@ -204,13 +197,8 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    regions.add_argument(
-        "others",
-        type=Path,
-        nargs="*",
-        metavar="STORE_OR_FILE",
-        help="stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list",
-    )
+    text = "stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list"
+    regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
     regions.add_argument("--conflicts", action="store_true", help="list only what people decided differently")
@@ -239,15 +227,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
 
     submit = command("submit", "ship", "Start the batch task and leave a run folder.", has.cloud, has.runs)
     submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
-    submit.add_argument(
-        "--wait",
-        nargs="?",
-        type=float,
-        const=True,
-        default=False,
-        metavar="SECONDS",
-        help="wait for a task that is running on the instance instead of stopping",
-    )
+    text = "wait for a task that is running on the instance instead of stopping"
+    submit.add_argument("--wait", nargs="?", type=float, const=True, default=False, metavar="SECONDS", help=text)
     submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     submit.add_argument(
         "--now",
@@ -265,11 +246,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     close.add_argument("run_folder", type=Path, metavar="RUN")
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
-    close.add_argument(
-        "--ignore-unmatched",
-        action="store_true",
-        help="report entries that name no line concern none (read them first): the other lines count as imported",
-    )
+    text = "report entries that name no line concern none (read them first): the other lines count as imported"
+    close.add_argument("--ignore-unmatched", action="store_true", help=text)
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
@@ -288,15 +266,8 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
     undo = command("undo", "outcomes", "Make the batch that takes a run back.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    undo.add_argument(
-        "--images",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="DIR",
-        help="folders of the images as sent",
-    )
+    text = "folders of the images as sent"
+    undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also take back later runs")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
@@ -307,9 +278,8 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Show a month in numbers: how much of the catalogue is findable, what fails, what improved."
     review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    review.add_argument(
-        "--source", default="source", metavar="COLUMN", help="column of an image's maker (default: source)"
-    )
+    text = "column of an image's maker (default: source)"
+    review.add_argument("--source", default="source", metavar="COLUMN", help=text)
     review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="which table")
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 

@@ -65,12 +65,11 @@ class Task:
     id: str
     bucket: str
     path: str
-    status: str
-    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another text of the service."""
+    status: str  #: ``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another text of the service
     code: str = ""
     message: str = ""
+    #: Link to the report or export; it expires after two hours, and whoever has it can read the file.
     report_url: str | None = field(default=None, repr=False)
-    """Link to the report or export; it expires after two hours, and whoever has it can read the file."""
     created: datetime | None = None
     modified: datetime | None = None
 
@@ -81,12 +80,9 @@ class Instance:
 
     name: str
     region: str
-    service: str | None
-    """Service type, see `imgprep.core.fields.Service`."""
-    capacity: int | None
-    """Most images."""
-    held: int | None
-    """Images now."""
+    service: str | None  #: service type, see `imgprep.core.fields.Service`
+    capacity: int | None  #: most images
+    held: int | None  #: images now
     expires: datetime | None
 
 

@@ -39,12 +39,9 @@ class RegionState(StrEnum):
     ['region', 'whole', 'service']
     """
 
-    REGION = "region"
-    """A region was drawn: ``Region`` is written."""
-    WHOLE = "whole"
-    """The whole image is the subject: ``Crop: false`` is written, no Region."""
-    SERVICE = "service"
-    """Left to the service's own recognition: neither is written."""
+    REGION = "region"  #: a region was drawn: ``Region`` is written
+    WHOLE = "whole"  #: the whole image is the subject: ``Crop: false`` is written, no Region
+    SERVICE = "service"  #: left to the service's own recognition: neither is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,7 @@ class Entry(NamedTuple):
     tag: int
     kind: int
     length: int
-    four: bytes
-    """Its value, or the place of a longer one."""
+    four: bytes  #: its value, or the place of a longer one
 
 
 def orientation_in(exif: bytes | None) -> int:

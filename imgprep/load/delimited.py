@@ -131,8 +131,7 @@ class _Layout:
 class LineEnds:
     """The line ends of a file."""
 
-    lines: int
-    """Line feeds, and one more where the last line has none."""
+    lines: int  #: line feeds, and one more where the last line has none
     carriage_returns: int
 
     def fit(self, records: int) -> bool:

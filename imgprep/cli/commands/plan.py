@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting, require_ours
@@ -38,8 +38,6 @@ def check(options: Namespace) -> int:
 
     settings, catalogue = catalogue_of(options)
     images = options.images
-    if images and options.near_names:
-        catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
         catalogue,
@@ -98,8 +96,6 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
     log = prepare_images(
         facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
@@ -118,8 +114,6 @@ def build(options: Namespace) -> int:
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     built = build_batch(
         catalogue,
         options.images,

@@ -20,8 +20,8 @@ from imgprep.show.charts.style import COLOURS, axes, clean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
-"""Height of an image in `plot_region_order`, pixels."""
 
 # Fate, colour, hatch: from wanted to unwanted.
 _FATES = (
