@@ -46,14 +46,14 @@ def shop(tmp_path):
         server.stop()
 
 
-def test_where_all_is_well_only_what_nobody_showed_is_open(shop):
+def test_where_all_is_well_only_what_was_not_given_is_open(shop):
     found = shop().look()
     assert {name for name, (result, _) in found.items() if result != "ok"} == HELD_OPEN
     assert all(found[name] == ("unknown", "not checked: no document is given") for name in HELD_OPEN)
 
 
-def test_what_is_missing_is_told(shop):
-    found = shop().look(path="/elsewhere", instance="nobody")
+def test_what_is_missing_is_reported(shop):
+    found = shop().look(path="/elsewhere", instance="unknown")
     assert {"increment.meta", "images", "instance"} <= {name for name, (result, _) in found.items() if result == "fail"}
 
 
@@ -135,7 +135,7 @@ def test_a_role_that_another_service_may_assume_fails(shop):
         (["oss:PutObject", "oss:GetObject", "oss:ListObjects"], {"bucket's region"}),
     ],
 )
-def test_the_callers_own_rights_are_told_one_by_one(shop, actions, denied):
+def test_the_callers_own_rights_are_reported_one_by_one(shop, actions, denied):
     here = shop()
     resources = ["acs:oss:*:*:imgprep-demo", "acs:oss:*:*:imgprep-demo/increment/*"]
     policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": resources}]}
@@ -144,20 +144,20 @@ def test_the_callers_own_rights_are_told_one_by_one(shop, actions, denied):
     assert all("AccessDenied" in found[name][1] for name in denied)
 
 
-def test_oss_not_activated_and_no_such_bucket_are_told_apart(shop):
+def test_oss_not_activated_and_no_such_bucket_are_distinguished(shop):
     assert shop(oss_activated=False).look()["OSS activated"][0] == "fail"
     found = shop().look(bucket="another-bucket")
     assert found["bucket exists"][0] == "fail" and "OSS activated" not in found
 
 
-def test_a_bucket_in_another_region_is_told(shop):
+def test_a_bucket_in_another_region_is_reported(shop):
     here = shop(buckets={"far-away": "cn-beijing"})
     found = here.look(bucket="far-away")
     assert "fail" in {result for result, _ in found.values()}
     assert any("cn-beijing" in message or "endpoint" in message for _, message in found.values())
 
 
-def test_a_running_task_little_room_and_the_wrong_rules_are_told(shop):
+def test_a_running_task_little_room_and_the_wrong_rules_are_reported(shop):
     here = shop(task_seconds=60, capacity=0, instances={"demo": "fabric"})
     ImageSearch(here.settings).start_task()
     found = here.look(service="product")

@@ -43,7 +43,7 @@ def test_threads_are_added_only_while_a_core_stands_idle():
     assert not idle(0.0, NEXT_SECONDS), "not before the first could show what it does"
     assert idle(0.01, 0.2), "waiting for a network"
     assert not idle(0.17, 0.2), "as fast as a core can send"
-    assert idle(0.17, 2.0), "a file that hangs holds nobody up"
+    assert idle(0.17, 2.0), "a file that hangs delays no other"
 
 
 def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
@@ -76,7 +76,7 @@ def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monke
     assert not [thread for thread in threading.enumerate() if thread.name == "imgprep-put"]
 
 
-def test_sameness_is_never_told_by_size_alone():
+def test_sameness_is_never_judged_by_size_alone():
     item = Item("k", "k", "f", 5, DIGEST)
     assert same(item, Stored(5, DIGEST)) is True
     assert same(item, Stored(5, "0" * 32)) is False and same(item, Stored(6, DIGEST)) is False
@@ -155,7 +155,7 @@ def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "expected"),
     [
         (ALL_IMPORTED, Meaning.ALL_IMPORTED),
         (SOME_FAILED, Meaning.SOME_FAILED),
@@ -166,8 +166,8 @@ def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, 
         ("Unsuccessful", Meaning.UNKNOWN),
     ],
 )
-def test_messages_mean_what_they_say(message, said):
-    assert meaning(message) is said
+def test_messages_mean_what_they_say(message, expected):
+    assert meaning(message) is expected
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "gopher://x/"])
@@ -185,10 +185,10 @@ def test_production_asks_for_the_instances_name(monkeypatch):
     monkeypatch.setattr("builtins.input", lambda question: "shop" if "PRODUCTION" in question else "")
     assert confirm_production(production) == "shop"
 
-    def nobody(question):
+    def no_user(question):
         raise RuntimeError("no frontend")
 
-    monkeypatch.setattr("builtins.input", nobody)
+    monkeypatch.setattr("builtins.input", no_user)
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
     with pytest.raises(ConfigError, match="there is no user to ask"):
         check_confirmed(production, None)

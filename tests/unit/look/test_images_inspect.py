@@ -1,4 +1,4 @@
-"""Whatever the file is, it is one row of facts, and the run goes on."""
+"""Any file is one row of facts, and the run goes on."""
 
 import io
 import os
