@@ -31,13 +31,7 @@ _WIRE = re.compile(r"[+-]?[0-9]+(?:,[+-]?[0-9]+)*", re.ASCII)
 
 
 class RegionState(StrEnum):
-    """The three states of an image's subject.
-
-    Examples
-    --------
-    >>> [str(state) for state in RegionState]
-    ['region', 'whole', 'service']
-    """
+    """The three states of an image's subject."""
 
     REGION = "region"  #: a region was drawn: ``Region`` is written
     WHOLE = "whole"  #: the whole image is the subject: ``Crop: false`` is written, no Region

@@ -56,10 +56,8 @@ def _kind(path: Path, mounts: Path) -> str | None:
 
 #: Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated.
 VERSION = 2
-
 #: SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into.
 APPLICATION = 0x494D4752
-
 #: The remedy for each of SQLite's primary error codes.
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",

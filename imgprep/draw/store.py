@@ -25,7 +25,6 @@ from imgprep.draw.schema import open_file, refuse_network_drive, unusable
 HOWS = ("drawn", "accepted", "edited", "imported")
 
 EDGES = ("x1", "y1", "x2", "y2")
-
 #: Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image.
 FRAME_DTYPES = {
     **dict.fromkeys(("PicName", "ProductId", "state"), "str"),

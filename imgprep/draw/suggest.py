@@ -25,13 +25,10 @@ Box = tuple[int, int, int, int]
 
 #: Longer side of the copy that is segmented, pixels: edges are then exact to about 0.5 % of the image.
 SIDE = 200
-
 #: Share of edge pixels that the ground must explain for the ground model to be trusted alone.
 PLAIN = 0.9
-
 #: Spread of the ground's light, levels of 255, above which it is a texture: floors, cloth and walls, not a studio.
 EVEN = 3.5
-
 #: Score of the ground model below which its subject hardly stands out.
 CLEAR = 0.35
 

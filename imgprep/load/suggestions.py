@@ -242,13 +242,7 @@ def suggest_categories(
 
 
 def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:
-    """Return the look-up of a column map: what is decided, else what is suggested with a score of at least `at_least`.
-
-    Examples
-    --------
-    >>> as_category_map(suggest_categories(pd.DataFrame({"type": ["Dresses", "Gift cards"]})))
-    {'Dresses': 1}
-    """
+    """Return the look-up of a column map: what is decided, else suggested with a score of `at_least`."""
     good = table["suggested"].where(table["score"] >= at_least)
     chosen = table["CategoryId"].fillna(good)
     return {str(value): int(number) for value, number in zip(table["value"], chosen, strict=True) if pd.notna(number)}

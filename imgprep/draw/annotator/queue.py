@@ -17,13 +17,10 @@ from imgprep.draw.store import EDGES, RegionStore
 
 FILTERS = ("all", "undone", "done", "flagged", "suggested", "stale", "failed", "findings", "conflict")
 ORDERS = ("given", "product", "confidence", "findings")
-
 #: States that need a decision.
 OPEN = frozenset({"undone", "stale"})
-
 #: The pace (items per hour) is measured over the last half hour.
 PACE_SECONDS = 1800
-
 #: Displays whose filtered order is remembered.
 VIEWS_KEPT = 16
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import imgprep
-from imgprep.core.regions import EDGES, WIRE_ORDER, Region, reordered, scaled_edges, wire_edges, wire_text
+from imgprep.core.regions import EDGES, WIRE_ORDER, Region, RegionState, reordered, scaled_edges, wire_edges, wire_text
 
 PACKAGE = Path(imgprep.__file__).parent
 
@@ -105,3 +105,7 @@ def test_texts_are_read_like_single_ones_and_null_where_there_is_no_integer():
 
 def test_the_other_reading_takes_the_same_numbers_as_corners():
     assert reordered(dict(zip(WIRE_ORDER, (20, 40, 60, 80), strict=True))) == {"x1": 20, "y1": 40, "x2": 60, "y2": 80}
+
+
+def test_the_three_states_are_spelled_as_stores_and_files_hold_them():
+    assert [str(state) for state in RegionState] == ["region", "whole", "service"]
