@@ -26,6 +26,7 @@ catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
+# private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
 
 # Which column of the export is which field. Without this table, only columns that are named like a field are found,

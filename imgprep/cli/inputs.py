@@ -82,12 +82,12 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
     if options.no_regions:
         return None
     if options.regions is None:
-        return RegionStore(settings.regions) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no region store is there; correct the path, or create one with RegionStore(path)"
         )
-    return RegionStore(options.regions)
+    return RegionStore(options.regions, read_only=True)
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:

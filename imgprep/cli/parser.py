@@ -169,6 +169,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
     fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="their folder; existing files stay")
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
+    fetch.add_argument("--private", action="store_true", help="also ask this machine and private networks")
 
     text = "Find the product of each file in a folder; keep the map, and the catalogue with it."
     match = command("match", "plan", text, has.catalogue, has.images)

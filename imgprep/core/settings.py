@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ PROJECT_FILE = "imgprep.toml"
 
 #: Table and key of the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
-    "shop": {name: name for name in ("catalogue", "earlier", "images", "preset", "columns", "causes")},
+    "shop": {name: name for name in ("catalogue", "earlier", "images", "preset", "columns", "causes", "private_hosts")},
     "service": {
         **{name: name for name in ("region", "instance", "role_arn", "role_policy", "role_trust", "callback")},
         **{"type": "service", "endpoint": "imagesearch_endpoint", "gateway_timeout": "gateway_timeout"},
@@ -42,6 +43,7 @@ _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
 _NUMBERS = ("gateway_timeout",)
+_SWITCHES = ("private_hosts",)
 
 
 WORK_FOLDER = "imgprep-work"
@@ -89,6 +91,8 @@ class Settings:
         Column map, or a TOML file of one; see `load_catalogue`.
     causes : Path or None
         TOML file of causes of failure that the shop has added, see `load_causes`.
+    private_hosts : bool
+        Whether the export may name images on this machine and in private networks, see `fetch_images`.
     severity : Mapping of str to str
         Rule id → severity, where the shop overrides the rule's own.
     limits : Mapping of str to float
@@ -127,6 +131,7 @@ class Settings:
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
     causes: Path | None = None
+    private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
@@ -261,9 +266,13 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
+            kinds = (
+                (_TABLES, dict, "a table"),
+                (_NUMBERS, (int, float), "a number"),
+                (_SWITCHES, bool, "true or false"),
+            )
+            wanted, kind = next(((wanted, kind) for names, wanted, kind in kinds if name in names), (str, "a text"))
             if not isinstance(value, wanted):
-                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
                 values[name] = file.parent / str(value) if name in _PATHS else value
@@ -306,6 +315,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+#: Source: the vendor's lists of OSS and Image Search endpoints. Other names below aliyuncs.com may be customers' own.
+_VENDORS_HOST = re.compile(r"(oss-[a-z0-9-]+|imagesearch(-vpc)?\.[a-z0-9-]+)\.aliyuncs\.com(:443)?", re.IGNORECASE)
+
+
+def is_vendors(url: str) -> bool:
+    """Whether `url` is an endpoint of the vendor, over https."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and _VENDORS_HOST.fullmatch(parts.netloc) is not None
 
 
 def certificates() -> str | None:

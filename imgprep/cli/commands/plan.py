@@ -58,8 +58,9 @@ def check(options: Namespace) -> int:
 def fetch(options: Namespace) -> int:
     from imgprep.look.fetch import fetch_images
 
-    _, catalogue = catalogue_of(options)
-    log = fetch_images(catalogue, options.into, column=options.column)
+    settings, catalogue = catalogue_of(options)
+    private = options.private or settings.private_hosts
+    log = fetch_images(catalogue, options.into, column=options.column, private=private)
     show(log, options.format)
     if options.format == "table":
         failed = int(log["problem"].notna().sum())
