@@ -28,20 +28,29 @@ def settings_of(options: Namespace) -> Settings:
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings and the catalogue; the project's values are the defaults."""
+    from imgprep.images.storage import require_files
+    from imgprep.look.rules.book import require_rules
+
     settings = settings_of(options)
     options.catalogue = options.catalogue or settings.catalogue
     if hasattr(options, "images"):
         options.images = options.images or settings.images
+    require_rules(**settings.rules)  # before images are opened
     catalogue = read_export(options.catalogue, options, settings)
-    near = getattr(options, "near_names", False) and options.images
-    return settings, _renamed(catalogue, options.images) if near else catalogue
+    images = getattr(options, "images", None)
+    # With --keep-refused, and where rows only delete, missing images are expected.
+    if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
+        require_files(images)
+    if images and getattr(options, "near_names", False) and "PicName" in catalogue.columns:
+        catalogue = _renamed(catalogue, images)
+    return settings, catalogue
 
 
 def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd.DataFrame:
-    """Return an export as a catalogue; preset and column map are the options', else the project's."""
+    """Return an export as a catalogue, read as the options say, else the project."""
     from imgprep.load.catalogue import load_catalogue
 
-    return load_catalogue(file, preset=options.preset or settings.preset, columns=options.columns or settings.columns)
+    return load_catalogue(file, **{name: getattr(options, name) or value for name, value in settings.reading.items()})
 
 
 def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:

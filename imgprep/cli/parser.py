@@ -94,6 +94,12 @@ class _Shared:
         self.reading.add_argument("--preset", help="how to read the export (default: auto)")
         columns = "column map (default: the project's)"
         self.reading.add_argument("--columns", type=Path, metavar="MAP.toml", help=columns)
+        sheets = "sheet of a workbook: its name, its number, or all of one shape"
+        self.reading.add_argument("--sheet", metavar="NAME", help=sheets)
+        rows = "only these rows, such as \"status = 'active' and stock > 0\""
+        self.reading.add_argument("--where", metavar="CONDITION", help=rows)
+        first = "of products that share an image, only the first"
+        self.reading.add_argument("--one-product", action="store_true", default=None, help=first)
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
         self.catalogue.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help=export)

@@ -21,7 +21,13 @@ PROJECT_FILE = "imgprep.toml"
 
 #: Table and key of the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
-    "shop": {name: name for name in ("catalogue", "earlier", "images", "preset", "columns", "causes", "private_hosts")},
+    "shop": {
+        name: name
+        for name in (
+            *("catalogue", "earlier", "images", "preset", "columns", "sheet", "where", "one_product"),
+            *("causes", "private_hosts"),
+        )
+    },
     "service": {
         **{name: name for name in ("region", "instance", "role_arn", "role_policy", "role_trust", "callback")},
         **{"type": "service", "endpoint": "imagesearch_endpoint", "gateway_timeout": "gateway_timeout"},
@@ -42,8 +48,13 @@ _VARIABLES: dict[str, str] = {
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
-_NUMBERS = ("gateway_timeout",)
-_SWITCHES = ("private_hosts",)
+#: Name → the types of its value in the file, and what they are called; any other is a text.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(_TABLES, ((dict,), "a table")),
+    "gateway_timeout": ((int, float), "a number"),
+    "sheet": ((str, int), "a sheet's name or number"),
+    **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
+}
 
 
 WORK_FOLDER = "imgprep-work"
@@ -89,6 +100,8 @@ class Settings:
         How to read the export, see `load_catalogue`.
     columns : Mapping, Path or None
         Column map, or a TOML file of one; see `load_catalogue`.
+    sheet, where, one_product
+        The sheet of a workbook, which rows are wanted, and whether one product per image is; see `load_catalogue`.
     causes : Path or None
         TOML file of causes of failure that the shop has added, see `load_causes`.
     private_hosts : bool
@@ -130,6 +143,9 @@ class Settings:
     images: Path | None = None
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
+    sheet: str | int | None = None
+    where: str | None = None
+    one_product: bool = False
     causes: Path | None = None
     private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)
@@ -226,6 +242,11 @@ class Settings:
         return self.work / "regions.sqlite"
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How the shop's exports are read, as `load_catalogue` takes it."""
+        return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
+
+    @property
     def rules(self) -> dict[str, Any]:
         """The shop's ``service``, ``severity`` and ``limits``, as `check` and `Rules` take them."""
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
@@ -266,13 +287,8 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            kinds = (
-                (_TABLES, dict, "a table"),
-                (_NUMBERS, (int, float), "a number"),
-                (_SWITCHES, bool, "true or false"),
-            )
-            wanted, kind = next(((wanted, kind) for names, wanted, kind in kinds if name in names), (str, "a text"))
-            if not isinstance(value, wanted):
+            types, kind = _KINDS.get(name, ((str,), "a text"))
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
                 values[name] = file.parent / str(value) if name in _PATHS else value

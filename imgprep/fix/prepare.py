@@ -239,7 +239,7 @@ def _copied(step: Step, copy: Copied | LostTask) -> Done:
     """The result of a step whose copy was made, or could not be made."""
     if isinstance(copy, LostTask) or copy.error:
         why = copy.detail if isinstance(copy, LostTask) else copy.error
-        if any(os.strerror(number) in why for number in _NO_ROOM):
+        if any(os.strerror(number) in why for number in NO_ROOM):
             raise _no_room(step, why)
         return Done(Recipe("refused"), f"no copy could be made: {why}")
     fits = ready_name(step.new_name, copy.format, converted=True) == step.new_name
@@ -267,7 +267,7 @@ _DRAFTS = ".imgprep-drafts-"
 #: Drafts older than this belong to a run that was killed.
 _STALE_SECONDS = 3600.0
 #: Errors that would fail every other image too: the disk is full or read-only.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 #: Actions that leave a copy.
 _MADE = ("kept", "converted")
 
@@ -357,7 +357,7 @@ def _keep(step: Step, source: Source, drafts: Path) -> Done:
 
 
 def _refused(step: Step, error: OSError) -> Done:
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         raise _no_room(step, error.strerror or str(error)) from error
     return Done(Recipe("refused"), f"no copy could be made: {error.strerror or error}")
 

@@ -37,7 +37,8 @@ def check(options: Namespace) -> int:
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
-    images = options.images
+    # Without a column of images, loading has found why, and the way on.
+    images = options.images if "PicName" in catalogue.columns else None
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
         catalogue,
@@ -88,6 +89,8 @@ def match(options: Namespace) -> int:
     show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
     if options.format == "table":
         states = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
+        print("\nTried:")
+        show(found.attrs["tried"], options.format)
         print(f"\n{counted(len(found), 'file')}: {states or 'none'}")
     return ExitCode.FINDINGS if found["state"].isin(["ambiguous", "unmatched"]).any() else ExitCode.FINE
 
@@ -106,6 +109,7 @@ def prepare(options: Namespace) -> int:
 
 
 def build(options: Namespace) -> int:
+    from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
     from imgprep.plan.model import Baseline
@@ -147,5 +151,6 @@ def build(options: Namespace) -> int:
         show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
-    errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
+    unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
+    errors = (built.findings["severity"] == "error").any() or not unwanted.all()
     return ExitCode.FINDINGS if errors else ExitCode.FINE
