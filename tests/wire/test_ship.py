@@ -368,7 +368,8 @@ def test_the_sdk_is_not_sent_through_a_proxy_to_loopback(shop, monkeypatch):
     here = shop()
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ImageSearch(here.settings).detail().name == "demo"
+    detail = ImageSearch(here.settings).detail()
+    assert (detail.name, detail.service, detail.qps) == ("demo", "product", 5)
     assert upload(here.batch, None, here.settings, progress=False, runs=here.runs)["outcome"].eq("unchanged").all()
 
 

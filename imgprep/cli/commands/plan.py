@@ -11,6 +11,7 @@ import pandas as pd
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
 from imgprep.core.settings import PROJECT_FILE
@@ -202,6 +203,8 @@ def build(options: Namespace) -> int:
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if recategorised := int(built.plan.category_changes()["images"].sum()):
+        print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
