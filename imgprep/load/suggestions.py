@@ -92,7 +92,7 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any]:
-    """Return a column map of the best suggestion of each field; no column is used twice.
+    """Return a column map of the best suggestion of each field, of PicName all that are good; no column is used twice.
 
     Further columns that suit IntAttr or StrAttr take the next attribute of that kind.
     """
@@ -110,6 +110,9 @@ def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any
         if free and column not in used:
             chosen[free] = column
             used.add(column)
+    images = good.loc[good["field"] == "PicName", "column"].tolist()
+    if len(images) > 1:
+        chosen["PicName"] = images  # each product has an image in several of them
     if (title := chosen.get("CustomContent")) not in (None, "CustomContent"):
         chosen.update(content_template(title, chosen.get("IntAttr")))
     return {field: chosen[field] for field in FIELD_NAMES if field in chosen}
