@@ -23,7 +23,7 @@ from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, certificates, is_loopback
 from imgprep.core.text import shown
 
-PROCESSING, SUCCESS, FAIL = "PROCESSING", "SUCCESS", "FAIL"
+PROCESSING, SUCCESS, FAIL = STATUSES = "PROCESSING", "SUCCESS", "FAIL"
 #: Another batch task, or another export, is running. Source: observed by others, not in the reference.
 BUSY, EXPORT_BUSY = "Console.IncrementStatusError", "Console.TaskAlreadyExist"
 #: Codes that mean "too fast"; the request had no effect.
@@ -69,7 +69,7 @@ class Task:
     bucket: str
     path: str
     status: str
-    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another text of the service."""
+    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it."""
     code: str = ""
     message: str = ""
     report_url: str | None = field(default=None, repr=False)
@@ -316,11 +316,12 @@ def _page(answer: dict[str, Any], *names: str) -> tuple[list[Task], int | None]:
 
 
 def _task(item: Mapping[str, Any]) -> Task:
+    status = str(item.get("Status") or "")
     return Task(
         id=str(item.get("Id")),
         bucket=str(item.get("BucketName") or ""),
         path=str(item.get("Path") or ""),
-        status=str(item.get("Status") or "").upper(),
+        status=status.upper() if status.upper() in STATUSES else status,
         code=str(item.get("Code") if item.get("Code") is not None else ""),
         message=str(item.get("Msg") or ""),
         report_url=item.get("ErrorUrl") or item.get("MetaUrl") or None,

@@ -18,7 +18,7 @@ from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
 from imgprep.plan.compare import CARRIED, carried_fields, compare, gone_rows, known_rows, unmatched, wanted_rows
-from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, STAYS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
 #: Characters that do not belong in an id, and those ignored when two spellings are compared.
 _STRAY, _IGNORED = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
@@ -133,7 +133,9 @@ def plan_rows(
         wanted.drop_in_place(name)
     gone = []
     waiting = _waiting(known_rows(None))
-    if baseline.delete_missing and held is not None:
+    if held is not None and not baseline.delete_missing:
+        waiting = _waiting(pl.concat([rows.select(held.columns) for rows in gone_rows(judged, held)]), STAYS)
+    elif held is not None:
         going, waits = gone_rows(judged, held)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")

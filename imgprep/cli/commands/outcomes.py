@@ -61,7 +61,7 @@ def report(options: Namespace) -> int:
     for run in runs:
         run.use_settings(settings)
         if options.report:
-            run.close(report=options.report)
+            run.close(report=options.report, confirm=options.confirm)
         elif run.causes_changed:
             run.read_again()
             print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
-from imgprep.cli.output import ExitCode, show
+from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
 from imgprep.core.settings import PROJECT_FILE
 from imgprep.core.text import counted
+
+if TYPE_CHECKING:
+    from imgprep.core.settings import Settings
+    from imgprep.plan.model import Baseline, Plan
 
 
 def init(options: Namespace) -> int:
@@ -112,32 +117,81 @@ def prepare(options: Namespace) -> int:
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
 
-def build(options: Namespace) -> int:
-    from imgprep.load.left_out import LEFT_OUT_REASONS
-    from imgprep.outcomes.tallies import tally_durations
-    from imgprep.plan.build import Rules, build_batch
+def plan(options: Namespace) -> int:
+    from imgprep.plan.build import Rules, preview_batch
+
+    settings, catalogue, baseline = _inputs(options)
+    found, prepared, stops = preview_batch(
+        catalogue,
+        options.images,
+        rules=Rules(**settings.rules),
+        baseline=baseline,
+        regions=regions_of(options, settings),
+        cache=cache_of(settings),
+    )
+    shown, carried = (
+        found.rows() if options.lines else found.summary(),
+        found.carried.rename(columns={"field": "reason"}),
+    )
+    if not options.lines:
+        groups = carried.groupby("reason", as_index=False)
+        carried = groups.agg(rows=("line", "size"), products=("ProductId", "nunique"))
+    carried = carried.assign(what="carried over").reindex(columns=shown.columns)
+    show(pd.concat([shown, carried], ignore_index=True) if len(carried) else shown, options.format)
+    converted = int(prepared["action"].eq("converted").sum())
+    if converted and baseline.known is not None:
+        note = "whether their copies differ from what the gallery holds shows when they are made"
+        print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
+    _print_left(found, options)
+    for stop in stops:
+        print(escaped(f"building would stop: {stop}"), file=sys.stderr)
+    if found.batch.empty:
+        print("nothing to do: the batch would have no lines", file=sys.stderr)
+    return ExitCode.FINE
+
+
+def _print_left(plan: Plan, options: Namespace) -> None:
+    from imgprep.plan.model import left_note
+
+    note = left_note(plan.left)
+    if note is not None:
+        print(f"{note}{'' if options.delete_missing else '; --delete-missing deletes them'}", file=sys.stderr)
+
+
+def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
+    """Return the settings, the catalogue, and what a batch is planned against."""
     from imgprep.plan.model import Baseline
-    from imgprep.plan.preview import estimate
-    from imgprep.ship.run import load_runs
 
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
     if options.near_names:
         catalogue = renamed(catalogue, options.images)
+    baseline = Baseline(
+        known=known_of(options.known, settings),
+        last=last_of(options, settings, catalogue),
+        delete_missing=options.delete_missing,
+        instance=settings.instance,
+        confirm=options.confirm,
+        confirm_rows=options.confirm_rows,
+    )
+    return settings, catalogue, baseline
+
+
+def build(options: Namespace) -> int:
+    from imgprep.load.left_out import LEFT_OUT_REASONS
+    from imgprep.outcomes.tallies import tally_durations
+    from imgprep.plan.build import Rules, build_batch
+    from imgprep.plan.preview import estimate
+    from imgprep.ship.run import load_runs
+
+    settings, catalogue, baseline = _inputs(options)
     built = build_batch(
         catalogue,
         options.images,
         options.out,
         rules=Rules(**settings.rules),
-        baseline=Baseline(
-            known=known_of(options.known, settings),
-            last=last_of(options, settings, catalogue),
-            delete_missing=options.delete_missing,
-            instance=settings.instance,
-            confirm=options.confirm,
-            confirm_rows=options.confirm_rows,
-        ),
+        baseline=baseline,
         regions=regions_of(options, settings),
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
@@ -157,6 +211,7 @@ def build(options: Namespace) -> int:
         show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
+    _print_left(built.plan, options)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
     return ExitCode.FINDINGS if errors else ExitCode.FINE

@@ -36,6 +36,9 @@ DEFAULTS: dict[str, float] = {
     "placeholder_products": 10,
     # Above this many rows, a rule of severity info makes one finding without a row.
     "info_rows": 1000,
+    # An export is probably broken if a larger share of its rows is excluded, and at least so many.
+    "excluded_share": 0.2,
+    "excluded_rows": 20,
 }
 
 #: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096").
