@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ConfigError
+from imgprep.core.notebook import in_notebook
 from imgprep.core.settings import Settings
 from imgprep.ship.task_status import Meaning, meaning
 
@@ -54,23 +54,15 @@ def confirm_production(settings: Settings) -> str:
 
 
 def check_confirmed(settings: Settings, confirm: str | None) -> None:
-    """Raise unless sending to these settings is confirmed; in a notebook the user is asked."""
-    if settings.is_sandbox:
-        return
+    """Raise unless sending to these settings is confirmed; in a notebook the user is asked about production."""
     if confirm is None:
-        if in_notebook():
+        if in_notebook() and not settings.is_sandbox:
             confirm_production(settings)
         return
     if confirm != settings.instance:
         raise ConfigError(
             f"not confirmed: typed {confirm!r}, but the instance is {settings.instance!r}; nothing was sent"
         )
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a notebook kernel."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 _SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"
