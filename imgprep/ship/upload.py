@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import json
 import logging
 import os
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +26,7 @@ from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
+from imgprep.ship.lock import only_one
 from imgprep.ship.run import Run, read_runs
 from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all
@@ -133,10 +131,10 @@ def upload(
     >>> log["outcome"].value_counts().to_dict()
     {'uploaded': 6}
     """
-    settings.require("bucket", "path")
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
-    frame, text = _batch(batch)
+    frame, text = _batch(batch)  # before the settings: a path that was mistyped is not their fault
+    settings.require("bucket", "path")
     if root is None:
         if folder is None:
             raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
@@ -393,41 +391,3 @@ def read_pace(folder: Path) -> dict[str, float] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return total if total["images"] else None
-
-
-@contextlib.contextmanager
-def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock on this machine while the body runs."""
-    if file is None:
-        name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
-        file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            _lock(handle)
-        except OSError:
-            raise ConfigError(
-                f"{what}: another imgprep is already running it on this machine; wait for it, or stop it"
-            ) from None
-        yield
-    finally:
-        os.close(handle)  # which also unlocks
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
-        return ""
