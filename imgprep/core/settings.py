@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,7 @@ _VARIABLES: dict[str, str] = {
     "IMGPREP_INSTANCE": "instance",
     "IMGPREP_ROLE_ARN": "role_arn",
     "IMGPREP_GATEWAY_TIMEOUT": "gateway_timeout",
+    "IMGPREP_SANDBOX": "sandbox",
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
@@ -94,6 +96,8 @@ class Settings:
         batch task is lost, `submit` waits this long before it sends another one.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
+    sandbox : str
+        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has a gallery of its own.
     project : Path
         Folder of the project; relative paths of the project file start here.
     catalogue, images : Path or None
@@ -137,6 +141,7 @@ class Settings:
     callback: str = ""
     gateway_timeout: float = GATEWAY_SECONDS
     service: str = "product"
+    sandbox: str = ""
     project: Path = Path()
     catalogue: Path | None = None
     earlier: Path | None = None
@@ -217,6 +222,14 @@ class Settings:
         return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
 
     @property
+    def gallery(self) -> str:
+        """The gallery's identity: instance and region, or the sandbox. Runs that share it are folded together."""
+        name = self.instance or "no instance"
+        if self.is_sandbox:
+            return f"{name} (sandbox {self.sandbox or urlsplit(self.imagesearch_url).netloc})"
+        return f"{name} in {self.region}" if self.region else name
+
+    @property
     def prefix(self) -> str:
         """Prefix of every object key of the batch: the path without outer slashes, then ``/``."""
         folder = self.path.strip("/")
@@ -244,7 +257,8 @@ class Settings:
 
     def public(self) -> dict[str, str]:
         """Return the settings that a run folder records: without credentials and local paths."""
-        names = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance", "role_arn", "service")
+        place = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance")
+        names = (*place, "role_arn", "service", "sandbox")
         return {name: getattr(self, name) for name in names}
 
     def require(self, *names: str) -> None:
@@ -312,6 +326,21 @@ def endpoint_url(endpoint: str, name: str) -> str:
     if not good:
         raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; needs a host, or http(s)://HOST[:PORT]")
     return url
+
+
+#: The random part of a sandbox's identity.
+_RANDOM = re.compile(r"-[0-9a-f]{8}(?=\))")
+
+
+def gallery_name(gallery: str) -> str:
+    """Return a gallery's identity for people, without the random part of a sandbox's.
+
+    Examples
+    --------
+    >>> gallery_name("demo (sandbox rehearsal-3f2a91c0)")
+    'demo (sandbox rehearsal)'
+    """
+    return _RANDOM.sub("", gallery)
 
 
 def is_loopback(url: str) -> bool:

@@ -75,7 +75,7 @@ def gallery_state(
         imported, ``state`` (``held``, or ``unknown`` where a later line's outcome is unknown), ``run`` that put it
         there or left it unknown, ``at`` (when). What is not in the gallery is not in the frame.
         ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
-        the report does not name are ``unknown``, not held.
+        the report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's identity.
 
     Raises
     ------
@@ -108,21 +108,22 @@ def gallery_state(
         (at is not None and made > until) or (before is not None and made > _utc(before.started_at))
     ):
         dump = None
+    gallery = of.gallery if of else "".join({run.gallery for run in chosen})
     doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
     for name, count in doubtful.items():
         entries = counted(count, "entry of its report matches", "entries of its report match")
         _log.warning("run %s: %s no line, so the lines that no entry names are unknown", name, entries)
     if dump is None:
-        return _finished(_state(chosen), doubtful)
+        return _finished(_state(chosen), doubtful, gallery)
     newer = [] if made is None else [run for run in chosen if _utc(run.started_at) > made]
     older = chosen[: len(chosen) - len(newer)]
     state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
-    return _finished(_state(newer, state) if newer else state, doubtful)
+    return _finished(_state(newer, state) if newer else state, doubtful, gallery)
 
 
-def _finished(state: pl.DataFrame, doubtful: dict[str, int]) -> pd.DataFrame:
+def _finished(state: pl.DataFrame, doubtful: dict[str, int], gallery: str) -> pd.DataFrame:
     held = to_pandas(state.sort(KEY))
-    held.attrs["unmatched"] = doubtful
+    held.attrs |= {"unmatched": doubtful, "gallery": gallery}
     return held
 
 
@@ -264,31 +265,31 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     """Return the runs that reached the service, of the instance `of` if given; raise where they are of several."""
-    sent = [run for run in runs if _reached(run)]
+    sent = [run for run in runs if was_sent(run)]
     if of is not None:
         return runs_of(sent, of)
-    places = {_place(run.settings, run.is_sandbox) for run in sent}
-    if len(places) > 1:
-        names = ", ".join(sorted(f"{name} ({'sandbox' if local else region or 'no region'})"
-                                 for name, region, local in places))  # fmt: skip
+    galleries = sorted({run.gallery for run in sent})
+    if len(galleries) > 1:
         raise ConfigError(
-            f"gallery_state: these runs belong to several galleries: {names}; pass of=settings to choose one"
+            f"these runs belong to several galleries, which are not added up: {', '.join(galleries)}; pass of=settings "
+            "to choose one; for a command, name the instance (IMGPREP_INSTANCE), or the runs of one"
         )
     return sent
 
 
 def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
     """Return the runs that were sent to the instance `of`, or meant for it."""
-    place = _place(of.public(), of.is_sandbox)
-    return [run for run in runs if _place(run.settings, run.is_sandbox) == place]
+    return [run for run in runs if run.gallery == of.gallery]
 
 
-def _place(settings: object, is_sandbox: bool) -> tuple[str, str, bool]:
-    at = dict(settings)  # type: ignore[call-overload]
-    return str(at.get("instance", "")), "" if is_sandbox else str(at.get("region", "")), is_sandbox
+def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
+    """Return the runs of a project's gallery, oldest first; without an instance, those of the newest run's gallery."""
+    every = sorted(runs, key=lambda run: run.sort_key)
+    gallery = project.gallery if project.instance or not every else every[-1].gallery
+    return [run for run in every if run.gallery == gallery]
 
 
-def _reached(run: Run) -> bool:
+def was_sent(run: Run) -> bool:
     """Whether the service may have processed it: an intent that was never sent, or was refused, changed nothing."""
     if run.state is State.INTENDED:
         return run.about.get("request") in ("sent", "lost")

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from imgprep.core.frames import attach, detached
 from imgprep.core.settings import Settings
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
+from imgprep.ship.lock import who
 from imgprep.ship.panel import named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
@@ -38,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 #: Version of run.json.
 VERSION = 1
+#: Sandbox of runs from before sandboxes had identities; one gallery, as it was then.
+NO_IDENTITY = "of an earlier version"
 RUN_FILE, REPORT = "run.json", "report.raw"
 #: The report of an outcome that was replaced by another one.
 REPORT_ASIDE = "report.set-aside.raw"
@@ -125,7 +129,12 @@ class Run:
     @property
     def sent_to(self) -> Settings:
         """`settings` as `Settings`, with credentials from the environment."""
-        return Settings(**self._about["settings"])
+        return Settings(**{"sandbox": NO_IDENTITY, **self._about["settings"]})
+
+    @property
+    def gallery(self) -> str:
+        """Identity of the gallery that it was sent to, see `Settings.gallery`."""
+        return self.sent_to.gallery
 
     @property
     def is_sandbox(self) -> bool:
@@ -156,6 +165,11 @@ class Run:
     def adopted(self) -> bool:
         """Whether the task was created elsewhere, such as in the console."""
         return bool(self._about.get("adopted"))
+
+    @property
+    def submitted_by(self) -> str | None:
+        """Who made the run, as ``ann@laptop``; None for runs of earlier versions."""
+        return self._about.get("by")
 
     @property
     def times(self) -> Mapping[str, str]:
@@ -365,7 +379,8 @@ class Run:
             else:
                 outcome = outcome_without_report(batch, task, failed=failed)
         except ReportError as error:  # not the end: the next look may bring a link that works
-            self._leave_open(State.UNKNOWN, f"the task ended, but its error report could not be {doing}: {error}")
+            why = f"the task ended, but its error report could not be {doing}: {error}"
+            self._leave_open(State.UNKNOWN, f"{why}. {self.without_report()}")
             return
         note = "the task failed: what it did before is unknown until the gallery is checked"
         self._end(outcome, failed=failed, clock=clock, note=note if failed else None)
@@ -494,6 +509,16 @@ class Run:
         self.update(causes=as_entries(table))
         return self
 
+    def without_report(self) -> str:
+        """Return what to do where the error report has expired or cannot be read."""
+        run = shlex.quote(str(self.folder))
+        return (
+            f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
+            f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
+            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown, and "
+            "`imgprep dump`: ip.reconcile(run, dump=FILE) and the next build (--known RUNS FILE) then use it"
+        )
+
     def refresh(self) -> Run:
         """Read run.json again."""
         self._about = _read_run(self.folder)
@@ -529,10 +554,10 @@ class Run:
         return causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
 
     def _task_to_follow(self, settings: Settings) -> str:
-        sent, asked = named(self.sent_to), named(settings)
+        sent, asked = self.gallery, settings.gallery
         if sent != asked:  # another instance has tasks of the same numbers
             raise ConfigError(
-                f"run {self.id}: was sent to instance {sent}, and the settings name {asked}; follow it with the "
+                f"run {self.id}: was sent to {sent}, and the settings name {asked}; follow it with the "
                 "settings of its own instance"
             )
         if self.task_id is None:
@@ -713,6 +738,7 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
             "sources": _sources(batch_folder),
             "batch": digest,
             "request": "none",
+            "by": who(),
             "note": None,
         }
         _write_run(draft, about | entries)

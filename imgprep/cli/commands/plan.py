@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from typing import NamedTuple
 
 import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
-from imgprep.cli.output import ExitCode, show
+from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE
+from imgprep.core.settings import PROJECT_FILE, Settings
 from imgprep.core.text import counted
 
 
@@ -109,15 +110,67 @@ def prepare(options: Namespace) -> int:
 
 
 def build(options: Namespace) -> int:
+    if options.catalogue is None and len(options.known or ()) > 1:
+        raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
+    settings, catalogue = catalogue_of(options)
+    known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
+    return _build(options, settings, catalogue, known, last).code
+
+
+def week(options: Namespace) -> int:
+    from imgprep.load.drift import compare_exports
+    from imgprep.look.rules.book import summary
+    from imgprep.ship.gallery import gallery_state, kept_export, own_runs
+    from imgprep.ship.run import load_runs
+
+    settings, catalogue = catalogue_of(options)
+    options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
+    options.known, options.keep_refused = None, False
+    runs = own_runs(load_runs(settings.runs), settings)
+    known = gallery_state(runs)
+    last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
+    _step(options, f"load: {counted(len(catalogue), 'row')}")
+    if last is None:
+        _step(options, "compare: no earlier export is known; name it with --last, or as earlier in imgprep.toml")
+    else:
+        drift = compare_exports(last, catalogue)
+        _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
+    built = _build(options, settings, catalogue, known, last)
+    _step(options, "check:", summary(built.findings))
+    gallery = runs[-1].gallery if runs else settings.gallery
+    held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
+    print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
+    return built.code
+
+
+def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
+    """Print a step of the week for people; programs read one list."""
+    if options.format == "table":
+        print(f"\n{title}")
+        if frame is not None:
+            show(frame, options.format)
+
+
+class _Result(NamedTuple):
+    findings: pd.DataFrame
+    code: ExitCode
+
+
+def _build(
+    options: Namespace,
+    settings: Settings,
+    catalogue: pd.DataFrame,
+    known: pd.DataFrame | None,
+    last: pd.DataFrame | None,
+) -> _Result:
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
     from imgprep.plan.model import Baseline
     from imgprep.plan.preview import estimate
+    from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
-    if options.catalogue is None and len(options.known or ()) > 1:
-        raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
-    settings, catalogue = catalogue_of(options)
     if options.near_names:
         catalogue = renamed(catalogue, options.images)
     built = build_batch(
@@ -126,8 +179,8 @@ def build(options: Namespace) -> int:
         options.out,
         rules=Rules(**settings.rules),
         baseline=Baseline(
-            known=known_of(options.known, settings),
-            last=last_of(options, settings, catalogue),
+            known=known,
+            last=last,
             delete_missing=options.delete_missing,
             instance=settings.instance,
             confirm=options.confirm,
@@ -145,8 +198,9 @@ def build(options: Namespace) -> int:
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
-        show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
+        durations = tally_durations(own_runs(load_runs(settings.runs), settings))
+        show(estimate(built.plan, built.facts, durations=durations), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
-    return ExitCode.FINDINGS if errors else ExitCode.FINE
+    return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)
