@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUT ?= demo-out
+# With it, each of the several hundred processes that tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lab test check browser docs bench fuzz lock clean
@@ -35,7 +37,7 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 
 test: check browser  ## everything CI runs
 	$(BIN)/python -m pytest -n 2 tests/wire
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval notebooks tests/notebooks tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -p nbval.plugin --nbval notebooks tests/notebooks tests/browser
 
 docs: $(READY)  ## build the site into docs/_build; broken links fail
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html

@@ -21,6 +21,7 @@ import pandas as pd
 from PIL import Image
 
 import imgprep as ip
+from imgprep.core.fields import INT_ATTRS
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.report.match import Outcome, settle
 
@@ -109,8 +110,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("int-attr-range", {"IntAttr": "4000000000"}),
     Kind("int-attr-range", {"IntAttr": "99999999999999999999"}),
     Kind("", {"IntAttr": "-2147483648"}),
+    Kind("int-attr-range", {"IntAttr4": "-4000000000"}),
     Kind("str-attr-too-long", {"StrAttr": "s" * 129}),
     Kind("", {"StrAttr": "品" * 128}),
+    Kind("str-attr-too-long", {"StrAttr3": "s" * 129}),
+    Kind("", {"IntAttr2": "1", "IntAttr3": "2", "IntAttr4": "3", "StrAttr2": "a", "StrAttr3": "b", "StrAttr4": "c"}),
     Kind("str-attr-spaces", {"StrAttr": "brand "}),
     Kind("str-attr-characters", {"StrAttr": "A & B"}),
     Kind("str-attr-empty", {"StrAttr": ""}),
@@ -315,7 +319,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         value = row[name]
         if name == "row" or value is None or value != value:  # noqa: PLR0124  NaN
             continue
-        if name in ("CategoryId", "IntAttr") and re.fullmatch(r"[+-]?[0-9]+", value):
+        if name in ("CategoryId", *INT_ATTRS) and re.fullmatch(r"[+-]?[0-9]+", value):
             value = int(value)
         elif name == "Crop" and value in ("true", "false"):
             value = value == "true"

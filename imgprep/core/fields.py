@@ -1,7 +1,9 @@
 """Facts about increment.meta and the service: the table of fields, limits, categories, service types.
 
-The codec, the checks and the docs derive from the table, whose order is the order on the wire. ``guide`` as a source
-is the vendor's page "add and delete images in batches", ``api`` the reference of AddImage.
+The codec, the checks and the docs derive from the table, whose order is the canonical one: the order on the wire and
+of the columns of every frame. ``guide`` as a source is the vendor's page "add and delete images in batches",
+``filters`` its page on filter conditions, whose example of a batch line has more than two attributes, ``api`` the
+reference of AddImage.
 """
 
 from __future__ import annotations
@@ -54,6 +56,26 @@ PIC_NAME_MAX = 256
 CUSTOM_CONTENT_MAX = 4096
 STR_ATTR_MAX = 128
 
+#: What searches can filter by: integers and texts.
+INT_ATTRS: tuple[str, ...] = ("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4")
+STR_ATTRS: tuple[str, ...] = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
+ATTRIBUTES: tuple[str, ...] = (*INT_ATTRS, *STR_ATTRS)
+
+
+def _attribute(name: str) -> Field:
+    integer = name in INT_ATTRS
+    return Field(
+        name,
+        "integer" if integer else "string",
+        _NEVER,
+        "an integer for search filters" if integer else "a text for search filters",
+        ("guide" if name in ("IntAttr", "StrAttr") else "filters") + ("; range: api" if integer else "; length: api"),
+        max_chars=None if integer else STR_ATTR_MAX,
+        minimum=INT32_MIN if integer else None,
+        maximum=INT32_MAX if integer else None,
+    )
+
+
 FIELDS: tuple[Field, ...] = (
     Field("OperationType", "string", _BOTH, "ADD or DELETE", "guide"),
     Field("ProductId", "string", _BOTH, "the product's id", "guide; length: api", max_chars=PRODUCT_ID_MAX),
@@ -66,16 +88,7 @@ FIELDS: tuple[Field, ...] = (
         max_chars=PIC_NAME_MAX,
     ),
     Field("CategoryId", "integer", _NEVER, "the category, from the category reference", "guide", minimum=0),
-    Field(
-        "IntAttr",
-        "integer",
-        _NEVER,
-        "an integer for search filters",
-        "guide; range: api",
-        minimum=INT32_MIN,
-        maximum=INT32_MAX,
-    ),
-    Field("StrAttr", "string", _NEVER, "a text for search filters", "guide", max_chars=STR_ATTR_MAX),
+    *map(_attribute, ATTRIBUTES),
     Field("CustomContent", "string", _ADD, "returned with search results", "guide", max_chars=CUSTOM_CONTENT_MAX),
     Field("Crop", "boolean", _NEVER, "false: search by the whole image, not by a recognised subject", "guide"),
     Field("Region", "string", _NEVER, "the subject: x1,x2,y1,y2 in pixels; Crop then has no effect", "guide"),
@@ -89,6 +102,8 @@ KEY_BYTES = 1023
 TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
+#: The fields of a line that name nothing: what an ADD stores about its image.
+PAYLOAD: tuple[str, ...] = tuple(name for name in FIELD_NAMES if name not in ("OperationType", "ProductId", "PicName"))
 BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 
 #: The category reference of product image search. Source: the vendor's category reference page.

@@ -15,7 +15,7 @@ import pandas as pd
 
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import META_NAME
+from imgprep.core.fields import META_NAME, PAYLOAD
 from imgprep.core.files import Written
 from imgprep.core.frames import detached
 from imgprep.core.regions import Region
@@ -32,7 +32,6 @@ from imgprep.shop import shipped
 
 #: Date of the first batch; a generated history has fixed dates, so that pages about it stay the same.
 START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
-_PAYLOAD = ["CategoryId", "IntAttr", "StrAttr", "CustomContent", "Region"]
 _SOURCES = ("studio", "supplier", "phone")
 
 
@@ -166,7 +165,7 @@ class _Shop:
     def _correct(self, at: int) -> None:
         """Give a line the values and the image of a correct one."""
         correct = self.random.choice(self.lines.index[self.lines["expected"].eq("imported")])
-        for name in [*_PAYLOAD, "digest"]:
+        for name in [*PAYLOAD, "digest"]:
             self.lines.at[at, name] = self.lines.at[correct, name]
         self.lines.at[at, "expected"] = "imported"
         name, copied = self.lines.at[at, "PicName"], self.lines.at[correct, "file"]

@@ -65,8 +65,9 @@ def apply_fixes(
     fixed = catalogue.copy(deep=False)
     changes: list[pd.DataFrame] = []
     positions_of = _positions(catalogue, findings[findings["fixable"].fillna(value=False).astype(bool)])
-    for rule in RULES:
-        positions = np.unique(positions_of.loc[positions_of["rule"] == rule.id, "position"].to_numpy())
+    for rule in (part for each in RULES for part in each.parts):
+        own = (positions_of["rule"] == rule.id) & (positions_of["field"] == rule.field)
+        positions = np.unique(positions_of.loc[own, "position"].to_numpy())
         if rule.fix is None or rule.field not in fixed.columns or not len(positions):
             continue
         if rule.by_file and files is None:
@@ -159,4 +160,4 @@ def _positions(catalogue: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
         values = keys["position"] + 1 if name == "row" else pd.Series(pd.NA, index=keys.index)
         values = catalogue[name].reset_index(drop=True) if name in catalogue.columns else values
         keys[name] = values.astype("Int64" if name in ("row", "line") else "str")
-    return findings[["rule", *on]].merge(keys, on=on, how="inner")
+    return findings[["rule", "field", *on]].merge(keys, on=on, how="inner")

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from imgprep.core.errors import CatalogueError, ImgprepError
-from imgprep.core.fields import BY_NAME, CATEGORIES, FIELD_NAMES
+from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS
 from imgprep.core.frames import records
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -29,7 +29,7 @@ MOST_CATEGORIES = 60
 _UNUSED, _KEPT = "— not used —", "— as in the map —"
 _BY_SERVICE = ("— the service predicts it —", -1)  # a dropdown shows the choice None as a blank
 _TEXT = "CustomContent"
-_ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", "IntAttr", "StrAttr", "Region", "Crop", "OperationType")
+_ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", *ATTRIBUTES, "Region", "Crop", "OperationType")
 _WIDE = {"description_width": "110px"}
 
 
@@ -119,8 +119,8 @@ class MappingPanel:
             elif column != _UNUSED:
                 if field == "CategoryId":
                     more = {**self._categories.look_up, **more}
-                elif field == "IntAttr" and self._scale.value != 1:
-                    scale = self._scale.value
+                elif field in INT_ATTRS and self._scales[field].value != 1:
+                    scale = self._scales[field].value
                     more = {"scale": int(scale) if scale == int(scale) else scale, **more}
                 chosen[field] = {"column": column, **more} if more else column
         return chosen
@@ -183,10 +183,7 @@ class MappingPanel:
             placeholder="title:{title},price:{price}",
             layout={"width": "560px"},
         )
-        entry = self._start.get("IntAttr")
-        scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
-        narrow = {"description_width": "45px"}
-        self._scale = widgets.FloatText(scale, description="times", layout={"width": "150px"}, style=narrow)
+        self._scales = {field: _factor(self._start.get(field)) for field in INT_ATTRS}
         entry = self._start.get("CategoryId")
         numbers = entry.get("map", {}) if isinstance(entry, Mapping) else {}
         numbers = {str(name): int(number) for name, number in numbers.items()}
@@ -196,12 +193,12 @@ class MappingPanel:
         self._save.disabled = self._project is None
         self._save.tooltip = "into imgprep.toml" if self._project else "pass project= to save"
         self._save.on_click(self._pressed)
-        for control in (*self._chosen.values(), self._template, self._scale):
+        for control in (*self._chosen.values(), self._template, *self._scales.values()):
             control.observe(self._changed, "value")
         rows = []
         for field in _ORDER:
             control = self._template if field == _TEXT else self._chosen[field]
-            controls = [control, self._scale] if field == "IntAttr" else [control]
+            controls = [control, *([self._scales[field]] if field in self._scales else [])]
             rows.append(widgets.HBox([*controls, widgets.HTML(_html("muted", text=BY_NAME[field].meaning))]))
         head = _html("head", file=file, rows=counted(len(full), "row"), preset=self._preset, why=why)
         self.view = widgets.VBox(
@@ -231,7 +228,7 @@ class MappingPanel:
         entry = self._start.get(field)
         if not isinstance(entry, Mapping) or entry.get("column", column) != column:
             return {}
-        shown = {"column", "template", {"CategoryId": "map", "IntAttr": "scale"}.get(field, "")}
+        shown = {"column", "template", "map" if field == "CategoryId" else "scale" if field in INT_ATTRS else ""}
         return {name: value for name, value in entry.items() if name not in shown}
 
     def _changed(self, change: Mapping[str, Any]) -> None:
@@ -262,10 +259,18 @@ def found_map(preset: str, export: Export) -> dict[str, Any]:
     for field, entry in found.items():
         if isinstance(entry, list) and len(entry) == 1:
             found[field] = entry[0]
-    price = found.get("IntAttr")
-    if isinstance(price, str) and table[price].astype("str").str.contains(r"\d[.,]\d\d$").any():
-        found["IntAttr"] = {"column": price, "scale": 100}  # cents
+    for field in INT_ATTRS:
+        price = found.get(field)
+        if isinstance(price, str) and table[price].astype("str").str.contains(r"\d[.,]\d\d$").any():
+            found[field] = {"column": price, "scale": 100}  # cents
     return {field: found[field] for field in FIELD_NAMES if field in found}
+
+
+def _factor(entry: Any) -> Any:
+    """The control of the number that an integer is multiplied by."""
+    scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
+    narrow = {"description_width": "45px"}
+    return widgets.FloatText(scale, description="times", layout={"width": "150px"}, style=narrow)
 
 
 def _html(part: str, **values: Any) -> str:

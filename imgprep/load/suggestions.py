@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES, FIELD_NAMES
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, STR_ATTRS
 from imgprep.core.text import nearest
 from imgprep.load.image_names import EXTENSIONS
 
@@ -29,6 +29,7 @@ NAMES: Mapping[str, list[str]] = {
         "StrAttr": "strattr brand vendor manufacturer marke 品牌 color colour material gender",
         "CustomContent": "customcontent title name productname producttitle titel bezeichnung 名称 商品名称 标题 "
         "description",
+        **{name: name.lower() for name in (*INT_ATTRS[1:], *STR_ATTRS[1:])},
         "Region": "region bbox cropregion",
         "Crop": "crop",
         "OperationType": "operationtype operation",
@@ -39,7 +40,7 @@ _IMAGE = re.compile(rf"(?i)\.(?:{EXTENSIONS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
 #: Field → what its values look like.
 _PATTERNS = {
     "PicName": (_IMAGE, "look like image files"),
-    "IntAttr": (re.compile(r"^\W{0,3}\d[\d.,' ]*\D{0,4}$"), "are numbers"),
+    **dict.fromkeys(INT_ATTRS, (re.compile(r"^\W{0,3}\d[\d.,' ]*\D{0,4}$"), "are numbers")),
     "OperationType": (re.compile(r"^(?:ADD|DELETE)$"), "are ADD or DELETE"),
     "Region": (re.compile(r"^\d+(?:\s*,\s*\d+){3}$"), "are four integers"),
     "Crop": (re.compile(r"(?i)^(?:true|false)$"), "are true or false"),
@@ -91,13 +92,23 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any]:
-    """Return a column map of the best suggestion of each field; no column is used twice."""
+    """Return a column map of the best suggestion of each field; no column is used twice.
+
+    Further columns that suit IntAttr or StrAttr take the next attribute of that kind.
+    """
     used: set[str] = set()
     chosen: dict[str, Any] = {}
     good = suggestions[suggestions["score"] >= at_least].sort_values("score", ascending=False, kind="stable")
-    for field, column in zip(good["field"], good["column"], strict=True):
+    pairs = list(zip(good["field"], good["column"], strict=True))
+    for field, column in pairs:
         if field not in chosen and column not in used:
             chosen[field] = column
+            used.add(column)
+    for field, column in pairs:
+        kind = next((names for names in (INT_ATTRS, STR_ATTRS) if field in names), ())
+        free = next((name for name in kind if name not in chosen), None)
+        if free and column not in used:
+            chosen[free] = column
             used.add(column)
     if (title := chosen.get("CustomContent")) not in (None, "CustomContent"):
         chosen.update(content_template(title, chosen.get("IntAttr")))
@@ -150,7 +161,7 @@ def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, s
             return 0.0, ""
         filled, distinct = len(values) / max(rows, 1), len(set(values)) / len(values)
         return (filled * distinct if distinct > 0.2 else 0.0), f"{filled:.0%} filled, {distinct:.0%} different"
-    if field in ("CategoryId", "StrAttr"):
+    if field in ("CategoryId", *STR_ATTRS):
         different = len(set(values))
         fits = all(len(value) <= 128 for value in values)
         return (1.0 if fits and different <= max(20, len(values) // 3) else 0.3), f"{different} different values"

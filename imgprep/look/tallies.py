@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from imgprep.core.fields import BY_NAME, STR_ATTR_MAX, Operation
+from imgprep.core.fields import ATTRIBUTES, BY_NAME, STR_ATTR_MAX, Operation
 from imgprep.core.frames import to_polars
 from imgprep.core.text import counted
 from imgprep.look.rules.limits import FORMATS, limits_for, service_type
@@ -18,7 +18,6 @@ from imgprep.look.rules.limits import FORMATS, limits_for, service_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FIELDS = ("IntAttr", "StrAttr")
 #: The commonest values, which are listed.
 _SHOWN = 5
 
@@ -34,15 +33,16 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per field: ``field``, ``rows``, ``filled``, ``share`` (0…1), ``distinct`` (different values),
-        ``minimum`` and ``maximum`` (of numbers; of texts the shortest and longest length, characters), ``unusable``
-        (not an integer, over 32 bits, over 128 characters), ``alike`` (values that differ from another one only in
-        case or spaces), ``common`` (the commonest values with their rows), ``advice``.
+        One row each of IntAttr and StrAttr, and of the other attributes that the catalogue has: ``field``, ``rows``,
+        ``filled``, ``share`` (0…1), ``distinct`` (different values), ``minimum`` and ``maximum`` (of numbers; of texts
+        the shortest and longest length, characters), ``unusable`` (not an integer, over 32 bits, over 128 characters),
+        ``alike`` (values that differ from another one only in case or spaces), ``common`` (the commonest values with
+        their rows), ``advice``.
 
     Notes
     -----
-    Source: guide; searches can be filtered by ``IntAttr`` and ``StrAttr``. Only the AddImage reference mentions the
-    32 bits.
+    Source: filters; searches can be filtered by ``IntAttr`` … ``IntAttr4`` and ``StrAttr`` … ``StrAttr4``. Only the
+    AddImage reference mentions the 32 bits.
 
     Examples
     --------
@@ -50,12 +50,13 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     >>> tally_attributes(shop)[["field", "filled", "distinct", "alike"]].values.tolist()
     [['IntAttr', 2, 2, 0], ['StrAttr', 3, 3, 2]]
     """
-    names = [name for name in (*_FIELDS, "OperationType") if name in catalogue.columns]
+    names = [name for name in (*ATTRIBUTES, "OperationType") if name in catalogue.columns]
     table = to_polars(catalogue, names) if names else pl.DataFrame()
     if "OperationType" in table.columns:
         table = table.filter((pl.col("OperationType").cast(pl.String).str.to_uppercase() != "DELETE").fill_null(True))
     rows = table.height if names else len(catalogue)
-    records = [_audited(field, table, rows) for field in _FIELDS]
+    audited = [name for name in ATTRIBUTES if name in ("IntAttr", "StrAttr") or name in table.columns]
+    records = [_audited(field, table, rows) for field in audited]
     kinds = {"field": "str", "common": "str", "advice": "str", "share": "float64"}
     columns = list(records[0])
     return pd.DataFrame(records, columns=columns).astype({name: kinds.get(name, "Int64") for name in columns})
@@ -88,22 +89,22 @@ def _audited(field: str, table: pl.DataFrame, rows: int) -> dict[str, object]:
         "alike": 0 if number else int(folded.is_duplicated().sum()),
         "common": ", ".join(f"{_short(value)} ({count:,})" for value, count in counts.head(_SHOWN).iter_rows()),
     }
-    return {**found, "advice": _advice(found, rows)}
+    return {**found, "advice": _advice(found, rows, number=number)}
 
 
-def _advice(found: dict[str, object], rows: int) -> str:
+def _advice(found: dict[str, object], rows: int, *, number: bool) -> str:
     filled, distinct, unusable, alike = (int(str(found[name])) for name in ("filled", "distinct", "unusable", "alike"))
     if not filled:
         return "empty: searches cannot be filtered by it"
     advice = []
     if unusable:
-        what = "not a 32-bit integer" if found["field"] == "IntAttr" else f"longer than {STR_ATTR_MAX} characters"
+        what = "not a 32-bit integer" if number else f"longer than {STR_ATTR_MAX} characters"
         advice.append(f"{counted(unusable, 'value')} {what}")
     if filled < 0.9 * rows:
         advice.append(f"{counted(rows - filled, 'image')} without a value: no filter by it finds them")
     if distinct == 1 and rows > 1:
         advice.append("the same value everywhere: it filters nothing")
-    if found["field"] == "StrAttr" and distinct == filled and filled > _SHOWN:
+    if not number and distinct == filled and filled > _SHOWN:
         advice.append("every value is different: it groups nothing")
     if alike:
         advice.append(f"{alike:,} values differ from others only in case or spaces; filters distinguish them")

@@ -19,7 +19,7 @@ from imgprep.meta.rules import content_findings, quoted, record
 from imgprep.meta.writing import written
 
 #: Fields of the service's old row form. Source: api (the first version of AddImage took these names).
-LEGACY = frozenset({"operator", "item_id", "cat_id", "cust_content", "pic_list", "pic_map"})
+LEGACY = frozenset({"operator", "item_id", "cat_id", "int_attr", "str_attr", "cust_content", "pic_list", "pic_map"})
 #: Of these, the ones that are not mistyped names of fields.
 _LEGACY_SIGNS = frozenset({"operator", "item_id", "pic_list"})
 
@@ -155,7 +155,7 @@ def _unknown(name: str, value: object, line: int, who: dict[str, str]) -> dict[s
 def unknown_field(name: str) -> str:
     """Return the message about a name that is not a field, with the nearest field."""
     legacy = {"operator": "OperationType", "item_id": "ProductId", "cat_id": "CategoryId"}
-    legacy |= {"cust_content": "CustomContent", "pic_list": "PicName"}
+    legacy |= {"int_attr": "IntAttr", "str_attr": "StrAttr", "cust_content": "CustomContent", "pic_list": "PicName"}
     squeezed = "".join(part for part in name[:80] if part.isalnum())
     near = legacy.get(name) or nearest(squeezed, FIELD_NAMES, cutoff=0.7)
     return "is not a field of increment.meta" + (f"; did you mean {near}?" if near else "")

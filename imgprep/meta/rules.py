@@ -64,11 +64,11 @@ META_RULES: tuple[MetaRule, ...] = (
         *_WEAK,
         "api",
         "a line is in the service's old form (operator, item_id, pic_list)",
-        "operator → OperationType, item_id → ProductId, cat_id → CategoryId, cust_content → CustomContent, and one "
-        "line with a PicName for each name in pic_list",
+        "operator → OperationType, item_id → ProductId, cat_id → CategoryId, int_attr → IntAttr, str_attr → StrAttr, "
+        "cust_content → CustomContent, and one line with a PicName for each name in pic_list",
     ),
     MetaRule("meta-repeated-key", *_DOC, "json", "a field is in a line twice; the effect is undefined", "keep one"),
-    MetaRule("meta-unknown-field", *_DOC, "guide", "a field is not in the guide", "correct its name, or remove it"),
+    MetaRule("meta-unknown-field", *_DOC, "guide", "a name is not that of a field", "correct it, or remove it"),
     MetaRule(
         "meta-wrong-type",
         *_DOC,

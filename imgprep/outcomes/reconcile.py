@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import FIELD_NAMES, FORCED_CATEGORY
+from imgprep.core.fields import FORCED_CATEGORY, PAYLOAD
 from imgprep.core.frames import records, to_pandas
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -25,7 +25,7 @@ from imgprep.ship.run import Run
 CONFIDENCE = 0.95
 
 _KEY = ["ProductId", "PicName"]
-_COMPARED = [name for name in FIELD_NAMES if name not in ("OperationType", *_KEY)]
+_COMPARED = list(PAYLOAD)
 #: The service fills these in where a line leaves them out.
 _FILLED_IN = ("CategoryId", "Crop", "Region")
 _COLUMNS = [*_KEY, "line", "difference", "field", "sent", "there"]

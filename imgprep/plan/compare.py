@@ -9,12 +9,12 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import FIELDS, Operation
+from imgprep.core.fields import FIELDS, INT_ATTRS, STR_ATTRS, Operation
 from imgprep.core.findings import Severity
 from imgprep.core.frames import to_polars
 from imgprep.core.text import did_you_mean
-from imgprep.look.rules.book import RULES
-from imgprep.look.rules.sheet import Sheet, sent_region, twice
+from imgprep.look.rules.book import RULES, unwritable
+from imgprep.look.rules.sheet import TYPED, Sheet, sent_region, twice
 from imgprep.plan.model import HELD_COLUMNS
 
 _ADD, _DELETE = Operation.ADD.value, Operation.DELETE.value
@@ -29,12 +29,6 @@ _KNOWN: dict[str, type[pl.DataType]] = {
 _COMPARED: dict[str, str] = {"digest": "image", "Region": "region"}
 _COMPARED |= {name: name for name in HELD_COLUMNS if name not in (*_KEY, "Region")}
 _REFUSED = [rule.id for rule in RULES if rule.refuses]
-_BY_ID = {rule.id: rule for rule in RULES}
-#: Rules whose rows cannot be written as a line, whatever the findings say.
-_UNWRITABLE = [
-    *("operation-unknown", "product-id-missing", "pic-name-missing", "delete-empty-pic-name"),
-    *("category-not-integer", "int-attr-not-integer", "crop-not-boolean"),
-]
 
 
 def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> pl.DataFrame:
@@ -42,7 +36,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
     rows = sheet.rows
     # Joined to the numbers alone, and put beside the rows: a join of the whole sheet would copy it.
     errors = rows.select("_i").join(_errors(rows, findings), on="_i", how="left", maintain_order="left")
-    rows = rows.hstack(errors.drop("_i")).with_columns(_unwritable(sheet).alias("_unwritable"))
+    rows = rows.hstack(errors.drop("_i")).with_columns(unwritable(sheet).alias("_unwritable"))
     delete = pl.col("op") == _DELETE
     unready = pl.lit(value=False)
     if "p_action" in rows.columns:
@@ -74,9 +68,8 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
         pl.col("op").alias("OperationType"),
         "ProductId",
         pl.col("name").alias("PicName"),
-        of_add(pl.col("category")).alias("CategoryId"),
-        of_add(pl.col("int_attr")).alias("IntAttr"),
-        of_add(pl.when(pl.col("StrAttr") != "").then("StrAttr")).alias("StrAttr"),
+        *(of_add(pl.col(TYPED[name])).alias(name) for name in ("CategoryId", *INT_ATTRS)),
+        *(of_add(pl.when(pl.col(name) != "").then(name)).alias(name) for name in STR_ATTRS),
         of_add(pl.col("CustomContent")).alias("CustomContent"),
         of_add(pl.col("subject_crop")).alias("Crop"),
         of_add(sent_region()).alias("Region"),
@@ -108,17 +101,6 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
         pl.col("rule").unique(maintain_order=True).str.join(", ").alias("rules"),
         pl.col("rule").is_in(_REFUSED).all().alias("only_refused"),
     )
-
-
-def _unwritable(sheet: Sheet) -> pl.Expr:
-    """The first of the rules `_UNWRITABLE` that a row fails."""
-    failed = []
-    for rule in map(_BY_ID.__getitem__, _UNWRITABLE):
-        if rule.test is not None:
-            scope = sheet.scopes[rule.scope]
-            test = rule.test(sheet) if scope is None else rule.test(sheet) & scope
-            failed.append(pl.when(test.fill_null(value=False)).then(pl.lit(rule.id)))
-    return pl.coalesce(failed)
 
 
 def compared(ignore: Collection[str]) -> dict[str, str]:
@@ -227,7 +209,7 @@ def _differs(name: str, old: pl.Expr) -> pl.Expr:
         return (new != old).fill_null(value=False)
     if name == "Crop":  # absent means true
         return new.fill_null(value=True) != old.fill_null(value=True)
-    if name == "StrAttr":
+    if name in STR_ATTRS:
         return new.fill_null("") != old.fill_null("")
     return new.ne_missing(old)
 

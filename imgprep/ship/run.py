@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
-from imgprep.core.fields import META_NAME, TABLES
+from imgprep.core.fields import FIELDS, META_NAME, TABLES
 from imgprep.core.files import replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
@@ -218,13 +218,14 @@ class Run:
 
     @property
     def batch(self) -> pd.DataFrame:
-        """The batch as sent, one row per line of increment.meta."""
+        """The batch as sent, one row per line of increment.meta; fields that it lacks are NA."""
         frame = _read_table(self.folder, "batch")
         if frame is None:
             raise ConfigError(
                 f"{self.folder}: batch.parquet is missing, so the run is broken; restore it from a copy of the folder"
             )
-        return frame
+        lacking = {field.name: field.dtype for field in FIELDS if field.name not in frame.columns}
+        return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
     @property
     def catalogue(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgprep.core.fields import FIELDS, INT32_MAX, INT32_MIN
+from imgprep.core.fields import FIELDS, INT32_MAX, INT32_MIN, INT_ATTRS, STR_ATTRS
 from imgprep.meta.codec import dumps_meta, loads_meta
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -15,8 +15,8 @@ line = st.fixed_dictionaries(
     {"OperationType": st.sampled_from(["ADD", "DELETE"]), "ProductId": name, "PicName": name},
     optional={
         "CategoryId": st.integers(0, 2**62),
-        "IntAttr": st.integers(INT32_MIN, INT32_MAX),
-        "StrAttr": text,
+        **dict.fromkeys(INT_ATTRS, st.integers(INT32_MIN, INT32_MAX)),
+        **dict.fromkeys(STR_ATTRS, text),
         "CustomContent": text,
         "Crop": st.booleans(),
         "Region": st.sampled_from(["0,1,0,1", "20,40,60,80"]),

@@ -18,8 +18,8 @@ FIELDS = (
     "PicName",
     "CategoryId",
     "CustomContent",
-    "IntAttr",
-    "StrAttr",
+    *("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4"),
+    *("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4"),
     "Crop",
     "Region",
 )

@@ -59,10 +59,23 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def nodes(file: Path) -> tuple[ast.AST, ...]:
+    """The syntax of a file, parsed once for all tests here."""
+    return tuple(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_memory():
+    """Half a million nodes would slow down every later search of what is alive."""
+    yield
+    nodes.cache_clear()
+
+
+@cache
 def imports(module: str) -> frozenset[str]:
     """Modules of imgprep that a module imports: at the top, inside functions, or for type checkers alone."""
     known, found = modules(), set()
-    for node in ast.walk(ast.parse(known[module].read_text(encoding="utf-8"))):
+    for node in nodes(known[module]):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found |= {f"{node.module}.{name.name}" for name in node.names} & known.keys() or {
                 node.module
@@ -75,7 +88,7 @@ def imports(module: str) -> frozenset[str]:
 def packages(file: Path) -> set[str]:
     """Top-level packages that a file imports, at any depth."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             found |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -148,7 +161,7 @@ def test_a_fact_stands_in_one_place(fact, home):
         module
         for module, file in modules().items()
         if room_of(module) != "sandbox"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes(file)
         if isinstance(node, ast.Constant) and node.value == fact
     }
     assert stated == {f"imgprep.{home}"}
@@ -160,7 +173,7 @@ def test_files_are_written_by_one_mechanism():
         (module, call.func.attr)
         for module, file in modules().items()
         if room_of(module) != "sandbox"
-        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for call in nodes(file)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
         if call.func.attr in {"mkstemp", "NamedTemporaryFile", "fsync"}
         or (call.func.attr == "replace" and len(call.args) == 1 and not call.keywords)

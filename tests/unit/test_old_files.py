@@ -62,6 +62,7 @@ def test_the_run_opens_and_folds_into_the_gallery(shop):
     assert run.outcome["outcome"].tolist() == ["imported", "imported", "imported", "failed", "imported", "failed"]
     assert run.outcome["cause"].dropna().tolist() == ["bad_pixels", "image_missing"]
     assert run.catalogue["PicName"].tolist()[-1] == "f.jpg" and len(run.batch) == 6
+    assert run.batch[["IntAttr2", "StrAttr4"]].isna().all(axis=None) and run.batch["IntAttr2"].dtype == "Int64"
     state = ip.gallery_state([run])
     assert state["PicName"].tolist() == ["a.jpg", "b.png", "c.jpg", "e.jpg"]
     held = state.set_index(["ProductId", "PicName"])["Region"].dropna().to_dict()

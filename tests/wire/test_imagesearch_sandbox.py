@@ -98,7 +98,7 @@ def test_a_batch_goes_from_the_bucket_to_the_gallery_and_its_report_can_be_read(
     put(sandbox, "cut.jpg", photo()[:300])
     put(sandbox, "big.jpg", photo() + bytes(4 * 1024 * 1024))
     rows = [
-        row("good.jpg", CategoryId=2, Region="10,90,20,120", IntAttr=5, StrAttr="红"),
+        row("good.jpg", CategoryId=2, Region="10,90,20,120", IntAttr=5, StrAttr="红", IntAttr4=7, StrAttr3="绿"),
         *(row(name) for name in ("small.png", "turned.jpg", "cut.jpg", "big.jpg", "gone.jpg")),
         row("good.jpg", ProductId="2", CategoryId=33),
         row("good.jpg", ProductId="2", Region="10,190,20,120"),
@@ -130,7 +130,8 @@ def test_a_batch_goes_from_the_bucket_to_the_gallery_and_its_report_can_be_read(
 
     asked = models.CheckImageExistsRequest(instance_name="demo", product_id="1", pic_name="good.jpg")
     known = client(sandbox).check_image_exists(asked).body
-    assert (known.exists, known.auctions.int_attr, known.auctions.str_attr) == (True, 5, "红")
+    held = known.auctions
+    assert (known.exists, held.int_attr, held.str_attr, held.int_attr_4, held.str_attr_3) == (True, 5, "红", 7, "绿")
     asked.pic_name = "small.png"
     assert client(sandbox).check_image_exists(asked).body.exists is False
 

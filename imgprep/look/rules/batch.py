@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 
-from imgprep.core.fields import Operation
+from imgprep.core.fields import PAYLOAD, Operation
 from imgprep.core.findings import Basis, Severity
 from imgprep.core.regions import EDGES
 from imgprep.core.text import counted
@@ -13,8 +13,6 @@ from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.look.rules.rule import QUOTE_CHARS, Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
-#: What an ADD carries beside its key.
-PAYLOAD = ("CategoryId", "IntAttr", "StrAttr", "CustomContent", "Crop", "Region")
 #: Below this many regions that settle the order of their numbers, the others are not judged.
 MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})

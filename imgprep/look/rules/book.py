@@ -101,8 +101,8 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 
 def unwritable(sheet: Sheet) -> pl.Expr:
     """Return the expression: id of the first rule by which no line can carry the row, at any severity."""
-    failing = {rule.id: rule.failing(sheet).fill_null(value=False) for rule in RULES if rule.unwritable}
-    return pl.coalesce(pl.when(test).then(pl.lit(rule)) for rule, test in failing.items())
+    parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
+    return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
 
 
 def severities_for(service: Service, own: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -131,7 +131,7 @@ def rules_table(service: str = "product") -> pd.DataFrame:
         [
             {
                 "rule": rule.id,
-                "field": rule.field,
+                "field": ", ".join(part.field for part in rule.parts),
                 "severity": rule.severity_for(kind).value,
                 "basis": rule.basis.value,
                 "source": rule.source,

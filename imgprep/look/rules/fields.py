@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import polars as pl
 
-from imgprep.core.fields import CATEGORIES, META_NAME, Operation, Service
+from imgprep.core.fields import CATEGORIES, INT_ATTRS, META_NAME, STR_ATTRS, Operation, Service
 from imgprep.core.findings import Basis, Severity
 from imgprep.images.names import WINDOWS_DEVICES
 from imgprep.look.rules.limits import EXTENSIONS
 from imgprep.look.rules.rule import Rule, Test
-from imgprep.look.rules.sheet import PLAIN, Sheet
+from imgprep.look.rules.sheet import PLAIN, TYPED, Sheet
 
 
 def _spaces(name: str) -> Rule:
@@ -55,6 +57,75 @@ def _control_character(name: str) -> Rule:
         among=name if name in PLAIN else "",
         test=lambda sheet: pl.col(name).str.contains(r"[\x00-\x1f\x7f]"),
     )
+
+
+def _int_attr_not_integer(name: str) -> Rule:
+    return Rule(
+        id="int-attr-not-integer",
+        field=name,
+        source="guide",
+        what=f"{name} is not an integer",
+        remedy='map it with a scale, such as {{ column = "price", scale = 100 }}, or leave it out',
+        test=_unreadable(name, TYPED[name]),
+        confirm=lambda sheet: ~pl.col(name).str.contains(_INTEGER),
+        fix=_whole_number,
+        refuses=True,
+        unwritable=True,
+    )
+
+
+def _int_attr_range(name: str) -> Rule:
+    number = pl.col(TYPED[name])
+    return Rule(
+        id="int-attr-range",
+        field=name,
+        source="api",
+        basis=Basis.WEAK,
+        what=f"{name} is outside 32 bits",
+        message=f"{name} {{{name}}} is outside {{limit:int_attr_min}} … {{limit:int_attr_max}}",
+        remedy="choose a smaller scale",
+        test=lambda sheet: (
+            (number < sheet.limits["int_attr_min"])
+            | (number > sheet.limits["int_attr_max"])
+            | (number.is_null() & pl.col(name).is_not_null())
+        ),
+        confirm=lambda sheet: pl.col(name).str.contains(_INTEGER),
+        refuses=True,
+    )
+
+
+def _str_attr_characters(name: str) -> Rule:
+    return Rule(
+        id="str-attr-characters",
+        field=name,
+        severity=Severity.WARNING,
+        source="api",
+        basis=Basis.WEAK,
+        what=f"{name} contains one of \\ ¥ $ & %, which newer pages of the vendor rule out",
+        remedy="replace the character",
+        among=name,
+        test=lambda sheet: pl.col(name).str.contains_any(["\\", "¥", "$", "&", "%"]),
+    )
+
+
+def _str_attr_empty(name: str) -> Rule:
+    return Rule(
+        id="str-attr-empty",
+        field=name,
+        severity=Severity.WARNING,
+        source="own",
+        what=f"there is an empty {name}; how the service takes it is undocumented, so it is left out of the line",
+        remedy="leave it out",
+        among=name,
+        test=lambda sheet: pl.col(name) == "",
+        fix=lambda text: pl.when(text != "").then(text),
+    )
+
+
+def _each(names: Sequence[str], rule: Callable[[str], Rule]) -> Rule:
+    """One rule about several fields, under the id for the first."""
+    first, *others = map(rule, names)
+    return replace(first, also=tuple(replace(other, id=first.id) for other in others))
 
 
 def _kebab(name: str) -> str:
@@ -208,58 +279,12 @@ RULES: tuple[Rule, ...] = (
         scope="add",
         test=lambda sheet: pl.col("CategoryId").is_null() if sheet.service is Service.PRODUCT else pl.lit(value=False),
     ),
-    Rule(
-        id="int-attr-not-integer",
-        field="IntAttr",
-        source="guide",
-        what="IntAttr is not an integer",
-        remedy='map it with a scale, such as {{ column = "price", scale = 100 }}, or leave it out',
-        test=_unreadable("IntAttr", "int_attr"),
-        confirm=lambda sheet: ~pl.col("IntAttr").str.contains(_INTEGER),
-        fix=_whole_number,
-        refuses=True,
-        unwritable=True,
-    ),
-    Rule(
-        id="int-attr-range",
-        field="IntAttr",
-        source="api",
-        basis=Basis.WEAK,
-        what="IntAttr is outside 32 bits",
-        message="IntAttr {IntAttr} is outside {limit:int_attr_min} … {limit:int_attr_max}",
-        remedy="choose a smaller scale",
-        test=lambda sheet: (
-            (pl.col("int_attr") < sheet.limits["int_attr_min"])
-            | (pl.col("int_attr") > sheet.limits["int_attr_max"])
-            | (pl.col("int_attr").is_null() & pl.col("IntAttr").is_not_null())
-        ),
-        confirm=lambda sheet: pl.col("IntAttr").str.contains(_INTEGER),
-        refuses=True,
-    ),
-    _too_long("StrAttr", "str_attr_chars", "guide"),
-    _spaces("StrAttr"),
-    Rule(
-        id="str-attr-characters",
-        field="StrAttr",
-        severity=Severity.WARNING,
-        source="api",
-        basis=Basis.WEAK,
-        what="StrAttr contains one of \\ ¥ $ & %, which newer pages of the vendor rule out",
-        remedy="replace the character",
-        among="StrAttr",
-        test=lambda sheet: pl.col("StrAttr").str.contains_any(["\\", "¥", "$", "&", "%"]),
-    ),
-    Rule(
-        id="str-attr-empty",
-        field="StrAttr",
-        severity=Severity.WARNING,
-        source="own",
-        what="there is an empty StrAttr; how the service takes it is undocumented, so it is left out of the line",
-        remedy="leave it out",
-        among="StrAttr",
-        test=lambda sheet: pl.col("StrAttr") == "",
-        fix=lambda text: pl.when(text != "").then(text),
-    ),
+    _each(INT_ATTRS, _int_attr_not_integer),
+    _each(INT_ATTRS, _int_attr_range),
+    _each(STR_ATTRS, lambda name: _too_long(name, "str_attr_chars", "guide")),
+    _each(STR_ATTRS, _spaces),
+    _each(STR_ATTRS, _str_attr_characters),
+    _each(STR_ATTRS, _str_attr_empty),
     Rule(
         id="custom-content-missing",
         field="CustomContent",

@@ -59,6 +59,7 @@ class Rule:
     note: Callable[[Sheet], tuple[int, str]] | None = None  #: how many, and the message of one finding without a row
     value: str = ""  #: column shown as the value; by default the field
     fix: Change | None = None  #: text of the field → corrected text, null to leave it out; mechanical fixes only
+    also: tuple[Rule, ...] = ()  #: the same rule, by id, about further fields
     by_file: bool = False  #: the fix is a file's name: it is known only with `files`
     refuses: bool = False  #: the service is expected to refuse such a line
     unwritable: bool = False  #: no line can carry such a row, at any severity that the shop sets
@@ -69,6 +70,16 @@ class Rule:
         if not self.message:
             start = f'{self.field} "{{{self.field}}}" ' if self.what.startswith(f"{self.field} ") else ""
             object.__setattr__(self, "message", start + self.what.removeprefix(f"{self.field} "))
+
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The rule for each of its fields."""
+        return (self, *self.also)
+
+    @property
+    def key(self) -> str:
+        """Its id, and the field where the rule is about several."""
+        return f"{self.id} {self.field}"
 
     def severity_for(self, service: Service) -> Severity:
         """Return the severity on an instance of type `service`."""
@@ -90,7 +101,7 @@ def run_rules(
         for rule in rules
         if severities[rule.id] == "off" or not sheet.has(rule.needs)
     }
-    ready = [rule for rule in rules if rule.id not in skipped]
+    ready = [part for rule in rules if rule.id not in skipped for part in rule.parts]
     suspects = {among: _suspects(sheet, ready, among) for among in {rule.among for rule in ready}}
     parts: list[pl.DataFrame] = []
     ran: list[dict[str, object]] = []
@@ -101,12 +112,12 @@ def run_rules(
             if count:
                 parts.append(_note(rule, severity, message, place))
         elif why is None:
-            failing = _failing(rule, sheet, suspects)
-            count = failing.height
+            failing = [(part, _failing(part, sheet, suspects)) for part in rule.parts]
+            count = sum(rows.height for _, rows in failing)
             if severity == Severity.INFO and count > sheet.limits["info_rows"]:
                 parts.append(_note(rule, severity, f"{counted(count, 'row')}: {rule.what}", place))
-            elif count:
-                parts.append(_findings(rule, sheet, failing, severity, place))
+            else:
+                parts += [_findings(part, sheet, rows, severity, place) for part, rows in failing if rows.height]
         rows = 0 if why else sheet.counts[rule.scope]
         ran.append({"rule": rule.id, "rows": rows, "findings": count, "why": why})
     if not parts:
@@ -123,7 +134,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 def _suspects(sheet: Sheet, rules: Sequence[Rule], among: str) -> pl.DataFrame:
     """The rows that fail at least one test, with a column for each test: usually few, and found in one pass."""
-    tests = {rule.id: rule.failing(sheet) for rule in rules if rule.test is not None and rule.among == among}
+    tests = {rule.key: rule.failing(sheet) for rule in rules if rule.test is not None and rule.among == among}
     rows = sheet.odd[among] if among else sheet.rows
     return rows.lazy().with_columns(**tests).filter(pl.any_horizontal(pl.lit(value=False), *tests)).collect()
 
@@ -132,7 +143,7 @@ def _failing(rule: Rule, sheet: Sheet, suspects: Mapping[str, pl.DataFrame]) -> 
     if rule.find is not None:
         found = rule.find(sheet)
         return sheet.rows[found["_i"]].with_columns(found.drop("_i")) if found.height else found
-    failing = suspects[rule.among].filter(pl.col(rule.id))
+    failing = suspects[rule.among].filter(pl.col(rule.key))
     if rule.confirm is not None and failing.height:
         failing = failing.filter(rule.confirm(sheet))
     return failing.with_columns(_derived(rule, sheet)) if failing.height else failing

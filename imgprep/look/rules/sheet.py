@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
-from imgprep.core.fields import FIELD_NAMES, Operation, Service
+from imgprep.core.fields import FIELD_NAMES, INT_ATTRS, STR_ATTRS, Operation, Service
 from imgprep.core.frames import to_polars
 from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
 from imgprep.look.facts import FACT_COLUMNS
@@ -215,14 +215,15 @@ PLAIN: dict[str, tuple[str, str]] = {
         # Lower case only: of two names that differ in case, at least one is not plain.
         rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
     ),
-    "StrAttr": ("StrAttr", r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$"),
+    **{name: (name, r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$") for name in STR_ATTRS},
 }
 #: Column of `match_names` → name and type on the sheet.
 _NEAR: dict[str, tuple[str, type[pl.DataType]]] = {
     "PicName": ("PicName", pl.String),
     **{name: (f"f_{name}", pl.String) for name in ("file", "how", "others")},
 }
-_INTEGERS = {"CategoryId": "category", "IntAttr": "int_attr"}
+#: Field → its column of integers on the sheet.
+TYPED = {"CategoryId": "category", **{name: name.replace("IntAttr", "int_attr") for name in INT_ATTRS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +231,14 @@ class Sheet:
     """Rows as rules see them."""
 
     #: ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD by default); ``name`` (the
-    #: image's name as sent); ``category``, ``int_attr``, ``crop`` (typed, null where the text cannot be read); the
-    #: region (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``, ``height`` (upright, of the
-    #: image sent).
+    #: image's name as sent); ``category``, ``int_attr`` … ``int_attr4``, ``crop`` (typed, null where the text is
+    #: unreadable); the region (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``, ``height``
+    #: (upright, of the image sent).
     rows: pl.DataFrame
     service: Service
     limits: Mapping[str, float]
-    odd: Mapping[str, pl.DataFrame]  #: ProductId, PicName, StrAttr → the rows whose text is not plain, or absent
+    #: ProductId, PicName, StrAttr … StrAttr4 → the rows whose text is not plain, or, of the first two, absent.
+    odd: Mapping[str, pl.DataFrame]
     repeated: pl.DataFrame  #: the rows that share ProductId and the name sent with another row
     given: frozenset[str]  #: the tables given beside the rows: facts, regions, files
     scopes: Mapping[str, pl.Expr | None]  #: scope of a rule → mask, None for all rows
@@ -276,7 +278,7 @@ def make_sheet(
     counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
     counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
     plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in PLAIN.items())
-    odd = {name: rows.filter(~plain[name].fill_null(value=False)) for name in PLAIN}
+    odd = {name: rows.filter(~plain[name].fill_null(value=name in STR_ATTRS)) for name in PLAIN}
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
@@ -367,7 +369,7 @@ def _texts(column: pd.Series[Any]) -> pd.Series[str]:
 
 
 def _typed(rows: pl.DataFrame) -> pl.DataFrame:
-    typed = [pl.col(name).cast(pl.Int64, strict=False).alias(short) for name, short in _INTEGERS.items()]
+    typed = [pl.col(name).cast(pl.Int64, strict=False).alias(short) for name, short in TYPED.items()]
     crop = pl.col("Crop").str.to_lowercase()
     return rows.with_columns(
         pl.col("OperationType").fill_null(Operation.ADD.value).alias("op"),

@@ -1,7 +1,7 @@
 """increment.meta judged as text: each line becomes a `Line`, parsed or refused.
 
-Written from the guide's table of parameters and the AddImage reference, not with imgprep's own codec: if both were the
-same code, their agreement would prove nothing.
+Written from the guide's table of parameters, the page on filter conditions and the AddImage reference, not with
+imgprep's own codec: if both were the same code, their agreement would prove nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,13 @@ PRODUCT_ID_LENGTH = PIC_NAME_LENGTH = 256
 CUSTOM_CONTENT_LENGTH = 4096
 STR_ATTR_LENGTH = 128
 
-_GUIDE = (
-    "OperationType",
-    "ProductId",
-    "PicName",
-    "CategoryId",
-    "CustomContent",
-    "IntAttr",
-    "StrAttr",
-    "Crop",
-    "Region",
-)
 _INT_ATTRS = ("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4")
 _STR_ATTRS = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
-_MORE = (*_INT_ATTRS[1:], *_STR_ATTRS[1:])
+_KNOWN = (
+    *("OperationType", "ProductId", "PicName", "CategoryId", "CustomContent", "Crop", "Region"),
+    *_INT_ATTRS,
+    *_STR_ATTRS,
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNWANTED = re.compile(r"[\\¥$&%]")
 _REGION = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
@@ -125,8 +118,7 @@ def _record(raw: bytes, readings: Readings) -> dict[str, Any]:
 def _judge(
     record: dict[str, Any], service: ServiceType, readings: Readings
 ) -> tuple[dict[str, Any], tuple[int, int, int, int] | None]:
-    known = _GUIDE if readings.strict("more_attributes") else (*_GUIDE, *_MORE)
-    unknown = [name for name in record if name not in known]
+    unknown = [name for name in record if name not in _KNOWN]
     if unknown and readings.strict("unknown_field"):
         raise _Refused("InvalidMetaItem", f"Unknown field {unknown[0][:64]}.")
     operation = record.get("OperationType")
@@ -139,10 +131,10 @@ def _judge(
     fields: dict[str, Any] = {"CategoryId": _category(record, service)}
     fields["CustomContent"] = _custom_content(record, readings)
     for name in _INT_ATTRS:
-        if name in record and name in known:
+        if name in record:
             fields[name] = _int_attr(record[name], name, readings)
     for name in _STR_ATTRS:
-        if name in record and name in known:
+        if name in record:
             fields[name] = _str_attr(record[name], name, readings)
     if "Crop" in record:
         if not isinstance(record["Crop"], bool):

@@ -129,8 +129,7 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     OpenPoint("blank_line", "a blank line is skipped", "a blank line is malformed"),
     OpenPoint("empty_file", "an increment.meta without lines succeeds and does nothing", "the task fails"),
     OpenPoint("repeated_key", "a key given twice: the last one counts", "the line is malformed"),
-    OpenPoint("unknown_field", "a field outside the guide's table is ignored", "the line is malformed"),
-    OpenPoint("more_attributes", "IntAttr2-4 and StrAttr2-4 are accepted, as by AddImage", "they are unknown fields"),
+    OpenPoint("unknown_field", "a field that no page of the vendor names is ignored", "the line is malformed"),
     OpenPoint("null", "a field that is null counts as absent", "null is a value of the wrong type"),
     OpenPoint(
         "empty_pic_name",

@@ -20,6 +20,15 @@ def test_the_panel_starts_with_what_names_suggest_and_previews_it(export):
     assert load_catalogue(export, columns=panel.columns)["CategoryId"].tolist() == ["0", "3", "88888888"]
 
 
+def test_every_attribute_has_its_control_and_each_number_its_factor(export):
+    columns = {"IntAttr2": {"column": "price", "scale": 10}, "IntAttr4": "sku", "StrAttr4": "type"}
+    panel = MappingPanel(export, columns={"ProductId": "sku", "PicName": "image", **columns})
+    assert {field: panel.columns[field] for field in columns} == columns
+    panel._scales["IntAttr2"].value = 1000
+    assert panel.columns["IntAttr2"] == {"column": "price", "scale": 1000}
+    assert panel.preview[["IntAttr4", "StrAttr4"]].iloc[0].tolist() == ["001", "Shirts"]
+
+
 def test_what_is_left_to_the_service_is_sent_without_a_category(project, export):
     panel = MappingPanel(export, project)
     panel.choose("CategoryId", "type")

@@ -74,6 +74,17 @@ def test_suggestions_make_a_map_that_loads_the_export(tmp_path):
     assert len(set(suggested.values())) == len(suggested)
 
 
+def test_further_columns_take_the_next_attributes_and_a_fields_own_name_wins():
+    shop = {"sku": ["1", "2"], "image": ["a.jpg", "b.jpg"], "brand": ["A", "B"], "colour": ["red", "blue"]}
+    shop |= {"material": ["wool", "silk"], "price": ["9.50", "8"], "stock": ["3", "0"], "StrAttr2": ["x", "y"]}
+    chosen = as_map(suggest_columns(table(**shop)))
+    attributes = {field: column for field, column in chosen.items() if "Attr" in field}
+    assert attributes == {"IntAttr": "price", "IntAttr2": "stock", "StrAttr": "brand", "StrAttr2": "StrAttr2"} | {
+        "StrAttr3": "colour",
+        "StrAttr4": "material",
+    }
+
+
 def test_an_empty_export_and_unknown_columns_get_no_suggestion():
     assert not len(suggest_columns(pd.DataFrame()))
     assert as_map(suggest_columns(table(x=["?", "!"], y=[None, None]))) == {}

@@ -242,6 +242,28 @@ def test_rows_that_no_line_can_carry_are_known_by_the_same_rules():
     assert sheet.rows.select(unwritable(sheet)).to_series().to_list() == [rule for rule, _ in cases]
 
 
+def test_a_rule_about_attributes_covers_all_of_a_kind_under_one_id():
+    for rule in ("int-attr-not-integer", "int-attr-range", "str-attr-too-long", "str-attr-spaces", "str-attr-empty"):
+        kind = "StrAttr" if rule.startswith("str") else "IntAttr"
+        bad = next(iter(ROW_CASES[rule][0][0].values()))
+        found = check(rows(*({kind + number: bad, "PicName": f"{number}.jpg"} for number in ("", "2", "3", "4"))))
+        found = found[found["rule"] == rule]
+        assert found["field"].tolist() == [kind + number for number in ("", "2", "3", "4")]
+        assert all(field in text for field, text in zip(found["field"], found["message"], strict=True))
+        assert check(rows({kind + "4": bad}), severity={rule: "off"})["rule"].ne(rule).all()
+    table = rules_table().set_index("rule")
+    assert table.loc["str-attr-characters", "field"] == "StrAttr, StrAttr2, StrAttr3, StrAttr4"
+
+
+def test_both_attributes_of_one_row_are_found_and_fixed_each_on_its_own():
+    shop = rows({"IntAttr": "x", "IntAttr2": "5.0", "IntAttr3": "6.0"})
+    found = check(shop)
+    assert found["field"].tolist() == ["IntAttr", "IntAttr2", "IntAttr3"] and found["rule"].nunique() == 1
+    fixed, log = apply_fixes(shop, found[found["field"] == "IntAttr3"])
+    assert fixed.loc[0, ["IntAttr", "IntAttr2", "IntAttr3"]].tolist() == ["x", "5.0", "6"]
+    assert log["field"].tolist() == ["IntAttr3"]
+
+
 def test_every_rule_has_a_case_here():
     elsewhere = {"region-outside", "region-stale", "region-unverified", "region-order-suspect", "image-placeholder"}
     elsewhere |= {"file-unnamed", "row-numbers-shared"}

@@ -1,4 +1,4 @@
-"""The audit of IntAttr and StrAttr before they are sent."""
+"""The audit of attributes before they are sent."""
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ def test_attributes_are_audited_before_they_are_sent():
         {
             "IntAttr": ["1", "2", "3000000000", "on request", None, "7"],
             "StrAttr": ["Blue", "blue ", "red", "x" * 129, "", "red"],
+            "StrAttr3": ["a", "b", "c", "d", "e", "f"],
             "OperationType": ["ADD", None, "ADD", "ADD", "ADD", "DELETE"],
         }
     )
@@ -19,4 +20,5 @@ def test_attributes_are_audited_before_they_are_sent():
     ]  # fmt: skip
     assert table.loc["StrAttr", ["filled", "distinct", "maximum", "unusable", "alike"]].tolist() == [4, 4, 129, 1, 2]
     assert "differ from others only in case" in table.loc["StrAttr", "advice"]
+    assert table.index.tolist() == ["IntAttr", "StrAttr", "StrAttr3"] and table.loc["StrAttr3", "filled"] == 5
     assert tally_attributes(pd.DataFrame({"ProductId": ["1"]}))["advice"].str.startswith("empty").all()

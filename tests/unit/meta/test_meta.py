@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from imgprep.core.errors import MetaError
+from imgprep.core.fields import FIELD_NAMES
 from imgprep.meta import codec as meta
 from imgprep.meta import reading
 from imgprep.meta import writing as text
@@ -35,6 +36,40 @@ def rules(source, **where):
 def test_the_guides_sample_comes_back_byte_for_byte():
     source = SAMPLE.read_bytes()
     assert dumps_meta(loads_meta(source)).encode() == source
+
+
+#: From the vendor's page on filter conditions, to the byte.
+EIGHT = (
+    '{"OperationType": "ADD","ProductId": "1000","CategoryId": 0,"IntAttr": 123,"IntAttr2": 135,"StrAttr": "value1",'
+    '"StrAttr2": "value2","IntAttr3": 3,"StrAttr4": "value4","CustomContent": "k1:v1,k2:v2,k3:v3",'
+    '"PicName": "girl_cloth1.jpg"}'
+)
+
+
+def test_the_vendors_line_with_more_attributes_reads_without_a_finding_and_is_written_in_full():
+    batch, findings = loads_meta(EIGHT, strict=False)
+    assert findings.empty
+    written = dumps_meta(batch)
+    assert json.loads(written) == json.loads(EIGHT)
+    # Fields are written in the canonical order; in it, the line comes back byte for byte.
+    assert list(json.loads(written)) == [name for name in FIELD_NAMES if name in json.loads(EIGHT)]
+    assert dumps_meta(loads_meta(written)) == written
+
+
+def test_the_canonical_order_of_fields():
+    assert " ".join(FIELD_NAMES) == (
+        "OperationType ProductId PicName CategoryId IntAttr IntAttr2 IntAttr3 IntAttr4 "
+        "StrAttr StrAttr2 StrAttr3 StrAttr4 CustomContent Crop Region"
+    )
+
+
+def test_old_names_of_fields_are_named_with_their_new_ones():
+    text = '{"operator": "ADD","item_id": "1","int_attr": 1,"str_attr": "x","pic_list": ["a.jpg"]}'
+    found = loads_meta(text, strict=False)[1].iloc[0]
+    assert "(int_attr, item_id, operator, pic_list, str_attr)" in found["message"]
+    assert "int_attr → IntAttr, str_attr → StrAttr" in found["fix"]
+    single = loads_meta(add(int_attr=1, str_attr="x"), strict=False)[1]["message"].tolist()
+    assert [text.rpartition("; ")[2] for text in single] == ["did you mean IntAttr?", "did you mean StrAttr?"]
 
 
 def test_files_round_trip_and_leave_nothing_beside_them(tmp_path):

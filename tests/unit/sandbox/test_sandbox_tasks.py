@@ -230,7 +230,9 @@ def test_a_links_expiry_cannot_be_moved():
 
 
 def test_an_export_holds_the_gallery_in_the_services_fields(desk, store):
-    one = row("a.jpg", CategoryId=3, Region="1,99,2,98", StrAttr="s")
+    attributes = {"IntAttr": 1, "IntAttr2": 2, "IntAttr3": 3, "IntAttr4": 4}
+    attributes |= {"StrAttr": "s", "StrAttr2": "t", "StrAttr3": "u", "StrAttr4": "v"}
+    one = row("a.jpg", CategoryId=3, Region="1,99,2,98", **attributes)
     put(store, "increment.meta", written(one, row("a.jpg", ProductId="2", Crop=False)))
     here = desk()
     here.run()
@@ -238,7 +240,7 @@ def test_an_export_holds_the_gallery_in_the_services_fields(desk, store):
     here.tasks.finish()
     lines = here.tasks.download(urlsplit(here.tasks.link(here.state.task(made.id))).path).body.splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"ProductId": "1", "PicName": "a.jpg", "CategoryId": 3, "CustomContent": "x", "StrAttr": "s"}
+        {"ProductId": "1", "PicName": "a.jpg", "CategoryId": 3, "CustomContent": "x", **attributes}
         | {"Region": "1,99,2,98", "Synthetic": True},
         {"ProductId": "2", "PicName": "a.jpg", "CustomContent": "x", "Crop": False, "Synthetic": True},
     ]

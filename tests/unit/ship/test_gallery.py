@@ -199,6 +199,15 @@ def test_later_runs_are_applied_to_an_export_which_is_ignored_for_earlier_states
     assert ("3", "y") not in held(first, later, dump=undated)
 
 
+@pytest.mark.parametrize("spelt", [str, lambda name: name.replace("Attr", "_attr_").lower()])
+def test_all_attributes_of_a_dump_are_kept(spelt):
+    texts = {"StrAttr": "a", "StrAttr2": "b", "StrAttr3": "c", "StrAttr4": "d"}
+    image = {"IntAttr": 1, "IntAttr2": 2, "IntAttr3": 3, "IntAttr4": 4, **texts}
+    dump = pd.DataFrame([{"ProductId": "1", "PicName": "a", **{spelt(name): value for name, value in image.items()}}])
+    state = gallery_state([], dump=dump)
+    assert state.loc[0, list(image)].to_dict() == image
+
+
 def test_a_file_that_is_not_a_dump_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="no column ProductId"):
