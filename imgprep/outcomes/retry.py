@@ -112,6 +112,9 @@ def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Examples
     --------
     >>> failed_lines(runs[0])[["line", "cause", "brand"]].head(2)
+       line       cause         brand
+    0    54  bad_pixels        O'Hara
+    1    56  bad_format  Nordlys & Co
     """
     parts = []
     for run, outcome in read_each(runs, lambda run: run.outcome):

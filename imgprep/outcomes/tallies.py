@@ -39,6 +39,10 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Examples
     --------
     >>> ip.tally_outcomes(runs)[["lines", "imported", "failed", "unknown", "again", "backlog"]]
+       lines  imported  failed  unknown  again  backlog
+    0     69        62       7        0      0        7
+    1     37        32       5        0      7        5
+    2     18        18       0        0      5        0
     """
     rows, resent = [], []
     for run, lines, backlog in count_lines(runs, lambda run: run.outcome_columns(*KEY, "outcome")):
@@ -153,9 +157,9 @@ def tally_by(
     --------
     >>> ip.tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
         value          cause  count  lines
-    0  (none)     bad_format      3      5
-    1  (none)  image_missing      2      5
-    2    JPEG     bad_region      2     99
+    0  (none)     bad_format      2      3
+    1    JPEG     bad_region      2     91
+    2  (none)  image_missing      1      3
     """
     runs = in_order(runs)
     ids = None if within is None else {run.id for run in within}

@@ -104,9 +104,10 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
     own = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
     gallery = ours[-1].gallery if ours else settings.gallery if settings.instance else ""
-    others = sorted({gallery_name(run.gallery) for run in runs} - {gallery_name(gallery)})
-    answer = _answer(own, held, gallery_name(gallery)) if ours or not others else f"nothing was sent to {gallery} yet"
+    others = sorted({run.gallery for run in runs} - {gallery})
+    answer = _answer(own, held, gallery if others else gallery_name(gallery))
     if others:
+        answer = answer if ours else f"nothing was sent to {gallery} yet"
         answer += f"; not counted: runs of {', '.join(others)}"
     return Trace(product_id, answer, frame, held, settings.images)
 

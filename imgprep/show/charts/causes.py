@@ -76,7 +76,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Examples
     --------
     >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
-    'Causes of failure, 3 runs, 124 lines sent'
+    'Causes of failure, 3 runs, 112 lines sent for the first time'
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
     'Why lines failed: 7 of 69 lines sent'
     """

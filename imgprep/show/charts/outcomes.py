@@ -51,9 +51,9 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcomes of 124 lines sent in 3 runs'
+    'Outcomes of 112 lines sent for the first time in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
-    'Imported or deleted over 3 runs, 124 lines sent'
+    'Imported or deleted over 3 runs, 112 lines sent for the first time'
     """
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
     again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
