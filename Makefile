@@ -30,13 +30,13 @@ check: $(READY)  ## the fast part of the tests: lint, types, unit and property t
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 tests/unit tests/property
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/property
 
 browser: $(READY)  ## find or install a Chromium for the browser tests
 	$(BIN)/python tests/browser/chromium.py
 
 test: check browser  ## everything CI runs
-	$(BIN)/python -m pytest -n 2 tests/wire
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/wire
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p nbval.plugin --nbval notebooks tests/notebooks tests/browser
 
 docs: $(READY)  ## build the site into docs/_build; broken links fail

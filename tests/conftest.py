@@ -2,12 +2,19 @@
 
 import gc
 import logging
+import multiprocessing
+import multiprocessing.forkserver
+import subprocess
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
 
+from imgprep.core import processes
+from imgprep.demo.history import make_history
 from imgprep.sandbox import sandbox as sandboxes
 from imgprep.sandbox.access import KeyRing
+from tests import warm
 from tests.leaks import LOGGERS, Watch
 
 # A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a
@@ -34,6 +41,27 @@ def secret_watch():
     yield watch
     gc.unfreeze()
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers():
+    """Let workers be forked where the system can; a test that is about how one starts sets PYTHONPATH."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    multiprocessing.get_context("forkserver").set_forkserver_preload(warm.LOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
+        multiprocessing.forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "subprocess", SimpleNamespace(Popen=warm.start, PIPE=subprocess.PIPE))
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo_runs(tmp_path_factory):
+    """Three weeks of the demo shop. A test that writes to a run's folder copies it first."""
+    return make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,9 @@
-"""List the tests and files that take the most CPU time, including that of ended child processes: ``-p tests.costs``."""
+"""The tests and files that take the most CPU time, including that of ended child processes: ``-p tests.costs``.
 
+Forked workers (see `tests.warm`) count for the process, not for a test.
+"""
+
+import multiprocessing.forkserver
 import resource
 from collections import Counter
 
@@ -26,6 +30,9 @@ class Costs:
         report.user_properties.append((f"cpu {report.when}", now - self.before))
         self.before = now
         return report
+
+    def pytest_sessionfinish(self):
+        multiprocessing.forkserver._forkserver._stop()  # waits for it; what it took counts for this process
 
     def pytest_terminal_summary(self, terminalreporter):
         tests, files = Counter(), Counter()

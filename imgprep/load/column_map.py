@@ -41,7 +41,7 @@ class Spec:
     columns : tuple of str
         The column; several only for PicName, where each holds images.
     template, value
-        A template over columns; a constant text.
+        A template over columns; a constant text, empty to clear the field in the gallery.
     scale, rounding, decimal
         For numbers: factor, rounding, and the decimal sign where the map sets it. No scale: the text as found.
     table, default
@@ -115,6 +115,8 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
     if isinstance(entry, str):
+        if not entry:  # the field is named, and has no value: the gallery's is cleared
+            return Spec(field, value="")
         # A column of that very name wins: metafields may have braces in their names.
         if entry not in known and parse_template(entry).columns:
             return _template(field, entry, Quoting.ESCAPE)
@@ -178,7 +180,7 @@ def _constant(value: Any) -> str:
 def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Findings]:
     """Return the column of a field, as text, and findings on its values."""
     if spec.value is not None:
-        return pl.Series(spec.field, [spec.value], dtype=pl.String).new_from_index(0, len(rows)), []
+        return pl.Series(spec.field, [spec.value or None], dtype=pl.String).new_from_index(0, len(rows)), []
     if spec.template is not None:
         return table.select(spec.template.expression().alias(spec.field)).to_series(), []
     column = table[spec.columns[0]].alias(spec.field)

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from imgprep.core.errors import CatalogueError, ImgprepError
-from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS
+from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD
 from imgprep.core.frames import records
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -26,7 +26,7 @@ SAMPLE, SHOWN = 200, 5
 #: Categories that can be mapped by hand.
 MOST_CATEGORIES = 60
 
-_UNUSED, _KEPT = "— not used —", "— as in the map —"
+_UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— none: cleared in the gallery —"
 _BY_SERVICE = ("— the service predicts it —", -1)  # a dropdown shows the choice None as a blank
 _TEXT = "CustomContent"
 _ORDER = ("ProductId", "PicName", _TEXT, "CategoryId", *ATTRIBUTES, "Region", "Crop", "OperationType")
@@ -114,8 +114,8 @@ class MappingPanel:
                 text = self._template.value.strip()
                 if text:
                     chosen[field] = {**more, "template": text} if more else text
-            elif column == _KEPT:
-                chosen[field] = self._start[field]
+            elif column in (_KEPT, _CLEARED):
+                chosen[field] = self._start[field] if column == _KEPT else ""
             elif column != _UNUSED:
                 if field == "CategoryId":
                     more = {**self._categories.look_up, **more}
@@ -217,9 +217,10 @@ class MappingPanel:
         entry = self._start.get(field)
         column = entry.get("column") if isinstance(entry, Mapping) else entry
         known = isinstance(column, str) and column in self._names
-        kept = entry is not None and not known
-        options = [_UNUSED, *([_KEPT] if kept else []), *self._names]
-        value = _KEPT if kept else column if known else _UNUSED
+        kept = entry not in (None, "") and not known
+        clears = [_CLEARED] if field in PAYLOAD and field != _TEXT else []
+        options = [_UNUSED, *([_KEPT] if kept else []), *clears, *self._names]
+        value = _KEPT if kept else column if known else _CLEARED if entry == "" and clears else _UNUSED
         layout = {"flex": "0 0 400px"}
         return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout=layout)
 

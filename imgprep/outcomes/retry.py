@@ -13,9 +13,11 @@ from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
+from imgprep.plan.model import Baseline
+from imgprep.ship.gallery import gallery_state
 from imgprep.ship.report.causes import CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.run import Run
+from imgprep.ship.run import Run, load_runs
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def build_retry(
     causes : CauseTable, optional
         See `plan_retry`.
     **options
-        As for `build_batch`: rules, regions, …
+        As for `build_batch`: rules, regions, … The `baseline` is by default what the gallery holds by all runs beside
+        `run`, so that a line keeps the fields that the catalogue does not name.
 
     Returns
     -------
@@ -182,7 +185,14 @@ def build_retry(
     >>> len(built.plan.batch) == len(again.batch), "remedy" in again.rest
     (True, True)
     """
+    if "baseline" not in options:
+        known = gallery_state(load_runs(run.folder.parent), of=run.sent_to)
+        options["baseline"] = Baseline(known=known, instance=run.settings.get("instance") or "")
     built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
     retry = plan_retry(run, built.plan.batch, causes=causes)
     narrow_folder(built.folder, retry.batch)
-    return replace(built, plan=replace(built.plan, batch=retry.batch)), retry
+    plan, numbers = built.plan, retry.batch[["ProductId", "PicName", "line"]]
+    # The lines are numbered again; what states something about lines follows them.
+    about = (frame.drop(columns="line").merge(numbers)[frame.columns] for frame in (plan.before, plan.carried))
+    before, carried = (frame.sort_values("line", ignore_index=True) for frame in about)
+    return replace(built, plan=replace(plan, batch=retry.batch, before=before, carried=carried)), retry

@@ -1,4 +1,8 @@
-"""Wanted rows against known ones: lines to send, rows that stay, images that are gone or wait."""
+"""Wanted rows against known ones: lines to send, rows that stay, images that are gone or wait.
+
+An ADD replaces the whole record of its image. So a line repeats what the gallery is known to hold in the fields that
+the catalogue does not name; a field that it names without a value is cleared.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +77,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
         of_add(pl.col("CustomContent")).alias("CustomContent"),
         of_add(pl.col("subject_crop")).alias("Crop"),
         of_add(sent_region()).alias("Region"),
+        pl.col("subject").is_not_null().alias("_drawn"),
         pl.col("PicName").alias("found_name"),
         of_add(digest.cast(pl.String)).alias("digest"),
         pl.when(pl.col("_i").is_in(again.implode()))
@@ -136,11 +141,19 @@ def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
     return table
 
 
-def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection[str] = ()) -> pl.DataFrame:
-    """Return `wanted` with ``verdict`` (send, same, excluded) and ``reason``."""
+def compare(
+    wanted: pl.DataFrame,
+    known: pl.DataFrame | None,
+    ignore: Collection[str] = (),
+    named: Collection[str] = HELD_COLUMNS,
+) -> pl.DataFrame:
+    """Return `wanted` with ``verdict`` (send, same, excluded), ``reason`` and `CARRIED`.
+
+    Fields that are not `named` take the value that the gallery is known to hold.
+    """
     chosen = compared(ignore)
     held = known_rows(None) if known is None else known
-    rows = wanted.hstack(_matches(wanted, held))
+    rows = _carried(wanted.hstack(_matches(wanted, held)), held, named)
     rows = rows.with_columns(_differences(rows, held).alias("_code"))
     labels = {number: _label(number, chosen) for number in rows["_code"].unique().to_list()}
     changed = pl.col("_code").replace_strict(labels, return_dtype=pl.String)
@@ -171,13 +184,51 @@ def compare(wanted: pl.DataFrame, known: pl.DataFrame | None, ignore: Collection
     return rows.with_columns(verdict.alias("verdict")).drop("_code")
 
 
+#: Column of a plan's rows: one bit for each compared field that repeats the gallery's value.
+CARRIED = "_carried"
+
+
+def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> pl.DataFrame:
+    """Fill the fields that are not `named` with what the gallery holds, and mark them."""
+    add, drawn = pl.col("OperationType") == _ADD, pl.col("_drawn")
+    fields, marks = [], [pl.lit(0, pl.UInt16)]
+    for place, name in enumerate(_COMPARED):
+        if name == "digest" or name in named or held[name].null_count() == held.height:
+            continue
+        old = pl.lit(held[name]).gather("k_at")
+        mine = add & pl.col(name).is_null() & old.is_not_null()
+        # Region and Crop state one thing together, and pixels of one image mean nothing on another.
+        if name == "Region":
+            other = _differs("digest", pl.lit(held["digest"]).gather("k_at"))
+            mine &= ~drawn & ~other & pl.col("Crop").fill_null(value=True)
+        elif name == "Crop":
+            mine &= ~drawn & pl.col("Region").is_null()
+        fields.append(pl.when(mine).then(old).otherwise(pl.col(name)).alias(name))
+        marks.append(pl.when(mine).then(pl.lit(1 << place, pl.UInt16)).otherwise(pl.lit(0, pl.UInt16)))
+    return rows.with_columns(*fields, pl.sum_horizontal(marks).cast(pl.UInt16).alias(CARRIED))
+
+
+def carried_fields(lines: pl.DataFrame) -> pl.DataFrame:
+    """Take `CARRIED` out of numbered lines; return ``line``, its key and ``field``, one row for each marked field."""
+    codes, keys = lines.drop_in_place(CARRIED).fill_null(0), lines.select("line", *_KEY)
+    parts = [keys.clear().with_columns(pl.lit("").alias("field"))]
+    for place, name in enumerate(_COMPARED):
+        parts.append(keys.filter(codes // (1 << place) % 2 == 1).with_columns(pl.lit(name).alias("field")))
+    return pl.concat(parts).sort("line", maintain_order=True)
+
+
+#: Place of the first bit that marks a cleared field, above those that mark a different one.
+_CLEARED = 16
+
+
 def _label(code: int, chosen: Collection[str]) -> str:
     """The reason for the bits of `code`: what changed, else what changed and is ignored, else "same"."""
-    differing = [name for place, name in enumerate(_COMPARED) if code >> place & 1]
-    counted = [_COMPARED[name] for name in differing if name in chosen]
+    differing = [(name, code >> place + _CLEARED & 1) for place, name in enumerate(_COMPARED) if code >> place & 1]
+    labels = {name: _COMPARED[name] + " cleared" * cleared for name, cleared in differing}
+    counted = [label for name, label in labels.items() if name in chosen]
     if counted:
         return ", ".join(counted)
-    return f"ignored: {', '.join(_COMPARED[name] for name in differing)}" if differing else "same"
+    return f"ignored: {', '.join(labels.values())}" if labels else "same"
 
 
 def _matches(wanted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
@@ -190,17 +241,16 @@ def _matches(wanted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 
 def _differences(rows: pl.DataFrame, held: pl.DataFrame) -> pl.Series:
-    """One number per row, whose bits mark the fields that differ from the matching known row."""
+    """One number per row, whose bits mark the fields that differ from the matching known row, and the cleared ones."""
     if not held.height:
-        return pl.repeat(0, rows.height, dtype=pl.UInt16, eager=True)
+        return pl.repeat(0, rows.height, dtype=pl.UInt32, eager=True)
     # The known values are fetched field by field: side by side with the wanted ones they would take gigabytes.
-    bits = (
-        pl.when(_differs(name, pl.lit(held[name]).gather("k_at")))
-        .then(pl.lit(1 << place, pl.UInt16))
-        .otherwise(pl.lit(0, pl.UInt16))
-        for place, name in enumerate(_COMPARED)
-    )
-    return rows.select(pl.sum_horizontal(bits).cast(pl.UInt16)).to_series()
+    bits = []
+    for place, name in enumerate(_COMPARED):
+        differs = _differs(name, pl.lit(held[name]).gather("k_at"))
+        cleared = pl.col(name).is_null().cast(pl.UInt32) * (1 << place + _CLEARED)
+        bits.append(pl.when(differs).then(cleared + (1 << place)).otherwise(pl.lit(0, pl.UInt32)))
+    return rows.select(pl.sum_horizontal(bits).cast(pl.UInt32)).to_series()
 
 
 def _differs(name: str, old: pl.Expr) -> pl.Expr:

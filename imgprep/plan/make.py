@@ -17,7 +17,7 @@ from imgprep.look.rules.book import check_sheet
 from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
-from imgprep.plan.compare import compare, gone_rows, known_rows, unmatched, wanted_rows
+from imgprep.plan.compare import CARRIED, carried_fields, compare, gone_rows, known_rows, unmatched, wanted_rows
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
 #: Characters that do not belong in an id, and those ignored when two spellings are compared.
@@ -86,6 +86,9 @@ def plan_batch(
     Source: the vendor's guide (ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName
     deletes all of a product).
 
+    - An ADD replaces the whole record. A line therefore repeats what `known` holds in the fields that the catalogue has
+      no column for, see ``Plan.carried``; a field whose cell is empty is cleared, and the reason says so. Region and
+      Crop stay too, unless the store has the image, and a Region only while the image is the same.
     - *Gone* means missing from the full catalogue, before exclusions: an excluded row never causes a DELETE.
     - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
       ``Plan.deferred``.
@@ -121,10 +124,11 @@ def plan_rows(
 ) -> Plan:
     """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
     held = None if baseline.known is None else known_rows(baseline.known)
-    ignore = baseline.ignore
+    ignore, named = baseline.ignore, set(catalogue.columns)
     if service is not Service.PRODUCT:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
-    judged = compare(wanted, held, ignore)
+        named.add("CategoryId")
+    judged = compare(wanted, held, ignore, named)
     for name in wanted.columns:  # `judged` shares them, and frees them one by one
         wanted.drop_in_place(name)
     gone = []
@@ -141,6 +145,7 @@ def plan_rows(
         unchanged=_rows_of(catalogue, verdicts, "same"),
         excluded=_rows_of(catalogue, verdicts, "excluded"),
         deferred=to_pandas(waiting),
+        carried=to_pandas(carried_fields(batch)),
         before=_before(batch, held),
         batch=_as_batch(batch),
     )
@@ -165,6 +170,7 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
         pl.col("PicName").alias("found_name"),
         pl.lit(None, pl.String).alias("excluded"),
         pl.lit("imported").alias("expected"),
+        pl.lit(value=True).alias("_drawn"),
     ).drop("state")
     judged = compare(wanted, now)
     key = ["ProductId", "PicName"]
@@ -180,6 +186,7 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
         unchanged=to_pandas(same.select(rows)),
         excluded=to_pandas(empty.select(rows)),
         deferred=to_pandas(_waiting(known_rows(None))),
+        carried=to_pandas(carried_fields(batch)),
         before=_before(batch, now),
         batch=_as_batch(batch),
     )
@@ -249,7 +256,8 @@ def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame
 def _sent(judged: pl.DataFrame) -> pl.DataFrame:
     """The rows to send, as lines; these columns are taken out of `judged`."""
     mask = judged["verdict"] == "send"
-    return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in BATCH_COLUMNS if name in judged.columns])
+    columns = [name for name in (*BATCH_COLUMNS, CARRIED) if name in judged.columns]
+    return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in columns])
 
 
 def _deletes(going: pl.DataFrame) -> pl.DataFrame:

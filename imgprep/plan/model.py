@@ -86,6 +86,9 @@ class Plan:
         not be read, or another spelling of its id, which may mean it.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
+    carried : pandas.DataFrame
+        ``line, ProductId, PicName, field``: the fields of a line that repeat what the gallery holds, as the catalogue
+        does not name them: an ADD replaces the whole record.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class Plan:
     excluded: pd.DataFrame
     deferred: pd.DataFrame
     before: pd.DataFrame
+    carried: pd.DataFrame
 
     def __repr__(self) -> str:
         adds = int((self.batch["OperationType"] == Operation.ADD).sum())

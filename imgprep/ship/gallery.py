@@ -72,8 +72,9 @@ def gallery_state(
     -------
     pandas.DataFrame
         One row per (ProductId, PicName), sorted: ``ProductId, PicName``, the other fields and ``digest`` as last
-        imported, ``state`` (``held``, or ``unknown`` where a later line's outcome is unknown), ``run`` that put it
-        there or left it unknown, ``at`` (when). What is not in the gallery is not in the frame.
+        imported (or as last sent, where no ADD certainly was), ``state`` (``held``, or ``unknown`` where a
+        later line's outcome is unknown), ``run`` that put it there or left it unknown, ``at`` (when). What is not in
+        the gallery is not in the frame.
         ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
         the report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's identity.
 
@@ -227,6 +228,7 @@ def _last(events: pl.DataFrame) -> pl.DataFrame:
     )
     # The order within one run is not documented, so its uncertain lines count.
     uncertain = uncertain.filter(pl.col("since").is_null() | (pl.col("run") >= pl.col("since")))
+    newest = uncertain.filter(pl.col("kind") == "add?").sort("run", "line").group_by(KEY, maintain_order=True).last()
     uncertain = uncertain.group_by(KEY).agg(
         (pl.col("kind") == "add?").any().alias("maybe"), pl.col("run").max().alias("uncertain_run")
     )
@@ -235,9 +237,13 @@ def _last(events: pl.DataFrame) -> pl.DataFrame:
     maybe = pl.col("maybe").fill_null(False)
     joined = joined.filter(there | mixed | maybe)
     undecided = mixed | pl.col("uncertain_run").is_not_null()
+    fields = [pl.when(there).then(pl.col(name)).alias(name) for name in PAYLOAD]
+    if newest.height:  # where nothing is certain, the fields of an uncertain ADD are the newest that may be there
+        joined = joined.join(newest.select(*KEY, pl.col(PAYLOAD).name.prefix("u_")), on=KEY, how="left")
+        fields = [pl.when(there).then(pl.col(name)).otherwise(f"u_{name}").alias(name) for name in PAYLOAD]
     return joined.select(
         *KEY,
-        *(pl.when(there).then(pl.col(name)).alias(name) for name in PAYLOAD),
+        *fields,
         pl.when(undecided).then(pl.lit(UNKNOWN)).otherwise(pl.lit(HELD)).alias("state"),
         pl.coalesce("uncertain_run", "since").alias("run"),
     )

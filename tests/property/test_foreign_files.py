@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgprep.cli.main import main
-from imgprep.demo.history import make_history
 
 #: Names of foreign files: any, and all that imgprep itself writes.
 NAMES = (
@@ -57,10 +57,10 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, demo_runs):
     """A run of ours, apart from the tree."""
-    folder = tmp_path_factory.mktemp("weeks") / "runs"
-    make_history(folder, weeks=1)
+    folder = tmp_path_factory.mktemp("week") / "runs"
+    shutil.copytree(demo_runs[0].folder, folder / demo_runs[0].folder.name)
     return folder
 
 

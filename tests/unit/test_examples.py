@@ -1,6 +1,7 @@
 """Every public name shows how it is used, and every example in the package runs as it stands."""
 
 import doctest
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -10,24 +11,27 @@ import pandas as pd
 import pytest
 
 import imgprep as ip
-from imgprep.demo.history import make_history
+from imgprep.core.clock import SystemClock
+from imgprep.sandbox.sandbox import Sandbox
 
 MODULES = [found.name for found in pkgutil.walk_packages(ip.__path__, "imgprep.") if "__main__" not in found.name]
 
 
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """Three weeks of the demo shop, which examples call `runs`."""
-    return make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
+@pytest.fixture
+def without_waiting(monkeypatch):
+    """Sandboxes without their limit of requests per second, and clients that do not wait between two looks."""
+    unlimited = functools.partialmethod(Sandbox.__init__, throttle=False)
+    monkeypatch.setattr(Sandbox, "__init__", unlimited)
+    monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: None)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of_a_module_run(module, request, tmp_path, monkeypatch):
+def test_the_examples_of_a_module_run(module, request, tmp_path, monkeypatch, without_waiting):
     found = doctest.DocTestFinder().find(importlib.import_module(module), module)
     examples = [example for example in found if example.examples]
     known = {"ip": ip, "pd": pd}
     if any("runs" in example.docstring for example in examples):
-        known["runs"] = request.getfixturevalue("runs")
+        known["runs"] = request.getfixturevalue("demo_runs")
     failed = []
     for number, example in enumerate(examples):
         folder = tmp_path / str(number)

@@ -266,9 +266,9 @@ def test_an_output_is_written_again_but_not_over_another_file(here, capsys, word
     refused(here, capsys, *words, match="page.")
 
 
-def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(here, capsys):
-    make_history("weeks/runs", weeks=1)
-    (run,) = (str(file.parent) for file in (here / "weeks" / "runs").glob("*/run.json"))
+def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(here, capsys, demo_runs):
+    run = f"weeks/runs/{demo_runs[0].id}"
+    shutil.copytree(demo_runs[0].folder, run)
     for words in (["report", run, "--html", "page.html"], ["review", "--runs", "weeks/runs", "--html", "month.html"]):
         assert main(words) in (0, 1)
         assert main(words) in (0, 1)

@@ -1,4 +1,4 @@
-"""Fifty random weeks against the sandbox: plans, failures, unknown ends, late photographs, and the way back."""
+"""Random weeks against the sandbox: plans, failures, unknown ends, late images, kept fields, and the way back."""
 
 import hashlib
 import io
@@ -9,10 +9,15 @@ import pytest
 from PIL import Image
 
 from imgprep.core.findings import findings_frame
+from imgprep.core.frames import records
 from imgprep.meta.codec import write_meta
+from imgprep.outcomes.retry import build_retry
 from imgprep.outcomes.undo import build_undo, plan_undo
+from imgprep.plan.build import build_batch
 from imgprep.plan.make import plan_batch
+from imgprep.plan.model import Baseline
 from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.dump import dump_gallery
 from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs
 from imgprep.ship.submit import submit
@@ -38,6 +43,7 @@ class Shop:
         self.runs = root / "runs"
         self.wanted = {}  # (product, picture) → (price, bytes)
         self.weeks = 0
+        self.named = []  # fields that the export names beside those of every week
 
     def change(self):
         for _ in range(3):
@@ -55,16 +61,20 @@ class Shop:
             if Image.open(io.BytesIO(data)).width < 100:
                 self.wanted[key] = price, picture(220)
 
-    def plan(self, late=()):
+    def attribute(self):
+        return None if self.luck.random() < 0.3 else str(self.luck.randrange(5))
+
+    def plan(self, late=(), known=None):
         rows = [
             {"row": n, "ProductId": p, "PicName": name, "IntAttr": str(price), "CustomContent": "k:v"}
+            | {field: self.attribute() for field in self.named}
             for n, ((p, name), (price, _)) in enumerate(sorted(self.wanted.items()), 1)
         ]
         looks = [
             {"PicName": name, "exists": (p, name) not in late, "digest": hashlib.md5(data).hexdigest()}
             for (p, name), (_, data) in sorted(self.wanted.items())
         ]
-        columns = ["row", "ProductId", "PicName", "IntAttr", "CustomContent"]
+        columns = ["row", "ProductId", "PicName", "IntAttr", "CustomContent", *self.named]
         catalogue = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "str") | {"row": "Int64"})
         images = pd.DataFrame(looks, columns=["PicName", "exists", "digest"]).astype({"PicName": "str"})
         missing = [
@@ -75,7 +85,7 @@ class Shop:
         return plan_batch(
             catalogue,
             images=images,
-            known=self.state(),
+            known=self.state() if known is None else known,
             findings=findings_frame(missing),
             delete_missing=True,
         )
@@ -151,6 +161,84 @@ def test_fifty_weeks_end_at_what_is_wanted_and_lose_nothing_on_the_way(tmp_path,
                 shop.ship(plan)
         assert shop.held() == shop.hoped()
         assert shop.plan().batch.empty
+
+
+#: Fields that an export may name in one week and not in the next.
+COMING_AND_GOING = ["CategoryId", "IntAttr2", "IntAttr3", "IntAttr4", "StrAttr", "StrAttr2", "StrAttr3", "StrAttr4"]
+
+
+def record(row):
+    """The fields of a line, of the gallery's state or of an image in the sandbox, absent ones left out."""
+    return {name: row[name] for name in COMING_AND_GOING if row.get(name) is not None and not pd.isna(row[name])}
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_no_week_wipes_a_field_that_the_catalogue_does_not_name(tmp_path, seed):
+    kept = cleared = 0
+    with Sandbox(task_seconds=0, throttle=False) as sandbox:
+        shop = Shop(tmp_path, sandbox, seed)
+        for week in range(20):
+            shop.change()
+            if shop.luck.random() < 0.5:
+                shop.mend()
+            shop.named = [name for name in COMING_AND_GOING if shop.luck.random() < 0.4]
+            dump = None
+            if week % 3 == 2:  # the runs, corrected by an export of the gallery
+                exported = dump_gallery(sandbox.settings, into=tmp_path, progress=False, clock=shop.clock)
+                dump = exported.rename(tmp_path / "gallery.dump")  # without a date it is newer than every run
+            known = gallery_state(load_runs(shop.runs), dump=dump)
+            plan = shop.plan(known=known)
+            if plan.batch.empty:
+                continue
+            state = {(row["ProductId"], row["PicName"]): row for row in records(known)}
+            before = {(image["ProductId"], image["PicName"]): image for image in sandbox.gallery()}
+            run = shop.ship(plan, lost=shop.luck.random() < 0.1)
+            after = {(image["ProductId"], image["PicName"]): image for image in sandbox.gallery()}
+            ended = dict(zip(run.outcome["line"], run.outcome["outcome"], strict=True))
+            for line in records(plan.batch[plan.batch["OperationType"] == "ADD"]):
+                key = line["ProductId"], line["PicName"]
+                old = {name: value for name, value in record(state.get(key, {})).items() if name not in shop.named}
+                assert record(line) == record(line) | old, "the plan loses a field that is known"
+                if ended[line["line"]] == "imported":
+                    assert record(after[key]) == record(line)
+                if ended[line["line"]] == "imported" and key in before and state[key]["state"] == "held":
+                    unnamed = [name for name in record(before[key]) if name not in shop.named]
+                    assert all(after[key].get(name) == before[key][name] for name in unnamed), (
+                        "the gallery lost a field"
+                    )
+                    kept += len(unnamed)
+                    cleared += len(set(record(before[key])) - set(record(after[key])))
+    assert kept > 20 and cleared > 5, "the weeks were too quiet to show anything"
+
+
+def test_a_retry_keeps_the_fields_that_the_catalogue_does_not_name(tmp_path):
+    images, runs = tmp_path / "photos", tmp_path / "runs"
+    images.mkdir()
+    columns = {"ProductId": "1", "PicName": "a.png", "StrAttr2": "kept", "CustomContent": "k:v"}
+    catalogue = pd.DataFrame([columns], dtype="str").assign(row=pd.array([1], dtype="Int64"))
+
+    def ship(built):
+        upload(built.folder, built.folder / "images", sandbox.settings, replace=True, progress=False)
+        run = submit(built.folder, sandbox.settings, runs=runs)
+        sandbox.finish_tasks()
+        return run.follow(progress=False)
+
+    with Sandbox(task_seconds=0, throttle=False) as sandbox:
+        (images / "a.png").write_bytes(picture(1))
+        ship(build_batch(catalogue, images, tmp_path / "one", progress=False))
+        (images / "a.png").write_bytes(picture(2, side=40))  # too small
+        catalogue = catalogue.drop(columns="StrAttr2")
+        baseline = Baseline(known=gallery_state(load_runs(runs)))
+        options = {"keep_refused": True, "prepare": False, "progress": False}
+        run = ship(build_batch(catalogue, images, tmp_path / "two", baseline=baseline, **options))
+        assert run.outcome["outcome"].tolist() == ["failed"]
+        (images / "a.png").write_bytes(picture(3))
+        built, again = build_retry(run, images, tmp_path / "three", progress=False)
+        assert again.batch["StrAttr2"].tolist() == ["kept"]
+        assert built.plan.carried.values.tolist() == [[1, "1", "a.png", "StrAttr2"]]
+        ship(built)
+        (image,) = sandbox.gallery()
+        assert image["StrAttr2"] == "kept" and image["ETag"].lower() == hashlib.md5(picture(3)).hexdigest()
 
 
 def test_a_run_is_taken_back_to_what_the_gallery_held_before_it(tmp_path):

@@ -196,6 +196,10 @@ def _build(
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if len(built.plan.carried):
+        fields = built.plan.carried["field"].value_counts(sort=False)
+        kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
+        print(f"Kept as the gallery holds them, since the catalogue does not name them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
         durations = tally_durations(own_runs(load_runs(settings.runs), settings))

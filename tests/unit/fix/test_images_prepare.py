@@ -23,14 +23,13 @@ def prepared(root, out, names=None, **options):
     return prepare_images(facts, root, out, progress=False, **options).set_index("PicName", drop=False)
 
 
-@pytest.fixture
-def shop(tmp_path):
-    root = tmp_path / "shop"
-    root.mkdir()
+@pytest.fixture(scope="module")
+def files():
+    """One image for each thing that is done to an image."""
     image = photo()
     gps = Image.Exif()
     gps[0x8825] = {1: "N", 2: (31.0, 13.0, 0.0)}
-    files = {
+    return {
         "fine.jpg": encoded(image),
         "turned.jpg": turned(image, 6),
         "cmyk.jpg": encoded(image.convert("CMYK")),
@@ -50,6 +49,12 @@ def shop(tmp_path):
         "narrow.jpg": encoded(image.resize((8000, 150))),
         "cut.jpg": encoded(image)[:2000],
     }
+
+
+@pytest.fixture
+def shop(tmp_path, files):
+    root = tmp_path / "shop"
+    root.mkdir()
     for name, data in files.items():
         (root / name).write_bytes(data)
     return root

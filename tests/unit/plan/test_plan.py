@@ -7,7 +7,7 @@ import pytest
 from exports_made import load
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import FIELDS
+from imgprep.core.fields import FIELD_NAMES, FIELDS
 from imgprep.core.findings import findings_frame
 from imgprep.core.frames import detached
 from imgprep.load.delimited import LISTED
@@ -65,9 +65,10 @@ def test_a_batch_has_the_dtypes_of_the_wire_and_every_row_a_home():
     ("was", "reason"),
     [
         ({"digest": "old"}, "image"),
-        ({"Region": "1,2,3,4"}, "region"),
-        ({"CustomContent": "x", "CategoryId": 3}, "CategoryId, CustomContent"),
-        ({"digest": "old", "Crop": "false"}, "image, Crop"),
+        ({"Region": "1,2,3,4"}, "region cleared"),
+        ({"CustomContent": "x", "CategoryId": 3}, "CategoryId cleared, CustomContent"),
+        ({"digest": "old", "Crop": "false"}, "image, Crop cleared"),
+        ({"StrAttr2": "x", "IntAttr": 3}, "IntAttr cleared, StrAttr2 cleared"),
         ({"state": "unknown"}, "unknown"),
     ],
 )
@@ -75,7 +76,68 @@ def test_a_line_says_what_changed(was, reason):
     known = held(was)
     if "Crop" in known:
         known["Crop"] = known["Crop"].map({"false": False}).astype("boolean")
-    assert plan_batch(shop({}), images=looks("a.jpg"), known=known).batch["reason"].tolist() == [reason]
+    named = dict.fromkeys(["CategoryId", "IntAttr", "StrAttr2", "Crop", "Region"])
+    assert plan_batch(shop(named), images=looks("a.jpg"), known=known).batch["reason"].tolist() == [reason]
+
+
+RECORD = {
+    "CategoryId": 3,
+    "IntAttr": 1,
+    "IntAttr2": 2,
+    "IntAttr3": 3,
+    "IntAttr4": 4,
+    "Region": "1,9,1,9",
+    "digest": "d",
+}
+RECORD |= {"StrAttr": "a", "StrAttr2": "b", "StrAttr3": "c", "StrAttr4": "d"}
+
+
+def known_record(**changes):
+    record = {"ProductId": "1", "PicName": "a.jpg", "CustomContent": "k:v", "state": "held", **RECORD, **changes}
+    return pd.DataFrame([record])
+
+
+def test_a_line_repeats_what_the_gallery_holds_in_the_fields_that_the_catalogue_does_not_name():
+    known = known_record()
+    assert plan_batch(shop({}), images=looks("a.jpg"), known=known).unchanged["reason"].tolist() == ["same"]
+    plan = plan_batch(shop({"CustomContent": "k:new", "StrAttr2": "new"}), images=looks("a.jpg"), known=known)
+    line = plan.batch.iloc[0]
+    assert line["reason"] == "StrAttr2, CustomContent"
+    assert line[list(RECORD)].to_dict() == {**RECORD, "StrAttr2": "new"}
+    assert set(plan.changes()["field"]) == {"StrAttr2", "CustomContent"}
+    carried = [name for name in FIELD_NAMES if name in RECORD and name != "StrAttr2"]
+    assert sorted(plan.carried["field"], key=FIELD_NAMES.index) == carried
+    assert plan.carried[["line", "ProductId", "PicName"]].drop_duplicates().values.tolist() == [[1, "1", "a.jpg"]]
+    assert plan_batch(shop({}), images=looks("a.jpg")).carried.empty
+
+
+def test_a_field_that_is_named_without_a_value_is_cleared():
+    plan = plan_batch(shop({"StrAttr2": None, "IntAttr4": None}), images=looks("a.jpg"), known=known_record())
+    line = plan.batch.iloc[0]
+    assert line["reason"] == "IntAttr4 cleared, StrAttr2 cleared"
+    assert line[["StrAttr2", "IntAttr4"]].isna().all() and line["StrAttr3"] == "c"
+    assert plan.changes()[["field", "before"]].values.tolist() == [["IntAttr4", "4"], ["StrAttr2", "b"]]
+    assert plan.changes()["after"].isna().all()
+
+
+def test_a_region_stays_while_its_image_does_and_the_store_does_not_decide():
+    new = {"CustomContent": "k:new"}
+    plan = plan_batch(shop(new), images=looks("a.jpg", digest="other"), known=known_record())
+    assert pd.isna(plan.batch["Region"][0]) and plan.batch["reason"][0] == "image, region cleared, CustomContent"
+    left = plan_batch(shop(new), images=looks("a.jpg"), regions=region(state="service"), known=known_record())
+    assert pd.isna(left.batch["Region"][0]) and "region cleared" in left.batch["reason"][0]
+    assert plan_batch(shop({"Crop": "true"}), images=looks("a.jpg"), known=known_record()).batch.empty
+    uncropped = plan_batch(shop({"Crop": "false"}), images=looks("a.jpg"), known=known_record()).batch
+    assert pd.isna(uncropped["Region"][0]) and uncropped["reason"][0] == "region cleared, Crop"
+    whole = known_record(Region=None, Crop=False)
+    assert plan_batch(shop(new), images=looks("a.jpg"), known=whole).batch["Crop"].tolist() == [False]
+    drawn = plan_batch(shop(new), images=looks("a.jpg"), regions=region(digest=None), known=whole).batch
+    assert drawn["Region"].notna().all() and drawn["Crop"].isna().all()
+
+
+def test_the_category_of_other_services_is_left_to_them():
+    plan = plan_batch(shop({"CustomContent": "k:new"}), known=known_record(CategoryId=88888888), service="generic")
+    assert plan.batch["CategoryId"].isna().all() and "CategoryId" not in set(plan.carried["field"])
 
 
 def test_an_image_without_known_bytes_and_a_default_spelled_out_are_no_change():
