@@ -11,7 +11,7 @@ from imgprep.ship.gallery import gallery_state
 from imgprep.ship.run import load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
-from tests.wire.shipping import make_batch
+from tests.wire.shipping import make_batch, make_images, write_batch
 from tests.wire.test_cli import META, build, imgprep, sandbox, shop  # noqa: F401  fixtures
 
 
@@ -21,7 +21,10 @@ def ship(batch, server, runs):
 
 
 def test_what_one_sandbox_holds_is_not_known_for_another_empty_one(tmp_path):
-    batch, runs = make_batch(tmp_path / "batch"), tmp_path / "imgprep-work/runs"
+    batch, runs = (
+        write_batch(tmp_path, make_images(tmp_path / "images", 4).assign(reason="new")),
+        tmp_path / "imgprep-work/runs",
+    )
     with Sandbox(task_seconds=0, throttle=False) as full, Sandbox(task_seconds=0, throttle=False) as empty:
         ship(batch, full, runs)
         every = load_runs(runs)
