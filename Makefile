@@ -42,14 +42,14 @@ test: check browser  ## everything CI runs
 docs: $(READY)  ## build the site into docs/_build; broken links fail
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html
 
-bench: $(READY)  ## measure what is fast beside what a user would use instead
+bench: $(READY)  ## measure what is fast beside what a user would use instead; figures stay in bench/results.json
 	$(BIN)/python -m bench
 
-fuzz: $(READY)  ## change inputs at random for 10 CPU minutes a reader; what breaks a reader is kept in fuzz-found/
+fuzz: $(READY)  ## change and make inputs at random, 10 CPU minutes a reader; what breaks one is kept in fuzz-found/
 	$(BIN)/python -m tests.fuzz
 
 lock:  ## choose versions anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.lock
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(DEMO_OUT) docs/_build docs/reference fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUT) docs/_build docs/reference fuzz-found fuzz-corpus .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -122,11 +122,11 @@ class Told:
     scale: float = 0.0
 
 
-def make_images(folder: Path) -> None:
+def make_images(folder: Path, count: int = COUNT) -> None:
     """Draw JPEGs of 1500×2000 and 400–500 KB."""
     folder.mkdir()
     random = np.random.default_rng(7)
-    for number in range(COUNT):
+    for number in range(count):
         coarse = Image.fromarray(random.integers(40, 216, (250, 188, 3), dtype=np.uint8))
         image = coarse.resize(SIZE, Image.Resampling.BICUBIC)
         quality = 90

@@ -20,6 +20,7 @@ from imgprep.meta.codec import read_meta, write_meta
 
 ROWS = 1_000_000
 ROUNDS = 3
+TINY = {"rows": 1_000, "rounds": 1}
 
 
 def make_batch(rows: int) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def make_batch(rows: int) -> pd.DataFrame:
     return to_pandas(frame)
 
 
-def measure(work: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
+def measure(work: Callable[[], object], rounds: int) -> tuple[float, float]:
     """Return the best wall time of `rounds`, and the CPU time of that round, in seconds."""
     best = (float("inf"), 0.0)
     for _ in range(rounds):
@@ -47,22 +48,22 @@ def measure(work: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, fl
     return best
 
 
-def main(rows: int = ROWS) -> None:
+def main(rows: int = ROWS, rounds: int = ROUNDS) -> None:
     batch = make_batch(rows)
     table = pl.from_pandas(batch)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "increment.meta", Path(folder) / "peer.jsonl"
         compact = Path(folder) / "reordered.jsonl"
         results = {
-            "polars write_ndjson": measure(lambda: table.write_ndjson(theirs)),
-            "write_meta": measure(lambda: write_meta(batch, ours)),
+            "polars write_ndjson": measure(lambda: table.write_ndjson(theirs), rounds),
+            "write_meta": measure(lambda: write_meta(batch, ours), rounds),
             "pandas to_json": measure(lambda: batch.to_json(theirs, orient="records", lines=True), rounds=1),
         }
         table.write_ndjson(theirs)
         table.select(reversed(table.columns)).drop_nulls().write_ndjson(compact)
         results |= {
-            "polars read_ndjson": measure(lambda: pl.read_ndjson(ours)),
-            "read_meta": measure(lambda: read_meta(ours)),
+            "polars read_ndjson": measure(lambda: pl.read_ndjson(ours), rounds),
+            "read_meta": measure(lambda: read_meta(ours), rounds),
             "read_meta, fields in another order": measure(lambda: read_meta(compact), rounds=1),
         }
         lines = {"read_meta, fields in another order": table.drop_nulls().height}

@@ -26,10 +26,11 @@ from imgprep.look.probe import probe
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "clothing" / "images"
 TRIES = 7
+TINY = {"tries": 1, "share": 0.01}
 
 
 def least(
-    works: list[Callable[[], object]], clock: Callable[[], float] = time.process_time, *, tries: int = TRIES
+    works: list[Callable[[], object]], clock: Callable[[], float] = time.process_time, *, tries: int
 ) -> list[float]:
     """Least seconds of each of some works, taken in turns so that a busy machine disturbs all of them."""
     best = [float("inf")] * len(works)
@@ -42,8 +43,11 @@ def least(
 
 
 @contextmanager
-def photographs() -> Iterator[dict[str, Path]]:
-    """Name → folder: generated progressive JPEGs and PNGs, and real photographs where there are any."""
+def photographs(share: float = 1.0) -> Iterator[dict[str, Path]]:
+    """Name → folder: generated progressive JPEGs and PNGs, and real photographs where there are any.
+
+    `share` of them are made, and where that is not all, real ones are left out.
+    """
     made = {"JPEG 1.6 MP, progressive": (24, (1100, 1500)), "PNG 4 MP": (4, (2000, 2000))}
     numbers = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -51,17 +55,17 @@ def photographs() -> Iterator[dict[str, Path]]:
         for name, (count, size) in made.items():
             sets[name] = Path(temporary) / name.partition(" ")[0]
             sets[name].mkdir()
-            for number in range(count):
+            for number in range(max(1, round(count * share))):
                 rough = Image.fromarray(numbers.integers(0, 255, (30, 22, 3), dtype=np.uint8))
                 image = rough.resize(size, Image.Resampling.BICUBIC)
                 if name.startswith("JPEG"):
                     image.save(sets[name] / f"{number}.jpg", quality=85, progressive=True)
                 else:
                     image.save(sets[name] / f"{number}.png", compress_level=3)
-        if SHARED.is_dir():
+        if SHARED.is_dir() and share == 1:
             sets["JPEG 0.2 MP, real"] = SHARED
         else:
-            print("real photographs: skipped, they are not here")
+            print("real photographs: skipped" if share < 1 else "real photographs: skipped, they are not here")
         yield sets
 
 
@@ -85,7 +89,7 @@ def look(folder: Path, names: list[str], tier: Tier) -> None:
         probe(source, name, tier)
 
 
-def tiers(sets: dict[str, Path]) -> None:
+def tiers(sets: dict[str, Path], tries: int) -> None:
     print(f"{'CPU µs an image':<26}{'header':>9}{'bare':>9}{'ratio':>7}{'decode':>9}{'full load':>11}{'ratio':>7}")
     for name, folder in sets.items():
         names = list_names(folder)
@@ -96,7 +100,8 @@ def tiers(sets: dict[str, Path]) -> None:
                 partial(bare, files),
                 partial(look, folder, names, Tier.DECODE),
                 partial(full_load, files),
-            ]
+            ],
+            tries=tries,
         )
         each = 1e6 / len(names)
         print(
@@ -105,10 +110,10 @@ def tiers(sets: dict[str, Path]) -> None:
         )
 
 
-def processes(sets: dict[str, Path]) -> None:
+def processes(sets: dict[str, Path], tries: int, count: int) -> None:
     """One process and two: elapsed time, over copies that make enough work of few pictures."""
     print(f"\n{'elapsed µs an image':<26}{'one process':>12}{'two':>9}{'gain':>7}")
-    for name, (folder, times) in {name: (sets[name], 1200 // len(list_names(sets[name]))) for name in sets}.items():
+    for name, (folder, times) in {name: (sets[name], count // len(list_names(sets[name]))) for name in sets}.items():
         if name.startswith("PNG"):
             continue
         with tempfile.TemporaryDirectory() as root:
@@ -118,15 +123,14 @@ def processes(sets: dict[str, Path]) -> None:
             one, two = least(
                 [partial(inspect_images, wanted, root, workers=workers, progress=False) for workers in (1, 2)],
                 time.perf_counter,
-                tries=3,
+                tries=min(tries, 3),
             )
         each = 1e6 / len(wanted)
         print(f"{name:<26}{one * each:>12.0f}{two * each:>9.0f}{one / two:>7.2f}")
 
 
-def warm() -> None:
+def warm(tries: int, count: int) -> None:
     """A second pass over files that a cache knows."""
-    count = 20_000
     with tempfile.TemporaryDirectory() as temporary:
         root, cache = Path(temporary) / "many", Path(temporary) / "cache"
         root.mkdir()
@@ -140,13 +144,14 @@ def warm() -> None:
             [
                 partial(inspect_images, names, root, tier="header", cache=cache, progress=False),
                 lambda: [os.lstat(f"{root}/{name}") for name in names],
-            ]
+            ],
+            tries=tries,
         )
         print(f"\nwarm pass, CPU µs an image: {again / count * 1e6:.1f}; stat alone {stat / count * 1e6:.1f}")
 
 
-def near() -> None:
-    hashes = np.unique(np.random.default_rng(2).integers(0, 2**63, 1_000_000, dtype=np.uint64))
+def near(count: int) -> None:
+    hashes = np.unique(np.random.default_rng(2).integers(0, 2**63, count, dtype=np.uint64))
     start = time.process_time()
     near_pairs(hashes, 3)
     print(f"near duplicates among {len(hashes):,} hashes, radius 3: {time.process_time() - start:.1f} CPU s")
@@ -159,12 +164,12 @@ def near() -> None:
     print(f"find_duplicates of as many facts, radius {RADIUS}: {time.process_time() - start:.1f} CPU s")
 
 
-def main() -> None:
-    with photographs() as sets:
-        tiers(sets)
-        processes(sets)
-    warm()
-    near()
+def main(tries: int = TRIES, share: float = 1.0) -> None:
+    with photographs(share) as sets:
+        tiers(sets, tries)
+        processes(sets, tries, round(1200 * share))
+    warm(tries, round(20_000 * share))
+    near(round(1_000_000 * share))
 
 
 if __name__ == "__main__":

@@ -17,15 +17,16 @@ from imgprep.look.inspect import inspect_images
 
 TESTS = Path(__file__).parents[1] / "tests" / "unit" / "images_made.py"
 PHOTOS = 50
+TINY = {"photos": 2}
 
 
-def photographs() -> list[bytes]:
-    """Fifty photographs: real ones where there are any; a fifth of them large and progressive."""
+def photographs(count: int) -> list[bytes]:
+    """So many photographs: real ones where there are any; a fifth of them large and progressive."""
     made = runpy.run_path(str(TESTS))
-    real = [file.read_bytes() for file in sorted(SHARED.iterdir())[:40]] if SHARED.is_dir() else []
+    real = [file.read_bytes() for file in sorted(SHARED.iterdir())[: count * 4 // 5]] if SHARED.is_dir() else []
     drawn = [
         made["encoded"](made["photo"](seed, (640, 560)), progressive=True, quality=88)
-        for seed in range(PHOTOS - len(real))
+        for seed in range(count - len(real))
     ]
     return real + drawn
 
@@ -54,14 +55,14 @@ def fine(way: Callable[[bytes], bool], data: bytes) -> bool:
         return False
 
 
-def main() -> None:
+def main(photos: int = PHOTOS) -> None:
     corruptors: dict[str, Any] = runpy.run_path(str(TESTS))["CORRUPTORS"]
     files = {}
-    for number, data in enumerate(photographs()):
+    for number, data in enumerate(photographs(photos)):
         files[f"{number}-whole.jpg"] = data
         files |= {f"{number}-{kind}.jpg": corrupt(data) for kind, corrupt in corruptors.items()}
     broken = {name: not fine(loads, data) for name, data in files.items()}
-    print(f"{len(files):,} files: {len(corruptors)} kinds of damage × {PHOTOS} photographs, and the photographs;")
+    print(f"{len(files):,} files: {len(corruptors)} kinds of damage × {photos} photographs, and the photographs;")
     print(f"{sum(broken.values()):,} of them do not load\n")
     print(f"{'':<26}{'recall':>8}{'precision':>11}{'elapsed µs':>12}")
     ways: dict[str, Callable[[bytes], bool]] = {"Pillow open": opens, "Pillow verify": verifies}

@@ -16,6 +16,7 @@ from PIL import Image
 from imgprep.look.inspect import inspect_images
 
 COUNT = int(os.environ.get("IMGPREP_BENCH_IMAGES", "1_000_000"))
+TINY = {"count": 200}
 #: Names of one file; some disks allow no more than 65,000.
 LINKS = 50_000
 FOLDER = 10_000
@@ -44,21 +45,21 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
+def main(count: int = COUNT) -> None:
     print(f"{'':<26}{'images':>11}{'seconds':>9}{'µs an image':>13}{'peak of the main process, MB':>30}")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "images"
         root.mkdir()
-        names = list(links(root, COUNT))
-        print(f"{'before':<26}{COUNT:>11,}{'':>22}{peak():>30.0f}", flush=True)
+        names = list(links(root, count))
+        print(f"{'before':<26}{count:>11,}{'':>22}{peak():>30.0f}", flush=True)
         for tier in ("stat", "header"):  # what a window holds is the same for every tier
             out = Path(temporary) / f"{tier}.parquet"
             start = time.perf_counter()
             inspect_images(names, root, tier=tier, out=out, progress=False)
             seconds = time.perf_counter() - start
             rows = pq.read_metadata(out).num_rows
-            if rows != COUNT:
-                raise SystemExit(f"{tier}: {rows:,} rows for {COUNT:,} images")
+            if rows != count:
+                raise SystemExit(f"{tier}: {rows:,} rows for {count:,} images")
             print(
                 f"{f'tier {tier}, out=':<26}{rows:>11,}{seconds:>9.0f}{seconds / rows * 1e6:>13.0f}{peak():>30.0f}",
                 flush=True,

@@ -48,6 +48,8 @@ sets = {kind: len(lab.info[kind]["sets"]) for kind in ("exact_duplicates", "near
 print(json.dumps({"seconds": seconds, "statistics": statistics, "sets": sets}, default=float))
 """
 
+TINY = {"share": 0.01}
+
 #: Pictures at the low end of a statistic: a tenth of the real ones.
 LOWEST = 24
 
@@ -88,12 +90,12 @@ def compare(peer: dict[str, dict[str, float]], facts: pd.DataFrame) -> None:
         print(f"{name:<20}{column:<12}{theirs.rank().corr(ours.rank()):>17.2f}{shared:>18}   {what}")
 
 
-def main() -> None:
+def main(share: float = 1.0) -> None:
     interpreter = python()
     if interpreter is None:
         print("cleanvision: skipped, it is not installed; name a Python that has it in IMGPREP_BENCH_CLEANVISION")
         return
-    with photographs() as sets, tempfile.TemporaryDirectory() as mixed:
+    with photographs(share) as sets, tempfile.TemporaryDirectory() as mixed:
         for folder in sets.values():
             for file in folder.iterdir():
                 shutil.copyfile(file, Path(mixed) / f"{folder.name}-{file.name}")

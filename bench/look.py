@@ -16,19 +16,18 @@ from imgprep.core.findings import findings_frame
 from imgprep.images.thumbnails import thumb_of
 
 MANY, DRAWN = 100_000, 200
+TINY = {"many": 120, "drawn": 2, "size": (120, 160)}
 
 
-def _pictures(folder: Path) -> list[str]:
+def _pictures(folder: Path, many: int, drawn: int, size: tuple[int, int]) -> list[str]:
     """Links to some 1.6 MP photographs under many names."""
     noise = np.random.default_rng(3)
-    for number in range(DRAWN):
+    for number in range(drawn):
         small = Image.fromarray(noise.integers(0, 255, (20, 15, 3), dtype="uint8"))
-        small.resize((1200, 1600), Image.Resampling.BICUBIC).save(
-            folder / f"d{number}.jpg", quality=85, progressive=True
-        )
-    names = [f"P{number:06}_1.jpg" for number in range(MANY)]
+        small.resize(size, Image.Resampling.BICUBIC).save(folder / f"d{number}.jpg", quality=85, progressive=True)
+    names = [f"P{number:06}_1.jpg" for number in range(many)]
     for number, name in enumerate(names):
-        (folder / name).symlink_to(folder / f"d{number % DRAWN}.jpg")
+        (folder / name).symlink_to(folder / f"d{number % drawn}.jpg")
     return names
 
 
@@ -39,11 +38,11 @@ def _timed(what: str, call, rows: list) -> object:
     return result
 
 
-def main() -> None:
+def main(many: int = MANY, drawn: int = DRAWN, size: tuple[int, int] = (1200, 1600)) -> None:
     rows: list = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        names = _pictures(folder)
+        names = _pictures(folder, many, drawn, size)
         found = findings_frame(
             [
                 {
@@ -57,25 +56,25 @@ def main() -> None:
                 for n, name in enumerate(names)
             ]
         )
-        catalogue = pd.DataFrame({"row": range(MANY), "ProductId": [name[:7] for name in names], "PicName": names})
+        catalogue = pd.DataFrame({"row": range(many), "ProductId": [name[:7] for name in names], "PicName": names})
         _timed(
-            "contact_sheet, a page of 60 of 100,000",
-            lambda: ip.contact_sheet(catalogue, folder, page=900)._repr_html_(),
+            f"contact_sheet, a page of 60 of {many:,}",
+            lambda: ip.contact_sheet(catalogue, folder, page=many * 9 // 1000)._repr_html_(),
             rows,
         )
-        _timed("gallery, 9 rules × 12 of 100,000", lambda: ip.contact_sheet(found, folder)._repr_html_(), rows)
+        _timed(f"gallery, 9 rules × 12 of {many:,}", lambda: ip.contact_sheet(found, folder)._repr_html_(), rows)
         browser = _timed(
-            "FindingsBrowser opens on 100,000", lambda: ip.FindingsBrowser(found, folder, catalogue=catalogue), rows
+            f"FindingsBrowser opens on {many:,}", lambda: ip.FindingsBrowser(found, folder, catalogue=catalogue), rows
         )
-        _timed("  turns a page", browser._next.click, rows)
-        _timed("  filters by text", lambda: browser.filter(text="p0999"), rows)
+        _timed("  turns a page", browser._pager.next.click, rows)
+        _timed("  filters by text", lambda: browser.filter(text=names[many - 1][:5].lower()), rows)
         _timed("  opens a picture", lambda: setattr(browser._grid, "opened", browser._grid.cards[3]["id"]), rows)
-        _timed("match_files, 100,000 files", lambda: ip.match_files(folder, catalogue[["ProductId"]]), rows)
+        _timed(f"match_files, {many:,} files", lambda: ip.match_files(folder, catalogue[["ProductId"]]), rows)
         start = time.perf_counter()
         for name in names[:300]:
             thumb_of(name, folder, side=140)
-        each = (time.perf_counter() - start) / 300
-        rows.append({"what": "peer: every thumbnail (300 measured)", "seconds": each * MANY, "CPU": float("nan")})
+        each = (time.perf_counter() - start) / len(names[:300])
+        rows.append({"what": "peer: every thumbnail (300 measured)", "seconds": each * many, "CPU": float("nan")})
     print(pd.DataFrame(rows).round(3).to_string(index=False))
 
 

@@ -18,6 +18,7 @@ from imgprep.plan.make import plan_batch
 from imgprep.plan.preview import split_batch
 
 ROWS = 1_000_000
+TINY = {"rows": 2_000, "rounds": 1}
 FIELDS = ["CategoryId", "IntAttr", "StrAttr", "CustomContent"]
 
 
@@ -58,7 +59,7 @@ def by_hand(catalogue: pd.DataFrame, facts: pd.DataFrame, known: pd.DataFrame) -
     return counts[0], counts[1], gone
 
 
-def main(rows: int = ROWS) -> None:
+def main(rows: int = ROWS, rounds: int = 3) -> None:
     catalogue, facts, known = make(rows)
     findings = findings_frame()
     figures: dict[str, tuple[float, float]] = {}
@@ -70,7 +71,7 @@ def main(rows: int = ROWS) -> None:
         ),
     }.items():
         runs = []
-        for _ in range(3):
+        for _ in range(rounds):
             start, cpu = time.perf_counter(), time.process_time()
             do()
             runs.append((time.perf_counter() - start, time.process_time() - cpu))

@@ -22,6 +22,7 @@ RUNS, RUN_LINES = 100, 100_000
 CODES = ["PicNotExist", "IncorrectOrientation", "InvalidRegion", "UnsupportedPicPixels", "DeniedRequest", "E-9041"]
 CLICKS = 60
 TURNS = 7
+TINY = {"lines": 120, "runs": 2, "run_lines": 60, "clicks": 1, "turns": 1}
 
 
 def make_batch(lines: int) -> pd.DataFrame:
@@ -83,24 +84,24 @@ def _peak() -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
 
 
-def read(folder: Path) -> None:
+def read(folder: Path, lines: int, turns: int) -> None:
     """Read, match and classify, beside pyarrow's bare read: in turns, since other work comes and goes."""
     import pyarrow.json
 
     from imgprep.ship.report.match import read_report
 
-    path, batch = folder / "report.jsonl", make_batch(LINES)
-    write_report(path, LINES)
+    path, batch = folder / "report.jsonl", make_batch(lines)
+    write_report(path, lines)
     size = path.stat().st_size / 1e6
     bare, ours = [], []
-    for _ in range(TURNS):
+    for _ in range(turns):
         bare.append(_timed(lambda: pyarrow.json.read_json(path))[:2])
         *spent, found = _timed(lambda: read_report(path, batch))
         ours.append(spent)
         assert isinstance(found, pd.DataFrame)
         assert found["outcome"].eq("failed").all() and found["cause"].notna().all()
     both = {"pyarrow.json, parsed only": np.array(bare), "read_report": np.array(ours)}
-    print(f"report of {LINES:,} lines, {size:.0f} MB, every line matched and classified; best of {TURNS}")
+    print(f"report of {lines:,} lines, {size:.0f} MB, every line matched and classified; best of {turns}")
     print(f"{'':34}{'seconds':>9}{'CPU':>8}")
     for name, spent in both.items():
         print(f"{name:34}{spent[:, 0].min():9.2f}{spent[:, 1].min():8.2f}")
@@ -108,7 +109,7 @@ def read(folder: Path) -> None:
     print(f"{'ratio, median of the turns':34}{wall:9.2f}{cpu:8.2f}")
 
 
-def tally(folder: Path) -> None:
+def tally(folder: Path, runs: int, lines: int) -> None:
     """Count the causes and outcomes of all runs, in a process that does nothing else."""
     import imgprep as ip
 
@@ -116,16 +117,16 @@ def tally(folder: Path) -> None:
     before = _peak()
     wall, cpu, counted = _timed(lambda: ip.tally_causes(ip.load_runs(folder)))
     assert isinstance(counted, pd.DataFrame)
-    assert int(counted["count"].sum()) == RUNS * RUN_LINES // 10
+    assert int(counted["count"].sum()) == runs * lines // 10
     again, _, _ = _timed(lambda: ip.tally_outcomes(ip.load_runs(folder)))
     print(
-        f"tally_causes of {RUNS} runs of {RUN_LINES:,} lines: {wall:.2f} s, CPU {cpu:.2f}, peak {_peak():.0f} MB",
+        f"tally_causes of {runs} runs of {lines:,} lines: {wall:.2f} s, CPU {cpu:.2f}, peak {_peak():.0f} MB",
         end="",
     )
     print(f" ({before:.0f} before); tally_outcomes {again:.2f} s")
 
 
-def click(folder: Path) -> None:
+def click(folder: Path, lines: int, count: int) -> None:
     """From a click on a line to its picture in the panel, with a million failures behind it."""
     from PIL import Image
 
@@ -134,10 +135,10 @@ def click(folder: Path) -> None:
 
     images = folder / "images"
     images.mkdir()
-    batch = make_batch(LINES)
+    batch = make_batch(lines)
     noise = np.random.default_rng(0).integers(0, 255, (250, 188, 3), dtype=np.uint8)
     photo = Image.fromarray(noise).resize((1500, 2000))
-    for name in batch["PicName"].head(CLICKS * len(CODES)):
+    for name in batch["PicName"].head(count * len(CODES)):
         photo.save(images / name, quality=85)
     outcome = read_report(folder / "report.jsonl", batch)
     facts = batch[["PicName"]].assign(format="JPEG", width=1500, height=2000)
@@ -147,33 +148,36 @@ def click(folder: Path) -> None:
     assert isinstance(explorer, CauseExplorer)
     explorer.show("rotated")
     clicks = []
-    for at in range(CLICKS):
+    for at in range(count):
         clicks.append(_timed(lambda at=at: explorer.show("rotated", at))[:2])
         assert explorer._parts.picture.value.startswith("<img")
     spent = sorted(wall * 1000 for wall, _ in clicks)
     busy = sorted(cpu * 1000 for _, cpu in clicks)[len(clicks) // 2]
     median, late = spent[len(spent) // 2], spent[int(len(spent) * 0.95)]
     print(
-        f"CauseExplorer over {LINES:,} failures, JPEGs of 1500x2000: opened in {opened:.2f} s; click to picture ",
+        f"CauseExplorer over {lines:,} failures, JPEGs of 1500x2000: opened in {opened:.2f} s; click to picture ",
         end="",
     )
     print(f"median {median:.0f} ms, p95 {late:.0f} ms, longest {spent[-1]:.0f} ms; CPU {busy:.0f} ms")
 
 
-def main() -> None:
+def main(
+    lines: int = LINES, runs: int = RUNS, run_lines: int = RUN_LINES, clicks: int = CLICKS, turns: int = TURNS
+) -> None:
     """Print the figures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        read(folder)
-        click(folder)
-        runs = folder / "runs"
-        runs.mkdir()
-        write_runs(runs, RUNS, RUN_LINES)
-        subprocess.run([sys.executable, "-m", "bench.reports", str(runs)], check=True)
+        read(folder, lines, turns)
+        click(folder, lines, clicks)
+        written = folder / "runs"
+        written.mkdir()
+        write_runs(written, runs, run_lines)
+        command = [sys.executable, "-m", "bench.reports", str(written), str(runs), str(run_lines)]
+        print(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout, end="")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        tally(Path(sys.argv[1]))
+        tally(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     else:
         main()

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from imgprep.sandbox.sandbox import Sandbox
 
 ROWS = 20_000
+TINY = {"rows": 20}
 DISTINCT = 50
 SIDE = 400
 
@@ -52,22 +53,22 @@ def _increase(sandbox: Sandbox) -> None:
 
 
 def _loop(sandbox: Sandbox) -> None:
-    for number in range(ROWS):
+    for number in range(len(sandbox.store.bucket(sandbox.settings.bucket).keys) - 1):
         data, _ = sandbox.store.read(sandbox.settings.bucket, f"increment/p{number}.jpg")
         with Image.open(io.BytesIO(data)) as image:
             image.getexif()
             image.load()
 
 
-def main() -> None:
+def main(rows: int = ROWS) -> None:
     """Print the table."""
     photos = [_photo(seed) for seed in range(DISTINCT)]
     timings = []
     with Sandbox() as sandbox:
         bucket = sandbox.settings.bucket
-        for number in range(ROWS):
+        for number in range(rows):
             sandbox.store.put(bucket, f"increment/p{number}.jpg", photos[number % DISTINCT], modified=1.0)
-        meta = "".join(map(_line, range(ROWS))).encode()
+        meta = "".join(map(_line, range(rows))).encode()
         sandbox.store.put(bucket, "increment/increment.meta", meta, modified=1.0)
         for name, work in (("Pillow in a loop: open, getexif, load", _loop), ("the sandbox's task", _increase)):
             wall, cpu = time.perf_counter(), time.process_time()
@@ -75,8 +76,8 @@ def main() -> None:
             sandbox.finish_tasks()
             timings.append((name, time.perf_counter() - wall, time.process_time() - cpu))
         (task,) = sandbox.tasks()
-    assert (task["imported"], task["failed"]) == (ROWS, 0)
-    print(f"{ROWS:,} JPEGs of {SIDE}x{SIDE}, {len(photos[0]) // 1024} KiB each")
+    assert (task["imported"], task["failed"]) == (rows, 0)
+    print(f"{rows:,} JPEGs of {SIDE}x{SIDE}, {len(photos[0]) // 1024} KiB each")
     print(f"{'':40}{'seconds':>9}{'CPU s':>8}{'ratio':>7}")
     for name, wall_seconds, cpu_seconds in timings:
         print(f"{name:40}{wall_seconds:9.1f}{cpu_seconds:8.1f}{timings[0][1] / wall_seconds:7.2f}")

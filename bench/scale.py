@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.checks import make_csv, peak_mb
 
 SIZES = (1_000_000, 2_000_000, 10_000_000)
+TINY = {"sizes": (1_000,)}
 #: Rows that are made at a time.
 PIECE = 1_000_000
 

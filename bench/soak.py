@@ -20,6 +20,7 @@ from imgprep.sandbox.sandbox import Sandbox
 
 FAULTS = ("503", "reset", "answer_lost", "wrong_crc")
 THREADS = 8
+TINY = {"files": 60, "kills": 1}
 _CHILD = """
 import sys
 import pandas as pd

@@ -22,6 +22,7 @@ from imgprep.draw.suggest import SIDE, suggest_region
 SIZE = (900, 1200)
 SLOW = {"u2netp alone": 3}
 """Methods that only every so many shots are put to: half a second of processor time each."""
+TINY = {"count": 1, "kinds": ("white", "clutter")}
 KINDS = ("white", "gradient", "pale", "soft shadow", "hard shadow", "clutter", "several", "edge")
 
 
@@ -175,8 +176,7 @@ def _trim(image: Image.Image) -> Region:
     return Region(x1=box[0], y1=box[1], x2=box[2], y2=box[3]) if box else _whole(image)
 
 
-def main(argv: list[str] | None = None) -> None:
-    count = int((argv or ["12"])[0])
+def main(count: int = 12, kinds: tuple[str, ...] = KINDS) -> None:
     methods: dict[str, Callable[[Image.Image], Region]] = {
         "imgprep": lambda image: suggest_region(image)[0],
         "border model alone": _border,
@@ -196,11 +196,11 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print("(no u2netp.onnx: no rows with a model; see imgprep.find_model, or set IMGPREP_SALIENCY_MODEL)")
     print(f"{count} images a kind, {SIZE[0]}×{SIZE[1]}; mean IoU / share over 0.9")
-    print(f"{'':24}" + "".join(f"{kind:>14}" for kind in KINDS) + f"{'CPU ms (median)':>18}")
-    shots = {kind: [made_shot(kind, seed) for seed in range(count)] for kind in KINDS}
+    print(f"{'':24}" + "".join(f"{kind:>14}" for kind in kinds) + f"{'CPU ms (median)':>18}")
+    shots = {kind: [made_shot(kind, seed) for seed in range(count)] for kind in kinds}
     for name, method in methods.items():
         cells, times = [], []
-        for kind in KINDS:
+        for kind in kinds:
             scores = []
             for image, truth in shots[kind][:: SLOW.get(name, 1)]:
                 start = time.process_time()
@@ -210,7 +210,7 @@ def main(argv: list[str] | None = None) -> None:
             cells.append(f"{mean(scores):.2f} / {mean(score > 0.9 for score in scores):.2f}")
         part = f" (1 of {SLOW[name]})" if name in SLOW else ""
         print(f"{name + part:24}" + "".join(f"{cell:>14}" for cell in cells) + f"{median(times):18.0f}", flush=True)
-    _confidences([shot for kind in KINDS for shot in shots[kind]])
+    _confidences([shot for kind in kinds for shot in shots[kind]])
 
 
 def _confidences(shots: list[tuple[Image.Image, Region]]) -> None:
@@ -244,4 +244,4 @@ def sheet(folder: Path, out: Path, *, columns: int = 12, limit: int = 48) -> Non
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or None)
+    main(*map(int, sys.argv[1:]))

@@ -44,9 +44,10 @@ class Used(NamedTuple):
 NETWORK = 0.02
 #: Each client is measured so often, in turn with the others, and its best counts: the machine may be shared.
 ROUNDS = 3
+TINY = {"count": 20, "rerun": 30, "rounds": 1}
 
 
-def main(count: int = 2000, rerun: int = 100_000) -> None:
+def main(count: int = 2000, rerun: int = 100_000, rounds: int = ROUNDS) -> None:
     with tempfile.TemporaryDirectory() as name:
         items = _items(Path(name), count)
         with _sink(0.0) as settings:
@@ -54,6 +55,7 @@ def main(count: int = 2000, rerun: int = 100_000) -> None:
             _compare(
                 "loopback",
                 count,
+                rounds,
                 {
                     "stock oss2, 8 threads, signature V1 (default)": lambda: _stock(settings, items),
                     "stock oss2, 8 threads, signature V4": lambda: _stock(settings, items, v4=True),
@@ -61,26 +63,26 @@ def main(count: int = 2000, rerun: int = 100_000) -> None:
                     "ours, 8 threads, signature V1": lambda: _ours(without, items, 1),
                 },
             )
-            _two("loopback", settings, _many(items, 4))
+            _two("loopback", settings, _many(items, 4), rounds)
         with _sink(NETWORK) as settings:
-            _two(f"answers after {NETWORK * 1000:.0f} ms", settings, _many(items, 2))
+            _two(f"answers after {NETWORK * 1000:.0f} ms", settings, _many(items, 2), rounds)
     _whole(rerun)
 
 
-def _two(where: str, settings: Settings, items: list[Item]) -> None:
+def _two(where: str, settings: Settings, items: list[Item], rounds: int) -> None:
     """Starting the second process is counted; the sink takes its share of the cores."""
     works = {f"ours, {many} process(es), 8 threads each": partial(_ours, settings, items, many) for many in (1, 2)}
-    _compare(f"{where}, {os.cpu_count()} cores", len(items), works)
+    _compare(f"{where}, {os.cpu_count()} cores", len(items), rounds, works)
 
 
-def _compare(where: str, count: int, works: dict[str, Callable[[], None]]) -> None:
+def _compare(where: str, count: int, rounds: int, works: dict[str, Callable[[], None]]) -> None:
     best: dict[str, tuple[float, Used]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, work in works.items():
             rate, used = _measure(work, count)
             before = best.get(name, (rate, used))
             best[name] = max(rate, before[0]), min(used, before[1], key=sum)
-    print(f"\n{where + f', best of {ROUNDS}':<48}{'PUT/s':>8}{'CPU us/PUT':>12}{'user':>8}{'kernel':>8}{'ratio':>8}")
+    print(f"\n{where + f', best of {rounds}':<48}{'PUT/s':>8}{'CPU us/PUT':>12}{'user':>8}{'kernel':>8}{'ratio':>8}")
     peer = next(iter(best.values()))[0]
     for name, (rate, (user, kernel)) in best.items():
         figures = f"{rate:>8,.0f}{user + kernel:>12,.0f}{user:>8,.0f}{kernel:>8,.0f}{rate / peer:>8.2f}"

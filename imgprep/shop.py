@@ -25,7 +25,11 @@ _TEMPLATE = """\
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images
+# sheet = "Products"   # of a workbook: a sheet's name, its number, or "all" of one shape
+# where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
+# one_product = true   # of products that share an image, send only the first
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
+# private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
 
 # Which column of the export is which field. Without this table, only columns that are named like a field are found,

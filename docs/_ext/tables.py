@@ -1,5 +1,6 @@
 """The directive ``imgprep-table``: a table that the package itself holds, so that the docs cannot disagree with it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from sphinx.application import Sphinx
 
 from imgprep.core.fields import CATEGORIES, FIELDS
 from imgprep.look.rules.book import rules_table
+from imgprep.sandbox.oss.service import OPERATIONS
 from imgprep.ship.report.causes import CauseTable
 
 
@@ -38,11 +40,17 @@ def categories() -> pd.DataFrame:
     return pd.DataFrame(CATEGORIES.items(), columns=["CategoryId", "name"])
 
 
+def operations() -> pd.DataFrame:
+    rows = [(name, inspect.getdoc(serve) or "") for name, (*_, serve) in OPERATIONS.items()]
+    return pd.DataFrame(rows, columns=["operation", "what is done"])
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "fields": fields,
     "rules": rules,
     "causes": causes,
     "categories": categories,
+    "operations": operations,
 }
 
 

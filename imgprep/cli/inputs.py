@@ -28,14 +28,26 @@ def settings_of(options: Namespace) -> Settings:
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings and the catalogue; the project's values are the defaults."""
+    from imgprep.images.storage import require_files
     from imgprep.load.catalogue import load_catalogue
+    from imgprep.look.rules.book import require_rules
 
     settings = settings_of(options)
     options.catalogue = options.catalogue or settings.catalogue
     if hasattr(options, "images"):
         options.images = options.images or settings.images
-    columns = options.columns or settings.columns
-    return settings, load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+    require_rules(**settings.rules)  # before images are opened
+    catalogue = load_catalogue(options.catalogue, **reading_of(options, settings))
+    images = getattr(options, "images", None)
+    # With --keep-refused, and where rows only delete, missing images are expected.
+    if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
+        require_files(images)
+    return settings, catalogue
+
+
+def reading_of(options: Namespace, settings: Settings) -> dict[str, Any]:
+    """Return how exports are read, as `load_catalogue` takes it: from options, else the project's."""
+    return {name: getattr(options, name) or value for name, value in settings.reading.items()}
 
 
 def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
@@ -76,12 +88,12 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
     if options.no_regions:
         return None
     if options.regions is None:
-        return RegionStore(settings.regions) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no region store is there; correct the path, or create one with RegionStore(path)"
         )
-    return RegionStore(options.regions)
+    return RegionStore(options.regions, read_only=True)
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
@@ -105,8 +117,7 @@ def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.Da
     if options.last:
         from imgprep.load.catalogue import load_catalogue
 
-        columns = options.columns or settings.columns
-        return load_catalogue(options.last, preset=options.preset or settings.preset, columns=columns)
+        return load_catalogue(options.last, **reading_of(options, settings))
     if not options.known:
         return None
     from imgprep.ship.gallery import kept_export, one_gallery

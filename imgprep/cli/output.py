@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import logging
+import math
 import re
 import shutil
 import sys
@@ -106,10 +107,12 @@ def one_line(text: object, width: int) -> str:
 
 
 def _cell(value: object) -> object:
-    """Value for the table: empty for NA, four significant digits. CSV and JSON keep full precision."""
+    """Value for the table: empty for NA, a number with four digits or more. CSV and JSON keep full precision."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1_000 else f"{value:.4g}"
 
 
 def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:

@@ -103,6 +103,15 @@ class _Shared:
         self.reading.add_argument(
             "--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)"
         )
+        self.reading.add_argument(
+            "--sheet", metavar="NAME", help="sheet of a workbook: its name, its number, or all of one shape"
+        )
+        self.reading.add_argument(
+            "--where", metavar="CONDITION", help="only these rows, such as \"status = 'active' and stock > 0\""
+        )
+        self.reading.add_argument(
+            "--one-product", action="store_true", default=None, help="of products that share an image, only the first"
+        )
         kinds = [str(kind) for kind in Service]
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
@@ -220,6 +229,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
     fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="their folder; existing files stay")
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
+    fetch.add_argument("--private", action="store_true", help="also ask this machine and private networks")
 
     match = command(
         "match",

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from imgprep.core.clock import Clock, SystemClock
-from imgprep.core.credentials import CredentialsProvider
+from imgprep.core.credentials import CredentialsProvider, keep_secrets, without_secrets
 from imgprep.core.errors import ImgprepError, ServiceError
 from imgprep.core.fields import SERVICE_TYPES
 from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, certificates, is_loopback
+from imgprep.core.text import shown
 
 PROCESSING, SUCCESS, FAIL = "PROCESSING", "SUCCESS", "FAIL"
 #: Another batch task, or another export, is running. Source: observed by others, not in the reference.
@@ -45,6 +46,8 @@ SECONDS_BETWEEN = 1.0
 PAGE_SIZE, EXPORT_PAGE_SIZE = 100, 30
 #: Detail counts capacity in units of so many images. Source: api.
 CAPACITY_UNIT = 10_000
+#: Characters of an answer that a message quotes.
+QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
 
 _log = logging.getLogger(__name__)
@@ -197,6 +200,7 @@ class ImageSearch:
             response = method(full, RuntimeOptions(connect_timeout=CONNECT_MS, read_timeout=READ_MS))
             body = None if response is None or response.body is None else response.body.to_map()
         except Exception as error:  # the SDK raises what its parts raise
+            without_secrets(error)
             raise _wrapped(action, self.settings.instance, error) from error
         finally:
             self._last[action] = self._clock.monotonic()
@@ -209,6 +213,7 @@ class ImageSearch:
             from alibabacloud_imagesearch20201214.client import Client  # noqa: PLC0415  heavy
             from alibabacloud_tea_openapi.utils_models import Config  # noqa: PLC0415
 
+            keep_secrets("Tea", "alibabacloud-tea", "darabonba", "darabonba-core", "requests", "urllib3")
             url = urlsplit(self.settings.imagesearch_url)
             config = Config(
                 credential=_Bridge(self.settings.imagesearch_credentials),
@@ -258,7 +263,7 @@ def list_tasks(settings: Settings, *, clock: Clock | None = None) -> pd.DataFram
 def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
     """Return our exception for the SDK's; raise one that is ours already."""
     code, status = getattr(error, "code", None), getattr(error, "status_code", None)
-    text = str(getattr(error, "message", None) or error) or type(error).__name__
+    text = shown(getattr(error, "message", None) or error, QUOTED) or type(error).__name__
     request_id = getattr(error, "request_id", None)
     # The SDK wraps what its credentials provider raises.
     for ours in (error, getattr(error, "inner_exception", None)):
@@ -266,21 +271,23 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
             raise ours
     if status is None or code in (None, "", "None") or status >= 500:
         # urllib3's text would name the server as its own proxy, see `_connected`.
-        why = f"{code}: {text}" if status else "connection refused" if "Connection refused" in text else text
+        why = f"{shown(code)}: {text}" if status else "connection refused" if "Connection refused" in text else text
         return AnswerLost(
             f"{action} on instance {instance}: no usable answer: {why}; check the network and the endpoint",
             code=code if status else None,
             request_id=request_id,
         )
     remedy = _REMEDIES.get(str(code), "the code is in the vendor's list of Image Search error codes")
-    message = f"{action} on instance {instance}: refused with {code}: {text}; {remedy}"
+    message = f"{action} on instance {instance}: refused with {shown(code)}: {text}; {remedy}"
     passing = str(code) in (*THROTTLED, BUSY, EXPORT_BUSY)
     return ServiceError(message, code=str(code), request_id=request_id, passing=passing)
 
 
 def _unsuccessful(action: str, answer: Mapping[str, Any]) -> ServiceError:
     """Success is false, but in a 200 answer: whether anything was done is undocumented."""
-    details = ", ".join(f"{name}={answer[name]}" for name in ("Code", "Msg", "Message") if answer.get(name))
+    details = ", ".join(
+        f"{name}={shown(answer[name], QUOTED)}" for name in ("Code", "Msg", "Message") if answer.get(name)
+    )
     return AnswerLost(
         f"{action}: the service reports that it did not succeed{f' ({details})' if details else ''}",
         code=str(answer["Code"]) if answer.get("Code") else None,

@@ -16,10 +16,11 @@ from xml.etree.ElementTree import ParseError
 
 from imgprep.cloud.connection import Session
 from imgprep.core.clock import Clock, SystemClock
-from imgprep.core.credentials import CredentialsProvider
+from imgprep.core.credentials import CredentialsProvider, keep_secrets
 from imgprep.core.errors import ConfigError, StorageError
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.settings import Settings
+from imgprep.core.text import shown
 
 #: The provider is called again after so many seconds, or at once when OSS says that the credentials have expired.
 CREDENTIALS_SECONDS = 60.0
@@ -27,6 +28,8 @@ CREDENTIALS_SECONDS = 60.0
 READ_PATIENCE = 60.0
 #: Keys per page; oss2's default of 100 takes twice the time. Source: OSS, ListObjects.
 PAGE = 1000
+#: Characters of an answer that a message quotes.
+QUOTED = 500
 
 EXPIRED = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "TokenExpired"})
 THROTTLED = frozenset(
@@ -63,8 +66,7 @@ def open_bucket(
     import oss2  # noqa: PLC0415  heavy
 
     settings.require("bucket")
-    # oss2 logs what it signs at DEBUG, and a temporary token is part of that.
-    _without_tokens(logging.getLogger("oss2.auth"))
+    keep_secrets("oss2")  # it logs what it signs, and errors that repeat it
     bridge = _Bridge(settings.oss_credentials)
     auth = oss2.ProviderAuthV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
     session = Session(settings.oss_url, connections=connections, read_timeout=read_timeout)
@@ -116,16 +118,6 @@ class _Bridge:
         return bool(now.security_token != used.security_token or now.access_key_id != used.access_key_id)
 
 
-class _NoTokens(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "security-token" not in record.getMessage()
-
-
-def _without_tokens(logger: logging.Logger) -> None:
-    if not any(isinstance(item, _NoTokens) for item in logger.filters):
-        logger.addFilter(_NoTokens())
-
-
 def passing(error: Any) -> bool:
     """Whether the request of an oss2 exception may succeed later: no answer, 5xx, too fast, credentials expired."""
     return bool(
@@ -143,10 +135,11 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
     code = code or {404: "NoSuchKey", 403: "AccessDenied"}.get(status)
     message = f"{what} {key}: " if key else f"{what}: "
     if code is None:
-        text = str(getattr(error, "body", "") or error)
-        message += f"no answer from OSS: {text}" if status < 0 else f"HTTP {status}: {text[:200]}"
+        text = shown(getattr(error, "body", "") or error, QUOTED)
+        message += f"no answer from OSS: {text}" if status < 0 else f"HTTP {status}: {text}"
     else:
-        detail = str(getattr(error, "message", ""))
+        code = shown(code)
+        detail = shown(getattr(error, "message", ""), QUOTED)
         message += f"{code}: {detail or 'refused'}"
         if code == "RequestTimeTooSkewed":
             message += f" ({_skew(error)})"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.text import discreet
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,48 @@ class EnvironmentCredentials:
         finally:
             logger.disabled = disabled
         return Credentials(found.access_key_id, found.access_key_secret, found.security_token or None)
+
+
+class _Discreet(logging.Filter):
+    """Removes secrets from the texts of a logger."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = discreet(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = discreet(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def keep_secrets(*packages: str) -> None:
+    """Keep secrets out of every logger of other people's packages that work for us, whatever its level."""
+    known = logging.root.manager.loggerDict
+    for name in {*packages, *(name for name in list(known) if name.partition(".")[0] in packages)}:
+        logger = logging.getLogger(name)
+        if not any(isinstance(item, _Discreet) for item in logger.filters):
+            logger.addFilter(_Discreet())
+
+
+def without_secrets(error: BaseException) -> None:
+    """Remove secrets from an exception of another package and from what it is chained to: a traceback shows them."""
+    chain: list[BaseException] = []
+    left: list[BaseException | None] = [error]
+    while left:
+        link = left.pop()
+        if link is None or link in chain:
+            continue
+        chain.append(link)
+        link.args = tuple(map(_cleaned, link.args))
+        for name, value in vars(link).items():
+            if isinstance(value, (str, bytes, dict, list)):
+                setattr(link, name, _cleaned(value))
+        left += [link.__cause__, link.__context__]
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return discreet(value)
+    if isinstance(value, bytes):
+        return discreet(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    if isinstance(value, dict):
+        return {name: _cleaned(item) for name, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value

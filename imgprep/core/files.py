@@ -8,11 +8,13 @@ repeated: the files it left are known.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,17 +23,17 @@ from imgprep.core.errors import ConfigError
 LOG = ".imgprep-written.jsonl"
 #: Prefix of unfinished files; each has a new name, so that it never replaces another file.
 DRAFT = ".imgprep-draft-"
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _REMEDY = "move it away, or name another place"
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a draft that replaces `target` after the body: in full or not at all, even if the machine stops."""
-    with _draft(target.parent, target.suffix) as draft:
+    with _draft(target) as draft:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.chmod(0o644)
         draft.replace(target)
 
 
@@ -121,9 +123,8 @@ class Written:
     def writing(self, name: str) -> Iterator[Path]:
         """Yield a draft that becomes `name` after the body."""
         self.require([name])
-        with _draft(self.folder, Path(name).suffix) as draft:
+        with _draft(self.folder / name, self.folder) as draft:
             yield draft
-            draft.chmod(0o644)
             self.place(draft, name)
 
     def remove(self, name: str) -> None:
@@ -152,10 +153,33 @@ def _as_found(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _draft(folder: Path, suffix: str) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix=DRAFT, suffix=suffix, dir=folder)
-    os.close(handle)
+def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error of a full disk name the file that was written, and the space that is left."""
     try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = f"{error.strerror} ({free_space(target)}); free some space, then repeat"
+            raise OSError(error.errno, message, os.fspath(target)) from error
+        raise
+
+
+def free_space(target: str | os.PathLike[str]) -> str:
+    """Return how much room is left where `target` is."""
+    folder = Path(target).absolute().parent
+    try:
+        return f"free in {folder}: {shutil.disk_usage(folder).free:,} bytes"
+    except OSError:
+        return f"free in {folder}: unknown"
+
+
+@contextlib.contextmanager
+def _draft(target: Path, folder: Path | None = None) -> Iterator[Path]:
+    """Yield a new file with the permissions that the user's umask gives, unlike those of `tempfile`."""
+    draft = (folder or target.parent) / f"{DRAFT}{secrets.token_hex(8)}{target.suffix}"
+    with naming_full_disk(target):
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from imgprep.core.credentials import keep_secrets
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import certificates, is_loopback
 
@@ -28,6 +29,7 @@ def open_pool(
     url: str, *, connections: int = 10, hosts: int = 10, allowed: Callable[[Address], bool] | None = None
 ) -> urllib3.PoolManager:
     """Return a pool for `url`: TLS verified, through the environment's proxies except for loopback."""
+    keep_secrets("urllib3")  # at DEBUG it logs every URL, signed ones too
     options: dict[str, Any] = {"num_pools": hosts, "maxsize": connections, "retries": False}
     if urlsplit(url).scheme == "https":
         options["ssl_context"] = _tls()
@@ -65,15 +67,34 @@ def proxy_for(url: str) -> str | None:
 
 def addresses_of(host: str) -> list[Address]:
     """Return the addresses that a host resolves to now."""
-    try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        pass
+    if literal := literal_address(host):
+        return literal
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
     return [_address(entry[4]) for entry in found]
+
+
+def literal_address(host: str) -> list[Address]:
+    """Return the address that a host is written as; nothing for a name, except for this machine's own."""
+    try:
+        return [ipaddress.ip_address("127.0.0.1" if host.lower().rstrip(".") == "localhost" else host)]
+    except ValueError:
+        return []
+
+
+def without_prefix(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
+
+
+#: Source: RFC 6052, 2.1.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _address(place: tuple[Any, ...]) -> Address:

@@ -27,7 +27,11 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         "images": "images",
         "preset": "preset",
         "columns": "columns",
+        "sheet": "sheet",
+        "where": "where",
+        "one_product": "one_product",
         "causes": "causes",
+        "private_hosts": "private_hosts",
     },
     "service": {
         "region": "region",
@@ -60,7 +64,13 @@ _VARIABLES: dict[str, str] = {
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
-_NUMBERS = ("gateway_timeout",)
+#: Name → the types of its value in the file, and what they are called; any other is a text.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(_TABLES, ((dict,), "a table")),
+    "gateway_timeout": ((int, float), "a number"),
+    "sheet": ((str, int), "a sheet's name or number"),
+    **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
+}
 
 
 WORK_FOLDER = "imgprep-work"
@@ -108,8 +118,12 @@ class Settings:
         How to read the export, see `load_catalogue`.
     columns : Mapping, Path or None
         Column map, or a TOML file of one; see `load_catalogue`.
+    sheet, where, one_product
+        The sheet of a workbook, which rows are wanted, and whether one product per image is; see `load_catalogue`.
     causes : Path or None
         TOML file of causes of failure that the shop has added, see `load_causes`.
+    private_hosts : bool
+        Whether the export may name images on this machine and in private networks, see `fetch_images`.
     severity : Mapping of str to str
         Rule id → severity, where the shop overrides the rule's own.
     limits : Mapping of str to float
@@ -148,7 +162,11 @@ class Settings:
     images: Path | None = None
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
+    sheet: str | int | None = None
+    where: str | None = None
+    one_product: bool = False
     causes: Path | None = None
+    private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     oss_credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False)
@@ -251,6 +269,11 @@ class Settings:
         return self.work / "regions.sqlite"
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How the shop's exports are read, as `load_catalogue` takes it."""
+        return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
+
+    @property
     def rules(self) -> dict[str, Any]:
         """The shop's ``service``, ``severity`` and ``limits``, as `check` and `Rules` take them."""
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
@@ -292,9 +315,8 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            wanted = dict if name in _TABLES else (int, float) if name in _NUMBERS else str
-            if not isinstance(value, wanted):
-                kind = "a table" if name in _TABLES else "a number" if name in _NUMBERS else "a text"
+            types, kind = _KINDS.get(name, ((str,), "a text"))
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
                 values[name] = file.parent / str(value) if name in _PATHS else value
@@ -352,6 +374,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+#: Source: the vendor's lists of OSS and Image Search endpoints. Other names below aliyuncs.com may be customers' own.
+_VENDORS_HOST = re.compile(r"(oss-[a-z0-9-]+|imagesearch(-vpc)?\.[a-z0-9-]+)\.aliyuncs\.com(:443)?", re.IGNORECASE)
+
+
+def is_vendors(url: str) -> bool:
+    """Whether `url` is an endpoint of the vendor, over https."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and _VENDORS_HOST.fullmatch(parts.netloc) is not None
 
 
 def certificates() -> str | None:

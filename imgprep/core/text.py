@@ -27,6 +27,33 @@ def shown(value: object, limit: int = 160) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[limit // 2 + 1 - limit :]}"
 
 
+_QUERY = re.compile(r"(?<=[\w/.])\?[^\s'\"<>]+")
+#: What repeats a request that was signed, its token included: elements of an error, and the same in a printed mapping.
+_SIGNED_TEXT = re.compile(
+    r"<(?P<element>StringToSign|CanonicalRequest)(?P<more>\w*)>.*?(?:</(?P=element)(?P=more)>|\Z)"
+    r"|(?P<key>['\"](?:StringToSign|CanonicalRequest)\w*['\"]:\s*)(?P<quote>['\"]).*?(?<!\\)(?P=quote)",
+    re.DOTALL,
+)
+_SECRET = re.compile(
+    r"((?:security[-_]?token|authorization|access[-_]?key[-_]?secret)['\"]?\s*[:=>]\s*['\"]?|signature=)[^\s'\"&<>,;\\]+",
+    re.IGNORECASE,
+)
+
+
+def discreet(text: str) -> str:
+    """Return `text` without secrets: tokens, signatures, what was signed, and the queries of URLs.
+
+    Examples
+    --------
+    >>> discreet("GET /reports/7?Expires=9&Signature=abc HTTP/1.1")
+    'GET /reports/7?… HTTP/1.1'
+    >>> discreet("x-oss-security-token:CAIS12345 was refused")
+    'x-oss-security-token:… was refused'
+    """
+    text = _SIGNED_TEXT.sub(lambda found: f"{found['key']}'…'" if found["key"] else "", text)
+    return _SECRET.sub(r"\1…", _QUERY.sub("?…", text))
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun in the right form: "1 image", "2,000 images", "3 categories"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -109,7 +109,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     (105, 110)
     """
     if shop.earlier is not None:
-        named = load_catalogue(shop.earlier, preset=shop.preset, columns=shop.columns)
+        named = load_catalogue(shop.earlier, **shop.reading)
         return _from(f"the file {shop.earlier.name}", named)
     other = [run for run in load_runs(shop.runs) if not _same(run.catalogue, this)]
     found = kept_export(other, this)
@@ -147,7 +147,7 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     """
     if file or _is_demo(shop):
         return read_regions(file or shipped("data") / "regions.csv")
-    catalogue = load_catalogue(shop.catalogue, preset=shop.preset, columns=shop.columns)
+    catalogue = load_catalogue(shop.catalogue, **shop.reading)
     shop.require("images")
     images = open_source(shop.images)
     drawn = _drawn(shop.regions)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
 
 from imgprep.core.errors import RegionError
+from imgprep.core.files import free_space
 
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "davfs", "ncpfs", "glusterfs", "ceph"}
@@ -61,13 +64,16 @@ APPLICATION = 0x494D4752
 """SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
 
 _REMEDIES = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space, then save again",
+    sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
     sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or choose another path",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and may be written",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full; check it, then save again",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full ({free}); check it, then save again",
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
 """The remedy for each of SQLite's primary error codes."""
+
+#: Files beside a store whose changes are not in it yet.
+_UNFINISHED = ("-wal", "-journal")
 
 _TABLES = """
 CREATE TABLE entry (
@@ -135,6 +141,36 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
     return connection
 
 
+def copy_file(path: Path, target: Path) -> Path:
+    """Copy a store as it is now; `path` and its folder are not changed, except where a process is saving in it."""
+    if not path.is_file():
+        raise RegionError(f"{path}: does not exist; name a region store")
+    _require_ours(str(path))
+
+    def state() -> tuple[bool, int, int]:
+        found = path.stat()
+        return any(Path(f"{path}{end}").exists() for end in _UNFINISHED), found.st_size, found.st_mtime_ns
+
+    try:
+        before = state()
+        if not before[0]:
+            shutil.copyfile(path, target)
+            if state() == before:
+                return target
+        # In use, or left by a killed process. A connection reads what belongs together, but needs the right to write.
+        target.unlink(missing_ok=True)
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with contextlib.closing(source), contextlib.closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except sqlite3.OperationalError:
+        for end in ("", *_UNFINISHED):
+            if Path(f"{path}{end}").exists():
+                shutil.copyfile(f"{path}{end}", f"{target}{end}")
+    except OSError as error:
+        raise RegionError(f"{path}: cannot be read ({error.strerror or error}); check the file and the disk") from error
+    return target
+
+
 def _require_ours(path: str) -> None:
     """Refuse another program's file before SQLite opens it, which may already change it (a leftover WAL)."""
     file = Path(path)
@@ -153,10 +189,9 @@ def _require_ours(path: str) -> None:
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
     """Return the error for what SQLite could not do with the file, with the remedy."""
-    for code, remedy in _REMEDIES.items():
-        if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == code:
-            return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
-    return RegionError(f"{path}: cannot be used as a region store ({error}); nothing was saved")
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    remedy = _REMEDIES.get(code, "cannot be used as a region store").format(free=free_space(path))
+    return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +22,7 @@ import pandas as pd
 from imgprep.core.errors import RegionError
 from imgprep.core.frames import records
 from imgprep.core.regions import Region
-from imgprep.draw.schema import open_file, refuse_network_drive, unusable
+from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
 HOWS = ("drawn", "accepted", "edited", "imported")
 """How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file."""
@@ -78,11 +81,14 @@ class RegionStore:
         The person that entries are signed with; by default the login name.
     timeout : float
         Seconds to wait for another process's write.
+    read_only : bool
+        Read a copy of the file as it is now; the file and its folder stay as they are, and may be write-protected.
 
     Raises
     ------
     RegionError
-        The file lies on a network drive, its folder cannot be created, or it is not a region store.
+        The file lies on a network drive, its folder cannot be created, it is not a region store, or with `read_only`
+        there is none.
 
     Notes
     -----
@@ -100,16 +106,29 @@ class RegionStore:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, who: str | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        who: str | None = None,
+        timeout: float = 30.0,
+        read_only: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.who = who if who is not None else _login()
         refuse_network_drive(self.path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RegionError(
-                f"{self.path}: its folder cannot be created ({error.strerror}); choose another path"
-            ) from error
+        self._file, self._copy = self.path, None
+        if read_only:
+            folder = tempfile.mkdtemp(prefix="imgprep-regions-")
+            self._copy = weakref.finalize(self, _remove, folder, os.getpid())
+            self._file = copy_file(self.path, Path(folder) / self.path.name)
+        else:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RegionError(
+                    f"{self.path}: its folder cannot be created ({error.strerror}); choose another path"
+                ) from error
         self._timeout = timeout
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -133,6 +152,8 @@ class RegionStore:
             for _, connection in self._open:
                 connection.close()
             self._open.clear()
+        if self._copy is not None:
+            self._copy()
 
     # Decisions
 
@@ -272,12 +293,14 @@ class RegionStore:
         if not isinstance(other, RegionStore):
             if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
                 raise RegionError(f"{os.fspath(other)}: does not exist; name the region store to merge")
-            with RegionStore(other) as opened:
+            with RegionStore(other, read_only=True) as opened:
                 return self.merge(opened)
         if other.path.resolve() == self.path.resolve():
             raise RegionError(f"{self.path}: a store cannot be merged with itself")
-        theirs_all = other.connection().execute(f"SELECT {_MERGED} FROM entry ORDER BY id").fetchall()  # noqa: S608
-        their_current = other.entries()
+        with other._reading() as connection:
+            theirs_all = connection.execute(f"SELECT {_MERGED} FROM entry ORDER BY id").fetchall()  # noqa: S608
+            their_current = other.entries()
+            suggested = connection.execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
         known_there = {row["uid"] for row in theirs_all}
         result: list[tuple[str, str | None, str]] = []
         with self.writing() as connection:
@@ -289,7 +312,6 @@ class RegionStore:
             for row in theirs_all:
                 if row["uid"] not in ids:
                     ids[row["uid"]] = self._append(dict(row))
-            suggested = other.connection().execute("SELECT * FROM suggestion ORDER BY rowid").fetchall()
             marks = ", ".join("?" * 13)
             connection.executemany(f"INSERT OR IGNORE INTO suggestion VALUES ({marks})", map(tuple, suggested))  # noqa: S608
             our_current = self.entries()
@@ -413,7 +435,7 @@ class RegionStore:
         if self._closed:
             raise RegionError(f"{self.path}: the store was closed; open it again with RegionStore(path)")
         if getattr(self._local, "owner", None) != os.getpid():
-            connection = open_file(str(self.path), timeout=self._timeout)
+            connection = open_file(str(self._file), timeout=self._timeout)
             with self._lock:
                 for thread, left in self._open:
                     if not thread.is_alive():  # threads that come and go must not pile up open files
@@ -428,6 +450,8 @@ class RegionStore:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or none, on the disk when the block ends."""
+        if self._copy is not None:
+            raise RegionError(f"{self.path}: was opened read-only; open it with RegionStore(path) to save in it")
         connection = self.connection()
         if connection.in_transaction:  # within a caller's transaction
             yield connection
@@ -442,6 +466,19 @@ class RegionStore:
             if isinstance(error, sqlite3.OperationalError):
                 raise unusable(str(self.path), error) from error
             raise
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One state of the store for several queries, whatever others save meanwhile."""
+        connection = self.connection()
+        if connection.in_transaction:
+            yield connection
+            return
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("ROLLBACK")
 
     def _append(self, values: Mapping[str, Any]) -> int:
         """Add an entry (columns of the table) to the history, and return its revision."""
@@ -500,6 +537,11 @@ def _compare(ours: Entry | None, theirs: Entry, known_here: frozenset[str], know
     if theirs.uid in known_here:
         return "older"
     return "newer" if ours.uid in known_there else "conflict"
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child inherits the finalizer, and ends before its parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from imgprep.core.files import naming_full_disk
 from imgprep.images.storage import Problem, open_source
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
@@ -170,7 +171,8 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
         if digest and hashlib.md5(data).hexdigest() != digest:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)
-        Path(draft).write_bytes(made)  # not seen by anyone before the caller gives it its name
+        with naming_full_disk(draft):
+            Path(draft).write_bytes(made)  # not seen by anyone before the caller gives it its name
     except TooHeavy as error:
         return Copied(error=str(error))
     except MemoryError:

@@ -19,10 +19,11 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.files import Written, replacing, require_no_link
+from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
 from imgprep.core.frames import to_pandas, to_polars
 from imgprep.core.processes import LostTask, cores, run_in_processes
 from imgprep.core.regions import Region
+from imgprep.core.text import shown
 from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open
 from imgprep.images.names import folded, free_name, ready_name
 from imgprep.images.storage import Source, Unfit, open_source
@@ -236,8 +237,8 @@ def _copied(step: Step, copy: Copied | LostTask) -> Done:
     """The result of a step whose copy was made, or could not be made."""
     if isinstance(copy, LostTask) or copy.error:
         why = copy.detail if isinstance(copy, LostTask) else copy.error
-        if any(os.strerror(number) in why for number in _NO_ROOM):
-            raise _no_room(why)
+        if any(os.strerror(number) in why for number in NO_ROOM):
+            raise _no_room(step, why)
         return Done(Recipe("refused"), f"no copy could be made: {why}")
     fits = ready_name(step.new_name, copy.format, converted=True) == step.new_name
     name, renamed = (step.new_name, step.renamed) if fits else (step.fallback_name, f"named {step.fallback_name}")
@@ -249,9 +250,12 @@ def _joined(*reasons: str) -> str:
     return ", ".join(filter(None, reasons))
 
 
-def _no_room(why: str) -> ConfigError:
+def _no_room(step: Step, why: str) -> ConfigError:
     # If every image were refused for it, a batch without images would be built.
-    return ConfigError(f"no copy can be written: {why}; free some space and run it again; finished copies are kept")
+    name = shown(step.facts["PicName"])
+    return ConfigError(
+        f"no copy of {name} can be written: {why}; with that corrected, run it again: finished copies are kept"
+    )
 
 
 #: Making a copy may take several encodings of a large picture.
@@ -261,7 +265,7 @@ _DRAFTS = ".imgprep-drafts-"
 #: Drafts older than this belong to a run that was killed.
 _STALE_SECONDS = 3600.0
 #: Errors that would fail every other image too: the disk is full or read-only.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 #: Actions that leave a copy.
 _MADE = ("kept", "converted")
 
@@ -318,7 +322,7 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
                 try:
                     manifest.add(step, result, written.place(drafts / str(step.number), result.new_name, result.digest))
                 except OSError as error:
-                    result = _refused(error)
+                    result = _refused(step, error)
             done[step.number] = result
             bar.update()
 
@@ -341,17 +345,18 @@ def _keep(step: Step, source: Source, drafts: Path) -> Done:
         data = source.read(source.find(step.facts["PicName"]))
         if hashlib.md5(data).hexdigest() != step.digest:
             return Done(Recipe("refused"), "the file has changed since it was inspected; inspect it again")
-        (drafts / str(step.number)).write_bytes(data)
+        with naming_full_disk(drafts.parent / step.new_name):
+            (drafts / str(step.number)).write_bytes(data)
     except Unfit as unfit:
         return Done(Recipe("refused"), unfit.detail)
     except OSError as error:
-        return _refused(error)
+        return _refused(step, error)
     return _expected(step)
 
 
-def _refused(error: OSError) -> Done:
-    if error.errno in _NO_ROOM:
-        raise _no_room(error.strerror or str(error)) from error
+def _refused(step: Step, error: OSError) -> Done:
+    if error.errno in NO_ROOM:
+        raise _no_room(step, error.strerror or str(error)) from error
     return Done(Recipe("refused"), f"no copy could be made: {error.strerror or error}")
 
 

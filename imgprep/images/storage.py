@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -100,7 +101,12 @@ class Folder:
                 raise Unfit(Problem.OUTSIDE_ROOT, "a link leads out of the folder of images; it was not followed")
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, "no file of this name") from None
-        except (OSError, ValueError) as error:
+        except ValueError:  # half a surrogate, a NUL
+            raise Unfit(Problem.MISSING, "no file can have this name") from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                size = len(name.encode("utf-8", "surrogatepass"))
+                raise Unfit(Problem.MISSING, f"no file can have a name of {size:,} bytes") from None
             raise Unfit(Problem.UNREADABLE, _text(error)) from None
         if not stat.S_ISREG(info.st_mode):
             raise Unfit(Problem.NOT_A_FILE, "a folder or a device, not a file")
@@ -258,6 +264,15 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
 def list_names(root: str | os.PathLike[str]) -> list[str]:
     """Return the name of every file below a folder or in a zip archive, as in PicName."""
     return list(open_source(root).names())
+
+
+def require_files(root: str | os.PathLike[str]) -> None:
+    """Raise where there is no file at all: one sentence in place of a missing image for each row."""
+    if next(open_source(root).names(), None) is None:
+        raise ConfigError(
+            f"images: {root} has no file in it; name the folder that PicNames are in, or download the images there "
+            "(imgprep fetch --into)"
+        )
 
 
 def legal(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from imgprep.core.errors import CatalogueError
+from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.core.findings import FINDING_COLUMNS, Severity, findings_frame
 from imgprep.core.frames import attach, to_pandas, to_polars
@@ -18,27 +19,50 @@ from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, p
 from imgprep.load.delimited import read_delimited
 from imgprep.load.excel import XLS_MAGIC, read_excel
 from imgprep.load.export import TEXT, Export, Findings, export_finding, may_hold, sniff_encoding, without_blank
+from imgprep.load.header import HEADER, HEADER_MISSING, with_header
+from imgprep.load.image_columns import image_column_findings
 from imgprep.load.image_names import IMAGE_URL, is_url, pic_name_for_url, split_column
+from imgprep.load.left_out import left_out, mark_shared, mark_where
 from imgprep.load.matches import BY_MATCH
 from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
 from imgprep.load.presets import Preset, Shape, choose_preset
+from imgprep.load.quoting import AMBIGUOUS
 
 #: Errors that hide records, or mean that a record may belong to another product than it seems to: a product that
 #: is missing from the catalogue is then perhaps not missing from the shop.
 UNREAD = frozenset(
-    {"no-records", "quote-left-open", "record-not-read", "record-too-few-cells", "record-too-many-cells"}
+    {
+        *(AMBIGUOUS, HEADER_MISSING, "no-records", "quote-left-open"),
+        *("record-not-read", "record-too-few-cells", "record-too-many-cells"),
+    }
 )
 #: Column of a catalogue with such records: the rule why a row cannot be read correctly, or `ELSEWHERE`. It stays where
 #: ``.attrs`` are lost: after a merge, in a Parquet file.
 NOT_READ = "not_read"
 ELSEWHERE = "other records"
 
+#: The rule of a catalogue in which no column holds images.
+WITHOUT_IMAGES = "catalogue-without-images"
+_NO_IMAGES = "no column holds images, so no product has one"
+_WAY_ON = (
+    "name the column (PicName under [shop.columns], or columns={'PicName': …}), match a folder of images to the "
+    "products (imgprep match, ip.match_files), or download them from a column of URLs (imgprep fetch --column)"
+)
+
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
+#: Extensions of texts that would be read as tables of one column.
+_NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", ".ini", ".yaml", ".yml", ".log"})
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
 def load_catalogue(
-    path: str | Path | None, *, preset: str = "auto", columns: ColumnMap | str | Path | None = None
+    path: str | Path | None,
+    *,
+    preset: str = "auto",
+    columns: ColumnMap | str | Path | None = None,
+    sheet: str | int | None = None,
+    where: str | None = None,
+    one_product: bool = False,
 ) -> pd.DataFrame:
     """Load a shop's export into one canonical table, one row per image of a product.
 
@@ -54,8 +78,18 @@ def load_catalogue(
         How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` holds which and why.
     columns : mapping or path, optional
         A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset, field
-        by field. See `parse_columns` for its forms. A catalogue that was saved after `apply_matches`
+        by field. See `parse_columns` for its forms; its key ``header`` is false for an export without a header, or
+        a list of its columns' names. A catalogue that was saved after `apply_matches`
         (``imgprep match --out``) is read as found: map and preset have been applied to it already.
+    sheet : str or int, optional
+        Of a workbook: a sheet's name, its number from 1, or ``all`` sheets of one shape. By default the first that
+        holds a table; a finding names the others.
+    where : str, optional
+        Which rows are wanted, as a condition on the export's columns: ``status = 'active' and stock > 0``; see
+        `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor sent,
+        and nothing of their products is deleted by absence.
+    one_product : bool
+        Of the products that share an image, keep the first that is wanted; the others are left out likewise.
 
     Returns
     -------
@@ -85,28 +119,42 @@ def load_catalogue(
     """
     if path is None:  # a project whose imgprep.toml is not filled in
         raise CatalogueError("catalogue: none is named; set catalogue under [shop] in imgprep.toml, or pass the file")
-    return as_catalogue(read_export(Path(path)), preset, columns)
+    header = load_columns(columns)[0].get(HEADER) if columns is not None else None
+    export = read_export(Path(path), sheet=sheet, header=header)
+    return as_catalogue(export, preset, columns, where=where, one_product=one_product)
 
 
-def as_catalogue(export: Export, preset: str, columns: ColumnMap | str | Path | None) -> pd.DataFrame:
+def as_catalogue(
+    export: Export,
+    preset: str,
+    columns: ColumnMap | str | Path | None,
+    *,
+    where: str | None = None,
+    one_product: bool = False,
+) -> pd.DataFrame:
     """Return the catalogue of an export; see `load_catalogue`."""
     if BY_MATCH in export.table.column_names:
         # Files were matched to it already: the column map would restore the old names.
         preset, columns = "fields", None
-    entries, where = load_columns(columns) if columns is not None else ({}, "columns")
-    own = parse_columns(entries, export.table.column_names, where)
+    entries, place = load_columns(columns) if columns is not None else ({}, "columns")
+    own = parse_columns(entries, export.table.column_names, place)
     chosen, why = choose_preset(preset, export)
     shape = chosen.shape(export)
     guessed = {} if chosen.name == "plain" and {"ProductId", "PicName"} <= own.keys() else shape.columns
     specs = {**parse_columns(guessed, shape.table.column_names, chosen.name), **own}
     # Of a field that the map names, nothing was guessed that could be doubtful.
     notes = [*export.findings, *(found for found in shape.findings if found.get("field") not in own)]
+    images_of = specs.get("PicName")
+    notes += image_column_findings(shape.table, images_of.needs if images_of else (), own="PicName" in own)
     reasons = [f"{name} comes from the column map" if name in own else text for name, text in shape.why.items()]
     if not export.table.num_rows:
         message = "the export has a header and no records"
         notes.append(export_finding("no-records", message, "export it again", Severity.ERROR))
+    if where:
+        shape = replace(shape, table=mark_where(shape.table, where, notes))
     table, rows, images = _per_image(chosen, shape, specs, notes)
     frame = _assembled(rows, _fields(specs, table, rows, images, notes), table, notes)
+    notes += mark_shared(frame, one_product=one_product)
     parts = [findings_frame(notes), _without_image(frame)]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _mark_unread(frame, found, notes)
@@ -119,12 +167,24 @@ def as_catalogue(export: Export, preset: str, columns: ColumnMap | str | Path | 
     return attach(frame, findings=found)
 
 
-def read_export(path: Path) -> Export:
+def require_images(catalogue: pd.DataFrame) -> None:
+    """Raise where a catalogue has no column of images, with what loading found."""
+    if "PicName" in catalogue.columns:
+        return
+    found = catalogue.attrs.get("findings")
+    if found is None:
+        raise ConfigError("catalogue: the frame has no PicName column; load it with load_catalogue, or rename one")
+    empty = found["rule"].eq("no-records").any()
+    why = "the export has a header and no records; export it again" if empty else f"{_NO_IMAGES}; {_WAY_ON}"
+    raise ConfigError(f"catalogue: {why}")
+
+
+def read_export(path: Path, *, sheet: str | int | None = None, header: Any = None) -> Export:
     """Read an export in any format as texts, without blank records; the content decides which format it is."""
-    return without_blank(_read(path))
+    return without_blank(with_header(_read(path, sheet), header))
 
 
-def _read(path: Path) -> Export:
+def _read(path: Path, sheet: str | int | None) -> Export:
     if path.exists() and not path.is_file() and not path.is_dir():  # it is read more than once: a pipe cannot be
         raise CatalogueError(f"{path}: is not a regular file; save the export, and name its file")
     try:
@@ -139,14 +199,18 @@ def _read(path: Path) -> Export:
         return read_parquet(path)
     if head.startswith(b"PK\3\4"):
         if suffix in _WORKBOOKS or _is_workbook(path):
-            return read_excel(path)
+            return read_excel(path, sheet)
         raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and name the export in it")
     if head.startswith(XLS_MAGIC):
-        return read_excel(path)
+        return read_excel(path, sheet)
+    if sheet is not None:
+        raise CatalogueError(f"{path.name}: is not a workbook, so it has no sheet {sheet!r}; leave sheet out")
     if head.startswith(b"\x1f\x8b"):
         raise CatalogueError(f"{path.name}: is compressed with gzip; unpack it first")
     if suffix in _WORKBOOKS - {".xls"}:
         raise CatalogueError(f"{path.name}: has a workbook extension but is not a workbook; export it again")
+    if suffix in _NO_EXPORTS:
+        raise CatalogueError(f"{path.name}: is not an export by its extension; name a CSV, Excel, Parquet or JSON file")
     if _is_binary(head):
         raise CatalogueError(f"{path.name}: is not text; export the catalogue as CSV, Excel, Parquet or JSON Lines")
     text = head.decode(sniff_encoding(head), errors="replace").lstrip("\ufeff \r\n\t")
@@ -185,7 +249,8 @@ def _per_image(
         return shape.table, shape.rows, shape.table[spec.columns[0]]
     lists = [split_column(_series(shape.table, name)) for name in spec.columns]
     if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
-        return shape.table, shape.rows, _as_texts(lists[0].list.first())
+        only = lists[0].list.first().alias("_image")
+        return shape.table, shape.rows, _as_texts(only.to_frame().select(preset.clean(pl.col("_image"))).to_series())
     product = specs.get("ProductId")
     key: Any = pl.lit(None, dtype=pl.String)
     if product is not None and shape.grouped:
@@ -323,7 +388,7 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findin
 def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> None:
     """Add the column `NOT_READ` where some records could not be read correctly."""
     unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
-    if unread.empty:
+    if unread.empty and not any(each.get("hides") for each in notes):
         return
     rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
     for each in notes:  # of a kind with too many to list
@@ -335,12 +400,11 @@ def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> N
 
 def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
     """A finding for each product that has no image in any row."""
+    if "PicName" not in frame.columns:
+        return findings_frame([export_finding(WITHOUT_IMAGES, _NO_IMAGES, _WAY_ON)])
     if "ProductId" not in frame.columns:
         return findings_frame()
-    if "PicName" not in frame.columns:
-        message = "no column holds images, so no product has one"
-        fix = "map the column that holds them: columns={'PicName': …}"
-        return findings_frame([export_finding("catalogue-without-images", message, fix)])
+    frame = frame[left_out(frame).isna()]
     needed = ("row", "ProductId", "PicName", "OperationType")
     rows = to_polars(frame, [name for name in needed if name in frame.columns])
     empty = pl.col("PicName").is_null() | (pl.col("PicName") == "")

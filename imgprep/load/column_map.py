@@ -20,7 +20,9 @@ from imgprep.core.settings import PROJECT_FILE, Settings
 from imgprep.core.text import counted, did_you_mean
 from imgprep.load.custom_content import Quoting, Template, parse_content_template, parse_template
 from imgprep.load.export import Findings, export_finding
+from imgprep.load.header import HEADER
 from imgprep.load.numbers import Rounding, scaled_column
+from imgprep.load.suggestions import leaves
 
 ColumnMap = Mapping[str, Any]
 
@@ -95,6 +97,8 @@ def parse_columns(columns: ColumnMap, names: Iterable[str] | None, where: str = 
     known = list(names or ())
     result = {}
     for field, entry in columns.items():
+        if field == HEADER:  # about the export, see `with_header`
+            continue
         if field not in FIELD_NAMES:
             what = f"{field!r} is not a field of increment.meta"
             raise CatalogueError(f"{where}: {_unknown(what, field, FIELD_NAMES)}")
@@ -204,6 +208,8 @@ def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl
         # A category that is already a number needs no look-up.
         if value is None and spec.field == "CategoryId" and re.fullmatch(r"\d+", text.strip()):
             value = text.strip()
+        if value is None and spec.field == "CategoryId":  # a cell of paths, by a leaf
+            value = next((words[leaf] for leaf in leaves(text) if leaf in words), None)
         if value is None:
             value = spec.default
             if text.strip():

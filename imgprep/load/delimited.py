@@ -6,15 +6,16 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
 from imgprep.core.errors import CatalogueError
@@ -32,7 +33,9 @@ from imgprep.load.export import (
     record_numbers,
     sniff_encoding,
     text_array,
+    weigh_encoding,
 )
+from imgprep.load.quoting import END, STANDARD, Quoting, find_quoting
 
 #: Above this, findings of one kind are counted in one more finding instead of listed.
 LISTED = 1_000
@@ -40,13 +43,9 @@ LISTED = 1_000
 BLOCK_BYTES = 1 << 22
 #: Records that are held as Python texts at a time.
 CHUNK_RECORDS = 20_000
-#: No cell is cut; Python's own limit is 128 KiB.
-CELL_CHARS = 1 << 30
 #: Records of another width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
 MOST_ODD = 10_000
 
-#: Placed after the last line, to see whether a quote is open there.
-_END = "\x02imgprep-end-of-file\x03"
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
 
@@ -58,19 +57,26 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     if not head.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise CatalogueError(f"{path.name}: is empty; a catalogue needs a header and records")
     encoding = encoding or sniff_encoding(head)
+    if encoding in ("cp1252", "gb18030"):
+        encoding = weigh_encoding(path)
     sample = head.decode(encoding, errors="replace")
     skip = 0
     if sep_line := _SEP_LINE.match(sample):
         delimiter, skip, sample = sep_line[1], 1, sample[sep_line.end() :]
     delimiter = delimiter or sniff_delimiter(sample)
-    first = next((cells for cells in _records(io.StringIO(sample, ""), delimiter) if cells), [])
-    names, findings = distinct_names(first)
-    layout = _Layout(path, encoding, delimiter, len(names), skip)
     line_ends = count_line_ends(path)
-    found = _by_arrow(layout, line_ends)
+    layout = _Layout(path, encoding, delimiter, 0, skip)
+    doubtful: Findings = []
+    if line_ends.doubtful:
+        quoting, doubtful = find_quoting(layout.open, delimiter)
+        layout = replace(layout, quoting=quoting)
+    first = next((cells for cells in layout.records(io.StringIO(sample, "")) if cells), [])
+    names, findings = distinct_names(first)
+    layout = replace(layout, width=len(names))
+    found = _by_arrow(layout, line_ends) if layout.quoting == STANDARD else None
     if found is None and encoding == "utf-8" and not is_utf8(path):
         # The sample was UTF-8; what comes later decides between another encoding and damage.
-        encoding = sniff_encoding(path.read_bytes())
+        encoding = weigh_encoding(path)
         if encoding != "utf-8":
             return read_delimited(path, encoding=encoding, delimiter=delimiter)
     table, more = found or _by_csv(layout)
@@ -79,11 +85,15 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     findings += more + _damaged(table, rows, encoding)
     if not line_ends.fit(skip + 1 + table.num_rows):
         findings += _swallowed(table, rows, delimiter)
+        if not line_ends.doubtful:
+            _, doubtful = find_quoting(layout.open, delimiter) if layout.one_record_a_line() else (STANDARD, [])
+    findings += doubtful
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
         findings.append(export_finding("file-encoding", message, "export it as UTF-8 if names look wrong"))
     how = f"{encoding}, {_DELIMITERS.get(delimiter, repr(delimiter))}-separated"
-    return Export(table, rows, how, findings)
+    how += "" if layout.quoting == STANDARD else f", {layout.quoting}"
+    return Export(table, rows, how, findings, tuple(first))
 
 
 def sniff_delimiter(text: str) -> str:
@@ -91,7 +101,7 @@ def sniff_delimiter(text: str) -> str:
     best, best_score = ",", (0.0, 0)
     for delimiter in _DELIMITERS:
         try:
-            records = [cells for cells in islice(_records(io.StringIO(text, ""), delimiter), 200) if cells]
+            records = [cells for cells in islice(STANDARD.records(io.StringIO(text, ""), delimiter), 200) if cells]
         except csv.Error:
             continue
         # The sample may end within a record.
@@ -115,6 +125,23 @@ class _Layout:
     delimiter: str
     width: int
     skip: int
+    quoting: Quoting = STANDARD
+
+    def open(self) -> TextIO:
+        """Open the file as text, at its header."""
+        file = self.path.open(encoding=self.encoding, errors="replace", newline="")
+        for _ in range(self.skip):
+            file.readline()
+        return file
+
+    def records(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the records of a text."""
+        return self.quoting.records(lines, self.delimiter)
+
+    def one_record_a_line(self) -> bool:
+        """Whether each line has as many delimiters as the header: quotes then need not be there at all."""
+        with self.open() as file:
+            return all(line.count(self.delimiter) == self.width - 1 for line in file if line.strip("\r\n"))
 
     @property
     def places(self) -> list[str]:
@@ -134,6 +161,8 @@ class LineEnds:
     lines: int
     """Line feeds, and one more where the last line has none."""
     carriage_returns: int
+    doubtful: bool = False
+    """Whether there are quotes that the standard (RFC 4180) does not allow for, or single quotes around cells."""
 
     def fit(self, records: int) -> bool:
         """Whether there are as many lines as `records`: then no cell can hold a line break."""
@@ -146,13 +175,38 @@ def count_line_ends(path: Path) -> LineEnds:
     held = bytearray(CACHE_BYTES)
     data = np.frombuffer(held, np.uint8)
     last = ord("\n")
+    doubtful = False
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(held):
             piece = data[:size]
             for sign in counts:
                 counts[sign] += int(np.count_nonzero(piece == sign))
+            doubtful = doubtful or _has_doubtful_quotes(piece, last)
             last = int(piece[-1])
-    return LineEnds(counts[ord("\n")] + (last != ord("\n")), counts[ord("\r")])
+    return LineEnds(counts[ord("\n")] + (last != ord("\n")), counts[ord("\r")], doubtful)
+
+
+#: What stands beside a quote by the standard: a delimiter, a line end, another quote, the mark before UTF-8. A NUL is
+#: half a character of UTF-16.
+_BESIDE = np.isin(np.arange(256), list(b',;|\t\n\r"\0\xbf\xfe\xff'))
+_BEFORE_SINGLE = np.isin(np.arange(256), list(b",;|\t\n\r"))
+
+
+def _has_doubtful_quotes(piece: NDArray[np.uint8], last: int) -> bool:
+    """Whether a quote stands inside a text, behind a backslash, or is a single one at both ends of some cell."""
+    at = np.flatnonzero(piece == ord('"'))
+    if len(at):
+        before = np.where(at > 0, piece[at - 1], last)
+        after = piece[np.minimum(at + 1, len(piece) - 1)]
+        at_end = at == len(piece) - 1
+        if bool(((before == ord("\\")) | ~(_BESIDE[before] | _BESIDE[after] | at_end)).any()):
+            return True
+    at = np.flatnonzero(piece == ord("'"))
+    if not len(at):
+        return False
+    before = np.where(at > 0, piece[at - 1], last)
+    after = piece[np.minimum(at + 1, len(piece) - 1)]
+    return bool(_BEFORE_SINGLE[before].any() and (_BEFORE_SINGLE[after] | (at == len(piece) - 1)).any())
 
 
 def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings] | None:
@@ -188,7 +242,7 @@ def _arrow_with_odd_records(layout: _Layout) -> tuple[pa.Table | None, Findings]
     ragged = Ragged(layout.width)
     pieces, done = [], 0
     for place, (number, text) in enumerate(odd):
-        (cells,) = _records(io.StringIO(text, ""), layout.delimiter)
+        (cells,) = layout.records(io.StringIO(text, ""))
         alike = number - 1 - place  # records of the header's width before this one
         pieces += [table.slice(done, alike - done), layout.table([ragged.fit(number, cells)])]
         done = alike
@@ -253,18 +307,16 @@ def _ends_closed(layout: _Layout, table: pa.Table) -> bool:
 def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
     ragged, findings = Ragged(layout.width), []
     pieces = [layout.table([])]
-    with layout.path.open(encoding=layout.encoding, errors="replace", newline="") as file:
-        for _ in range(layout.skip):
-            file.readline()
+    with layout.open() as file:
         # A line of our own after the last one is a record of its own, unless a quote is still open there.
-        source = (cells for cells in _records(chain(file, [_END]), layout.delimiter) if cells)
+        source = (cells for cells in layout.records(chain(file, [END])) if cells)
         next(source, None)
         number = 0
         while chunk := list(islice(source, CHUNK_RECORDS)):
-            if chunk[-1] == [_END]:
+            if chunk[-1] == [END]:
                 chunk.pop()
-            elif chunk[-1][-1].endswith(_END):
-                cell = chunk[-1][-1] = chunk[-1][-1].removesuffix(_END)
+            elif chunk[-1][-1].endswith(END):
+                cell = chunk[-1][-1] = chunk[-1][-1].removesuffix(END)
                 findings.append(
                     _open_quote(
                         f"a quote is opened and never closed: {cell.count(chr(10)):,} line breaks after it, and any "
@@ -279,11 +331,6 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
                     chunk[position] = ragged.fit(number, cells)
             pieces.append(layout.table(chunk))
     return pa.concat_tables(pieces), findings + ragged.findings(number)
-
-
-def _records(text: Iterator[str] | io.TextIOBase, delimiter: str) -> Iterator[list[str]]:
-    csv.field_size_limit(CELL_CHARS)
-    return csv.reader(text, delimiter=delimiter)
 
 
 class Ragged:

@@ -6,7 +6,8 @@ import datetime
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ import pyarrow as pa
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
 from imgprep.core.processes import LostTask, run_in_processes
-from imgprep.load.export import Export, Findings, distinct_names, export_finding, record_numbers, text_array
+from imgprep.core.text import counted, did_you_mean
+from imgprep.load.export import TEXT, Export, Findings, distinct_names, export_finding, record_numbers, text_array
+from imgprep.load.suggestions import NAMES, plain_name
 
 #: Cells of the rectangle that a sheet spans, gaps included. The reader makes room for each, and where it cannot, it
 #: ends the process: one stray cell at XFD1048576 asks for half a terabyte.
 MAX_CELLS = 80_000_000
 #: Bytes that the parts of a workbook may unpack to: a million rows of twenty columns are about a gigabyte of XML.
 MAX_UNPACKED = 4 << 30
+#: Column with the sheet of each row, where several are read.
+SHEET = "sheet"
 #: Bytes that the reader makes room for, for each cell of the rectangle.
 _CELL_BYTES = 32
 #: Digits that a number in a cell keeps. Source: Excel's specifications, "Number precision: 15 digits".
@@ -36,46 +41,139 @@ _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
 _STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End leads to them), or export it as CSV"
 
 
-def read_excel(path: Path) -> Export:
-    """Read the first visible sheet of a workbook that holds anything."""
+#: The value of `sheet` for every sheet with the columns of the first one.
+ALL_SHEETS = "all"
+
+
+def read_excel(path: Path, sheet: str | int | None = None) -> Export:
+    """Read a sheet of a workbook: its name, its number from 1, all of one shape, or (None) the first with a table."""
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
     _require_size(path)
     try:
         book = calamine.CalamineWorkbook.from_path(str(path))
-        visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible == calamine.SheetVisibleEnum.Visible]
-        sheets = [(name, book.get_sheet_by_name(name)) for name in visible or book.sheet_names]
-        name, sheet = next(((name, sheet) for name, sheet in sheets if sheet.height), sheets[0])
-        cells = sheet.to_python(skip_empty_area=False)
+        hidden = {each.name for each in book.sheets_metadata if each.visible != calamine.SheetVisibleEnum.Visible}
+        found = {
+            name: _cells(book.get_sheet_by_name(name), _error_cells(path, place))
+            for place, name in enumerate(book.sheet_names)
+        }
     except (calamine.CalamineError, OSError, IndexError) as error:
         raise CatalogueError(f"{path.name}: cannot be read as a workbook: {error}; save it again as .xlsx") from error
-    start = next((position for position, line in enumerate(cells) if any(cell != "" for cell in line)), None)
-    if start is None:
+    filled = {name: lines for name, lines in found.items() if lines.header}
+    every = str(sheet).casefold() == ALL_SHEETS and ALL_SHEETS not in found
+    chosen = _table_sheet(filled, hidden) if sheet is None or every else _named_sheet(path, sheet, list(found))
+    if chosen is None or chosen not in filled:
+        name = chosen or next(iter(found), "")
         raise CatalogueError(f"{path.name}: the sheet {name!r} is empty; a catalogue needs a header and records")
+    alike = [name for name in filled if set(filled[name].header) == set(filled[chosen].header) and name not in hidden]
+    read = [chosen, *(name for name in alike if name != chosen)] if every else [chosen]
+    parts = [_export(filled[name], name) for name in read]
+    unread = {name: lines for name, lines in filled.items() if name not in read}
+    findings = _unread_sheets(unread, [] if sheet is not None else [name for name in alike if name != chosen], hidden)
+    if len(parts) == 1:
+        return replace(parts[0], findings=[*parts[0].findings, *findings])
+    return _together(parts, read, findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines of a sheet from its header on; `damaged` are the errors in the cells of a column."""
+
+    header: list[str]
+    records: list[list[Any]]
+    damaged: Mapping[int, list[str]]
+
+
+def _cells(sheet: Any, errors: Mapping[tuple[int, int], str]) -> _Lines:
+    cells = sheet.to_python(skip_empty_area=False) if sheet.height else []
+    start = next((position for position, line in enumerate(cells) if _filled(line)), len(cells))
     damaged: dict[int, list[str]] = {}
-    for (line, column), text in _error_cells(path, book.sheet_names.index(name)).items():
+    for (line, column), text in errors.items():
         if line < len(cells) and column < len(cells[line]):
             cells[line][column] = text
             if line > start:
                 damaged.setdefault(column, []).append(text)
-    header, records = cells[start], cells[start + 1 :]
-    width = max(_filled(line) for line in cells[start:])
-    names, findings = distinct_names([_as_text(cell) for cell in header[:width]])
+    width = max(map(_filled, cells[start:]), default=0)
+    records = cells[start + 1 :]
     # Lines without any cell count, so that a record's number leads to its line; they are left out afterwards.
     while records and not _filled(records[-1]):
         records.pop()
+    return _Lines([_as_text(cell) for cell in cells[start][:width]] if width else [], records, damaged)
+
+
+def _table_sheet(sheets: Mapping[str, _Lines], hidden: Container[str]) -> str | None:
+    """The sheet with the products: a workbook may start with a cover."""
+    visible = [name for name in sheets if name not in hidden] or list(sheets)
+
+    def fields(name: str) -> int:
+        plain = {plain_name(cell) for cell in sheets[name].header}
+        return sum(not plain.isdisjoint(NAMES[field]) for field in ("ProductId", "PicName"))
+
+    tables = [name for name in visible if len(list(filter(None, sheets[name].header))) > 1 and sheets[name].records]
+    return next((name for name in tables if fields(name) > 1), next(iter(tables or visible), None))
+
+
+def _named_sheet(path: Path, sheet: str | int, names: list[str]) -> str:
+    text = str(sheet)
+    if text in names:
+        return text
+    if text.isdecimal() and 0 < int(text) <= len(names):
+        return names[int(text) - 1]
+    there = ", ".join(f"{number} {name!r}" for number, name in enumerate(names, 1))
+    raise CatalogueError(f"{path.name}: has no sheet {sheet!r}{did_you_mean(text, names)}; there are {there}")
+
+
+def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: Container[str]) -> Findings:
+    """The finding on sheets that were not read; those `alike` the one that was may hold products of the shop."""
+    if not unread:
+        return []
+    rows = [
+        f"{name!r} ({counted(len(lines.records), 'row')}{', hidden' if name in hidden else ''})"
+        for name, lines in unread.items()
+    ]
+    message = f"{counted(len(unread), 'sheet')} not read: {', '.join(rows)}"
+    if alike:
+        message += f"; {', '.join(map(repr, alike))} with the same columns, so nothing is deleted by absence"
+    fix = 'name the right one (sheet=, --sheet NAME), or read all sheets of one shape (sheet="all", --sheet all)'
+    found = export_finding("sheet-not-read", message, fix, value=", ".join(unread)[:200])
+    return [found | ({"hides": True} if alike else {})]
+
+
+def _together(parts: list[Export], names: list[str], findings: Findings) -> Export:
+    """Sheets of one shape as one table, with the sheet of each row; records are numbered on."""
+    columns = parts[0].table.column_names
+    tables, done = [], 0
+    for part, name in zip(parts, names, strict=True):
+        of_sheet = pa.repeat(pa.scalar(name, TEXT), part.table.num_rows)
+        table = part.table.select(columns)
+        tables.append(table if SHEET in columns else table.append_column(SHEET, of_sheet))
+        findings = [
+            *findings,
+            *(found | ({"row": found["row"] + done} if found.get("row") else {}) for found in part.findings),
+        ]
+        done += part.table.num_rows
+    table = pa.concat_tables(tables)
+    how = f"workbook, sheets {', '.join(map(repr, names))}"
+    header = tuple(table.column_names) if SHEET not in columns else parts[0].header
+    return Export(table, record_numbers(table.num_rows), how, findings, header)
+
+
+def _export(lines: _Lines, sheet: str) -> Export:
+    names, findings = distinct_names(lines.header)
     columns = []
     for position, column_name in enumerate(names):
-        values = [line[position] if position < len(line) else "" for line in records]
+        values = [line[position] if position < len(line) else "" for line in lines.records]
         columns.append(text_array([_as_text(value) for value in values]))
         findings += _conversions(column_name, values)
-        if position in damaged:
-            count = len(damaged[position])
-            message = f"{count:,} cells hold an Excel error: a text starting with = + - or @ was taken as a formula"
+        if position in lines.damaged:
+            texts = lines.damaged[position]
+            why = "a text starting with = + - or @ was taken as a formula"
+            message = f"{len(texts):,} cells hold an Excel error: {why}"
             fix = "enter the text again with the column formatted as text"
-            findings.append(export_finding("excel-error", message, fix, field=column_name, value=damaged[position][0]))
+            findings.append(export_finding("excel-error", message, fix, field=column_name, value=texts[0]))
     table = pa.table(columns, names=names)
-    return Export(table, record_numbers(table.num_rows), f"workbook, sheet {name!r}", findings)
+    header = tuple(lines.header)
+    return Export(table, record_numbers(table.num_rows), f"workbook, sheet {sheet!r}", findings, header)
 
 
 def _require_size(path: Path) -> None:

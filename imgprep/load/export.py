@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,15 @@ class Export:
         What was decided while reading (encoding, delimiter, sheet), for people.
     findings : list of dict
         Records for a findings frame.
+    header : tuple of str
+        The cells of the header as found; empty where the format itself names the columns.
     """
 
     table: pa.Table
     rows: pa.Array
     how: str
     findings: Findings = field(default_factory=list)
+    header: tuple[str, ...] = ()
 
 
 def export_finding(
@@ -145,6 +149,13 @@ _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|
 _GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
 #: First bytes of the signs of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
 _GBK_SIGNS = b"\xa1\xa3"
+#: Latin letters in GB18030: those of pinyin (ā é ü) are a pair, all others (š ė ö) four bytes, of which the first is
+#: no letter in any western encoding.
+_GB_LATIN = re.compile(rb"(?:\xa8[\xa1-\xc0]|\x81[\x30\x31][\x81-\xfe][\x30-\x39])+")
+#: Of the bytes above ASCII, the share that may be damaged before an encoding is ruled out.
+_DAMAGED = 0.02
+#: Bytes of a file that are weighed at a time.
+_PIECE_BYTES = 1 << 24
 
 
 def sniff_encoding(data: bytes) -> str:
@@ -154,7 +165,13 @@ def sniff_encoding(data: bytes) -> str:
             return name
     if wide := _utf16(data[:4096]):
         return wide
-    return "utf-8" if _decodes(data, "utf-8") else _not_utf8(data)
+    return "utf-8" if _decodes(data, "utf-8") else _not_utf8([data])
+
+
+def weigh_encoding(path: Path) -> str:
+    """Return the encoding of a file that is not UTF-8, by all of it: its first letters may be of another kind."""
+    with path.open("rb") as file:
+        return _not_utf8(iter(partial(file.read, _PIECE_BYTES), b""))
 
 
 def is_utf8(path: Path) -> bool:
@@ -196,16 +213,21 @@ def _utf16(data: bytes) -> str:
     return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""
 
 
-def _not_utf8(data: bytes) -> str:
-    high = sum(map(len, re.findall(rb"[\x80-\xff]+", data)))
-    # Three of four high bytes in good UTF-8: damaged UTF-8, not another encoding.
-    if sum(map(len, _UTF8_SEQUENCE.findall(data))) * 4 >= high * 3:
-        return "utf-8"
-    if not _decodes(data, "gb18030"):
-        return "cp1252"
+def _not_utf8(pieces: Iterable[bytes]) -> str:
+    high = utf8 = paired = damaged = 0
+    decoder = codecs.getincrementaldecoder("gb18030")("replace")
     ascii_bytes = bytes(range(0x80))
-    paired = sum(len(run.translate(None, ascii_bytes)) for run in _GBK_RUN.findall(data) if _is_chinese(run))
-    return "gb18030" if paired * 5 >= high * 3 else "cp1252"
+    for data in pieces:
+        high += len(data.translate(None, ascii_bytes))
+        utf8 += sum(map(len, _UTF8_SEQUENCE.findall(data)))
+        damaged += decoder.decode(data).count("\ufffd")
+        latin = _GB_LATIN.findall(data)
+        chinese = [run for run in _GBK_RUN.findall(_GB_LATIN.sub(b" ", data)) if _is_chinese(run)]
+        paired += sum(len(run.translate(None, ascii_bytes)) for run in latin + chinese)
+    # Three of four high bytes in good UTF-8: damaged UTF-8, not another encoding.
+    if utf8 * 4 >= high * 3:
+        return "utf-8"
+    return "gb18030" if paired * 5 >= high * 3 and damaged <= _DAMAGED * high else "cp1252"
 
 
 def _is_chinese(run: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import json
 import re
@@ -61,15 +63,21 @@ def split_images(cell: str) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
+def has_extension(name: str) -> bool:
+    """Whether a name ends like an image file."""
+    return bool(_FILE.search(name))
+
+
 def _if_files(pieces: list[str], whole: str) -> list[str]:
     return pieces if all(_FILE.search(piece) for piece in pieces if piece) else [whole]
 
 
 def _json_list(text: str) -> list[str] | None:
-    try:
-        values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None
+    values: Any = None
+    for read in (json.loads, ast.literal_eval):  # as Python prints a list, too
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            values = read(text)
+            break
     if not isinstance(values, list):
         return None
     return [name for value in values if (name := _named(value))]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -131,7 +133,8 @@ def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
 
 def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, Findings]:
     """The table of decoded records, or why one could not be decoded."""
-    names: dict[str, None] = {}
+    # Columns go by their place until all are known: what JSON allows as a name, Arrow need not.
+    places: dict[str, int] = {}
     pieces: list[pa.Table] = []
     findings: Findings = []
     chunk: Findings = []
@@ -139,8 +142,9 @@ def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.
 
     def flush() -> None:
         if chunk:
-            columns = [_column(name, [_text(item.get(name)) for item in chunk], findings) for name in names]
-            pieces.append(pa.table(columns, names=_places(len(names))))
+            found = _by_name(chunk, _text)
+            columns = [_spread(_column(name, found[name], findings), found[name], len(chunk)) for name in found]
+            pieces.append(pa.table(columns, names=[str(places[name]) for name in found]))
             chunk.clear()
 
     for number, (item, problem) in enumerate(records, 1):
@@ -150,30 +154,53 @@ def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.
             findings.append(export_finding("record-not-read", message, fix, Severity.ERROR, row=number))
             chunk.append({})
         else:
-            names.update(dict.fromkeys(item))
+            for name in item:
+                places.setdefault(name, len(places))
             chunk.append(item)
         if len(chunk) >= CHUNK_RECORDS:
             flush()
     flush()
-    schema = pa.schema([(place, TEXT) for place in _places(len(names))])
+    schema = pa.schema([(str(place), TEXT) for place in places.values()])
     table = pa.concat_tables([schema.empty_table(), *pieces], promote_options="default")
-    renamed, more = distinct_names(names)
+    renamed, more = distinct_names(places)
     return table.rename_columns(renamed), record_numbers(number), findings + more
 
 
-def _places(count: int) -> list[str]:
-    # Columns go by their place until all are known: what JSON allows as a name, Arrow need not.
-    return [str(place) for place in range(count)]
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of a column and the records that have one: of thousands of columns, most may be in one record only."""
+
+    records: list[int] = field(default_factory=list)
+    texts: list[str | None] = field(default_factory=list)
 
 
-def _column(name: str, texts: list[str | None], findings: Findings) -> pa.Array:
+def _by_name(items: Iterable[Mapping[str, Any]], as_text: Callable[[Any], str | None]) -> dict[str, _Values]:
+    found: dict[str, _Values] = {}
+    for number, item in enumerate(items):
+        for name, value in item.items():
+            column = found.get(name) or found.setdefault(name, _Values())
+            column.records.append(number)
+            column.texts.append(as_text(value))
+    return found
+
+
+def _spread(array: pa.Array, values: _Values, count: int) -> pa.Array:
+    """A column of `count` records, null where a record has no value."""
+    if len(array) == count:
+        return array
+    places = np.full(count, -1)
+    places[values.records] = np.arange(len(array))
+    return array.take(pa.array(places, mask=places < 0))
+
+
+def _column(name: str, values: _Values, findings: Findings) -> pa.Array:
     try:
-        return pa.array(texts, TEXT)
+        return pa.array(values.texts, TEXT)
     except UnicodeEncodeError:
         message = "a cell holds half of a surrogate pair (\\ud800), which is not a character; it shows as \ufffd"
         fix = "export the file again as UTF-8"
         findings.append(export_finding("text-damaged", message, fix, field=storable(name)))
-        return pa.array([None if text is None else storable(text) for text in texts], TEXT)
+        return pa.array([None if text is None else storable(text) for text in values.texts], TEXT)
 
 
 #: Elements that are one product each. Source: Google Merchant Center Help, "RSS 2.0 specification", "Atom 1.0".
@@ -236,13 +263,11 @@ def read_xml(path: Path) -> Export:
         raise CatalogueError(f"{path.name}: cannot be read as XML: {error}") from error
     if not records:
         raise CatalogueError(f"{path.name}: no <item>, <entry> or <product> in it; is it a product feed?")
-    found = dict.fromkeys(name for record in records for name in record)
+    found = _by_name(records, _cell)
     names, findings = distinct_names(found)
-    columns = [pa.array([_cell(record.get(name)) for record in records], TEXT) for name in found]
+    columns = [_spread(_column(name, values, findings), values, len(records)) for name, values in found.items()]
     return Export(pa.table(columns, names=names), record_numbers(len(records)), "XML feed", findings)
 
 
-def _cell(values: list[str] | None) -> str | None:
-    if not values:
-        return None
+def _cell(values: list[str]) -> str:
     return values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)

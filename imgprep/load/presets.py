@@ -20,7 +20,9 @@ from imgprep.core.fields import FIELD_NAMES
 from imgprep.core.findings import Severity
 from imgprep.core.text import counted
 from imgprep.load.export import TEXT, Export, Findings, export_finding
+from imgprep.load.image_columns import find_image_columns
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
+from imgprep.load.where import Where
 
 #: The names of one column, best first; compared without case and signs.
 Names = tuple[str, ...]
@@ -69,6 +71,8 @@ class Preset:
     images: ClassVar[tuple[Names, ...]]
     title: ClassVar[Names]
     price: ClassVar[Names]
+    #: Columns by which the shop hides a product, and the condition of those that customers can find.
+    listed: ClassVar[tuple[tuple[Names, str], ...]] = ()
 
     def recognise(self, export: Export) -> str | None:
         """Return why an export seems to be of this system, or None."""
@@ -91,7 +95,24 @@ class Preset:
             **content_template(find(names, *self.title), find(names, *self.price)),
         }
         why = {"ProductId": key.why}
-        return Shape(table, export.rows, columns, why, [*findings, *key.findings], grouped=True)
+        findings = [*findings, *key.findings, *self.unlisted(table)]
+        return Shape(table, export.rows, columns, why, findings, grouped=True)
+
+    def unlisted(self, table: pa.Table) -> Findings:
+        """Return a finding on the records that the shop hides, with the condition to leave them out."""
+        names = table.column_names
+        conditions = [f"`{name}` {test}" for wanted, test in self.listed if (name := find(names, *wanted))]
+        if not conditions or "left_out" in names:
+            return []
+        where = " and ".join(conditions)
+        hidden = int((~Where(where, names).mask(as_polars(table))).sum())
+        if not hidden:
+            return []
+        message = (
+            f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts or products off"
+        )
+        fix = f'leave them out, if searches should not find them: where = "{where}" under [shop], or --where'
+        return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
         """Return the table with the blanks filled that the system leaves out, and findings."""
@@ -136,6 +157,10 @@ class Shopify(Preset):
     title = ("Title",)
     price = ("Variant Price", "Price")
     required = (keys[0], images[0])
+    listed = (
+        (("Status",), "in ('', 'active', 'Active')"),
+        (("Published", "Published on online store"), "not in ('false', 'FALSE')"),
+    )
     sku = ("Variant SKU", "SKU")
     of_image = re.compile(r"(?i)^(?:image (?:src|position|alt text)|product image url|variant image(?: url)?)$")
     of_variant = re.compile(
@@ -193,6 +218,7 @@ class WooCommerce(Preset):
     images = (("Images",),)
     title = ("Name",)
     price = ("Regular price", "Price")
+    listed = ((("Published",), "not in ('0', '-1')"), (("Visibility in catalog",), "!= 'hidden'"))
     parent = ("Parent",)
     #: What a variation takes from its parent where its own cell is empty.
     inherited = (
@@ -254,6 +280,7 @@ class Magento(Preset):
     recognised_by = (("base_image",), ("additional_images", "small_image"))
     title = ("name",)
     price = ("price",)
+    listed = ((("visibility",), "!= 'Not Visible Individually'"), (("product_online",), "!= '2'"))
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
         """Return the SKU."""
@@ -262,8 +289,7 @@ class Magento(Preset):
 
     def clean(self, image: pl.Expr) -> pl.Expr:
         """Return the name below the media store, with or without its slash; ``no_selection`` is no image."""
-        local = pl.when(image.str.starts_with("//")).then(image).otherwise(image.str.strip_chars_start("/"))
-        return pl.when(image != "no_selection").then(local)
+        return pl.when(image != "no_selection").then(below_root(image))
 
 
 class Google(Preset):
@@ -299,9 +325,9 @@ class Plain(Preset):
         table, names = export.table, export.table.column_names
         types = {pa.large_string(): pd.StringDtype(na_value=float("nan"))}
         suggested = suggest_columns(table.slice(0, SAMPLE_ROWS).to_pandas(types_mapper=types.get))
-        good = suggested[suggested["score"] >= suggested["field"].map({"PicName": 0.6, "ProductId": 0.35})]
-        images = _family(good["column"][good["field"] == "PicName"].tolist())
-        ids = [name for name in good["column"][good["field"] == "ProductId"] if name not in images]
+        good = suggested[suggested["field"].eq("ProductId") & suggested["score"].ge(0.35)]
+        images = list(find_image_columns(table).taken)
+        ids = [name for name in good["column"] if name not in images]
         title, price = find(names, *self.title), find(names, *self.price)
         key = choose_key(table, export.rows, ids, title)
         columns = {
@@ -313,12 +339,9 @@ class Plain(Preset):
         where = f"images are in {', '.join(map(repr, images))}" if images else "no column holds images"
         return Shape(table, export.rows, columns, {"ProductId": key.why, "PicName": where}, key.findings)
 
-
-def _family(names: list[str]) -> list[str]:
-    """The best column, and those of the same name with other numbers (image1, image2), in their order."""
-    stems = [re.sub(r"\d+$", "", plain_name(name)) for name in names]
-    family = [name for name, stem in zip(names, stems, strict=True) if stem == stems[0]]
-    return sorted(family, key=lambda name: int((re.search(r"(\d+)\W*$", name) or [0, 0])[1]))
+    def clean(self, image: pl.Expr) -> pl.Expr:
+        """Return the name below the folder of images: a leading slash is the folder itself."""
+        return below_root(image)
 
 
 #: In the order in which they are tried; the last takes anything.
@@ -342,6 +365,11 @@ def find(names: Iterable[str], *wanted: str) -> str | None:
     for name in names:
         known.setdefault(plain_name(name.removeprefix("g:")), name)
     return next((known[plain_name(name)] for name in wanted if plain_name(name) in known), None)
+
+
+def below_root(image: pl.Expr) -> pl.Expr:
+    """Return a name without its leading slash; ``//host/a.jpg`` is a URL."""
+    return pl.when(image.str.starts_with("//")).then(image).otherwise(image.str.strip_chars_start("/"))
 
 
 def as_polars(table: pa.Table) -> pl.DataFrame:

@@ -208,6 +208,9 @@ def suggest_categories(
 ) -> pd.DataFrame:
     """Suggest a CategoryId for each of the shop's categories.
 
+    Where cells hold several paths, as those of Magento do, ``value`` is the leaf of the longest path, by which a column
+    map finds it too.
+
     Examples
     --------
     >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})
@@ -219,7 +222,10 @@ def suggest_categories(
         what = "no column is named like a column of categories" if column is None else f"there is no column {column!r}"
         raise ConfigError(f"suggest_categories: {what}; the columns are: {', '.join(map(str, catalogue.columns))}")
     texts = catalogue[column].dropna().astype("str").str.strip()
-    counts = texts[texts != ""].value_counts()
+    texts = texts[texts != ""]
+    if texts.str.contains(_PATHS).any():  # a map of all combinations would be long: its keys are the leaves
+        texts = texts.map({text: leaves(text)[0] for text in texts.unique()})
+    counts = texts.value_counts()
     known = {str(word).strip(): value for word, value in (mapped or {}).items()}
     records = []
     for value, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
@@ -239,6 +245,17 @@ def suggest_categories(
             }
         )
     return pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+#: Several paths in one cell, as Magento writes them: "Default/Men/Tops,Default/Sale".
+_PATHS = re.compile(r"[^/,]+/[^,]*,[^/,]+/")
+
+
+def leaves(text: str) -> list[str]:
+    """Return the last parts of the paths in a cell, those of the longest paths first; the text itself is no path."""
+    paths = [path.split("/") for path in text.split(",") if path.strip()] if _PATHS.search(text) or "/" in text else []
+    ordered = sorted((path for path in paths if len(path) > 1), key=len, reverse=True)
+    return [path[-1].strip() for path in ordered if path[-1].strip()] or [text]
 
 
 def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imgprep.core.processes import LostTask, run_in_processes
+from imgprep.load.left_out import left_out
 
 #: Bits of 64 in which the hashes of two copies of one picture may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).
@@ -61,7 +62,8 @@ def find_duplicates(
     Returns
     -------
     pandas.DataFrame
-        ``group``, ``kind`` (bytes, pixels, near: the loosest tie in the group; blank for nearly blank pictures),
+        ``group``, ``kind`` (file: one file that several products name; bytes, pixels, near: the loosest tie in the
+        group; blank for nearly blank pictures),
         ``PicName``, ``ProductId`` (several are joined by a comma), ``products`` in the group, ``distance`` (bits from
         the group's first image).
 
@@ -93,11 +95,13 @@ def find_duplicates(
     for index in np.flatnonzero(parents != roots).tolist():
         roots[index] = _root(parents, index)
     sizes = np.bincount(roots, minlength=len(names))
-    members = np.flatnonzero(sizes[roots] > 1)
+    shared = _shared(names, catalogue)
+    members = np.flatnonzero((sizes[roots] > 1) | shared)
     entropy = facts["entropy"].to_numpy(dtype=float, na_value=np.nan)
     frame = pd.DataFrame({"root": roots[members], "PicName": names.to_numpy()[members]})
     kinds = [
-        "blank" if entropy[root] < _PLAIN else ties[loosest[root]][0] for root in frame["root"].to_numpy(dtype=int)
+        "file" if sizes[root] == 1 else "blank" if entropy[root] < _PLAIN else ties[loosest[root]][0]
+        for root in frame["root"].to_numpy(dtype=int)
     ]
     frame["kind"] = kinds
     frame["distance"] = np.bitwise_count(hashes[members] ^ hashes[roots[members]]).astype(int)
@@ -195,6 +199,16 @@ def _root(parents: NDArray[np.int64], index: int) -> int:
         parents[index] = parents[parents[index]]
         index = int(parents[index])
     return index
+
+
+def _shared(names: pd.Series[Any], catalogue: pd.DataFrame | None) -> NDArray[np.bool_]:
+    """Whether several products name the file."""
+    if catalogue is None or not {"PicName", "ProductId"} <= set(catalogue.columns):
+        return np.zeros(len(names), dtype=bool)
+    owned = catalogue.loc[left_out(catalogue).isna(), ["PicName", "ProductId"]].dropna().drop_duplicates()
+    several = owned["PicName"][owned["PicName"].duplicated()]
+    result: NDArray[np.bool_] = names.isin(several).to_numpy()
+    return result
 
 
 def _products(frame: pd.DataFrame, catalogue: pd.DataFrame | None) -> tuple[Any, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +23,17 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.findings import Basis, Severity, finding, findings_frame
 from imgprep.core.frames import attach, records
-from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool, proxy_for
+from imgprep.core.network import (
+    Address,
+    AddressRefused,
+    addresses_of,
+    literal_address,
+    open_pool,
+    proxy_for,
+    without_prefix,
+)
 from imgprep.core.retry import Attempts, retry_after
+from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
 from imgprep.images.storage import Unfit, legal
 from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
@@ -52,6 +61,7 @@ def fetch_images(
     pause: float = 0.5,
     seconds: float = 30.0,
     max_bytes: int = 67_108_864,
+    private: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Fetch every image that a catalogue names by URL.
@@ -75,6 +85,9 @@ def fetch_images(
         Most seconds to wait for a connection or for the next bytes; ten times as many for a whole file.
     max_bytes : int
         Larger files are not fetched.
+    private : bool
+        Also ask this machine and hosts in private networks, where images of a shop's own server may be. An export from
+        elsewhere could make this machine ask them; metadata services of clouds are never asked.
     progress : bool
         Show a progress bar.
 
@@ -82,8 +95,8 @@ def fetch_images(
     -------
     pandas.DataFrame
         The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA if there
-        is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), not_found,
-        refused, http_error, timeout, unreachable, too_large, cut_off, incomplete, not_an_image.
+        is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), private_host,
+        not_found, refused, http_error, timeout, unreachable, too_large, cut_off, incomplete, not_an_image.
         ``.attrs["findings"]`` has them as findings, by row of the catalogue.
 
     Raises
@@ -93,10 +106,10 @@ def fetch_images(
 
     Notes
     -----
-    Only http and https, through the environment's proxies; a redirect is followed under the same rules, and never from
-    a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` makes the name of a file from its
-    URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any other. The folder
-    keeps the map as well: a file whose URL has changed since (a new version) is fetched again.
+    Only http and https, through the environment's proxies; a redirect is followed under the same rules, and even with
+    `private` never from a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` makes the name
+    of a file from its URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any
+    other. The folder keeps the map as well: a file whose URL has changed since (a new version) is fetched again.
 
     Examples
     --------
@@ -113,7 +126,13 @@ def fetch_images(
     into.mkdir(parents=True, exist_ok=True)
     wanted = dict(wanted_files(catalogue, column))
     limits = Limits(
-        at_once=at_once, per_host=per_host, tries=max(tries, 1), pause=pause, seconds=seconds, max_bytes=max_bytes
+        at_once=at_once,
+        per_host=per_host,
+        tries=max(tries, 1),
+        pause=pause,
+        seconds=seconds,
+        max_bytes=max_bytes,
+        private=private,
     )
     fetcher = Fetcher(into, limits)
     rows = dict(_fetched(fetcher, wanted, progress))
@@ -158,6 +177,7 @@ _REMEDY = {
     "bad_url": "write an http or https URL",
     "bad_name": "write a PicName that stays below the folder of images",
     "occupied": "move away the file that has this name, then fetch again",
+    "private_host": "if the export may name it: private=True, --private, or private_hosts = true under [shop]",
     "not_found": "correct the URL, or leave the row out",
     "refused": "make the server serve the image without a login, or download it by hand",
     "http_error": "ask the operator of the server, then fetch again",
@@ -197,6 +217,7 @@ class Limits:
     pause: float
     seconds: float
     max_bytes: int
+    private: bool
 
 
 #: Most seconds that a host is waited for, however long it asks for.
@@ -210,7 +231,7 @@ class Fetcher:
         self.limits = limits
         self._into, self._map, self._files = into, FetchMap(into), Written(into)
         self._pools: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
-        self._public: dict[str, bool] = {}
+        self._public: dict[tuple[str, bool], bool] = {}
         self._turns: dict[str, threading.Semaphore] = {}
         self._rest_of: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -297,22 +318,26 @@ class Fetcher:
         raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
 
     def _is_public(self, url: str, host: str) -> bool:
-        """Whether a host is public: behind a proxy, or with public addresses only."""
-        if proxy_for(url) is not None:
-            return True
-        if host not in self._public:
-            found = addresses_of(host)
-            if not found:  # perhaps only now: it is looked up again by the next try
+        """Whether a host is public: behind a proxy, or with public addresses only; raise where it must not be asked."""
+        proxied = proxy_for(url) is not None
+        key = host, proxied
+        if key not in self._public:
+            found = literal_address(host) if proxied else addresses_of(host)
+            if not found and not proxied:  # perhaps only now: it is looked up again by the next try
                 raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
-            self._public[host] = all(map(is_public, found))
-        return self._public[host]
+            if any(map(is_metadata, found)):
+                raise Failed("refused", f"{host} is the metadata service of a cloud, which is never asked for an image")
+            self._public[key] = all(map(is_public, found))
+        if not self._public[key] and not self.limits.private:
+            raise Failed("private_host", f"{host} is this machine or in a private network; nothing was requested")
+        return self._public[key]
 
     def _pool(self, url: str, *, public: bool) -> urllib3.PoolManager:
         """The connections for `url`; once `public`, only to public addresses."""
         key = (urlsplit(url).scheme, proxy_for(url), public)
         with self._lock:
             if key not in self._pools:
-                allowed = is_public if public else None
+                allowed = is_public if public else _is_no_metadata
                 pool = open_pool(url, connections=self.limits.per_host, hosts=self.limits.at_once, allowed=allowed)
                 self._pools[key] = pool
             return self._pools[key]
@@ -362,7 +387,25 @@ def is_private(host: str) -> bool:
 
 def is_public(address: Address) -> bool:
     """Return whether an address is public."""
-    return address.is_global
+    return without_prefix(address).is_global
+
+
+#: Where virtual machines of the large clouds get their credentials from, and an agent of Azure that is no host either.
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"),
+    )
+)
+
+
+def is_metadata(address: Address) -> bool:
+    """Return whether an address is the metadata service of a cloud."""
+    return without_prefix(address) in _METADATA
+
+
+def _is_no_metadata(address: Address) -> bool:
+    return not is_metadata(address)
 
 
 #: What an image may be, by `kind_of`.
@@ -391,7 +434,7 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
             "GET", url, headers=_HEADERS, preload_content=False, timeout=limits.seconds, retries=False, redirect=False
         )
     except AddressRefused as address:
-        raise Failed("refused", f"led to {address} in a private network; nothing was requested") from None
+        raise Failed("refused", f"led to {address}, which is not asked from there; nothing was requested") from None
     except urllib3.exceptions.HTTPError as error:
         raise _unreached(error) from error
     whole = False
@@ -409,11 +452,6 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
         answer.release_conn()  # closed or not: the pool waits for it
     _require_whole_image(data, length_known="Content-Length" in answer.headers or answer.chunked)
     return data, None
-
-
-def discreet(text: str) -> str:
-    """Return `text` without the queries of its URLs, which may be signatures."""
-    return re.sub(r"\?[^\s'\"]+", "?…", text)
 
 
 def _judge(answer: urllib3.BaseHTTPResponse) -> None:

@@ -15,9 +15,11 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.frames import to_pandas
+from imgprep.core.frames import storable, to_pandas
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.images.storage import Problem, Source, legal_from, open_source
+from imgprep.load.catalogue import require_images
+from imgprep.load.left_out import left_out
 from imgprep.look.facts import Record, Tier
 from imgprep.look.facts_cache import SCHEMA, FactCache, FactsFile, records_frame
 from imgprep.look.pixels import can_find_damage
@@ -149,14 +151,13 @@ def inspect_images(
 def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
     """Return every name once, in order, as it is below `root`."""
     if isinstance(names, pd.DataFrame):
-        if "PicName" not in names.columns:
-            raise ConfigError("names: the frame has no PicName column; load it with load_catalogue, or pass a list")
-        names = names["PicName"]
+        require_images(names)
+        names = names.loc[left_out(names).isna(), "PicName"]
     if isinstance(names, str | bytes | os.PathLike):
         raise ConfigError("names: needs a frame or a list of names; for one image pass [name]")
     if isinstance(names, pd.Series):
         names = names.dropna()
-    texts = [legal_from(name, root) for name in names if name is not None and name == name]  # noqa: PLR0124  NaN
+    texts = [storable(legal_from(name, root)) for name in names if name is not None and name == name]  # noqa: PLR0124  NaN
     return pl.Series("PicName", [text for text in texts if text], dtype=pl.String).unique(maintain_order=True)
 
 

@@ -16,9 +16,12 @@ import pandas as pd
 
 from imgprep.core import frames
 from imgprep.core.errors import CatalogueError, ConfigError
+from imgprep.core.fields import FIELD_NAMES
 from imgprep.images.storage import list_names
 from imgprep.images.upright import can_read
+from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.matches import AMBIGUOUS, CHOSEN, IGNORED, MATCHED, SET_ASIDE, UNMATCHED, matches_frame
+from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 from imgprep.look.duplicates import COLOUR, RADIUS, fingerprints, near_pairs
 from imgprep.look.inspect import inspect_images
 
@@ -81,7 +84,9 @@ def match_files(
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
         ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
-        one that is one character off, is offered and not taken.
+        one that is one character off, is offered and not taken. ``.attrs["tried"]`` has each ``column`` and
+        ``pattern`` that was tried, and how many ``files`` it read. Where the default patterns name fewer than half of
+        the images, other columns of ids are tried, and the one that names most is read as well.
 
     Raises
     ------
@@ -106,10 +111,13 @@ def match_files(
     if isinstance(patterns, str):
         patterns = [patterns]
     ready = [parse_pattern(text, catalogue.columns) for text in patterns]
-    names = {column: Names(catalogue, column) for column in {pattern.column for pattern in ready}}
     files = list_names(folder) if within is None else _within(folder, within)
     named = _named(catalogue)
     images = [file for file in files if _extension(file) in PICTURES and file not in named]
+    names = {column: Names(catalogue, column) for column in {pattern.column for pattern in ready}}
+    tried = _hits(images, ready, names)
+    if tuple(patterns) == PATTERNS and 2 * len(_hit(images, ready, names)) < len(images):
+        ready, names, tried = _with_other_ids(images, catalogue, ready, names, tried)
     alike: dict[str, list[Candidate]] = {}
     if earlier is not None:
         facts = inspect_images(images, folder, progress=False) if facts is None else facts
@@ -126,7 +134,46 @@ def match_files(
         else:
             found = _together([*candidates_by_name(file, ready, names), *alike.get(file, [])])
             records.append({"file": file, **_verdict(found, at_least), "detail": _detail(file)})
-    return matches_frame(records)
+    return frames.attach(matches_frame(records), tried=pd.DataFrame(tried, columns=["column", "pattern", "files"]))
+
+
+#: Columns besides ProductId that may hold ids in file names, and how many of their values must differ.
+_OTHER_IDS, _DISTINCT = 12, 0.5
+
+
+def _hit(images: Iterable[str], patterns: Sequence[Pattern], names: Mapping[str, Names]) -> set[str]:
+    """The files whose name is read as an id of a product, in any spelling."""
+    return {
+        file
+        for file in images
+        if any(next(names[each.column].find(value), None) for each in patterns for value, _ in each.read(file))
+    }
+
+
+def _hits(images: Sequence[str], patterns: Sequence[Pattern], names: Mapping[str, Names]) -> list[tuple[str, str, int]]:
+    return [(each.column, each.text, len(_hit(images, [each], names))) for each in patterns]
+
+
+def _with_other_ids(
+    images: Sequence[str],
+    catalogue: pd.DataFrame,
+    patterns: list[Pattern],
+    names: dict[str, Names],
+    tried: list[tuple[str, str, int]],
+) -> tuple[list[Pattern], dict[str, Names], list[tuple[str, str, int]]]:
+    """Try the other columns of ids: the one that names most files is read as well."""
+    sample = catalogue.head(SAMPLE_ROWS)
+    columns = [str(name) for name in catalogue.columns if name not in ("row", *FIELD_NAMES, IMAGE_URL)]
+    columns = [name for name in columns if sample[name].nunique() >= _DISTINCT * max(1, sample[name].count())]
+    columns.sort(key=lambda name: plain_name(name) not in NAMES["ProductId"])  # named like ids first
+    best: tuple[int, list[Pattern], dict[str, Names]] = (0, [], {})
+    for column in columns[:_OTHER_IDS]:
+        others = [parse_pattern(text.replace("{ProductId}", f"{{{column}}}"), catalogue.columns) for text in PATTERNS]
+        ids = {column: Names(catalogue, column)}
+        tried = [*tried, *_hits(images, others, ids)]
+        if (count := len(_hit(images, others, ids))) > best[0]:
+            best = count, others, ids
+    return [*patterns, *best[1]], names | best[2], tried
 
 
 def undecided(matches: pd.DataFrame) -> pd.DataFrame:

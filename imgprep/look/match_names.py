@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 import pandas as pd
 
-from imgprep.core.errors import ConfigError
 from imgprep.images.names import folded
 from imgprep.images.storage import list_names
+from imgprep.load.catalogue import require_images
 
 #: Column → dtype; one row per distinct PicName, then one per file that no row names.
 NAME_COLUMNS: dict[str, str] = {"PicName": "str", "file": "str", "how": "str", "candidates": "Int64", "others": "str"}
@@ -59,8 +59,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
     ...     match_names(pd.DataFrame({"PicName": ["/red.jpg"]}), folder)[["PicName", "file", "how"]].values.tolist()
     [['/red.jpg', 'Red.JPG', 'case']]
     """
-    if "PicName" not in catalogue.columns:
-        raise ConfigError("catalogue: has no PicName column; load it with load_catalogue")
+    require_images(catalogue)
     files = list_names(root)
     existing = set(files)
     ladder = [_Step(how, key, files) for how, key in _LADDER.items()]

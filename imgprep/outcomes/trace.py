@@ -148,7 +148,7 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
 def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterator[dict[str, Any]]:
     if not settings.regions.exists():
         return
-    with RegionStore(settings.regions) as store:
+    with RegionStore(settings.regions, read_only=True) as store:
         history = store.history()
     own = history["PicName"].isin(names) & (history["ProductId"].isna() | history["ProductId"].eq(product_id))
     for row in records(history[own]):

@@ -16,12 +16,12 @@ import pandas as pd
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.draw.store import RegionStore
-from imgprep.fix.prepare import prepare_images
-from imgprep.images.storage import open_source
+from imgprep.fix.prepare import NO_ROOM, prepare_images
+from imgprep.images.storage import Unfit, open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
-from imgprep.look.rules.book import check_sheet
+from imgprep.look.rules.book import check_sheet, require_rules
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import make_sheet
 from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, keep_only, require_batch_folder, write_folder
@@ -120,6 +120,7 @@ def build_batch(
     ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
+    require_rules(rules.service, rules.severity, rules.limits)
     if baseline.last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
     outbox, sources = Path(out) / IMAGES, list(sources)
@@ -179,18 +180,26 @@ def _judge(
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     """Copy every existing image into `out` unchanged; return the log."""
-    exists = facts["exists"].fillna(False).astype(bool)
     source, copies = open_source(images), Written(out)
-    for name in facts.loc[exists, "PicName"]:
-        with copies.writing(name) as draft:
-            source.copy(source.find(name), draft)
+    lacking: dict[str, str] = {}
+    for name in facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"]:
+        try:
+            found = source.find(name)
+            with copies.writing(name) as draft:
+                source.copy(found, draft)
+        except (Unfit, OSError) as error:  # a folder, a device, a link in a circle; nothing can be sent of it
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise
+            lacking[name] = getattr(error, "strerror", None) or str(error)
+    exists = facts["exists"].fillna(False).astype(bool) & ~facts["PicName"].isin(list(lacking))
+    why = facts["PicName"].map(lacking).astype("str").fillna("not there")
     return facts[["PicName", "width", "height", "bytes", "digest"]].assign(
         new_name=facts["PicName"].where(exists),
         source_digest=facts["digest"],
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(exists, "missing"),
-        reason=pd.Series("sent as it is", index=facts.index, dtype="str").where(exists, "not there"),
+        reason=why.mask(exists, "sent as it is"),
     )
 
 

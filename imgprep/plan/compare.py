@@ -55,6 +55,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
         excluded = pl.coalesce("rules", "_unwritable", unprepared)
     accepted = pl.when(delete).then(pl.lit("deleted")).otherwise(pl.lit("imported"))
     expected = pl.coalesce(pl.col("rules").str.split(", ").list.first(), unprepared, accepted)
+    excluded = pl.coalesce("left_out", excluded)
     rows = rows.with_columns(excluded.alias("excluded"), expected.alias("expected"))
     # Of rows with one key, the first is sent.
     twins = rows.select("_i", "op", "ProductId", "name", "excluded").filter(twice(rows, "op", "ProductId", "name"))

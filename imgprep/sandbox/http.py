@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -39,8 +40,9 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    # An error repeats the text that was to be signed, with the token.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     length: int | None = None
     ending: Ending = ""
 
@@ -63,18 +65,24 @@ class BadRequest(Exception):
         self.status = status
 
 
+#: What a header's name is made of. Source: RFC 9110, 5.6.2.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+#: What another server might take for the end of a line, so that one request here were two there.
+_BREAKS = re.compile("[\r\n\0]")
+
+
 def parse_head(head: bytes) -> tuple[Request, bool]:
     """Return the request of a head, and whether the connection stays open."""
     first, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
     parts = first.split(" ")
-    if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
+    if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0") or _BREAKS.search(first):
         raise BadRequest(400)
     method, target, version = parts
     headers: dict[str, str] = {}
     for line in rest:
         name, colon, value = line.partition(":")
         name = name.lower()
-        if not colon or not name or name != name.strip() or "\n" in line or "\0" in line:
+        if not colon or not _NAME.fullmatch(name) or _BREAKS.search(value):
             raise BadRequest(400)
         value = value.strip(" \t")
         if name in headers:
@@ -89,7 +97,10 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
         scheme, separator, place = target.partition("://")
         if scheme != "http" or not separator:
             raise BadRequest(400)
-        target = "/" + place.partition("/")[2]
+        authority, _, local = place.partition("/")
+        if not is_loopback(authority):
+            raise BadRequest(421)
+        target = f"/{local}"
     path, _, query = target.partition("?")
     connection = headers.get("connection", "").lower()
     keep = connection != "close" and (version == "HTTP/1.1" or connection == "keep-alive")
@@ -109,9 +120,15 @@ def decode(text: str) -> str:
     return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+))(?::[0-9]{1,5})?")
+
+
 def is_loopback(host: str) -> bool:
     """Whether a Host header names this machine; that of a foreign page whose name was pointed here does not."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1] or match[2]
     if name in ("127.0.0.1", "localhost"):
         return True
     try:

@@ -220,7 +220,7 @@ class Sandbox:
     # For the server
 
     def _begin(self, request: Request, length: int | None) -> Response | None:
-        return None if _is_imagesearch(request) else self._oss.begin(request, length)
+        return (self.imagesearch if _is_imagesearch(request) else self._oss).begin(request, length)
 
     def _handle(self, request: Request) -> Response:
         return self.imagesearch.handle(request) if _is_imagesearch(request) else self._oss.handle(request)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from imgprep.sandbox.access import KeyRing, Principal
 from imgprep.sandbox.config import Clock
 from imgprep.sandbox.http import Refused, Request
-from imgprep.sandbox.oss.protocol import Call, OssError, invalid_argument
+from imgprep.sandbox.oss.protocol import SIGNING_REGION, Call, OssError, invalid_argument
 
 #: Seconds that a request's date may differ from the server's.
 MAX_SKEW = 15 * 60
@@ -176,7 +176,9 @@ def _v4_claim(
     scope = (date[:8], region, "oss", "aliyun_v4_request")
     for name, given, expected in zip(names, parts[1:], scope, strict=True):
         if given != expected:
-            raise invalid_argument("Credential", credential, f"Invalid signing {name} in Authorization header.")
+            error = invalid_argument("Credential", credential, f"Invalid signing {name} in Authorization header.")
+            error.more = {**error.more, **({"EC": SIGNING_REGION} if name == "region" else {})}
+            raise error
     canonical = v4_request(call, additional)
     text = v4_text(date, region, canonical)
     return _Claim(

@@ -23,6 +23,7 @@ from imgprep.core.files import overwriting
 from imgprep.core.frames import to_polars
 from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, is_loopback
+from imgprep.core.text import shown
 from imgprep.ship.download import LinkDead, save_link
 from imgprep.ship.panel import named, task_progress
 
@@ -100,7 +101,7 @@ def dump_gallery(
         for task in _ended(service, number, timeout, clock):
             show(task)
             if task.status == FAIL:
-                why = task.message or task.code or "no reason given"
+                why = shown(task.message or task.code) or "no reason given"
                 raise ServiceError(f"export {number} of {settings.instance} failed: {why}", code=task.code or None)
             if task.report_url:
                 made = task.created or datetime.fromtimestamp(clock.time(), UTC)

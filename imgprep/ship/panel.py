@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import html
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
+from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
 from imgprep.core.notebook import in_notebook
-from imgprep.core.settings import Settings
+from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
+from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
 
 
@@ -63,6 +67,50 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
         raise ConfigError(
             f"not confirmed: typed {confirm!r}, but the instance is {settings.instance!r}; nothing was sent"
         )
+
+
+class AskedCredentials:
+    """Credentials for the endpoint that a run folder names, which anyone may have written: an unknown one asks first.
+
+    Known are this machine, the vendor's hosts over https, and the endpoints of the project's settings.
+    """
+
+    def __init__(self, provider: CredentialsProvider, url: str) -> None:
+        self._provider = provider
+        self._url = url
+        self._confirmed = is_loopback(url) or is_vendors(url)
+        self._lock = threading.Lock()
+
+    def credentials(self) -> Credentials:
+        """Return the credentials, or raise ConfigError where the user does not confirm the endpoint."""
+        with self._lock:
+            self._confirmed = self._confirmed or self._url in _own_endpoints() or _confirm_endpoint(self._url)
+        return self._provider.credentials()
+
+
+def _own_endpoints() -> Iterator[str]:
+    folder = find_project()
+    settings = Settings.load(folder) if folder else Settings.from_env()
+    for name in ("oss_url", "imagesearch_url"):
+        with suppress(ConfigError):  # not set
+            yield getattr(settings, name)
+
+
+def _confirm_endpoint(url: str) -> bool:
+    host = urlsplit(url).netloc
+    typed = ""
+    with suppress(Exception):  # IPython raises an error of its own without a front end
+        typed = input(
+            f"The run folder names the endpoint {shown(url)}, neither the vendor's nor one of your settings. Type "
+            f"{shown(host)} to send your credentials there: "
+        ).strip()
+    if typed != host:
+        raise ConfigError(
+            f"endpoint {shown(url)}: the run folder names it, and it is neither the vendor's over https nor one of the "
+            "project's settings, so no credentials were sent. If you know this host, pass settings that name it: "
+            "run.follow(settings), or set it in imgprep.toml"
+        )
+    return True
 
 
 _SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"
@@ -148,7 +196,8 @@ def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
         bar.set_description_str(f"{word} {task_id}")
 
         def update(task: Task) -> None:
-            bar.set_description_str(f"{word} {task.id}: {task.status}{f', {task.message}' if task.message else ''}")
+            message = f", {shown(task.message)}" if task.message else ""  # a terminal obeys escape sequences
+            bar.set_description_str(f"{word} {shown(task.id)}: {shown(task.status)}{message}")
 
         yield update
 

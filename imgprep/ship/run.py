@@ -24,14 +24,15 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Ta
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
-from imgprep.core.files import replacing
+from imgprep.core.files import naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
 from imgprep.core.settings import Settings
+from imgprep.core.text import shown
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
 from imgprep.ship.lock import who
-from imgprep.ship.panel import named, task_progress
+from imgprep.ship.panel import AskedCredentials, named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import ENDED, Meaning, State, console_meaning, end_state
@@ -128,18 +129,27 @@ class Run:
 
     @property
     def sent_to(self) -> Settings:
-        """`settings` as `Settings`, with credentials from the environment."""
+        """`settings` as `Settings`, with credentials from the environment; unknown hosts have to be confirmed."""
+        settings = self._sent_to
+        with contextlib.suppress(ConfigError):  # no endpoint, and nothing is sent there
+            settings = settings.with_(oss_credentials=AskedCredentials(settings.oss_credentials, settings.oss_url))
+            url = settings.imagesearch_url
+            settings = settings.with_(imagesearch_credentials=AskedCredentials(settings.imagesearch_credentials, url))
+        return settings
+
+    @property
+    def _sent_to(self) -> Settings:
         return Settings(**{"sandbox": NO_IDENTITY, **self._about["settings"]})
 
     @property
     def gallery(self) -> str:
         """Identity of the gallery that it was sent to, see `Settings.gallery`."""
-        return self.sent_to.gallery
+        return self._sent_to.gallery
 
     @property
     def is_sandbox(self) -> bool:
         """Whether it was sent to a sandbox."""
-        return self.sent_to.is_sandbox
+        return self._sent_to.is_sandbox
 
     @property
     def task_id(self) -> str | None:
@@ -310,7 +320,9 @@ class Run:
         Parameters
         ----------
         settings : Settings, optional
-            For credentials; default: those of `submit`, or the run's own with credentials from the environment.
+            For credentials; default: those of `submit`, or the run's own with credentials from the environment. These
+            go to this machine, the vendor's hosts over https and the endpoints of the project's settings; another host
+            that the run folder names has to be confirmed.
         wait : bool
             False: look once.
         timeout : float, optional
@@ -330,9 +342,9 @@ class Run:
         ServiceError
             The service refuses to answer, or is not reached for long.
         ConfigError
-            There is no task to follow, or the settings name another instance.
+            There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
-        settings = settings or self._settings or self.sent_to
+        settings = self._settings = settings or self._settings or self.sent_to
         if self.refresh().ended:
             return self
         task_id = self._task_to_follow(settings)
@@ -352,7 +364,9 @@ class Run:
                         self.finish(task, service, causes, clock=clock)
                         break
                     known = task.status == PROCESSING
-                    note = None if known else f"the service returns status {task.status}, which is not documented"
+                    note = (
+                        None if known else f"the service returns status {shown(task.status)}, which is not documented"
+                    )
                     self._leave_open(State.PROCESSING, note)
                 elif missing >= LOOKS:
                     note = f"task {task_id} is missing from the service's list; look for it in the console"
@@ -725,7 +739,8 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     try:
         for file in (*(f"{table}.parquet" for table in TABLES), META_NAME):
             if (batch_folder / file).exists():
-                shutil.copyfile(batch_folder / file, draft / file)
+                with naming_full_disk(runs / name / file):
+                    shutil.copyfile(batch_folder / file, draft / file)
         about: dict[str, Any] = {
             "version": VERSION,
             "id": name,

@@ -6,10 +6,9 @@ import contextlib
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,6 +19,7 @@ from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
+from imgprep.images.storage import Folder, Problem, Unfit
 
 #: Objects that a message names.
 NAMED = 5
@@ -61,28 +61,22 @@ def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str)
             f"PicName {name!r}: rows of the batch use it for different files; give each file its own name"
         )
     flat = images.select("PicName", pl.col("file").list.first(), pl.col("digest").list.first(), "refused")
-    base = os.fspath(root)
-    return [_item(prefix, base, *row) for row in flat.iter_rows()]
+    folder = Folder(root)
+    return [_item(prefix, folder, *row) for row in flat.iter_rows()]
 
 
 _COLUMNS = ["PicName", "OperationType", "file", "digest", "expected"]
 
 
-def _item(prefix: str, root: str, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  the columns of a row
+def _item(prefix: str, images: Folder, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  the columns of a row
     key = prefix + name
-    path = os.path.join(root, file)  # noqa: PTH118  half a million times: pathlib takes ten times as long
-    problem = _key_problem(name, key) or _path_problem(file) or _digest_problem(digest)
-    size = None
+    path, size, problem = "", None, _key_problem(name, key) or _digest_problem(digest)
     if not problem:
         try:
-            found = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            problem = f"no such file: {file}" if isinstance(error, FileNotFoundError) else f"{file}: {error.strerror}"
-        else:
-            if stat.S_ISREG(found.st_mode):
-                size = found.st_size
-            else:  # opening a pipe may block for ever
-                problem = f"{file}: is a folder, a pipe or a device, not a file"
+            found = images.find(file)  # names come from a catalogue, and neither they nor links lead out of the folder
+            path, size = found.path, found.bytes
+        except Unfit as unfit:
+            problem = f"no such file: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
     return Item(key, name, path, size, digest, problem, refused)
 
 
@@ -93,21 +87,6 @@ def _key_problem(name: str, key: str) -> str:
         return "an object's key is not empty and does not start with a slash"
     if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
         return f"the key is longer than {KEY_BYTES} bytes"
-    return ""
-
-
-def _path_problem(file: str) -> str:
-    """Names come from a catalogue, and must not lead out of the folder."""
-    if ".." not in file and file[:1] not in ("/", "\\") and "\0" not in file and ":" not in file[:2]:
-        return ""
-    if (
-        "\0" in file
-        or Path(file).is_absolute()
-        or file[:1] == "\\"
-        or PureWindowsPath(file).drive  # "D:a.jpg" is of another disk there
-        or ".." in PurePosixPath(file.replace("\\", "/")).parts
-    ):
-        return "the name leads out of the folder of images"
     return ""
 
 

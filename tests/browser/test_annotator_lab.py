@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from bench import _annotator_lab
 from imgprep.core.regions import Region
 from imgprep.draw import formats
 from imgprep.draw.store import RegionStore
@@ -258,3 +259,12 @@ def test_two_displays_and_two_tabs_on_one_kernel_lose_nothing_and_mix_nothing(pa
         history = store.history()
         assert history["PicName"].tolist() == ["p0.png", "p0.png", "p1.png"]
         assert [int(x) for x in history["x1"]] == [30, 31, 40]
+
+
+def test_the_benchmark_draws_and_finds_its_boxes(browser, jupyter, tmp_path):
+    images = tmp_path / "images"
+    _annotator_lab.make_images(images, 3)
+    cell = _annotator_lab.OURS.format(images=str(images), db=str(tmp_path / "regions.db"), slow=0)
+    measured = _annotator_lab.round_of(browser, jupyter, (cell, _annotator_lab.OURS_RESULT), images=3)
+    assert len(measured.waited) == 2 and measured.lost == 0 and measured.moved
+    assert max(map(abs, measured.fractional)) <= 1

@@ -1,23 +1,28 @@
 """What is fuzzed: for each reader of untrusted text its seeds, and what must hold whatever comes in."""
 
+import csv
 import io
 import json
+import random
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imgprep.core.errors import CatalogueError, MetaError, ReportError
+from imgprep.core.errors import CatalogueError, ConfigError, MetaError, ReportError
 from imgprep.load.catalogue import load_catalogue
 from imgprep.meta.codec import dumps_meta, loads_meta
 from imgprep.ship.report.match import read_report
 from imgprep.ship.report.source import line_chunks
 from tests.fuzz.mutate import MARK
+from tests.reports_made import NAMINGS, SHAPES, make_report
 
 ROOT = Path(__file__).parents[2]
+#: Target → inputs that once broke it, one file each; tests/unit/test_fuzz_corpus.py holds that they no longer do.
+CORPUS = Path(__file__).parent / "corpus"
 BATCH = pd.DataFrame(
     {
         "line": pd.array([1, 2, 3, 4, 5], dtype="Int64"),
@@ -29,10 +34,11 @@ BATCH = pd.DataFrame(
 
 
 class Target(NamedTuple):
-    """A reader under test."""
+    """A reader under test: inputs are changed seeds, or with `make` the JSON of what an input is made of."""
 
     seeds: list[bytes]
     holds: Callable[[bytes], None]
+    make: Callable[[random.Random], bytes] | None = None
 
 
 def codec(data: bytes) -> None:
@@ -130,8 +136,97 @@ def _report_seeds() -> list[bytes]:
     ]
 
 
+def _made_report(rng: random.Random) -> bytes:
+    recipe = {"seed": rng.getrandbits(32), "shape": rng.choice(sorted(SHAPES)), "naming": rng.choice(sorted(NAMINGS))}
+    return json.dumps(recipe).encode()
+
+
+def claims(data: bytes) -> None:
+    """No line that a generated report calls failed has an outcome that says it went well."""
+    recipe = json.loads(data)
+    made = make_report(random.Random(recipe["seed"]), recipe["shape"], recipe["naming"])
+    try:
+        outcome = read_report(made.text.encode(), made.batch)
+    except ReportError:
+        return
+    well = set(outcome["line"][outcome["outcome"].isin(["imported", "deleted"])])
+    assert not well & made.failed, f"called failed and read as done: {sorted(well & made.failed)}"
+
+
+#: Pieces of cells that dialects write differently.
+_PIECES = (
+    "a",
+    "red",
+    "7",
+    "12,50",
+    " ",
+    "'",
+    '"',
+    '""',
+    "''",
+    "\\",
+    ",",
+    ";",
+    "\t",
+    "|",
+    "\n",
+    "\r\n",
+    "5'11\"",
+    "裙",
+    "=1+1",
+)
+_DIALECTS: dict[str, list[Any]] = {
+    "delimiter": [",", ";", "\t", "|"],
+    "quotechar": ['"', "'"],
+    "doublequote": [True, False],
+    "escapechar": [None, "\\"],
+    "quoting": [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC, csv.QUOTE_NONE],
+    "lineterminator": ["\n", "\r\n"],
+}
+
+
+def _made_export(rng: random.Random) -> bytes:
+    dialect = {name: rng.choice(values) for name, values in _DIALECTS.items()}
+    if dialect["quoting"] == csv.QUOTE_NONE or not dialect["doublequote"]:
+        dialect["escapechar"] = "\\"
+    titles = ["".join(rng.choices(_PIECES, k=rng.choice((1, 2, 3, 5)))) for _ in range(rng.choice((1, 3, 12)))]
+    return json.dumps({"dialect": dialect, "titles": titles}, ensure_ascii=False).encode()
+
+
+def dialect(data: bytes) -> None:
+    """An export in any dialect of CSV has each of its rows, or a finding of severity error."""
+    recipe = json.loads(data)
+    text = io.StringIO(newline="")
+    try:
+        writer = csv.writer(text, **recipe["dialect"])
+        writer.writerow(["sku", "title", "image"])
+        writer.writerows([f"sku{n:03}", title, f"a{n}.jpg"] for n, title in enumerate(recipe["titles"]))
+    except csv.Error:  # this dialect cannot write these cells
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "export.csv"
+        file.write_bytes(text.getvalue().encode())
+        try:
+            frame = load_catalogue(file, columns={"ProductId": "sku", "PicName": "image"})
+        except (CatalogueError, ConfigError):
+            return
+    if (frame.attrs["findings"]["severity"] == "error").any():
+        return
+    found = list(zip(frame["ProductId"], frame["PicName"], strict=True))
+    lost = [n for n in range(len(recipe["titles"])) if (f"sku{n:03}", f"a{n}.jpg") not in found]
+    assert not lost, f"rows {lost[:5]} are lost, and no finding names them"
+
+
+def kept(name: str) -> dict[str, bytes]:
+    """Return the inputs of a target that once broke it."""
+    folder = CORPUS / name
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
 TARGETS = {
     "codec": Target([(ROOT / "tests" / "golden" / "guide-sample.meta").read_bytes()], codec),
     "report": Target(_report_seeds(), report),
     "catalogue": Target(_catalogue_seeds(), catalogue),
+    "claims": Target([], claims, _made_report),
+    "dialect": Target([], dialect, _made_export),
 }

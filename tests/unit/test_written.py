@@ -1,5 +1,6 @@
 """Files of somebody else: nothing replaces or removes them; what imgprep wrote is replaced when it is made again."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.cloud.put import Sent
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
-from imgprep.core.files import LOG, Written, overwriting
+from imgprep.core.files import LOG, Written, overwriting, replacing
 from imgprep.demo.history import make_history
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
@@ -27,6 +28,34 @@ from imgprep.shop import shipped
 from imgprep.show.export import export_table
 
 MINE = b"three years of work"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o027, 0o640), (0o022, 0o644)])
+def test_files_get_the_permissions_that_the_umask_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "run.json") as draft:
+            draft.write_text("{}")
+            assert draft.stat().st_mode & 0o777 == mode
+        with overwriting(tmp_path / "page.html") as draft:
+            draft.write_text("page")
+        export_table(pd.DataFrame({"a": [1]}), tmp_path / "table.csv")
+    finally:
+        os.umask(before)
+    made = [file for file in tmp_path.iterdir() if file.name != LOG]
+    assert len(made) == 3 and {file.stat().st_mode & 0o777 for file in made} == {mode}
+
+
+@pytest.mark.parametrize("write", [replacing, overwriting])
+def test_a_full_disk_names_the_file_and_the_free_space(tmp_path, write):
+    with pytest.raises(OSError, match="No space left") as caught, write(tmp_path / "run.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "run.json")
+    assert f"free in {tmp_path}: " in caught.value.strerror and "bytes); free some space" in caught.value.strerror
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(PermissionError, match="denied"), write(tmp_path / "run.json"):
+        raise PermissionError(errno.EACCES, "denied")
 
 
 @pytest.fixture

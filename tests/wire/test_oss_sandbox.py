@@ -301,3 +301,44 @@ def test_requests_are_remembered_in_their_order(sandbox):
     key = sandbox.settings.oss_credentials.credentials()
     assert first.principal == key.access_key_id
     assert key.access_key_secret not in json.dumps([str(item) for item in sandbox.requests])
+
+
+def test_a_key_of_control_characters_is_deleted_with_others(bucket):
+    keys = ["a\x0cb", "\x01", "tab\there", "a\x1f.jpg", "&amp;#12;"]
+    for key in keys:
+        bucket.put_object(key, b"x")
+    bucket.put_object("stays", b"x")
+    assert sorted(bucket.batch_delete_objects(keys).deleted_keys) == sorted(keys)
+    assert [item.key for item in oss2.ObjectIterator(bucket)] == ["stays"]
+
+
+def test_an_object_of_a_sequential_upload_has_the_digest_of_the_whole(bucket):
+    data = [b"x" * 102_400, b"y" * 10]
+    for params in (None, {"sequential": ""}):
+        upload = bucket.init_multipart_upload("a", params=params).upload_id
+        parts = [
+            PartInfo(number, bucket.upload_part("a", upload, number, part).etag) for number, part in enumerate(data, 1)
+        ]
+        bucket.complete_multipart_upload("a", upload, parts)
+        digest = base64.b64encode(hashlib.md5(b"".join(data)).digest()).decode()
+        assert bucket.get_object("a").headers.get("Content-MD5") == (digest if params else None)
+
+
+def test_parts_of_a_sequential_upload_come_in_order(bucket):
+    upload = bucket.init_multipart_upload("a", params={"sequential": ""}).upload_id
+    with pytest.raises(oss2.exceptions.PartNotSequential):
+        bucket.upload_part("a", upload, 2, b"x")
+    bucket.upload_part("a", upload, 1, b"x")
+    bucket.upload_part("a", upload, 2, b"x")
+
+
+def test_the_statistics_of_a_bucket_are_complete(bucket):
+    bucket.put_object("a", b"abc")
+    upload = bucket.init_multipart_upload("b").upload_id
+    bucket.upload_part("b", upload, 1, b"x")
+    stat = bucket.get_bucket_stat()
+    assert (stat.storage_size_in_bytes, stat.object_count, stat.multi_part_upload_count) == (3, 1, 1)
+    assert (stat.standard_storage, stat.standard_object_count, stat.multipart_part_count) == (3, 1, 1)
+    assert stat.last_modified_time > 1_700_000_000
+    assert {stat.live_channel_count, stat.delete_marker_count, stat.deep_cold_archive_real_storage} == {0}
+    assert {stat.infrequent_access_storage, stat.archive_object_count, stat.cold_archive_real_storage} == {0}

@@ -234,6 +234,48 @@ def test_operations_that_are_not_served_are_refused_and_do_nothing(start):
     assert not sandbox.store.exists("imgprep-demo", "a")
 
 
+@pytest.mark.parametrize("version", [V1, V4])
+def test_what_is_not_done_here_is_never_ignored_or_blamed_on_the_signature(start, version):
+    sandbox = start()
+    bucket = bucket_of(sandbox, version=version)
+    upload = bucket.init_multipart_upload("a").upload_id
+    bucket.upload_part("a", upload, 1, b"x")
+    refused = (501, "NotImplemented")
+    assert code_of(bucket.complete_multipart_upload, "a", upload, None, {"x-oss-complete-all": "yes"}) == refused
+    new = bucket_of(sandbox, "another-bucket", version=version)
+    assert code_of(new.create_bucket, "public-read") == refused
+    infrequent = oss2.models.BucketCreateConfig(oss2.BUCKET_STORAGE_CLASS_IA)
+    assert code_of(new.create_bucket, None, infrequent) == refused
+    assert not sandbox.store.exists("another-bucket")
+    new.create_bucket("private", oss2.models.BucketCreateConfig(oss2.BUCKET_STORAGE_CLASS_STANDARD))
+    for headers in ({"x-oss-object-acl": "public-read"}, {"x-oss-storage-class": "IA"}, {"x-oss-tagging": "a=b"}):
+        assert code_of(bucket.put_object, "a", b"x", headers) == refused
+    assert not sandbox.store.exists("imgprep-demo", "a")
+    for call in (bucket.get_bucket_acl, bucket.get_bucket_versioning, bucket.get_bucket_https_config):
+        assert code_of(call) == refused
+    for name in ("resourcePoolInfo", "accessPoint", "publicAccessBlock", "asyncFetch", "qosInfo", "never-heard-of"):
+        assert code_of(bucket._do, "GET", bucket.bucket_name, "", params={name: ""}) == refused
+
+
+@pytest.mark.parametrize("version", [V1, V4])
+def test_errors_bear_the_vendors_extended_code(start, version):
+    sandbox = start()
+    bucket = bucket_of(sandbox, version=version)
+    missing = bucket_of(sandbox, "no-such-bucket", version=version)
+    codes = {}
+    for name, call in (("key", bucket.get_object), ("head", bucket.head_object), ("bucket", missing.get_object)):
+        with pytest.raises(oss2.exceptions.OssError) as caught:
+            call("a")
+        assert caught.value.headers["x-oss-ec"] == caught.value.ec
+        codes[name] = caught.value.ec
+    assert codes == {"key": "0026-00000001", "head": "0026-00000001", "bucket": "0015-00000101"}
+    if version == V4:
+        with pytest.raises(oss2.exceptions.OssError) as caught:
+            bucket_of(sandbox, version=version, region="cn-hangzhou-test-1").head_object("a")
+        assert (caught.value.code, caught.value.ec) == ("InvalidArgument", "0002-00000226")
+        assert caught.value.message == "Invalid signing region in Authorization header."
+
+
 def raw(sandbox, method, path, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
     try:

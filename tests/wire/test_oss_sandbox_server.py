@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import oss2
 import pytest
 from test_oss_sandbox import bucket_of
 
 from imgprep.sandbox import server
+from imgprep.sandbox.http import http_date
 from imgprep.sandbox.sandbox import Sandbox
 
 
@@ -58,15 +60,44 @@ HOST = b"Host: 127.0.0.1\r\n"
             b"400",
         ),
         (b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip\r\n\r\n", b"400"),
-        (b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
-        (b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n", b"400"),
-        (b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nfffffffff\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rY: b\r\n\r\n", b"400"),
+        (b"GET /\rX HTTP/1.1\r\n" + HOST + b"\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Content Length: 5\r\n\r\n", b"400"),
+        (b"GET http://evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n", b"421"),
+        (b"GET http://127.0.0.1@evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: [::1]evil.example\r\n\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:80@evil.example\r\n\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:80:90\r\n\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:\r\n\r\n", b"421"),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, b"431"),
     ],
 )
 def test_malformed_requests_get_an_error_and_the_connection_is_closed(sandbox, data, status):
     assert talk(sandbox, data).startswith(b"HTTP/1.1 " + status)
     bucket_of(sandbox).put_object("still", b"there")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status"),
+    [
+        (b"zz\r\n", b"400"),
+        (b"-5\r\n", b"400"),
+        (b"+5\r\nhello\r\n0\r\n\r\n", b"400"),
+        (b"0x5\r\nhello\r\n0\r\n\r\n", b"400"),
+        (b"1_0\r\n" + b"x" * 16 + b"\r\n0\r\n\r\n", b"400"),
+        (b" 5\r\nhello\r\n0\r\n\r\n", b"400"),
+        (b"5;a\rb\r\nhello\r\n0\r\n\r\n", b"400"),
+        (b"5\r\nhelloo\r\n0\r\n\r\n", b"400"),
+        (b"00000000000000005\r\nhello\r\n0\r\n\r\n", b"400"),
+        (b"fffffffff\r\n", b"413"),
+        (b"5;name=value\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", b"200"),
+    ],
+)
+def test_chunks_are_read_by_the_letter(sandbox, chunks, status):
+    target = bucket_of(sandbox).sign_url("PUT", "a", 600).removeprefix(sandbox.url).encode()
+    head = b"PUT " + target + b" HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert talk(sandbox, head + chunks).startswith(b"HTTP/1.1 " + status)
+    assert sandbox.store.exists("imgprep-demo", "a") == (status == b"200")
 
 
 def test_a_client_that_lies_about_its_length_stores_nothing(sandbox):
@@ -77,6 +108,43 @@ def test_a_client_that_lies_about_its_length_stores_nothing(sandbox):
 def test_an_absurd_length_is_refused_at_once(sandbox):
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999999999999999\r\n\r\n"
     assert b"EntityTooLarge" in talk(sandbox, head, finish=False)
+
+
+def test_a_length_with_many_digits_is_not_cut_to_another(sandbox):
+    one = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: %s\r\n\r\n"
+    smuggled = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
+    answer = talk(sandbox, one % (b"%025d" % len(smuggled)) + smuggled)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    for length in (b"1" + b"0" * 20, b"0" * 20 + b"9" * 21):
+        answer = talk(sandbox, one % length + smuggled, finish=False)
+        assert b"EntityTooLarge" in answer and answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE"])
+def test_a_body_that_means_nothing_is_not_waited_for(sandbox, method):
+    head = method + b" /imgprep-demo/a HTTP/1.1\r\n" + HOST + b"Content-Length: 100\r\n\r\n"
+    began = time.monotonic()
+    assert talk(sandbox, head, finish=False).startswith(b"HTTP/1.1 403")
+    assert time.monotonic() - began < 10
+    again = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
+    assert talk(sandbox, head + again).count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("more", [b"Content-Length: 200000000\r\n", b"Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize("signed", [b"", b"Authorization: OSS unknown:c2ln\r\n", b"x-acs-action: Detail\r\n"])
+def test_a_large_body_is_not_read_before_its_sender_is_known(sandbox, more, signed):
+    date = f"Date: {http_date(time.time())}\r\n".encode()
+    head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + date + more + signed + b"\r\n"
+    status = b"413" if b"acs" in signed else b"403"
+    assert talk(sandbox, head, finish=False).startswith(b"HTTP/1.1 " + status)
+
+
+def test_large_bodies_of_known_senders_are_stored_whole(sandbox):
+    for version in (oss2.AUTH_VERSION_1, oss2.AUTH_VERSION_4):
+        bucket = bucket_of(sandbox, version=version)
+        bucket.put_object("large", b"x" * 3_000_000)
+        bucket.put_object("chunked", iter([b"y" * 100_000] * 20))
+        assert [bucket.head_object(key).content_length for key in ("large", "chunked")] == [3_000_000, 2_000_000]
 
 
 def test_requests_in_one_packet_are_answered_in_their_order(sandbox):

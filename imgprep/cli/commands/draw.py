@@ -32,7 +32,7 @@ def regions(options: Namespace) -> int:
             raise RegionError(
                 f"{needed}: no region store or file of regions is there; draw regions (notebook 02) or correct the path"
             )
-    with RegionStore(place, who=options.who) as store:
+    with RegionStore(place, who=options.who, read_only=not options.others) as store:
         parts = []
         for other in options.others:
             part = _merged(store, other, options.who)

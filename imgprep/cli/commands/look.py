@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from imgprep.cli.inputs import cache_of, catalogue_of, regions_of, renamed, settings_of
+from imgprep.cli.inputs import cache_of, catalogue_of, reading_of, regions_of, renamed, settings_of
 from imgprep.cli.output import ExitCode, show
 from imgprep.core.files import overwriting, require_ours
 
@@ -21,8 +21,8 @@ def compare(options: Namespace) -> int:
 
     require_ours(options.picture)
     settings = settings_of(options)
-    columns, preset = options.columns or settings.columns, options.preset or settings.preset
-    last, this = (load_catalogue(file, preset=preset, columns=columns) for file in (options.last, options.this))
+    reading = reading_of(options, settings)
+    last, this = (load_catalogue(file, **reading) for file in (options.last, options.this))
     drift = compare_exports(last, this)
     if options.products:
         show(compare_products(last, this), options.format)

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import regions_of, settings_of
+from imgprep.cli.inputs import reading_of, regions_of, settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import require_ours
@@ -125,8 +125,7 @@ def retry(options: Namespace) -> int:
     options.images = options.images or settings.images
     catalogue = None
     if options.catalogue:
-        columns = options.columns or settings.columns
-        catalogue = load_catalogue(options.catalogue, preset=options.preset or settings.preset, columns=columns)
+        catalogue = load_catalogue(options.catalogue, **reading_of(options, settings))
     run = open_run(options.run_folder)
     _, again = build_retry(
         run,

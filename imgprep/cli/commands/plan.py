@@ -38,7 +38,8 @@ def check(options: Namespace) -> int:
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
-    images = options.images
+    # Without a column of images, loading has found why, and the way on.
+    images = options.images if "PicName" in catalogue.columns else None
     if images and options.near_names:
         catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
@@ -61,8 +62,9 @@ def check(options: Namespace) -> int:
 def fetch(options: Namespace) -> int:
     from imgprep.look.fetch import fetch_images
 
-    _, catalogue = catalogue_of(options)
-    log = fetch_images(catalogue, options.into, column=options.column)
+    settings, catalogue = catalogue_of(options)
+    private = options.private or settings.private_hosts
+    log = fetch_images(catalogue, options.into, column=options.column, private=private)
     show(log, options.format)
     if options.format == "table":
         failed = int(log["problem"].notna().sum())
@@ -90,6 +92,8 @@ def match(options: Namespace) -> int:
     show(found.assign(candidates=[", ".join(each) for each in found["candidates"]]), options.format)
     if options.format == "table":
         states = ", ".join(f"{count} {state}" for state, count in found["state"].value_counts().items())
+        print("\nTried:")
+        show(found.attrs["tried"], options.format)
         print(f"\n{counted(len(found), 'file')}: {states or 'none'}")
     return ExitCode.FINDINGS if found["state"].isin(["ambiguous", "unmatched"]).any() else ExitCode.FINE
 
@@ -164,6 +168,7 @@ def _build(
     known: pd.DataFrame | None,
     last: pd.DataFrame | None,
 ) -> _Result:
+    from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
     from imgprep.plan.model import Baseline
@@ -206,5 +211,6 @@ def _build(
         show(estimate(built.plan, built.facts, durations=durations), options.format)
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
-    errors = (built.findings["severity"] == "error").any() or len(built.plan.excluded)
+    unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
+    errors = (built.findings["severity"] == "error").any() or not unwanted.all()
     return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)

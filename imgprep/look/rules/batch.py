@@ -112,12 +112,13 @@ def _swapped(sheet: Sheet) -> pl.DataFrame:
 
 def _placeholders(sheet: Sheet) -> pl.DataFrame:
     rows = sheet.rows.filter(_IS_ADD & pl.col("i_digest").is_not_null())
-    digests = rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"))
+    ids = pl.col("ProductId").drop_nulls().unique(maintain_order=True)
+    digests = rows.group_by("i_digest").agg(pl.col("ProductId").n_unique().alias("products"), ids.alias("ids"))
     many = digests.filter(pl.col("products") >= sheet.limits["placeholder_products"])
     if not many.height:
         return _NONE
     found = rows.join(many, on="i_digest", how="inner", maintain_order="left")
-    return found.select("_i", pl.col("products").cast(pl.String).alias("other"))
+    return found.select("_i", other=pl.col("products").cast(pl.String), ids=pl.col("ids").list.join(", "))
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
@@ -216,5 +217,7 @@ RULES: tuple[Rule, ...] = (
         scope="picture",
         needs="facts",
         find=_placeholders,
+        value="ids",
+        per="i_digest",
     ),
 )

@@ -13,7 +13,7 @@ from imgprep.core.fields import Service
 from imgprep.core.findings import Severity
 from imgprep.core.frames import attach, to_pandas, to_polars
 from imgprep.look.rules import batch, fields, images, regions
-from imgprep.look.rules.limits import service_type, unknown
+from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
 from imgprep.look.rules.sheet import Sheet, make_sheet
 
@@ -23,6 +23,9 @@ RULES: tuple[Rule, ...] = (*fields.RULES, *images.RULES, *regions.RULES, *batch.
 #: What a shop may set a rule to.
 SETTINGS: tuple[str, ...] = (*(severity.value for severity in Severity), "off")
 
+#: Rules that are not about rows, and those with one finding for all rows of a file.
+_NOTES = [rule.id for rule in RULES if rule.note is not None]
+_PER_FILE = [rule.id for rule in RULES if rule.per]
 #: How many examples a summary shows for a rule.
 EXAMPLES = 3
 
@@ -94,7 +97,7 @@ def check(
 
 def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the findings of a sheet, as `check` does: for callers that also plan from it."""
-    found, ran = run_rules(sheet, RULES, severities_for(sheet.service, severity))
+    found, ran = run_rules(sheet.of_wanted(), RULES, severities_for(sheet.service, severity))
     table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})
     return attach(to_pandas(found), ran=table)
 
@@ -115,6 +118,13 @@ def severities_for(service: Service, own: Mapping[str, str] | None = None) -> di
             raise ConfigError(f"severity of {name} = {value!r}: {unknown(value, SETTINGS)}")
         result[name] = str(value)
     return result
+
+
+def require_rules(service: str = "product", severity: Mapping[str, str] | None = None, limits: Any = None) -> None:
+    """Raise where a service type, rule, severity or limit is misspelt: before any image is opened."""
+    kind = service_type(service)
+    severities_for(kind, severity)
+    limits_for(kind, limits)
 
 
 def rules_table(service: str = "product") -> pd.DataFrame:
@@ -160,8 +170,9 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``rule``, ``severity``, ``count`` (findings), ``rows`` (distinct rows or lines), ``share`` (of the rows
-        checked, 0 … 1, NA if their number is unknown), ``examples``; errors first, then by count.
+        ``rule``, ``severity``, ``count`` (findings; of a finding that stands for many rows, these), ``rows`` (of the
+        catalogue, or lines), ``share`` (of the rows checked, 0 … 1, NA if their number is unknown, or the rule is not
+        about rows), ``examples``; errors first, then by count.
 
     Examples
     --------
@@ -175,13 +186,22 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     table = to_polars(findings, ["rule", "severity", "row", "line", "ProductId", "PicName"])
     counted = table.group_by("rule", "severity", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("count"),
-        pl.struct("row", "line").n_unique().cast(pl.Int64).alias("rows"),
+        pl.struct("row", "line", "ProductId", "PicName").n_unique().cast(pl.Int64).alias("rows"),
+        pl.all_horizontal(pl.col("row", "line").is_null()).all().alias("_folded"),
         label.head(EXAMPLES).str.join("; ").alias("examples"),
     )
     checked = pl.lit(rows)
-    if rows is None and (ran := findings.attrs.get("ran")) is not None:
-        counts = dict(zip(ran["rule"], ran["rows"], strict=True))
-        checked = pl.col("rule").replace_strict(counts, default=None, return_dtype=pl.Int64)
+    if (ran := findings.attrs.get("ran")) is not None:
+        counts = to_polars(ran, ["rule", "rows", "findings"]).rename({"rows": "_checked", "findings": "_failing"})
+        counted = counted.join(counts, on="rule", how="left", maintain_order="left")
+        checked = pl.col("_checked") if rows is None else checked
+        # One finding stands for all rows that fail: where there are many, or where they share a file.
+        folded = pl.col("_folded") & ~pl.col("rule").is_in(_NOTES) & pl.col("_failing").is_not_null()
+        counted = counted.with_columns(
+            pl.when(folded).then("_failing").otherwise("count").alias("count"),
+            pl.when(folded | pl.col("rule").is_in(_PER_FILE)).then("_failing").otherwise("rows").alias("rows"),
+        )
+    checked = pl.when(~pl.col("rule").is_in(_NOTES)).then(checked)
     counted = counted.with_columns(
         (pl.col("rows") / checked).cast(pl.Float64).alias("share"),
         pl.col("severity").replace_strict(order, default=len(order), return_dtype=pl.Int64).alias("_order"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -43,6 +44,25 @@ def _too_long(name: str, limit: str, source: str) -> Rule:
         test=lambda sheet: pl.col(name).str.len_bytes() > sheet.limits[limit],
         confirm=lambda sheet: pl.col(name).str.len_chars() > sheet.limits[limit],
         refuses=True,
+    )
+
+
+_ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+
+
+def _html_entity(name: str) -> Rule:
+    return Rule(
+        id=f"{_kebab(name)}-html-entity",
+        field=name,
+        severity=Severity.WARNING,
+        source="own",
+        what=f"{name} holds HTML, such as &amp;, which search results would show as it is",
+        remedy="write the character itself",
+        among=name if name in PLAIN else "",
+        test=lambda sheet: pl.col(name).str.contains(
+            r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+        ),
+        fix=lambda text: text.map_elements(html.unescape, return_dtype=pl.String),
     )
 
 
@@ -283,6 +303,7 @@ RULES: tuple[Rule, ...] = (
     _each(INT_ATTRS, _int_attr_range),
     _each(STR_ATTRS, lambda name: _too_long(name, "str_attr_chars", "guide")),
     _each(STR_ATTRS, _spaces),
+    _each(STR_ATTRS, _html_entity),
     _each(STR_ATTRS, _str_attr_characters),
     _each(STR_ATTRS, _str_attr_empty),
     Rule(
@@ -306,6 +327,7 @@ RULES: tuple[Rule, ...] = (
         test=lambda sheet: pl.col("CustomContent") == "",
     ),
     _too_long("CustomContent", "custom_content_chars", "guide"),
+    _html_entity("CustomContent"),
     Rule(
         id="crop-not-boolean",
         field="Crop",

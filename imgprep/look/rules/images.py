@@ -68,6 +68,7 @@ RULES: tuple[Rule, ...] = (
         what="the image is missing",
         message='image "{name}" {absent}',
         remedy="add the file, or match the product to the right one",
+        where_url="download it from its URL: imgprep fetch --into DIR, or ip.fetch_images",
         test=_missing,
         fix=_near_file,
         by_file=True,

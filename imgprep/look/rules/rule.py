@@ -59,6 +59,8 @@ class Rule:
     note: Callable[[Sheet], tuple[int, str]] | None = None  #: how many, and the message of one finding without a row
     value: str = ""  #: column shown as the value; by default the field
     fix: Change | None = None  #: text of the field → corrected text, null to leave it out; mechanical fixes only
+    where_url: str = ""  #: the remedy for a row with the URL of its image
+    per: str = ""  #: column of the sheet: unless it is an error, one finding for all failing rows with one value
     also: tuple[Rule, ...] = ()  #: the same rule, by id, about further fields
     by_file: bool = False  #: the fix is a file's name: it is known only with `files`
     refuses: bool = False  #: the service is expected to refuse such a line
@@ -114,6 +116,8 @@ def run_rules(
         elif why is None:
             failing = [(part, _failing(part, sheet, suspects)) for part in rule.parts]
             count = sum(rows.height for _, rows in failing)
+            if rule.per and count and severity != Severity.ERROR:
+                failing = [(part, rows.unique(rule.per, keep="first", maintain_order=True)) for part, rows in failing]
             if severity == Severity.INFO and count > sheet.limits["info_rows"]:
                 parts.append(_note(rule, severity, f"{counted(count, 'row')}: {rule.what}", place))
             else:
@@ -142,7 +146,7 @@ def _suspects(sheet: Sheet, rules: Sequence[Rule], among: str) -> pl.DataFrame:
 def _failing(rule: Rule, sheet: Sheet, suspects: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if rule.find is not None:
         found = rule.find(sheet)
-        return sheet.rows[found["_i"]].with_columns(found.drop("_i")) if found.height else found
+        return found.join(sheet.rows, on="_i", how="inner", maintain_order="left") if found.height else found
     failing = suspects[rule.among].filter(pl.col(rule.key))
     if rule.confirm is not None and failing.height:
         failing = failing.filter(rule.confirm(sheet))
@@ -207,6 +211,8 @@ def _findings(rule: Rule, sheet: Sheet, failing: pl.DataFrame, severity: str, pl
     column = rule.value or rule.field
     value = pl.col(column).cast(pl.String) if column else pl.lit(None, pl.String)
     remedy = _filled(rule.remedy, sheet.limits)
+    if rule.where_url:
+        remedy = pl.when(pl.col("url").is_not_null()).then(pl.lit(rule.where_url)).otherwise(remedy)
     fixable = pl.lit(value=False)
     if rule.fix is not None:
         fixed = rule.fix(pl.col(rule.field))

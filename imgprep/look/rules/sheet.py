@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,8 @@ from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, INT_ATTRS, STR_ATTRS, Operation, Service
 from imgprep.core.frames import to_polars
 from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
+from imgprep.load.image_names import IMAGE_URL
+from imgprep.load.left_out import LEFT_OUT, LEFT_OUT_REASONS
 from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.rules.limits import EXTENSIONS, limits_for, service_type
 
@@ -233,7 +235,7 @@ class Sheet:
     #: ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD by default); ``name`` (the
     #: image's name as sent); ``category``, ``int_attr`` … ``int_attr4``, ``crop`` (typed, null where the text is
     #: unreadable); the region (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``, ``height``
-    #: (upright, of the image sent).
+    #: (upright, of the image sent); ``left_out`` (why the row is not wanted, else null), ``url`` (of its image).
     rows: pl.DataFrame
     service: Service
     limits: Mapping[str, float]
@@ -244,6 +246,11 @@ class Sheet:
     scopes: Mapping[str, pl.Expr | None]  #: scope of a rule → mask, None for all rows
     counts: Mapping[str, int]  #: scope of a rule → number of rows
     unnamed: tuple[str, ...] = ()  #: the files that no row names
+
+    def of_wanted(self) -> Sheet:
+        """Return the sheet without the rows that are left out: they are not checked."""
+        wanted = self.rows["left_out"].is_null()
+        return self if wanted.all() else replace(self, rows=self.rows.filter(wanted))
 
     def has(self, need: str) -> bool:
         """Return whether `need` was given; an empty need always is."""
@@ -275,6 +282,7 @@ def make_sheet(
     scopes: dict[str, pl.Expr | None] = {"all": None, "add": add, "delete": pl.col("op") == Operation.DELETE.value}
     if facts is not None:
         scopes["picture"] = add & pl.col("i_exists").fill_null(value=False) & pl.col("i_problem").is_null()
+    whole, rows = rows, rows.filter(pl.col("left_out").is_null()) if rows["left_out"].count() else rows
     counted = rows.select(**{name: mask.sum() for name, mask in scopes.items() if mask is not None}).row(0, named=True)
     counts = {"picture": 0, **{name: int(value or 0) for name, value in counted.items()}, "all": rows.height}
     plain = rows.select(pl.col(column).str.contains(pattern).alias(name) for name, (column, pattern) in PLAIN.items())
@@ -282,7 +290,7 @@ def make_sheet(
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
-    return Sheet(rows, kind, thresholds, odd, repeated, given, scopes, counts, unnamed)
+    return Sheet(whole, kind, thresholds, odd, repeated, given, scopes, counts, unnamed)
 
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:
@@ -318,8 +326,9 @@ def sheet_rows(
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     """Return ``row``, ``line`` and the fields of increment.meta as text, absent as null."""
     keys = [name for name in ("row", "line") if name in catalogue.columns]
+    beside = [name for name in (LEFT_OUT, IMAGE_URL) if name in catalogue.columns]
     present = [name for name in FIELD_NAMES if name in catalogue.columns]
-    part = catalogue[[*keys, *present]]
+    part = catalogue[[*keys, *present, *beside]]
     if not part.columns.is_unique:
         repeated = part.columns[part.columns.duplicated()][0]
         raise CatalogueError(f"catalogue: there are two columns {repeated}; keep one")
@@ -338,6 +347,9 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
             columns.append(as_int.alias(name))
         elif rows.schema[name] != pl.String:
             columns.append(pl.col(name).cast(pl.String))
+    reason, url = (pl.col(name).cast(pl.String) if name in beside else pl.lit(None) for name in (LEFT_OUT, IMAGE_URL))
+    columns.append(pl.when(reason.is_in(LEFT_OUT_REASONS)).then(reason).cast(pl.String).alias("left_out"))
+    columns.append(url.cast(pl.String).alias("url"))
     for name in ("row", "line"):
         if name not in keys:
             columns.append(pl.lit(None, pl.Int64).alias(name))
@@ -346,7 +358,9 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(columns)
     if not keys:
         rows = rows.with_columns((pl.int_range(pl.len(), dtype=pl.Int64) + 1).alias("row"))
-    return rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("_i"), "row", "line", *FIELD_NAMES)
+    return rows.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("_i"), "row", "line", *FIELD_NAMES, "left_out", "url"
+    )
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:

@@ -29,6 +29,7 @@ VERSION = "2020-12-14"
 THROTTLE_SECONDS = 0.95
 THROTTLED = ("IncreaseList", "DumpMeta", "DumpMetaList", "Detail")
 INSTANCE_NAME_LENGTH = 20
+MAX_BODY = 64 * 1024
 INCREASE_LIST_MAX = 500
 DUMP_META_LIST_MAX = 30
 DEFAULT_PAGE_SIZE = 10
@@ -106,6 +107,13 @@ class ImageSearch:
         self._tasks.stop()
         self._state.close()
 
+    def begin(self, request: Request, length: int | None) -> Response | None:
+        """Refuse a body that no action served here has: it would be kept in memory before its signature is verified."""
+        if length is not None and length <= MAX_BODY:
+            return None
+        message = f"The actions served here have bodies of a stated length, up to {MAX_BODY:,} bytes."
+        return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
+
     def handle(self, request: Request) -> Response:
         """Answer a request: an API call, or the download of a report or an export."""
         if request.path.startswith(PREFIX):
@@ -113,9 +121,7 @@ class ImageSearch:
         try:
             return self._call(request)
         except Refused as refused:
-            host = request.headers.get("host", "")
-            answer = {"RequestId": _request_id(), "HostId": host, "Code": refused.code, "Message": refused.message}
-            return Response(refused.status, _JSON, json.dumps(answer).encode())
+            return _refusal(request, refused)
 
     def _call(self, request: Request) -> Response:
         headers = request.headers
@@ -262,6 +268,12 @@ def _respond(fault: str, act: Callable[[], Answer]) -> Response:
     if fault == "not_json":
         return Response(200, {"Content-Type": "text/html"}, b"<html><body>Bad gateway</body></html>")
     return Response(200, _JSON, body, ending="lost" if fault == "answer_lost" else "")
+
+
+def _refusal(request: Request, refused: Refused) -> Response:
+    host = request.headers.get("host", "")
+    answer = {"RequestId": _request_id(), "HostId": host, "Code": refused.code, "Message": refused.message}
+    return Response(refused.status, _JSON, json.dumps(answer).encode())
 
 
 def _invalid(name: str, rule: str) -> Refused:

@@ -28,7 +28,8 @@ def initiate_upload(call: Call, oss: Backend) -> Response:
     headers = call.request.headers
     if not may_overwrite(headers) and oss.store.exists(call.bucket, call.key):
         raise OssError("FileAlreadyExists")
-    upload = oss.uploads.begin(call.bucket, call.key, kept_headers(headers), oss.clock.now())
+    sequential = "sequential" in call.parameters
+    upload = oss.uploads.begin(call.bucket, call.key, kept_headers(headers), oss.clock.now(), sequential=sequential)
     content = {
         "Bucket": upload.bucket,
         "Key": call.written(upload.key),
@@ -53,7 +54,11 @@ def upload_part(call: Call, oss: Backend) -> Response:
     if not number:
         raise invalid_argument("partNumber", "", "partNumber is missing.")
     check_digest(call.request)
-    return Response(200, stored(oss.uploads.put_part(upload, number, call.request.body, oss.clock.now())))
+    try:
+        part = oss.uploads.put_part(upload, number, call.request.body, oss.clock.now())
+    except PartRefused as refused:
+        raise OssError(str(refused), more={"UploadId": upload.id}) from None
+    return Response(200, stored(part))
 
 
 def complete_upload(call: Call, oss: Backend) -> Response:

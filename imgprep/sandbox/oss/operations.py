@@ -73,7 +73,9 @@ def _owner(oss: Backend) -> dict[str, Content]:
 def put_bucket(call: Call, oss: Backend) -> Response:
     """PutBucket; creating a bucket of one's own again succeeds."""
     if call.request.body:
-        loads(call.request.body, "CreateBucketConfiguration")
+        for element in loads(call.request.body, "CreateBucketConfiguration"):
+            if (element.text or "").strip() not in _ONLY.get(element.tag, ()):
+                raise OssError("NotImplemented", more={"Element": element.tag})
     oss.store.create_bucket(call.bucket, oss.switches.region, oss.clock.now())
     return Response(200, {"Location": f"/{call.bucket}"})
 
@@ -111,8 +113,22 @@ def get_bucket_stat(call: Call, oss: Backend) -> Response:
     bucket = _bucket(call, oss)
     with bucket.lock:
         count, size = len(bucket.keys), sum(entry.size for entry in bucket.entries.values())
-    uploads = len(oss.uploads.of_bucket(bucket.name))
-    return xml_response("BucketStat", {"Storage": size, "ObjectCount": count, "MultipartUploadCount": uploads})
+        last = max((entry.modified for entry in bucket.entries.values()), default=bucket.created)
+    uploads = oss.uploads.of_bucket(bucket.name)
+    others = ("InfrequentAccess", "Archive", "ColdArchive", "DeepColdArchive")
+    content: dict[str, Content] = {
+        "Storage": size,
+        "ObjectCount": count,
+        "MultipartUploadCount": len(uploads),
+        "MultipartPartCount": sum(len(upload.parts) for upload in uploads),
+        "LiveChannelCount": 0,
+        "DeleteMarkerCount": 0,
+        "LastModifiedTime": int(last),
+        "StandardStorage": size,
+        "StandardObjectCount": count,
+        **{f"{kind}{what}": 0 for kind in others for what in ("Storage", "RealStorage", "ObjectCount")},
+    }
+    return xml_response("BucketStat", content)
 
 
 def _bucket(call: Call, oss: Backend) -> Bucket:
@@ -230,18 +246,30 @@ def check_digest(request: Request, digest: bytes | None = None) -> None:
 _KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 #: OSS's own headers that are understood, or can be ignored without harm.
 _KNOWN = re.compile(
-    "x-oss-(acl|content-sha256|copy-source|date|forbid-overwrite|hash-crc64ecma|metadata-directive|object-acl|"
-    "range-behavior|request-payer|security-token|storage-class|traffic-limit)"
+    "x-oss-(acl|content-sha256|copy-source(-if-.+)?|date|forbid-overwrite|hash-crc64ecma|meta-.*|metadata-directive|"
+    "object-acl|range-behavior|request-payer|security-token|storage-class|traffic-limit)"
 )
+#: Header or element → its only values here: others would change what clients may expect, and are not silently ignored.
+_ONLY = {
+    "x-oss-acl": ("private",),
+    "x-oss-object-acl": ("default", "private"),
+    "x-oss-storage-class": ("Standard",),
+    "StorageClass": ("Standard",),
+    "DataRedundancyType": ("LRS",),
+}
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise where a request asks by a header for what is not done here."""
+    for name, value in headers.items():
+        if name.startswith("x-oss-") and not (_KNOWN.fullmatch(name) and value in _ONLY.get(name, (value,))):
+            raise OssError("NotImplemented", more={"Header": name})
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that are stored with an object."""
     kept = {name: headers[name] for name in _KEPT if name in headers}
     metadata = {name: value for name, value in headers.items() if name.startswith("x-oss-meta-")}
-    for name in headers:
-        if name.startswith("x-oss-") and not _KNOWN.fullmatch(name) and name not in metadata:
-            raise OssError("NotImplemented", more={"Header": name})
     size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items())
     if size > MAX_META_BYTES:
         raise invalid_argument("x-oss-meta-", str(size), "The user metadata is larger than 8 KB.")

@@ -16,15 +16,17 @@ from imgprep.sandbox.config import Backend
 from imgprep.sandbox.faults import Fault, FaultKind, Faults
 from imgprep.sandbox.http import Request, Response, decode
 from imgprep.sandbox.oss import multipart, operations
-from imgprep.sandbox.oss.protocol import Call, OssError, dumps
+from imgprep.sandbox.oss.protocol import EXTENDED_CODES, Call, Content, OssError, dumps
 from imgprep.sandbox.oss.storage import BUCKET_NAME, crc64
 from imgprep.sandbox.signatures import MAX_SKEW, skewed, verify_oss
 
 #: How many requests are remembered.
 REMEMBERED = 200_000
+#: Bytes of a body that is read before the signature is verified.
+UNVERIFIED_MAX = 64 * 1024
 
 #: Operation → scope, method, the query parameter that selects it (empty: none; None: a header does), what serves it.
-_OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
+OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
     "ListBuckets": ("service", "GET", "", operations.list_buckets),
     "PutBucket": ("bucket", "PUT", "", operations.put_bucket),
     "DeleteBucket": ("bucket", "DELETE", "", operations.delete_bucket),
@@ -46,7 +48,7 @@ _OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Res
     "ListParts": ("object", "GET", "uploadId", multipart.list_parts),
     "ListMultipartUploads": ("bucket", "GET", "uploads", multipart.list_uploads),
 }
-_ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in _OPERATIONS.items()}
+_ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in OPERATIONS.items()}
 #: Query parameters that select no operation. Any other selects one, served or not.
 _OPTIONS = re.compile(
     "Expires|OSSAccessKeyId|Signature|comp|continuation-token|delimiter|encoding-type|fetch-owner|key-marker|list-type|"
@@ -132,6 +134,11 @@ class Oss:
         if kind == "reset" or (kind == "reset_body" and length != 0):
             self._remember(call, 0, "")
             return Response(0, ending="lost" if kind == "reset" else "half_request")
+        if length is None or length > UNVERIFIED_MAX:
+            try:
+                self._verify(call)
+            except OssError as error:
+                return self._error(call, error)
         return None
 
     def handle(self, request: Request) -> Response:
@@ -154,11 +161,13 @@ class Oss:
 
     def _serve(self, call: Call) -> Response:
         backend, request = self._backend, call.request
-        call.principal = verify_oss(call, self._keys, backend.clock, backend.switches.region)
+        if call.principal is None:
+            self._verify(call)
         if not backend.switches.oss_activated:
             raise OssError("UserDisable")
-        if call.operation not in _OPERATIONS:
+        if call.operation not in OPERATIONS:
             raise OssError("NotImplemented", more={"Method": request.method})
+        operations.check_headers(request.headers)
         self._check_bucket(call)
         if call.operation != "DeleteMultipleObjects":  # which checks each key
             call.require_access(call.operation, call.bucket, call.key, backend.switches)
@@ -166,10 +175,20 @@ class Oss:
             # After the signature, before the checksum: the bytes go wrong on the disk, not on the wire.
             request.headers.pop("content-md5", None)
             request.body = _flipped(request.body)
-        response = _OPERATIONS[call.operation][3](call, backend)
+        response = OPERATIONS[call.operation][3](call, backend)
         response.headers = {**response.headers, **self._ids()}
         self._remember(call, response.status, "")
         return response
+
+    def _verify(self, call: Call) -> None:
+        """Verify the signature, which never covers the body of an OSS request."""
+        try:
+            call.principal = verify_oss(call, self._keys, self._backend.clock, self._backend.switches.region)
+        except OssError as error:
+            if error.code == "SignatureDoesNotMatch" and call.operation not in OPERATIONS:
+                # V1 signs the sub-resources that it knows, and those of operations that are not served are not known.
+                raise OssError("NotImplemented", more={"Method": call.request.method}) from None
+            raise
 
     def _check_bucket(self, call: Call) -> None:
         """Refuse a bucket that does not exist, or lies in another region."""
@@ -232,15 +251,18 @@ class Oss:
         ids = self._ids()
         if error.status == 304:
             return Response(304, {**ids, **error.headers})
-        content = {
+        content: dict[str, Content] = {
             "Code": error.code,
             "Message": error.message,
             "RequestId": ids["x-oss-request-id"],
             "HostId": call.request.headers.get("host", ""),
+            "EC": EXTENDED_CODES.get(error.code),
             **error.more,
         }
         body = dumps("Error", content)
         headers = {**ids, **error.headers, "Content-Type": "application/xml"}
+        if content["EC"]:
+            headers["x-oss-ec"] = str(content["EC"])
         if call.request.method == "HEAD":  # a response to HEAD has no body: the error travels in a header
             headers["x-oss-err"] = base64.b64encode(body).decode()
         return Response(error.status, headers, body)

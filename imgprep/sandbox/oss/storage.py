@@ -7,6 +7,7 @@ A file gets its name by one rename: after a crash an object is whole or absent. 
 
 from __future__ import annotations
 
+import base64
 import bisect
 import hashlib
 import itertools
@@ -326,6 +327,8 @@ class Upload:
     initiated: float
     headers: Mapping[str, str]
     folder: Path
+    sequential: bool = False
+    """Whether the object gets a Content-MD5 of all its bytes."""
     parts: dict[int, Entry] = field(default_factory=dict)
 
 
@@ -346,7 +349,9 @@ class Uploads:
                 if (folder / _UPLOAD).is_file():
                     self._uploads[folder.name] = _read_upload(bucket.name, folder)
 
-    def begin(self, bucket: str, key: str, headers: Mapping[str, str], now: float) -> Upload:
+    def begin(
+        self, bucket: str, key: str, headers: Mapping[str, str], now: float, *, sequential: bool = False
+    ) -> Upload:
         """Begin an upload; raises KeyError if the bucket does not exist."""
         place = self._store.bucket(bucket)
         if place is None:
@@ -355,8 +360,9 @@ class Uploads:
         folder = place.folder / "uploads" / upload_id
         folder.mkdir()
         with replacing(folder / _UPLOAD) as draft:
-            draft.write_text(json.dumps({"key": key, "initiated": now, "headers": dict(headers)}), encoding="utf-8")
-        upload = Upload(upload_id, bucket, key, now, headers, folder)
+            about = {"key": key, "initiated": now, "headers": dict(headers), "sequential": sequential}
+            draft.write_text(json.dumps(about), encoding="utf-8")
+        upload = Upload(upload_id, bucket, key, now, headers, folder, sequential)
         with self._lock:
             self._uploads[upload_id] = upload
         return upload
@@ -373,11 +379,16 @@ class Uploads:
         return sorted(found, key=lambda upload: (upload.key, upload.id))
 
     def put_part(self, upload: Upload, number: int, data: bytes, now: float) -> Entry:
-        """Store a part in place of an earlier one of that number."""
+        """Store a part in place of an earlier one of that number; one that is not the next of a sequential upload is
+        refused.
+        """
         entry = Entry(str(number), len(data), hashlib.md5(data).hexdigest().upper(), crc64(data), now)
         new = upload.folder / f"new-{os.getpid()}-{next(self._numbers)}"
         _write_file(new, entry, data)
         with self._lock:
+            if upload.sequential and number > len(upload.parts) + 1:
+                new.unlink()
+                raise PartRefused("PartNotSequential")
             new.replace(_part_file(upload, number))
             upload.parts[number] = entry
         return entry
@@ -399,12 +410,15 @@ class Uploads:
             with FileIO(_part_file(upload, number)) as handle:
                 pieces.append(_read_file(handle)[0])
         digests = b"".join(bytes.fromhex(part.etag) for part in chosen)
+        data, headers = b"".join(pieces), dict(upload.headers)
+        if upload.sequential:
+            headers["content-md5"] = base64.b64encode(hashlib.md5(data).digest()).decode()
         entry = self._store.put(
             upload.bucket,
             upload.key,
-            b"".join(pieces),
+            data,
             modified=now,
-            headers=upload.headers,
+            headers=headers,
             etag=f"{hashlib.md5(digests).hexdigest().upper()}-{len(chosen)}",
             kind="Multipart",
             overwrite=overwrite,
@@ -427,7 +441,8 @@ def _part_file(upload: Upload, number: int) -> Path:
 
 def _read_upload(bucket: str, folder: Path) -> Upload:
     about = json.loads((folder / _UPLOAD).read_text(encoding="utf-8"))
-    upload = Upload(folder.name, bucket, about["key"], about["initiated"], about["headers"], folder)
+    sequential = bool(about.get("sequential"))
+    upload = Upload(folder.name, bucket, about["key"], about["initiated"], about["headers"], folder, sequential)
     for file in folder.iterdir():
         if file.name.isdigit():
             with FileIO(file) as handle:

@@ -114,6 +114,21 @@ def test_a_file_outside_the_folder_is_never_read(tmp_path, file):
     assert item.problem and item.bytes is None
 
 
+def test_no_link_out_of_the_folder_is_followed(tmp_path):
+    images, outside = tmp_path / "images", tmp_path / "outside"
+    for folder in (images, outside):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(b"picture")
+    (images / "file.jpg").symlink_to(outside / "a.jpg")
+    (images / "folder").symlink_to(outside)
+    (images / "inside.jpg").symlink_to(images / "a.jpg")
+    (tmp_path / "link").symlink_to(images)
+    frame = pd.DataFrame({"PicName": ["a.jpg", "inside.jpg", "file.jpg", "folder/a.jpg"]})
+    items = wanted_items(frame, tmp_path / "link", "p/")
+    assert [item.bytes for item in items] == [7, 7, None, None]
+    assert all("link leads out of the folder" in item.problem for item in items[2:])
+
+
 def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
     with only_one("this", file=tmp_path / "lock"), pytest.raises(ConfigError, match="another"):  # noqa: SIM117
         with only_one("this", file=tmp_path / "lock"):
@@ -170,6 +185,32 @@ def test_the_panel_escapes_what_the_service_says():
 
     text = panel_html(Task("1", "b", "/p", "PROCESSING", message="<script>x</script>"), "shop <b>", 61, waiting=True)
     assert "<script>" not in text and "shop &lt;b&gt;" in text and "1 min 1 s" in text
+
+
+def test_no_message_of_the_service_acts_on_a_terminal(capsys):
+    from imgprep.cloud.imagesearch import Task, _wrapped
+    from imgprep.ship.panel import task_progress
+
+    acting = "\x1b[2J\x1b]0;owned\x07done"
+    with task_progress("1", "shop", show=True, clock=SystemClock()) as show:
+        show(Task("1\x1b[5m", "b", "/p", "PRO\x1b[8m", message=acting))
+    printed = capsys.readouterr().err
+    assert "⟨001B⟩[2J" in printed and "owned" in printed
+    error = RuntimeError(acting)
+    error.code, error.status_code, error.message = "Bad\x1b[1m", 400, acting
+    refused = [str(_wrapped("Detail", "shop", error)), str(oss_refusal(acting))]
+    for text in (printed, *refused):
+        assert "\x1b[2J" not in text and "\x1b]0" not in text and "\x1b[8m" not in text and "\x1b[1m" not in text
+        assert "\x1b[5m" not in text and "\x07" not in text
+
+
+def oss_refusal(message):
+    import oss2
+
+    from imgprep.cloud.oss import wrapped
+
+    details = {"Code": "AccessDenied", "Message": message}
+    return wrapped(oss2.exceptions.ServerError(403, {}, b"", details), "put", "a.jpg")
 
 
 def test_a_success_that_lost_images_is_not_shown_as_one():

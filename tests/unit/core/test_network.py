@@ -65,7 +65,7 @@ def turning(monkeypatch):
 
 
 def fetch(url, into):
-    return fetch_images(pd.DataFrame({"PicName": [url]}), into, pause=0, progress=False).iloc[0]
+    return fetch_images(pd.DataFrame({"PicName": [url]}), into, pause=0, progress=False, private=True).iloc[0]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -362,6 +362,102 @@ def test_a_store_of_the_first_schema_is_migrated_and_keeps_everything(tmp_path):
         assert store.suggestions()["who"].tolist()[1] == "Ann"
 
 
+def _saves(path, ready, stop):
+    with RegionStore(path) as store:
+        number = 0
+        while not stop.is_set():
+            store.put(f"{number}.jpg", BOX)
+            number += 1
+            ready.set()
+
+
+def test_a_store_is_merged_while_another_process_saves_in_it(store, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, stop = context.Event(), context.Event()
+    writer = context.Process(target=_saves, args=(str(tmp_path / "theirs.db"), ready, stop))
+    writer.start()
+    try:
+        assert ready.wait(60)
+        with RegionStore(tmp_path / "theirs.db") as theirs:
+            for _ in range(20):
+                store.merge(theirs)  # opened for writing, and
+                store.merge(theirs.path)  # copied
+    finally:
+        stop.set()
+        writer.join()
+    assert set(outcomes(store.merge(tmp_path / "theirs.db")).values()) <= {"new", "same"}
+
+
+def test_what_is_saved_during_a_merge_is_left_for_the_next(store, other, monkeypatch):
+    other.put("before.jpg", BOX)
+    whole = RegionStore.entries
+
+    def saved_meanwhile(self):
+        if self is other:
+            with RegionStore(other.path) as elsewhere:
+                elsewhere.put("meanwhile.jpg", BOX)
+        return whole(self)
+
+    monkeypatch.setattr(RegionStore, "entries", saved_meanwhile)
+    assert outcomes(store.merge(other)) == {"before.jpg": "new"}
+    assert outcomes(store.merge(other))["meanwhile.jpg"] == "new"
+
+
+def _contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_an_old_store_is_merged_and_read_without_a_change_to_its_folder(store, tmp_path):
+    folder = tmp_path / "medium"
+    with RegionStore(folder / "old.db") as made:
+        made.put("a.jpg", BOX)
+    for statement in ("DROP INDEX suggestion_uid", "ALTER TABLE suggestion DROP COLUMN uid"):
+        _execute(folder / "old.db", statement)
+    _execute(folder / "old.db", "ALTER TABLE suggestion DROP COLUMN who")
+    _execute(folder / "old.db", "PRAGMA user_version = 1")
+    before = _contents(folder)
+    assert outcomes(store.merge(folder / "old.db")) == {"a.jpg": "new"}
+    with RegionStore(folder / "old.db", read_only=True) as read:
+        assert read.get("a.jpg") == BOX
+        with pytest.raises(RegionError, match="read-only"):
+            read.put("a.jpg", OTHER)
+    assert _contents(folder) == before
+
+
+def test_what_a_killed_process_left_on_a_read_only_medium_is_read(tmp_path, monkeypatch):
+    folder, medium = tmp_path / "made", tmp_path / "medium"
+    with RegionStore(folder / "a.db") as made:
+        made.put("a.jpg", BOX)
+        medium.mkdir()
+        for file in ("a.db", "a.db-wal"):  # what it saved is only in the second
+            (medium / file).write_bytes((folder / file).read_bytes())
+    connect = sqlite3.connect
+
+    def refusing(path, *given, **named):
+        if named.get("uri"):  # root may write everywhere, so that only SQLite's answer is imitated
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(path, *given, **named)
+
+    monkeypatch.setattr(schema.sqlite3, "connect", refusing)
+    before = _contents(medium)
+    with RegionStore(medium / "a.db", read_only=True) as read:
+        assert read.get("a.jpg") == BOX
+    assert _contents(medium) == before
+
+
+def test_a_read_only_store_that_does_not_exist_is_not_created(tmp_path):
+    with pytest.raises(RegionError, match="does not exist"):
+        RegionStore(tmp_path / "none.db", read_only=True)
+    assert not list(tmp_path.iterdir())
+
+
+def _execute(path, statement):
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
 def test_merge_copies_fates_of_suggestions_once(store, other):
     store.note_suggestion("a.jpg", BOX, 0.9, "accepted", final=BOX)
     other.note_suggestion("b.jpg", BOX, 0.3, "replaced", final=OTHER)
@@ -412,7 +508,7 @@ def test_a_full_disk_is_reported_and_changes_nothing(store):
     store.put("a.jpg", BOX)
     pages = store.connection().execute("PRAGMA page_count").fetchone()[0]
     store.connection().execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(RegionError, match="disk is full; free some space"):
+    with pytest.raises(RegionError, match=r"regions.db: the disk is full \(free in .*bytes\); free some space"):
         store.put("b.jpg", BOX, note="x" * 100_000)
     store.connection().execute("PRAGMA max_page_count = 100000")
     assert store.frame()["PicName"].tolist() == ["a.jpg"]

@@ -19,10 +19,10 @@ from images_made import encoded, photo, turned
 from PIL import Image, ImageCms
 
 from imgprep.core.regions import Region
+from imgprep.core.text import discreet
 from imgprep.fix.convert import Recipe, ready
 from imgprep.fix.prepare import prepare_images, transform_region
 from imgprep.images.storage import list_names
-from imgprep.look.fetch import discreet
 from imgprep.look.inspect import inspect_images
 
 

@@ -102,7 +102,7 @@ def test_heic_is_fetched(tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/a.heic"
-        log = fetch_images(pd.DataFrame({"PicName": [url]}), tmp_path / "got", progress=False)
+        log = fetch_images(pd.DataFrame({"PicName": [url]}), tmp_path / "got", progress=False, private=True)
         server.shutdown()
     assert log["problem"].isna().all() and log.loc[0, "PicName"].endswith(".heic")
     assert facts_of(tmp_path / "got")["problem"].isna().all()

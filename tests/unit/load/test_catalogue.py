@@ -3,6 +3,7 @@
 import datetime
 import os
 import random
+import time
 import zipfile
 
 import openpyxl
@@ -454,3 +455,21 @@ def test_a_field_repaired_from_the_column_of_its_own_name_keeps_both(tmp_path):
     assert catalogue["ProductId"].tolist() == ["001", "002"]
     assert catalogue["image_url"].fillna("").tolist() == ["https://x.example/a.jpg", ""]
     assert catalogue["PicName (source)"].tolist() == ["https://x.example/a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("form", ["xml", "jsonl"])
+def test_records_that_each_name_a_column_of_their_own_are_read_in_linear_python(tmp_path, form):
+    numbers = range(5000)
+    if form == "xml":
+        items = (
+            f"<item><id>{n}</id><image_link>http://h/{n}.jpg</image_link><e{n}>x{n}</e{n}></item>" for n in numbers
+        )
+        text = f"<rss><channel>{''.join(items)}</channel></rss>"
+    else:
+        text = "".join(f'{{"ProductId": "{n}", "PicName": "{n}.jpg", "e{n}": "x{n}"}}\n' for n in numbers)
+    (tmp_path / f"feed.{form}").write_text(text, encoding="utf-8")
+    began = time.process_time()
+    frame = load_catalogue(tmp_path / f"feed.{form}")
+    assert time.process_time() - began < 6  # 12 s and more where each of 25,000,000 cells is looked up
+    for number in (0, 17, 4999):
+        assert frame[f"e{number}"].dropna().to_dict() == {number: f"x{number}"}

@@ -83,6 +83,11 @@ ROW_CASES = {
     "str-attr-spaces": ([{"StrAttr": "red "}], [{"StrAttr": "light red"}]),
     "str-attr-characters": ([{"StrAttr": v} for v in ("a\\b", "¥5", "5%", "a&b")], [{"StrAttr": "a-b"}]),
     "str-attr-empty": ([{"StrAttr": ""}], [{"StrAttr": "0"}, {}]),
+    "str-attr-html-entity": ([{"StrAttr": "H&amp;M"}], [{"StrAttr": "H-M;"}]),
+    "custom-content-html-entity": (
+        [{"CustomContent": v} for v in ("Mug&trade;", "5 &#8364;", "&#x20AC;")],
+        [{"CustomContent": v} for v in ("a & b; c", "?a=1&b=2")],
+    ),
     "custom-content-missing": ([{"CustomContent": None}], [{"CustomContent": ""}]),
     "custom-content-empty": ([{"CustomContent": ""}], [{"CustomContent": "NA"}]),
     "custom-content-too-long": ([{"CustomContent": "c" * 4097}], [{"CustomContent": "山" * 4096}]),
@@ -349,7 +354,12 @@ def test_a_swapped_batch_is_found_without_the_images_too():
 def test_a_placeholder_on_many_products_is_found():
     shop = pd.DataFrame([{**FINE, "ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(10)])
     looks = pd.concat([facts(PicName=f"{n}.jpg", digest="same") for n in range(10)])
-    assert ids(check(shop, looks)) == ["image-placeholder"] * 10
+    (found,) = check(shop, looks).to_dict("records")
+    assert found["rule"] == "image-placeholder" and found["value"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    table = summary(check(shop, looks)).set_index("rule")
+    assert table.loc["image-placeholder", ["count", "rows", "share"]].tolist() == [1, 10, 1.0]
+    # As an error it keeps every row from being sent.
+    assert ids(check(shop, looks, severity={"image-placeholder": "error"})) == ["image-placeholder"] * 10
     assert check(shop, looks, limits={"placeholder_products": 11}).empty
 
 

@@ -122,7 +122,7 @@ def server():
 def fetched(server, into, *paths, **options):
     base = f"http://127.0.0.1:{server.server_port}"
     urls = [path if "://" in path else base + path for path in paths]
-    options = {"pause": 0, "progress": False, "max_bytes": 100_000, **options}
+    options = {"pause": 0, "progress": False, "max_bytes": 100_000, "private": True, **options}
     return fetch_images(pd.DataFrame({"PicName": urls}, dtype="str"), into, **options)
 
 
@@ -194,6 +194,43 @@ def test_a_redirect_is_followed_only_where_a_url_might_lead(server, tmp_path):
     assert "only http" in log["detail"][2]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]"])
+def test_an_export_cannot_make_this_machine_ask_itself(server, tmp_path, host):
+    frame = pd.DataFrame({"PicName": [f"http://{host}:{server.server_port}/a.jpg"]})
+    log = fetch_images(frame, tmp_path, progress=False)
+    assert log["problem"].tolist() == ["private_host"] and not server.asked
+    (found,) = log.attrs["findings"].to_dict("records")
+    assert found["rule"] == "fetch-private-host" and "private=True" in found["fix"] and "--private" in found["fix"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1/a.jpg", "http://169.254.1.1/a.jpg", "http://192.168.1.1/", "http://[fe80::1]/"]
+)
+def test_an_export_cannot_make_this_machine_ask_its_network(tmp_path, url):
+    log = fetch_images(pd.DataFrame({"PicName": [url]}), tmp_path, progress=False)
+    assert log["problem"].tolist() == ["private_host"] and log["attempts"].tolist() == [1]
+
+
+METADATA = ["169.254.169.254", "100.100.100.200", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"]
+
+
+@pytest.mark.parametrize("host", METADATA)
+def test_the_metadata_of_a_cloud_is_never_asked_even_where_private_hosts_are(server, tmp_path, host, monkeypatch):
+    monkeypatch.setitem(LEADS, "/credentials.jpg", f"http://{host}/latest/meta-data")
+    base = f"http://127.0.0.1:{server.server_port}"
+    frame = pd.DataFrame({"PicName": [f"http://{host}/latest/meta-data/a.jpg", f"{base}/credentials.jpg"]})
+    log = fetch_images(frame, tmp_path, progress=False, private=True)
+    assert log["problem"].tolist() == ["refused", "refused"]
+    assert log["detail"].str.contains("metadata service").all()
+
+
+def test_a_proxy_is_not_asked_for_an_address_of_the_private_network(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    frame = pd.DataFrame({"PicName": ["http://10.0.0.1/a.jpg", "http://169.254.169.254/a.jpg"]})
+    log = fetch_images(frame, tmp_path, progress=False)
+    assert log["problem"].tolist() == ["private_host", "refused"] and not server.asked
+
+
 def test_no_redirect_leads_from_a_public_host_into_a_private_network():
     for inside in ("127.0.0.1", "10.1.2.3", "192.168.0.9", "169.254.169.254", "[::1]", "[fd00::1]", "localhost"):
         with pytest.raises(Failed, match="private network"):
@@ -217,7 +254,7 @@ def test_one_host_is_never_asked_for_more_at_once_than_allowed(server, tmp_path)
 
 def test_a_host_that_is_not_there_is_a_row_too(tmp_path):
     frame = pd.DataFrame({"PicName": ["http://127.0.0.1:9/a.jpg"]})
-    log = fetch_images(frame, tmp_path, pause=0, tries=2, progress=False)
+    log = fetch_images(frame, tmp_path, pause=0, tries=2, progress=False, private=True)
     assert (log["problem"][0], log["attempts"][0]) == ("unreachable", 2)
 
 
@@ -226,7 +263,7 @@ def test_each_failure_is_a_finding_of_its_row_with_a_remedy(server, tmp_path):
     catalogue = pd.DataFrame(
         {"row": [4, 5, 6], "ProductId": ["p", "q", "r"], "PicName": [f"{base}/a.jpg", f"{base}/gone.jpg", "b.jpg"]}
     )
-    log = fetch_images(catalogue, tmp_path, pause=0, progress=False)
+    log = fetch_images(catalogue, tmp_path, pause=0, progress=False, private=True)
     findings = log.attrs["findings"]
     assert findings[["rule", "row", "ProductId", "severity"]].values.tolist() == [["fetch-not-found", 5, "q", "error"]]
     assert "HTTP 404" in findings["message"][0] and findings["fix"].notna().all()
@@ -255,7 +292,7 @@ def exported(tmp_path, *urls, header="ProductId,PicName"):
 def test_what_a_loaded_export_names_by_url_is_there_under_the_names_it_has(server, tmp_path, header):
     base = f"http://127.0.0.1:{server.server_port}"
     catalogue = exported(tmp_path, f"{base}/a.jpg", f"{base}/b.jpg?w=5", f"{base}/gone.jpg", "own.jpg", header=header)
-    log = fetch_images(catalogue, tmp_path / "images", pause=0, progress=False)
+    log = fetch_images(catalogue, tmp_path / "images", pause=0, progress=False, private=True)
     assert log["problem"].fillna("").tolist() == ["", "", "not_found"]
     facts = inspect_images(catalogue, tmp_path / "images", tier="stat", progress=False)
     assert facts["exists"].tolist() == [True, True, False, False]
@@ -266,14 +303,16 @@ def test_what_a_loaded_export_names_by_url_is_there_under_the_names_it_has(serve
 def test_a_new_version_behind_the_same_name_is_fetched_and_an_old_one_is_not(server, tmp_path):
     base = f"http://127.0.0.1:{server.server_port}"
     for url in ("/a.jpg?v=1", "/a.jpg?v=1", "/a.jpg?v=2", "/a.jpg?v=2"):
-        fetch_images(exported(tmp_path, base + url), tmp_path / "images", progress=False)
+        fetch_images(exported(tmp_path, base + url), tmp_path / "images", progress=False, private=True)
     assert (server.asked["/a.jpg?v=1"], server.asked["/a.jpg?v=2"]) == (1, 1)
     assert len(files_in(tmp_path / "images")) == 1
 
 
 def test_two_versions_in_one_export_are_one_file_and_the_log_says_which(server, tmp_path):
     base = f"http://127.0.0.1:{server.server_port}"
-    log = fetch_images(exported(tmp_path, f"{base}/a.jpg?v=1", f"{base}/a.jpg?v=2"), tmp_path / "i", progress=False)
+    log = fetch_images(
+        exported(tmp_path, f"{base}/a.jpg?v=1", f"{base}/a.jpg?v=2"), tmp_path / "i", progress=False, private=True
+    )
     assert log["PicName"].nunique() == 1 and log["problem"].isna().all()
     assert log["attempts"].tolist() == [1, 0] and "same PicName" in log["detail"][1]
 
@@ -281,7 +320,7 @@ def test_two_versions_in_one_export_are_one_file_and_the_log_says_which(server, 
 def test_a_name_that_leads_out_of_the_folder_is_written_nowhere(server, tmp_path):
     base = f"http://127.0.0.1:{server.server_port}"
     frame = pd.DataFrame({"PicName": ["../a.jpg", "b/c.jpg"], "image_url": [f"{base}/a.jpg", f"{base}/c.jpg"]})
-    log = fetch_images(frame, tmp_path / "images", progress=False)
+    log = fetch_images(frame, tmp_path / "images", progress=False, private=True)
     assert log["problem"].fillna("").tolist() == ["bad_name", ""]
     assert not (tmp_path / "a.jpg").exists() and (tmp_path / "images/b/c.jpg").exists()
     assert not server.asked["/a.jpg"]

@@ -8,7 +8,7 @@ import pytest
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.cli.output import ExitCode
-from imgprep.core.errors import ConfigError
+from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.outcomes.tallies import tally_causes
 from imgprep.ship.report.match import read_report
 from imgprep.ship.run import OUTCOME, OVERFLOW, open_run, write_table
@@ -107,3 +107,96 @@ def test_there_is_nothing_to_ignore_without_a_report_or_where_the_task_failed(ru
     (tmp_path / "report.raw").unlink()
     with pytest.raises(ConfigError, match="it has no error report"):
         run.close(ignore_unmatched=True)
+
+
+def submitted(folder, **settings):
+    about = {"version": 1, "id": "r", "state": "submitted", "task_id": "7", "counts": {"lines": 1}, "times": {}}
+    about["settings"] = {"region": "cn-shanghai", "instance": "shop", "bucket": "pictures", "path": "/increment"}
+    about["settings"] |= settings
+    pd.DataFrame({"line": [1], "ProductId": ["1"], "PicName": ["a.jpg"]}).to_parquet(folder / "batch.parquet")
+    (folder / "run.json").write_text(json.dumps(about))
+    return open_run(folder)
+
+
+@pytest.fixture
+def sent(monkeypatch, tmp_path):
+    """The hosts that a connection was opened to; each ends at once. The current folder is nobody's project."""
+    import socket
+
+    from imgprep.cloud import imagesearch
+
+    hosts = []
+
+    def noted(host, *_, **__):
+        hosts.append(host)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    monkeypatch.setattr(imagesearch.ImageSearch, "__init__", _impatient(imagesearch.ImageSearch.__init__))
+    for name in ("IMGPREP_IMAGESEARCH_ENDPOINT", "IMGPREP_OSS_ENDPOINT", "http_proxy", "https_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"):
+        monkeypatch.setenv(name, "x" * 20)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return hosts
+
+
+def _impatient(original):
+    return lambda self, settings, **named: original(self, settings, **{**named, "patience": 0.0})
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://collector.example",
+        "https://collector.example",
+        "http://imagesearch.cn-shanghai.aliyuncs.com",  # the vendor's, but in the clear
+        "https://imagesearch.cn-shanghai.aliyuncs.com.collector.example",
+        "https://imagesearch.cn-shanghai.aliyuncs.com@collector.example",
+        "https://collector.cn-shanghai.fc.aliyuncs.com",  # a customer's function
+        "https://10.0.0.7",
+    ],
+)
+def test_a_run_folder_that_names_a_foreign_endpoint_gets_no_credentials(tmp_path, sent, endpoint):
+    run = submitted(tmp_path, imagesearch_endpoint=endpoint)
+    with pytest.raises(ConfigError, match="no credentials were sent"):
+        run.follow(progress=False, wait=False)
+    with pytest.raises(ConfigError, match="no credentials were sent"):
+        run.follow(run.sent_to, progress=False, wait=False)
+    assert sent == []
+
+
+def test_a_region_that_is_no_region_gets_no_credentials(tmp_path, sent):
+    run = submitted(tmp_path, region="x@collector.example/")
+    with pytest.raises(ConfigError):
+        run.follow(progress=False, wait=False)
+    assert sent == []
+
+
+def test_credentials_go_to_the_vendor_and_to_the_projects_own_endpoint(tmp_path, sent, monkeypatch):
+    run = submitted(tmp_path)
+    with pytest.raises(ServiceError, match="no usable answer"):
+        run.follow(progress=False, wait=False)
+    assert sent == ["imagesearch.cn-shanghai.aliyuncs.com"]
+    (tmp_path / "elsewhere" / "imgprep.toml").write_text('[service]\nendpoint = "http://search.shop.internal"\n')
+    run = submitted(tmp_path, imagesearch_endpoint="http://search.shop.internal")
+    with pytest.raises(ServiceError, match="no usable answer"):
+        run.follow(progress=False, wait=False)
+    assert sent[-1] == "search.shop.internal"
+
+
+def test_a_foreign_endpoint_is_asked_for_once_and_then_used(tmp_path, sent, monkeypatch):
+    questions = []
+
+    def typed(question):
+        questions.append(question)
+        return "collector.example"
+
+    monkeypatch.setattr("builtins.input", typed)
+    run = submitted(tmp_path, imagesearch_endpoint="https://collector.example")
+    for _ in range(2):
+        with pytest.raises(ServiceError, match="no usable answer"):
+            run.follow(progress=False, wait=False)
+    assert len(questions) == 1 and "https://collector.example" in questions[0]
+    assert set(sent) == {"collector.example"}

@@ -1,0 +1,71 @@
+"""Rows of a catalogue that are not wanted: marked, and neither checked nor sent, nor deleted by absence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+from imgprep.core.findings import Severity
+from imgprep.core.frames import to_polars
+from imgprep.core.text import counted
+from imgprep.load.export import TEXT, Findings, export_finding
+from imgprep.load.presets import as_polars
+from imgprep.load.where import Where
+
+#: Column of a catalogue with the reason why a row is not wanted. The row stays: without it, the product would be gone.
+LEFT_OUT = "left_out"
+BY_WHERE, SHARED_IMAGE = "left-out-by-where", "image-of-another-product"
+#: Its values; such a column of a shop's own has others.
+LEFT_OUT_REASONS = (BY_WHERE, SHARED_IMAGE)
+#: Share of the images that several products must share before it is offered to keep one product of each.
+_MANY = 0.1
+
+
+def left_out(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return the reason why each row of a catalogue is not wanted, NA where it is."""
+    if LEFT_OUT not in frame.columns:
+        return pd.Series(pd.NA, frame.index, dtype="str")
+    return frame[LEFT_OUT].where(frame[LEFT_OUT].isin(LEFT_OUT_REASONS)).astype("str")
+
+
+def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
+    """Return the table with the column `LEFT_OUT`, filled where a record does not fit the condition."""
+    names = [name for name in table.column_names if name != LEFT_OUT]
+    rows = as_polars(table)
+    fits = Where(where, names).mask(rows)
+    earlier = rows[LEFT_OUT] if LEFT_OUT in rows.columns else pl.Series([None], dtype=pl.String)
+    reasons = pl.select(pl.coalesce(earlier, pl.when(~fits).then(pl.lit(BY_WHERE)))).to_series()
+    if count := int((~fits).sum()):
+        fix, severity = "nothing to do; what the gallery holds of their products stays there", Severity.INFO
+        if count == len(fits):
+            fix, severity = "correct the condition: no record fits it", Severity.ERROR
+        message = f"{counted(count, 'record')} of {len(fits):,} left out: not {where[:200]}"
+        notes.append(export_finding(BY_WHERE, message, fix, severity))
+    return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
+
+
+def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
+    """Mark, or offer to mark, the rows whose image an earlier product has."""
+    if not {"PicName", "ProductId"} <= set(frame.columns):
+        return []
+    pairs = to_polars(frame, ["PicName", "ProductId"]).with_columns(_i=pl.int_range(pl.len()))
+    pairs = pairs.filter(pl.Series(left_out(frame).isna().to_numpy())).drop_nulls()
+    if pairs["PicName"].hash().n_unique() == pairs.height:
+        return []
+    shared = pairs.filter(pl.col("ProductId").n_unique().over("PicName") > 1)
+    images, known = shared["PicName"].n_unique(), pairs["PicName"].n_unique()
+    again = shared.filter(pl.col("ProductId") != pl.col("ProductId").first().over("PicName"))
+    if not again.height or not (one_product or images >= _MANY * known):
+        return []
+    message = f"{counted(images, 'image')} of {known:,} shared by {counted(shared['ProductId'].n_unique(), 'product')}"
+    fix = "keep one product of each (one_product = true under [shop], --one-product), or leave it: all are sent"
+    if one_product:
+        reasons = left_out(frame).astype(object)
+        reasons.iloc[again["_i"].to_numpy()] = SHARED_IMAGE
+        frame[LEFT_OUT] = reasons.astype("str")
+        message += f"; the first of each is kept, {counted(again.height, 'row')} left out"
+        fix = "nothing to do; what the gallery holds of the others stays there"
+    return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]
