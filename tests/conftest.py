@@ -15,6 +15,7 @@ from imgprep.demo.history import make_history
 from imgprep.sandbox import sandbox as sandboxes
 from imgprep.sandbox.access import KeyRing
 from tests import warm
+from tests.commands import Commands
 from tests.leaks import LOGGERS, Watch
 
 # A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a
@@ -62,6 +63,14 @@ def warm_workers():
 def demo_runs(tmp_path_factory):
     """Three weeks of the demo shop. A test that writes to a run's folder copies it first."""
     return make_history(tmp_path_factory.mktemp("weeks") / "runs", weeks=3)
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Runs commands as `subprocess.run` does, without their imports."""
+    running = Commands()
+    yield running
+    running.close()
 
 
 @pytest.fixture(autouse=True)

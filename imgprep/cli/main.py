@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from imgprep.cli.output import ExitCode, Plain, escaped, print_anything
 from imgprep.cli.parser import make_parser
-from imgprep.core.errors import ImgprepError, ServiceError, StorageError
+from imgprep.core.errors import ImgprepError, NothingToSend, ServiceError, StorageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         module, _, command = options.run.partition(":")
         return int(getattr(importlib.import_module(module), command)(options))
+    except NothingToSend as nothing:
+        print(escaped(f"imgprep: {nothing}"), file=sys.stderr)
+        return ExitCode.FINE
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
         # No answer, or a busy service, is not caused by the input: repeat the command.

@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     FINDINGS = 1
     UNUSABLE = 2
     PARTIAL = 3
+    NO_RESULT = 4
 
 
 def show(frame: pd.DataFrame, form: str) -> None:
@@ -146,11 +147,12 @@ def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -
 
     from imgprep.core.frames import records
     from imgprep.outcomes.tallies import tally_outcomes
+    from imgprep.ship.task_status import NO_RESULT
 
-    ordered = sorted(runs, key=lambda run: run.sort_key)
-    tally = tally_outcomes(ordered).assign(
-        unmatched=[run.unmatched for run in ordered], state=[run.state for run in ordered]
-    )
+    by_id = {run.id: run for run in runs}
+    tally = tally_outcomes(runs)
+    ordered = [by_id[name] for name in tally["run"]]
+    tally = tally.assign(unmatched=[run.unmatched for run in ordered], state=[run.state for run in ordered])
     if len(runs) == 1:  # what is sent again follows from earlier runs
         tally = tally.drop(columns=["again", "backlog"])
     if form == "json" and causes is not None:
@@ -158,10 +160,11 @@ def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -
         tally = tally.assign(causes=pd.Series(each, index=tally.index, dtype=object))
     show(tally, form)
     for run in ordered:
-        if run.note and not run.ended:
-            print(escaped(f"{run.id}: {run.note}"), file=sys.stderr)
-        if run.in_doubt:
-            print(escaped(f"{run.id}: {unmatched_note(run)}"), file=sys.stderr)
+        for note in (unmatched_note(run) if run.in_doubt else None, run.note):
+            if note:
+                print(escaped(f"{run.id}: {note}"), file=sys.stderr)
+    if any(run.ended and run.state in NO_RESULT for run in runs):
+        return ExitCode.NO_RESULT
     if tally["unknown"].any() or not all(run.ended for run in runs):
         return ExitCode.PARTIAL
     return ExitCode.FINDINGS if tally["failed"].any() else ExitCode.FINE

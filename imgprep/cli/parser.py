@@ -66,7 +66,8 @@ class Parser(argparse.ArgumentParser):
 
 _EPILOG = """\
 Exit codes: 0 fine; 1 findings of severity error, or failed lines; 2 unusable input, configuration or access;
-3 partly done or outcome unknown, safe to repeat.
+3 partly done or outcome unknown, safe to repeat; 4 the task ended without a result (failed, cancelled): look before
+repeating.
 
 Options go after the command: imgprep check --project my-shop. `imgprep COMMAND --help` lists them.
 Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in the folder (or --project).
@@ -85,6 +86,8 @@ _SETTINGS = {
 _IMAGES = "folder or zip archive of the images (default: the project's)"
 #: Days after which `imgprep runs --prune` takes a batch for old.
 OLD_DAYS = 90.0
+_CHANGE = "the instance's name, to confirm that lines of a run that has ended get another outcome"
+_STALE = "send the batch although the gallery has changed since it was planned"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
 
@@ -134,6 +137,30 @@ class _Shared:
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
         either.add_argument("--no-regions", action="store_true", help="ignore regions, even the project's")
+        self.planned = Parser(add_help=False)
+        self.planned.add_argument(
+            "--known",
+            type=Path,
+            nargs="+",
+            action="extend",
+            metavar="RUNS_OR_DUMP",
+            help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
+        )
+        self.planned.add_argument(
+            "--delete-missing", action="store_true", help="DELETE what the catalogue no longer has"
+        )
+        self.planned.add_argument(
+            "--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)"
+        )
+        self.planned.add_argument(
+            "--confirm-rows",
+            type=int,
+            metavar="N",
+            help="the export's rows, to confirm a collapse, or that many are excluded",
+        )
+        self.planned.add_argument(
+            "--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted"
+        )
         self.paged = Parser(add_help=False)
         self.paged.add_argument("--page", type=int, default=1, metavar="N", help="page number, if there are several")
         self.ruled = Parser(add_help=False)
@@ -253,6 +280,18 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
 
+    plan = command(
+        "plan",
+        "plan",
+        "Show what a batch would add, replace, delete, exclude and carry over; write nothing.",
+        has.catalogue,
+        has.naming,
+        has.drawn,
+        has.images,
+        has.planned,
+    )
+    plan.add_argument("--lines", action="store_true", help="one line per row instead of one per reason")
+
     build = command(
         "build",
         "plan",
@@ -261,20 +300,9 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.naming,
         has.drawn,
         has.images,
+        has.planned,
     )
-    build.add_argument(
-        "--known",
-        type=Path,
-        nargs="+",
-        action="extend",
-        metavar="RUNS_OR_DUMP",
-        help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
-    )
-    build.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
-    build.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
-    build.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, to confirm a collapse")
-    build.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     week = command(
@@ -323,6 +351,14 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent, send nothing")
     upload.add_argument("--processes", type=int, default=1, metavar="N", help="uploading processes (default: 1)")
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
+    stale = upload.add_mutually_exclusive_group()
+    stale.add_argument(
+        "--replan", action="store_true", help="first plan the batch again against what the gallery holds now"
+    )
+    stale.add_argument("--stale-ok", action="store_true", help=_STALE)
+    upload.add_argument(
+        "--confirm", metavar="INSTANCE", help="with --replan: the name, to confirm that much is deleted"
+    )
 
     preflight = command("preflight", "ship", "Check everything that a batch task needs; change nothing.", has.cloud)
     preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="an uploaded batch folder")
@@ -345,6 +381,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         help="do not wait after a request whose answer was lost, although it may still start a task; in production "
         "the instance's name must be typed or given with --yes",
     )
+    submit.add_argument("--stale-ok", action="store_true", help=_STALE)
+    submit.add_argument("--again", action="store_true", help="start another task although this batch was submitted")
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
@@ -353,8 +391,9 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
 
     close = command("close", "ship", "End a run from what the console shows about its task.")
     close.add_argument("run_folder", type=Path, metavar="RUN")
-    close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL")
+    close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
+    close.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     close.add_argument(
         "--ignore-unmatched",
         action="store_true",
@@ -367,6 +406,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
+    report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
     report.add_argument(

@@ -23,7 +23,7 @@ from imgprep.core.retry import Attempts
 from imgprep.core.settings import Settings, certificates, is_loopback
 from imgprep.core.text import shown
 
-PROCESSING, SUCCESS, FAIL = "PROCESSING", "SUCCESS", "FAIL"
+PROCESSING, SUCCESS, FAIL = STATUSES = "PROCESSING", "SUCCESS", "FAIL"
 #: Another batch task, or another export, is running. Source: observed by others, not in the reference.
 BUSY, EXPORT_BUSY = "Console.IncrementStatusError", "Console.TaskAlreadyExist"
 #: Codes that mean "too fast"; the request had no effect.
@@ -49,6 +49,8 @@ CAPACITY_UNIT = 10_000
 #: Characters of an answer that a message quotes.
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
+#: The operations that are called here; each has a RAM action of its own, on resource ``*``. Source: api.
+ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -69,7 +71,7 @@ class Task:
     bucket: str
     path: str
     status: str
-    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another text of the service."""
+    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it."""
     code: str = ""
     message: str = ""
     report_url: str | None = field(default=None, repr=False)
@@ -85,11 +87,13 @@ class Instance:
     name: str
     region: str
     service: str | None
-    """Service type, see `imgprep.core.fields.Service`."""
+    """Service type, see `imgprep.core.fields.Service`; ``unknown`` for a number that the table lacks."""
     capacity: int | None
     """Most images."""
     held: int | None
     """Images now."""
+    qps: int | None
+    """Searches that it takes per second."""
     expires: datetime | None
 
 
@@ -150,9 +154,12 @@ class ImageSearch:
         """Return the instance (Detail)."""
         return self._read("Detail", {}, _instance)
 
-    def image_exists(self, product_id: str, pic_name: str) -> bool:
-        """Whether the gallery holds an image (CheckImageExists)."""
-        return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _exists)
+    def image_record(self, product_id: str, pic_name: str) -> dict[str, Any] | None:
+        """Return what the gallery holds of an image (CheckImageExists), by field; None if it is not there.
+
+        Region and Crop are not in the answer.
+        """
+        return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _record)
 
     def start_export(self) -> str:
         """Start an export of the gallery (DumpMeta); return its id. One runs at a time."""
@@ -316,11 +323,12 @@ def _page(answer: dict[str, Any], *names: str) -> tuple[list[Task], int | None]:
 
 
 def _task(item: Mapping[str, Any]) -> Task:
+    status = str(item.get("Status") or "")
     return Task(
         id=str(item.get("Id")),
         bucket=str(item.get("BucketName") or ""),
         path=str(item.get("Path") or ""),
-        status=str(item.get("Status") or "").upper(),
+        status=status.upper() if status.upper() in STATUSES else status,
         code=str(item.get("Code") if item.get("Code") is not None else ""),
         message=str(item.get("Msg") or ""),
         report_url=item.get("ErrorUrl") or item.get("MetaUrl") or None,
@@ -341,18 +349,22 @@ def _instance(answer: dict[str, Any]) -> Instance:
     found = answer.get("Instance")
     if answer.get("Success") is False or not isinstance(found, dict) or not found:
         raise _unsuccessful("Detail", answer)
-    kind, capacity, held = (found.get(name) for name in ("ServiceType", "Capacity", "TotalCount"))
+    kind, capacity, held, qps = (found.get(name) for name in ("ServiceType", "Capacity", "TotalCount", "Qps"))
     return Instance(
         name=str(found.get("Name") or ""),
         region=str(found.get("Region") or ""),
-        service=None if kind is None else SERVICE_TYPES.get(int(kind)),
+        service=None if kind is None else SERVICE_TYPES.get(int(kind), "unknown"),
         capacity=None if capacity is None else int(capacity) * CAPACITY_UNIT,
         held=None if held is None else int(held),
+        qps=None if qps is None else int(qps),
         expires=_moment(found.get("UtcExpireTime")),
     )
 
 
-def _exists(answer: dict[str, Any]) -> bool:
+def _record(answer: dict[str, Any]) -> dict[str, Any] | None:
     if answer.get("Success") is False or not isinstance(answer.get("Exists"), bool):
         raise _unsuccessful("CheckImageExists", answer)
-    return bool(answer["Exists"])
+    held = answer.get("Auctions")
+    if not answer["Exists"]:
+        return None
+    return {name: value for name, value in held.items() if value is not None} if isinstance(held, dict) else {}

@@ -46,7 +46,8 @@ FATAL = {
     "UserDisable": "OSS is not activated for this account, or it is in arrears; activate it in the console",
     "RequestTimeTooSkewed": "set this machine's clock",
     "BucketAlreadyExists": "the name is taken by another account",
-    "SecurityTokenExpired": "the temporary credentials have expired and the provider has no newer ones",
+    "SecurityTokenExpired": "the temporary credentials have expired and the provider has no newer ones: set new ones, "
+    "then repeat the command, which continues where it stopped",
     "InvalidSecurityToken": "the temporary credentials are wrong or have expired; get new ones",
 }
 
@@ -119,9 +120,9 @@ class _Bridge:
 
 
 def passing(error: Any) -> bool:
-    """Whether the request of an oss2 exception may succeed later: no answer, 5xx, too fast, credentials expired."""
+    """Whether the request of an oss2 exception may succeed later: no answer, 5xx, too fast."""
     return bool(
-        error.status < 0 or error.status >= 500 or error.code in THROTTLED or error.code in EXPIRED
+        error.status < 0 or error.status >= 500 or error.code in THROTTLED
         or error.code in ("RequestTimeout", "OperationConflict")
     )  # fmt: skip
 

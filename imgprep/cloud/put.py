@@ -140,7 +140,9 @@ class Sender:
                 mismatches += 1
             elif error is None:
                 mismatches += 1
-            elif not passing(error):
+            elif (
+                not passing(error) and getattr(error, "code", None) not in EXPIRED
+            ):  # expired ones were renewed, else it raised
                 return end("failed", "none", str(wrapped(error, "put", item.key)))
             if mismatches >= MISMATCHES_MAX:
                 message = (

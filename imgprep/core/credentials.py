@@ -109,7 +109,14 @@ class _Discreet(logging.Filter):
     """Removes secrets from the texts of a logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = discreet(record.getMessage()), ()
+        try:
+            record.msg, record.args = discreet(record.getMessage()), ()
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+        ):  # the logger's own mistake, which logging would print with its arguments
+            return False
         if record.exc_info:
             record.exc_text = discreet(logging.Formatter().formatException(record.exc_info))
         return True

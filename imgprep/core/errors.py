@@ -4,6 +4,7 @@
 
     ImgprepError
     ├── ConfigError         settings, project file, credentials: nothing was sent
+    │   └── NothingToSend   a batch without lines; the command ends with exit code 0
     ├── CatalogueError      a catalogue cannot be read at all
     ├── MetaError           an increment.meta has bad lines; .findings has every one
     ├── RegionError         four numbers are not a region, or not on its image
@@ -35,6 +36,10 @@ class ImgprepError(Exception):
 
 class ConfigError(ImgprepError):
     """Settings, the project file or credentials are missing or wrong; nothing was sent."""
+
+
+class NothingToSend(ConfigError):
+    """The batch has no lines: the gallery is as the catalogue wants it, and no task is started."""
 
 
 class CatalogueError(ImgprepError):

@@ -126,6 +126,8 @@ CATEGORIES: dict[int, str] = {
 
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
+#: What a CategoryId asks of the shop's search code. Source: the vendor's page on adding images, marked important.
+SEARCH_CATEGORY = "a category that is set when adding must be set when searching too, or the image does not find itself"
 
 
 class Service(StrEnum):
@@ -137,9 +139,18 @@ class Service(StrEnum):
     HARDWARE = "hardware"
     FABRIC = "fabric"
     TRADEMARK = "trademark"
+    COPYRIGHT = "copyright"
+    """Its image limits are undocumented."""
+    MULTIMODAL = "multimodal"
+    """Product multimodal search; its number, its image limits and what it makes of categories are undocumented."""
+    UNKNOWN = "unknown"
+    """Any other: only what all types share is checked."""
 
 
-#: ``ServiceType`` in the answer of Detail. Source: api. The rules of 4 (copyright) are unknown.
+#: The types that store `FORCED_CATEGORY` whatever a line says.
+FORCING: frozenset[Service] = frozenset(Service) - {Service.PRODUCT, Service.MULTIMODAL, Service.UNKNOWN}
+
+#: ``ServiceType`` in the answer of Detail. Source: api.
 SERVICE_TYPES: dict[int, str] = {
     0: "product",
     1: "generic",

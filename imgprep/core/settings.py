@@ -43,6 +43,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         "role_trust": "role_trust",
         "callback": "callback",
         "gateway_timeout": "gateway_timeout",
+        "status_timeout": "status_timeout",
     },
     "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
     "checks": {"severity": "severity", "limits": "limits"},
@@ -59,23 +60,30 @@ _VARIABLES: dict[str, str] = {
     "IMGPREP_ROLE_ARN": "role_arn",
     "IMGPREP_GATEWAY_TIMEOUT": "gateway_timeout",
     "IMGPREP_SANDBOX": "sandbox",
+    "IMGPREP_STATUS_TIMEOUT": "status_timeout",
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
+_NUMBERS = ("gateway_timeout", "status_timeout")
 #: Name → the types of its value in the file, and what they are called; any other is a text.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(_TABLES, ((dict,), "a table")),
-    "gateway_timeout": ((int, float), "a number"),
+    **dict.fromkeys(_NUMBERS, ((int, float), "a number")),
     "sheet": ((str, int), "a sheet's name or number"),
     **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
+#: What a run folder records: neither credentials nor local paths.
+_PLACE = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance")
+PUBLIC = (*_PLACE, "role_arn", "service", "sandbox")
 
 
 WORK_FOLDER = "imgprep-work"
 #: Longer than the usual time-outs of proxies and load balancers (60 s).
 GATEWAY_SECONDS = 120.0
+#: Seconds after which a task's status that is not documented is believed to be its last.
+STATUS_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +112,8 @@ class Settings:
     gateway_timeout : float
         Longest time, in seconds, after which a gateway may still deliver a request. If the answer to a request for a
         batch task is lost, `submit` waits this long before it sends another one.
+    status_timeout : float
+        Seconds for which a task's status that imgprep does not know must stand unchanged to end its run.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
     sandbox : str
@@ -154,6 +164,7 @@ class Settings:
     uploader_policy: Path | None = None
     callback: str = ""
     gateway_timeout: float = GATEWAY_SECONDS
+    status_timeout: float = STATUS_SECONDS
     service: str = "product"
     sandbox: str = ""
     project: Path = Path()
@@ -176,7 +187,8 @@ class Settings:
         for name in (*_PATHS, "project", "columns"):
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
-        object.__setattr__(self, "gateway_timeout", _seconds(self.gateway_timeout))
+        for name in _NUMBERS:
+            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
         if not self.is_sandbox:
             return
         for name in ("oss_credentials", "imagesearch_credentials"):
@@ -280,9 +292,7 @@ class Settings:
 
     def public(self) -> dict[str, str]:
         """Return the settings that a run folder records: without credentials and local paths."""
-        place = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance")
-        names = (*place, "role_arn", "service", "sandbox")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in PUBLIC}
 
     def require(self, *names: str) -> None:
         """Raise ConfigError if one of `names` is empty."""
@@ -398,15 +408,13 @@ def certificates() -> str | None:
     return None
 
 
-def _seconds(value: object) -> float:
+def _seconds(name: str, value: object) -> float:
     try:
         seconds = float(str(value))
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ConfigError(
-            f"gateway_timeout {value!r} is not a positive number of seconds; set {where_to_set('gateway_timeout')}"
-        )
+        raise ConfigError(f"{name} {value!r} is not a positive number of seconds; set {where_to_set(name)}")
     return seconds
 
 

@@ -52,7 +52,7 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     written, data = _emptied(Path(out)), shipped("data")
     folder = Path(out)
     images = Written(folder.parent / IMAGES)
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)
     # This sandbox has one client, which need not be limited to one request per second.
     with (
         tempfile.TemporaryDirectory(prefix="imgprep-history-") as name,

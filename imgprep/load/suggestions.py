@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, STR_ATTRS
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
 from imgprep.core.text import nearest
 from imgprep.load.image_names import EXTENSIONS
 
@@ -211,6 +211,17 @@ def suggest_categories(
     Where cells hold several paths, as those of Magento do, ``value`` is the leaf of the longest path, by which a column
     map finds it too.
 
+    Returns
+    -------
+    DataFrame
+        ``value`` (the shop's category), ``rows``, ``CategoryId`` and ``category`` (as decided in `mapped`),
+        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` is the condition on categories below.
+
+    Notes
+    -----
+    A category that is set when adding must be set when searching too, or the image does not find itself: mapping
+    categories is a decision about the shop's search code. Source: the vendor's page on adding images.
+
     Examples
     --------
     >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})
@@ -244,7 +255,9 @@ def suggest_categories(
                 "why": why,
             }
         )
-    return pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table = pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table.attrs["note"] = SEARCH_CATEGORY
+    return table
 
 
 #: Several paths in one cell, as Magento writes them: "Default/Men/Tops,Default/Sale".

@@ -31,9 +31,13 @@ T = TypeVar("T")
 
 
 def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[tuple[Run, T]]:
-    """Yield each run with what `read` returns of it; of several, one with a broken table is logged and skipped."""
-    several = isinstance(runs, Iterable)
+    """Yield each run once with what `read` returns of it; of several, one with a broken table is logged and skipped."""
+    several, seen = isinstance(runs, Iterable), set[str]()
     for run in runs if isinstance(runs, Iterable) else [runs]:
+        if run.id in seen:
+            _log.warning("run %s is given twice, such as with a copy of its folder, and is counted once", run.id)
+            continue
+        seen.add(run.id)
         try:
             result = read(run)
         except ConfigError as error:

@@ -185,10 +185,15 @@ def build_retry(
     >>> len(built.plan.batch) == len(again.batch), "remedy" in again.rest
     (True, True)
     """
+    rows = run.catalogue if catalogue is None else catalogue
     if "baseline" not in options:
-        known = gallery_state(load_runs(run.folder.parent), of=run.sent_to)
-        options["baseline"] = Baseline(known=known, instance=run.settings.get("instance") or "")
-    built = build_batch(run.catalogue if catalogue is None else catalogue, images, out, **options)
+        known, instance = (
+            gallery_state(load_runs(run.folder.parent), of=run.sent_to),
+            run.settings.get("instance") or "",
+        )
+        # Rows that stay out of a retry do not show that the export is broken.
+        options["baseline"] = Baseline(known=known, instance=instance, confirm_rows=len(rows))
+    built = build_batch(rows, images, out, **options)
     retry = plan_retry(run, built.plan.batch, causes=causes)
     narrow_folder(built.folder, retry.batch)
     plan, numbers = built.plan, retry.batch[["ProductId", "PicName", "line"]]

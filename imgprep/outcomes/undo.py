@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +16,9 @@ from imgprep.core.files import Written, digest_of
 from imgprep.core.findings import findings_frame
 from imgprep.core.text import counted
 from imgprep.look.inspect import inspect_images
-from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, write_folder
+from imgprep.plan.batch_folder import IMAGES, Built, basis_of, fresh_folder, write_folder
 from imgprep.plan.make import plan_between
-from imgprep.plan.model import Plan
+from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius
 from imgprep.ship.gallery import gallery_state, one_gallery
 from imgprep.ship.run import Run, load_runs
@@ -98,7 +99,8 @@ def build_undo(
     built = Built(folder, plan, findings_frame(), facts, facts, log, loss)
     no_rows = pd.DataFrame({"row": pd.array([], "Int64"), "ProductId": [], "PicName": []})
     no_rows = no_rows.astype({"ProductId": "str", "PicName": "str"})
-    write_folder(built, no_rows, run.settings.get("service") or "product", False, [])
+    basis = basis_of(Baseline(known=now, instance=run.settings.get("instance") or ""), datetime.now(UTC).isoformat())
+    write_folder(built, no_rows, run.settings.get("service") or "product", False, [], basis=basis)
     return built
 
 

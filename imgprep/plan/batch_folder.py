@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached
 from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
-from imgprep.plan.model import Plan
+from imgprep.plan.compare import gallery_digest
+from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import BlastRadius
 
 IMAGES = "images"
@@ -29,7 +30,9 @@ ABOUT = "batch.json"
 MARK = "batch folder"
 #: Journal of uploads, and the mark in its first line.
 JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
-_FILES = (META_NAME, ABOUT, *(f"{name}.parquet" for name in TABLES))
+#: The wanted state of every catalogue row, from which the batch can be planned again without its images.
+WANTED = "wanted.parquet"
+_FILES = (META_NAME, ABOUT, WANTED, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,16 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
 
 def is_marked(folder: Path) -> bool:
     """Whether a folder has the ``batch.json`` of a batch folder."""
+    return read_about(folder).get("imgprep") == MARK
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return the content of ``batch.json``, empty where it cannot be read."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about.get("imgprep") == MARK
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def is_journal(file: Path) -> bool:
@@ -145,8 +153,32 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
             copies.remove(name)
 
 
+def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
+    """Return what a batch is planned against: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``.
+
+    `at` is the time from which on the gallery may have changed, where the known state does not tell.
+    """
+    known = baseline.known
+    found = {} if known is None else dict(known.attrs.get("basis") or {})
+    return {
+        "instance": baseline.instance or found.get("instance", ""),
+        "run": found.get("run"),
+        "dump": found.get("dump"),
+        "at": found.get("at", at),
+        "digest": None if known is None else gallery_digest(known),
+        "delete_missing": baseline.delete_missing,
+        "ignore": [baseline.ignore] if isinstance(baseline.ignore, str) else list(baseline.ignore),
+    }
+
+
 def write_folder(
-    built: Built, catalogue: pd.DataFrame, service: str, keep_refused: bool, sources: Iterable[str | Path]
+    built: Built,
+    catalogue: pd.DataFrame,
+    service: str,
+    keep_refused: bool,
+    sources: Iterable[str | Path],
+    *,
+    basis: Mapping[str, Any],
 ) -> None:
     """Write the tables, batch.json and increment.meta of a batch folder."""
     tables = {
@@ -160,25 +192,48 @@ def write_folder(
     }
     written = Written(built.folder)
     for name in TABLES:
-        with written.writing(f"{name}.parquet") as draft:
-            detached(tables[name]).to_parquet(draft, index=False)
+        _write_table(written, name, tables[name])
     about = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "service": service,
         "keep_refused": keep_refused,
-        "counts": {name: len(getattr(built.plan, name)) for name in ("batch", "unchanged", "excluded")},
-        "loss": {"images": built.loss.images, "products": built.loss.products, "held": built.loss.held},
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
+    _write_plan(written, about, built.plan, built.loss, basis)
+
+
+def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]) -> None:
+    """Replace the plan of a batch folder; what else is in it stays."""
+    written, about = Written(folder), read_about(folder)
+    written.remove(META_NAME)  # until the tables are the new plan's, nothing can be sent
+    for name in ("batch", "excluded"):
+        _write_table(written, name, getattr(plan, name))
+    _write_plan(written, about, plan, loss, basis)
+
+
+def _write_plan(
+    written: Written, about: dict[str, Any], plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]
+) -> None:
+    about |= {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": {name: len(getattr(plan, name)) for name in ("batch", "unchanged", "excluded")},
+        "loss": {"images": loss.images, "products": loss.products, "held": loss.held},
+        "left": plan.left,
+        "basis": dict(basis),
+    }
     _write_about(written, about)
-    _write_meta(written, built.plan.batch)  # last: without it nothing can be sent
+    _write_meta(written, plan.batch)  # last: without it nothing can be sent
+
+
+def _write_table(written: Written, name: str, table: pd.DataFrame) -> None:
+    with written.writing(f"{name}.parquet") as draft:
+        detached(table).to_parquet(draft, index=False)
 
 
 def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
-    """Rewrite the batch of a batch folder with fewer lines."""
+    """Rewrite the batch of a batch folder with fewer lines; it cannot be planned again, which would bring them back."""
     written = Written(folder)
-    with written.writing("batch.parquet") as draft:
-        detached(batch).to_parquet(draft, index=False)
+    written.remove(WANTED)
+    _write_table(written, "batch", batch)
     _write_meta(written, batch)
 
 
@@ -189,7 +244,7 @@ def _write_meta(written: Written, batch: pd.DataFrame) -> None:
 
 def _write_about(written: Written, about: dict[str, Any]) -> None:
     with written.writing(ABOUT) as draft:
-        text = json.dumps({"imgprep": MARK, "version": VERSION, **about}, indent=1)
+        text = json.dumps({**about, "imgprep": MARK, "version": VERSION}, indent=1)
         draft.write_text(text + "\n", encoding="utf-8")
 
 

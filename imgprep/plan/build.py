@@ -8,27 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 
+from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.draw.store import RegionStore
 from imgprep.fix.prepare import NO_ROOM, prepare_images
 from imgprep.images.storage import Unfit, open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
+from imgprep.load.left_out import left_out
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check_sheet, require_rules
-from imgprep.look.rules.limits import service_type
+from imgprep.look.rules.limits import limits_for, service_type
 from imgprep.look.rules.sheet import make_sheet
-from imgprep.plan.batch_folder import IMAGES, Built, fresh_folder, keep_only, require_batch_folder, write_folder
+from imgprep.plan.batch_folder import (
+    IMAGES,
+    WANTED,
+    Built,
+    basis_of,
+    fresh_folder,
+    keep_only,
+    read_about,
+    require_batch_folder,
+    write_folder,
+    write_plan,
+)
 from imgprep.plan.compare import wanted_rows
 from imgprep.plan.make import plan_rows, with_loaded
 from imgprep.plan.model import Baseline, Plan
-from imgprep.plan.preview import blast_radius
+from imgprep.plan.preview import blast_radius, require_few_excluded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +137,16 @@ def build_batch(
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
     require_rules(rules.service, rules.severity, rules.limits)
+    began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
+    few = partial(require_few_excluded, catalogue=catalogue, limits=limits, confirm_rows=baseline.confirm_rows)
     if baseline.last is not None:  # before an hour of work on the images of half an export
         require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
     outbox, sources = Path(out) / IMAGES, list(sources)
     folders = [] if images is None else [images]
     require_batch_folder(Path(out), folders, sources)
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
+    if not keep_refused:  # which asks for what is expected to be refused
+        few(_missing(catalogue, source_facts))  # before the earlier batch is touched
     judge = partial(_judge, catalogue, rules=rules, baseline=baseline, keep_refused=keep_refused)
     copy = partial(prepare_images, source_facts, images, outbox, service=rules.service, limits=rules.limits)
     instance = baseline.instance or "gallery"
@@ -144,15 +164,156 @@ def build_batch(
     # An image without a copy is checked as it is: its findings are the reason why its row is excluded.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
-    findings, plan = judge(facts, regions=regions, prepared=prepared, files=match_names(catalogue, images))
+    findings, plan = judge(facts, regions=regions, prepared=prepared, files=match_names(catalogue, images), keep=folder)
+    if not keep_refused:
+        few(plan.excluded["reason"])
     loaded = catalogue.attrs.get("findings")
     if loaded is not None:
         findings = attach(pd.concat([loaded, findings], ignore_index=True), ran=findings.attrs["ran"])
     loss = blast_radius(plan, baseline.known)
     loss.require(instance, baseline.confirm)
     built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
-    write_folder(built, catalogue, rules.service, keep_refused, sources)
+    write_folder(built, catalogue, rules.service, keep_refused, sources, basis=basis_of(baseline, began))
     return built
+
+
+def preview_batch(
+    catalogue: pd.DataFrame,
+    images: str | Path | None,
+    *,
+    rules: Rules | None = None,
+    baseline: Baseline | None = None,
+    regions: RegionStore | pd.DataFrame | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> tuple[Plan, pd.DataFrame, list[str]]:
+    """Return the plan that `build_batch` would make, the prepare log, and what would stop it; no copy is made.
+
+    Of images that would be converted only the copy shows whether it differs from the gallery's: they count as the same.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> preview_batch(catalogue, shop.images, progress=False)[0]
+    Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)
+    """
+    rules, baseline = rules or Rules(), baseline or Baseline()
+    facts = prepared = files = None
+    if images is not None:
+        found = inspect_images(catalogue, images, cache=cache, progress=progress)
+        # No copy is written, so that their folder is only a name.
+        out = Path(images).absolute().parent / "copies that are not made"
+        options = {"service": rules.service, "limits": rules.limits, "progress": progress}
+        prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
+        facts, files = _foreseen_facts(found, prepared), match_names(catalogue, images)
+    _, plan = _judge(
+        catalogue, facts, rules=rules, baseline=baseline, keep_refused=False, prepared=prepared, regions=regions,
+        files=files,
+    )  # fmt: skip
+    if prepared is None:
+        prepared = pd.DataFrame({"action": pd.Series(dtype="str")})
+    return plan, prepared, _stops(catalogue, plan, rules, baseline)
+
+
+def _stops(catalogue: pd.DataFrame, plan: Plan, rules: Rules, baseline: Baseline) -> list[str]:
+    """Return why `build_batch` would ask for a confirmation."""
+    limits = limits_for(service_type(rules.service), rules.limits)
+
+    def collapse() -> None:
+        if baseline.last is not None:
+            require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
+
+    def excluded() -> None:
+        require_few_excluded(plan.excluded["reason"], catalogue, limits, baseline.confirm_rows)
+
+    def loss() -> None:
+        blast_radius(plan, baseline.known).require(baseline.instance or "gallery", baseline.confirm)
+
+    stops = []
+    for check in (collapse, excluded, loss):
+        try:
+            check()
+        except ConfigError as error:
+            stops.append(str(error))
+    return stops
+
+
+def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
+    """Return the facts of images as they will be sent; what only the copy of a converted one shows is unknown."""
+    ready, converted = prepared["action"].isin(["kept", "converted"]), prepared["action"].eq("converted")
+    foreseen = facts.assign(PicName=facts["PicName"].mask(ready, prepared["new_name"]))
+    for name in ("width", "height"):
+        foreseen[name] = foreseen[name].mask(converted, prepared[name])
+    for name in ("bytes", "format", "mode", "frames", "digest", "phash", "problem"):
+        if name in foreseen.columns:
+            foreseen[name] = foreseen[name].mask(converted)
+    return foreseen.assign(orientation=foreseen["orientation"].mask(converted, 1))
+
+
+def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None = None) -> Plan:
+    """Plan a batch folder again, against another gallery state; its images and findings stay as they are.
+
+    Parameters
+    ----------
+    folder : path
+        From `build_batch`. A retry or undo batch cannot be planned again.
+    known : pandas.DataFrame
+        What the gallery holds now (`gallery_state`).
+    confirm : str, optional
+        The instance's name, where the batch deletes much of the gallery.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ConfigError
+        The folder does not hold what a plan needs, or many deletions are unconfirmed; it is then left as it is.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
+    >>> replan_batch(built.folder, ip.gallery_state([]))
+    Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)
+    """
+    folder, about = Path(folder), read_about(Path(folder))
+    basis = about.get("basis")
+    try:
+        if not isinstance(basis, dict):
+            raise FileNotFoundError
+        wanted = pl.read_parquet(folder / WANTED)
+        catalogue, findings = (pd.read_parquet(folder / f"{name}.parquet") for name in ("catalogue", "findings"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder}: does not hold what a plan needs, so it cannot be planned again; build it anew"
+        ) from None
+    except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        raise ConfigError(f"{folder}: cannot be planned again: {error}; build it anew") from error
+    baseline = Baseline(
+        known=known,
+        delete_missing=bool(basis.get("delete_missing")),
+        ignore=basis.get("ignore") or (),
+        instance=basis.get("instance") or "",
+    )
+    errors = with_loaded(findings, catalogue)
+    plan = plan_rows(catalogue, wanted, errors, service_type(about.get("service") or "product"), baseline)
+    loss = blast_radius(plan, known)
+    loss.require(baseline.instance or "gallery", confirm)
+    write_plan(folder, plan, loss, basis_of(baseline, datetime.now(UTC).isoformat()))
+    return plan
+
+
+def _missing(catalogue: pd.DataFrame, facts: pd.DataFrame) -> pd.Series:
+    """Return ``image-missing`` for each wanted row whose image does not exist."""
+    catalogue = catalogue[left_out(catalogue).isna()]
+    missing = facts.loc[~facts["exists"].fillna(False).astype(bool), "PicName"]
+    add = catalogue["OperationType"].ne("DELETE") if "OperationType" in catalogue else True
+    rows = int((catalogue["PicName"].isin(missing) & add).sum()) if "PicName" in catalogue else 0
+    return pd.Series(["image-missing"] * rows)
 
 
 def _judge(
@@ -165,16 +326,20 @@ def _judge(
     prepared: pd.DataFrame | None,
     regions: RegionStore | pd.DataFrame | None = None,
     files: pd.DataFrame | None = None,
+    keep: Path | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
-    """Return the findings of `check` and the plan, both from one sheet."""
-    service = service_type(rules.service)
+    """Return the findings of `check` and the plan, both from one sheet; the wanted rows are written into `keep`."""
     sheet = make_sheet(
-        catalogue, facts, regions=regions, prepared=prepared, service=service, limits=rules.limits, files=files
+        catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
+    service = sheet.service
     findings = check_sheet(sheet, rules.severity)
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
     del sheet  # as large as the catalogue
+    if keep is not None:
+        with Written(keep).writing(WANTED) as draft:
+            wanted.write_parquet(draft)
     return findings, plan_rows(catalogue, wanted, errors, service, baseline)
 
 

@@ -6,6 +6,7 @@ the catalogue does not name; a field that it names without a value is cleared.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 
 import numpy as np
@@ -140,6 +141,18 @@ def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
     if twice(table, *_KEY).any():
         table = table.unique(_KEY, keep="last", maintain_order=True)
     return table
+
+
+#: Rows written as text at once for a digest.
+_AT_ONCE = 100_000
+
+
+def gallery_digest(known: pd.DataFrame) -> str:
+    """Return a digest of a gallery state: of its keys, their fields and their states, whatever put them there."""
+    digest = hashlib.sha256()
+    for part in known_rows(known).sort(_KEY).iter_slices(_AT_ONCE):
+        digest.update(part.write_csv(include_header=False, null_value="\\N").encode())
+    return digest.hexdigest()
 
 
 def compare(

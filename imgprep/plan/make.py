@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 import polars as pl
 
-from imgprep.core.fields import Operation, Service
+from imgprep.core.fields import FORCING, Operation, Service
 from imgprep.core.findings import FINDING_COLUMNS, Severity
 from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
 from imgprep.draw.store import RegionStore
@@ -18,7 +18,7 @@ from imgprep.look.rules.fields import DAMAGED_ID, DATE_ID
 from imgprep.look.rules.limits import service_type
 from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
 from imgprep.plan.compare import CARRIED, carried_fields, compare, gone_rows, known_rows, unmatched, wanted_rows
-from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
+from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, STAYS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
 #: Characters that do not belong in an id, and those ignored when two spellings are compared.
 _STRAY, _IGNORED = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
@@ -64,7 +64,7 @@ def plan_batch(
         Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
         rule.
     service : str
-        Service type of the instance. Other types than product store one category for all, so that a difference in
+        Service type of the instance. Most types other than product store one category for all, so that a difference in
         CategoryId does not count.
     last : pandas.DataFrame, optional
         The catalogue of the last export. If this one has collapsed against it (`compare_exports`), nothing is planned.
@@ -108,7 +108,7 @@ def plan_batch(
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     kind = service_type(service)
     if findings is None:
-        sheet = make_sheet(catalogue, images, regions=regions, prepared=prepared, service=kind)
+        sheet = make_sheet(catalogue, images, regions=regions, prepared=prepared, service=service)
         findings = check_sheet(sheet)
     else:
         sheet = _bare_sheet(sheet_rows(catalogue, images, regions=regions, prepared=prepared), kind)
@@ -125,7 +125,7 @@ def plan_rows(
     """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
     held = None if baseline.known is None else known_rows(baseline.known)
     ignore, named = baseline.ignore, set(catalogue.columns)
-    if service is not Service.PRODUCT:
+    if service in FORCING:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
         named.add("CategoryId")
     judged = compare(wanted, held, ignore, named)
@@ -133,7 +133,9 @@ def plan_rows(
         wanted.drop_in_place(name)
     gone = []
     waiting = _waiting(known_rows(None))
-    if baseline.delete_missing and held is not None:
+    if held is not None and not baseline.delete_missing:
+        waiting = _waiting(pl.concat([rows.select(held.columns) for rows in gone_rows(judged, held)]), STAYS)
+    elif held is not None:
         going, waits = gone_rows(judged, held)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
@@ -240,7 +242,7 @@ def _bare_sheet(rows: pl.DataFrame, service: Service) -> Sheet:
     """Return a sheet for rules that test every row: without what only `check` needs, which takes time."""
     add, delete = (pl.col("op") == operation.value for operation in Operation)
     scopes = {"all": None, "add": add, "delete": delete}
-    return Sheet(rows, service, {}, {}, rows.clear(), frozenset(), scopes, {})
+    return Sheet(rows, service, str(service), {}, {}, rows.clear(), frozenset(), scopes, {})
 
 
 def _misspelt(wanted: pl.Series) -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +10,7 @@ import polars as pl
 
 from imgprep.core.fields import CATEGORIES, FIELDS, Operation
 from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.text import counted
 
 #: Column → dtype of a batch frame.
 BATCH_COLUMNS: dict[str, str] = {
@@ -28,6 +29,7 @@ HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.na
 #: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
+STAYS = "deletion is not asked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,6 +68,15 @@ class Baseline:
     confirm_rows: int | None = None
 
 
+def left_note(left: Mapping[str, int]) -> str | None:
+    """Return the line about images that stay in the gallery, see `Plan.left`; None where there are none."""
+    if not left.get("images"):
+        return None
+    stay = "stays" if left["images"] == 1 else "stay"
+    of = f"{counted(left['images'], 'image')} of {counted(left.get('products', 0), 'product')}"
+    return f"{of} {stay} in the gallery although the export no longer has them"
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
     """The batch that takes the gallery from its state to that of the catalogue. Returned by `plan_batch`.
@@ -83,7 +94,7 @@ class Plan:
     deferred : pandas.DataFrame
         Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
         not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
-        not be read, or another spelling of its id, which may mean it.
+        not be read, or another spelling of its id, which may mean it; or deletion is not asked for.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
     carried : pandas.DataFrame
@@ -116,6 +127,11 @@ class Plan:
             parts.append(f"{len(self.deferred):,} deferred")
         return f"Plan({', '.join(parts)})"
 
+    @property
+    def left(self) -> dict[str, int]:
+        """``images`` and ``products`` that stay in the gallery although the export no longer has them."""
+        return {"images": len(self.deferred), "products": self.deferred["ProductId"].nunique()}
+
     def summary(self) -> pd.DataFrame:
         """Count rows by what would happen to them.
 
@@ -131,6 +147,24 @@ class Plan:
             parts.append(to_polars(frame, columns).select(pl.lit(what).alias("what"), *columns))
         rows = pl.concat([part.cast(pl.String) for part in parts])
         return to_pandas(_count(rows, "what", "reason", name="rows").sort(_ORDER, -pl.col("rows"), "reason"))
+
+    def rows(self) -> pd.DataFrame:
+        """List what would happen to each row, and to each image that the catalogue lacks.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``what`` (as in `summary`), ``reason``, ``row``, ``ProductId``, ``PicName``.
+        """
+        columns = ["reason", "row", "ProductId", "PicName"]
+        parts = [_acted(self.batch, "row", "PicName").select("what", *columns)]
+        for what in ("unchanged", "excluded", "deferred"):
+            frame = getattr(self, what).reindex(columns=columns)
+            parts.append(to_polars(frame, columns).select(pl.lit(what).alias("what"), *columns))
+        listed = pl.concat(
+            [part.with_columns(pl.exclude("row").cast(pl.String), pl.col("row").cast(pl.Int64)) for part in parts]
+        )
+        return to_pandas(listed.sort(_ORDER, maintain_order=True))
 
     def diff(self) -> pd.DataFrame:
         """Count what would be added, replaced and deleted, by category and by reason.
@@ -182,6 +216,25 @@ class Plan:
             )
         return to_pandas(pl.concat(parts).sort("line", maintain_order=True))
 
+    def category_changes(self) -> pd.DataFrame:
+        """Count the images whose category a line would change in the gallery.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``before``, ``after`` (CategoryId, NA where the service predicts one), ``images``, most first.
+
+        Notes
+        -----
+        A category that is set when adding must be set when searching too, or the image does not find itself. Source:
+        the vendor's page on adding images.
+        """
+        changes = self.changes()
+        changes = changes[changes["field"] == "CategoryId"]
+        counts = changes.groupby(["before", "after"], dropna=False).size().rename("images").reset_index()
+        counts = counts.astype({"before": "Int64", "after": "Int64"})
+        return counts.sort_values(["images", "before", "after"], ascending=[False, True, True], ignore_index=True)
+
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
 _ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64)
@@ -189,9 +242,9 @@ _ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate
 NOT_HELD = ("new", "unknown")
 
 
-def _acted(batch: pd.DataFrame) -> pl.DataFrame:
+def _acted(batch: pd.DataFrame, *more: str) -> pl.DataFrame:
     """The batch with ``what``: add, replace or delete."""
-    lines = to_polars(batch, ["line", "OperationType", "ProductId", "CategoryId", "reason"])
+    lines = to_polars(batch, ["line", "OperationType", "ProductId", "CategoryId", "reason", *more])
     what = (
         pl.when(pl.col("OperationType") == Operation.DELETE.value)
         .then(pl.lit("delete"))

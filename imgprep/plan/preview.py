@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import to_polars
 from imgprep.core.text import counted
+from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
 from imgprep.plan.model import NOT_HELD, Plan
@@ -179,6 +181,33 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
         lost.select("ProductId").unique().join(left, on="ProductId", how="anti").join(adds, on="ProductId", how="anti")
     )
     return BlastRadius(images=lost.height + unseen, products=gone.height, held=held.height, threshold=threshold)
+
+
+def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) -> str | None:
+    """Return that so many rows are excluded that the export is probably broken; None where they are few.
+
+    `reasons` has one text per excluded row, `rows` is the number of rows that are wanted; `limits` has
+    ``excluded_share`` and ``excluded_rows``.
+    """
+    reasons = reasons[~reasons.isin(LEFT_OUT_REASONS)]
+    count = len(reasons)
+    if count < limits["excluded_rows"] or count <= limits["excluded_share"] * rows:
+        return None
+    reason, most = next(iter(reasons.value_counts().items()))
+    return (
+        f"{count:,} of {counted(rows, 'row')} ({count / rows:.0%}) of the export are excluded, the commonest reason: "
+        f"{reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the folder of its "
+        "images are complete"
+    )
+
+
+def require_few_excluded(
+    reasons: pd.Series, catalogue: pd.DataFrame, limits: Mapping[str, float], confirm_rows: int | None = None
+) -> None:
+    """Raise where `excluded_note` has something to say, unless the catalogue's number of rows was confirmed."""
+    note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
+    if note is not None and confirm_rows != len(catalogue):
+        raise ConfigError(f"{note}; if they may stay out, confirm the export's number of rows: {len(catalogue)}")
 
 
 def estimate(

@@ -82,6 +82,8 @@ class Switches:
         Least duration of a task, on the sandbox's clock.
     failing_task : str
         Not empty: every task ends FAIL with this message.
+    running_status : str
+        Not empty: the word that the lists give for a running task, instead of PROCESSING.
     report_format, dump_format : str
         ``jsonl``, ``csv``, for reports also ``text`` and ``text-zh``.
     report_lines : bool
@@ -132,6 +134,7 @@ class Switches:
     task_ids: TaskIds = "documented"
     task_seconds: float = 0.0
     failing_task: str = ""
+    running_status: str = ""
     report_format: str = "jsonl"
     dump_format: str = "jsonl"
     report_lines: bool = True

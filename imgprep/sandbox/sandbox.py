@@ -196,6 +196,24 @@ class Sandbox:
         """End every running task now, whatever the clock shows."""
         self.imagesearch.finish_tasks()
 
+    def cancel_tasks(
+        self, *, done: float = 0.5, status: str = "CANCELLED", report: bool = False, instance: str | None = None
+    ) -> None:
+        """Cancel the running batch tasks of an instance (None: that of `settings`), as its console can.
+
+        Parameters
+        ----------
+        done : float
+            The share of each task's lines, 0 … 1, that is worked off before.
+        status : str
+            The word that IncreaseList gives from then on; the vendor does not document it.
+        report : bool
+            Whether there is an error report of what failed until then; the vendor does not document it either.
+        instance : str, optional
+            The instance.
+        """
+        self.imagesearch.cancel_tasks(instance or self.switches.instance, done, status, report=report)
+
     def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
         """Replace the documents of the role that tasks read the bucket with; see `ImageSearch.set_role`."""
         self.imagesearch.set_role(policy, trust)

@@ -26,6 +26,7 @@ from imgprep.core.settings import Settings, is_loopback
 from imgprep.core.text import shown
 from imgprep.ship.download import LinkDead, save_link
 from imgprep.ship.panel import named, task_progress
+from imgprep.ship.task_status import reads_as_cancelled
 
 _log = logging.getLogger(__name__)
 
@@ -181,11 +182,17 @@ def _running_or_new(service: ImageSearch) -> str:
 def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Clock) -> Iterator[Task]:
     """Yield the export once it has ended, asked for anew each time, so that its link is fresh."""
     started, missing = clock.monotonic(), 0
+    status, since = "", started
     while True:
         task = next(iter(service.exports(number)), None)
         if task is not None and task.status in (SUCCESS, FAIL):
             yield task
             continue
+        if task is not None and task.status != status:
+            status, since = task.status, clock.monotonic()
+        stood = clock.monotonic() - since >= service.settings.status_timeout
+        if task is not None and status != PROCESSING and (stood or reads_as_cancelled(status)):
+            raise ServiceError(f"export {number} ended without a file: its status is {status}; repeat the command")
         missing = missing + 1 if task is None else 0
         if missing >= LOOKS:
             raise ServiceError(f"export {number} is missing from the service's list; repeat")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pandas as pd
 
 from imgprep.cloud.imagesearch import ImageSearch, Task
 from imgprep.core.clock import Clock
+from imgprep.core.errors import ServiceError
+from imgprep.plan.preview import ADDS_PER_SECOND, ADDS_PER_SECOND_SMALLEST, DELETES_PER_SECOND, SMALLEST_CAPACITY
 from imgprep.ship.report.match import Outcome, settle
 from imgprep.ship.task_status import Meaning, meaning
 
@@ -15,6 +19,8 @@ from imgprep.ship.task_status import Meaning, meaning
 _INTERVALS = ((30.0, 1.0), (600.0, 3.0), (float("inf"), 10.0))
 #: Looks in which a task may be missing from the list before that is believed.
 LOOKS = 5
+#: A task that runs so many times as long as estimated, and at least so many seconds, is overdue.
+OVERDUE_TIMES, OVERDUE_SECONDS = 3.0, 1800.0
 
 
 def watch(
@@ -30,24 +36,60 @@ def watch(
         clock.sleep(next(every for until, every in _INTERVALS if spent < until))
 
 
-def outcome_without_report(batch: pd.DataFrame, task: Task, *, failed: bool) -> pd.DataFrame:
-    """Return how the lines of a task ended that has no error report."""
-    if failed:
-        return settle(batch, Outcome.UNKNOWN, message=_failure(task))
+class Overdue:
+    """Whether a task runs far longer than estimated by the vendor's quotas."""
+
+    def __init__(self, counts: Mapping[str, int], service: ImageSearch) -> None:
+        self._counts = counts
+        self._service = service
+        self._estimate = self._seconds(ADDS_PER_SECOND)
+        self._asked = False
+
+    def note(self, task_id: str, since: float, now: float) -> str | None:
+        """Return that it is overdue, and the remedy; None where it is not. `since` and `now` in seconds since 1970."""
+        if not self._is_late(now - since):
+            return None
+        if not self._asked:  # the smallest instances are five times as slow
+            self._asked = True
+            with contextlib.suppress(ServiceError):
+                capacity = self._service.detail().capacity
+                if capacity is not None and capacity <= SMALLEST_CAPACITY:
+                    self._estimate = self._seconds(ADDS_PER_SECOND_SMALLEST)
+        if not self._is_late(now - since):
+            return None
+        begun = datetime.fromtimestamp(since, UTC)
+        return (
+            f"task {task_id} is overdue: PROCESSING since {begun:%Y-%m-%d %H:%M} UTC, and by the vendor's quotas its "
+            f"lines take about {_lasting(self._estimate)}. Look at it on the instance's Batch Operation tab in the "
+            "console, which shows its progress and can cancel it; `imgprep follow` then ends the run"
+        )
+
+    def _seconds(self, adds_per_second: float) -> float:
+        return self._counts.get("add", 0) / adds_per_second + self._counts.get("delete", 0) / DELETES_PER_SECOND
+
+    def _is_late(self, seconds: float) -> bool:
+        return seconds > max(OVERDUE_TIMES * self._estimate, OVERDUE_SECONDS)
+
+
+def _lasting(seconds: float) -> str:
+    minutes = max(round(seconds / 60), 1)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> pd.DataFrame:
+    """Return how the lines of a task ended that has no error report; `why` there is no result, if there is none."""
+    if why:
+        return settle(batch, Outcome.UNKNOWN, message=why)
     found = meaning(task.message)
-    if found is Meaning.SOME_FAILED or (found is Meaning.UNKNOWN and task.code not in ("", "0")):
+    if found in (Meaning.SOME_FAILED, Meaning.CANCELLED) or (found is Meaning.UNKNOWN and task.code not in ("", "0")):
         return settle(batch, Outcome.UNKNOWN, message="some failed, but the service gives no error report")
     return settle(batch)
 
 
-def outcome_of_failed(outcome: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return the outcome of a task that failed: it may not have reached the lines that its report does not name."""
+def outcome_without_result(outcome: pd.DataFrame, why: str) -> pd.DataFrame:
+    """Return the outcome of a task without a result: it may not have reached lines that its report does not name."""
     good = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
     changed = outcome.copy()
     changed.loc[good, "outcome"] = str(Outcome.UNKNOWN)
-    changed.loc[good, "message"] = _failure(task)
+    changed.loc[good, "message"] = why
     return changed
-
-
-def _failure(task: Task) -> str:
-    return f"the task failed: {task.message or task.code or 'no reason'}"

@@ -6,6 +6,8 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -77,6 +79,9 @@ def gallery_state(
         the gallery is not in the frame.
         ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
         the report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's identity.
+        ``.attrs["readings"]``: for each run whose outcome was read
+        several times, the reading that counts (see `Run.readings`) and ``of`` how many. ``.attrs["basis"]``:
+        ``instance``, newest ``run``, ``dump``, and when this was computed (``at``), for the record of a batch.
 
     Raises
     ------
@@ -111,20 +116,32 @@ def gallery_state(
         dump = None
     gallery = of.gallery if of else "".join({run.gallery for run in chosen})
     doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
+    read = {run.id: run.readings for run in chosen}
+    reread = {name: {**each[-1], "of": len(each)} for name, each in read.items() if len(each) > 1}
+    for name, last in reread.items():
+        _log.info("run %s: of %d readings of its outcome the last counts: %s", name, last["of"], last["why"])
     for name, count in doubtful.items():
         entries = counted(count, "entry of its report matches", "entries of its report match")
         _log.warning("run %s: %s no line, so the lines that no entry names are unknown", name, entries)
+    instance = of.instance if of is not None else str(chosen[-1].settings.get("instance", "")) if chosen else ""
+    basis = {
+        "instance": instance,
+        "run": chosen[-1].id if chosen else None,
+        "dump": Path(dump).name if isinstance(dump, (str, os.PathLike)) else None,
+        "at": datetime.now(UTC).isoformat(),
+    }
+    attrs = {"unmatched": doubtful, "readings": reread, "basis": basis, "gallery": gallery}
     if dump is None:
-        return _finished(_state(chosen), doubtful, gallery)
+        return _finished(_state(chosen), attrs)
     newer = [] if made is None else [run for run in chosen if _utc(run.started_at) > made]
     older = chosen[: len(chosen) - len(newer)]
     state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
-    return _finished(_state(newer, state) if newer else state, doubtful, gallery)
+    return _finished(_state(newer, state) if newer else state, attrs)
 
 
-def _finished(state: pl.DataFrame, doubtful: dict[str, int], gallery: str) -> pd.DataFrame:
+def _finished(state: pl.DataFrame, attrs: dict[str, Any]) -> pd.DataFrame:
     held = to_pandas(state.sort(KEY))
-    held.attrs |= {"unmatched": doubtful, "gallery": gallery}
+    held.attrs |= attrs
     return held
 
 
@@ -271,7 +288,7 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     """Return the runs that reached the service, of the instance `of` if given; raise where they are of several."""
-    sent = [run for run in runs if was_sent(run)]
+    sent = [run for run in runs if reached(run)]
     if of is not None:
         return runs_of(sent, of)
     galleries = sorted({run.gallery for run in sent})
@@ -295,7 +312,7 @@ def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
     return [run for run in every if run.gallery == gallery]
 
 
-def was_sent(run: Run) -> bool:
+def reached(run: Run) -> bool:
     """Whether the service may have processed it: an intent that was never sent, or was refused, changed nothing."""
     if run.state is State.INTENDED:
         return run.about.get("request") in ("sent", "lost")

@@ -166,10 +166,10 @@ _PARTIAL = "#9a6700"
 @contextmanager
 def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
-) -> Iterator[Callable[[Task], None]]:
-    """Yield a function that shows the status of a task: in a panel of a notebook, or on a line."""
+) -> Iterator[Callable[..., None]]:
+    """Yield a function of a task, and a note, that shows its status: in a panel of a notebook, or on a line."""
     if not show:
-        yield lambda task: None
+        yield lambda task, note=None: None
     elif in_notebook():
         with _panel(task_id, where, clock, waiting) as update:
             yield update
@@ -189,13 +189,13 @@ def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
 
 
 @contextmanager
-def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
+def _line(task_id: str, word: str) -> Iterator[Callable[..., None]]:
     from tqdm import tqdm  # noqa: PLC0415
 
     with tqdm(total=1, bar_format="{desc} {elapsed}") as bar:
         bar.set_description_str(f"{word} {task_id}")
 
-        def update(task: Task) -> None:
+        def update(task: Task, note: str | None = None) -> None:
             message = f", {shown(task.message)}" if task.message else ""  # a terminal obeys escape sequences
             bar.set_description_str(f"{word} {shown(task.id)}: {shown(task.status)}{message}")
 
@@ -203,15 +203,15 @@ def _line(task_id: str, word: str) -> Iterator[Callable[[Task], None]]:
 
 
 @contextmanager
-def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Callable[[Task], None]]:
+def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Callable[..., None]]:
     from IPython.display import HTML, display  # noqa: PLC0415
     from ipywidgets import HTML as Panel  # noqa: PLC0415
 
     started, panel = clock.monotonic(), Panel(f"task {html.escape(task_id)}: asking")
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
-    def update(task: Task) -> None:
-        panel.value = panel_html(task, where, clock.monotonic() - started, waiting=waiting)
+    def update(task: Task, note: str | None = None) -> None:
+        panel.value = panel_html(task, where, clock.monotonic() - started, waiting=waiting, note=note)
 
     try:
         yield update
@@ -228,7 +228,7 @@ def named(settings: Settings) -> str:
     return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
 
 
-def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False) -> str:
+def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False, note: str | None = None) -> str:
     """Return the panel's content; text of the service is escaped."""
     partial = task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED
     colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
@@ -237,6 +237,8 @@ def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False)
     below = []
     if task.message:
         below.append(f"message of the service: {html.escape(task.message)}")
+    if note:
+        below.append(html.escape(note))
     if partial:
         below.append("SUCCESS includes failed lines: the error report names them")
     if waiting:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
+from imgprep.cloud.imagesearch import ACTIONS, PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
-from imgprep.core.fields import META_NAME
+from imgprep.core.fields import META_NAME, Service
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.ship.access import (
@@ -42,6 +42,22 @@ class Check(NamedTuple):
 
 
 _REMEDY = "`imgprep policy` prints the right document"
+#: Check → where it is written. ``faq`` is the vendor's list of reasons why a batch task is not accepted, ``own`` a
+#: precaution of imgprep.
+_SOURCES = {
+    "bucket name": "faq: the bucket is invalid",
+    "bucket exists": "faq: the bucket is invalid",
+    "path form": "faq: the path is wrong",
+    "role ARN": "faq: the ARN is invalid",
+    "role policy": "faq: the policy is missing or wrong",
+    "role trust": "faq: the role is not of the Image Search type",
+    "bucket's region": "faq: the bucket is in another region",
+    "same region": "faq: the bucket is in another region",
+    META_NAME: "faq: there is no increment.meta in the path",
+    "images": "guide: images and increment.meta in one path",
+    "no task running": "api: one batch task at a time",
+    **dict.fromkeys(("instance name", "instance", "service type", "capacity", "expiry"), "api: Detail"),
+}
 
 
 def preflight(
@@ -62,8 +78,8 @@ def preflight(
     Returns
     -------
     pandas.DataFrame
-        ``check, result, message, remedy``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it could not
-        be checked.
+        ``check, result, message, remedy, source``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it
+        could not be checked.
 
     Raises
     ------
@@ -72,7 +88,8 @@ def preflight(
 
     Notes
     -----
-    Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). The role's documents
+    Source: faq (the vendor's reasons why a task is not accepted), guide (same region, same path, the path's form) and
+    api (Detail, one task at a time); the column ``source`` has that of each check. The role's documents
     are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
     otherwise that row reads "not checked". The caller's own rights are tested without storing anything.
 
@@ -84,7 +101,7 @@ def preflight(
     >>> with ip.Sandbox() as sandbox:
     ...     checks = ip.preflight(sandbox.settings, built.folder)
     >>> checks.columns.tolist()
-    ['check', 'result', 'message', 'remedy']
+    ['check', 'result', 'message', 'remedy', 'source']
     """
     clock = clock or SystemClock()
     frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
@@ -95,7 +112,8 @@ def preflight(
         checks += _documents(settings, keys)
     if settings.instance:
         checks += _service(settings, frame, clock)
-    return pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
+    table = pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
+    return table.assign(source=table["check"].map(_SOURCES).fillna("own"))
 
 
 def _read(folder: Path) -> pd.DataFrame:
@@ -188,11 +206,10 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
             yield Check("same region", FAIL, message, "bucket and instance must share a region")
         else:
             yield Check("same region", OK, detail.region or settings.region)
-        same = detail.service is None or detail.service == settings.service
-        message = f"{detail.service or 'unknown'}; checked by the rules of {settings.service}"
-        yield Check(
-            "service type", OK if same else FAIL, message, "" if same else "set type under [service], build again"
-        )
+        known = detail.service not in (None, Service.UNKNOWN)
+        result = WARN if not known else OK if detail.service == settings.service else FAIL
+        message = f"{detail.service or Service.UNKNOWN}; checked by the rules of {settings.service}"
+        yield Check("service type", result, message, "" if result == OK else "set type under [service], build again")
         yield from _room(detail.capacity, detail.held, batch)
         if detail.expires is not None:
             days = (detail.expires - datetime.fromtimestamp(clock.time(), UTC)).days
@@ -304,4 +321,8 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _REMEDY)
+    for action in ACTIONS:
+        decision = evaluate(document, f"imagesearch:{action}", "*")
+        if not decision:
+            return Check("uploader policy", WARN, f"{decision.reason}, unless another policy does", _REMEDY)
     return Check("uploader policy", OK, "covers what the uploader does")

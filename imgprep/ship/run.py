@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,32 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, ImageSearch, Task
+from imgprep.cloud.imagesearch import PROCESSING, ImageSearch, Task
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
-from imgprep.core.files import naming_full_disk, replacing
+from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
 from imgprep.core.frames import attach, detached
-from imgprep.core.settings import Settings
-from imgprep.core.text import shown
+from imgprep.core.settings import PUBLIC, Settings
+from imgprep.core.text import counted, shown
+from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
-from imgprep.ship.follow import LOOKS, outcome_of_failed, outcome_without_report, watch
+from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
 from imgprep.ship.lock import who
 from imgprep.ship.panel import AskedCredentials, named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
-from imgprep.ship.task_status import ENDED, Meaning, State, console_meaning, end_state
+from imgprep.ship.task_status import (
+    ENDED,
+    Meaning,
+    State,
+    console_meaning,
+    end_state,
+    is_undocumented,
+    note_of,
+    state_of,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -44,10 +55,13 @@ VERSION = 1
 #: Sandbox of runs from before sandboxes had identities; one gallery, as it was then.
 NO_IDENTITY = "of an earlier version"
 RUN_FILE, REPORT = "run.json", "report.raw"
-#: The report of an outcome that was replaced by another one.
-REPORT_ASIDE = "report.set-aside.raw"
+#: A report that is being downloaded; it is then kept as `REPORT`, or beside those that are there.
+_ARRIVING = "report.arriving"
 #: Tables written when the run ends; `TABLES` are copied from the batch folder.
 OUTCOME, UNMATCHED = "outcome", "unmatched"
+#: The remedy for a damaged file of a run.
+RESTORE = "restore it from a copy of the run folder"
+REBUILD = "build the batch again"
 #: Text of unmatched entries that do not fit into the table, one entry per line.
 OVERFLOW = "unmatched.rest.txt"
 #: Columns of tables that a run may lack; they are read as empty.
@@ -115,7 +129,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether nothing more is expected from the service."""
-        return self.state in ENDED
+        return self.state in ENDED or (self.state is State.UNKNOWN and "ended" in self._about["times"])
 
     @property
     def undecided(self) -> bool:
@@ -139,7 +153,8 @@ class Run:
 
     @property
     def _sent_to(self) -> Settings:
-        return Settings(**{"sandbox": NO_IDENTITY, **self._about["settings"]})
+        known: dict[str, Any] = {name: value for name, value in self.settings.items() if name in PUBLIC}
+        return Settings(**{"sandbox": NO_IDENTITY, **known})
 
     @property
     def gallery(self) -> str:
@@ -158,7 +173,7 @@ class Run:
 
     @property
     def task_status(self) -> str | None:
-        """Status as the service spells it: PROCESSING, SUCCESS, FAIL. SUCCESS includes partial failure."""
+        """Status as the service spells it: PROCESSING, SUCCESS (which includes partial failure), FAIL, or another."""
         return self._about.get("task_status")
 
     @property
@@ -183,7 +198,10 @@ class Run:
 
     @property
     def times(self) -> Mapping[str, str]:
-        """Times in ISO 8601: intended, submitted, created (by the service's clock), ended."""
+        """Times in ISO 8601: intended, submitted, created (by the service's clock), ended.
+
+        ``status``: since when the task has a status that is not documented.
+        """
         return dict(self._about["times"])
 
     @property
@@ -207,6 +225,18 @@ class Run:
         return counts
 
     @property
+    def readings(self) -> list[dict[str, Any]]:
+        """How the outcome was read, each time: ``when``, ``why``, ``report`` (a file of the run, or None).
+
+        The last one counts; the reports of the others stay in the run.
+        """
+        if (entries := self._about.get("readings")) is not None:
+            return list(entries)
+        if not (self.folder / REPORT).is_file():
+            return []
+        return [{"when": self.times.get("ended"), "why": "the task ended", "report": REPORT}]  # of an earlier version
+
+    @property
     def unmatched(self) -> int:
         """Number of entries of the error report that name no line of the batch."""
         return int((self._about.get("report") or {}).get("unmatched", 0))
@@ -215,6 +245,11 @@ class Run:
     def in_doubt(self) -> bool:
         """Whether such entries may be about any line that the report does not name; no line is imported then."""
         return self.unmatched > 0 and not self._about["report"].get("ignored")
+
+    @property
+    def left(self) -> Mapping[str, int]:
+        """``images`` and ``products`` that its plan left in the gallery although the export no longer had them."""
+        return dict(self._about.get("left") or {})
 
     @property
     def upload(self) -> Mapping[str, float]:
@@ -229,11 +264,9 @@ class Run:
     @property
     def batch(self) -> pd.DataFrame:
         """The batch as sent, one row per line of increment.meta; fields that it lacks are NA."""
-        frame = _read_table(self.folder, "batch")
+        frame = read_table(self.folder, "batch")
         if frame is None:
-            raise ConfigError(
-                f"{self.folder}: batch.parquet is missing, so the run is broken; restore it from a copy of the folder"
-            )
+            raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run is broken; {RESTORE}")
         lacking = {field.name: field.dtype for field in FIELDS if field.name not in frame.columns}
         return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
@@ -270,16 +303,16 @@ class Run:
     @property
     def outcome(self) -> pd.DataFrame:
         """Outcome of each line; all unknown until the run has ended. See `read_report` for the columns."""
-        frame = _read_table(self.folder, OUTCOME)
+        frame = read_table(self.folder, OUTCOME)
         if frame is None:
             return settle(self.batch, Outcome.UNKNOWN, message=f"the run is {self.state}")
-        unmatched = _read_table(self.folder, UNMATCHED)
+        unmatched = read_table(self.folder, UNMATCHED)
         frame = doubted(frame, self.unmatched) if self.in_doubt else frame
         return frame if unmatched is None else attach(frame, unmatched=unmatched)
 
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
         """Return some columns of `outcome`: for many or large runs far faster than reading all of them."""
-        frame = _read_table(self.folder, OUTCOME, list(columns))
+        frame = read_table(self.folder, OUTCOME, list(columns))
         if frame is None or (self.in_doubt and "message" in columns):
             return self.outcome[list(columns)]
         return doubted(frame, self.unmatched) if self.in_doubt and "outcome" in columns else frame
@@ -296,8 +329,7 @@ class Run:
     @property
     def causes_changed(self) -> bool:
         """Whether the project now defines other causes than those that the report was read with."""
-        report = self.folder / REPORT
-        return self.ended and report.is_file() and self._cause_table().custom != self.causes.custom
+        return self.ended and self._report() is not None and self._cause_table().custom != self.causes.custom
 
     def check_tables(self) -> None:
         """Read every table once; raise where one is broken."""
@@ -315,7 +347,11 @@ class Run:
     ) -> Run:
         """Follow the task to its end, and save its error report as soon as it exists.
 
-        It can be interrupted, killed and repeated at any time; a run that has ended is returned unchanged.
+        It can be interrupted, killed and repeated at any time; a run that has ended is returned unchanged. A status
+        that reads as cancelled ends the run in state ``cancelled``; any other that is not documented ends it in state
+        ``unknown`` once it has stood unchanged for ``settings.status_timeout`` seconds, and is then looked at once more
+        by each call. Lines that no report names are unknown then; ``note`` names the ways to settle them. A task that
+        runs far longer than the vendor's quotas let expect is reported as overdue, in ``note`` too.
 
         Parameters
         ----------
@@ -345,33 +381,38 @@ class Run:
             There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
         settings = self._settings = settings or self._settings or self.sent_to
-        if self.refresh().ended:
+        if self.refresh()._is_final:
             return self
         task_id = self._task_to_follow(settings)
         causes = causes_of(settings, self.folder)  # before the wait: a broken file of causes is reported now
         clock = clock or SystemClock()
         service = ImageSearch(settings, clock=clock)
-        missing = 0
+        missing, overdue = 0, Overdue(self.counts, service)
         with task_progress(task_id, named(settings), show=progress, clock=clock) as show:
             for task in watch(service, task_id, wait=wait, timeout=timeout, clock=clock):
-                if self.refresh().ended:  # by another process: a cron job may follow the same run
+                if self.refresh()._is_final:  # by another process: a cron job may follow the same run
                     break
-                missing = missing + 1 if task is None else 0
-                if task is not None:
-                    self.record(task)
-                    show(task)
-                    if task.status in (SUCCESS, FAIL):
-                        self.finish(task, service, causes, clock=clock)
+                if task is None:
+                    missing += 1
+                    if missing >= LOOKS:
+                        lost = f"task {task_id} is missing from the service's list; look for it in the console"
+                        self._leave_open(State.UNKNOWN, lost)
                         break
-                    known = task.status == PROCESSING
-                    note = (
-                        None if known else f"the service returns status {shown(task.status)}, which is not documented"
-                    )
+                    continue
+                missing, stood = 0, self._stood(task, clock)
+                self.record(task)
+                if task.status == PROCESSING:
+                    note = overdue.note(task_id, self._begun(clock), clock.time())
+                else:
+                    strange = f"the service returns status {shown(task.status)}, which is not documented"
+                    note = strange if is_undocumented(task.status) else None
+                show(task, note)
+                if task.status == PROCESSING or (note and stood < settings.status_timeout):
                     self._leave_open(State.PROCESSING, note)
-                elif missing >= LOOKS:
-                    note = f"task {task_id} is missing from the service's list; look for it in the console"
-                    self._leave_open(State.UNKNOWN, note)
-                    break
+                    continue
+                if not (note and self.ended):  # else it stands as it did when the run ended
+                    self.finish(task, service, causes, clock=clock)
+                break
         return self
 
     def finish(
@@ -384,21 +425,27 @@ class Run:
         limit: int = REPORT_MAX,
     ) -> None:
         """Save the error report of a task that ended, and write the outcome of every line."""
-        batch, failed = self.batch, task.status == FAIL
-        doing = "saved"
+        batch, state = self.batch, state_of(task.status)
+        why = None if state is None else _no_result(state, task)
+        note = None if state is None else note_of(state, task.status)
+        doing, readings = "saved", {}
+        arriving = self.folder / _ARRIVING
         try:
-            if save_report(task, service, self.folder / REPORT, clock=clock, limit=limit):
-                doing = "read"
-                outcome = self._read_report(batch, causes or self._cause_table())
-                outcome = outcome_of_failed(outcome, task) if failed else outcome
+            if save_report(task, service, arriving, clock=clock, limit=limit):
+                doing, report = "read", self._keep_report(arriving)
+                arriving.unlink()
+                outcome = self._read_report(batch, causes or self._cause_table(), report)
+                outcome = outcome_without_result(outcome, why) if why else outcome
+                readings = self._read_as("the task ended", report, clock)
             else:
-                outcome = outcome_without_report(batch, task, failed=failed)
-        except ReportError as error:  # not the end: the next look may bring a link that works
-            why = f"the task ended, but its error report could not be {doing}: {error}"
-            self._leave_open(State.UNKNOWN, f"{why}. {self.without_report()}")
-            return
-        note = "the task failed: what it did before is unknown until the gallery is checked"
-        self._end(outcome, failed=failed, clock=clock, note=note if failed else None)
+                outcome = outcome_without_report(batch, task, why)
+        except ReportError as error:
+            problem = f"its error report could not be {doing}: {error}"
+            if state in (None, State.FAILED):  # not the end: the next look may bring a link that works
+                self._leave_open(State.UNKNOWN, f"the task ended, but {problem}. {self.without_report()}")
+                return
+            outcome, note = outcome_without_report(batch, task, why), f"{note}; {problem}"
+        self._end(outcome, state, clock=clock, note=note, **readings)
 
     def close(
         self,
@@ -407,17 +454,21 @@ class Run:
         report: str | os.PathLike[str] | None = None,
         causes: CauseTable | str | os.PathLike[str] | None = None,
         ignore_unmatched: bool = False,
+        confirm: str | None = None,
         clock: Clock | None = None,
     ) -> Run:
         """End the run by the console's message, where the API cannot be used.
 
+        A run that has ended can be closed again: lines that were unknown are settled, and lines whose outcome is known
+        change only with `confirm`. Every report that was read stays in the run, see `readings`.
+
         Parameters
         ----------
         message : str, optional
-            The console's Error Message, or the word FAIL.
+            The console's Error Message, or the task's status: FAIL, CANCELLED.
             ``"Success"``: every line was imported or deleted. ``"Some of the images cannot be imported. Click
             Download"``: with `report` its causes are read; without, it is unknown which lines failed, and all are
-            unknown. FAIL: all are unknown until the gallery is checked.
+            unknown. FAIL, CANCELLED: all that the report does not name are unknown until the gallery is checked.
         report : path, optional
             The downloaded file of failure causes; it is copied into the run. It needs no `message`.
         causes : CauseTable or path, optional
@@ -426,6 +477,8 @@ class Run:
             The entries of the report that name no line of the batch (``outcome.attrs["unmatched"]``) are ignored:
             lines that no entry names are then imported or deleted, not unknown. Without `report`, the saved report is
             read again.
+        confirm : str, optional
+            The instance's name, where lines of a run that has ended get another outcome.
         clock : Clock, optional
             Injectable clock.
 
@@ -437,7 +490,8 @@ class Run:
         Raises
         ------
         ConfigError
-            The message is unknown, or it reports full success while a report is given.
+            The message is unknown, or it reports full success while a report is given; or the run has ended, and lines
+            whose outcome is known would change without `confirm`.
         ReportError
             The report cannot be read, or belongs to another batch.
 
@@ -450,10 +504,13 @@ class Run:
             report = self._saved_report("there are no unmatched entries to ignore")
             message = message or self.message
         elif message is None and report is None:
+            self._require_confirmed(self.ended, "sets it aside", confirm)
             times = {**self.times, "closed": stamp(clock)}
             self.update(state=State.CLOSED, times=times, counts={**self.counts, **_outcome_counts(self.outcome)})
             return self
         known = Meaning.SOME_FAILED if message is None or ignore_unmatched else console_meaning(message)
+        state = {Meaning.TASK_FAILED: State.FAILED, Meaning.CANCELLED: State.CANCELLED}.get(known)
+        why = None if state is None else f"the task {'failed' if state is State.FAILED else 'was cancelled'}"
         batch = self.batch
         if report is not None:
             if known is Meaning.ALL_IMPORTED:
@@ -462,20 +519,20 @@ class Run:
                     "give the one or the other"
                 )
             outcome = self._read_report(batch, self._cause_table(causes), Path(report), ignore=ignore_unmatched)
-            with replacing(self.folder / REPORT) as draft:
-                shutil.copyfile(report, draft)
+            outcome = outcome_without_result(outcome, why) if why else outcome
         elif known is Meaning.ALL_IMPORTED:
             outcome = settle(batch)
-        elif known is Meaning.SOME_FAILED:
-            outcome = settle(batch, Outcome.UNKNOWN, message="some failed; the file of failure causes was not read")
         else:
-            outcome = settle(batch, Outcome.UNKNOWN, message="the task failed; check the gallery")
+            unread = "some failed; the file of failure causes was not read"
+            outcome = settle(batch, Outcome.UNKNOWN, message=f"{why}; check the gallery" if why else unread)
+        changed = self._changed(outcome)
+        self._require_confirmed(changed > 0, f"gives another outcome to {counted(changed, 'line')}", confirm)
+        kept = None if report is None else self._keep_report(Path(report))
+        by = f"closed with the report {Path(report).name}" if report else f"closed with the message {message!r}"
+        readings = self._read_as(f"{by}, its unmatched entries ignored" if ignore_unmatched else by, kept, clock)
         no_report = {"report": None, "causes": None} if report is None else {}
-        failed = known is Meaning.TASK_FAILED
-        self._end(outcome, failed=failed, clock=clock, message=message, closed_by="hand", **no_report)
+        self._end(outcome, state, clock=clock, message=message, closed_by="hand", **readings, **no_report)
         if report is None:  # the outcome no longer comes from the saved report
-            with contextlib.suppress(FileNotFoundError):
-                (self.folder / REPORT).replace(self.folder / REPORT_ASIDE)
             (self.folder / OVERFLOW).unlink(missing_ok=True)
         return self
 
@@ -512,8 +569,8 @@ class Run:
         ['supplier', 'bad_custom_content']
         """
         table = self._cause_table(causes)
-        before, report = _read_table(self.folder, OUTCOME), self.folder / REPORT
-        if before is None or not report.is_file():
+        before, report = read_table(self.folder, OUTCOME), self._report()
+        if before is None or report is None:
             what = "outcome, so there is nothing to read again" if before is None else "error report to read again"
             raise ConfigError(f"run {self.id} has no {what}")
         rest = self.folder / OVERFLOW
@@ -558,7 +615,7 @@ class Run:
         self._settings = settings
 
     def _table(self, name: str) -> pd.DataFrame:
-        frame = _read_table(self.folder, name)
+        frame = read_table(self.folder, name)
         if frame is None:
             return pd.DataFrame({column: pd.Series(dtype="str") for column in _EMPTY[name]})
         return frame
@@ -585,31 +642,89 @@ class Run:
 
     def _leave_open(self, state: State, note: str | None) -> None:
         """Write the state of a run that has not ended, unless another process has ended it."""
-        if state is State.UNKNOWN:
+        if state is State.UNKNOWN or (note and note != self.note):
             _log.warning("run %s: %s", self.id, note)
         if not self.refresh().ended:
             self.update(state=state, note=note)
 
+    @property
+    def _is_final(self) -> bool:
+        """Whether it has ended, and not only because of a status that is not documented."""
+        return self.ended and self.state is not State.UNKNOWN
+
+    def _stood(self, task: Task, clock: Clock) -> float:
+        """Return for how many seconds the task has had its status, where that is not documented."""
+        since = moment(self.times.get("status"))
+        if is_undocumented(task.status) and (task.status != self.task_status or since is None):
+            self.update(times={**self.times, "status": stamp(clock)})
+            return 0.0
+        return 0.0 if since is None else clock.time() - since
+
+    def _begun(self, clock: Clock) -> float:
+        begun = moment(self.times.get("submitted") or self.times.get("created"))
+        return clock.time() if begun is None else begun
+
+    def _report(self) -> Path | None:
+        """Return the report that the outcome comes from."""
+        name = self.readings[-1]["report"] if self.readings else None
+        report = None if name is None else self.folder / Path(name).name
+        return report if report is not None and report.is_file() else None
+
+    def _keep_report(self, source: Path) -> Path:
+        """Keep a report in the run, under a name of its own; one with the same bytes may be there already."""
+        for number in itertools.count(1):
+            kept = self.folder / (REPORT if number == 1 else f"report.{number}.raw")
+            if not kept.exists():
+                try:
+                    with replacing(kept) as draft:
+                        shutil.copyfile(source, draft)
+                except OSError as error:
+                    raise ReportError(f"{kept}: cannot be written: {error.strerror or error}") from error
+                return kept
+            if digest_of(kept) == digest_of(source):
+                return kept
+        raise AssertionError  # the loop returns
+
+    def _read_as(self, why: str, report: Path | None, clock: Clock) -> dict[str, Any]:
+        """Return the entry of run.json that says how the outcome was read."""
+        reading = {"when": stamp(clock), "why": why, "report": None if report is None else report.name}
+        return {"readings": [*self.readings, reading]}
+
+    def _changed(self, outcome: pd.DataFrame) -> int:
+        """Return how many lines of a run that has ended have a known outcome now, and another one in `outcome`."""
+        if not self.ended:
+            return 0
+        both = self.outcome.merge(outcome[["line", "outcome"]], on="line", suffixes=("", "_new"))
+        return int((both["outcome"].ne(Outcome.UNKNOWN) & both["outcome"].ne(both["outcome_new"])).sum())
+
+    def _require_confirmed(self, needed: bool, what: str, confirm: str | None) -> None:
+        name = self.settings.get("instance") or "gallery"
+        if needed and confirm != name:
+            raise ConfigError(
+                f"run {self.id}: has ended ({self.state}), and this {what}, so the gallery that its runs add up to "
+                f"changes too; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
+            )
+
     def _saved_report(self, refusal: str) -> Path:
-        report = self.folder / REPORT
-        if self.state is State.FAILED or not report.is_file():
-            why = "its task failed, which leaves its lines unknown" if report.is_file() else "it has no error report"
+        report = self._report()
+        if self.state is State.FAILED or report is None:
+            why = "its task failed, which leaves its lines unknown" if report else "it has no error report"
             raise ConfigError(f"run {self.id}: {refusal}: {why}")
         return report
 
     def _read_report(
-        self, batch: pd.DataFrame, causes: CauseTable, report: Path | None = None, *, ignore: bool = False
+        self, batch: pd.DataFrame, causes: CauseTable, report: Path, *, ignore: bool = False
     ) -> pd.DataFrame:
         """Read a report; its counts and the custom causes go with the outcome into run.json."""
-        saved, unmatched = report or self.folder / REPORT, "ignore" if ignore else "doubt"
-        outcome = read_report(saved, batch, causes=causes, unmatched=unmatched, overflow=self.folder / OVERFLOW)
+        unmatched = "ignore" if ignore else "doubt"
+        outcome = read_report(report, batch, causes=causes, unmatched=unmatched, overflow=self.folder / OVERFLOW)
         if ignore:
             outcome.attrs["counts"]["ignored"] = outcome.attrs["counts"]["unmatched"]
         outcome.attrs["causes"] = as_entries(causes)
         return outcome
 
-    def _end(self, outcome: pd.DataFrame, *, failed: bool, clock: Clock, **entries: Any) -> None:
-        """Write the outcome, and the state that follows from it."""
+    def _end(self, outcome: pd.DataFrame, state: State | None, *, clock: Clock, **entries: Any) -> None:
+        """Write the outcome and the state; after a SUCCESS, None, the state follows from the outcome."""
         self._write_outcome(outcome, outcome.attrs.get("unmatched"))
         self.refresh()
         attrs = {"counts": "report", "causes": "causes"}
@@ -617,7 +732,7 @@ class Run:
         counts = _outcome_counts(outcome)
         self.update(
             **{"note": None, **entries},
-            state=end_state(counts, failed=failed),
+            state=state or end_state(counts),
             times={**self._about["times"], "ended": stamp(clock)},
             counts={**self._about["counts"], **counts},
         )
@@ -628,6 +743,22 @@ class Run:
             write_table(self.folder, UNMATCHED, unmatched)
         else:
             (self.folder / f"{UNMATCHED}.parquet").unlink(missing_ok=True)
+
+
+def _no_result(state: State, task: Task) -> str:
+    """Return why a line of a task that ended without a result is unknown."""
+    if state is State.FAILED:
+        return f"the task failed: {task.message or task.code or 'no reason'}"
+    what = "was cancelled" if state is State.CANCELLED else "ended without a result"
+    return f"the task {what}: status {task.status}{f', {task.message}' if task.message else ''}"
+
+
+def moment(value: object) -> float | None:
+    """Return the seconds since 1970 of a time in run.json; None where there is none."""
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return None
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -681,7 +812,21 @@ def read_runs(root: Path) -> tuple[list[Run], dict[Path, ConfigError]]:
             found.append(run)
         except ConfigError as error:
             broken[item] = error
-    return sorted(found, key=lambda run: run.sort_key), broken
+    return sorted(_each_once(found), key=lambda run: run.sort_key), broken
+
+
+def _each_once(runs: list[Run]) -> Iterator[Run]:
+    """Yield the runs without copies of one: a run in a folder of its own name is the original."""
+    originals: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: (run.folder.name != run.id, run.folder.name)):
+        original = originals.setdefault(run.id, run)
+        if original is run:
+            yield run
+        else:
+            _log.warning(
+                "%s: is a copy of run %s in %s, and is counted once; move the copy out of %s",
+                run.folder, run.id, original.folder.name, run.folder.parent,
+            )  # fmt: skip
 
 
 _INSTANCE = re.compile(r'"instance":\s*("(?:[^"\\]|\\.)*")')
@@ -718,7 +863,7 @@ def batch_digest(folder: Path) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         digest.update(b"\0")
-    batch = _read_table(folder, "batch")
+    batch = read_table(folder, "batch", remedy=REBUILD)
     if batch is None or not (folder / META_NAME).exists():
         raise ConfigError(f"{folder}: is not a batch folder: batch.parquet or {META_NAME} is missing; build it")
     if "digest" in batch and "PicName" in batch:
@@ -734,6 +879,7 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     made = datetime.fromtimestamp(clock.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
     instance = re.sub(r"[^A-Za-z0-9_.]+", "-", settings.instance).strip("-.") or "instance"
     name = f"{made}-{instance}-{secrets.token_hex(2)}"  # sorts by time
+    _remove_drafts(runs)
     draft = runs / f".{name}.making"
     draft.mkdir()
     try:
@@ -752,6 +898,7 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
             "times": {"intended": stamp(clock)},
             "counts": _line_counts(pd.read_parquet(draft / "batch.parquet")),
             "sources": _sources(batch_folder),
+            "left": _left(batch_folder),
             "batch": digest,
             "request": "none",
             "by": who(),
@@ -765,20 +912,34 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
     return Run(runs / name, settings)
 
 
+#: Name of a run folder that is being made.
+_DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
+
+
+def _remove_drafts(runs: Path) -> None:
+    """Remove what a process that was killed left while it made a run; callers hold the lock of `runs`."""
+    for draft in runs.glob(".*.making"):
+        if draft.is_dir() and not draft.is_symlink() and _DRAFT_NAME.fullmatch(draft.name):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
 def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
     """Write a table of a run: in full or not at all."""
     with replacing(folder / f"{name}.parquet") as draft:
         detached(frame).to_parquet(draft, index=False)
 
 
-def _read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+def read_table(
+    folder: Path, name: str, columns: list[str] | None = None, *, remedy: str = RESTORE
+) -> pd.DataFrame | None:
+    """Return a table of a run, or of a batch folder; None where it has none."""
     file = folder / f"{name}.parquet"
     try:
         return pd.read_parquet(file, columns=columns)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}; restore it from a copy of the run folder") from error
+        raise ConfigError(f"{file}: cannot be read: {error}; {remedy}") from error
 
 
 def _check_table(folder: Path, name: str, *, deep: bool = False) -> None:
@@ -795,9 +956,25 @@ def _check_table(folder: Path, name: str, *, deep: bool = False) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}; restore it from a copy of the run folder") from error
+        raise ConfigError(f"{file}: cannot be read: {error}; {RESTORE}") from error
     if not whole:
-        raise ConfigError(f"{file}: is not a complete Parquet file; restore it from a copy of the run folder")
+        raise ConfigError(f"{file}: is not a complete Parquet file; {RESTORE}")
+
+
+#: Kinds of the entries of run.json that every run has, and of those that it may lack.
+_HAS: dict[str, type] = {"id": str, "settings": dict, "times": dict, "counts": dict}
+_MAY_HAVE: dict[str, type] = {
+    **dict.fromkeys(("task_id", "task_status", "message", "note", "batch", "request"), str),
+    **dict.fromkeys(("unanswered", "before", "causes", "readings"), list),
+    **dict.fromkeys(("report", "upload", "left"), dict),
+}
+#: Kinds of what entries hold in turn.
+_HOLDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("settings", "times"), str),
+    **dict.fromkeys(("counts", "report", "left"), int),
+    "upload": (int, float),
+    "readings": dict,
+}
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -806,15 +983,22 @@ def _read_run(folder: Path) -> dict[str, Any]:
         about = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{folder}: is not a run folder: {RUN_FILE} is missing") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}; {RESTORE}") from error
     if not isinstance(about, dict) or not isinstance(about.get("version"), int):
-        raise ConfigError(f"{file}: is not the file of a run: it has no version")
+        raise ConfigError(f"{file}: is not the file of a run: it has no version; {RESTORE}")
     if about["version"] > VERSION:
         raise ConfigError(f"{file}: version {about['version']} is newer than this imgprep reads ({VERSION}); update it")
-    missing = [name for name in ("id", "state", "settings", "times", "counts") if name not in about]
-    if missing or about["state"] not in list(State):
-        raise ConfigError(f"{file}: {missing[0] if missing else 'state'} is missing or wrong")
+    wrong = [] if about.get("state") in list(State) else ["state"]
+    for name, kind in {**_HAS, **_MAY_HAVE}.items():
+        entry = about.get(name)
+        if entry is None and name in _MAY_HAVE:
+            continue
+        within = entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ()
+        if not isinstance(entry, kind) or not all(isinstance(value, _HOLDS.get(name, object)) for value in within):
+            wrong.append(name)
+    if wrong:
+        raise ConfigError(f"{file}: {wrong[0]} is missing or wrong; {RESTORE}")
     return about
 
 
@@ -836,8 +1020,10 @@ def _outcome_counts(outcome: pd.DataFrame) -> dict[str, int]:
 
 
 def _sources(batch_folder: Path) -> dict[str, str]:
-    try:
-        sources = json.loads((batch_folder / "batch.json").read_text(encoding="utf-8"))["sources"]
-        return {str(name): str(value) for name, value in sources.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    sources = read_about(batch_folder).get("sources")
+    return {str(name): str(value) for name, value in sources.items()} if isinstance(sources, dict) else {}
+
+
+def _left(batch_folder: Path) -> dict[str, int] | None:
+    left = read_about(batch_folder).get("left")
+    return {name: value for name, value in left.items() if isinstance(value, int)} if isinstance(left, dict) else None

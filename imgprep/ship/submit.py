@@ -7,13 +7,14 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from imgprep.cloud.imagesearch import BUSY, PROCESSING, AnswerLost, ImageSearch, Task, list_tasks
 from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
-from imgprep.core.errors import ConfigError, ServiceError, StorageError
+from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -33,6 +34,7 @@ from imgprep.ship.lost_answer import (
 )
 from imgprep.ship.panel import check_confirmed, confirm_production, named, task_progress
 from imgprep.ship.run import Run, batch_digest, check_readable, load_runs, make_run, read_runs
+from imgprep.ship.stale import require_current
 from imgprep.ship.task_status import State
 from imgprep.ship.upload import read_pace, upload
 from imgprep.ship.upload_plan import differing_message, find_differing, meta_item, wanted_items
@@ -57,6 +59,7 @@ def submit(
     wait: bool | float = False,
     confirm: str | None = None,
     again: bool = False,
+    stale_ok: bool = False,
     now: bool = False,
     by_hand: bool = False,
     progress: bool = True,
@@ -82,6 +85,8 @@ def submit(
         The instance's name, from `confirm_production`. Without it a notebook asks before production is changed.
     again : bool
         Start another task although this batch was submitted.
+    stale_ok : bool
+        Send the batch although the gallery has changed since it was planned.
     now : bool
         After a lost answer, look once and then send another request, although two tasks may result. In production this
         needs `confirm`, or asks for it.
@@ -106,7 +111,10 @@ def submit(
         The bucket gave no answer, so the upload could not be compared with the batch; no task was started.
     ConfigError
         Not a batch folder, not uploaded, images in the bucket are missing or differ from the batch's, settings are
-        missing, not confirmed, another process is submitting, or an unreadable run folder may be one of this batch.
+        missing, not confirmed, another process is submitting, an unreadable run folder may be one of this batch, or the
+        gallery has changed since the batch was planned.
+    NothingToSend
+        The batch has no lines; no task was started.
 
     Notes
     -----
@@ -142,7 +150,13 @@ def submit(
             if unanswered(run) and not by_hand:
                 resolve_others([run], None, service, clock, now=True, progress=False)
             return run
+        if (folder / META_NAME).stat().st_size == 0:
+            raise NothingToSend(
+                f"{folder}: the batch has no lines, so there is nothing to send, and no task was started"
+            )
         check_confirmed(settings, confirm)
+        if not stale_ok:
+            require_current(folder, settings, root)
         if not by_hand:
             resolve_others(every, run, service, clock, now=now, progress=progress)
             if run is not None and undecided and _is_resolved(run, service, clock, now=now, progress=progress):
@@ -190,16 +204,23 @@ def submit_all(
     ['success']
     """
     check_confirmed(settings, confirm)
-    done: list[Run] = []
-    for folder in map(Path, batch_folders):
+    folders, done = [Path(folder) for folder in batch_folders], list[Run]()
+    digests = [batch_digest(folder) for folder in folders]
+    for folder in folders:
+        require_current(folder, settings, Path(runs), beside=digests)  # the ones before it are meant to come before it
         there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, there, runs=runs, progress=progress, clock=clock)
+        log = upload(folder, None, there, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
         if len(bad):
             raise ConfigError(
                 f"{folder}: {counted(len(bad), 'file')} could not be uploaded, the first: {bad['message'].iloc[0]}"
             )
-        run = submit(folder, there, runs=runs, wait=True, confirm=settings.instance, progress=progress, clock=clock)
+        options: dict[str, Any] = {"stale_ok": True, "confirm": settings.instance, "progress": progress, "clock": clock}
+        try:
+            run = submit(folder, there, runs=runs, wait=True, **options)
+        except NothingToSend as nothing:
+            _log.info("%s", nothing)
+            continue
         done.append(run.follow(there, progress=progress, clock=clock))
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
@@ -372,6 +393,7 @@ def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, 
                     "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
+                    passing=True,  # with whatever code a server failed that gave no usable answer
                 ) from error
             return
         except ServiceError as error:

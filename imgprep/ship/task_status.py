@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from imgprep.cloud.imagesearch import FAIL, STATUSES, SUCCESS
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 
 #: The console's two messages, word for word. Source: guide, "What to do next".
 ALL_IMPORTED = "Success"
 SOME_FAILED = "Some of the images cannot be imported. Click Download"
+#: A status that reads as cancelled. The console can cancel a task; the word for it in IncreaseList is not documented.
+_CANCELLED = re.compile(r"(?<![a-z])(cancel|stop)|取消|停止", re.I)
+#: In such a word: the cancelling did not succeed.
+_NOT_DONE = re.compile(r"fail|error|失败", re.I)
 
 
 class State(StrEnum):
     """State of a run.
 
     ``PARTIAL``: the task's SUCCESS with failed or unknown lines. ``UNKNOWN``: whether a task was started, or how its
-    lines ended, is not known yet. ``CLOSED``: set aside without an outcome.
+    lines ended, is not known yet; or the task's status was one that is not documented, for long. ``CLOSED``: set aside
+    without an outcome.
     """
 
     INTENDED = "intended"
@@ -28,19 +35,55 @@ class State(StrEnum):
     SUCCESS = "success"
     PARTIAL = "partial"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     UNKNOWN = "unknown"
     CLOSED = "closed"
 
 
 #: States in which nothing more is expected from the service: the task no longer reads its folder.
-ENDED = frozenset({State.SUCCESS, State.PARTIAL, State.FAILED, State.CLOSED})
+ENDED = frozenset({State.SUCCESS, State.PARTIAL, State.FAILED, State.CANCELLED, State.CLOSED})
+#: States of a run that ended without a result: which of its lines the task reached is unknown.
+NO_RESULT = frozenset({State.FAILED, State.CANCELLED, State.UNKNOWN})
 
 
-def end_state(counts: Mapping[str, int], *, failed: bool) -> State:
-    """Return the state of a run whose task ended: SUCCESS with failed or unknown lines is ``PARTIAL``."""
-    if failed:
+def reads_as_cancelled(status: str) -> bool:
+    """Whether a status, or a message, says that the task was cancelled or stopped."""
+    return bool(_CANCELLED.search(status)) and not _NOT_DONE.search(status)
+
+
+def is_undocumented(status: str) -> bool:
+    """Whether a status is a word that tells neither that the task runs nor how it ended."""
+    return status not in STATUSES and not reads_as_cancelled(status)
+
+
+def state_of(status: str) -> State | None:
+    """Return the state in which a run ends whose task has this status; None after SUCCESS, where its lines decide."""
+    if status == SUCCESS:
+        return None
+    if status == FAIL:
         return State.FAILED
+    return State.CANCELLED if reads_as_cancelled(status) else State.UNKNOWN
+
+
+def end_state(counts: Mapping[str, int]) -> State:
+    """Return the state of a run after the task's SUCCESS: with failed or unknown lines it is ``PARTIAL``."""
     return State.PARTIAL if counts["failed"] or counts["unknown"] else State.SUCCESS
+
+
+#: How to settle the lines of a run that ended without a result.
+SETTLE = (
+    "which lines it reached is unknown. Look in the console first; then verify against the gallery (`imgprep dump`, "
+    "and plan with `build --known RUNS DUMP`), or close the run with the console's message (`imgprep close RUN "
+    "--message TEXT`)"
+)
+
+
+def note_of(state: State, status: str) -> str:
+    """Return what a run's end without a result means, and how to settle its lines."""
+    happened = {State.FAILED: "the task failed", State.CANCELLED: f"the task was cancelled (status {status})"}
+    unknown = f"the task's status {status} is not documented and has stood unchanged for long"
+    text = f"{happened.get(state, unknown)}: {SETTLE}"
+    return text if state in happened else f"{text}; `imgprep follow RUN` looks at the task once more"
 
 
 class Meaning(StrEnum):
@@ -49,6 +92,7 @@ class Meaning(StrEnum):
     ALL_IMPORTED = "all imported"
     SOME_FAILED = "some failed"
     TASK_FAILED = "task failed"
+    CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
 
@@ -61,7 +105,7 @@ def meaning(message: str | None) -> Meaning:
         return Meaning.SOME_FAILED
     if text.startswith(("fail", "error", "失败")):
         return Meaning.TASK_FAILED
-    return Meaning.UNKNOWN
+    return Meaning.CANCELLED if reads_as_cancelled(text) else Meaning.UNKNOWN
 
 
 def console_meaning(message: str) -> Meaning:
@@ -70,7 +114,7 @@ def console_meaning(message: str) -> Meaning:
     if found is Meaning.UNKNOWN:
         raise ConfigError(
             f"close: the message {message!r} is not one of the console's: its column Error Message shows "
-            f"{ALL_IMPORTED!r} or {SOME_FAILED!r}, or the task's status is FAIL; copy that text"
+            f"{ALL_IMPORTED!r} or {SOME_FAILED!r}, or the task's status is FAIL or cancelled; copy that text"
         )
     return found
 
@@ -108,14 +152,16 @@ def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
     """
     settings.require("bucket", "path", "instance")
     if run_folder is None:
-        all_well, some, failed = (
+        all_well, some, failed, cancelled = (
             f"run.close(message={ALL_IMPORTED!r})",
             f"run.close(message={SOME_FAILED!r}, report=FILE)",
             'run.close(message="FAIL")',
+            'run.close(message="CANCELLED")',
         )
     else:
         close = f"imgprep close {shlex.quote(str(run_folder))} --message"
-        all_well, some, failed = f'{close} "{ALL_IMPORTED}"', f'{close} "{SOME_FAILED}" --report FILE', f"{close} FAIL"
+        all_well, some = f'{close} "{ALL_IMPORTED}"', f'{close} "{SOME_FAILED}" --report FILE'
+        failed, cancelled = f"{close} FAIL", f"{close} CANCELLED"
     return f"""\
 1. Log on to the Image Search console{f" in region {settings.region}" if settings.region else ""}.
 2. Select the service type ({settings.service}) and click the instance {settings.instance}.
@@ -129,7 +175,8 @@ def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
    {SOME_FAILED!r}
        download the file within two hours, then
        {some}
-   the task's status is FAIL
+   the task's status is FAIL, or it was cancelled
        {failed}
+       {cancelled}
        What it did is unknown until the gallery is looked at.
 """

@@ -27,7 +27,9 @@ from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
 from imgprep.ship.lock import only_one
-from imgprep.ship.run import Run, read_runs
+from imgprep.ship.run import REBUILD, Run, read_runs, read_table
+from imgprep.ship.stale import require_current
+from imgprep.ship.task_status import is_undocumented
 from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
 from imgprep.ship.upload_workers import send_all
 
@@ -59,6 +61,7 @@ def upload(
     *,
     dry_run: bool = False,
     replace: bool = False,
+    stale_ok: bool = False,
     runs: str | os.PathLike[str] | None = None,
     known: pd.DataFrame | None = None,
     threads: int = THREADS,
@@ -84,8 +87,11 @@ def upload(
         Return what would be sent (outcome ``planned``); send nothing.
     replace : bool
         Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
+    stale_ok : bool
+        Send a batch folder although the gallery has changed since it was planned.
     runs : path, optional
-        The folder of run folders, to recognise the increment.meta of an earlier run; default: the project's.
+        The folder of run folders, by which the increment.meta of an earlier run is recognised, and whether the gallery
+        has changed since the batch was planned; default: the project's.
     known : pandas.DataFrame, optional
         A gallery state; objects of its images are not reported as strays.
     threads, processes : int
@@ -112,7 +118,8 @@ def upload(
     StorageError
         An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
     ConfigError
-        The increment.meta in the bucket must not be replaced; another upload is running; settings are missing.
+        The increment.meta in the bucket must not be replaced; another upload is running; settings are missing; the
+        gallery has changed since the batch was planned.
     MetaError
         The batch cannot be written as increment.meta.
 
@@ -133,8 +140,14 @@ def upload(
     """
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
+    runs_folder = Path(runs) if runs is not None else settings.runs
     frame, text = _batch(batch)  # before the settings: a path that was mistyped is not their fault
     settings.require("bucket", "path")
+    if frame.empty:
+        _log.info("the batch has no lines: nothing to send")
+        return _log_frame([], {}, _strays({}, [], "", None, ""), None)
+    if folder is not None and not stale_ok:
+        require_current(folder, settings, runs_folder)
     if root is None:
         if folder is None:
             raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
@@ -155,7 +168,6 @@ def upload(
         strays = _strays(stored if listed else {}, items, meta.key, known, settings.prefix)
         same_meta = before is not None and before.bytes == len(text) and before.md5 == meta.digest
         if before is not None and not (same_meta and not decision.send):
-            runs_folder = Path(runs) if runs is not None else settings.runs
             _check_replaceable(before, settings, runs_folder, replace=replace or same_meta, clock=clock)
         if dry_run:
             return _log_frame(items, _planned(decision, meta.key, same_meta), strays, (meta.key, len(text)))
@@ -191,7 +203,8 @@ def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, 
     for file in (table, meta):
         if not file.is_file():
             raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
-    frame, text = pd.read_parquet(table), meta.read_bytes()
+    frame, text = read_table(folder, "batch", remedy=REBUILD), meta.read_bytes()
+    assert frame is not None  # noqa: S101  it is a file, see above
     if dumps_meta(frame).encode() != text:
         raise ConfigError(f"{meta}: differs from the batch.parquet beside it; do not edit it, build the batch again")
     return frame, text
@@ -258,11 +271,14 @@ def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
     except ImgprepError as error:
         _log.warning("it is unknown whether a batch task is reading the folder: %s", error)
         return None, False
-    for task in newest:
-        same = task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
-        if same and task.status == PROCESSING:
-            return task.id, True
-    return None, True
+    here = [
+        task for task in newest if task.bucket == settings.bucket and task.path.strip("/") == settings.path.strip("/")
+    ]
+    running = next((task.id for task in here if task.status == PROCESSING), None)
+    strange = next((task for task in here if is_undocumented(task.status)), None)
+    if running is None and strange is not None:
+        _log.warning("task %s has status %s: it is unknown whether it reads the folder", strange.id, strange.status)
+    return running, running is not None or strange is None
 
 
 def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:
@@ -330,9 +346,11 @@ def _strays(
 
 
 def _log_frame(
-    items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int]
+    items: list[Item], done: Mapping[str, Sent], strays: pd.DataFrame, meta: tuple[str, int] | None
 ) -> pd.DataFrame:
-    rows = [(item.pic_name, item.bytes, done[item.key]) for item in items] + [(None, meta[1], done[meta[0]])]
+    rows: list[tuple[str | None, int | None, Sent]] = [(item.pic_name, item.bytes, done[item.key]) for item in items]
+    if meta is not None:
+        rows.append((None, meta[1], done[meta[0]]))
     records = [(sent.key, name, size, *sent[1:-1], sent.message or None) for name, size, sent in rows]
     return attach(pd.DataFrame(records, columns=list(LOG_COLUMNS)).astype(LOG_COLUMNS), strays=strays)
 

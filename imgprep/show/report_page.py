@@ -16,6 +16,7 @@ from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.rules.book import summary
 from imgprep.look.tallies import tally_images
 from imgprep.outcomes.tallies import tally_causes, tally_outcomes
+from imgprep.plan.model import left_note
 from imgprep.ship.report.causes import CauseTable, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
@@ -76,6 +77,7 @@ def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]
     duplicate_sections, groups = sections_for_page(duplicates, folders)
     return {
         "run": run,
+        "left": left_note(run.left),
         "sums": tally_outcomes(run).iloc[0].to_dict(),
         "kinds": list(map(str, Outcome)),
         "catalogue_rows": len(catalogue),

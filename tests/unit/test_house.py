@@ -180,7 +180,6 @@ def test_files_are_written_by_one_mechanism():
     }
     assert {call for call in found if call[0] != "imgprep.core.files"} == {
         ("imgprep.core.processes", "mkstemp"),  # memory shared with workers
-        ("imgprep.ship.run", "replace"),  # sets a report aside
     }
 
 

@@ -5,9 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import time
 
 import pandas as pd
@@ -198,35 +195,16 @@ def test_a_batch_is_not_built_from_its_own_tables(here, capsys):
     refused(here, capsys, *words, match="which the batch is built from")
 
 
-_KILLED = """
-import os, sys
-from imgprep.cli.main import main
-left = int(sys.argv[1])
-def count(event, args):
-    global left
-    writes = event in ("os.rename", "os.remove", "os.mkdir") or (event == "open" and "imgprep-" in str(args[0]))
-    if writes and os.getpid() == here:
-        left -= 1
-        if left == 0:
-            os._exit(9)
-here = os.getpid()
-sys.addaudithook(count)
-sys.exit(main(["build", "export.csv", "--images", "shop/images/spring", "--out", "batch"]))
-"""
-
-
 @pytest.mark.parametrize("second", [False, True], ids=["new", "again"])
-def test_a_build_that_was_killed_anywhere_goes_on_when_it_is_repeated(here, second):
+def test_a_build_that_was_killed_anywhere_goes_on_when_it_is_repeated(here, commands, second):
     Image.effect_noise((300, 300), 80).convert("RGB").save(here / "shop/images/spring/p1.gif")
     rows = ["ProductId,PicName,CustomContent", "1,p1.gif,k:v", "2,p2.jpg,k:v"]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    words = ["build", "export.csv", "--images", "shop/images/spring", "--out", "batch"]
     for at in (1, 2, 3, 5, 8, 12, 17, 23, 30, 38):
         if second:
             assert build("batch") == 0
             (here / "export.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(_KILLED), str(at)], cwd=here, env=environment, capture_output=True
-        )
+        done = commands.run(words, cwd=here, env=os.environ, killed_at=at)
         assert done.returncode in (0, 9), done.stderr
         assert build("batch") == 0
         assert is_marked(here / "batch") and (here / "batch" / "increment.meta").is_file()

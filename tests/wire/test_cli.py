@@ -25,26 +25,18 @@ def sandbox():
 
 
 @pytest.fixture
-def imgprep(sandbox, tmp_path):
+def imgprep(sandbox, tmp_path, commands):
     environment = {**os.environ, **sandbox.environment(), "PYTHONWARNINGS": "ignore"}
 
     def run(*arguments, code=0, json_out=False):
         words = [str(word) for word in arguments] + (["--format", "json"] if json_out else [])
-        done = subprocess.run(
-            [sys.executable, "-m", "imgprep", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        done = commands.run(words, cwd=tmp_path, env=environment)
         assert code in (None, done.returncode), f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         assert environment["OSS_ACCESS_KEY_SECRET"] not in done.stdout + done.stderr
         return json.loads(done.stdout) if json_out else done.stdout
 
-    run.again = lambda *words, variables: subprocess.run(
-        [sys.executable, "-m", "imgprep", *map(str, words)],
-        cwd=tmp_path,
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-    )
+    run.again = lambda *words, variables: commands.run(words, cwd=tmp_path, env={**environment, **variables})
     return run
 
 

@@ -64,3 +64,34 @@ def test_a_small_export_beside_a_large_one_of_the_same_gallery_is_no_collapse(im
     words = ("build", small, "--images", photos, "--columns", columns, "--known", runs)
     imgprep(*words, "--out", tmp_path / "again")
     assert lines_of(tmp_path / "again") == []
+
+
+def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop, tmp_path):  # noqa: F811
+    catalogue, photos, columns = shop
+    runs = tmp_path / "runs"
+    words = ("plan", catalogue, "--images", photos, "--columns", columns)
+    before = sorted(tmp_path.rglob("*"))
+    first = imgprep(*words, json_out=True)
+    assert [(row["what"], row["reason"], row["rows"]) for row in first] == [
+        ("add", "new", 2),
+        ("excluded", "image-missing", 1),
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+    imgprep("build", *words[1:], "--out", tmp_path / "first", code=1)
+    imgprep("upload", tmp_path / "first", "--path", "/plan")
+    imgprep("submit", tmp_path / "first", "--path", "/plan", "--runs", runs)
+
+    again = imgprep.again(*words, "--known", runs, variables={})
+    assert again.returncode == 0 and "nothing to do" in again.stderr
+    catalogue.write_text("sku,image,title,type\n001,p1.jpg,Another,Tops\n", encoding="utf-8")
+    known = (*words, "--known", runs)
+    lines = imgprep(*known, "--lines", json_out=True)
+    assert [(row["what"], row["reason"], row["ProductId"]) for row in lines] == [
+        ("replace", "CustomContent", "001"),
+        ("deferred", "deletion is not asked for", "002"),
+    ]
+    told = imgprep.again(*known, variables={}).stderr
+    assert "1 image of 1 product stays in the gallery" in told and "--delete-missing deletes them" in told
+    assert "building would stop: the export collapsed" in told
+    gone = imgprep(*known, "--delete-missing", "--lines", json_out=True)
+    assert [(row["what"], row["ProductId"]) for row in gone] == [("replace", "001"), ("delete", "002")]

@@ -50,6 +50,30 @@ def test_where_all_is_well_only_what_nobody_showed_is_open(shop):
     assert all(found[name] == ("unknown", "not checked: no document is given") for name in HELD_OPEN)
 
 
+def test_every_documented_reason_why_a_task_is_not_accepted_is_the_source_of_a_check(shop):
+    here = shop()
+    found = preflight(here.settings, here.batch, clock=FakeClock(here.server.clock.now())).set_index("check")["source"]
+    reasons = {source.removeprefix("faq: ") for source in found if source.startswith("faq: ")}
+    assert reasons == {
+        "the bucket is in another region",
+        "the role is not of the Image Search type",
+        "the policy is missing or wrong",
+        "the ARN is invalid",
+        "the bucket is invalid",
+        "the path is wrong",
+        "there is no increment.meta in the path",
+    }
+    assert found["no task running"].startswith("api") and found["may write"] == "own"
+
+
+def test_an_uploader_without_the_operations_is_warned_of(shop):
+    here = shop()
+    document = uploader_policy(here.settings.bucket, here.settings.path)
+    document["Statement"].pop()
+    result, message = here.look(uploader_policy=here.write(document))["uploader policy"]
+    assert result == "warn" and "imagesearch:IncreaseInstance" in message
+
+
 def test_what_is_missing_is_told(shop):
     found = shop().look(path="/elsewhere", instance="nobody")
     assert {"increment.meta", "images", "instance"} <= {name for name, (result, _) in found.items() if result == "fail"}

@@ -71,7 +71,7 @@ def report(options: Namespace) -> int:
         run.use_settings(settings)
         if options.report:
             try:
-                run.close(report=options.report)
+                run.close(report=options.report, confirm=options.confirm)
             except ReportError as error:
                 raise ReportError(f"{options.report}: {error}. {run.without_report()}") from error
         elif run.causes_changed:

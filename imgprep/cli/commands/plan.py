@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE, Settings
+from imgprep.core.settings import PROJECT_FILE
 from imgprep.core.text import counted
+
+if TYPE_CHECKING:
+    from imgprep.core.settings import Settings
+    from imgprep.plan.model import Baseline, Plan
 
 
 def init(options: Namespace) -> int:
@@ -40,8 +45,6 @@ def check(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     # Without a column of images, loading has found why, and the way on.
     images = options.images if "PicName" in catalogue.columns else None
-    if images and options.near_names:
-        catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
         catalogue,
@@ -103,8 +106,6 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
     log = prepare_images(
         facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
@@ -113,12 +114,75 @@ def prepare(options: Namespace) -> int:
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
 
-def build(options: Namespace) -> int:
+def plan(options: Namespace) -> int:
+    from imgprep.plan.build import Rules, preview_batch
+
+    settings, catalogue, baseline = _inputs(options)
+    found, prepared, stops = preview_batch(
+        catalogue,
+        options.images,
+        rules=Rules(**settings.rules),
+        baseline=baseline,
+        regions=regions_of(options, settings),
+        cache=cache_of(settings),
+    )
+    shown, carried = (
+        found.rows() if options.lines else found.summary(),
+        found.carried.rename(columns={"field": "reason"}),
+    )
+    if not options.lines:
+        groups = carried.groupby("reason", as_index=False)
+        carried = groups.agg(rows=("line", "size"), products=("ProductId", "nunique"))
+    carried = carried.assign(what="carried over").reindex(columns=shown.columns)
+    show(pd.concat([shown, carried], ignore_index=True) if len(carried) else shown, options.format)
+    converted = int(prepared["action"].eq("converted").sum())
+    if converted and baseline.known is not None:
+        note = "whether their copies differ from what the gallery holds shows when they are made"
+        print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
+    _print_left(found, options)
+    for stop in stops:
+        print(escaped(f"building would stop: {stop}"), file=sys.stderr)
+    if found.batch.empty:
+        print("nothing to do: the batch would have no lines", file=sys.stderr)
+    return ExitCode.FINE
+
+
+def _print_left(plan: Plan, options: Namespace) -> None:
+    from imgprep.plan.model import left_note
+
+    note = left_note(plan.left)
+    if note is not None:
+        print(f"{note}{'' if options.delete_missing else '; --delete-missing deletes them'}", file=sys.stderr)
+
+
+def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
+    """Return the settings, the catalogue, and what a batch is planned against."""
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
     known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
-    return _build(options, settings, catalogue, known, last).code
+    return settings, catalogue, _baseline(options, settings, known, last)
+
+
+def _baseline(
+    options: Namespace, settings: Settings, known: pd.DataFrame | None, last: pd.DataFrame | None
+) -> Baseline:
+    from imgprep.plan.model import Baseline
+
+    return Baseline(
+        known=known,
+        last=last,
+        delete_missing=options.delete_missing,
+        instance=settings.instance,
+        confirm=options.confirm,
+        confirm_rows=options.confirm_rows,
+    )
+
+
+def build(options: Namespace) -> int:
+    return _build(options, *_inputs(options)).code
 
 
 def week(options: Namespace) -> int:
@@ -130,6 +194,8 @@ def week(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
+    if options.near_names:
+        catalogue = renamed(catalogue, options.images)
     runs = own_runs(load_runs(settings.runs), settings)
     known = gallery_state(runs)
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
@@ -139,7 +205,7 @@ def week(options: Namespace) -> int:
     else:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
-    built = _build(options, settings, catalogue, known, last)
+    built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
@@ -161,36 +227,20 @@ class _Result(NamedTuple):
     code: ExitCode
 
 
-def _build(
-    options: Namespace,
-    settings: Settings,
-    catalogue: pd.DataFrame,
-    known: pd.DataFrame | None,
-    last: pd.DataFrame | None,
-) -> _Result:
+def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline) -> _Result:
     from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
-    from imgprep.plan.model import Baseline
     from imgprep.plan.preview import estimate
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     built = build_batch(
         catalogue,
         options.images,
         options.out,
         rules=Rules(**settings.rules),
-        baseline=Baseline(
-            known=known,
-            last=last,
-            delete_missing=options.delete_missing,
-            instance=settings.instance,
-            confirm=options.confirm,
-            confirm_rows=options.confirm_rows,
-        ),
+        baseline=baseline,
         regions=regions_of(options, settings),
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
@@ -201,16 +251,21 @@ def _build(
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if recategorised := int(built.plan.category_changes()["images"].sum()):
+        print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
         print(f"Kept as the gallery holds them, since the catalogue does not name them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
-        durations = tally_durations(own_runs(load_runs(settings.runs), settings))
-        show(estimate(built.plan, built.facts, durations=durations), options.format)
+        show(
+            estimate(built.plan, built.facts, durations=tally_durations(own_runs(load_runs(settings.runs), settings))),
+            options.format,
+        )
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
+    _print_left(built.plan, options)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
     return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)

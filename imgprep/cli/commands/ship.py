@@ -24,15 +24,21 @@ def upload(options: Namespace) -> int:
 
     settings = settings_of(options)
     runs = options.runs or settings.runs
+    if options.replan:
+        _replan(options, settings, runs)
     log = send(
         options.batch,
         None,
         settings,
         dry_run=options.dry_run,
         replace=options.replace,
+        stale_ok=options.stale_ok,
         runs=runs,
         processes=options.processes,
     )
+    if log.empty:
+        print(escaped(f"{options.batch}: the batch has no lines, so there is nothing to send"), file=sys.stderr)
+        return ExitCode.FINE
     bad = log["outcome"].isin(["failed", "changed"])
     counts, strays = log["outcome"].value_counts(), _strays(log, settings, runs)
     if options.dry_run:
@@ -48,6 +54,17 @@ def upload(options: Namespace) -> int:
         note = f"{count} in the folder, neither in the batch nor in the gallery, left in place{more}"
         print(escaped(f"{note}: {named}"), file=sys.stderr)
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
+
+
+def _replan(options: Namespace, settings: Settings, runs: Path) -> None:
+    from imgprep.plan.build import replan_batch
+    from imgprep.plan.model import left_note
+    from imgprep.ship.stale import known_now
+
+    settings.require("instance")
+    plan = replan_batch(options.batch, known_now(options.batch, settings, runs), confirm=options.confirm)
+    left = left_note(plan.left)
+    print(f"planned again: {plan}{f'; {left}' if left else ''}", file=sys.stderr)
 
 
 def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
@@ -99,6 +116,8 @@ def submit(options: Namespace) -> int:
         runs=runs,
         wait=options.wait,
         confirm=options.yes,
+        again=options.again,
+        stale_ok=options.stale_ok,
         now=options.now,
         by_hand=options.by_hand,
     )
@@ -116,7 +135,7 @@ def submit(options: Namespace) -> int:
 
 
 def follow(options: Namespace) -> int:
-    from imgprep.ship.gallery import was_sent
+    from imgprep.ship.gallery import reached
     from imgprep.ship.lost_answer import look_for_late
     from imgprep.ship.run import load_runs, open_run
 
@@ -129,7 +148,7 @@ def follow(options: Namespace) -> int:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
     open_ones = []
     for run in load_runs(options.runs or settings.runs):
-        if was_sent(run) and not run.ended:
+        if reached(run) and not run.ended:
             open_ones.append(run)
         elif not run.ended:
             note = f"no task was started{f' ({run.note})' if run.note else ''}; submit its batch again, or close it"
@@ -153,7 +172,12 @@ def close(options: Namespace) -> int:
         raise ConfigError("close: give --message TEXT as the console shows it, and --report FILE if there is one")
     run = open_run(options.run_folder)
     run.use_settings(settings_of(options))
-    run.close(message=options.message, report=options.report, ignore_unmatched=options.ignore_unmatched)
+    run.close(
+        message=options.message,
+        report=options.report,
+        ignore_unmatched=options.ignore_unmatched,
+        confirm=options.confirm,
+    )
     return show_ended([run], options.format)
 
 
@@ -162,7 +186,7 @@ def adopt(options: Namespace) -> int:
 
     settings = settings_of(options)
     run = take(options.task, settings, runs=options.runs or settings.runs)
-    print(escaped(f"run folder: {run.folder}{f'; {run.note}' if run.note else ''}"), file=sys.stderr)
+    print(escaped(f"run folder: {run.folder}"), file=sys.stderr)
     return show_ended([run], options.format)
 
 

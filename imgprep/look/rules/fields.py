@@ -10,7 +10,16 @@ from functools import partial
 
 import polars as pl
 
-from imgprep.core.fields import CATEGORIES, INT_ATTRS, META_NAME, STR_ATTRS, Operation, Service
+from imgprep.core.fields import (
+    CATEGORIES,
+    FORCING,
+    INT_ATTRS,
+    META_NAME,
+    SEARCH_CATEGORY,
+    STR_ATTRS,
+    Operation,
+    Service,
+)
 from imgprep.core.findings import Basis, Severity
 from imgprep.images.names import WINDOWS_DEVICES
 from imgprep.look.rules.limits import EXTENSIONS
@@ -154,7 +163,6 @@ def _kebab(name: str) -> str:
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _OPERATIONS = [operation.value for operation in Operation]
-_NOT_PRODUCT = [service for service in Service if service is not Service.PRODUCT]
 #: The rules on ids that a spreadsheet or a wrong encoding has changed.
 DAMAGED_ID, DATE_ID = "product-id-damaged", "product-id-date"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mär|Mai|Okt|Dez)"
@@ -277,9 +285,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="category-unknown",
         field="CategoryId",
-        by_service=dict.fromkeys(_NOT_PRODUCT, Severity.INFO),
+        # Whether the two types that force no category take this one is undocumented.
+        by_service=dict.fromkeys([*FORCING, Service.MULTIMODAL, Service.UNKNOWN], Severity.INFO),
         source="guide",
-        what="CategoryId is not in the category reference; service types other than product overwrite it anyway",
+        what="CategoryId is not in the category reference; most service types other than product overwrite it anyway",
         remedy="choose one of " + ", ".join(f"{number} {name}" for number, name in CATEGORIES.items()),
         scope="add",
         test=lambda sheet: (
@@ -295,7 +304,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.INFO,
         source="guide",
         what="there is no CategoryId: the service predicts one from the image",
-        remedy="map it where the shop knows better than a prediction",
+        remedy=f"map it where the shop knows better than a prediction; {SEARCH_CATEGORY}",
         scope="add",
         test=lambda sheet: pl.col("CategoryId").is_null() if sheet.service is Service.PRODUCT else pl.lit(value=False),
     ),

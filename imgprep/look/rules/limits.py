@@ -36,9 +36,13 @@ DEFAULTS: dict[str, float] = {
     "placeholder_products": 10,
     # Above this many rows, a rule of severity info makes one finding without a row.
     "info_rows": 1000,
+    # An export is probably broken if a larger share of its rows is excluded, and at least so many.
+    "excluded_share": 0.2,
+    "excluded_rows": 20,
 }
 
-#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096").
+#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096"). What the other
+#: types share is the widest: no type takes what it refuses.
 BY_SERVICE: dict[Service, dict[str, float]] = {
     Service.TRADEMARK: {"side_min": 200, "side_max": 4095},
     Service.FABRIC: {"side_min": 448},
@@ -46,10 +50,14 @@ BY_SERVICE: dict[Service, dict[str, float]] = {
 
 
 def service_type(name: str) -> Service:
-    """Return the service type called `name`."""
-    if name not in tuple(Service):
-        raise ConfigError(f"service {name!r}: {unknown(name, tuple(Service))}")
-    return Service(name)
+    """Return the service type called `name`: one that is not known, and not a known one misspelt, is `UNKNOWN`."""
+    if name in tuple(Service):
+        return Service(name)
+    if did_you_mean(str(name), tuple(Service)):
+        raise ConfigError(
+            f"service {name!r}: {unknown(name, tuple(Service))}; write unknown for a type that is not among them"
+        )
+    return Service.UNKNOWN
 
 
 def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict[str, float]:

@@ -238,6 +238,7 @@ class Sheet:
     #: (upright, of the image sent); ``left_out`` (why the row is not wanted, else null), ``url`` (of its image).
     rows: pl.DataFrame
     service: Service
+    spelt: str  #: the service type as the caller spelt it
     limits: Mapping[str, float]
     #: ProductId, PicName, StrAttr … StrAttr4 → the rows whose text is not plain, or, of the first two, absent.
     odd: Mapping[str, pl.DataFrame]
@@ -290,7 +291,7 @@ def make_sheet(
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
-    return Sheet(whole, kind, thresholds, odd, repeated, given, scopes, counts, unnamed)
+    return Sheet(whole, kind, str(service), thresholds, odd, repeated, given, scopes, counts, unnamed)
 
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:

@@ -219,7 +219,7 @@ class _Gallery:
             "Height": image.height,
             "Time": self.time,
         }
-        self.verdict.changes.append(Put(line.product_id, line.pic_name, content))
+        self.verdict.changes.append(Put(line.product_id, line.pic_name, content, line.number))
         return None
 
     def _delete(self, line: Line) -> None:
@@ -233,4 +233,4 @@ class _Gallery:
                 self.count -= holds - self._held_before(line.product_id, pic_name)
             self.emptied.add(line.product_id)
             product.clear()
-        self.verdict.changes.append(Drop(line.product_id, line.pic_name))
+        self.verdict.changes.append(Drop(line.product_id, line.pic_name, line.number))

@@ -90,6 +90,10 @@ class ImageSearch:
         """End every running task now, due or not."""
         self._tasks.finish()
 
+    def cancel_tasks(self, instance: str, done: float, status: str, *, report: bool) -> None:
+        """Cancel the running batch tasks of an instance; see `Sandbox.cancel_tasks`."""
+        self._tasks.cancel(instance, done, status, report=report)
+
     def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
         """Replace the role's documents; without a policy it covers the folder of each task."""
         self.switch(role_policy=policy, role_trust=trust)
@@ -214,7 +218,7 @@ class ImageSearch:
             }
             entry = {
                 "Id": task.id,
-                "Status": task.status,
+                "Status": (task.status == "PROCESSING" and self._switches.running_status) or task.status,
                 "Code": task.code,
                 "Msg": task.msg,
                 # One is a text and the other a number, as in the SDK's models.

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +46,8 @@ class Task:
     created: float
     due: float
     modified: float
-    status: Literal["PROCESSING", "SUCCESS", "FAIL"] = "PROCESSING"
+    status: str = "PROCESSING"
+    """``PROCESSING``, ``SUCCESS``, ``FAIL``, or the word of a task that was cancelled."""
     code: str = "0"
     msg: str = ""
     lines: int = 0
@@ -62,6 +63,7 @@ class Put:
     product_id: str
     pic_name: str
     image: dict[str, Any]
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Drop:
 
     product_id: str
     pic_name: str
+    line: int = field(default=0, compare=False)
 
 
 Change = Put | Drop

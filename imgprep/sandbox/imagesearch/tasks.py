@@ -25,7 +25,7 @@ from imgprep.sandbox.imagesearch.reports import (
     write_dump,
     write_report,
 )
-from imgprep.sandbox.imagesearch.state import Change, FailedLine, Kind, State, Task
+from imgprep.sandbox.imagesearch.state import Change, FailedLine, Kind, Put, State, Task
 from imgprep.sandbox.oss.protocol import dumps
 
 META_NAME = "increment.meta"
@@ -43,6 +43,15 @@ class Outcome:
     task: Task
     changes: list[Change] = field(default_factory=list)
     failures: list[FailedLine] = field(default_factory=list)
+
+    def cancelled(self, share: float, status: str, *, report: bool) -> Outcome:
+        """Return how the task ends that is cancelled after this share of its lines."""
+        last = int(self.task.lines * share)
+        changes = [change for change in self.changes if change.line <= last]
+        failures = [bad for bad in self.failures if bad.line <= last] if report else []
+        imported = sum(isinstance(change, Put) for change in changes)
+        task = replace(self.task, status=status, msg="", imported=imported, deleted=len(changes) - imported)
+        return Outcome(replace(task, failed=len(failures)), changes, failures)
 
 
 class Tasks:
@@ -92,6 +101,15 @@ class Tasks:
     def finish(self) -> None:
         """Wait until every task is worked out, and end it, due or not."""
         self._join()
+        self.settle(early=True)
+
+    def cancel(self, instance: str, share: float, status: str, *, report: bool) -> None:
+        """Cancel the batch tasks of an instance that are running, in mid-work."""
+        self._join()
+        with self._lock:
+            for number, outcome in list(self._ready.items()):
+                if outcome.task.kind == "increase" and outcome.task.instance == instance:
+                    self._ready[number] = outcome.cancelled(share, status, report=report)
         self.settle(early=True)
 
     def stop(self) -> None:
@@ -228,7 +246,7 @@ class Tasks:
 
     def link(self, task: Task) -> str | None:
         """Return a fresh link to the report or export of `task`, None if it has none."""
-        if task.status != "SUCCESS" or (task.kind == "increase" and not task.failed):
+        if task.status in ("PROCESSING", "FAIL") or (task.kind == "increase" and not task.failed):
             return None
         switches = self._switches
         return switches.report_url or make_link(

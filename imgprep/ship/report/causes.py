@@ -235,7 +235,10 @@ CAUSES: tuple[Cause, ...] = (
         "service fault",
         _RETRY,
         "Send the rows again; a ticket with the request id if it stays.",
-        ("NetworkException", "UnknownException", "InternalError", "ServiceUnavailable", "SystemError"),
+        (
+            *("NetworkException", "UnknownException", "InternalError", "ServiceUnavailable", "SystemError"),
+            *("AccessEngineFailed", "InternalSwiftError", "InternalTableStoreError", "ConnectionDVException"),
+        ),
         (r"network|internal (server )?error|unknown exception|service unavailable", r"网络|系统(错误|异常)|内部错误"),
     ),
 )

@@ -81,7 +81,9 @@ def test_a_run_without_failures_has_no_causes_by_any_column(second):
 
 def test_causes_by_size_and_by_fact(first):
     assert tally_by(first, "side")["value"].unique().tolist() == ["100…199 px"]
-    assert tally_by([first, a_run("2", [("c1", "failed", "rotated", "imported")])], "format")["lines"].unique() == [6]
+    second = TableRun(**{**vars(first), "id": "2"})
+    assert tally_by([first, second], "format")["lines"].tolist() == [7, 7], "three are sent again"
+    assert tally_by([first, first], "format")["lines"].tolist() == [5, 5], "one run, given twice"
     with pytest.raises(KeyError, match="neither the catalogue nor the facts"):
         tally_by(first, "colour")
 

@@ -1,5 +1,6 @@
 """Batch folders: what stops their making, and what a stop leaves behind."""
 
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -8,7 +9,7 @@ from PIL import Image
 
 from imgprep.core.errors import ConfigError
 from imgprep.look.rules import sheet
-from imgprep.plan.build import Rules, build_batch
+from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline
 
 
@@ -62,7 +63,7 @@ def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
     assert again.plan.batch.empty and not again.loss.images
 
 
-@pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "shoes"}])
+@pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "fabrik"}])
 def test_wrong_arguments_leave_the_earlier_batch_as_it_was(tmp_path, photos, wrong):
     out = tmp_path / "batch"
     build_batch(shop("1"), photos, out, progress=False)
@@ -131,3 +132,69 @@ def test_checking_and_planning_share_one_sheet(tmp_path, photos, monkeypatch, ba
     built = build_batch(shop("1", "2", "3"), photos, tmp_path / "batch", baseline=baseline, progress=False)
     assert len(made) == sheets
     assert len(built.plan.batch) == 3
+
+
+def many(rows, missing, photos):
+    """A catalogue of so many rows, the first of which lack their images."""
+    for at in range(missing, rows):
+        shutil.copyfile(photos / "a.jpg", photos / f"{at}.jpg")
+    frame = pd.DataFrame({"ProductId": [f"P{at}" for at in range(rows)], "CustomContent": "k:v"})
+    frame["PicName"] = [f"{at}.jpg" for at in range(rows)]
+    frame.insert(0, "row", pd.array(range(1, rows + 1), dtype="Int64"))
+    return frame
+
+
+@pytest.mark.parametrize("fault", ["no image", "no content"])
+def test_an_export_that_is_excluded_to_a_fifth_asks_and_leaves_the_earlier_batch(tmp_path, photos, fault):
+    out, catalogue = tmp_path / "batch", many(60, 20 if fault == "no image" else 0, photos)
+    build_batch(shop("1"), photos, out, progress=False)
+    before = content(out)
+    if fault == "no content":
+        catalogue["CustomContent"] = catalogue["CustomContent"].mask(catalogue["row"] <= 20, "x" * 5000)
+    rule = "image-missing" if fault == "no image" else "custom-content-too-long"
+    asks = rf"20 of 60 rows \(33%\) of the export are excluded, .* {rule} \(20 rows\).* confirm .* number of rows: 60"
+    for confirmed in (None, 59):
+        with pytest.raises(ConfigError, match=asks):
+            build_batch(catalogue, photos, out, baseline=Baseline(confirm_rows=confirmed), progress=False)
+        assert content(out) == before if fault == "no image" else not (out / "increment.meta").exists()
+    assert preview_batch(catalogue, photos, progress=False)[2][0].startswith("20 of 60 rows")
+    built = build_batch(catalogue, photos, out, baseline=Baseline(confirm_rows=60), progress=False)
+    assert (len(built.plan.excluded), len(built.plan.batch)) == (20, 40)
+
+
+@pytest.mark.parametrize(
+    ("rows", "missing", "limits"),
+    [(60, 12, {}), (30, 15, {}), (60, 20, {"excluded_share": 0.5}), (60, 20, {"excluded_rows": 21})],
+)
+def test_few_excluded_rows_ask_nothing_and_how_many_are_few_is_a_setting(tmp_path, photos, rows, missing, limits):
+    catalogue = many(rows, missing, photos)
+    built = build_batch(catalogue, photos, tmp_path / "batch", rules=Rules(limits=limits), progress=False)
+    assert len(built.plan.excluded) == missing
+
+
+def test_what_is_sent_on_purpose_although_refusal_is_expected_asks_nothing(tmp_path, photos):
+    built = build_batch(many(60, 30, photos), photos, tmp_path / "batch", keep_refused=True, progress=False)
+    assert len(built.plan.batch) == 60
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_preview_is_the_plan_that_a_build_makes_and_writes_nothing(tmp_path, photos, delete):
+    first = build_batch(shop("1", "2"), photos, tmp_path / "first", progress=False)
+    known = pd.concat([held(first), held(first).assign(ProductId="9")], ignore_index=True)
+    Image.effect_noise((400, 400), 80).convert("RGB").save(photos / "a.jpg")
+    catalogue = shop("1", "2", "3", CustomContent=["k:v", "other", "x" * 5000])
+    baseline = Baseline(known=known, delete_missing=delete, instance="shoes", confirm="shoes")
+    before = content(tmp_path)
+    plan, prepared, stops = preview_batch(catalogue, photos, baseline=baseline, progress=False)
+    assert content(tmp_path) == before and stops == [] and set(prepared["action"]) <= {"kept", "converted"}
+    built = build_batch(catalogue, photos, tmp_path / "second", baseline=baseline, progress=False)
+    pd.testing.assert_frame_equal(plan.summary(), built.plan.summary())
+    assert plan.rows()["what"].tolist().count("replace") == 2
+    assert plan.left == ({"images": 0, "products": 0} if delete else {"images": 2, "products": 1})
+
+
+def test_rows_of_a_plan_name_every_row_once(photos):
+    known = pd.DataFrame({"ProductId": ["1", "9"], "PicName": ["a.jpg", "z.jpg"], "state": "held"})
+    plan, _, _ = preview_batch(shop("1", "2"), None, baseline=Baseline(known=known), progress=False)
+    listed = plan.rows()[["what", "ProductId", "PicName"]].values.tolist()
+    assert listed == [["add", "2", "b.jpg"], ["replace", "1", "a.jpg"], ["deferred", "9", "z.jpg"]]

@@ -51,21 +51,63 @@ def test_a_run_without_a_report_has_nothing_to_read_again(run, tmp_path):
         run.read_again(tmp_path / "causes.toml")
 
 
-def test_a_report_of_a_replaced_outcome_is_set_aside_with_its_tables(run, tmp_path):
-    again = tmp_path / "again"
-    again.write_bytes(REPORT + b"# 9.jpg\nPicNotExist 9.jpg\n")
-    run.close(report=again)
+def test_no_report_that_was_read_is_ever_destroyed_and_the_last_reading_counts(run, tmp_path):
+    other, third = tmp_path / "other.csv", tmp_path / "third.csv"
+    other.write_bytes(b"line 1: watermark found\n# 9.jpg\nPicNotExist 9.jpg\n")
+    third.write_bytes(b"line 3: PicNotExist\n")
+    with pytest.raises(ConfigError, match=r"gives another outcome to 2 lines, .* confirm with the name of .*'gallery'"):
+        run.close(report=other)
+    assert (tmp_path / "report.raw").read_bytes() == REPORT and run.refresh().counts == {}
+    assert not (tmp_path / "report.2.raw").exists() and run.outcome["outcome"].tolist()[1] == "failed"
+
+    run.close(report=other, confirm="gallery")
     (tmp_path / OVERFLOW).write_text("left over\n")
     assert run.about["report"]["unmatched"] == 1
-    run.close(message="Success")
+    run.close(message="Success", confirm="gallery")
     assert run.outcome["outcome"].tolist() == ["imported"] * 3
-    assert not {"report.raw", OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
-    assert (tmp_path / "report.set-aside.raw").read_bytes() == again.read_bytes()
-    assert run.about["report"] is None
-    assert not run.causes_changed
+    assert not {OVERFLOW, "unmatched.parquet"} & {file.name for file in tmp_path.iterdir()}
+    assert run.about["report"] is None and not run.causes_changed
+    run.close(report=third, confirm="gallery")
+    assert run.outcome["outcome"].tolist() == ["imported", "imported", "failed"]
+
+    kept = [(tmp_path / name).read_bytes() for name in ("report.raw", "report.2.raw", "report.3.raw")]
+    assert kept == [REPORT, other.read_bytes(), third.read_bytes()]
+    read = open_run(tmp_path).readings
+    assert [reading["report"] for reading in read] == ["report.raw", "report.2.raw", None, "report.3.raw"]
+    assert "other.csv" in read[1]["why"] and "'Success'" in read[2]["why"] and all(each["when"] for each in read[1:])
+    assert ip.gallery_state([run]).attrs["readings"] == {"r": read[3] | {"of": 4}}
+
+
+def test_the_same_report_again_needs_no_confirmation_and_no_second_copy(run, tmp_path):
+    again = tmp_path / "again"
+    again.write_bytes(REPORT)
     run.close(report=again)
-    assert (tmp_path / "report.raw").read_bytes() == again.read_bytes()
-    assert run.counts["failed"] == 2
+    assert [reading["report"] for reading in run.readings] == ["report.raw"] * 2
+    assert not (tmp_path / "report.2.raw").exists()
+
+
+def test_lines_that_were_unknown_are_settled_without_a_confirmation(run, tmp_path):
+    run.close(message="FAIL", confirm="gallery")
+    assert run.outcome["outcome"].eq("unknown").all()
+    assert run.close(report=tmp_path / "report.raw").counts["failed"] == 2
+    assert run.readings[-1]["report"] == "report.raw", "the same bytes are kept once"
+
+
+def test_an_ended_run_is_set_aside_after_a_confirmation_only(run):
+    with pytest.raises(ConfigError, match="sets it aside"):
+        run.close()
+    assert run.close(confirm="gallery").state == "closed"
+
+
+def test_the_command_names_the_option_that_confirms(run, tmp_path, capsys):
+    (tmp_path / "other.csv").write_bytes(b"line 3: PicNotExist\n")
+    run.update(settings={"instance": "shop"})
+    words = ["report", str(tmp_path), "--report", str(tmp_path / "other.csv")]
+    assert main(words) == ExitCode.UNUSABLE
+    assert "'shop' (confirm=, --confirm)" in capsys.readouterr().err
+    assert main([*words, "--confirm", "shop"]) == ExitCode.FINDINGS
+    assert main(["close", str(tmp_path), "--message", "Success"]) == ExitCode.UNUSABLE
+    assert main(["close", str(tmp_path), "--message", "Success", "--confirm", "shop"]) == ExitCode.FINE
 
 
 STRAY = REPORT + b"the last image could not be read: PicNotExist\n"
@@ -75,7 +117,8 @@ def test_unmatched_entries_are_shown_everywhere_until_a_person_ignores_them(run,
     (tmp_path / "saved").write_bytes(STRAY)
     run.update(settings={"instance": "shop", "bucket": "b", "path": "p"})
     run.batch.assign(Region=None, expected="imported").to_parquet(tmp_path / "batch.parquet")
-    assert main(["report", str(tmp_path), "--report", str(tmp_path / "saved")]) == ExitCode.PARTIAL
+    words = ["report", str(tmp_path), "--report", str(tmp_path / "saved"), "--confirm", "shop"]
+    assert main(words) == ExitCode.PARTIAL
     shown = capsys.readouterr()
     assert "unmatched" in shown.out and "1 entry of the report names no line" in shown.err
     assert run.refresh().outcome["outcome"].tolist() == ["failed", "failed", "unknown"]

@@ -1,0 +1,99 @@
+"""Whether the gallery has changed since a batch was planned against it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+from imgprep.plan.batch_folder import read_about
+from imgprep.plan.compare import gallery_digest
+from imgprep.ship.dump import export_moment, newest_export
+from imgprep.ship.gallery import gallery_state, reached, runs_of
+from imgprep.ship.run import Run, batch_digest, load_runs, moment, read_runs
+
+#: Runs that a message names.
+_NAMED = 3
+
+
+def require_current(folder: Path, settings: Settings, runs: Path, *, beside: Collection[str] = ()) -> None:
+    """Raise where the gallery has changed since a batch was planned; `beside`: digests of batches planned with it."""
+    change = change_since(folder, settings, runs, beside=beside)
+    if change is not None:
+        raise ConfigError(
+            f"{folder}: {change}, so its lines may be wrong by now. Nothing was sent. Plan it again with `imgprep "
+            "upload BATCH --replan` (replan_batch), or build it anew; --stale-ok (stale_ok=True) sends it as it is"
+        )
+
+
+def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collection[str] = ()) -> str | None:
+    """Return what has changed since a batch was planned; None where nothing has, or where it does not record that."""
+    basis = read_about(folder).get("basis")
+    if not isinstance(basis, dict) or not settings.instance:
+        return None
+    instance, planned = basis.get("instance"), moment(basis.get("at"))
+    if instance and instance != settings.instance and not settings.is_sandbox:
+        return f"was planned against the gallery of instance {instance!r}, and the settings name {settings.instance!r}"
+    own = {batch_digest(folder), *beside}
+    others = [
+        run for run in runs_of(read_runs(runs)[0], settings) if reached(run) and run.about.get("batch") not in own
+    ]
+    newer = [run for run in _since(others, basis.get("run"), planned) if _changes(run)]
+    dump = newest_dump(settings)
+    made = None if dump is None else export_moment(dump)
+    is_newer = made is not None and (planned is None or made.timestamp() > planned)
+    if not newer and not is_newer:
+        return None
+    used = dump if dump is not None and (is_newer or dump.name == basis.get("dump")) else None
+    if basis.get("digest") == gallery_digest(gallery_state(others, dump=used)):
+        return None
+    by = [f"run {run.id}" for run in newer[-_NAMED:]] + ([f"the export {dump.name}"] if dump and is_newer else [])
+    more = f" and {len(newer) - _NAMED} more runs" if len(newer) > _NAMED else ""
+    when = "" if planned is None else f" ({datetime.fromtimestamp(planned, UTC):%Y-%m-%d %H:%M} UTC)"
+    return f"the gallery has changed since this batch was planned{when}: by {', '.join(by)}{more}"
+
+
+def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
+    """Return what the gallery holds by all runs and the project's newest export, to plan a batch again."""
+    dump = newest_dump(settings)
+    basis = read_about(folder).get("basis") or {}
+    if dump is None and basis.get("dump"):
+        raise ConfigError(
+            f"{folder}: was planned with the export {basis['dump']}, and {settings.work / 'dumps'} has none; run "
+            "`imgprep dump`, or build the batch anew with --known"
+        )
+    return gallery_state(load_runs(runs), of=settings, dump=dump)
+
+
+def newest_dump(settings: Settings) -> Path | None:
+    """Return the newest export of the instance's gallery in the project, see `dump_gallery`."""
+    files = sorted((settings.work / "dumps").glob(f"*-{settings.instance}-*.dump"))
+    files = [file for file in files if export_moment(file) is not None]
+    return newest_export(files, settings.instance) if files else None
+
+
+def _since(runs: list[Run], newest: object, planned: float | None) -> list[Run]:
+    """Return the runs that came or ended after the plan, oldest first."""
+    known: Mapping[str, Any] = {run.id: run for run in runs}
+    last = known.get(str(newest))
+    found = []
+    for run in runs:
+        begun, ended = (moment(run.times.get(name)) for name in ("intended", "ended"))
+        if last is not None:
+            came = run.sort_key > last.sort_key
+        else:
+            came = begun is not None and planned is not None and begun >= planned
+        if came or (ended is not None and planned is not None and ended > planned):
+            found.append(run)
+    return found
+
+
+def _changes(run: Run) -> bool:
+    """Whether a run changed the gallery, as far as is known: not where every line of it failed."""
+    counts = run.counts
+    return bool(counts.get("lines")) and counts.get("failed", 0) < counts["lines"]
