@@ -70,12 +70,12 @@ class Task:
     id: str
     bucket: str
     path: str
+    #: ``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it.
     status: str
-    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it."""
     code: str = ""
     message: str = ""
+    #: Link to the report or export; it expires after two hours, and whoever has it can read the file.
     report_url: str | None = field(default=None, repr=False)
-    """Link to the report or export; it expires after two hours, and whoever has it can read the file."""
     created: datetime | None = None
     modified: datetime | None = None
 
@@ -86,14 +86,10 @@ class Instance:
 
     name: str
     region: str
-    service: str | None
-    """Service type, see `imgprep.core.fields.Service`; ``unknown`` for a number that the table lacks."""
-    capacity: int | None
-    """Most images."""
-    held: int | None
-    """Images now."""
-    qps: int | None
-    """Searches that it takes per second."""
+    service: str | None  #: see `imgprep.core.fields.Service`; ``unknown`` for a number that the table lacks
+    capacity: int | None  #: most images
+    held: int | None  #: images now
+    qps: int | None  #: searches that it takes per second
     expires: datetime | None
 
 

@@ -24,21 +24,14 @@ class Operation(StrEnum):
 class Field:
     """One field of an increment.meta line."""
 
-    name: str
-    """As spelled on the wire and in every frame."""
-    kind: Literal["string", "integer", "boolean"]
-    """Its JSON type."""
-    required: frozenset[Operation]
-    """The operations whose lines must have it."""
-    meaning: str
-    """One line for the docs."""
-    source: str
-    """Source of its rules."""
-    max_chars: int | None = None
-    """Limit in characters (Unicode code points), strings only."""
+    name: str  #: as spelled on the wire and in every frame
+    kind: Literal["string", "integer", "boolean"]  #: its JSON type
+    required: frozenset[Operation]  #: the operations whose lines must have it
+    meaning: str  #: one line for the docs
+    source: str  #: source of its rules
+    max_chars: int | None = None  #: limit in characters (Unicode code points), strings only
     minimum: int | None = None
-    maximum: int | None = None
-    """Inclusive bounds, integers only."""
+    maximum: int | None = None  #: inclusive bounds, integers only
 
     @property
     def dtype(self) -> str:

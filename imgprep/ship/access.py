@@ -181,21 +181,11 @@ Policy = Mapping[str, Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether something is allowed, and why.
-
-    Attributes
-    ----------
-    allowed : bool
-        The answer.
-    statement : int or None
-        The statement that decides, 1 = first (counted through all documents); None where none applies, which denies.
-    reason : str
-        The decision in words.
-    """
+    """Whether something is allowed, and why."""
 
     allowed: bool
-    statement: int | None
-    reason: str
+    statement: int | None  #: which decides, 1 = first through all documents; None where none applies, which denies
+    reason: str  #: the decision in words
 
     def __bool__(self) -> bool:
         return self.allowed

@@ -32,29 +32,54 @@ def gallery_lock(settings: Settings, runs: Path) -> contextlib.AbstractContextMa
 
 @contextlib.contextmanager
 def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock while the body runs; without a file, one of this user on this machine."""
+    """Hold a lock while the body runs; without a file, one of this user in the temporary folder, then gone."""
     shared = file is not None
     if file is None:
         name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
         file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = _opened(file, what)
+        try:
+            if shared:
+                with contextlib.suppress(OSError):  # another's file: that one has opened it to all
+                    file.chmod(0o666)
+            _hold(handle, what, file)
+        except BaseException:
+            os.close(handle)
+            raise
+        if _is_there(file, handle):
+            break
+        os.close(handle)  # its holder removed it after it was opened here: the next to come would not see this lock
     try:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        raise ConfigError(
-            f"{what}: its lock {file} cannot be opened ({error.strerror}); whoever shares the folder needs the "
-            "right to write in it"
-        ) from error
-    try:
-        if shared:
-            with contextlib.suppress(OSError):  # another's file: that one has opened it to all
-                file.chmod(0o666)
-        _hold(handle, what, file)
         os.ftruncate(handle, 0)
         os.write(handle, f"{who()}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n".encode())
         yield
     finally:
+        if not shared and _is_there(file, handle):
+            with contextlib.suppress(OSError):  # on Windows it stays
+                file.unlink()
         os.close(handle)  # which also unlocks
+
+
+def _opened(file: Path, what: str) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"{what}: its lock {file} cannot be opened ({error.strerror}); whoever shares the folder needs the right "
+            "to write in it"
+        ) from error
+
+
+def _is_there(file: Path, handle: int) -> bool:
+    """Whether a path still leads to an open file, which Windows never removes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.path.samestat(file.stat(), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _hold(handle: int, what: str, file: Path) -> None:

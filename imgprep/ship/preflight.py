@@ -13,6 +13,7 @@ import pandas as pd
 
 from imgprep.cloud.imagesearch import ACTIONS, PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
+from imgprep.cloud.put import Item
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME, Service
@@ -27,7 +28,8 @@ from imgprep.ship.access import (
     role_arn_problems,
     trusts,
 )
-from imgprep.ship.upload_plan import wanted_items
+from imgprep.ship.upload import read_batch
+from imgprep.ship.upload_plan import find_differing, meta_item, wanted_items
 
 OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
 
@@ -70,8 +72,8 @@ def preflight(
     settings : Settings
         Name instance, bucket and path.
     batch : frame or path, optional
-        A batch frame, or batch folder, that was uploaded: checks that increment.meta and every image are in the bucket,
-        and that they fit into the instance.
+        A batch frame, or batch folder, that was uploaded: compares increment.meta and every image with the bucket, as
+        `submit` does, and checks that they fit into the instance.
     clock : Clock, optional
         Injectable clock.
 
@@ -85,6 +87,8 @@ def preflight(
     ------
     ConfigError
         `batch` is not a batch folder.
+    MetaError
+        The batch cannot be written as increment.meta.
 
     Notes
     -----
@@ -104,23 +108,17 @@ def preflight(
     ['check', 'result', 'message', 'remedy', 'source']
     """
     clock = clock or SystemClock()
-    frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
+    frame, text = (None, None) if batch is None else read_batch(batch)
     checks = [*_forms(settings)]
     if settings.bucket:
-        checks += _storage(settings, frame, clock)
-        keys = [] if frame is None else [item.key for item in wanted_items(frame, "", settings.prefix)]
-        checks += _documents(settings, keys)
+        root = "" if batch is None or isinstance(batch, pd.DataFrame) else Path(batch) / "images"
+        images = [] if frame is None else wanted_items(frame, root, settings.prefix)
+        checks += _storage(settings, images, text, clock)
+        checks += _documents(settings, [item.key for item in images])
     if settings.instance:
         checks += _service(settings, frame, clock)
     table = pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
     return table.assign(source=table["check"].map(_SOURCES).fillna("own"))
-
-
-def _read(folder: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(folder / "batch.parquet")
-    except FileNotFoundError:
-        raise ConfigError(f"{folder}: is not a batch folder; `imgprep build` makes one") from None
 
 
 def _forms(settings: Settings) -> Iterator[Check]:
@@ -145,7 +143,7 @@ def _forms(settings: Settings) -> Iterator[Check]:
     )
 
 
-def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:
+def _storage(settings: Settings, images: list[Item], text: bytes | None, clock: Clock) -> Iterator[Check]:
     try:
         bucket = open_bucket(settings, clock=clock)
         stored = dict(list_folder(bucket, settings.prefix))
@@ -161,33 +159,40 @@ def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     else:
         yield Check("OSS activated", OK, "it answers")
         yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
-        yield from _there(settings, batch, stored)
+        yield from _uploaded(settings, images, text, stored, bucket)
     yield from _same_region(settings, bucket)
     yield from _own_rights(settings, bucket)
 
 
-def _there(settings: Settings, batch: pd.DataFrame | None, stored: Mapping[str, Stored]) -> Iterator[Check]:
-    if settings.prefix + META_NAME in stored:
-        yield Check(META_NAME, OK, "there")
-    else:
+def _uploaded(
+    settings: Settings, images: list[Item], text: bytes | None, stored: Mapping[str, Stored], bucket: Any
+) -> Iterator[Check]:
+    """Compare the folder in the bucket with the batch, as `submit` does; `text` is None without a batch."""
+    there = settings.prefix + META_NAME in stored
+    if not there:
         yield Check(META_NAME, FAIL, "not there", "upload the batch")
-    if batch is None:
+    elif text is None:
+        yield Check(META_NAME, OK, "there")
+    if text is None:
         return
-    items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
-    missing = [item.pic_name for item in items if item.key not in stored]
-    other = [
-        item.pic_name
-        for item in items
-        if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
-    ]
-    bad = len(missing) + len(other)
-    first = f", the first: {(missing + other)[0]}" if bad else ""
-    yield Check(
-        "images",
-        FAIL if bad else OK,
-        f"{len(items):,} wanted, {len(missing):,} missing, {len(other):,} differ from the plan{first}",
-        "upload the batch again" if bad else "",
+    try:
+        if there and find_differing([meta_item(settings.prefix, text)], stored, bucket):
+            yield Check(META_NAME, FAIL, "another batch's", "upload this batch again, or use another path")
+        elif there:
+            yield Check(META_NAME, OK, "this batch's")
+        differing = find_differing(images, stored, bucket)
+    except StorageError as error:
+        yield Check("images", UNKNOWN, f"not compared: {error}", _REMEDY)
+        return
+    missing = sum(item.key not in stored for item in differing)
+    message = (
+        f"{sum(not item.refused for item in images):,} wanted, {missing:,} missing, {len(differing) - missing:,} "
+        "differ from the plan"
     )
+    if differing:
+        yield Check("images", FAIL, f"{message}, the first: {differing[0].pic_name}", "upload the batch again")
+    else:
+        yield Check("images", OK, message)
 
 
 def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:

@@ -141,7 +141,7 @@ def upload(
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
     runs_folder = Path(runs) if runs is not None else settings.runs
-    frame, text = _batch(batch)  # before the settings: a path that was mistyped is not their fault
+    frame, text = read_batch(batch)  # before the settings: a path that was mistyped is not their fault
     settings.require("bucket", "path")
     if frame.empty:
         _log.info("the batch has no lines: nothing to send")
@@ -194,7 +194,7 @@ def upload(
     return _log_frame(items, done, strays, (meta.key, len(text)))
 
 
-def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
+def read_batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
     """Return the batch and the text of its increment.meta."""
     if isinstance(batch, pd.DataFrame):
         return batch, dumps_meta(batch).encode()

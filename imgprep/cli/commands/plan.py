@@ -160,8 +160,6 @@ def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
     return settings, catalogue, _baseline(options, settings, known, last)
 
@@ -194,8 +192,6 @@ def week(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     runs = own_runs(load_runs(settings.runs), settings)
     known = gallery_state(runs)
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)

@@ -6,11 +6,11 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.fields import PAYLOAD, Operation, Service
-from imgprep.core.findings import Basis, Severity
+from imgprep.core.findings import QUOTE_CHARS, Basis, Severity
 from imgprep.core.regions import EDGES
 from imgprep.core.text import counted
 from imgprep.look.rules.region_order import detect_swapped_regions
-from imgprep.look.rules.rule import QUOTE_CHARS, Rule, row_label
+from imgprep.look.rules.rule import Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
 #: Below this many regions that settle the order of their numbers, the others are not judged.

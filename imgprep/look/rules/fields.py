@@ -22,7 +22,7 @@ from imgprep.core.fields import (
 )
 from imgprep.core.findings import Basis, Severity
 from imgprep.images.names import WINDOWS_DEVICES
-from imgprep.look.rules.limits import EXTENSIONS
+from imgprep.look.rules.limits import FORMAT_OF
 from imgprep.look.rules.rule import Rule, Test
 from imgprep.look.rules.sheet import PLAIN, TYPED, Sheet
 
@@ -174,7 +174,7 @@ _DATE = (
 )
 _TRUE, _FALSE = ("true", "yes", "y", "1", "t", "on"), ("false", "no", "n", "0", "f", "off")
 
-_NAMED = "|".join(EXTENSIONS)
+_NAMED = "|".join(FORMAT_OF)
 #: Windows allows neither these characters nor a dot or a space at the end of a name or a folder. Source: Microsoft,
 #: "Naming Files, Paths, and Namespaces".
 _NO_LETTERS = list('<>:"|?*')
@@ -482,7 +482,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="limits",
         basis=Basis.WEAK,
-        what="PicName has an extension that is none of " + ", ".join(EXTENSIONS),
+        what="PicName has an extension that is none of " + ", ".join(FORMAT_OF),
         remedy="convert the image (imgprep prepare)",
         scope="add",
         test=lambda sheet: (

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, KEY_BYTES, Service
 from imgprep.core.text import did_you_mean
+from imgprep.images.names import EXTENSIONS
 
 #: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -14,9 +15,7 @@ FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MPO = "MPO"
 
 #: Extension → the format it promises.
-EXTENSIONS: dict[str, str] = dict(
-    sorted({**{name.lower(): name for name in FORMATS}, "jpg": "JPEG", "tif": "TIFF"}.items())
-)
+FORMAT_OF: dict[str, str] = dict(sorted((end, name) for name in FORMATS for end in EXTENSIONS[name]))
 
 #: Limit → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
 DEFAULTS: dict[str, float] = {
