@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from imgprep.core.regions import EDGES, Region
 from imgprep.demo.assortment import KERN, LUND, PHONES, PORTAL, WANG, Item, composed, items
 from imgprep.demo.scenes import Picture
 
@@ -106,7 +107,7 @@ FAULTS: dict[str, Fault] = {
     "cut-out": Fault(63, "cut out, with transparency", ("image-transparent",), *_FIXED, (LUND, WANG),
         _saved("transparent", ".png")),
     "print-colours": Fault(41, "in CMYK", ("image-cmyk",), *_FIXED, (KERN,), _saved("cmyk")),
-    "webp-named-jpg": Fault(34, "WebP, named .jpg", ("image-extension-differs",), *_FIXED, (PORTAL,), _saved("webp",
+    "webp-named-jpg": Fault(34, "WebP, named .jpg", ("image-extension-differs",), *_POOR, (PORTAL,), _saved("webp",
         ".jpg")),
     "turned-left": Fault(33, "turned the other way", ("image-rotated",), *_FIXED, (PHONES,), _saved("turned-8")),
     "too-large": Fault(26, "4,200 pixels long", ("image-too-large",), *_FIXED, (KERN, LUND), _scaled),
@@ -117,7 +118,7 @@ FAULTS: dict[str, Fault] = {
     "upside-down": Fault(11, "upside down, with a tag", ("image-rotated",), *_FIXED, (PHONES, WANG),
         _saved("turned-3")),
     "too-heavy": Fault(9, "over 4 MB", ("image-too-heavy",), *_FIXED, (KERN,), _heavy),
-    "png-named-jpg": Fault(8, "PNG, named .jpg", ("image-extension-differs",), *_FIXED, (LUND,), _saved("png", ".jpg")),
+    "png-named-jpg": Fault(8, "PNG, named .jpg", ("image-extension-differs",), *_POOR, (LUND,), _saved("png", ".jpg")),
     "animated": Fault(7, "an animation", ("image-several-pictures",), *_FIXED, (PORTAL,), _saved("animated", ".gif")),
     "deep": Fault(3, "16 bits per channel", ("image-deep",), *_FIXED, (KERN,), _saved("deep", ".png")),
     # Files that a person must replace.
@@ -190,9 +191,8 @@ def stock(seed: int = SEED) -> Stock:
     for name, fault in FAULTS.items():
         _plant(name, fault, others, rng)
     single = [item for item in every if item.is_free and len(item.pictures) == 1]
-    for item in rng.sample(single, _REGIONS):  # as the wire wants it: x1,x2,y1,y2
-        x1, y1, x2, y2 = item.pictures[0].box
-        item.record["region"] = f"{x1},{x2},{y1},{y2}"
+    for item in rng.sample(single, _REGIONS):
+        item.record["region"] = Region(**dict(zip(EDGES, item.pictures[0].box, strict=True))).wire()
     return _written(every, copies, seed)
 
 
