@@ -13,7 +13,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import to_polars
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
@@ -135,7 +135,7 @@ class BlastRadius:
             raise ConfigError(f"{self}; to continue, confirm with the name of the instance: {instance!r}")
 
     def __str__(self) -> str:
-        of = f"{self.share:.1%} of {self.held:,} held" if self.held else "of an unknown number"
+        of = f"{percent(self.share, 1)} of {self.held:,} held" if self.held else "of an unknown number"
         lose = "loses its" if self.products == 1 else "lose their"
         products = f"{counted(self.products, 'product')} {lose} last one"
         return f"the batch deletes {counted(self.images, 'image')} ({of}), and {products}"
@@ -185,9 +185,9 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
         return None
     reason, most = next(iter(reasons.value_counts().items()))
     return (
-        f"{count:,} of {counted(rows, 'row')} ({count / rows:.0%}) of the export are excluded, the commonest reason: "
-        f"{reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the folder of its "
-        "images are complete"
+        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded, the commonest "
+        f"reason: {reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the "
+        "folder of its images are complete"
     )
 
 

@@ -18,7 +18,7 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.ship.lock import gallery_lock
 from imgprep.ship.lost_answer import (
     find_task,
@@ -227,7 +227,7 @@ def submit_all(
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
         if not run.ended or share > stop_share:
-            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
+            _log.warning("stopped after %s: %s of its lines failed or are unknown", folder, percent(share))
             break
     return done
 

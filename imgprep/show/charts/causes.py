@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pandas as pd
 
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED
 from imgprep.show.charts.style import (
     COLOURS,
@@ -145,7 +145,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     so_far = tally["count"].cumsum()
     for at, (cause, count, total) in enumerate(zip(tally["cause"], tally["count"], so_far, strict=True)):
         ax.barh(at, count, edgecolor="white", **styles[cause])
-        value_beside(ax, f"{count:,}  ({total / failed:.0%} so far)", count, at)
+        value_beside(ax, f"{count:,}  ({percent(total / failed)} so far)", count, at)
     families = tally["family"].fillna("")
     labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
     ax.set_yticks(range(len(tally)), legible(ax, labels), fontsize=8, **text_style())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.show.charts.style import (
     COLOURS,
     HATCHES,
@@ -84,7 +84,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
                 tally.index, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=0.7
             )
         for at, (total, success) in list(enumerate(zip(bottom + resent, tally["success"], strict=True)))[::step]:
-            text = "" if pd.isna(success) else f"{success:.1%}"
+            text = "" if pd.isna(success) else percent(success, 1)
             ax.annotate(text, (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         ax.margins(y=0.12)
         ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
@@ -278,8 +278,10 @@ def review_figure(
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
     total, held = int(funnel["pictures"].iloc[0]), int(funnel["pictures"].iloc[3])
     waiting, new = int(backlog["pictures"].sum()), int(findable["pictures"].sum())
-    of_total = [f"{count:,} ({count / max(1, total):.0%})" for count in funnel["pictures"]]
-    covered = [f"{row['share']:.0%} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()]
+    of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["pictures"]]
+    covered = [
+        f"{percent(row['share'])} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()
+    ]
     charts = [
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
