@@ -1,19 +1,23 @@
 """Files of somebody else: nothing replaces or removes them; what imgprep wrote is replaced when it is made again."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pytest
 from PIL import Image
 
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.cloud.put import Sent
+from imgprep.core.clock import SystemClock
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting, replacing
 from imgprep.demo.history import make_history
@@ -53,6 +57,32 @@ def test_a_full_disk_names_the_file_and_the_free_space(tmp_path, write):
     assert not list(tmp_path.iterdir())
     with pytest.raises(PermissionError, match="denied"), write(tmp_path / "run.json"):
         raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_full_disk_names_the_part_of_the_cache_of_facts(tmp_path, monkeypatch):
+    def full(*_, **__):  # as polars words it
+        raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OSError, match=r"No space left on device \(free in .*bytes\); free some space") as caught:
+        FactCache(tmp_path / "cache", tmp_path).add([{"PicName": "a.jpg", "bytes": 1, "mtime_ns": 1}])
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename.startswith(str(tmp_path / "cache" / "facts-"))
+
+
+def test_a_full_disk_names_the_journal_of_an_upload(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "journal"
+    monkeypatch.setattr(Path, "open", lambda name, *_, **__: Full(name, "a"))
+    with (
+        pytest.raises(OSError, match=r"No space left on device \(free in .*free some space") as caught,
+        open_journal(path, SystemClock()),
+    ):
+        pytest.fail("the first line was written")
+    assert caught.value.filename == str(path)
 
 
 @pytest.fixture
