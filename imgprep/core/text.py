@@ -41,7 +41,7 @@ _SECRET = re.compile(
 
 
 def discreet(text: str) -> str:
-    """Return `text` without secrets: tokens, signatures, what was signed, and the queries of URLs.
+    """Return `text` without secrets: tokens, signatures, signed text, and the queries of URLs.
 
     Examples
     --------

@@ -234,7 +234,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     def _read(self, place: int, side: int) -> Thumb:
         record = self._findings.iloc[place].to_dict()
         if not isinstance(record["PicName"], str):
-            return Thumb(why="no image is named")
+            return Thumb(why="no image is given")
         if self._source is None:
             return Thumb(why="no folder of images was given")
         return thumb_of(record["PicName"], self._source, side=side, region=self._drawn.of_finding(record))

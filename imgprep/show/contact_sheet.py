@@ -301,7 +301,7 @@ def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
 
 def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side: int) -> Card:
     name = record["PicName"]
-    thumb = Thumb(why="no image is named")
+    thumb = Thumb(why="no image is given")
     if isinstance(name, str):
         thumb = thumb_of(name, source, side=side, region=drawn.of_finding(record))
     place = "" if record["row"] is None else f"row {record['row']}"
