@@ -308,7 +308,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            types, kind = _KINDS.get(name, ((str,), "a text"))
+            types, kind = _KINDS.get(name, ((str,), "a string"))
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
@@ -386,7 +386,7 @@ def certificates() -> str | None:
         if not path:
             continue
         if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
-            raise ConfigError(f"{variable}: {path} does not exist; name a file of certificates (PEM), or unset it")
+            raise ConfigError(f"{variable}: {path} does not exist; give a file of certificates (PEM), or unset it")
         return path
     return None
 

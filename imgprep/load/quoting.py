@@ -1,4 +1,4 @@
-"""How a delimited file quotes its cells: what no other reading fits, or a finding that the file allows several."""
+"""How a delimited file quotes its cells: the only reading that fits, or a finding that several do."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class FactCache:
     def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"cache {folder}: is a file; name a folder, or a path for a new one")
+            raise ConfigError(f"cache {folder}: is a file; give a folder, or a path for a new one")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._root = os.path.realpath(root)
         self._count = itertools.count()

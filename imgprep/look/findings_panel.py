@@ -113,7 +113,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
 
     def filter(self, *, rule: str | None = None, severity: str | None = None, text: str | None = None) -> None:
-        """Show only some findings; a filter that is not given stays as it is, and an empty text means all.
+        """Show only some findings; a filter that is not given is unchanged, and an empty string means all.
 
         Parameters
         ----------

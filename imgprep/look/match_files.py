@@ -198,7 +198,7 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
     below = within.replace("\\", "/").strip("/") + "/"
     files = [file for file in list_names(folder) if file.startswith(below)]
     if not files:
-        raise ConfigError(f"within={within!r}: {folder} has no file there; name a folder below it, such as 'new'")
+        raise ConfigError(f"within={within!r}: {folder} has no files there; give a folder below it, such as 'new'")
     return files
 
 
@@ -386,7 +386,7 @@ class Names:
 def folded_id(value: str) -> str:
     """Return an id in the form that its spellings have in common."""
     text = unicodedata.normalize("NFKC", value).casefold()
-    # Between digits a sign counts: 0001_1 is the first image of 0001, not product 00011.
+    # Between digits a separator counts: 0001_1 is the first image of 0001, not product 00011.
     return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
 
 

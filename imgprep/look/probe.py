@@ -47,7 +47,7 @@ def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) ->
         record["exists"] = unfit.problem not in (Problem.MISSING, Problem.OUTSIDE_ROOT)
         _set_problem(record, unfit.problem, unfit.detail)
     except MemoryError:
-        _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker may have")
+        _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker is allowed")
     except Exception as error:  # noqa: BLE001  decoders raise anything; one file is one row
         _set_problem(record, Problem.UNREADABLE, _text_of(error))
     return record

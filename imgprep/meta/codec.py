@@ -81,7 +81,7 @@ def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
         return None, "", ""
     if kind == "string":
         if not isinstance(cell, str):
-            text = f"needs a text; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
+            text = f"needs a string; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
             return None, "meta-wrong-type", text
         return (cell, "", "") if encodes(cell) else (None, "meta-not-unicode", "contains a lone surrogate")
     if kind == "boolean":

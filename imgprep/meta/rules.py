@@ -79,7 +79,7 @@ META_RULES: tuple[MetaRule, ...] = (
         "meta-empty-name",
         *_UNKNOWN,
         "own",
-        "ProductId or PicName is an empty text; on a DELETE, an empty PicName may delete the whole product",
+        "ProductId or PicName is an empty string; on a DELETE, an empty PicName may delete the whole product",
         "write the name; to delete a whole product, leave PicName out",
     ),
     MetaRule(

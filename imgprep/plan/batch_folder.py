@@ -81,16 +81,16 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
     for place in images:
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
-                f"images: {place} is where the batch folder {folder} keeps its copies; name the folder of the originals"
+                f"images: {place} is where batch folder {folder} keeps its copies; choose the folder of the originals"
             )
         if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
             raise ConfigError(
                 f"{folder}: overlaps with the images in {place}, and a batch folder needs a folder of its own; "
-                "name another --out"
+                "choose another --out"
             )
     for source in sources:
         if _is_below(Path(source), folder):
-            raise ConfigError(f"{folder}: holds {source}, which the batch is built from; name another --out")
+            raise ConfigError(f"{folder}: holds {source}, which the batch is built from; choose another --out")
     if not os.path.lexists(folder):
         return
     found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
@@ -99,7 +99,7 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
     if not is_marked(folder):
         _refuse_unmarked(folder, found)
     if os.path.realpath(folder / IMAGES) != os.path.join(os.path.realpath(folder), IMAGES):  # noqa: PTH118
-        raise ConfigError(f"{folder / IMAGES}: is a link, and links are not followed; name another --out")
+        raise ConfigError(f"{folder / IMAGES}: is a link, and links are not followed; choose another --out")
     written, copies = Written(folder), Written(folder / IMAGES)
     written.require(_FILES)
     if (folder / IMAGES).is_dir():
@@ -251,10 +251,10 @@ def _write_about(written: Written, about: dict[str, Any]) -> None:
 def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
     foreign = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
     if foreign:
-        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; name another --out")
+        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; choose another --out")
     raise ConfigError(
         f"{folder}: has no {ABOUT} with imgprep's mark, so it may not be a batch folder and is left as it is; "
-        "name another --out, or delete it yourself if an earlier imgprep built it"
+        "choose another --out, or delete it yourself if an earlier imgprep built it"
     )
 
 

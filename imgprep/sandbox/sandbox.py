@@ -263,11 +263,11 @@ def _claim(root: Path, name: str) -> str:
     """Mark an empty folder as a sandbox's, and return its identity; any other may contain files of someone else."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file() and any(root.iterdir()):
-        raise FileExistsError(f"{root}: contains files that are not a sandbox's; name a new or an empty folder as root")
+        raise FileExistsError(f"{root}: contains files that are not a sandbox's; pass a new or empty folder as root")
     for part in ("objects", "imagesearch", _KEY_FILE, _MARK):
         if (root / part).is_symlink():
             raise FileExistsError(
-                f"{root / part}: is a link, and links are not followed; name a new or an empty folder as root"
+                f"{root / part}: is a link, and links are not followed; pass a new or empty folder as root"
             )
     mark = root / _MARK
     identity = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""

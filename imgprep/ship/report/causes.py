@@ -379,10 +379,10 @@ def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
     for key in ("codes", "phrases"):
         texts = entry.get(key, [])
         if not isinstance(texts, list) or not all(isinstance(item, str) and item for item in texts):
-            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {texts!r}: must be a list of texts: ["…", "…"]')
+            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {texts!r}: must be a list of strings: ["…", "…"]')
     for key in ("label", "remedy"):
         if not isinstance(entry.get(key, ""), str):
-            raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a text")
+            raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a string")
     known = next((cause for cause in CAUSES if cause.id == entry["id"]), None)
     phrases = tuple(entry.get("phrases", ()))
     try:

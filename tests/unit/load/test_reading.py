@@ -248,7 +248,7 @@ def test_a_catalogue_without_a_column_of_images_names_the_way_on(tmp_path):
             ask()
         assert found["message"] in str(raised.value) and "load_catalogue" not in str(raised.value)
     empty = load(tmp_path, "sku,image\n")
-    with pytest.raises(ConfigError, match="a header and no records"):
+    with pytest.raises(ConfigError, match="a header but no records"):
         inspect_images(empty, tmp_path)
 
 
