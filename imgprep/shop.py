@@ -39,7 +39,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # PicName = "image"
 # CustomContent = "title:{title},price:{price}"
 # IntAttr = { column = "price", scale = 100 }
-# StrAttr2 = ""        # clears the field in the gallery; what no line here names stays as the gallery has it
+# StrAttr2 = ""        # clears the field in the gallery; fields not named here keep the gallery's values
 # [shop.columns.CategoryId]
 # column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }

@@ -77,7 +77,7 @@ class RegionStore:
     path : path
         The file; created with its folder if missing. Not on a network drive.
     who : str, optional
-        The person that entries are signed with; by default the login name.
+        The name recorded as the author of entries; by default the login name.
     timeout : float
         Seconds to wait for another process's write.
     read_only : bool

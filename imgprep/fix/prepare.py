@@ -138,6 +138,15 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
 
 
+#: Words of a reason → those of the first version, which digests still contain.
+_FIRST_WORDS = {
+    "bits per channel": "bits a channel",
+    "is not accepted": "is not taken",
+    "flattened onto white": "put on white",
+    " frames": " pictures",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What would be done to one row of facts."""
@@ -163,8 +172,10 @@ class Step:
     def plan(self) -> str:
         """A digest of what the copy depends on besides its source."""
         recipe = self.recipe
-        # In the words of the first version: better ones would make every copy anew.
-        reason = recipe.reason.replace("bits per channel", "bits a channel")
+        # In the words of the first version: new ones would make every copy again.
+        reason = recipe.reason
+        for word, first in _FIRST_WORDS.items():
+            reason = reason.replace(word, first)
         text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {reason} {self.new_name}"
         return hashlib.md5(text.encode()).hexdigest()[:12]
 

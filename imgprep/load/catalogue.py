@@ -284,7 +284,7 @@ def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataF
         notes.append(
             export_finding(
                 "image-repeated",
-                f"{repeated.height:,} times an image is repeated on the same product; only the first is kept",
+                f"{repeated.height:,} repeated images of the same product; only the first of each is kept",
                 "nothing to do",
                 Severity.INFO,
                 row=shape.rows[first["_i"]].as_py(),

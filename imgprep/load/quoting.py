@@ -63,7 +63,7 @@ class Reading:
     quoted_column: bool  #: whether all cells of a column do
 
     def differs_from(self, other: Reading) -> int:
-        """Return how many records the other reading has differently."""
+        """Return how many records differ in the other reading."""
         return max((self.records - other.records).total(), (other.records - self.records).total())
 
 

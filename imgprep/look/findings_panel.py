@@ -48,7 +48,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     Attributes
     ----------
     selected : pandas.DataFrame
-        The ticked findings; where none is ticked, all that the filters show.
+        The ticked findings; if none are ticked, all that the filters show.
     rows : pandas.DataFrame
         The catalogue's rows of `selected`, each once.
 
@@ -98,7 +98,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The ticked findings; where none is ticked, all that the filters show."""
+        """The ticked findings; if none are ticked, all that the filters show."""
         with self._lock:
             places = sorted(self._ticked) if self._ticked else self._shown
             return self._findings.iloc[places].reset_index(drop=True)

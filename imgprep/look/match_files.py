@@ -1,4 +1,4 @@
-"""Photographers' folders: the product that each file shows, how sure that is, and by what name or likeness."""
+"""Photographers' folders: the product that each file shows, how sure that is, and by what name or similarity."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def match_files(
         Such as ``{ProductId}_{n}``; see `imgprep.look.match_files.parse_pattern`.
     earlier : pandas.DataFrame, optional
         Facts of the products' earlier images; a ``ProductId`` that it lacks is taken from the catalogue, by
-        ``PicName``. Files are then also matched by likeness: perceptual hash and colour.
+        ``PicName``. Files are then also matched by similarity: perceptual hash and colour.
     facts : pandas.DataFrame, optional
         Facts of the folder's files; by default they are inspected here if `earlier` is given.
     known : pandas.DataFrame, optional
         An earlier map, whose decisions by a person are kept.
     at_least : float
-        Lowest confidence, 0 … 1, of a match that needs no person.
+        Lowest confidence, 0 … 1, of a match that needs no review.
     within : str, optional
         A folder below `folder`, such as ``new``: only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
@@ -84,7 +84,7 @@ def match_files(
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
         ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
-        one that is one character off, is offered and not taken. ``.attrs["tried"]`` has each ``column`` and
+        one that is one character off, is offered but not accepted. ``.attrs["tried"]`` has each ``column`` and
         ``pattern`` that was tried, and how many ``files`` it read. Where the default patterns name fewer than half of
         the images, other columns of ids are tried, and the one that names most is read as well.
 

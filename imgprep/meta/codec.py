@@ -134,7 +134,7 @@ def dumps_meta(batch: pd.DataFrame) -> str:
     Raises
     ------
     MetaError
-        Some line cannot be written, or would mean something else than the row: an empty PicName on a DELETE, a
+        Some line cannot be written, or would not mean the same as the row: an empty PicName on a DELETE, a
         CategoryId that is not an integer, an unknown column, … ``.findings`` has all of them. Values that can be
         written and that the service will refuse (a text that is too long) are left to `imgprep.check`.
 

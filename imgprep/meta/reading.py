@@ -103,7 +103,7 @@ def _fields(found: _Repeats, line: int) -> tuple[dict[str, Any] | None, list[dic
         name: value for name in ("ProductId", "PicName") if isinstance(value := found.get(name), str) and encodes(value)
     }
     for name in found.repeated:
-        problems.append(record("meta-repeated-key", "is in the line twice", line=line, field=_safe(name), **who))
+        problems.append(record("meta-repeated-key", "appears in the line twice", line=line, field=_safe(name), **who))
     for name, value in found.items():
         field = BY_NAME.get(name)
         if field is None:

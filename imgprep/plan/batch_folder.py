@@ -85,12 +85,12 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
             )
         if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
             raise ConfigError(
-                f"{folder}: overlaps with the images in {place}, and a batch folder needs a folder of its own; "
+                f"{folder}: overlaps with the images in {place}, and a batch folder needs its own folder; "
                 "choose another --out"
             )
     for source in sources:
         if _is_below(Path(source), folder):
-            raise ConfigError(f"{folder}: holds {source}, which the batch is built from; choose another --out")
+            raise ConfigError(f"{folder}: contains {source}, which the batch is built from; choose another --out")
     if not os.path.lexists(folder):
         return
     found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
@@ -156,7 +156,7 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
 def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
     """Return what a batch is planned against: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``.
 
-    `at` is the time from which on the gallery may have changed, where the known state does not tell.
+    `at` is the time after which the gallery may have changed, used if the known state does not record it.
     """
     known = baseline.known
     found = {} if known is None else dict(known.attrs.get("basis") or {})
@@ -202,7 +202,7 @@ def write_folder(
 
 
 def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]) -> None:
-    """Replace the plan of a batch folder; what else is in it stays."""
+    """Replace the plan of a batch folder; everything else in it is kept."""
     written, about = Written(folder), read_about(folder)
     written.remove(META_NAME)  # until the tables are the new plan's, nothing can be sent
     for name in ("batch", "excluded"):

@@ -365,7 +365,7 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:
-    """Values of any kind as text, as a cell of mixed types would be written to a file."""
+    """Values of any kind as text, as a file would store a column of mixed types."""
 
     def text(value: Any) -> str | None:
         if isinstance(value, str):
