@@ -81,7 +81,8 @@ class MappingPanel:
         preset: str = "auto",
         columns: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
-        sheet, self._wanted = None, {}
+        sheet: str | int | None = None
+        self._wanted: dict[str, Any] = {}
         if isinstance(export, Settings):
             project, preset, columns = project or export, export.preset, columns or export.columns
             export.require("catalogue")
