@@ -10,7 +10,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.settings import Settings
 from imgprep.demo.history import make_history
-from imgprep.demo.walkthrough import run_demo
+from imgprep.demo.shop import part_shop
 from imgprep.draw.formats import read_regions
 from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_region
@@ -18,8 +18,7 @@ from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
 from imgprep.load.catalogue import load_catalogue
 from imgprep.ship.gallery import kept_export, runs_of
-from imgprep.ship.run import Run, load_runs, open_run
-from imgprep.shop import shipped
+from imgprep.ship.run import Run, load_runs
 
 #: Most regions of `practice_regions`, which notebook 02 uses.
 MOST_REGIONS = 20
@@ -46,7 +45,7 @@ def last_run(shop: Settings) -> Run:
     'partial'
     """
     ended = _ended(shop)
-    return ended[-1] if ended else open_run(run_demo(shop.work / "demo").run_folder)
+    return ended[-1] if ended else make_history(shop.runs, weeks=1)[-1]
 
 
 def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
@@ -144,7 +143,7 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     {'region': 16, 'whole': 3}
     """
     if file or _is_demo(shop):
-        return read_regions(file or shipped("data") / "regions.csv")
+        return read_regions(file or part_shop().regions)
     catalogue = load_catalogue(shop.catalogue, **shop.reading)
     shop.require("images")
     images = open_source(shop.images)
@@ -193,7 +192,7 @@ def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
 
 
 def _is_demo(shop: Settings) -> bool:
-    return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == shipped("data").resolve()
+    return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == part_shop().folder.resolve()
 
 
 def _ended(shop: Settings) -> list[Run]:
