@@ -47,7 +47,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 [service]
 region = ""           # such as cn-shanghai; bucket and instance must share it
 instance = ""         # the instance's name, not its id
-type = "product"      # product, generic, furniture, hardware, fabric, trademark
+type = "product"      # product, generic, furniture, hardware, fabric, trademark, copyright, multimodal
 role_arn = ""         # acs:ram::ACCOUNT:role/NAME
 # role_policy = "role-policy.json"   # the role's documents as shown in the console: `preflight` evaluates them
 # role_trust = "role-trust.json"

@@ -172,7 +172,7 @@ SHAPES: dict[str, Shape] = {
     "chinese, brackets": _many(
         lambda group: f"{''.join(f'【{each.pic}】' for each in group)}导入失败：{group[0].chinese}"
     ),
-    "names as nobody sent them": _each(lambda each: f"{each.pic.upper()}: {each.code}"),
+    "names in other spellings": _each(lambda each: f"{each.pic.upper()}: {each.code}"),
 }
 
 

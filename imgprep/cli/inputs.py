@@ -29,7 +29,6 @@ def settings_of(options: Namespace) -> Settings:
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings and the catalogue; the project's values are the defaults."""
     from imgprep.images.storage import require_files
-    from imgprep.load.catalogue import load_catalogue
     from imgprep.look.rules.book import require_rules
 
     settings = settings_of(options)
@@ -37,20 +36,24 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     if hasattr(options, "images"):
         options.images = options.images or settings.images
     require_rules(**settings.rules)  # before images are opened
-    catalogue = load_catalogue(options.catalogue, **reading_of(options, settings))
+    catalogue = read_export(options.catalogue, options, settings)
     images = getattr(options, "images", None)
     # With --keep-refused, and where rows only delete, missing images are expected.
     if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
         require_files(images)
+    if images and getattr(options, "near_names", False) and "PicName" in catalogue.columns:
+        catalogue = _renamed(catalogue, images)
     return settings, catalogue
 
 
-def reading_of(options: Namespace, settings: Settings) -> dict[str, Any]:
-    """Return how exports are read, as `load_catalogue` takes it: from options, else the project's."""
-    return {name: getattr(options, name) or value for name, value in settings.reading.items()}
+def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd.DataFrame:
+    """Return an export as a catalogue, read as the options say, else the project."""
+    from imgprep.load.catalogue import load_catalogue
+
+    return load_catalogue(file, **{name: getattr(options, name) or value for name, value in settings.reading.items()})
 
 
-def renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
+def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
     """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
@@ -115,9 +118,7 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
     """Return the last export: that of --last, else the one that the newest comparable run kept."""
     if options.last:
-        from imgprep.load.catalogue import load_catalogue
-
-        return load_catalogue(options.last, **reading_of(options, settings))
+        return read_export(options.last, options, settings)
     if not options.known:
         return None
     from imgprep.ship.gallery import kept_export, one_gallery

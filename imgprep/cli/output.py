@@ -59,11 +59,6 @@ def escaped(text: str) -> str:
     r"""Return text without active characters: controls and marks of direction become ``\uXXXX``.
 
     A terminal obeys escape sequences, and the text comes from a shop's export. JSON readers get the original text.
-
-    Examples
-    --------
-    >>> print(escaped("red \x1b[2J dress"))
-    red \u001b[2J dress
     """
     return _ACTS.sub(_shown, text)
 

@@ -17,16 +17,7 @@ _CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.*)\)", re.S)
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser whose error messages suggest what was probably meant.
-
-    Examples
-    --------
-    >>> parser = Parser(prog="imgprep")
-    >>> parser.add_argument("--images").option_strings
-    ['--images']
-    >>> parser.suggestion(["--imgaes", "photos"])
-    'did you mean --images for --imgaes?'
-    """
+    """Argument parser whose error messages suggest what was probably meant."""
 
     _words: Sequence[str] = ()
 
@@ -93,44 +84,33 @@ class _Shared:
     """Options shared by several commands, as parent parsers."""
 
     def __init__(self) -> None:
+        kinds = [str(kind) for kind in Service]
+        export = "CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)"
+        near = "accept files whose name differs from PicName in case, Unicode form, slashes, extension or folder"
+        runs = "folder of run folders (default: imgprep-work/runs)"
         self.all = Parser(add_help=False)
         self.all.add_argument("-v", "--verbose", action="store_true", help="log what is done")
         self.all.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
-        self.all.add_argument(
-            "--format", choices=["table", "csv", "json"], default="table", help="how lists are printed"
-        )
+        forms = ["table", "csv", "json"]
+        self.all.add_argument("--format", choices=forms, default=forms[0], help="how lists are printed")
         self.reading = Parser(add_help=False)
         self.reading.add_argument("--preset", help="how to read the export (default: auto)")
-        self.reading.add_argument(
-            "--columns", type=Path, metavar="MAP.toml", help="column map (default: the project's)"
-        )
-        self.reading.add_argument(
-            "--sheet", metavar="NAME", help="sheet of a workbook: its name, its number, or all of one shape"
-        )
-        self.reading.add_argument(
-            "--where", metavar="CONDITION", help="only these rows, such as \"status = 'active' and stock > 0\""
-        )
-        self.reading.add_argument(
-            "--one-product", action="store_true", default=None, help="of products that share an image, only the first"
-        )
-        kinds = [str(kind) for kind in Service]
+        columns = "column map (default: the project's)"
+        self.reading.add_argument("--columns", type=Path, metavar="MAP.toml", help=columns)
+        sheets = "sheet of a workbook: its name, its number, or all of one shape"
+        self.reading.add_argument("--sheet", metavar="NAME", help=sheets)
+        rows = "only these rows, such as \"status = 'active' and stock > 0\""
+        self.reading.add_argument("--where", metavar="CONDITION", help=rows)
+        first = "of products that share an image, only the first"
+        self.reading.add_argument("--one-product", action="store_true", default=None, help=first)
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
-        self.catalogue.add_argument(
-            "catalogue",
-            type=Path,
-            nargs="?",
-            metavar="CATALOGUE",
-            help="CSV, TSV, Excel, Parquet or JSON Lines (default: the project's)",
-        )
+        self.catalogue.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help=export)
         self.images = Parser(add_help=False)
         self.images.add_argument("--images", type=Path, metavar="DIR", help=_IMAGES)
         self.naming = Parser(add_help=False)
-        self.naming.add_argument(
-            "--near-names",
-            action="store_true",
-            help="accept files whose name differs from PicName in case, Unicode form, slashes, extension or folder",
-        )
+        self.naming.add_argument("--near-names", action="store_true", help=near)
+        self.photographs = (self.catalogue, self.naming, self.images)
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
@@ -168,7 +148,6 @@ class _Shared:
         for name, what in _SETTINGS.items():
             self.cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
         self.runs = Parser(add_help=False)
-        runs = "folder of run folders (default: imgprep-work/runs)"
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
@@ -203,52 +182,21 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init = command("init", "plan", "Make a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
-    check = command(
-        "check",
-        "plan",
-        "Check every row and every image against the service's rules.",
-        has.catalogue,
-        has.naming,
-        has.drawn,
-    )
+    text = "Check every row and every image against the service's rules."
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn)
     check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without any only rows")
     check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
 
-    command(
-        "look",
-        "look",
-        "Write a page of the findings, each with its image.",
-        has.catalogue,
-        has.naming,
-        has.images,
-        has.drawn,
-        has.ruled,
-        has.paged,
-    )
+    text = "Write a page of the findings, each with its image."
+    command("look", "look", text, *has.photographs, has.drawn, has.ruled, has.paged)
 
-    sheet = command(
-        "feedback",
-        "look",
-        "Write a printable sheet of faults for the people who make the images.",
-        has.catalogue,
-        has.naming,
-        has.images,
-        has.drawn,
-        has.ruled,
-    )
-    sheet.add_argument(
-        "--by", default="folder", metavar="PATTERN", help="folder, or a regular expression with one group"
-    )
+    text = "Write a printable sheet of faults for the people who make the images."
+    sheet = command("feedback", "look", text, *has.photographs, has.drawn, has.ruled)
+    text = "folder, or a regular expression with one group"
+    sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
-    doubles = command(
-        "duplicates",
-        "look",
-        "List images that are the same or nearly the same, those across products first.",
-        has.catalogue,
-        has.naming,
-        has.images,
-        has.paged,
-    )
+    text = "List images that are the same or nearly the same, those across products first."
+    doubles = command("duplicates", "look", text, *has.photographs, has.paged)
     doubles.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
 
     fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
@@ -256,13 +204,8 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
     fetch.add_argument("--private", action="store_true", help="also ask this machine and private networks")
 
-    match = command(
-        "match",
-        "plan",
-        "Find the product of each file in a folder; keep the map, and the catalogue with it.",
-        has.catalogue,
-        has.images,
-    )
+    text = "Find the product of each file in a folder; keep the map, and the catalogue with it."
+    match = command("match", "plan", text, has.catalogue, has.images)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
     match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
     match.add_argument("--within", metavar="SUBFOLDER", help="match only what lies in this folder below --images")
@@ -272,52 +215,28 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
     """From images and an export to a batch folder."""
-    prepare = command(
-        "prepare", "plan", "Make service-ready copies of images, with a log.", has.catalogue, has.naming, has.images
-    )
+    prepare = command("prepare", "plan", "Make service-ready copies of images, with a log.", *has.photographs)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
 
-    plan = command(
-        "plan",
-        "plan",
-        "Show what a batch would add, replace, delete, exclude and carry over; write nothing.",
-        has.catalogue,
-        has.naming,
-        has.drawn,
-        has.images,
-        has.planned,
-    )
+    text = "Show what a batch would add, replace, delete, exclude and carry over; write nothing."
+    plan = command("plan", "plan", text, *has.photographs, has.drawn, has.planned)
     plan.add_argument("--lines", action="store_true", help="one line per row instead of one per reason")
 
-    build = command(
-        "build",
-        "plan",
-        "Make a batch folder: increment.meta, its tables, and images.",
-        has.catalogue,
-        has.naming,
-        has.drawn,
-        has.images,
-        has.planned,
-    )
+    text = "Make a batch folder: increment.meta, its tables, and images."
+    build = command("build", "plan", text, *has.photographs, has.drawn, has.planned)
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    regions.add_argument(
-        "others",
-        type=Path,
-        nargs="*",
-        metavar="STORE_OR_FILE",
-        help="stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list",
-    )
+    text = "stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list"
+    regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
     regions.add_argument("--conflicts", action="store_true", help="list only what people decided differently")
 
-    compare = command(
-        "compare", "look", "Compare an export with the last one: rows, products, columns, categories.", has.reading
-    )
+    text = "Compare an export with the last one: rows, products, columns, categories."
+    compare = command("compare", "look", text, has.reading)
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
     compare.add_argument("--all", action="store_true", help="also list what is the same")
@@ -348,15 +267,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
 
     submit = command("submit", "ship", "Start the batch task and leave a run folder.", has.cloud, has.runs)
     submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
-    submit.add_argument(
-        "--wait",
-        nargs="?",
-        type=float,
-        const=True,
-        default=False,
-        metavar="SECONDS",
-        help="wait for a task that is running on the instance instead of stopping",
-    )
+    text = "wait for a task that is running on the instance instead of stopping"
+    submit.add_argument("--wait", nargs="?", type=float, const=True, default=False, metavar="SECONDS", help=text)
     submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     submit.add_argument(
         "--now",
@@ -377,11 +289,8 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
     close.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
-    close.add_argument(
-        "--ignore-unmatched",
-        action="store_true",
-        help="report entries that name no line concern none (read them first): the other lines count as imported",
-    )
+    text = "report entries that name no line concern none (read them first): the other lines count as imported"
+    close.add_argument("--ignore-unmatched", action="store_true", help=text)
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
@@ -393,29 +302,16 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
 
-    retry = command(
-        "retry",
-        "outcomes",
-        "Make the next batch of the lines that can succeed now.",
-        has.reading,
-        has.drawn,
-        has.images,
-    )
+    text = "Make the next batch of the lines that can succeed now."
+    retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
     undo = command("undo", "outcomes", "Make the batch that takes a run back.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
-    undo.add_argument(
-        "--images",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="DIR",
-        help="folders of the images as sent",
-    )
+    text = "folders of the images as sent"
+    undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
     undo.add_argument("--later", action="store_true", help="also take back later runs")
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
@@ -423,16 +319,11 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     trace = command("trace", "outcomes", "Show why a product is found or not: its whole story over all runs.", has.runs)
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
-    review = command(
-        "review",
-        "outcomes",
-        "Show a month in numbers: how much of the catalogue is findable, what fails, what improved.",
-        has.runs,
-    )
+    text = "Show a month in numbers: how much of the catalogue is findable, what fails, what improved."
+    review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    review.add_argument(
-        "--source", default="source", metavar="COLUMN", help="column of an image's maker (default: source)"
-    )
+    text = "column of an image's maker (default: source)"
+    review.add_argument("--source", default="source", metavar="COLUMN", help=text)
     review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="which table")
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 
@@ -440,9 +331,8 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     """Tasks, rights and the sandbox."""
     command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
-    adopt = command(
-        "adopt", "ship", "Make a run of a task that was started elsewhere, such as in the console.", has.cloud, has.runs
-    )
+    text = "Make a run of a task that was started elsewhere, such as in the console."
+    adopt = command("adopt", "ship", text, has.cloud, has.runs)
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export what the gallery holds, as a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="folder of the file (default: imgprep-work/dumps)")

@@ -49,6 +49,8 @@ CAPACITY_UNIT = 10_000
 #: Characters of an answer that a message quotes.
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
+#: The operations that are called here; each has a RAM action of its own, on resource ``*``. Source: api.
+ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -68,12 +70,12 @@ class Task:
     id: str
     bucket: str
     path: str
+    #: ``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it.
     status: str
-    """``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it."""
     code: str = ""
     message: str = ""
+    #: Link to the report or export; it expires after two hours, and whoever has it can read the file.
     report_url: str | None = field(default=None, repr=False)
-    """Link to the report or export; it expires after two hours, and whoever has it can read the file."""
     created: datetime | None = None
     modified: datetime | None = None
 
@@ -84,12 +86,10 @@ class Instance:
 
     name: str
     region: str
-    service: str | None
-    """Service type, see `imgprep.core.fields.Service`."""
-    capacity: int | None
-    """Most images."""
-    held: int | None
-    """Images now."""
+    service: str | None  #: see `imgprep.core.fields.Service`; ``unknown`` for a number that the table lacks
+    capacity: int | None  #: most images
+    held: int | None  #: images now
+    qps: int | None  #: searches that it takes per second
     expires: datetime | None
 
 
@@ -150,9 +150,12 @@ class ImageSearch:
         """Return the instance (Detail)."""
         return self._read("Detail", {}, _instance)
 
-    def image_exists(self, product_id: str, pic_name: str) -> bool:
-        """Whether the gallery holds an image (CheckImageExists)."""
-        return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _exists)
+    def image_record(self, product_id: str, pic_name: str) -> dict[str, Any] | None:
+        """Return what the gallery holds of an image (CheckImageExists), by field; None if it is not there.
+
+        Region and Crop are not in the answer.
+        """
+        return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _record)
 
     def start_export(self) -> str:
         """Start an export of the gallery (DumpMeta); return its id. One runs at a time."""
@@ -342,18 +345,22 @@ def _instance(answer: dict[str, Any]) -> Instance:
     found = answer.get("Instance")
     if answer.get("Success") is False or not isinstance(found, dict) or not found:
         raise _unsuccessful("Detail", answer)
-    kind, capacity, held = (found.get(name) for name in ("ServiceType", "Capacity", "TotalCount"))
+    kind, capacity, held, qps = (found.get(name) for name in ("ServiceType", "Capacity", "TotalCount", "Qps"))
     return Instance(
         name=str(found.get("Name") or ""),
         region=str(found.get("Region") or ""),
-        service=None if kind is None else SERVICE_TYPES.get(int(kind)),
+        service=None if kind is None else SERVICE_TYPES.get(int(kind), "unknown"),
         capacity=None if capacity is None else int(capacity) * CAPACITY_UNIT,
         held=None if held is None else int(held),
+        qps=None if qps is None else int(qps),
         expires=_moment(found.get("UtcExpireTime")),
     )
 
 
-def _exists(answer: dict[str, Any]) -> bool:
+def _record(answer: dict[str, Any]) -> dict[str, Any] | None:
     if answer.get("Success") is False or not isinstance(answer.get("Exists"), bool):
         raise _unsuccessful("CheckImageExists", answer)
-    return bool(answer["Exists"])
+    held = answer.get("Auctions")
+    if not answer["Exists"]:
+        return None
+    return {name: value for name, value in held.items() if value is not None} if isinstance(held, dict) else {}

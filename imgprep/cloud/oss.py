@@ -217,12 +217,9 @@ class Stored(NamedTuple):
     """An object as the bucket describes it."""
 
     bytes: int
-    etag: str
-    """Without quotes, in lower case."""
-    crc: int | None = None
-    """CRC64; listings have none."""
-    modified: int = 0
-    """Seconds since 1970."""
+    etag: str  #: without quotes, in lower case
+    crc: int | None = None  #: CRC64; listings have none
+    modified: int = 0  #: seconds since 1970
 
     @property
     def md5(self) -> str | None:

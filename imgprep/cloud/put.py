@@ -28,19 +28,13 @@ REST_SECONDS = 0.5
 class Item(NamedTuple):
     """A file to send."""
 
-    key: str
-    """Of the object."""
-    pic_name: str
-    """Name in the batch."""
+    key: str  #: of the object
+    pic_name: str  #: name in the batch
     file: str
-    bytes: int | None
-    """Its size in the file system; None if it is not there."""
-    digest: str | None
-    """MD5 in hex that the batch was planned with."""
-    problem: str = ""
-    """Why it cannot be sent; empty if it can."""
-    refused: bool = False
-    """Whether the service is expected to refuse its lines anyway."""
+    bytes: int | None  #: its size in the file system; None if it is not there
+    digest: str | None  #: MD5 in hex that the batch was planned with
+    problem: str = ""  #: why it cannot be sent; empty if it can
+    refused: bool = False  #: whether the service is expected to refuse its lines anyway
 
 
 class Sent(NamedTuple):

@@ -50,19 +50,10 @@ class StaticCredentials:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentCredentials:
-    """The vendors' usual chain: their environment variables, then their default chain (profile file, ECS role, …).
+    """The vendors' usual chain: their environment variables, then their default chain (profile file, ECS role, …)."""
 
-    Parameters
-    ----------
-    prefer_oss : bool
-        Read ``OSS_ACCESS_KEY_ID``, ``OSS_ACCESS_KEY_SECRET`` and ``OSS_SESSION_TOKEN`` first.
-        ``ALIBABA_CLOUD_ACCESS_KEY_ID``, ``ALIBABA_CLOUD_ACCESS_KEY_SECRET`` and ``ALIBABA_CLOUD_SECURITY_TOKEN``
-        are read next in any case.
-    variables_only : bool
-        Stop after the variables: the vendor's chain requests a role over the network, which a sandbox never needs.
-    """
-
-    prefer_oss: bool = False
+    prefer_oss: bool = False  #: read the variables of OSS before those of Alibaba Cloud
+    #: Stop after the variables: the vendor's chain requests a role over the network, which a sandbox never needs.
     variables_only: bool = False
 
     def credentials(self) -> Credentials:
@@ -109,7 +100,14 @@ class _Discreet(logging.Filter):
     """Removes secrets from the texts of a logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = discreet(record.getMessage()), ()
+        try:
+            record.msg, record.args = discreet(record.getMessage()), ()
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+        ):  # the logger's own mistake, which logging would print with its arguments
+            return False
         if record.exc_info:
             record.exc_text = discreet(logging.Formatter().formatException(record.exc_info))
         return True

@@ -24,21 +24,14 @@ class Operation(StrEnum):
 class Field:
     """One field of an increment.meta line."""
 
-    name: str
-    """As spelled on the wire and in every frame."""
-    kind: Literal["string", "integer", "boolean"]
-    """Its JSON type."""
-    required: frozenset[Operation]
-    """The operations whose lines must have it."""
-    meaning: str
-    """One line for the docs."""
-    source: str
-    """Source of its rules."""
-    max_chars: int | None = None
-    """Limit in characters (Unicode code points), strings only."""
+    name: str  #: as spelled on the wire and in every frame
+    kind: Literal["string", "integer", "boolean"]  #: its JSON type
+    required: frozenset[Operation]  #: the operations whose lines must have it
+    meaning: str  #: one line for the docs
+    source: str  #: source of its rules
+    max_chars: int | None = None  #: limit in characters (Unicode code points), strings only
     minimum: int | None = None
-    maximum: int | None = None
-    """Inclusive bounds, integers only."""
+    maximum: int | None = None  #: inclusive bounds, integers only
 
     @property
     def dtype(self) -> str:
@@ -126,6 +119,8 @@ CATEGORIES: dict[int, str] = {
 
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
+#: What a CategoryId asks of the shop's search code. Source: the vendor's page on adding images, marked important.
+SEARCH_CATEGORY = "a category that is set when adding must be set when searching too, or the image does not find itself"
 
 
 class Service(StrEnum):
@@ -137,9 +132,18 @@ class Service(StrEnum):
     HARDWARE = "hardware"
     FABRIC = "fabric"
     TRADEMARK = "trademark"
+    COPYRIGHT = "copyright"
+    """Its image limits are undocumented."""
+    MULTIMODAL = "multimodal"
+    """Product multimodal search; its number, its image limits and what it makes of categories are undocumented."""
+    UNKNOWN = "unknown"
+    """Any other: only what all types share is checked."""
 
 
-#: ``ServiceType`` in the answer of Detail. Source: api. The rules of 4 (copyright) are unknown.
+#: The types that store `FORCED_CATEGORY` whatever a line says.
+FORCING: frozenset[Service] = frozenset(Service) - {Service.PRODUCT, Service.MULTIMODAL, Service.UNKNOWN}
+
+#: ``ServiceType`` in the answer of Detail. Source: api.
 SERVICE_TYPES: dict[int, str] = {
     0: "product",
     1: "generic",

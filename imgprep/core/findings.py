@@ -8,27 +8,24 @@ from typing import Any
 
 import pandas as pd
 
+#: Longer values are cut in the column ``value``, and inside messages.
+VALUE_CHARS, QUOTE_CHARS = 200, 60
+
 
 class Severity(StrEnum):
     """Effect of a finding on the batch."""
 
-    ERROR = "error"
-    """The service would refuse it, or its effect is destructive or undefined."""
-    WARNING = "warning"
-    """Accepted, but searches suffer or the vendor's pages disagree."""
-    INFO = "info"
-    """For information."""
+    ERROR = "error"  #: the service would refuse it, or its effect is destructive or undefined
+    WARNING = "warning"  #: accepted, but searches suffer or the vendor's pages disagree
+    INFO = "info"  #: for information
 
 
 class Basis(StrEnum):
     """Evidence for the rule behind a finding."""
 
-    DOCUMENTED = "documented"
-    """Written in the vendor's documentation, or seen in its SDK."""
-    WEAK = "weak"
-    """One secondary source, or contradicted by another."""
-    UNKNOWN = "unknown"
-    """Undocumented."""
+    DOCUMENTED = "documented"  #: written in the vendor's documentation, or seen in its SDK
+    WEAK = "weak"  #: one secondary source, or contradicted by another
+    UNKNOWN = "unknown"  #: undocumented
 
 
 #: Column → dtype of a findings frame; one row per problem found.

@@ -31,20 +31,11 @@ _WIRE = re.compile(r"[+-]?[0-9]+(?:,[+-]?[0-9]+)*", re.ASCII)
 
 
 class RegionState(StrEnum):
-    """The three states of an image's subject.
+    """The three states of an image's subject."""
 
-    Examples
-    --------
-    >>> [str(state) for state in RegionState]
-    ['region', 'whole', 'service']
-    """
-
-    REGION = "region"
-    """A region was drawn: ``Region`` is written."""
-    WHOLE = "whole"
-    """The whole image is the subject: ``Crop: false`` is written, no Region."""
-    SERVICE = "service"
-    """Left to the service's own recognition: neither is written."""
+    REGION = "region"  #: a region was drawn: ``Region`` is written
+    WHOLE = "whole"  #: the whole image is the subject: ``Crop: false`` is written, no Region
+    SERVICE = "service"  #: left to the service's own recognition: neither is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +123,7 @@ class Region:
         RegionError
             Not four integers, or an empty or negative region.
         """
-        if not isinstance(text, str) or not _WIRE.fullmatch(text):
-            raise RegionError(f'Region {text!r:.60}: needs 4 integers x1,x2,y1,y2, such as "20,40,60,80"')
-        numbers = text.split(",")
-        if len(numbers) != 4:
-            raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
-        if max(map(len, numbers)) > 10:
-            raise RegionError(f'Region "{text:.60}": a number is longer than any image')
-        return cls(**dict(zip(WIRE_ORDER, map(int, numbers), strict=True)))
+        return cls(**named_edges(text))
 
     def fits(self, width: int, height: int) -> bool:
         """Whether the region lies inside an image of `width` × `height` pixels."""
@@ -181,6 +165,18 @@ class Region:
             return 0.0
         common = across * down
         return common / (self.area + other.area - common)
+
+
+def named_edges(text: str) -> dict[str, int]:
+    """Return the edges in a wire text, whether or not they enclose a region."""
+    if not isinstance(text, str) or not _WIRE.fullmatch(text):
+        raise RegionError(f'Region {text!r:.60}: needs 4 integers x1,x2,y1,y2, such as "20,40,60,80"')
+    numbers = text.split(",")
+    if len(numbers) != 4:
+        raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
+    if max(map(len, numbers)) > 10:
+        raise RegionError(f'Region "{text:.60}": a number is longer than any image')
+    return dict(zip(WIRE_ORDER, map(int, numbers), strict=True))
 
 
 def _scaled(

@@ -23,23 +23,7 @@ ONE_SLOWDOWN = 1.0
 class Attempts:
     """The attempts at one request: it decides when the next one is due, the caller waits.
 
-    Parameters
-    ----------
-    clock : Clock
-        Measures patience.
-    patience : float
-        Seconds from now to the last attempt.
-    most : float
-        Most attempts.
-    first, longest : float
-        Seconds of the first pause and of the longest.
-    jitter : float
-        Share of each pause that is random: 1 draws from 0 to the whole pause, 0 pauses in full.
-
-    Attributes
-    ----------
-    number : int
-        The attempt under way, 1 = first.
+    `patience` is the seconds from now to the last attempt; `jitter` the share of each pause that is random, 0 … 1.
     """
 
     def __init__(
@@ -52,7 +36,7 @@ class Attempts:
         longest: float = LONGEST_PAUSE,
         jitter: float = 1.0,
     ) -> None:
-        self.number = 1
+        self.number = 1  #: the attempt under way
         self._clock = clock
         self._until = clock.monotonic() + patience
         self._most = most
@@ -89,15 +73,7 @@ def retry_after(headers: Mapping[str, Any] | None) -> float:
 
 
 class Pace:
-    """How many requests may run at once: halved when the service says "slow down", one more after each good round.
-
-    Parameters
-    ----------
-    most : int
-        The limit to start with, never exceeded.
-    clock : Clock
-        Tells bursts apart.
-    """
+    """How many requests may run at once: halved when the service says "slow down", one more after each good round."""
 
     def __init__(self, most: int, clock: Clock) -> None:
         self.limit = most

@@ -22,28 +22,16 @@ PROJECT_FILE = "imgprep.toml"
 #: Table and key of the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
     "shop": {
-        "catalogue": "catalogue",
-        "earlier": "earlier",
-        "images": "images",
-        "preset": "preset",
-        "columns": "columns",
-        "sheet": "sheet",
-        "where": "where",
-        "one_product": "one_product",
-        "causes": "causes",
-        "private_hosts": "private_hosts",
+        name: name
+        for name in (
+            *("catalogue", "earlier", "images", "preset", "columns", "sheet", "where", "one_product"),
+            *("causes", "private_hosts"),
+        )
     },
     "service": {
-        "region": "region",
-        "instance": "instance",
-        "type": "service",
-        "endpoint": "imagesearch_endpoint",
-        "role_arn": "role_arn",
-        "role_policy": "role_policy",
-        "role_trust": "role_trust",
-        "callback": "callback",
-        "gateway_timeout": "gateway_timeout",
-        "status_timeout": "status_timeout",
+        **{name: name for name in ("region", "instance", "role_arn", "role_policy", "role_trust", "callback")},
+        **{name: name for name in ("gateway_timeout", "status_timeout")},
+        **{"type": "service", "endpoint": "imagesearch_endpoint"},
     },
     "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
     "checks": {"severity": "severity", "limits": "limits"},
@@ -51,15 +39,11 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
 
 #: Environment variable → name in Settings.
 _VARIABLES: dict[str, str] = {
-    "IMGPREP_OSS_ENDPOINT": "oss_endpoint",
-    "IMGPREP_IMAGESEARCH_ENDPOINT": "imagesearch_endpoint",
-    "IMGPREP_REGION": "region",
-    "IMGPREP_BUCKET": "bucket",
-    "IMGPREP_PATH": "path",
-    "IMGPREP_INSTANCE": "instance",
-    "IMGPREP_ROLE_ARN": "role_arn",
-    "IMGPREP_GATEWAY_TIMEOUT": "gateway_timeout",
-    "IMGPREP_STATUS_TIMEOUT": "status_timeout",
+    f"IMGPREP_{name.upper()}": name
+    for name in (
+        *("region", "bucket", "path", "instance", "role_arn"),
+        *("oss_endpoint", "imagesearch_endpoint", "gateway_timeout", "status_timeout"),
+    )
 }
 
 _SECRETS = ("secret", "accesskey", "access_key", "password", "token")

@@ -106,7 +106,7 @@ FAULTS: dict[str, Fault] = {
     "cut-out": Fault(63, "cut out, with transparency", ("image-transparent",), *_FIXED, (LUND, WANG),
         _saved("transparent", ".png")),
     "print-colours": Fault(41, "in CMYK", ("image-cmyk",), *_FIXED, (KERN,), _saved("cmyk")),
-    "webp-named-jpg": Fault(34, "WebP, named .jpg", ("image-extension-differs",), *_FIXED, (PORTAL,), _saved("webp",
+    "webp-named-jpg": Fault(34, "WebP, named .jpg", ("image-extension-differs",), *_POOR, (PORTAL,), _saved("webp",
         ".jpg")),
     "turned-left": Fault(33, "turned the other way", ("image-rotated",), *_FIXED, (PHONES,), _saved("turned-8")),
     "too-large": Fault(26, "4,200 pixels long", ("image-too-large",), *_FIXED, (KERN, LUND), _scaled),
@@ -117,7 +117,7 @@ FAULTS: dict[str, Fault] = {
     "upside-down": Fault(11, "upside down, with a tag", ("image-rotated",), *_FIXED, (PHONES, WANG),
         _saved("turned-3")),
     "too-heavy": Fault(9, "over 4 MB", ("image-too-heavy",), *_FIXED, (KERN,), _heavy),
-    "png-named-jpg": Fault(8, "PNG, named .jpg", ("image-extension-differs",), *_FIXED, (LUND,), _saved("png", ".jpg")),
+    "png-named-jpg": Fault(8, "PNG, named .jpg", ("image-extension-differs",), *_POOR, (LUND,), _saved("png", ".jpg")),
     "animated": Fault(7, "an animation", ("image-several-pictures",), *_FIXED, (PORTAL,), _saved("animated", ".gif")),
     "deep": Fault(3, "16 bits per channel", ("image-deep",), *_FIXED, (KERN,), _saved("deep", ".png")),
     # Files that a person must replace.

@@ -1,4 +1,4 @@
-"""The whole path with the demo catalogue, on a sandbox of its own.
+"""The whole path with the demo shop, on a sandbox of its own.
 
 Images that can be corrected are corrected; rows that are expected to be refused are sent all the same, so that the
 report has something to show and the predictions can be compared with the outcomes.
@@ -14,8 +14,8 @@ import pandas as pd
 
 from imgprep.core.files import require_ours
 from imgprep.core.text import counted
+from imgprep.demo.shop import demo_shop
 from imgprep.load.catalogue import load_catalogue
-from imgprep.look.rules.book import summary
 from imgprep.outcomes.tallies import tally_outcomes
 from imgprep.plan.batch_folder import IMAGES
 from imgprep.plan.build import build_batch
@@ -23,7 +23,6 @@ from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.run import Run
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
-from imgprep.shop import shipped
 from imgprep.show.report_page import write_report
 
 _REPORT = "report.html"
@@ -43,27 +42,44 @@ def run_demo(
     out: str | Path, *, print_step: Callable[[str], None] = lambda _: None, progress: bool = False
 ) -> DemoResult:
     """Load, look, fix, plan, ship, follow and reconcile the demo catalogue."""
-    folder, data = Path(out), shipped("data")
+    folder = Path(out)
     require_ours(folder / _REPORT)
-    export = data / "catalogue.csv"
-    catalogue = load_catalogue(export, columns=data / "columns.toml")
-    print_step(f"load     {counted(len(catalogue), 'row')}, {counted(catalogue['ProductId'].nunique(), 'product')}")
-    built = build_batch(
-        catalogue, data / IMAGES, folder / "batch", keep_refused=True, sources=[export], progress=progress
+    shop = demo_shop(progress=progress)
+    catalogue = load_catalogue(shop.catalogue, columns=shop.columns)
+    records, products = catalogue["row"].nunique(), catalogue["ProductId"].nunique()
+    print_step(
+        f"load     {counted(records, 'record')} of {counted(products, 'product')}: {counted(len(catalogue), 'row')}"
     )
-    findings, rules, plan = built.findings, summary(built.findings), built.plan
-    print_step(f"look     {counted(len(findings), 'finding')} of {counted(len(rules), 'rule')}")
-    corrected = (built.prepared["action"] == "converted").sum()
-    print_step(f"fix      {corrected} of {counted(len(built.prepared), 'image')} corrected")
-    print_step(f"plan     {counted(len(plan.batch), 'line')}, {counted(len(plan.excluded), 'row')} excluded")
+    built = build_batch(
+        catalogue,
+        shop.images,
+        folder / "batch",
+        keep_refused=True,
+        sources=[shop.catalogue],
+        cache=folder / "cache",
+        progress=progress,
+    )
+    plan, prepared = built.plan, built.prepared
+    print_step(f"look     {counted(len(built.source_facts), 'image')} named; {_by_severity(built.findings)}")
+    actions = prepared["action"].value_counts()
+    print_step(f"fix      {counted(int(actions.get('converted', 0)), 'image')} corrected, the others sent as they are")
+    lines, excluded = counted(len(plan.batch), "line"), counted(len(plan.excluded), "row")
+    refused = int((plan.batch["expected"] != "imported").sum())
+    print_step(f"plan     {lines}, {refused} of them expected to be refused; {excluded} cannot be sent")
     with Sandbox(task_seconds=0, strict=["int32"]) as sandbox:
         log = upload(built.folder, built.folder / IMAGES, sandbox.settings, progress=progress)
         print_step(f"ship     {counted((log['outcome'] == 'uploaded').sum(), 'file')} uploaded and verified")
         run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=progress)
     sums = tally_outcomes(run)
-    print_step(f"follow   task {run.task_id}: {run.state}")
+    imported, failed = (int(sums[name].iloc[0]) for name in ("imported", "failed"))
+    print_step(f"follow   {run.state}: {lines} = {imported:,} imported + {failed:,} failed")
     report = write_report(run, folder / _REPORT, images=built.folder / IMAGES)
     return DemoResult(report, run.folder, sums, _surprises(run))
+
+
+def _by_severity(findings: pd.DataFrame) -> str:
+    counts = findings["severity"].value_counts()
+    return ", ".join(counted(int(counts[level]), level) for level in ("error", "warning") if level in counts)
 
 
 def _surprises(run: Run) -> pd.DataFrame:

@@ -179,12 +179,6 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
 
     Rows without a ProductId need `catalogue` (``ProductId`` and ``PicName``): they are written for each product of the
     image. `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
-
-    Examples
-    --------
-    >>> frame = loads_csv("PicName,ProductId,x1,y1,x2,y2\\na.jpg,7,10,20,40,60\\n")
-    >>> dumps_region_meta(frame).strip()
-    '{"OperationType": "ADD","ProductId": "7","PicName": "a.jpg","Region": "10,40,20,60"}'
     """
     frame = frame.reset_index(drop=True)
     if catalogue is not None:
@@ -243,11 +237,6 @@ def loads_csv(text: str) -> pd.DataFrame:
     """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` are required.
 
     Columns of another convention (``x,y,width,height``, ``xmin…``) are refused (RegionError).
-
-    Examples
-    --------
-    >>> loads_csv("y2,x2,y1,x1,PicName\\n60,40,20,10,a.jpg\\n")[["x1", "y1", "x2", "y2"]].to_numpy().tolist()
-    [[10, 20, 40, 60]]
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     names = reader.fieldnames or []
@@ -280,15 +269,6 @@ def read_regions(path: str | Path) -> pd.DataFrame:
 
     RegionError if the file does not exist, is of another kind, or does not have the format of its extension; MetaError
     as from `imgprep.loads_meta`.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = pathlib.Path(folder) / "regions.csv"
-    ...     _ = file.write_text("PicName,x1,y1,x2,y2\\na.jpg,10,20,40,60\\n")
-    ...     read_regions(file)["x2"].tolist()
-    [40]
     """
     file = Path(path)
     readers: dict[str, Callable[[str], pd.DataFrame]] = {

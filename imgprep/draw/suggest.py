@@ -23,17 +23,14 @@ from imgprep.images.upright import open_header, open_upright
 
 Box = tuple[int, int, int, int]
 
+#: Longer side of the copy that is segmented, pixels: edges are then exact to about 0.5 % of the image.
 SIDE = 200
-"""Longer side of the copy that is segmented, pixels: edges are then exact to about 0.5 % of the image."""
-
+#: Share of edge pixels that the ground must explain for the ground model to be trusted alone.
 PLAIN = 0.9
-"""Share of edge pixels that the ground must explain for the ground model to be trusted alone."""
-
+#: Spread of the ground's light, levels of 255, above which it is a texture: floors, cloth and walls, not a studio.
 EVEN = 3.5
-"""Spread of the ground's light, levels of 255, above which it is a texture: floors, cloth and walls, not a studio."""
-
+#: Score of the ground model below which its subject hardly stands out.
 CLEAR = 0.35
-"""Score of the ground model below which its subject hardly stands out."""
 
 # Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to made shots
 # and the demo's scenes (123 images), starting from a fit to real garments pasted on other grounds (220). The second

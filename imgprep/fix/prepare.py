@@ -163,7 +163,9 @@ class Step:
     def plan(self) -> str:
         """A digest of what the copy depends on beside its source."""
         recipe = self.recipe
-        text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {recipe.reason} {self.new_name}"
+        # In the words of the first version: better ones would make every copy anew.
+        reason = recipe.reason.replace("bits per channel", "bits a channel")
+        text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {reason} {self.new_name}"
         return hashlib.md5(text.encode()).hexdigest()[:12]
 
 

@@ -56,11 +56,6 @@ def has_ended(format_: str | None, data: bytes) -> bool | None:
     """Whether a file in a format (Pillow's name) is complete; None if the format does not mark its end.
 
     Source: ITU-T T.81 (end marker), PNG (IEND), RIFF (total length), ISO 14496-12 (length of every box).
-
-    Examples
-    --------
-    >>> has_ended("JPEG", b"\\xff\\xd8 and so on"), has_ended("BMP", b"BM")
-    (False, None)
     """
     if format_ in ("JPEG", "MPO"):
         return data.rfind(b"\xff\xd9", _first_scan(data)) != -1
@@ -99,18 +94,11 @@ class Entry(NamedTuple):
     tag: int
     kind: int
     length: int
-    four: bytes
-    """Its value, or the place of a longer one."""
+    four: bytes  #: its value, or the place of a longer one
 
 
 def orientation_in(exif: bytes | None) -> int:
-    """Return the orientation in an EXIF block, which may start with ``Exif``; 1 if there is none, or a wrong one.
-
-    Examples
-    --------
-    >>> orientation_in(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0")
-    6
-    """
+    """Return the orientation in an EXIF block, which may start with ``Exif``; 1 if there is none, or a wrong one."""
     for entry in exif_entries(exif):
         if entry.tag == _ORIENTATION:
             number = int.from_bytes(entry.four[:2] if entry.kind == _SHORT else entry.four, _order(exif))
@@ -122,11 +110,6 @@ def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
     """Return the block that a PNG's text contains in hex, if any.
 
     Source: ImageMagick writes EXIF, IPTC and XMP as ``Raw profile type exif``, a name, a length, and lines of hex.
-
-    Examples
-    --------
-    >>> raw_profile(b"Raw profile type exif", b"\\nexif\\n       2\\n4d4d\\n")
-    b'MM'
     """
     if not keyword.startswith(b"Raw profile type "):
         return None

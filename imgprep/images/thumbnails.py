@@ -34,12 +34,9 @@ _END_OF_JPEG = b"\xff\xd9"
 class Thumb:
     """A small JPEG, or the reason why there is none; a truncated file has both."""
 
-    data: bytes = b""
-    """JPEG; empty if the image cannot be shown."""
-    size: tuple[int, int] = (0, 0)
-    """Upright width and height of the whole image, pixels; (0, 0) if unknown."""
-    why: str = ""
-    """Problem of the file."""
+    data: bytes = b""  #: JPEG; empty if the image cannot be shown
+    size: tuple[int, int] = (0, 0)  #: upright width and height of the whole image, pixels; (0, 0) if unknown
+    why: str = ""  #: problem of the file
 
     @property
     def uri(self) -> str | None:

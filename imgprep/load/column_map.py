@@ -34,34 +34,18 @@ _LISTED = 30
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How one field is made. Exactly one of `columns`, `template` and `value` is set.
-
-    Attributes
-    ----------
-    field : str
-        The field of increment.meta.
-    columns : tuple of str
-        The column; several only for PicName, where each holds images.
-    template, value
-        A template over columns; a constant text, empty to clear the field in the gallery.
-    scale, rounding, decimal
-        For numbers: factor, rounding, and the decimal sign where the map sets it. No scale: the text as found.
-    table, default
-        Look-up, text of the shop → value; and the value for texts that are not in it.
-    split : bool
-        PicName: whether a cell may hold several images.
-    """
+    """How one field of increment.meta is made. Exactly one of `columns`, `template` and `value` is set."""
 
     field: str
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  #: several only for PicName, where each holds images
     template: Template | None = None
-    value: str | None = None
-    scale: Decimal | None = None
+    value: str | None = None  #: a constant text, empty to clear the field in the gallery
+    scale: Decimal | None = None  #: factor of a number; without it the text as found
     rounding: Rounding = Rounding.HALF_EVEN
-    decimal: str | None = None
-    table: Mapping[str, str] | None = None
-    default: str | None = None
-    split: bool = True
+    decimal: str | None = None  #: the decimal sign where the map sets it
+    table: Mapping[str, str] | None = None  #: look-up, text of the shop → value
+    default: str | None = None  #: the value for texts that are not in the look-up
+    split: bool = True  #: PicName: whether a cell may hold several images
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -14,12 +14,10 @@ from imgprep.core.errors import CatalogueError
 class Quoting(StrEnum):
     """What happens to a separator within a value."""
 
-    ESCAPE = "escape"
-    """A backslash is put before it, and before every backslash: nothing is lost. The default."""
-    REPLACE = "replace"
-    """It is replaced by its full-width form (， ：): easy to read, but the value changes."""
+    ESCAPE = "escape"  #: A backslash is put before it, and before every backslash: nothing is lost. The default.
+    REPLACE = "replace"  #: it is replaced by its full-width form (， ：): easy to read, but the value changes
+    #: The whole is a JSON object instead, with the template's keys: nothing is lost, any language reads it.
     JSON = "json"
-    """The whole is a JSON object instead, with the template's keys: nothing is lost, any language reads it."""
 
 
 #: How a sign looks in its full-width form; others become a space.

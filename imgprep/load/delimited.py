@@ -158,8 +158,7 @@ class _Layout:
 class LineEnds:
     """The line ends of a file."""
 
-    lines: int
-    """Line feeds, and one more where the last line has none."""
+    lines: int  #: line feeds, and one more where the last line has none
     carriage_returns: int
     doubtful: bool = False
     """Whether there are quotes that the standard (RFC 4180) does not allow for, or single quotes around cells."""

@@ -29,27 +29,13 @@ Findings = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as found.
+    """An export as found."""
 
-    Attributes
-    ----------
-    table : pyarrow.Table
-        Every column as text, empty cells null, one row per record, under distinct names.
-    rows : pyarrow.Array
-        The record number of each row, 1 = first data record.
-    how : str
-        What was decided while reading (encoding, delimiter, sheet), for people.
-    findings : list of dict
-        Records for a findings frame.
-    header : tuple of str
-        The cells of the header as found; empty where the format itself names the columns.
-    """
-
-    table: pa.Table
-    rows: pa.Array
-    how: str
+    table: pa.Table  #: every column as text, empty cells null, one row per record, under distinct names
+    rows: pa.Array  #: the record number of each row, 1 = first data record
+    how: str  #: what was decided while reading (encoding, delimiter, sheet), for people
     findings: Findings = field(default_factory=list)
-    header: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()  #: its cells as found; empty where the format itself names the columns
 
 
 def export_finding(

@@ -21,14 +21,14 @@ from imgprep.core.files import replacing, require_no_link
 #: Column in which `load_catalogue` puts the URL that a PicName was made of.
 IMAGE_URL = "image_url"
 #: Image file names end in one of these; what ends in none is part of a name, not a name.
-EXTENSIONS = "jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|ppm|jfif"
+ENDINGS = "jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|ppm|jfif"
 
 #: Cells that may hold several images. Every other cell is one, and is not parsed.
 _SEVERAL = r"(?s)^\s*\[|[,;|\n].*\S|\s(?:https?:)?//"
 _BEFORE_URL = re.compile(r"(?:\s*[,;|]\s*|\s+)(?=(?:https?:)?//[^/])", re.IGNORECASE)
 _BEFORE_NAME = re.compile(r"\s*[;|\n]\s*|,\s+")
 _SEPARATOR = re.compile(r"\s*[,;|\n]\s*")
-_FILE = re.compile(rf"\.(?:{EXTENSIONS})(?:\?\S*)?$", re.IGNORECASE)
+_FILE = re.compile(rf"\.(?:{ENDINGS})(?:\?\S*)?$", re.IGNORECASE)
 _JSON_KEYS = ("url", "src", "image", "link", "file", "path", "name")
 
 
@@ -97,7 +97,7 @@ VERSION_PARAMETERS = frozenset({"v", "ver", "version", "t", "ts", "timestamp", "
 SUFFIX_DIGITS = 10
 STEM_CHARS = 80
 
-_EXTENSION = re.compile(rf"\.({EXTENSIONS})$", re.IGNORECASE)
+_EXTENSION = re.compile(rf"\.({ENDINGS})$", re.IGNORECASE)
 _URL = re.compile(r"^(?:https?:)?//[^/\s]", re.IGNORECASE)
 
 

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from imgprep.core.errors import CatalogueError, ImgprepError
-from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD
+from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD, SEARCH_CATEGORY
 from imgprep.core.frames import records
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -290,7 +290,8 @@ class _Categories:
         self._accept.on_click(lambda _: self.accept_suggestions())
         self._summary, self._choices = widgets.HTML(), widgets.VBox()
         head = widgets.HBox([widgets.HTML("<b>Categories</b>"), self._accept, self._summary])
-        self.view = widgets.VBox([head, self._choices])
+        condition = widgets.HTML(_html("muted", text=SEARCH_CATEGORY[0].upper() + SEARCH_CATEGORY[1:]))
+        self.view = widgets.VBox([head, condition, self._choices])
         self._show()
 
     @property

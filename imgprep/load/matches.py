@@ -43,12 +43,7 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
     Examples
     --------
-    >>> from PIL import Image
-    >>> import os
-    >>> os.makedirs("photos")
-    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
-    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
-    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
+    >>> matches = matches_frame([{"file": "001_1.jpg", "ProductId": "001", "state": "matched"}])
     >>> _ = write_matches(matches, "map.jsonl")
     >>> len(read_matches("map.jsonl"))
     1
@@ -74,12 +69,7 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from PIL import Image
-    >>> import os
-    >>> os.makedirs("photos")
-    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
-    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
-    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
+    >>> matches = matches_frame([{"file": "001_1.jpg", "ProductId": "001", "state": "matched"}])
     >>> _ = write_matches(matches, "map.jsonl")
     >>> read_matches("map.jsonl")[["file", "ProductId", "state"]].values.tolist()
     [['001_1.jpg', '001', 'matched']]
@@ -129,7 +119,6 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
 
     Examples
     --------
-    >>> from imgprep.load.matches import matches_frame
     >>> found = matches_frame([
     ...     {"file": f"A_{n}.jpg", "ProductId": "A", "state": "matched", "number": n} for n in (2, 1)
     ... ])
@@ -179,13 +168,8 @@ def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from PIL import Image
-    >>> import os
-    >>> os.makedirs("photos")
-    >>> Image.new("RGB", (200, 200), "navy").save("photos/001_1.jpg")
-    >>> catalogue = pd.DataFrame({"row": [1], "ProductId": ["001"]})
-    >>> matches = ip.match_files("photos", catalogue, patterns=["{ProductId}_{n}"])
-    >>> applied = ip.apply_matches(catalogue, matches)
+    >>> matches = matches_frame([{"file": "001_1.jpg", "ProductId": "001", "state": "matched"}])
+    >>> applied = apply_matches(pd.DataFrame({"ProductId": ["001"]}), matches)
     >>> applied["PicName"].tolist()
     ['001_1.jpg']
     >>> "PicName" in undo_matches(applied)

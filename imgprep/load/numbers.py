@@ -23,12 +23,9 @@ _SPACES = re.compile(r"[' \u00a0\u202f\u2019]")
 class Rounding(StrEnum):
     """How a number between two integers is rounded."""
 
-    HALF_EVEN = "half-even"
-    """To the nearest, a half to the even neighbour: sums stay unbiased. The default."""
-    HALF_UP = "half-up"
-    """To the nearest, a half away from zero: as prices are rounded by hand."""
-    DOWN = "down"
-    """Towards zero: the decimals are cut off."""
+    HALF_EVEN = "half-even"  #: To the nearest, a half to the even neighbour: sums stay unbiased. The default.
+    HALF_UP = "half-up"  #: to the nearest, a half away from zero: as prices are rounded by hand
+    DOWN = "down"  #: towards zero: the decimals are cut off
 
     @property
     def mode(self) -> str:

@@ -30,30 +30,15 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An interpreted export: where the products and the images are.
+    """An interpreted export: where the products and the images are."""
 
-    Attributes
-    ----------
-    table : pyarrow.Table
-        The source columns; blanks that the shop system leaves out are filled.
-    rows : pyarrow.Array
-        The record number of each row.
-    columns : mapping
-        The column map of the preset; the user's wins field by field.
-    why : mapping
-        Field → what was decided about it, for people.
-    findings : list of dict
-        Records for a findings frame.
-    grouped : bool
-        Several records are one product: a record without an image is dropped where its product has one elsewhere,
-        and an image comes once per product.
-    """
-
-    table: pa.Table
-    rows: pa.Array
-    columns: Mapping[str, Any]
-    why: Mapping[str, str]
+    table: pa.Table  #: the source columns; blanks that the shop system leaves out are filled
+    rows: pa.Array  #: the record number of each row
+    columns: Mapping[str, Any]  #: the column map of the preset; the user's wins field by field
+    why: Mapping[str, str]  #: field → what was decided about it, for people
     findings: Findings = field(default_factory=list)
+    #: Several records are one product: a record without an image is dropped where its product has one elsewhere, and an
+    #: image comes once per product.
     grouped: bool = False
 
 

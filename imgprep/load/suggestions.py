@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, STR_ATTRS
+from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
 from imgprep.core.text import nearest
-from imgprep.load.image_names import EXTENSIONS
+from imgprep.load.image_names import ENDINGS
 
 #: Rows whose values are examined.
 SAMPLE_ROWS = 2_000
@@ -36,7 +36,7 @@ NAMES: Mapping[str, list[str]] = {
     }.items()
 }
 
-_IMAGE = re.compile(rf"(?i)\.(?:{EXTENSIONS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
+_IMAGE = re.compile(rf"(?i)\.(?:{ENDINGS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
 #: Field → what its values look like.
 _PATTERNS = {
     "PicName": (_IMAGE, "look like image files"),
@@ -92,7 +92,7 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any]:
-    """Return a column map of the best suggestion of each field; no column is used twice.
+    """Return a column map of the best suggestion of each field, of PicName all that are good; no column is used twice.
 
     Further columns that suit IntAttr or StrAttr take the next attribute of that kind.
     """
@@ -110,6 +110,9 @@ def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any
         if free and column not in used:
             chosen[free] = column
             used.add(column)
+    images = good.loc[good["field"] == "PicName", "column"].tolist()
+    if len(images) > 1:
+        chosen["PicName"] = images  # each product has an image in several of them
     if (title := chosen.get("CustomContent")) not in (None, "CustomContent"):
         chosen.update(content_template(title, chosen.get("IntAttr")))
     return {field: chosen[field] for field in FIELD_NAMES if field in chosen}
@@ -211,6 +214,17 @@ def suggest_categories(
     Where cells hold several paths, as those of Magento do, ``value`` is the leaf of the longest path, by which a column
     map finds it too.
 
+    Returns
+    -------
+    DataFrame
+        ``value`` (the shop's category), ``rows``, ``CategoryId`` and ``category`` (as decided in `mapped`),
+        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` is the condition on categories below.
+
+    Notes
+    -----
+    A category that is set when adding must be set when searching too, or the image does not find itself: mapping
+    categories is a decision about the shop's search code. Source: the vendor's page on adding images.
+
     Examples
     --------
     >>> shop = pd.DataFrame({"type": ["Summer dresses", "Dress shoes", "Gift cards"]})
@@ -244,7 +258,9 @@ def suggest_categories(
                 "why": why,
             }
         )
-    return pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table = pd.DataFrame(records, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table.attrs["note"] = SEARCH_CATEGORY
+    return table
 
 
 #: Several paths in one cell, as Magento writes them: "Default/Men/Tops,Default/Sale".
@@ -259,13 +275,7 @@ def leaves(text: str) -> list[str]:
 
 
 def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:
-    """Return the look-up of a column map: what is decided, else what is suggested with a score of at least `at_least`.
-
-    Examples
-    --------
-    >>> as_category_map(suggest_categories(pd.DataFrame({"type": ["Dresses", "Gift cards"]})))
-    {'Dresses': 1}
-    """
+    """Return the look-up of a column map: what is decided, else suggested with a score of `at_least`."""
     good = table["suggested"].where(table["score"] >= at_least)
     chosen = table["CategoryId"].fillna(good)
     return {str(value): int(number) for value, number in zip(table["value"], chosen, strict=True) if pd.notna(number)}

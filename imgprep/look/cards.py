@@ -17,23 +17,13 @@ _HERE = Path(__file__).parent
 
 
 class CardGrid(anywidget.AnyWidget):
-    """A grid of cards.
-
-    Attributes
-    ----------
-    cards : list of dict
-        From `card`; one page, never all.
-    opened : int
-        Id of the card that was clicked last; -1 for none.
-    ticked : list of int
-        Ids of the ticked cards of this page.
-    """
+    """A grid of cards."""
 
     _esm = _HERE / "cards.mjs"
     _css = _HERE / "cards.css"
-    cards = traitlets.List(traitlets.Dict()).tag(sync=True)
-    opened = traitlets.Int(-1).tag(sync=True)
-    ticked = traitlets.List(traitlets.Int()).tag(sync=True)
+    cards = traitlets.List(traitlets.Dict()).tag(sync=True)  #: from `card`; one page, never all
+    opened = traitlets.Int(-1).tag(sync=True)  #: id of the card that was clicked last; -1 for none
+    ticked = traitlets.List(traitlets.Int()).tag(sync=True)  #: ids of the ticked cards of this page
     ticks = traitlets.Bool(True).tag(sync=True)
     side = traitlets.Int(130).tag(sync=True)
     empty = traitlets.Unicode("nothing to show").tag(sync=True)

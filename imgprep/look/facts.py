@@ -49,18 +49,14 @@ _COLUMNS: dict[str, tuple[str, str]] = {
 FACT_COLUMNS: dict[str, str] = {name: dtype for name, (dtype, _) in _COLUMNS.items()}
 FACT_MEANING: dict[str, str] = {name: meaning for name, (_, meaning) in _COLUMNS.items()}
 
+#: Facts of one file; columns that are unknown are left out.
 Record: TypeAlias = dict[str, Any]
-"""Facts of one file; columns that are unknown are left out."""
 
 
 class Tier(StrEnum):
     """How deep to inspect; each includes those above it."""
 
-    STAT = "stat"
-    """Existence, size and age."""
-    HEADER = "header"
-    """One read: digest, format, size, mode, frames, orientation."""
-    DECODE = "decode"
-    """Decoded, scaled: broken files, statistics, perceptual hash."""
-    STRICT = "strict"
-    """Also damage that decoders accept: checksums inside a PNG and, with OpenCV, libjpeg's warnings."""
+    STAT = "stat"  #: existence, size and age
+    HEADER = "header"  #: one read: digest, format, size, mode, frames, orientation
+    DECODE = "decode"  #: decoded, scaled: broken files, statistics, perceptual hash
+    STRICT = "strict"  #: also damage that decoders accept: checksums inside a PNG and, with OpenCV, libjpeg's warnings

@@ -35,8 +35,8 @@ _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
 
 Names: TypeAlias = pd.DataFrame | pd.Series | Iterable[Any]
+#: Root, name, tier, digests whose facts are known.
 Task: TypeAlias = tuple[str, str, str, frozenset[str]]
-"""Root, name, tier, digests whose facts are known."""
 
 
 class Options(TypedDict, total=False):

@@ -10,27 +10,21 @@ import polars as pl
 
 from imgprep.core.errors import RegionError
 from imgprep.core.fields import FIELDS, Operation
-from imgprep.core.findings import Basis, Severity
+from imgprep.core.findings import QUOTE_CHARS, VALUE_CHARS, Basis, Severity
 from imgprep.core.regions import Region, wire_edges
-
-#: Longer values are shortened in findings, and in messages.
-VALUE_CHARS, QUOTE_CHARS = 200, 60
 
 
 @dataclass(frozen=True, slots=True)
 class MetaRule:
     """One problem of a line, or of the whole file."""
 
-    id: str
-    """Stable, starts with ``meta-``."""
-    severity: Severity
-    """An ``error`` makes `loads_meta` raise."""
+    id: str  #: stable, starts with ``meta-``
+    severity: Severity  #: an ``error`` makes `loads_meta` raise
     basis: Basis
+    #: ``guide`` (the vendor's page on batch operations), ``api`` (the reference of AddImage), ``json`` (RFC 8259), or
+    #: ``own`` (undocumented; imgprep is careful).
     source: str
-    """``guide`` (the vendor's page on batch operations), ``api`` (the reference of AddImage), ``json`` (RFC 8259), or
-    ``own`` (undocumented; imgprep is careful)."""
-    what: str
-    """One line for the docs."""
+    what: str  #: one line for the docs
     remedy: str
 
 

@@ -221,7 +221,7 @@ def _against_sample(
     # Seeded: the same call asks about the same images.
     chosen = keys.iloc[sorted(random.Random(0).sample(range(len(keys)), asked))]  # noqa: S311
     service = ImageSearch(settings)
-    found = [service.image_exists(product, name) for product, name in chosen[_KEY].to_numpy()]
+    found = [service.image_record(product, name) is not None for product, name in chosen[_KEY].to_numpy()]
     wrong = chosen[chosen["expected"] != found]
     difference = wrong["expected"].map({True: "imported but not there", False: "deleted but there"})
     differences = _with_lines(wrong[_KEY].assign(difference=difference), lines)

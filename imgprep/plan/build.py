@@ -329,10 +329,10 @@ def _judge(
     keep: Path | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """Return the findings of `check` and the plan, both from one sheet; the wanted rows are written into `keep`."""
-    service = service_type(rules.service)
     sheet = make_sheet(
-        catalogue, facts, regions=regions, prepared=prepared, service=service, limits=rules.limits, files=files
+        catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
+    service = sheet.service
     findings = check_sheet(sheet, rules.severity)
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)

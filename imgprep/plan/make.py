@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 import polars as pl
 
-from imgprep.core.fields import Operation, Service
+from imgprep.core.fields import FORCING, Operation, Service
 from imgprep.core.findings import FINDING_COLUMNS, Severity
 from imgprep.core.frames import detached, drain_to_pandas, to_pandas, to_polars
 from imgprep.draw.store import RegionStore
@@ -64,7 +64,7 @@ def plan_batch(
         Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
         rule.
     service : str
-        Service type of the instance. Other types than product store one category for all, so that a difference in
+        Service type of the instance. Most types other than product store one category for all, so that a difference in
         CategoryId does not count.
     last : pandas.DataFrame, optional
         The catalogue of the last export. If this one has collapsed against it (`compare_exports`), nothing is planned.
@@ -108,7 +108,7 @@ def plan_batch(
         require_no_collapse(compare_exports(last, catalogue), confirm_rows)
     kind = service_type(service)
     if findings is None:
-        sheet = make_sheet(catalogue, images, regions=regions, prepared=prepared, service=kind)
+        sheet = make_sheet(catalogue, images, regions=regions, prepared=prepared, service=service)
         findings = check_sheet(sheet)
     else:
         sheet = _bare_sheet(sheet_rows(catalogue, images, regions=regions, prepared=prepared), kind)
@@ -125,7 +125,7 @@ def plan_rows(
     """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
     held = None if baseline.known is None else known_rows(baseline.known)
     ignore, named = baseline.ignore, set(catalogue.columns)
-    if service is not Service.PRODUCT:
+    if service in FORCING:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
         named.add("CategoryId")
     judged = compare(wanted, held, ignore, named)
@@ -242,7 +242,7 @@ def _bare_sheet(rows: pl.DataFrame, service: Service) -> Sheet:
     """Return a sheet for rules that test every row: without what only `check` needs, which takes time."""
     add, delete = (pl.col("op") == operation.value for operation in Operation)
     scopes = {"all": None, "add": add, "delete": delete}
-    return Sheet(rows, service, {}, {}, rows.clear(), frozenset(), scopes, {})
+    return Sheet(rows, service, str(service), {}, {}, rows.clear(), frozenset(), scopes, {})
 
 
 def _misspelt(wanted: pl.Series) -> pl.Expr:

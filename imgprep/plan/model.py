@@ -216,6 +216,25 @@ class Plan:
             )
         return to_pandas(pl.concat(parts).sort("line", maintain_order=True))
 
+    def category_changes(self) -> pd.DataFrame:
+        """Count the images whose category a line would change in the gallery.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``before``, ``after`` (CategoryId, NA where the service predicts one), ``images``, most first.
+
+        Notes
+        -----
+        A category that is set when adding must be set when searching too, or the image does not find itself. Source:
+        the vendor's page on adding images.
+        """
+        changes = self.changes()
+        changes = changes[changes["field"] == "CategoryId"]
+        counts = changes.groupby(["before", "after"], dropna=False).size().rename("images").reset_index()
+        counts = counts.astype({"before": "Int64", "after": "Int64"})
+        return counts.sort_values(["images", "before", "after"], ascending=[False, True, True], ignore_index=True)
+
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
 _ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64)

@@ -110,22 +110,12 @@ SMALLEST_CAPACITY = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlastRadius:
-    """What a plan deletes from the gallery.
-
-    Attributes
-    ----------
-    images, products : int
-        Images deleted; products that lose their last image.
-    held : int
-        Images that the gallery is known to hold.
-    threshold : float
-        Share above which the loss must be confirmed.
-    """
+    """What a plan deletes from the gallery."""
 
     images: int
-    products: int
-    held: int
-    threshold: float = LOSS_THRESHOLD
+    products: int  #: that lose their last image
+    held: int  #: images that the gallery is known to hold
+    threshold: float = LOSS_THRESHOLD  #: share above which the loss must be confirmed
 
     @property
     def share(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imgprep.cloud.imagesearch import ACTIONS
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.settings import Settings
@@ -76,8 +77,6 @@ def role_arn_problems(arn: str) -> list[str]:
 #: The service that assumes the role. The form of the document is the vendor's; this name is inferred: compare it with
 #: the role that the console creates for "Trusted Service: Image Search".
 SERVICE_PRINCIPAL = "imagesearch.aliyuncs.com"
-#: The vendor's policy for users who manage an instance. Source: Image Search, "Grant permissions to RAM users".
-FULL_ACCESS = "AliyunImagesearchFullAccess"
 #: The name that the guide gives the role.
 ROLE_NAME = "imagesearch-test"
 
@@ -104,7 +103,11 @@ def role_policy(bucket: str, path: str) -> dict[str, Any]:
 
 
 def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
-    """Return the least policy that the uploader needs on OSS."""
+    """Return the least policy that the uploader needs: the folder in OSS, and the operations that imgprep calls.
+
+    Source: OSS and Image Search, RAM actions. AliyunImagesearchFullAccess, the vendor's policy for users who manage an
+    instance, is not needed.
+    """
     return _document(
         {"Effect": "Allow", "Action": ["oss:PutObject", "oss:GetObject"], "Resource": [folder_resource(bucket, path)]},
         {
@@ -112,6 +115,7 @@ def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
             "Action": ["oss:ListObjects", "oss:GetBucketInfo", "oss:GetBucketLocation"],
             "Resource": [f"acs:oss:*:*:{bucket}"],
         },
+        {"Effect": "Allow", "Action": [f"imagesearch:{action}" for action in ACTIONS], "Resource": ["*"]},
     )
 
 
@@ -153,8 +157,7 @@ Let Image Search read oss://{settings.bucket}{path}
 3. Grant it
    RAM Roles > {role} > Permissions > Add Permissions > Custom Policy: the policy of step 2
 
-4. Give the person who uploads a policy of their own, the same way
-   (for the tasks themselves, add the system policy {FULL_ACCESS}):
+4. Give the person who uploads and starts tasks a policy of their own, the same way:
 {_indented(made["uploader"])}
 
 5. Create a batch task (Image Search console), once everything is uploaded
@@ -178,21 +181,11 @@ Policy = Mapping[str, Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether something is allowed, and why.
-
-    Attributes
-    ----------
-    allowed : bool
-        The answer.
-    statement : int or None
-        The statement that decides, 1 = first (counted through all documents); None where none applies, which denies.
-    reason : str
-        The decision in words.
-    """
+    """Whether something is allowed, and why."""
 
     allowed: bool
-    statement: int | None
-    reason: str
+    statement: int | None  #: which decides, 1 = first through all documents; None where none applies, which denies
+    reason: str  #: the decision in words
 
     def __bool__(self) -> bool:
         return self.allowed

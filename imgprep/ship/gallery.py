@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -305,9 +305,8 @@ def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
     return [run for run in runs if _place(run.settings, run.is_sandbox) == place]
 
 
-def _place(settings: object, is_sandbox: bool) -> tuple[str, str, bool]:
-    at = dict(settings)  # type: ignore[call-overload]
-    return str(at.get("instance", "")), "" if is_sandbox else str(at.get("region", "")), is_sandbox
+def _place(settings: Mapping[str, str], is_sandbox: bool) -> tuple[str, str, bool]:
+    return settings.get("instance", ""), "" if is_sandbox else settings.get("region", ""), is_sandbox
 
 
 def reached(run: Run) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
 from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
+from imgprep.show.template import template
 
 
 def confirm_production(settings: Settings) -> str:
@@ -136,8 +136,8 @@ class Banner:
 
     def _repr_html_(self) -> str:
         word, _, rest = repr(self).partition(": ")
-        style = f"background: {_PRODUCTION if self.production else _SANDBOX}; color: #fff; padding: 8px 12px"
-        return f'<div style="{style}"><b>{word}</b> · {html.escape(rest)}</div>'
+        colour = _PRODUCTION if self.production else _SANDBOX
+        return template("banner.html").render(colour=colour, word=word, text=rest)
 
 
 def banner(settings: Settings) -> Banner:
@@ -215,7 +215,8 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
     from IPython.display import HTML, display  # noqa: PLC0415
     from ipywidgets import HTML as Panel  # noqa: PLC0415
 
-    started, panel = clock.monotonic(), Panel(f"task {html.escape(task_id)}: asking")
+    asking = Task(task_id, "", "", "asking")
+    started, panel = clock.monotonic(), Panel(panel_html(asking, where, 0, waiting=waiting))
     shown = display(panel, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(task: Task, note: str | None = None) -> None:
@@ -240,19 +241,16 @@ def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False,
     """Return the panel's content; text of the service is escaped."""
     partial = task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED
     colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
-    lines = [f"task {html.escape(task.id)} on {html.escape(where)}", f"<b>{html.escape(task.status)}</b>"]
-    lines.append(f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s")
-    below = []
+    lasted = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
+    notes = []
     if task.message:
-        below.append(f"message of the service: {html.escape(task.message)}")
+        notes.append(f"message of the service: {task.message}")
     if note:
-        below.append(html.escape(note))
+        notes.append(note)
     if partial:
-        below.append("SUCCESS includes failed lines: the error report names them")
+        notes.append("SUCCESS includes failed lines: the error report names them")
     if waiting:
-        below.append("one task runs at a time: the batch is submitted when this one has ended")
+        notes.append("one task runs at a time: the batch is submitted when this one has ended")
     if task.status == PROCESSING:
-        below.append("it is safe to interrupt: run the cell again to continue")
-    style = f"border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5"
-    more = "".join(f'<div style="opacity: 0.75">{line}</div>' for line in below)
-    return f'<div style="{style}">{" · ".join(lines)}{more}</div>'
+        notes.append("it is safe to interrupt: run the cell again to continue")
+    return template("task.html").render(colour=colour, task=task, where=where, lasted=lasted, notes=notes)

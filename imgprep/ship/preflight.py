@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imgprep.cloud.imagesearch import PROCESSING, ImageSearch
+from imgprep.cloud.imagesearch import ACTIONS, PROCESSING, ImageSearch
 from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
+from imgprep.cloud.put import Item
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
-from imgprep.core.fields import META_NAME
+from imgprep.core.fields import META_NAME, Service
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.ship.access import (
@@ -27,7 +28,8 @@ from imgprep.ship.access import (
     role_arn_problems,
     trusts,
 )
-from imgprep.ship.upload_plan import wanted_items
+from imgprep.ship.upload import read_batch
+from imgprep.ship.upload_plan import find_differing, meta_item, wanted_items
 
 OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
 
@@ -42,6 +44,22 @@ class Check(NamedTuple):
 
 
 _REMEDY = "`imgprep policy` prints the right document"
+#: Check → where it is written. ``faq`` is the vendor's list of reasons why a batch task is not accepted, ``own`` a
+#: precaution of imgprep.
+_SOURCES = {
+    "bucket name": "faq: the bucket is invalid",
+    "bucket exists": "faq: the bucket is invalid",
+    "path form": "faq: the path is wrong",
+    "role ARN": "faq: the ARN is invalid",
+    "role policy": "faq: the policy is missing or wrong",
+    "role trust": "faq: the role is not of the Image Search type",
+    "bucket's region": "faq: the bucket is in another region",
+    "same region": "faq: the bucket is in another region",
+    META_NAME: "faq: there is no increment.meta in the path",
+    "images": "guide: images and increment.meta in one path",
+    "no task running": "api: one batch task at a time",
+    **dict.fromkeys(("instance name", "instance", "service type", "capacity", "expiry"), "api: Detail"),
+}
 
 
 def preflight(
@@ -54,25 +72,28 @@ def preflight(
     settings : Settings
         Name instance, bucket and path.
     batch : frame or path, optional
-        A batch frame, or batch folder, that was uploaded: checks that increment.meta and every image are in the bucket,
-        and that they fit into the instance.
+        A batch frame, or batch folder, that was uploaded: compares increment.meta and every image with the bucket, as
+        `submit` does, and checks that they fit into the instance.
     clock : Clock, optional
         Injectable clock.
 
     Returns
     -------
     pandas.DataFrame
-        ``check, result, message, remedy``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it could not
-        be checked.
+        ``check, result, message, remedy, source``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it
+        could not be checked.
 
     Raises
     ------
     ConfigError
         `batch` is not a batch folder.
+    MetaError
+        The batch cannot be written as increment.meta.
 
     Notes
     -----
-    Source: guide (same region, same path, the path's form) and api (Detail, one task at a time). The role's documents
+    Source: faq (the vendor's reasons why a task is not accepted), guide (same region, same path, the path's form) and
+    api (Detail, one task at a time); the column ``source`` has that of each check. The role's documents
     are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
     otherwise that row reads "not checked". The caller's own rights are tested without storing anything.
 
@@ -84,25 +105,20 @@ def preflight(
     >>> with ip.Sandbox() as sandbox:
     ...     checks = ip.preflight(sandbox.settings, built.folder)
     >>> checks.columns.tolist()
-    ['check', 'result', 'message', 'remedy']
+    ['check', 'result', 'message', 'remedy', 'source']
     """
     clock = clock or SystemClock()
-    frame = None if batch is None else batch if isinstance(batch, pd.DataFrame) else _read(Path(batch))
+    frame, text = (None, None) if batch is None else read_batch(batch)
     checks = [*_forms(settings)]
     if settings.bucket:
-        checks += _storage(settings, frame, clock)
-        keys = [] if frame is None else [item.key for item in wanted_items(frame, "", settings.prefix)]
-        checks += _documents(settings, keys)
+        root = "" if batch is None or isinstance(batch, pd.DataFrame) else Path(batch) / "images"
+        images = [] if frame is None else wanted_items(frame, root, settings.prefix)
+        checks += _storage(settings, images, text, clock)
+        checks += _documents(settings, [item.key for item in images])
     if settings.instance:
         checks += _service(settings, frame, clock)
-    return pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
-
-
-def _read(folder: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(folder / "batch.parquet")
-    except FileNotFoundError:
-        raise ConfigError(f"{folder}: is not a batch folder; `imgprep build` makes one") from None
+    table = pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
+    return table.assign(source=table["check"].map(_SOURCES).fillna("own"))
 
 
 def _forms(settings: Settings) -> Iterator[Check]:
@@ -127,7 +143,7 @@ def _forms(settings: Settings) -> Iterator[Check]:
     )
 
 
-def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:
+def _storage(settings: Settings, images: list[Item], text: bytes | None, clock: Clock) -> Iterator[Check]:
     try:
         bucket = open_bucket(settings, clock=clock)
         stored = dict(list_folder(bucket, settings.prefix))
@@ -143,33 +159,40 @@ def _storage(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     else:
         yield Check("OSS activated", OK, "it answers")
         yield Check("bucket exists", OK, f"{settings.bucket}, {len(stored):,} objects under {settings.prefix or '/'}")
-        yield from _there(settings, batch, stored)
+        yield from _uploaded(settings, images, text, stored, bucket)
     yield from _same_region(settings, bucket)
     yield from _own_rights(settings, bucket)
 
 
-def _there(settings: Settings, batch: pd.DataFrame | None, stored: Mapping[str, Stored]) -> Iterator[Check]:
-    if settings.prefix + META_NAME in stored:
-        yield Check(META_NAME, OK, "there")
-    else:
+def _uploaded(
+    settings: Settings, images: list[Item], text: bytes | None, stored: Mapping[str, Stored], bucket: Any
+) -> Iterator[Check]:
+    """Compare the folder in the bucket with the batch, as `submit` does; `text` is None without a batch."""
+    there = settings.prefix + META_NAME in stored
+    if not there:
         yield Check(META_NAME, FAIL, "not there", "upload the batch")
-    if batch is None:
+    elif text is None:
+        yield Check(META_NAME, OK, "there")
+    if text is None:
         return
-    items = [item for item in wanted_items(batch, "", settings.prefix) if not item.refused]
-    missing = [item.pic_name for item in items if item.key not in stored]
-    other = [
-        item.pic_name
-        for item in items
-        if item.key in stored and item.digest and stored[item.key].md5 not in (None, item.digest)
-    ]
-    bad = len(missing) + len(other)
-    first = f", the first: {(missing + other)[0]}" if bad else ""
-    yield Check(
-        "images",
-        FAIL if bad else OK,
-        f"{len(items):,} wanted, {len(missing):,} missing, {len(other):,} differ from the plan{first}",
-        "upload the batch again" if bad else "",
+    try:
+        if there and find_differing([meta_item(settings.prefix, text)], stored, bucket):
+            yield Check(META_NAME, FAIL, "another batch's", "upload this batch again, or use another path")
+        elif there:
+            yield Check(META_NAME, OK, "this batch's")
+        differing = find_differing(images, stored, bucket)
+    except StorageError as error:
+        yield Check("images", UNKNOWN, f"not compared: {error}", _REMEDY)
+        return
+    missing = sum(item.key not in stored for item in differing)
+    message = (
+        f"{sum(not item.refused for item in images):,} wanted, {missing:,} missing, {len(differing) - missing:,} "
+        "differ from the plan"
     )
+    if differing:
+        yield Check("images", FAIL, f"{message}, the first: {differing[0].pic_name}", "upload the batch again")
+    else:
+        yield Check("images", OK, message)
 
 
 def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> Iterator[Check]:
@@ -188,11 +211,10 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
             yield Check("same region", FAIL, message, "bucket and instance must share a region")
         else:
             yield Check("same region", OK, detail.region or settings.region)
-        same = detail.service is None or detail.service == settings.service
-        message = f"{detail.service or 'unknown'}; checked by the rules of {settings.service}"
-        yield Check(
-            "service type", OK if same else FAIL, message, "" if same else "set type under [service], build again"
-        )
+        known = detail.service not in (None, Service.UNKNOWN)
+        result = WARN if not known else OK if detail.service == settings.service else FAIL
+        message = f"{detail.service or Service.UNKNOWN}; checked by the rules of {settings.service}"
+        yield Check("service type", result, message, "" if result == OK else "set type under [service], build again")
         yield from _room(detail.capacity, detail.held, batch)
         if detail.expires is not None:
             days = (detail.expires - datetime.fromtimestamp(clock.time(), UTC)).days
@@ -304,4 +326,8 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _REMEDY)
+    for action in ACTIONS:
+        decision = evaluate(document, f"imagesearch:{action}", "*")
+        if not decision:
+            return Check("uploader policy", WARN, f"{decision.reason}, unless another policy does", _REMEDY)
     return Check("uploader policy", OK, "covers what the uploader does")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ def submit(
             resolve_others(every, run, service, clock, now=now, progress=progress)
             if run is not None and undecided and _is_resolved(run, service, clock, now=now, progress=progress):
                 return run
-        _check_uploaded(folder, settings, clock)
+        check_uploaded = partial(_check_uploaded, folder, settings, clock)
+        check_uploaded()
         if run is None or not undecided:
             pace = read_pace(folder)
             run = make_run(folder, settings, root, digest=digest, clock=clock, **({"upload": pace} if pace else {}))
@@ -173,7 +175,7 @@ def submit(
             times = {**run.times, "submitted": stamp(clock)}
             run.update(state=State.SUBMITTED, request="by hand", times=times)
             return run
-        _start(run, service, wait, clock, progress=progress)
+        _start(run, service, wait, clock, check_uploaded, progress=progress)
         return run
 
 
@@ -361,10 +363,26 @@ def _is_resolved(run: Run, service: ImageSearch, clock: Clock, *, now: bool, pro
     return run.undecided
 
 
-def _start(run: Run, service: ImageSearch, wait: bool | float, clock: Clock, *, progress: bool) -> None:
-    deadline = clock.monotonic() + (float("inf") if wait is True else float(wait))
+def _start(
+    run: Run,
+    service: ImageSearch,
+    wait: bool | float,
+    clock: Clock,
+    check_uploaded: Callable[[], None],
+    *,
+    progress: bool,
+) -> None:
+    checked = clock.monotonic()
+    deadline = checked + (float("inf") if wait is True else float(wait))
     while True:
         tasks = _wait_until_free(run, service, deadline, clock, progress=progress)
+        if clock.monotonic() - checked >= BUSY_SECONDS:  # another upload may have come while this one waited
+            try:
+                check_uploaded()
+            except ConfigError as error:
+                run.update(note=str(error))
+                raise
+            checked = clock.monotonic()
         open_before = unanswered(run)
         before = run.about.get("before") if open_before else None
         if before is not None and tasks and take_new_task(run, tasks, service, clock) is not False:

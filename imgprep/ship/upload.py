@@ -144,7 +144,7 @@ def upload(
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
     runs_folder = Path(runs) if runs is not None else settings.runs
-    frame, text = _batch(batch)
+    frame, text = read_batch(batch)
     if frame.empty:
         _log.info("the batch has no lines: nothing to send")
         return _log_frame([], {}, _strays({}, [], "", None, ""), None)
@@ -196,7 +196,7 @@ def upload(
     return _log_frame(items, done, strays, (meta.key, len(text)))
 
 
-def _batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
+def read_batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFrame, bytes]:
     """Return the batch and the text of its increment.meta."""
     if isinstance(batch, pd.DataFrame):
         return batch, dumps_meta(batch).encode()
@@ -415,22 +415,41 @@ def read_pace(folder: Path) -> dict[str, float] | None:
 
 @contextlib.contextmanager
 def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock on this machine while the body runs."""
+    """Hold a lock on this machine while the body runs; without `file` it is one in the temporary folder, then gone."""
+    passing = file is None
     if file is None:
         name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
         file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(handle)
         except OSError:
+            os.close(handle)
             raise ConfigError(
                 f"{what}: another imgprep is already running it on this machine; wait for it, or stop it"
             ) from None
+        if _is_there(file, handle):
+            break
+        os.close(handle)  # its holder removed it after it was opened here: the next to come would not see this lock
+    try:
         yield
     finally:
+        if passing and _is_there(file, handle):
+            with contextlib.suppress(OSError):  # on Windows it stays
+                file.unlink()
         os.close(handle)  # which also unlocks
+
+
+def _is_there(file: Path, handle: int) -> bool:
+    """Whether a path still leads to an open file, which Windows never removes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.path.samestat(file.stat(), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _lock(handle: int) -> None:

@@ -27,6 +27,7 @@ PER_PAGE, PER_SECTION = 60, 12
 #: Columns that identify a frame of duplicates.
 _DUPLICATES = {"group", "kind", "PicName", "products", "distance"}
 _TIES = {
+    "file": "one file under several products",
     "bytes": "the same file",
     "pixels": "the same image in other files",
     "near": "nearly the same image",

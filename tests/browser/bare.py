@@ -91,19 +91,19 @@ class Bare:
 
     @property
     def box(self) -> list[int]:
-        said = self.root.get_attribute("data-box")
-        return [int(edge) for edge in said.split(",")] if said else []
+        edges = self.root.get_attribute("data-box")
+        return [int(edge) for edge in edges.split(",")] if edges else []
 
     @property
     def source(self) -> str:
         return self.root.get_attribute("data-from")
 
     @property
-    def said(self) -> str:
+    def status(self) -> str:
         return self.root.locator(".ipr-status").inner_text()
 
-    def said_within(self, wanted: Callable[[str], bool]) -> None:
-        """Wait until what screen readers are told is as `wanted`."""
+    def wait_until_announced(self, wanted: Callable[[str], bool]) -> None:
+        """Wait until the text for screen readers is as `wanted`."""
         spoken = self.root.locator(".ipr-spoken")
         for _ in range(200):
             if wanted(spoken.text_content()):

@@ -49,7 +49,7 @@ def jupyter(tmp_path_factory, secret_watch):
 
 
 def draw_images(folder: Path, count: int = 6, size: tuple[int, int] = (300, 400)) -> list[str]:
-    """Draw pictures that can be told apart; return their names."""
+    """Draw pictures that differ; return their names."""
     folder.mkdir(exist_ok=True)
     names = []
     for number in range(count):

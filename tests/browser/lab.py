@@ -80,8 +80,8 @@ def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> It
                     break
             except OSError:
                 if process.poll() is not None or time.monotonic() > until:
-                    said = (home / "log").read_text()[-2000:]
-                    raise RuntimeError(f"JupyterLab did not start:\n{said}") from None
+                    log = (home / "log").read_text()[-2000:]
+                    raise RuntimeError(f"JupyterLab did not start:\n{log}") from None
                 time.sleep(0.1)  # a port that is not open yet can only be tried again
         yield Jupyter(folder, url, token)
     finally:

@@ -121,7 +121,7 @@ def test_a_held_enter_saves_nothing_and_stays(page, jupyter, folder):
         assert store.frame()["PicName"].tolist() == ["p0.png"]
 
 
-def test_suggestions_are_accepted_by_enter_and_a_broken_file_is_told(page, jupyter, folder):
+def test_suggestions_are_accepted_by_enter_and_a_broken_file_is_reported(page, jupyter, folder):
     folder.mkdir()
     names = draw_images(folder / "images", 3)
     (folder / "images" / "p1.png").write_bytes(b"no image")
@@ -177,7 +177,7 @@ def test_what_a_dead_kernel_did_not_save_is_saved_after_its_restart(page, jupyte
         assert store.frame()["PicName"].tolist() == ["p0.png"]
 
 
-def test_a_busy_kernel_holds_nobody_up(page, jupyter, folder):
+def test_a_busy_kernel_delays_no_drawing(page, jupyter, folder):
     root = open_widget(page, jupyter, folder, name="busy.ipynb", second=BUSY.format(stop=str(folder / "stop")))
     page.locator(".jp-Cell .cm-content").nth(1).click()
     page.keyboard.press("Shift+Enter")
@@ -218,7 +218,7 @@ def test_run_all_with_a_long_cell_below_opens_the_widget_at_once(page, jupyter, 
     shown(page, 2)
     (folder / "stop").touch()
     page.wait_for_function("!document.querySelectorAll('.jp-InputPrompt')[1].textContent.includes('*')")
-    assert root.get_attribute("data-painted") == "2"  # the first greeting, answered late, moves nobody
+    assert root.get_attribute("data-painted") == "2"  # the first greeting, answered late, moves nothing
     assert page.errors == []
 
 

@@ -9,9 +9,9 @@ CONTROLS = {"button", "textbox", "searchbox", "spinbutton", "combobox", "listbox
 
 # Notes each text that a live region comes to hold, in order.
 LISTEN = """() => {
-  window.heard = [];
+  window.announced = [];
   for (const region of document.querySelectorAll(".ipr [role=status], .ipr [role=alert]")) {
-    new MutationObserver(() => region.textContent && window.heard.push(region.textContent))
+    new MutationObserver(() => region.textContent && window.announced.push(region.textContent))
       .observe(region, { childList: true, characterData: true, subtree: true });
   }
 }"""
@@ -20,7 +20,7 @@ LISTEN = """() => {
 @pytest.fixture
 def bare(page):
     made = Bare(page, suggestions={1: SUGGESTION}, problems={3: "The file is missing."}).shown(0)
-    made.said_within(lambda said: said.startswith("1 of 6"))
+    made.wait_until_announced(lambda text: text.startswith("1 of 6"))
     page.evaluate(LISTEN)
     yield made
     assert page.errors == []
@@ -49,13 +49,13 @@ def controls(page):
     return [(role, name) for role, name, _, _ in tree(page) if role in CONTROLS]
 
 
-def heard(bare, count):
-    """What was said, once it is `count` things; and that it stays so until the widget is at rest."""
-    bare.page.wait_for_function(f"window.heard.length >= {count}")
+def announced(bare, count):
+    """Return the announcements, once there are `count`; no more may come until the widget is at rest."""
+    bare.page.wait_for_function(f"window.announced.length >= {count}")
     bare.page.evaluate("new Promise((done) => setTimeout(done, 600))")  # longer than the widget waits before it speaks
-    said = bare.page.evaluate("window.heard.splice(0)")
-    assert len(said) == count, said
-    return said
+    texts = bare.page.evaluate("window.announced.splice(0)")
+    assert len(texts) == count, texts
+    return texts
 
 
 def test_every_control_has_a_role_and_a_name_in_words(bare):
@@ -79,8 +79,8 @@ def test_every_control_has_a_role_and_a_name_in_words(bare):
         """() => [...document.querySelectorAll(".ipr button, .ipr input, .ipr select")]
         .filter((one) => one.checkVisibility({ visibilityProperty: true })).length"""
     )
-    told = [role for role, name in found if role not in ("listbox", "option") and name != "before"]
-    assert len(told) + 6 == visible  # six tiles are options
+    counted = [role for role, name in found if role not in ("listbox", "option") and name != "before"]
+    assert len(counted) + 6 == visible  # six tiles are options
 
 
 def test_a_tile_says_which_of_how_many_it_is(bare):
@@ -92,7 +92,7 @@ def test_a_tile_says_which_of_how_many_it_is(bare):
 
 def test_a_switch_says_whether_it_is_on(bare):
     def pressed(name):
-        return next(properties["pressed"] for _, said, properties, _ in tree(bare.page) if said == name)
+        return next(properties["pressed"] for _, label, properties, _ in tree(bare.page) if label == name)
 
     assert pressed("Two clicks instead of a drag") == pressed("Flag") == "false"
     bare.press("t", "f")
@@ -125,63 +125,63 @@ def test_focus_goes_from_top_to_bottom_and_reaches_the_boxs_numbers(bare):
     }
 
 
-def test_a_box_that_is_drawn_and_saved_is_said_once_each(bare):
+def test_a_box_that_is_drawn_and_saved_is_announced_once_each(bare):
     bare.drag((80, 100), (220, 300))
-    assert heard(bare, 1) == ["1 of 6: p0.png, region, left 80 top 100 right 220 bottom 300, not saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, region, left 80 top 100 right 220 bottom 300, not saved"]
     bare.press("Enter")
-    (said,) = heard(bare, 1)  # the next picture and the answer came within one breath
-    assert said.startswith("Saved: p0.png. 2 of 6: p1.png, suggestion, 80 % sure, left 80 ")
+    (text,) = announced(bare, 1)  # the next picture and the answer came at the same time
+    assert text.startswith("Saved: p0.png. 2 of 6: p1.png, suggestion, 80 % sure, left 80 ")
     bare.press("PageUp")
-    assert heard(bare, 1) == ["1 of 6: p0.png, region, left 80 top 100 right 220 bottom 300, saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, region, left 80 top 100 right 220 bottom 300, saved"]
 
 
-def test_a_save_that_is_answered_late_is_said_when_it_is_saved(bare):
+def test_a_save_that_is_answered_late_is_announced_when_it_is_saved(bare):
     bare.page.evaluate("model.hold('saved')")
     bare.press("w")
-    assert heard(bare, 1) == ["1 of 6: p0.png, whole image, not saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, whole image, not saved"]
     bare.press("Enter")
-    assert heard(bare, 1)[0].startswith("2 of 6: p1.png")
+    assert announced(bare, 1)[0].startswith("2 of 6: p1.png")
     bare.page.evaluate("model.release('saved')")
-    assert heard(bare, 1) == ["Saved: p0.png."]
+    assert announced(bare, 1) == ["Saved: p0.png."]
 
 
-def test_the_three_states_are_told_apart(bare):
+def test_the_three_states_are_announced_by_name(bare):
     bare.press("v")
-    assert heard(bare, 1) == ["1 of 6: p0.png, left to the service, not saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, left to the service, not saved"]
     bare.press("w")
-    assert heard(bare, 1) == ["1 of 6: p0.png, whole image, not saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, whole image, not saved"]
     bare.press("Escape")
     bare.press("Escape")
-    assert heard(bare, 1)[0].startswith("1 of 6: p0.png, ")
+    assert announced(bare, 1)[0].startswith("1 of 6: p0.png, ")
 
 
 def test_a_held_arrow_key_is_one_change(bare):
     bare.drag((80, 100), (220, 300))
-    heard(bare, 1)
+    announced(bare, 1)
     bare.press(*["ArrowRight"] * 12)
-    assert heard(bare, 1) == ["1 of 6: p0.png, region, left 92 top 100 right 232 bottom 300, not saved"]
+    assert announced(bare, 1) == ["1 of 6: p0.png, region, left 92 top 100 right 232 bottom 300, not saved"]
 
 
-def test_a_refusal_is_an_alert_and_a_broken_file_is_said(bare):
+def test_a_refusal_is_an_alert_and_a_broken_file_is_announced(bare):
     bare.page.evaluate("model.refusal = 'the disk is full'")
     bare.press("w", "Enter")
     bare.page.get_by_role("alert").filter(has_text="NOT SAVED: p0.png: the disk is full").wait_for()
-    alerts = [said for said in bare.page.evaluate("window.heard") if said.startswith("NOT SAVED")]
+    alerts = [text for text in bare.page.evaluate("window.announced") if text.startswith("NOT SAVED")]
     assert len(alerts) == 1
     bare.press("s", "s")
-    bare.said_within(lambda said: said.startswith("4 of 6: p3.png, The file is missing."))
+    bare.wait_until_announced(lambda text: text.startswith("4 of 6: p3.png, The file is missing."))
 
 
-def test_the_grid_is_a_list_whose_chosen_card_is_said(bare):
+def test_the_grid_is_a_list_whose_chosen_card_is_announced(bare):
     bare.press("g")
     bare.page.locator('.ipr-card[data-state="ready"]').wait_for()
-    bare.said_within(lambda said: "1 of 6 on this page: p0.png, no suggestion" in said)
+    bare.wait_until_announced(lambda text: "1 of 6 on this page: p0.png, no suggestion" in text)
     roles = [(role, name) for role, name, _, _ in tree(bare.page)]
     assert ("list", "Suggestions") in roles
     assert ("listitem", "p1.png, 80 %") in roles
     assert ("button", "Accept the rest") in roles
     bare.press("ArrowRight", "x")
-    bare.said_within(lambda said: "2 of 6 on this page: p1.png, rejected" in said)
+    bare.wait_until_announced(lambda text: "2 of 6 on this page: p1.png, rejected" in text)
 
 
 def test_the_list_of_keys_takes_the_focus_and_gives_it_back(bare):

@@ -40,7 +40,7 @@ def test_a_box_may_start_outside_and_is_clamped_and_one_wholly_outside_is_none(b
     bare.press("Escape")
     bare.drag((-60, 10), (-20, 300))
     assert (bare.box, bare.source) == ([], "none")
-    assert "outside" in bare.said
+    assert "outside" in bare.status
 
 
 def test_a_click_is_not_a_box_until_two_clicks_are_asked_for(bare):
@@ -91,7 +91,7 @@ def test_number_fields_take_whole_numbers_inside_the_image_only(bare):
         field.fill(wrong)
         field.press("Enter")
         assert bare.box == [80, 100, 260, 300]
-        assert "whole number" in bare.said
+        assert "whole number" in bare.status
     assert field.input_value() == "260"
 
 
@@ -214,7 +214,7 @@ def test_undo_and_redo_go_over_images(bare):
 
 def test_same_as_previous_skip_back_flag_and_note(bare):
     bare.press("=")
-    assert "no previous box" in bare.said
+    assert "no previous box" in bare.status
     bare.drag((80, 100), (220, 300))
     bare.press("Enter")
     bare.shown(1).press("=")
@@ -315,11 +315,11 @@ def test_enter_does_not_settle_a_conflict_unseen(page):
     sides = [{"rev": rev, "who": who, "state": "region", "region": BOX} for rev, who in ((1, "Ann"), (2, "Bo"))]
     bare = Bare(page, suggestions={0: BOX}, conflicts={0: sides}).shown(0)
     bare.press("Enter")
-    assert "decided differently" in bare.said
+    assert "decided differently" in bare.status
     assert bare.saves() == []
     bare.press("s")
     bare.shown(1)
-    assert bare.said == ""
+    assert bare.status == ""
 
 
 def test_the_page_after_is_asked_to_be_thought_about_once_the_page_is_there(page):
@@ -404,7 +404,7 @@ def test_a_gesture_that_outlives_its_image_draws_on_no_other(bare):
     assert bare.saves() == []
 
 
-def test_a_slow_store_holds_nobody_up_and_every_box_lands_on_its_image(bare):
+def test_a_slow_store_delays_no_drawing_and_every_box_lands_on_its_image(bare):
     bare.page.evaluate("model.hold('saved')")
     for number in range(4):
         bare.shown(number).drag((80 + number, 100), (220, 300), number)
@@ -422,7 +422,7 @@ def test_a_slow_store_holds_nobody_up_and_every_box_lands_on_its_image(bare):
     assert len(bare.saves()) == 5
 
 
-def test_a_refused_save_is_said_loudly_and_what_was_drawn_is_kept(bare):
+def test_a_refused_save_is_an_alert_and_the_drawing_is_kept(bare):
     bare.page.evaluate("model.refusal = 'the disk is full'")
     bare.drag((80, 100), (220, 300))
     bare.press("Enter")
@@ -497,7 +497,7 @@ def test_a_save_from_before_that_is_refused_becomes_a_draft_on_its_image(page):
     assert (bare.box, bare.source) == (EDGES, "draft")
 
 
-def test_a_lost_connection_is_said(bare):
+def test_a_lost_connection_is_reported(bare):
     bare.page.evaluate("() => { model.send = () => { throw new Error('comm is closed'); }; }")
     bare.drag((80, 100), (220, 300))
     bare.press("Enter")
@@ -515,7 +515,7 @@ def test_product_text_is_text_and_never_markup(page):
     assert page.evaluate("window.hacked") is None
 
 
-def test_size_share_and_warnings_are_said(bare):
+def test_size_share_and_warnings_are_shown(bare):
     bare.drag((0, 100), (150, 300))
     assert bare.root.locator(".ipr-measure").inner_text() == "150 × 200 px · 25.0 % of 300 × 400"
     assert "touches the left edge" in bare.root.locator(".ipr-warn").inner_text()
@@ -560,7 +560,7 @@ def test_letters_stay_in_the_widget_and_the_browsers_keys_go_on(bare):
     assert bare.page.evaluate("window.outside") == [["F5", False], ["Control", False], ["s", False]]
 
 
-def test_a_front_end_that_hears_keys_first_is_told_to_leave_the_widgets_alone(bare):
+def test_a_front_end_that_gets_keys_first_leaves_the_widgets_alone(bare):
     # As Lumino does in Notebook 7: on the document, before the widget.
     bare.page.evaluate(
         """() => document.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-"""Bytes → bytes that nobody would write on purpose."""
+"""Bytes → bytes that no program would write on purpose."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader of untrusted text its seeds, and what must hold whatever comes in."""
+"""What is fuzzed: for each reader of untrusted text its seeds, and what must hold for any input."""
 
 import csv
 import io
@@ -71,13 +71,13 @@ def report(data: bytes) -> None:
         return
     assert outcome["line"].tolist() == BATCH["line"].tolist()
     assert outcome["outcome"].isin(["imported", "deleted", "failed", "unknown"]).all()
-    # A header is not told again, wherever it stands. Bytes that are no UTF-8 are read as GB18030, which may take the
+    # A header is not repeated, wherever it stands. Bytes that are not UTF-8 are read as GB18030, which may take the
     # mark's first letter for the second half of a character: what must come out is what a person would read.
     read = b"".join(line_chunks(io.BytesIO(data))).decode(errors="replace")
     rows = [line for line in read.splitlines()[1:] if not _HEADER.search(line)]
     if any(MARK in line for line in rows) and len(data) < 3000:
-        told = [outcome["raw"], outcome.attrs["unmatched"]["raw"], outcome.attrs["notes"]["raw"]]
-        assert any(MARK in str(text) for texts in told for text in texts), "a word of the report is nowhere"
+        columns = [outcome["raw"], outcome.attrs["unmatched"]["raw"], outcome.attrs["notes"]["raw"]]
+        assert any(MARK in str(text) for column in columns for text in column), "a word of the report is nowhere"
 
 
 def catalogue(data: bytes) -> None:
@@ -94,9 +94,9 @@ def catalogue(data: bytes) -> None:
     # Where records are grouped by product, those that bring no image give no row (in Magento: further store views).
     grouped = frame.attrs["preset"]["name"] in ("shopify", "woocommerce", "magento", "google")
     if MARK.encode() in data and not grouped and not (findings["severity"] == "error").any():
-        told = [*frame.columns, *findings["message"], *findings["value"].astype("str")]
+        texts = [*frame.columns, *findings["message"], *findings["value"].astype("str")]
         cells = (str(value) for name in frame for value in frame[name])
-        assert any(MARK in str(text) for text in (*told, *cells)), "a word of the export is nowhere"
+        assert any(MARK in str(text) for text in (*texts, *cells)), "a word of the export is nowhere"
 
 
 def _catalogue_seeds() -> list[bytes]:
@@ -194,7 +194,7 @@ def _made_export(rng: random.Random) -> bytes:
 
 
 def dialect(data: bytes) -> None:
-    """An export in any dialect of CSV has each of its rows, or a finding of severity error."""
+    """An export in any dialect of CSV has each of its rows, or a finding names what cannot be read as it was meant."""
     recipe = json.loads(data)
     text = io.StringIO(newline="")
     try:
@@ -210,7 +210,9 @@ def dialect(data: bytes) -> None:
             frame = load_catalogue(file, columns={"ProductId": "sku", "PicName": "image"})
         except (CatalogueError, ConfigError):
             return
-    if (frame.attrs["findings"]["severity"] == "error").any():
+    findings = frame.attrs["findings"]
+    # A line break that only an escape character joins is read as the end of a short record, which has its finding.
+    if (findings["severity"] == "error").any() or findings["rule"].eq("record-too-few-cells").any():
         return
     found = list(zip(frame["ProductId"], frame["PicName"], strict=True))
     lost = [n for n in range(len(recipe["titles"])) if (f"sku{n:03}", f"a{n}.jpg") not in found]

@@ -1,4 +1,4 @@
-"""The fast reader of CSV and the careful one give the same table, whatever the file holds."""
+"""The fast reader of CSV and the careful one give the same table for any file."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def test_a_table_that_was_written_is_read_alike_and_as_it_was(tmp_path_factory, 
 @example('1,5" pipe\n2,"a"b\n')
 @example('1,"a\n2,b"\n')
 @example('"a\rb",c\rd,e\n')
-def test_text_that_nobody_wrote_as_a_table_is_read_alike(tmp_path_factory, text):
+def test_text_that_was_not_written_as_a_table_is_read_alike(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("csv") / "export.csv"
     path.write_bytes(b"x,y\n" + text.encode())
     assert read(path) == read(path, carefully=True)

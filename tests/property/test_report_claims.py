@@ -1,4 +1,4 @@
-"""No line that a report calls failed is called imported, in whatever shape the report says it."""
+"""No line that a report calls failed is called imported, in any shape of report."""
 
 import random
 
@@ -25,7 +25,7 @@ def test_no_line_that_the_report_calls_failed_is_imported(shape, naming, seed):
     assert not well & made.failed, made.text
 
 
-@pytest.mark.parametrize("shape", sorted(SHAPES.keys() - {"names as nobody sent them"}))
+@pytest.mark.parametrize("shape", sorted(SHAPES.keys() - {"names in other spellings"}))
 def test_plain_names_cost_no_other_line(shape):
     for seed in range(30):
         made = make_report(random.Random(seed), shape, "plain")

@@ -1,4 +1,4 @@
-"""The same failures, told in any form, encoding and archive: the same end of every line."""
+"""The same failures in any form, encoding and archive end every line the same way."""
 
 import csv
 import gzip
@@ -40,8 +40,8 @@ def runs(draw, ids=PLAIN_IDS, pics=PLAIN_PICS):
     batch = pd.DataFrame(lines, columns=["OperationType", "ProductId", "PicName"])
     batch.insert(0, "line", range(1, len(batch) + 1))
     at = draw(st.lists(st.integers(1, len(lines)), min_size=1, max_size=len(lines), unique=True))
-    said = st.tuples(st.sampled_from(CODES), st.sampled_from(MESSAGES))
-    return batch, {line: draw(said) for line in at}
+    failure = st.tuples(st.sampled_from(CODES), st.sampled_from(MESSAGES))
+    return batch, {line: draw(failure) for line in at}
 
 
 def entries(batch, failed, numbered):
@@ -55,7 +55,7 @@ def numbered(item):
     return f"line {item['line']}: " if "line" in item else ""
 
 
-def said(item):
+def described(item):
     return f"{item['Code']} {' '.join(item['Message'].split())}"
 
 
@@ -90,13 +90,13 @@ QUOTED_FORMS = {
 LOOSE_FORMS = {
     "csv without header": lambda items: as_rows(items, ",", header=False),
     "named": lambda items: "\n".join(
-        f"{numbered(item)}ProductId={item['ProductId']} PicName={item['PicName']}: {said(item)}" for item in items
+        f"{numbered(item)}ProductId={item['ProductId']} PicName={item['PicName']}: {described(item)}" for item in items
     ),
     "loose": lambda items: "\n".join(
-        f"[ERROR] {numbered(item)}{item['PicName']} ({item['ProductId']}) {said(item)}" for item in items
+        f"[ERROR] {numbered(item)}{item['PicName']} ({item['ProductId']}) {described(item)}" for item in items
     ),
     "mixed": lambda items: "\n".join(
-        json.dumps(item) if at % 2 else f"{numbered(item)}{item['ProductId']} {item['PicName']} {said(item)}"
+        json.dumps(item) if at % 2 else f"{numbered(item)}{item['ProductId']} {item['PicName']} {described(item)}"
         for at, item in enumerate(items)
     ),
 }
@@ -130,7 +130,7 @@ def judged(batch, failed, text, encoding, packing):
     assert not found["outcome"][found["line"].isin(list(failed))].isin(["imported", "deleted"]).any()
     assert (found["outcome"] == "deleted").sum() <= (batch["OperationType"] == "DELETE").sum()
     assert found.attrs["counts"]["unmatched"] == 0
-    # Where nothing says which word is the code, only those that are known are told.
+    # Where nothing says which word is the code, only known ones are recognised.
     found["code"] = found["code"].where(found["code"] != "E-9041")
     return found[["line", "outcome", "code", "cause"]].fillna("").to_numpy().tolist()
 

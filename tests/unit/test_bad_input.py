@@ -75,7 +75,7 @@ def test_a_port_that_is_none_is_a_clean_error(capsys):
     assert "0 to 65535" in capsys.readouterr().err
 
 
-def test_missing_credentials_are_said_at_once_and_not_asked_for_again():
+def test_missing_credentials_are_reported_at_once_and_not_asked_for_again():
     class Nothing:
         asked = 0
 
@@ -203,7 +203,7 @@ def test_half_a_surrogate_pair_costs_no_entry_of_a_report():
     assert outcome["raw"].item().encode() == report[1:-1]
 
 
-def test_an_address_that_is_none_is_told_where_it_is_fetched_and_stops_nothing_before(tmp_path):
+def test_an_invalid_address_is_reported_where_it_is_fetched_and_stops_nothing_before(tmp_path):
     from imgprep.look.fetch import fetch_images
 
     catalogue = load_catalogue(written(tmp_path, "sku,image\n1,http://h[x\n2,http://h].jpg\n"))

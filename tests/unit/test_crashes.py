@@ -1,4 +1,4 @@
-"""A full disk, a folder that may not be written, a kill at any moment: said, nothing half done, and repeated."""
+"""A full disk, a folder that may not be written, a kill at any moment: reported, nothing half done, and repeatable."""
 
 import contextlib
 import os
@@ -49,9 +49,9 @@ def limited(size):
 @pytest.mark.parametrize("size", [500, 2_000, 12_000])
 def test_where_no_room_is_left_a_build_stops_and_leaves_nothing_that_could_be_sent(shop, size):
     with building(shop, preexec_fn=limited(size)) as build:
-        said = build.communicate(timeout=120)[1]
-    assert build.returncode == 2, said
-    assert "large" in said and "Traceback" not in said
+        errors = build.communicate(timeout=120)[1]
+    assert build.returncode == 2, errors
+    assert "large" in errors and "Traceback" not in errors
     assert not (shop / "batch" / "increment.meta").exists()
     assert main(["upload", str(shop / "batch")]) == 2
     assert built_again(shop) == 0
@@ -99,13 +99,13 @@ def test_a_folder_that_may_not_be_written_is_named_and_nothing_is_made(capsys):
 
     with read_only() as folder:
         assert main(["init", str(folder / "project")]) == 2
-        said = capsys.readouterr().err
+        errors = capsys.readouterr().err
         with pytest.raises((ImgprepError, OSError)):
             init_project(folder)
         with pytest.raises(RegionError):
             RegionStore(folder / "regions.db")
         assert not list(folder.iterdir())
-    assert str(folder) in said and "ermission" in said
+    assert str(folder) in errors and "ermission" in errors
 
 
 def test_copies_are_not_refused_one_by_one_where_none_can_be_written(shop, monkeypatch):

@@ -85,8 +85,8 @@ def refused(here, capsys, *words, match):
     """Run a command that is refused; nothing of what is there may be touched by it."""
     before = content(here)
     assert main([str(word) for word in words]) == 2
-    said = capsys.readouterr().err
-    assert match in said, said
+    printed = capsys.readouterr().err
+    assert match in printed, printed
     assert content(here) == before
 
 
@@ -242,7 +242,7 @@ def test_copies_do_not_take_the_place_of_photographs_below_their_own_folder(here
     )
 
 
-def test_drafts_that_nobody_logged_are_no_rest_of_a_killed_run(here):
+def test_drafts_that_are_not_in_the_log_are_not_taken_for_a_killed_runs(here):
     drafts = here / "ready" / ".imgprep-drafts-mine"
     drafts.mkdir(parents=True)
     (drafts / "1").write_bytes(MINE)

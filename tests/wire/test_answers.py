@@ -53,7 +53,7 @@ def answering(request):
     [
         lambda service: service.detail(),
         lambda service: service.tasks(newest=1),
-        lambda service: service.image_exists("1", "a.jpg"),
+        lambda service: service.image_record("1", "a.jpg"),
         lambda service: service.start_task(),
         lambda service: service.start_export(),
     ],

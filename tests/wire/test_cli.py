@@ -135,8 +135,8 @@ def test_refused_rows_come_back_with_the_cause_that_was_predicted(imgprep, shop,
     run = next((tmp_path / "runs").glob("*/run.json")).parent
     listed = imgprep("report", run, code=1, json_out=True)
     assert [cause["cause"] for cause in listed[0]["causes"]] == ["image_missing"]
-    told = imgprep("report", run, code=1)
-    assert "image_missing" in told and "fix the data" in told
+    printed = imgprep("report", run, code=1)
+    assert "image_missing" in printed and "fix the data" in printed
 
 
 def test_follow_from_cron_ends_what_is_open_and_then_has_nothing_to_do(imgprep, shop, tmp_path):
@@ -166,7 +166,7 @@ def test_follow_from_cron_passes_over_what_it_cannot_follow(imgprep, shop, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("check", "nowhere.csv"), "nowhere.csv"),
         (("upload", "nowhere"), "nowhere"),
@@ -174,13 +174,13 @@ def test_follow_from_cron_passes_over_what_it_cannot_follow(imgprep, shop, tmp_p
         (("check", "export.csv", "--columns", "nowhere.toml"), "nowhere.toml"),
     ],
 )
-def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, said):
+def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, message):
     environment = {**os.environ, **sandbox.environment()}
     done = subprocess.run(
         [sys.executable, "-m", "imgprep", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_by_hand_the_console_is_explained_and_the_run_closed_by_what_it_says(imgprep, shop, tmp_path):
@@ -210,8 +210,8 @@ def test_a_task_made_in_the_console_is_adopted_by_its_number(imgprep, shop, sand
 def test_preflight_fails_before_the_upload_and_not_after_it(imgprep, shop):
     built = build(imgprep, shop, "looked-at")
     before = imgprep("preflight", built, "--path", "/looked-at", json_out=True, code=2)
-    told = imgprep("preflight", built, "--path", "/looked-at", code=2)
-    assert all(row["remedy"] in told for row in before if row["result"] != "ok"), "none is cut short"
+    printed = imgprep("preflight", built, "--path", "/looked-at", code=2)
+    assert all(row["remedy"] in printed for row in before if row["result"] != "ok"), "none is cut short"
     assert {row["check"] for row in before if row["result"] == "fail"} == {META, "images"}
     imgprep("upload", built, "--path", "/looked-at")
     imgprep("preflight", built, "--path", "/looked-at")
@@ -229,7 +229,7 @@ def test_a_dry_run_lists_what_belongs_to_nothing_and_not_what_earlier_runs_sent(
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"OSS_SESSION_TOKEN": "to ken"}, "security_token"),
         ({"IMGPREP_OSS_ENDPOINT": "http://127.0.0.1:port"}, "oss_endpoint"),
@@ -237,10 +237,10 @@ def test_a_dry_run_lists_what_belongs_to_nothing_and_not_what_earlier_runs_sent(
         ({"IMGPREP_BUCKET": "Bad_Name"}, "3 to 63"),
     ],
 )
-def test_settings_that_cannot_work_are_named(imgprep, shop, variables, said):
+def test_settings_that_cannot_work_are_named(imgprep, shop, variables, message):
     built = build(imgprep, shop, "any")
     done = imgprep.again("upload", built, variables=variables)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_policy_prints_documents_without_the_double_slash(imgprep):
@@ -296,9 +296,9 @@ def test_names_that_nearly_fit_are_offered_and_taken_on_demand_from_a_folder_and
     Image.new("RGB", (300, 200)).save(photos / "extra.jpg")
     words = ("--images", photos, "--columns", columns)
     found = {row["rule"]: row for row in imgprep("check", catalogue, *words, code=1, json_out=True)}
-    told = imgprep("check", catalogue, *words, code=1)
-    assert 'write "P2.JPEG"' in told
-    assert "2 files are named by no row" not in told and '1 file is named by no row: "extra.jpg"' in told
+    printed = imgprep("check", catalogue, *words, code=1)
+    assert 'write "P2.JPEG"' in printed
+    assert "2 files are named by no row" not in printed and '1 file is named by no row: "extra.jpg"' in printed
     assert found["file-unnamed"]["severity"] == "info"
 
     archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)

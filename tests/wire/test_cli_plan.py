@@ -32,7 +32,7 @@ def test_a_collapse_and_a_loss_are_confirmed_and_a_run_is_taken_back(imgprep, sh
     small = tmp_path / "small.csv"
     small.write_text(COLLAPSED, encoding="utf-8")
     words = ("build", small, "--images", photos, "--columns", columns, "--known", runs, "--delete-missing")
-    # The newest run kept its export: nobody has to name it.
+    # The newest run kept its export, which need not be named.
     imgprep(*words, "--out", second, code=2)
     imgprep(*words, "--out", second, "--confirm-rows", 2, code=2)
     imgprep(*words, "--out", second, "--confirm-rows", 1, code=2)

@@ -216,7 +216,7 @@ def variable(request, monkeypatch):
     return request.param
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(https, variable, monkeypatch):
+def test_an_untrusted_certificate_is_refused(https, variable, monkeypatch):
     url, crt = https
 
     def put():
@@ -234,14 +234,14 @@ def test_image_search_too_trusts_whom_the_environment_names(https, variable, mon
     key = StaticCredentials(Credentials("the-id", "the-secret"))
     settings = Settings(imagesearch_endpoint=url, instance="demo", imagesearch_credentials=key)
 
-    def said():
+    def message():
         with pytest.raises(ServiceError) as caught:
             ImageSearch(settings, patience=0).tasks(newest=1)
         return str(caught.value)
 
-    assert "certificate" in said().lower()
+    assert "certificate" in message().lower()
     monkeypatch.setenv(variable, str(crt))
-    assert "certificate" not in said().lower(), "an empty answer is what it complains of"
+    assert "certificate" not in message().lower(), "an empty answer is what it complains of"
 
 
 @pytest.mark.parametrize(("text", "says"), [(None, "does not exist"), ("no certificate", "not a file of certificates")])

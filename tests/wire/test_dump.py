@@ -1,4 +1,4 @@
-"""Exports of the gallery over real sockets: saved while the link lives, never two at once, whatever gets lost."""
+"""Exports of the gallery over real sockets: saved while the link lives, never two at once, even if answers are lost."""
 
 import pytest
 

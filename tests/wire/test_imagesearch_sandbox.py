@@ -21,6 +21,7 @@ from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.exceptions import UnretryableException
 from PIL import Image
 
+from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.sandbox.sandbox import Sandbox
 
 FOLDER = {"instance_name": "demo", "bucket_name": "imgprep-demo", "path": "/increment"}
@@ -132,6 +133,9 @@ def test_a_batch_goes_from_the_bucket_to_the_gallery_and_its_report_can_be_read(
     known = client(sandbox).check_image_exists(asked).body
     held = known.auctions
     assert (known.exists, held.int_attr, held.str_attr, held.int_attr_4, held.str_attr_3) == (True, 5, "红", 7, "绿")
+    record = ImageSearch(sandbox.settings).image_record(asked.product_id, asked.pic_name)
+    assert record["IntAttr4"] == 7 and record["StrAttr3"] == "绿" and record["PicName"] == asked.pic_name
+    assert "Region" not in record and ImageSearch(sandbox.settings).image_record(asked.product_id, "x.png") is None
     asked.pic_name = "small.png"
     assert client(sandbox).check_image_exists(asked).body.exists is False
 

@@ -34,6 +34,8 @@ class Shop:
         self.server = Sandbox(throttle=False).start()
         self.settings, self.runs, self.batch = self.server.settings, folder / "runs", make_batch(folder / "batch")
         self.clock, self.held = FakeClock(time.time()), []
+        # One clock: were tasks created by the machine's, a slow machine would change the order of runs.
+        self.server.clock.now = self.clock.time
         self.clock.on_sleep = self.deliver
         upload(self.batch, None, self.settings, progress=False, runs=self.runs)
 
@@ -55,7 +57,6 @@ class Shop:
         raise Killed
 
     def deliver(self):
-        self.server.clock.advance(self.clock.slept[-1])
         if self.held and self.clock.now >= self.held[0]:
             self.held.pop(0)
             ImageSearch(self.settings).start_task()

@@ -57,5 +57,5 @@ def test_an_image_is_imported_found_and_deleted(settings, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     assert ship(settings, tmp_path / "in", "ADD").state == "success"
-    assert ImageSearch(settings).image_exists(PRODUCT, PICTURE)
+    assert ImageSearch(settings).image_record(PRODUCT, PICTURE) is not None
     assert ship(settings, tmp_path / "out", "DELETE").state == "success"

@@ -1,4 +1,4 @@
-"""Every fault that `check` knows, shipped to the sandbox: refusals were foretold, and what was is refused."""
+"""Every fault that `check` knows, shipped to the sandbox: each refusal was predicted, each prediction comes true."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from imgprep.ship.report.match import Outcome
 
 @pytest.mark.parametrize("service", ["product", "fabric", "trademark"])
 def test_every_refusal_was_an_error_and_no_documented_error_is_imported(tmp_path, service):
-    told = compare(tmp_path, 2 * len(KINDS) + 8, every=2, instances={"demo": service})
-    failed = told["outcome"].eq(Outcome.FAILED)
+    compared = compare(tmp_path, 2 * len(KINDS) + 8, every=2, instances={"demo": service})
+    failed = compared["outcome"].eq(Outcome.FAILED)
     assert failed.sum() > 40
-    assert told[failed & told["rule"].isna()].empty
-    assert told[told["documented"] & told["outcome"].eq(Outcome.IMPORTED)].empty
+    assert compared[failed & compared["rule"].isna()].empty
+    assert compared[compared["documented"] & compared["outcome"].eq(Outcome.IMPORTED)].empty
     if service == "product":  # elsewhere a size is refused before what was seeded is seen
-        assert told.loc[~told["found"], "kind"].tolist() == []
-        assert set(told["outcome"]) == {"imported", "deleted", "failed"}
+        assert compared.loc[~compared["found"], "kind"].tolist() == []
+        assert set(compared["outcome"]) == {"imported", "deleted", "failed"}
 
 
 def test_each_disagreement_has_its_reason(tmp_path):

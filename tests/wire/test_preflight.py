@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from oss2.models import PartInfo
 
 from imgprep.cloud.imagesearch import ImageSearch
+from imgprep.cloud.oss import open_bucket
 from imgprep.core.credentials import StaticCredentials
 from imgprep.core.settings import Settings
 from imgprep.sandbox.sandbox import Sandbox
@@ -44,15 +46,56 @@ def shop(tmp_path):
         server.stop()
 
 
-def test_where_all_is_well_only_what_nobody_showed_is_open(shop):
+def test_where_all_is_well_only_what_was_not_given_is_open(shop):
     found = shop().look()
     assert {name for name, (result, _) in found.items() if result != "ok"} == HELD_OPEN
     assert all(found[name] == ("unknown", "not checked: no document is given") for name in HELD_OPEN)
 
 
-def test_what_is_missing_is_told(shop):
-    found = shop().look(path="/elsewhere", instance="nobody")
+def test_every_documented_reason_why_a_task_is_not_accepted_is_the_source_of_a_check(shop):
+    here = shop()
+    found = preflight(here.settings, here.batch, clock=FakeClock(here.server.clock.now())).set_index("check")["source"]
+    reasons = {source.removeprefix("faq: ") for source in found if source.startswith("faq: ")}
+    assert reasons == {
+        "the bucket is in another region",
+        "the role is not of the Image Search type",
+        "the policy is missing or wrong",
+        "the ARN is invalid",
+        "the bucket is invalid",
+        "the path is wrong",
+        "there is no increment.meta in the path",
+    }
+    assert found["no task running"].startswith("api") and found["may write"] == "own"
+
+
+def test_an_uploader_without_the_operations_is_warned_of(shop):
+    here = shop()
+    document = uploader_policy(here.settings.bucket, here.settings.path)
+    document["Statement"].pop()
+    result, message = here.look(uploader_policy=here.write(document))["uploader policy"]
+    assert result == "warn" and "imagesearch:IncreaseInstance" in message
+
+
+def test_what_is_missing_is_reported(shop):
+    found = shop().look(path="/elsewhere", instance="unknown")
     assert {"increment.meta", "images", "instance"} <= {name for name, (result, _) in found.items() if result == "fail"}
+
+
+def test_what_was_replaced_in_the_bucket_is_found_as_submit_finds_it(shop, tmp_path):
+    here = shop()
+    bucket, (image, *_) = open_bucket(here.settings), sorted(file.name for file in (here.batch / "images").iterdir())
+    stored = dict(here.server.store.bucket("imgprep-demo").entries)
+    assert f"increment/{image}" in stored
+    # In parts, so that its ETag is no MD5: only its bytes show that it is another picture.
+    data = (here.batch / "images" / image).read_bytes()
+    for sent, result in ((data, "ok"), (data[::-1], "fail")):
+        started = bucket.init_multipart_upload(f"increment/{image}")
+        part = bucket.upload_part(f"increment/{image}", started.upload_id, 1, sent)
+        bucket.complete_multipart_upload(f"increment/{image}", started.upload_id, [PartInfo(1, part.etag)])
+        assert here.look()["images"][0] == result
+    assert image in here.look()["images"][1] and here.look()["increment.meta"] == ("ok", "this batch's")
+    found = here.look(batch=make_batch(tmp_path / "other", 2, seed=3))
+    assert found["increment.meta"] == ("fail", "another batch's")
 
 
 def test_looking_changes_nothing(shop):
@@ -116,7 +159,7 @@ def test_a_role_that_another_service_may_assume_fails(shop):
         (["oss:PutObject", "oss:GetObject", "oss:ListObjects"], {"bucket's region"}),
     ],
 )
-def test_the_callers_own_rights_are_told_one_by_one(shop, actions, denied):
+def test_the_callers_own_rights_are_reported_one_by_one(shop, actions, denied):
     here = shop()
     resources = ["acs:oss:*:*:imgprep-demo", "acs:oss:*:*:imgprep-demo/increment/*"]
     policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": resources}]}
@@ -125,20 +168,20 @@ def test_the_callers_own_rights_are_told_one_by_one(shop, actions, denied):
     assert all("AccessDenied" in found[name][1] for name in denied)
 
 
-def test_oss_not_activated_and_no_such_bucket_are_told_apart(shop):
+def test_oss_not_activated_and_no_such_bucket_are_distinguished(shop):
     assert shop(oss_activated=False).look()["OSS activated"][0] == "fail"
     found = shop().look(bucket="another-bucket")
     assert found["bucket exists"][0] == "fail" and "OSS activated" not in found
 
 
-def test_a_bucket_in_another_region_is_told(shop):
+def test_a_bucket_in_another_region_is_reported(shop):
     here = shop(buckets={"far-away": "cn-beijing"})
     found = here.look(bucket="far-away")
     assert "fail" in {result for result, _ in found.values()}
     assert any("cn-beijing" in message or "endpoint" in message for _, message in found.values())
 
 
-def test_a_running_task_little_room_and_the_wrong_rules_are_told(shop):
+def test_a_running_task_little_room_and_the_wrong_rules_are_reported(shop):
     here = shop(task_seconds=60, capacity=0, instances={"demo": "fabric"})
     ImageSearch(here.settings).start_task()
     found = here.look(service="product")

@@ -97,7 +97,7 @@ def test_every_seeded_fault_is_predicted_and_comes_back_and_nothing_else_fails(p
     predicted = errors.groupby("PicName")["rule"].agg(set).to_dict()
     assert {name: {rule} for name, (rule, _) in expected.items()} == predicted
 
-    # That IntAttr has 32 bits is weakly documented: the sandbox holds to it when told to.
+    # That IntAttr has 32 bits is weakly documented: the sandbox enforces it on request.
     with Sandbox(task_seconds=0, strict=["int32"]) as sandbox:
         upload(built.folder, None, sandbox.settings, progress=False)
         run = submit(built.folder, sandbox.settings, runs=tmp_path / "runs").follow(progress=False)
@@ -112,7 +112,7 @@ def test_every_seeded_fault_is_predicted_and_comes_back_and_nothing_else_fails(p
     assert verdicts == {"passed": sums["imported"], "predicted and failed": sums["failed"]}
 
 
-def test_prepared_and_without_the_rows_that_cannot_be_mended_everything_is_imported(photos, export, tmp_path):
+def test_prepared_and_without_the_rows_that_cannot_be_fixed_everything_is_imported(photos, export, tmp_path):
     spoil(photos, export)
     source = tmp_path / "export.csv"
     export.to_csv(source, index=False)

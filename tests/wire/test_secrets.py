@@ -89,5 +89,7 @@ def test_what_third_parties_log_with_a_traceback_is_hidden_too(sandbox, caplog):
             raise ValueError("x-oss-security-token:CAISsecret")
         except ValueError:
             logging.getLogger("oss2.api").exception("headers %s", {"x-oss-security-token": "CAISsecret"})
+        unfit = "headers %s %s"
+        logging.getLogger("oss2.api").debug(unfit, {"x-oss-security-token": "CAISsecret"})
     assert "headers {" in caplog.text and "ValueError" in caplog.text
     assert "CAISsecret" not in caplog.text

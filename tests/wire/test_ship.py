@@ -1,9 +1,10 @@
-"""Submit and follow over real sockets: no task twice, no line lost, whatever happens to the answers."""
+"""Submit and follow over real sockets: no task twice and no line lost, even if answers are."""
 
 import importlib
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from imgprep.cloud.imagesearch import AnswerLost, ImageSearch
+from imgprep.cloud.oss import open_bucket
 from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.outcomes.tallies import tally_durations
 from imgprep.sandbox.sandbox import Sandbox
@@ -69,11 +71,11 @@ def test_a_run_keeps_what_its_upload_sent_and_how_long_that_took(shop):
     run = here.ship()
     assert run.upload["images"] == len(images) and run.upload["seconds"] > 0
     assert run.upload["bytes"] == sum(file.stat().st_size for file in images)
-    told = tally_durations(load_runs(here.runs))
-    assert told[["images", "bytes", "upload_seconds"]].iloc[0].tolist() == list(run.upload.values())
+    durations = tally_durations(load_runs(here.runs))
+    assert durations[["images", "bytes", "upload_seconds"]].iloc[0].tolist() == list(run.upload.values())
 
 
-def test_a_journal_that_cannot_be_read_keeps_nobody_from_submitting(shop):
+def test_a_journal_that_cannot_be_read_does_not_stop_a_submit(shop):
     here = shop()
     (here.batch / "upload.jsonl").write_text('{"images": 3, "lasted"')
     run = here.ship()
@@ -112,7 +114,7 @@ def test_an_answer_that_is_lost_is_found_in_the_list(shop, fault):
 
 
 @pytest.mark.parametrize("fault", ["reset", "server_error", "unavailable", "unsuccessful"])
-def test_a_request_that_did_nothing_is_said_and_can_be_repeated(shop, fault):
+def test_a_request_that_did_nothing_is_reported_and_can_be_repeated(shop, fault):
     here = shop(api_faults={"IncreaseInstance": [fault]})
     with pytest.raises(ServiceError, match="no task has appeared") as caught:
         here.submit()
@@ -122,7 +124,7 @@ def test_a_request_that_did_nothing_is_said_and_can_be_repeated(shop, fault):
     assert len(here.server.tasks()) == 1 and len(load_runs(here.runs)) == 1
 
 
-def test_where_nobody_can_tell_it_is_unknown_and_nothing_is_started_again(shop, monkeypatch):
+def test_where_it_cannot_be_known_the_run_is_unknown_and_nothing_is_started_again(shop, monkeypatch):
     here = shop(api_faults={"IncreaseInstance": ["answer_lost"]})
     original, calls = ImageSearch.tasks, []
 
@@ -148,6 +150,26 @@ def test_a_busy_instance_is_waited_for_in_sight_or_given_up_as_asked(shop, capsy
     run = here.ship(wait=True)
     assert "waiting for task 1: PROCESSING" in capsys.readouterr().err
     assert run.task_id == "2" and run.state == "partial"
+
+
+def test_an_upload_that_comes_while_another_task_is_waited_for_stops_the_submit(shop):
+    here = shop(task_seconds=20)
+    ImageSearch(here.settings, clock=here.clock).start_task()
+    (image,) = (file.name for file in (here.batch / "images").glob("*00002*"))
+    bucket, advance = open_bucket(here.settings), here.clock.on_sleep
+
+    def meanwhile():
+        advance()
+        bucket.put_object(f"increment/{image}", b"another picture")
+
+    here.clock.on_sleep = meanwhile
+    with pytest.raises(ConfigError, match=f"1 object is missing or differs from this batch: {re.escape(image)}"):
+        here.submit(wait=True, progress=False)
+    here.clock.on_sleep = advance
+    (run,) = load_runs(here.runs)
+    assert len(here.server.tasks()) == 1 and run.state == "intended" and "differs from this batch" in run.note
+    upload(here.batch, None, here.settings, progress=False, runs=here.runs)
+    assert here.submit(progress=False).id == run.id and len(here.server.tasks()) == 2
 
 
 def test_throttling_and_lost_answers_while_following_are_overcome(shop):
@@ -270,14 +292,14 @@ def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, 
     here = shop()
     ImageSearch(here.settings).start_task()
     here.server.finish_tasks()
-    meeting, found, said = threading.Barrier(2), [], []
+    meeting, found, refused = threading.Barrier(2), [], []
 
     def take():
         meeting.wait()
         try:
             found.append(adopt(1, here.settings, runs=here.runs).id)
         except ConfigError as error:
-            said.append(str(error))
+            refused.append(str(error))
 
     with monkeypatch.context() as killed:
         killed.setattr("imgprep.ship.run.Run.record", lambda run, task: sys.exit())
@@ -289,8 +311,8 @@ def test_a_task_adopted_twice_at_once_or_by_one_who_was_killed_is_one_run(shop, 
     for thread in threads:
         thread.join()
     (run,) = load_runs(here.runs)
-    assert run.adopted and run.task_id == "1" and set(found) == {run.id} and len(found) + len(said) == 2
-    assert all("another imgprep" in text for text in said)
+    assert run.adopted and run.task_id == "1" and set(found) == {run.id} and len(found) + len(refused) == 2
+    assert all("another imgprep" in text for text in refused)
     assert run.follow(here.settings, progress=False).state == "partial"
 
 
@@ -308,8 +330,8 @@ def test_a_run_that_cron_ends_while_a_notebook_follows_it_stays_ended(shop):
     assert run.state == "partial" and run.times == cron.times, "ended once"
     late = open_run(run.folder)
     cron.update(note="looked at")
-    late.update(message="said")
-    assert (run.refresh().note, run.message) == ("looked at", "said"), "neither undoes what the other wrote"
+    late.update(message="written")
+    assert (run.refresh().note, run.message) == ("looked at", "written"), "neither undoes what the other wrote"
 
 
 def test_a_run_is_not_followed_on_another_instance_which_has_tasks_of_the_same_numbers(shop):
@@ -344,7 +366,7 @@ def test_a_folder_for_each_batch_needs_one_policy_on_their_parent(shop, tmp_path
     assert {task["path"] for task in here.server.tasks()} == {"/increment/week47", "/increment/week48"}
 
 
-def test_a_panel_in_a_notebook_ends_as_what_was_said_last(shop, monkeypatch):
+def test_a_panel_in_a_notebook_ends_with_the_last_status(shop, monkeypatch):
     shown = []
 
     class Handle:
@@ -368,7 +390,8 @@ def test_the_sdk_is_not_sent_through_a_proxy_to_loopback(shop, monkeypatch):
     here = shop()
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ImageSearch(here.settings).detail().name == "demo"
+    detail = ImageSearch(here.settings).detail()
+    assert (detail.name, detail.service, detail.qps) == ("demo", "product", 5)
     assert upload(here.batch, None, here.settings, progress=False, runs=here.runs)["outcome"].eq("unchanged").all()
 
 
@@ -382,7 +405,7 @@ def test_answers_that_the_sdk_takes_for_good_are_errors(shop, fault):
 def test_refusals_keep_their_code_and_request_id(shop):
     here = shop()
     with pytest.raises(ServiceError) as caught:
-        ImageSearch(here.settings.with_(instance="nobody"), clock=here.clock).start_task()
+        ImageSearch(here.settings.with_(instance="unknown"), clock=here.clock).start_task()
     assert caught.value.code == "InvalidInstance" and caught.value.request_id and caught.value.__cause__
 
 

@@ -1,4 +1,4 @@
-"""The routine that must feel natural, told as one story: a made shop's week, day by day, with public names only."""
+"""The routine as one story: a made shop's week, day by day, with public names only."""
 
 from pathlib import Path
 
@@ -168,8 +168,8 @@ def wednesday(shop, there, catalogue, store):
     with ip.Sandbox(task_seconds=0, throttle=False) as sandbox:
         rehearsal = ship(built, sandbox.settings.with_(project=shop.project), shop.work / "rehearsal")
     run = ship(built, there, shop.runs)
-    told = ["line", "outcome", "code"]
-    assert run.outcome[told].equals(rehearsal.outcome[told]), "the rehearsal foretold it"
+    columns = ["line", "outcome", "code"]
+    assert run.outcome[columns].equals(rehearsal.outcome[columns]), "the rehearsal predicted it"
     assert str(run.state) == "partial"
     assert set(run.outcome.query("outcome == 'failed'")["ProductId"]) == {TOO_SMALL, NO_PICTURE}
     return built, run
@@ -190,7 +190,7 @@ def thursday(shop, there, store, built, run):
     assert set(again.batch["ProductId"]) == {TOO_SMALL, NO_PICTURE}
     assert again.rest.empty
     assert again.batch["Region"].isna().all(), "a region that was drawn on the bad photograph is not sent"
-    assert "region-stale" in set(retried.findings["rule"]), "and that is said"
+    assert "region-stale" in set(retried.findings["rule"]), "and that is reported"
     assert str(ship(retried, there, shop.runs).state) == "success"
 
 
@@ -214,10 +214,10 @@ def test_a_week_with_a_shop_loses_no_row_and_needs_no_glue(shop, there):
     thursday(shop, there, store, built, run)
     month_end(shop, catalogue)
 
-    told = {sku: ip.trace(sku, shop).answer for sku in (NEW[2], NO_PICTURE, GONE)}
-    assert told[NEW[2]] == told[NO_PICTURE] == "the gallery holds 1 of its images"
-    assert told[GONE].startswith("the gallery holds 0 of its images; deleted: line ")
-    assert told[GONE].endswith("DELETE: gone")
+    answers = {sku: ip.trace(sku, shop).answer for sku in (NEW[2], NO_PICTURE, GONE)}
+    assert answers[NEW[2]] == answers[NO_PICTURE] == "the gallery holds 1 of its images"
+    assert answers[GONE].startswith("the gallery holds 0 of its images; deleted: line ")
+    assert answers[GONE].endswith("DELETE: gone")
     held = ip.gallery_state(ip.load_runs(shop.runs))
     assert ip.plan_batch(
         catalogue, known=held, images=ip.inspect_images(catalogue, shop.images, progress=False),
@@ -239,8 +239,8 @@ def test_the_same_monday_at_the_command_line_leads_to_the_same_batch(shop, capsy
     assert main(["build", "kept.parquet", "--images", "photos", "--out", "batch"]) == 1  # two are left out
     batch = pd.read_parquet(shop.project / "batch" / "batch.parquet")
     by_hand = ip.build_batch(catalogue, shop.images, shop.work / "by-hand", regions=store, progress=False).plan.batch
-    told = ["OperationType", "ProductId", "PicName", "CategoryId", "IntAttr", "CustomContent"]
-    assert batch[told].values.tolist() == by_hand[told].values.tolist()
+    columns = ["OperationType", "ProductId", "PicName", "CategoryId", "IntAttr", "CustomContent"]
+    assert batch[columns].values.tolist() == by_hand[columns].values.tolist()
     drawn = batch.dropna(subset="Region")[["ProductId", "Region"]].values.tolist()
-    assert drawn == [[CHEAPER, "10,120,20,140"]], "a --regions that nobody typed takes no region away"
+    assert drawn == [[CHEAPER, "10,120,20,140"]], "without --regions no region is removed"
     store.close()

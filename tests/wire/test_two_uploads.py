@@ -165,12 +165,12 @@ def in_parts(sandbox, batches, upload_as):
     return put
 
 
-@pytest.mark.parametrize("way", ["crc64 by head", "no crc64 is told", "the files are gone"])
+@pytest.mark.parametrize("way", ["crc64 by head", "no crc64 is returned", "the files are gone"])
 def test_objects_whose_etag_is_no_md5_are_compared_by_crc64_or_by_their_bytes(
     sandbox, batches, in_parts, tmp_path, way
 ):
     ours = (batches[1] / "images" / NAMES[1]).read_bytes()
-    if way == "no crc64 is told":
+    if way == "no crc64 is returned":
         sandbox.set_faults(Fault("no_crc", operation="HeadObject"))
     if way == "the files are gone":
         (batches[1] / "images").rename(tmp_path / "elsewhere")

@@ -182,7 +182,7 @@ def test_what_is_corrupted_again_and_again_fails_and_the_meta_stays_unwritten(se
     assert log["outcome"].value_counts().to_dict() == {"unchanged": 39, "uploaded": 2} and did["PutObject"] == 2
 
 
-def test_a_file_that_changed_since_it_was_planned_is_told_and_stops_the_meta(send):
+def test_a_file_that_changed_since_it_was_planned_is_reported_and_stops_the_meta(send):
     file = send.folder / send.frame["file"][3]
     file.write_bytes(b"another" + file.read_bytes()[7:])
     log, _ = send()
@@ -224,7 +224,7 @@ def test_what_no_file_gets_past_stops_at_once(send, sandbox, kind, code):
     assert len([r for r in sandbox.requests if r.operation == "PutObject"]) <= 8
 
 
-def test_no_bucket_another_region_and_a_wrong_secret_are_told_apart(send, sandbox):
+def test_no_bucket_another_region_and_a_wrong_secret_are_distinguished(send, sandbox):
     with pytest.raises(StorageError, match=r"NoSuchBucket.*create the bucket"):
         send(sandbox.settings.with_(bucket="another-bucket"))
     with pytest.raises(StorageError, match=r"the bucket is in another region: set the bucket's own"):
@@ -233,9 +233,9 @@ def test_no_bucket_another_region_and_a_wrong_secret_are_told_apart(send, sandbo
     wrong = StaticCredentials(Credentials(key.access_key_id, "not-the-secret"))
     with pytest.raises(StorageError, match="SignatureDoesNotMatch"):
         send(sandbox.settings.with_(oss_credentials=wrong))
-    nobody = StaticCredentials(Credentials("LTAInobody", "not-the-secret"))
+    unknown = StaticCredentials(Credentials("LTAIunknown", "not-the-secret"))
     with pytest.raises(StorageError, match=r"InvalidAccessKeyId.*set another"):
-        send(sandbox.settings.with_(oss_credentials=nobody))
+        send(sandbox.settings.with_(oss_credentials=unknown))
 
 
 def test_expired_credentials_are_asked_for_again(send, sandbox):
@@ -308,7 +308,7 @@ def test_strays_are_named_and_left(send, sandbox):
     assert did["DeleteObject"] == 0
 
 
-def test_a_meta_of_unknown_origin_is_not_replaced_without_being_told(send):
+def test_a_meta_of_unknown_origin_is_not_replaced_without_the_option(send):
     send()
     with pytest.raises(ConfigError, match="replace=True"):
         send(batch=send.frame.head(39))

@@ -56,7 +56,7 @@ class Shop:
                 data = picture(self.luck.randrange(200), side=40 if self.luck.random() < 0.12 else 120)
                 self.wanted[key] = self.luck.randrange(3), data
 
-    def mend(self):
+    def repair(self):
         for key, (price, data) in self.wanted.items():
             if Image.open(io.BytesIO(data)).width < 100:
                 self.wanted[key] = price, picture(220)
@@ -94,7 +94,7 @@ class Shop:
         return gallery_state(load_runs(self.runs))
 
     def ship(self, plan, *, lost=False):
-        """Send a plan; where the end is `lost`, nobody reads what became of it."""
+        """Send a plan; where the end is `lost`, its outcome is not read."""
         folder = self.root / f"week{self.weeks:03d}"
         (folder / "images").mkdir(parents=True)
         for line in plan.batch.dropna(subset="file").itertuples():
@@ -125,10 +125,10 @@ def check_that_the_state_is_true(shop):
     """What runs say is held is held as they say, and the gallery holds nothing that they do not speak of."""
     state, really = shop.state(), shop.held()
     sure = state[state["state"] == "held"]
-    told = {
+    expected = {
         (row.ProductId, row.PicName): (row.IntAttr, row.digest) for row in sure.itertuples()
     }  # fmt: skip
-    assert {key: really.get(key) for key in told} == told
+    assert {key: really.get(key) for key in expected} == expected
     assert set(really) <= set(zip(state["ProductId"], state["PicName"], strict=True))
 
 
@@ -140,7 +140,7 @@ def test_fifty_weeks_end_at_what_is_wanted_and_lose_nothing_on_the_way(tmp_path,
         for _ in range(50):
             shop.change()
             if shop.luck.random() < 0.3:
-                shop.mend()
+                shop.repair()
             late = {key for key in shop.wanted if shop.luck.random() < 0.2}
             plan = shop.plan(late)
             before = shop.held()
@@ -154,7 +154,7 @@ def test_fifty_weeks_end_at_what_is_wanted_and_lose_nothing_on_the_way(tmp_path,
             check_that_the_state_is_true(shop)
         assert ends == {"imported", "deleted", "failed", "unknown"}, "the weeks were too quiet to show anything"
         # Now every photograph is there and right, and nothing goes wrong: ADDs first, then what waited for them.
-        shop.mend()
+        shop.repair()
         for _ in range(2):
             plan = shop.plan()
             if len(plan.batch):
@@ -246,7 +246,7 @@ def test_a_run_is_taken_back_to_what_the_gallery_held_before_it(tmp_path):
         shop = Shop(tmp_path, sandbox, seed=5)
         for _ in range(3):
             shop.change()
-            shop.mend()
+            shop.repair()
         shop.ship(shop.plan())
         before = shop.held()
         keys = sorted(shop.wanted)
@@ -268,7 +268,7 @@ def test_a_run_is_taken_back_to_what_the_gallery_held_before_it(tmp_path):
         assert plan_undo(run, later=True).batch.empty, "the way back is made already"
 
 
-def test_what_nobody_has_the_bytes_of_is_listed_and_the_rest_is_taken_back(tmp_path):
+def test_images_whose_bytes_are_gone_are_listed_and_the_rest_is_taken_back(tmp_path):
     with Sandbox(task_seconds=0, throttle=False) as sandbox:
         shop = Shop(tmp_path, sandbox, seed=5)
         shop.wanted = {("A", "a.png"): (1, picture(1)), ("B", "b.png"): (1, picture(2))}

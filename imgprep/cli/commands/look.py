@@ -6,23 +6,25 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from imgprep.cli.inputs import cache_of, catalogue_of, reading_of, regions_of, renamed, settings_of
+from imgprep.cli.inputs import cache_of, catalogue_of, read_export, regions_of, settings_of
 from imgprep.cli.output import ExitCode, show
 from imgprep.core.files import overwriting, require_ours
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
+
+    from imgprep.show.contact_sheet import ContactSheet
 
 
 def compare(options: Namespace) -> int:
-    from imgprep.load.catalogue import load_catalogue
     from imgprep.load.drift import compare_exports, compare_products
     from imgprep.show.charts.plans import plot_drift
 
     require_ours(options.picture)
     settings = settings_of(options)
-    reading = reading_of(options, settings)
-    last, this = (load_catalogue(file, **reading) for file in (options.last, options.this))
+    last, this = (read_export(file, options, settings) for file in (options.last, options.this))
     drift = compare_exports(last, this)
     if options.products:
         show(compare_products(last, this), options.format)
@@ -54,9 +56,8 @@ def look(options: Namespace) -> int:
         page=options.page,
         per_page=_PER_RULE,
     )
-    sheet.write(options.out)
     show(summary(findings), options.format)
-    print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
+    _write_sheet(sheet, options.out)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
 
@@ -79,16 +80,18 @@ def duplicates(options: Namespace) -> int:
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
     groups = find_duplicates(facts, catalogue, root=options.images)
     show(groups, options.format)
     if options.out:
         sheet = contact_sheet(groups, options.images, page=options.page, per_page=_PER_RULE)
-        sheet.write(options.out)
-        print(f"{options.out}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
+        _write_sheet(sheet, options.out)
     return ExitCode.FINE
+
+
+def _write_sheet(sheet: ContactSheet, file: Path) -> None:
+    sheet.write(file)
+    print(f"{file}: {sheet.title}; page {sheet.page} of {sheet.pages}", file=sys.stderr)
 
 
 def _found(options: Namespace) -> pd.DataFrame:
@@ -98,8 +101,6 @@ def _found(options: Namespace) -> pd.DataFrame:
     from imgprep.look.rules.book import check
 
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     return check(
         catalogue,
         inspect_images(catalogue, options.images, cache=cache_of(settings)),

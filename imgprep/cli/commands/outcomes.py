@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import reading_of, regions_of, settings_of
+from imgprep.cli.inputs import read_export, regions_of, settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import require_ours
@@ -77,16 +77,13 @@ def report(options: Namespace) -> int:
 
 
 def retry(options: Namespace) -> int:
-    from imgprep.load.catalogue import load_catalogue
     from imgprep.outcomes.retry import build_retry
     from imgprep.plan.build import Rules
     from imgprep.ship.run import open_run
 
     settings = settings_of(options)
     options.images = options.images or settings.images
-    catalogue = None
-    if options.catalogue:
-        catalogue = load_catalogue(options.catalogue, **reading_of(options, settings))
+    catalogue = read_export(options.catalogue, options, settings) if options.catalogue else None
     run = open_run(options.run_folder)
     _, again = build_retry(
         run,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, renamed
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
 from imgprep.core.settings import PROJECT_FILE
@@ -44,8 +45,6 @@ def check(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     # Without a column of images, loading has found why, and the way on.
     images = options.images if "PicName" in catalogue.columns else None
-    if images and options.near_names:
-        catalogue = renamed(catalogue, images)
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
         catalogue,
@@ -107,8 +106,6 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
     log = prepare_images(
         facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
@@ -165,8 +162,6 @@ def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
-    if options.near_names:
-        catalogue = renamed(catalogue, options.images)
     baseline = Baseline(
         known=known_of(options.known, settings),
         last=last_of(options, settings, catalogue),
@@ -202,6 +197,8 @@ def build(options: Namespace) -> int:
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
+    if recategorised := int(built.plan.category_changes()["images"].sum()):
+        print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())

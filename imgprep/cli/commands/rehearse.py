@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from argparse import Namespace
 
@@ -14,7 +15,7 @@ from imgprep.core.errors import ConfigError
 def demo(options: Namespace) -> int:
     from imgprep.demo.walkthrough import run_demo
 
-    result = run_demo(options.out, print_step=print)
+    result = run_demo(options.out, print_step=print, progress=sys.stderr.isatty())
     show(result.sums, options.format)
     print(f"\nreport:     {result.report}\nrun folder: {result.run_folder}")
     if result.surprises.empty:

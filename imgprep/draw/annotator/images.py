@@ -20,22 +20,18 @@ from imgprep.draw.store import EDGES
 from imgprep.images.storage import Archive, Folder, Found, Problem, Unfit
 from imgprep.images.upright import exif_orientation, open_header, open_upright
 
+#: Longer side of a preview, pixels; closer views get parts at full resolution.
 PREVIEW_SIDE = 2048
-"""Longer side of a preview, pixels; closer views get parts at full resolution."""
-
+#: A file up to this many bytes, upright and of a browser's format, is sent unchanged.
 AS_IT_IS = 3_000_000
-"""A file up to this many bytes, upright and of a browser's format, is sent unchanged."""
-
+#: Encoded previews kept in Python for going back and for a second display.
 CACHE_BYTES = 64_000_000
-"""Encoded previews kept in Python for going back and for a second display."""
-
+#: Errors of opening a broken file.
 UNREADABLE = (Unfit, ImgprepError, OSError, ValueError, SyntaxError, TypeError)
-"""Errors of opening a broken file."""
 
 _MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-
+#: Takes a file's path, or its bytes if it is in an archive.
 Suggest = Callable[[Any], tuple[Region, float] | tuple[Region, float, str]]
-"""Takes a file's path, or its bytes if it is in an archive."""
 
 logger = logging.getLogger(__name__)
 

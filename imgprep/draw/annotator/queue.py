@@ -17,15 +17,12 @@ from imgprep.draw.store import EDGES, RegionStore
 
 FILTERS = ("all", "undone", "done", "flagged", "suggested", "stale", "failed", "findings", "conflict")
 ORDERS = ("given", "product", "confidence", "findings")
-
+#: States that need a decision.
 OPEN = frozenset({"undone", "stale"})
-"""States that need a decision."""
-
+#: The pace (items per hour) is measured over the last half hour.
 PACE_SECONDS = 1800
-"""The pace (items per hour) is measured over the last half hour."""
-
+#: Displays whose filtered order is remembered.
 VIEWS_KEPT = 16
-"""Displays whose filtered order is remembered."""
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from imgprep.draw.annotator.images import FileState, ItemImages
 from imgprep.draw.annotator.queue import OPEN, Queue
 from imgprep.draw.store import EDGES, Entry
 
+#: Answers remembered, so that a repeated save is stored once.
 ANSWERS_KEPT = 2000
-"""Answers remembered, so that a repeated save is stored once."""
 
 
 class Saver:

@@ -33,15 +33,12 @@ from imgprep.images.storage import open_source
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-
+#: Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``.
 SAVES = ("save", "decide")
-"""Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``."""
-
+#: Items on a page of the grid.
 PAGE = 40
-"""Items on a page of the grid."""
-
+#: Pictures that one message may request.
 AT_ONCE = 12
-"""Pictures that one message may request."""
 
 Content = dict[str, Any]
 Handler = Callable[[Content], None]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 
-from imgprep.core.fields import PAYLOAD, Operation
-from imgprep.core.findings import Basis, Severity
+from imgprep.core.fields import PAYLOAD, Operation, Service
+from imgprep.core.findings import QUOTE_CHARS, Basis, Severity
 from imgprep.core.regions import EDGES
 from imgprep.core.text import counted
 from imgprep.look.rules.region_order import detect_swapped_regions
-from imgprep.look.rules.rule import QUOTE_CHARS, Rule, row_label
+from imgprep.look.rules.rule import Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
 #: Below this many regions that settle the order of their numbers, the others are not judged.
@@ -18,6 +18,15 @@ MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
 _IS_ADD = pl.col("op") == Operation.ADD.value
 _IS_DELETE = pl.col("op") == Operation.DELETE.value
+
+
+_KNOWN_TYPES = [service.value for service in Service if service is not Service.UNKNOWN]
+
+
+def _unknown_service(sheet: Sheet) -> tuple[int, str]:
+    if sheet.service is not Service.UNKNOWN:
+        return 0, ""
+    return 1, f'service type "{sheet.spelt}" is not known to imgprep: only what all types share is checked'
 
 
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
@@ -137,6 +146,14 @@ def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="service-unknown",
+        severity=Severity.WARNING,
+        source="own",
+        what="the service type is unknown: only what all types share is checked",
+        remedy=f"where it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
+        note=_unknown_service,
+    ),
     Rule(
         id="row-numbers-shared",
         severity=Severity.WARNING,

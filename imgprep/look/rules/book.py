@@ -56,7 +56,8 @@ def check(
         A prepare log: the copies are sent, under their new names, and regions are scaled with them. `facts` are then
         those of the copies.
     service : str
-        Service type of the instance: product, generic, furniture, hardware, fabric or trademark.
+        Service type of the instance: product, generic, furniture, hardware, fabric, trademark, copyright or
+        multimodal; of any other, one finding warns, and only what all types share is checked.
     severity : mapping of str to str, optional
         Rule id → ``error``, ``warning``, ``info`` or ``off``, where the shop's severity differs from the rule's own.
     limits : mapping of str to number, optional
@@ -75,7 +76,7 @@ def check(
     Raises
     ------
     ConfigError
-        An unknown service type, rule, severity or limit; the message names the nearest.
+        An unknown rule, severity or limit, or a service type that is nearly a known one; the message names the nearest.
 
     Notes
     -----
@@ -85,8 +86,10 @@ def check(
     --------
     >>> import pandas as pd
     >>> found = check(pd.DataFrame({"ProductId": ["1"], "PicName": ["/a.jpg"], "CustomContent": ["k:v"]}))
-    >>> found[["rule", "fix"]].values.tolist()
-    [['category-missing', 'map it where the shop knows better than a prediction'], ['pic-name-slash', 'write "a.jpg"']]
+    >>> found[["rule", "severity"]].values.tolist()
+    [['category-missing', 'info'], ['pic-name-slash', 'error']]
+    >>> found["fix"].iloc[1]
+    'write "a.jpg"'
     """
     severities_for(service_type(service), severity)  # a wrong name is refused before any work
     sheet = make_sheet(

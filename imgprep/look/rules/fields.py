@@ -10,10 +10,19 @@ from functools import partial
 
 import polars as pl
 
-from imgprep.core.fields import CATEGORIES, INT_ATTRS, META_NAME, STR_ATTRS, Operation, Service
+from imgprep.core.fields import (
+    CATEGORIES,
+    FORCING,
+    INT_ATTRS,
+    META_NAME,
+    SEARCH_CATEGORY,
+    STR_ATTRS,
+    Operation,
+    Service,
+)
 from imgprep.core.findings import Basis, Severity
 from imgprep.images.names import WINDOWS_DEVICES
-from imgprep.look.rules.limits import EXTENSIONS
+from imgprep.look.rules.limits import FORMAT_OF
 from imgprep.look.rules.rule import Rule, Test
 from imgprep.look.rules.sheet import PLAIN, TYPED, Sheet
 
@@ -154,7 +163,6 @@ def _kebab(name: str) -> str:
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _OPERATIONS = [operation.value for operation in Operation]
-_NOT_PRODUCT = [service for service in Service if service is not Service.PRODUCT]
 #: The rules on ids that a spreadsheet or a wrong encoding has changed.
 DAMAGED_ID, DATE_ID = "product-id-damaged", "product-id-date"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mär|Mai|Okt|Dez)"
@@ -166,7 +174,7 @@ _DATE = (
 )
 _TRUE, _FALSE = ("true", "yes", "y", "1", "t", "on"), ("false", "no", "n", "0", "f", "off")
 
-_NAMED = "|".join(EXTENSIONS)
+_NAMED = "|".join(FORMAT_OF)
 #: Windows allows neither these characters nor a dot or a space at the end of a name or a folder. Source: Microsoft,
 #: "Naming Files, Paths, and Namespaces".
 _NO_LETTERS = list('<>:"|?*')
@@ -277,9 +285,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="category-unknown",
         field="CategoryId",
-        by_service=dict.fromkeys(_NOT_PRODUCT, Severity.INFO),
+        # Whether the two types that force no category take this one is undocumented.
+        by_service=dict.fromkeys([*FORCING, Service.MULTIMODAL, Service.UNKNOWN], Severity.INFO),
         source="guide",
-        what="CategoryId is not in the category reference; service types other than product overwrite it anyway",
+        what="CategoryId is not in the category reference; most service types other than product overwrite it anyway",
         remedy="choose one of " + ", ".join(f"{number} {name}" for number, name in CATEGORIES.items()),
         scope="add",
         test=lambda sheet: (
@@ -295,7 +304,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.INFO,
         source="guide",
         what="there is no CategoryId: the service predicts one from the image",
-        remedy="map it where the shop knows better than a prediction",
+        remedy=f"map it where the shop knows better than a prediction; {SEARCH_CATEGORY}",
         scope="add",
         test=lambda sheet: pl.col("CategoryId").is_null() if sheet.service is Service.PRODUCT else pl.lit(value=False),
     ),
@@ -473,7 +482,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="limits",
         basis=Basis.WEAK,
-        what="PicName has an extension that is none of " + ", ".join(EXTENSIONS),
+        what="PicName has an extension that is none of " + ", ".join(FORMAT_OF),
         remedy="convert the image (imgprep prepare)",
         scope="add",
         test=lambda sheet: (

@@ -6,10 +6,10 @@ from functools import partial
 
 import polars as pl
 
-from imgprep.core.findings import Severity
+from imgprep.core.findings import QUOTE_CHARS, Severity
 from imgprep.core.text import counted
-from imgprep.look.rules.limits import EXTENSIONS, FORMATS, MPO
-from imgprep.look.rules.rule import QUOTE_CHARS, Rule
+from imgprep.look.rules.limits import FORMAT_OF, FORMATS, MPO
+from imgprep.look.rules.rule import Rule
 from imgprep.look.rules.sheet import Sheet
 
 #: Codes of ``problem`` with a rule of their own; any other is ``image-unreadable``.
@@ -21,7 +21,7 @@ _LONGEST, _SHORTEST = pl.max_horizontal("i_width", "i_height"), pl.min_horizonta
 
 def _promised() -> pl.Expr:
     extension = pl.col("name").str.extract(r"\.([A-Za-z0-9]+)\s*$", 1).str.to_lowercase()
-    return extension.replace_strict(EXTENSIONS, default=None, return_dtype=pl.String)
+    return extension.replace_strict(FORMAT_OF, default=None, return_dtype=pl.String)
 
 
 def _missing(sheet: Sheet) -> pl.Expr:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, KEY_BYTES, Service
 from imgprep.core.text import did_you_mean
+from imgprep.images.names import EXTENSIONS
 
 #: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -14,9 +15,7 @@ FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MPO = "MPO"
 
 #: Extension → the format it promises.
-EXTENSIONS: dict[str, str] = dict(
-    sorted({**{name.lower(): name for name in FORMATS}, "jpg": "JPEG", "tif": "TIFF"}.items())
-)
+FORMAT_OF: dict[str, str] = dict(sorted((end, name) for name in FORMATS for end in EXTENSIONS[name]))
 
 #: Limit → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
 DEFAULTS: dict[str, float] = {
@@ -41,7 +40,8 @@ DEFAULTS: dict[str, float] = {
     "excluded_rows": 20,
 }
 
-#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096").
+#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096"). What the other
+#: types share is the widest: no type takes what it refuses.
 BY_SERVICE: dict[Service, dict[str, float]] = {
     Service.TRADEMARK: {"side_min": 200, "side_max": 4095},
     Service.FABRIC: {"side_min": 448},
@@ -49,10 +49,14 @@ BY_SERVICE: dict[Service, dict[str, float]] = {
 
 
 def service_type(name: str) -> Service:
-    """Return the service type called `name`."""
-    if name not in tuple(Service):
-        raise ConfigError(f"service {name!r}: {unknown(name, tuple(Service))}")
-    return Service(name)
+    """Return the service type called `name`: one that is not known, and not a known one misspelt, is `UNKNOWN`."""
+    if name in tuple(Service):
+        return Service(name)
+    if did_you_mean(str(name), tuple(Service)):
+        raise ConfigError(
+            f"service {name!r}: {unknown(name, tuple(Service))}; write unknown for a type that is not among them"
+        )
+    return Service.UNKNOWN
 
 
 def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from imgprep.core.fields import Service
-from imgprep.core.findings import FINDING_COLUMNS, Basis, Severity
+from imgprep.core.findings import FINDING_COLUMNS, QUOTE_CHARS, VALUE_CHARS, Basis, Severity
 from imgprep.core.regions import EDGES, reordered
 from imgprep.core.text import counted
 from imgprep.look.rules.sheet import Sheet
@@ -22,10 +22,6 @@ from imgprep.look.rules.sheet import Sheet
 Test: TypeAlias = Callable[[Sheet], pl.Expr]
 Change: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
-#: Longer values are cut in findings; the catalogue has them in full.
-VALUE_CHARS = 200
-#: Longer values are cut inside messages.
-QUOTE_CHARS = 60
 #: The basis of a rule that states none, by its source; any other source is documentation.
 _BASIS = {"own": Basis.UNKNOWN, "secondary": Basis.WEAK}
 

@@ -17,7 +17,7 @@ from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_
 from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.left_out import LEFT_OUT, LEFT_OUT_REASONS
 from imgprep.look.facts import FACT_COLUMNS
-from imgprep.look.rules.limits import EXTENSIONS, limits_for, service_type
+from imgprep.look.rules.limits import FORMAT_OF, limits_for, service_type
 
 
 def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
@@ -215,7 +215,7 @@ PLAIN: dict[str, tuple[str, str]] = {
     "PicName": (
         "name",
         # Lower case only: of two names that differ in case, at least one is not plain.
-        rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(EXTENSIONS)})$",
+        rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(FORMAT_OF)})$",
     ),
     **{name: (name, r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$") for name in STR_ATTRS},
 }
@@ -238,6 +238,7 @@ class Sheet:
     #: (upright, of the image sent); ``left_out`` (why the row is not wanted, else null), ``url`` (of its image).
     rows: pl.DataFrame
     service: Service
+    spelt: str  #: the service type as the caller spelt it
     limits: Mapping[str, float]
     #: ProductId, PicName, StrAttr … StrAttr4 → the rows whose text is not plain, or, of the first two, absent.
     odd: Mapping[str, pl.DataFrame]
@@ -290,7 +291,7 @@ def make_sheet(
     repeated = rows.filter(twice(rows, "ProductId", "name"))
     repeated = repeated.filter(pl.col("ProductId").is_not_null() & pl.col("name").is_not_null())
     repeated = repeated.filter(pl.len().over("ProductId", "name") > 1)
-    return Sheet(whole, kind, thresholds, odd, repeated, given, scopes, counts, unnamed)
+    return Sheet(whole, kind, str(service), thresholds, odd, repeated, given, scopes, counts, unnamed)
 
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:

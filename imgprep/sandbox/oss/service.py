@@ -78,32 +78,16 @@ def read_call(request: Request) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that the OSS side received, for tests.
-
-    Attributes
-    ----------
-    operation, bucket, key : str
-        What was requested.
-    status : int
-        HTTP status that was sent, or would have been; 0 where the connection was broken before anything was done.
-    code : str
-        The error's code; empty for none.
-    fault : str
-        The fault it met; empty for none.
-    principal : str
-        Access key id of the signer; empty without a valid signature.
-    size : int
-        Bytes of the request's body.
-    """
+    """A request that the OSS side received, for tests; texts are empty for none."""
 
     operation: str
     bucket: str
     key: str
-    status: int
-    code: str
-    fault: str
-    principal: str
-    size: int
+    status: int  #: HTTP status that was or would have been sent; 0 where the connection was broken before any work
+    code: str  #: the error's code
+    fault: str  #: the fault it met
+    principal: str  #: access key id of a valid signature
+    size: int  #: bytes of the body
 
 
 class Oss:

@@ -33,33 +33,16 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause of failure.
+    """One cause of failure."""
 
-    Attributes
-    ----------
-    id : str
-        Stable name, snake_case.
-    label : str
-        Name in charts and pages.
-    family : Family
-        What kind of action it needs.
-    remedy : str
-        One sentence.
-    codes : tuple of str
-        The service's codes that mean it.
-    phrases : tuple of str
-        Regular expressions for its messages, English and Chinese; tried where no code is known.
-    source : str
-        ``api``: the reference of AddImage; ``phrase``: assumed by imgprep; ``user``: defined by the user.
-    """
-
-    id: str
-    label: str
-    family: Family
-    remedy: str
-    codes: tuple[str, ...] = ()
+    id: str  #: stable, snake_case
+    label: str  #: its name in charts and pages
+    family: Family  #: what kind of action it needs
+    remedy: str  #: one sentence
+    codes: tuple[str, ...] = ()  #: the service's codes that mean it
+    #: Regular expressions for its messages, English and Chinese; tried where no code is known.
     phrases: tuple[str, ...] = ()
-    source: str = "api"
+    source: str = "api"  #: or ``phrase`` (assumed by imgprep), or ``user``; api is the reference of AddImage
 
 
 _DATA, _ACCESS, _RETRY = Family.DATA, Family.ACCESS, Family.RETRY
@@ -235,7 +218,10 @@ CAUSES: tuple[Cause, ...] = (
         "service fault",
         _RETRY,
         "Send the rows again; a ticket with the request id if it stays.",
-        ("NetworkException", "UnknownException", "InternalError", "ServiceUnavailable", "SystemError"),
+        (
+            *("NetworkException", "UnknownException", "InternalError", "ServiceUnavailable", "SystemError"),
+            *("AccessEngineFailed", "InternalSwiftError", "InternalTableStoreError", "ConnectionDVException"),
+        ),
         (r"network|internal (server )?error|unknown exception|service unavailable", r"网络|系统(错误|异常)|内部错误"),
     ),
 )
@@ -254,13 +240,7 @@ _NAMED = re.compile(r"""\b(ProductId|PicName)["']?\s*[=:]\s*(?:"[^"]*"|'[^']*'|[
 
 
 class CauseTable:
-    """A table of causes that classifies failures by code and phrase.
-
-    Parameters
-    ----------
-    causes : iterable of Cause
-        Tried in this order.
-    """
+    """A table of causes that classifies failures by code and phrase; the first that fits decides."""
 
     def __init__(self, causes: Iterable[Cause] = CAUSES) -> None:
         self.causes = (*causes, UNKNOWN_CAUSE)

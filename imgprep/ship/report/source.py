@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import zipfile
 import zlib
@@ -34,7 +35,7 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
     try:
         raw: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115  closed below
     except OSError as error:
-        raise ReportError(f"{source!r}: the report cannot be opened: {error.strerror or error}") from error
+        raise ReportError(f"{os.fspath(source)!r}: the report cannot be opened: {error.strerror or error}") from error
     with raw:
         try:
             yield _streams(raw)

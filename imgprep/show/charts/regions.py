@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,6 +11,7 @@ from PIL import Image
 
 from imgprep.core.errors import ImgprepError
 from imgprep.core.frames import records
+from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
@@ -18,8 +20,8 @@ from imgprep.show.charts.style import COLOURS, axes, clean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
-"""Height of an image in `plot_region_order`, pixels."""
 
 # Fate, colour, hatch: from wanted to unwanted.
 _FATES = (
@@ -146,9 +148,9 @@ def plot_region_order(
     left = 0.0
     for name, wire, picture, scale in pictures:
         ax.imshow(picture, extent=(left, left + picture.width, picture.height, 0))
-        first, second, third, fourth = (int(number) * scale for number in wire.split(","))
-        _outline(ax, left, (first, third, second, fourth), COLOURS[5], "-")
-        _outline(ax, left, (first, second, third, fourth), COLOURS[4], "--")
+        edges = {name: edge * scale for name, edge in named_edges(wire).items()}
+        _outline(ax, left, edges, COLOURS[5], "-")
+        _outline(ax, left, reordered(edges), COLOURS[4], "--")
         # Names come from outside: matplotlib would typeset text between dollars.
         ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
         left += picture.width + 12
@@ -182,8 +184,7 @@ def _pictures(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str
     return pictures
 
 
-def _outline(ax: Axes, left: float, edges: tuple[float, float, float, float], colour: str, style: str) -> None:
-    x1, y1, x2, y2 = edges
-    ax.plot(
-        [left + x1, left + x2, left + x2, left + x1, left + x1], [y1, y1, y2, y2, y1], color=colour, ls=style, lw=1.8
-    )
+def _outline(ax: Axes, left: float, edges: Mapping[str, float], colour: str, style: str) -> None:
+    x1, y1, x2, y2 = (edges[name] for name in EDGES)
+    across = [left + x for x in (x1, x2, x2, x1, x1)]
+    ax.plot(across, [y1, y1, y2, y2, y1], color=colour, ls=style, lw=1.8)

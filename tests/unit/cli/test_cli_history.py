@@ -18,13 +18,13 @@ def runs(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_products_story_is_told_and_the_exit_code_says_whether_it_is_found(runs, capsys):
+def test_a_products_story_is_printed_and_the_exit_code_shows_whether_it_is_found(runs, capsys):
     assert main(["trace", "B", "--format", "json"]) == 0
-    told = capsys.readouterr()
-    assert [each["what"] for each in json.loads(told.out)] == [
+    printed = capsys.readouterr()
+    assert [each["what"] for each in json.loads(printed.out)] == [
         "exported", "sent", "failed", "exported", "sent", "imported"
     ]  # fmt: skip
-    assert told.err.startswith("B: the gallery holds 1 of its images")
+    assert printed.err.startswith("B: the gallery holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
     assert "no run knows it" in capsys.readouterr().err
@@ -39,9 +39,9 @@ def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):
 
 def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsys):
     assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
-    told = capsys.readouterr()
-    assert {each["stage"]: each["pictures"] for each in json.loads(told.out)}["in gallery"] == 2
-    assert "2026-11: 2 images in the gallery" in told.err
+    printed = capsys.readouterr()
+    assert {each["stage"]: each["pictures"] for each in json.loads(printed.out)}["in gallery"] == 2
+    assert "2026-11: 2 images in the gallery" in printed.err
     assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
     assert main(["review", "--table", "sources", "--format", "csv"]) == 0
     assert "phone,rotated,1" in capsys.readouterr().out
@@ -50,8 +50,8 @@ def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsy
 def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
     assert main(["review", "--month", "2026-01"]) == 2
     assert main(["review", "--month", "November"]) == 2
-    said = capsys.readouterr().err
-    assert "no run was made before the end of 2026-01" in said and "is not a month; write it as 2026-11" in said
+    errors = capsys.readouterr().err
+    assert "no run was made before the end of 2026-01" in errors and "is not a month; write it as 2026-11" in errors
 
 
 @pytest.mark.parametrize("words", [["trace", "A"], ["review"]])
@@ -59,5 +59,5 @@ def test_a_folder_of_runs_that_is_not_there_is_named(words, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     assert main([*words, "--runs", "gone"]) == 2
-    said = capsys.readouterr().err
-    assert "imgprep-work/runs: no folder of runs is there" in said and "gone: no folder of runs" in said
+    errors = capsys.readouterr().err
+    assert "imgprep-work/runs: no folder of runs is there" in errors and "gone: no folder of runs" in errors

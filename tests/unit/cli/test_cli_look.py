@@ -50,11 +50,11 @@ def test_duplicates_across_products_are_listed_and_shown_side_by_side(shop, caps
     assert "the same file" in (shop / "twins.html").read_text(encoding="utf-8")
 
 
-def test_a_rule_that_found_nothing_and_a_page_that_is_not_there_are_told(shop, capsys):
+def test_a_rule_that_found_nothing_and_a_missing_page_are_reported(shop, capsys):
     asked = ["look", "shop.csv", "--images", "images", "--out", "look.html"]
     assert main([*asked, "--rule", "image-cmyk"]) == 2
     assert main([*asked, "--page", "7"]) == 2
     assert main(["feedback", "shop.csv", "--images", "images", "--out", "f.html", "--by", "("]) == 2
-    said = capsys.readouterr().err
-    assert "image-cmyk" in said and "page=7" in said and "regular expression" in said
+    errors = capsys.readouterr().err
+    assert "image-cmyk" in errors and "page=7" in errors and "regular expression" in errors
     assert not (shop / "look.html").exists()

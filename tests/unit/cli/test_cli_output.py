@@ -50,8 +50,8 @@ def test_csv_is_exact_in_a_file_and_harmless_on_a_screen(monkeypatch):
 
 def test_errors_and_logs_quote_names_harmlessly(tmp_path, capsys):
     assert main(["check", str(tmp_path / f"gone{HOSTILE}.csv")]) == 2
-    said = capsys.readouterr().err
-    assert not acts(said) and "\\u001b[2J" in said
+    printed = capsys.readouterr().err
+    assert not acts(printed) and "\\u001b[2J" in printed
     record = logging.LogRecord("imgprep", logging.WARNING, "", 0, "not read: %s", (HOSTILE,), None)
     assert not acts(Plain("%(message)s").format(record))
 

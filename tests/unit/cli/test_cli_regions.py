@@ -29,14 +29,14 @@ def people(tmp_path, monkeypatch):
 
 def test_stores_and_files_are_brought_together_and_nothing_is_replaced(people, capsys):
     assert main(["regions", "bo.sqlite", "cai.csv", "--format", "json"]) == 1
-    told = capsys.readouterr()
-    assert [(each["PicName"], each["outcome"], each["source"]) for each in json.loads(told.out)] == [
+    printed = capsys.readouterr()
+    assert [(each["PicName"], each["outcome"], each["source"]) for each in json.loads(printed.out)] == [
         ("a.jpg", "conflict", "bo.sqlite"),
         ("b.jpg", "new", "bo.sqlite"),
         ("b.jpg", "conflict", "cai.csv"),
         ("c.jpg", "new", "cai.csv"),
     ]
-    assert "2 decided differently" in told.err and "notebook 02" in told.err
+    assert "2 decided differently" in printed.err and "notebook 02" in printed.err
     with RegionStore(people / "imgprep-work/regions.sqlite") as store:
         assert store.get("a.jpg") == store.get("b.jpg") == BOX
         assert store.entry("c.jpg").who == "cai"

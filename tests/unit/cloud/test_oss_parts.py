@@ -1,6 +1,7 @@
 """The parts of an upload that need no bucket."""
 
 import sys
+import tempfile
 import threading
 import time
 
@@ -42,7 +43,7 @@ def test_threads_are_added_only_while_a_core_stands_idle():
     assert not idle(0.0, NEXT_SECONDS), "not before the first could show what it does"
     assert idle(0.01, 0.2), "waiting for a network"
     assert not idle(0.17, 0.2), "as fast as a core can send"
-    assert idle(0.17, 2.0), "a file that hangs holds nobody up"
+    assert idle(0.17, 2.0), "a file that hangs delays no other"
 
 
 def test_threads_are_added_soon_after_a_long_fast_time_turns_slow():
@@ -75,7 +76,7 @@ def test_a_thread_is_waited_for_though_an_interrupt_came_as_it_was_started(monke
     assert not [thread for thread in threading.enumerate() if thread.name == "imgprep-put"]
 
 
-def test_sameness_is_never_told_by_size_alone():
+def test_sameness_is_never_judged_by_size_alone():
     item = Item("k", "k", "f", 5, DIGEST)
     assert same(item, Stored(5, DIGEST)) is True
     assert same(item, Stored(5, "0" * 32)) is False and same(item, Stored(6, DIGEST)) is False
@@ -137,8 +138,39 @@ def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with only_one("this"):
+        assert len(list(tmp_path.iterdir())) == 1
+        with pytest.raises(ConfigError, match="another"), only_one("this"):
+            pass
+        assert len(list(tmp_path.iterdir())) == 1, "one that was refused takes nothing away"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
+    """The file is opened, then removed by the upload that ends, and only then locked."""
+    from imgprep.ship import upload
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lock, removed = upload._lock, []
+
+    def ends_in_between(handle):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(handle)
+
+    monkeypatch.setattr(upload, "_lock", ends_in_between)
+    with only_one("this"), pytest.raises(ConfigError, match="another"), only_one("this"):
+        pass
+    assert removed and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "expected"),
     [
         (ALL_IMPORTED, Meaning.ALL_IMPORTED),
         (SOME_FAILED, Meaning.SOME_FAILED),
@@ -149,8 +181,8 @@ def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):
         ("Unsuccessful", Meaning.UNKNOWN),
     ],
 )
-def test_messages_mean_what_they_say(message, said):
-    assert meaning(message) is said
+def test_messages_mean_what_they_say(message, expected):
+    assert meaning(message) is expected
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "gopher://x/"])
@@ -168,10 +200,10 @@ def test_production_asks_for_the_instances_name(monkeypatch):
     monkeypatch.setattr("builtins.input", lambda question: "shop" if "PRODUCTION" in question else "")
     assert confirm_production(production) == "shop"
 
-    def nobody(question):
+    def no_user(question):
         raise RuntimeError("no frontend")
 
-    monkeypatch.setattr("builtins.input", nobody)
+    monkeypatch.setattr("builtins.input", no_user)
     monkeypatch.setattr("imgprep.ship.panel.in_notebook", lambda: True)
     with pytest.raises(ConfigError, match="there is no user to ask"):
         check_confirmed(production, None)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from imgprep.core.findings import FINDING_COLUMNS, findings_frame
-from imgprep.core.frames import attach, detached, to_pandas, to_polars
+from imgprep.core.frames import attach, detached, storable, to_pandas, to_polars
 
 
 @pytest.fixture
@@ -43,3 +43,7 @@ def test_findings_have_every_column_in_its_type():
     assert {name: str(kind) for name, kind in one.dtypes.items()} == FINDING_COLUMNS
     assert one.loc[0, ["rule", "line", "fixable"]].tolist() == ["x", 4, True]
     assert one["value"].isna().all()
+
+
+def test_a_lone_surrogate_becomes_a_character_that_tables_take():
+    assert storable("a\ud800b") == "a\ufffdb" and storable("红") == "红"

@@ -105,10 +105,8 @@ def test_a_private_host_that_the_catalogue_names_itself_is_asked_by_its_own_name
 
 def test_images_come_through_the_proxy_which_looks_their_host_up_by_itself(inside, monkeypatch, tmp_path):
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{inside.server_port}")
-    row = fetch("http://nobody-here-knows-it.invalid/a.gif", tmp_path)
-    assert pd.isna(row["problem"]) and inside.asked == [
-        ("http://nobody-here-knows-it.invalid/a.gif", "nobody-here-knows-it.invalid")
-    ]
+    row = fetch("http://unknown-host.invalid/a.gif", tmp_path)
+    assert pd.isna(row["problem"]) and inside.asked == [("http://unknown-host.invalid/a.gif", "unknown-host.invalid")]
 
 
 def test_a_proxy_that_cannot_be_used_stops_the_whole_call_and_not_each_image(monkeypatch, tmp_path):
@@ -136,7 +134,7 @@ def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_
 
 
 @pytest.mark.parametrize("proxy", ["http://user:secret@:99999", "http://user:secret@[bad", "http://", "host:port"])
-def test_a_proxy_that_is_no_url_is_said_once_and_without_its_password(proxy, monkeypatch, tmp_path):
+def test_a_proxy_that_is_not_a_url_is_reported_once_and_without_its_password(proxy, monkeypatch, tmp_path):
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(ConfigError, match="HTTP_PROXY: is not the URL of a proxy") as caught:
         fetch("http://shop.example/a.gif", tmp_path)

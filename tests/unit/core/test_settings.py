@@ -105,7 +105,7 @@ def test_keys_never_start_with_a_slash(path, prefix):
     assert Settings(path=path).prefix == prefix
 
 
-def test_what_is_missing_is_said_with_every_place_to_set_it():
+def test_what_is_missing_is_reported_with_every_place_to_set_it():
     with pytest.raises(ConfigError, match=r"bucket under \[oss\] in imgprep.toml, or the variable IMGPREP_BUCKET"):
         Settings().require("bucket")
     Settings(bucket="b").require("bucket")

@@ -84,9 +84,9 @@ def test_the_sandboxs_variables_are_set_as_the_systems_shell_takes_them(monkeypa
 
 
 def test_a_user_whom_nothing_names_can_lock_all_the_same(monkeypatch):
-    def nobody():
+    def unknown():
         raise ModuleNotFoundError("No module named 'pwd'")
 
-    monkeypatch.setattr(lock.getpass, "getuser", nobody)
+    monkeypatch.setattr(lock.getpass, "getuser", unknown)
     with lock.only_one("an upload"):
         pass

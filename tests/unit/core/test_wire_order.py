@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import imgprep
-from imgprep.core.regions import EDGES, WIRE_ORDER, Region, reordered, scaled_edges, wire_edges, wire_text
+from imgprep.core.regions import EDGES, WIRE_ORDER, Region, RegionState, reordered, scaled_edges, wire_edges, wire_text
 
 PACKAGE = Path(imgprep.__file__).parent
 
@@ -28,6 +28,14 @@ def edge_in(node):
 
 def spells_the_wire_order(node):
     """Whether an expression lists the edges in the wire's order, or the places that turn it into another."""
+    if isinstance(node, ast.FunctionDef):
+        named = [
+            [getattr(part, "id", None) for part in each.elts] for each in ast.walk(node) if isinstance(each, ast.Tuple)
+        ]
+        turned = [
+            [a, c, b, d] for a, b, c, d in (names for names in named if len({*names} - {None}) == len(names) == 4)
+        ]
+        return any(names in turned for names in named)
     if isinstance(node, ast.JoinedStr):
         parts = [part for part in node.values if isinstance(part, ast.FormattedValue)]
     elif isinstance(node, ast.arguments):
@@ -50,6 +58,7 @@ def spells_the_wire_order(node):
         "concat(col('x1'), col('x2'), col('y1'), col('y2'))",
         "def f(x1, x2, y1, y2): pass",
         "numbers[:, [0, 2, 1, 3]]",
+        "def f(text):\n a, b, c, d = text.split(',')\n return (a, c, b, d)",
     ],
 )
 def test_the_search_sees_every_way_to_spell_the_order(code):
@@ -96,3 +105,7 @@ def test_texts_are_read_like_single_ones_and_null_where_there_is_no_integer():
 
 def test_the_other_reading_takes_the_same_numbers_as_corners():
     assert reordered(dict(zip(WIRE_ORDER, (20, 40, 60, 80), strict=True))) == {"x1": 20, "y1": 40, "x2": 60, "y2": 80}
+
+
+def test_the_three_states_are_spelled_as_stores_and_files_hold_them():
+    assert [str(state) for state in RegionState] == ["region", "whole", "service"]

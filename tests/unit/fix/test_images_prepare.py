@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import random
 
 import pandas as pd
@@ -210,3 +211,21 @@ def test_a_colour_profile_is_honoured(tmp_path):
 )
 def test_no_copy_goes_to_a_device_a_stream_or_another_folder_on_any_system(name, wanted):
     assert ready_name(name, "JPEG", converted=False) == wanted
+
+
+def test_a_copy_stays_good_although_its_reason_is_worded_anew(shop, tmp_path):
+    """A manifest of the first version, which wrote "a channel" where it now says "per channel"."""
+    out = tmp_path / "out"
+    facts = inspect_images(["clear.png", "fine.jpg"], shop, progress=False).assign(depth=16)
+    first = prepare_images(facts, shop, out, progress=False).set_index("PicName")
+    assert "16 to 8 bits per channel" in first.loc["fine.jpg", "reason"]
+    manifest, copy = out / ".imgprep-prepare.jsonl", out / "fine.jpg"
+    entries = {entry["pic_name"]: entry for entry in map(json.loads, manifest.read_text().splitlines())}
+    width, height = Image.open(copy).size
+    plan = f"converted JPEG {width}x{height} 16 to 8 bits a channel fine.jpg"
+    entries["fine.jpg"]["plan"] = hashlib.md5(plan.encode()).hexdigest()[:12]
+    manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries.values()))
+    before = copy.stat().st_ino
+    again = prepare_images(facts, shop, out, progress=False).set_index("PicName")
+    assert copy.stat().st_ino == before, "the copy was made again"
+    assert again["digest"].to_dict() == first["digest"].to_dict()

@@ -59,7 +59,7 @@ def test_a_whole_thumbnail_beside_a_broken_picture_is_not_taken_for_it(tmp_path)
     assert thumb_of("whole.heic", tmp_path).size == (800, 600)
 
 
-def test_a_file_that_breaks_off_is_told_from_one_without_a_reader(tmp_path):
+def test_a_truncated_file_is_distinguished_from_one_without_a_reader(tmp_path):
     data = heic(tmp_path / "whole.heic")
     for name, cut in {"half": len(data) // 2, "last_bytes": len(data) - 30, "head": 60}.items():
         (tmp_path / f"{name}.heic").write_bytes(data[:cut])

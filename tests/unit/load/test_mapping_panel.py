@@ -29,6 +29,21 @@ def test_every_attribute_has_its_control_and_each_number_its_factor(export):
     assert panel.preview[["IntAttr4", "StrAttr4"]].iloc[0].tolist() == ["001", "Shirts"]
 
 
+def test_the_panel_states_what_a_category_asks_of_searches(export):
+    texts = [child.value for child in MappingPanel(export)._categories.view.children if hasattr(child, "value")]
+    assert any("must be set when searching too" in text for text in texts)
+
+
+def test_a_field_can_be_cleared_and_the_map_keeps_it(project, export):
+    panel = MappingPanel(export, project)
+    panel.choose("StrAttr2", panel._chosen["StrAttr2"].options[1])
+    assert panel.columns["StrAttr2"] == "" and panel.preview["StrAttr2"].isna().all()
+    panel.save()
+    assert MappingPanel(Settings.load(project)).columns == panel.columns
+    loaded = load_catalogue(export, columns={**panel.columns, "IntAttr3": {"value": ""}})
+    assert loaded[["StrAttr2", "IntAttr3"]].isna().all(axis=None) and "IntAttr4" not in loaded
+
+
 def test_what_is_left_to_the_service_is_sent_without_a_category(project, export):
     panel = MappingPanel(export, project)
     panel.choose("CategoryId", "type")

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from imgprep.core.errors import CatalogueError, ConfigError
-from imgprep.core.fields import FIELD_NAMES
+from imgprep.core.fields import FIELD_NAMES, SEARCH_CATEGORY, Service
 from imgprep.core.regions import Region
 from imgprep.fix.fields import apply_fixes, undo_fixes
 from imgprep.look.rules import sheet as sheets
@@ -269,9 +269,14 @@ def test_both_attributes_of_one_row_are_found_and_fixed_each_on_its_own():
     assert log["field"].tolist() == ["IntAttr3"]
 
 
+def test_a_missing_category_says_what_setting_one_asks_of_searches():
+    found = check(rows({"CategoryId": None}))
+    assert found["rule"].tolist() == ["category-missing"] and found["fix"][0].endswith(SEARCH_CATEGORY)
+
+
 def test_every_rule_has_a_case_here():
     elsewhere = {"region-outside", "region-stale", "region-unverified", "region-order-suspect", "image-placeholder"}
-    elsewhere |= {"file-unnamed", "row-numbers-shared"}
+    elsewhere |= {"file-unnamed", "row-numbers-shared", "service-unknown"}
     assert {rule.id for rule in RULES} == {*ROW_CASES, *PICTURE_CASES, *BATCH_CASES, *elsewhere}
 
 
@@ -315,10 +320,25 @@ def test_the_category_is_a_note_where_the_service_overwrites_it():
 
 def test_every_service_type_has_every_rule_and_an_unknown_one_names_the_nearest():
     wanted = {rule.id for rule in RULES}
-    for service in ("product", "generic", "furniture", "hardware", "fabric", "trademark"):
+    for service in Service:
         assert set(check(rows({}), service=service).attrs["ran"]["rule"]) == wanted
     with pytest.raises(ConfigError, match="did you mean fabric"):
         check(rows({}), service="fabrik")
+
+
+def test_an_unknown_service_type_warns_and_is_checked_by_what_all_types_share():
+    found = check(rows({"CategoryId": "17"}, {"PicName": "/b.jpg"}), facts(width=99), service="video")
+    shared = found.set_index("rule")["severity"]
+    assert shared[["service-unknown", "category-unknown", "pic-name-slash", "image-too-small"]].tolist() == [
+        *("warning", "info", "error", "error")
+    ]
+    assert 'service type "video" is not known' in found["message"][0] and "multimodal" in found["fix"][0]
+
+
+@pytest.mark.parametrize("service", ["copyright", "multimodal"])
+def test_a_type_whose_limits_are_undocumented_is_checked_by_what_all_types_share(service):
+    found = check(rows({"CategoryId": "17"}), facts(width=99), service=service).set_index("rule")["severity"]
+    assert found.drop("image-narrow").to_dict() == {"category-unknown": "info", "image-too-small": "error"}
 
 
 def test_a_region_is_judged_in_the_upright_frame():

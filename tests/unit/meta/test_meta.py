@@ -202,7 +202,7 @@ def test_nothing_hides_anything_else_on_a_line_or_in_the_file():
         (GOOD.encode("utf-16-le"), "meta-utf16"),
     ],
 )
-def test_what_is_wrong_with_the_file_is_said(source, rule):
+def test_what_is_wrong_with_the_file_is_reported(source, rule):
     assert rules(source) == [rule]
 
 

@@ -63,7 +63,7 @@ def test_a_copy_under_another_name_is_no_loss_that_stops(tmp_path, photos):
     assert again.plan.batch.empty and not again.loss.images
 
 
-@pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "shoes"}])
+@pytest.mark.parametrize("wrong", [{"severity": {"no-such-rule": "error"}}, {"service": "fabrik"}])
 def test_wrong_arguments_leave_the_earlier_batch_as_it_was(tmp_path, photos, wrong):
     out = tmp_path / "batch"
     build_batch(shop("1"), photos, out, progress=False)

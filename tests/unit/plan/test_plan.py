@@ -135,6 +135,16 @@ def test_a_region_stays_while_its_image_does_and_the_store_does_not_decide():
     assert drawn["Region"].notna().all() and drawn["Crop"].isna().all()
 
 
+def test_images_whose_category_changes_are_counted():
+    images = [{"ProductId": str(n), "PicName": f"{n}.jpg"} for n in range(4)]
+    was = [{"CategoryId": 3}, {"CategoryId": 3}, {}, {"CategoryId": 1}]
+    known = held(*({**image, **fields} for image, fields in zip(images, was, strict=True)))
+    catalogue = shop(*({**image, "CategoryId": number} for image, number in zip(images, "1111", strict=True)))
+    table = plan_batch(catalogue, known=known).category_changes()
+    assert table.astype(object).where(table.notna(), None).values.tolist() == [[3, 1, 2], [None, 1, 1]]
+    assert plan_batch(catalogue).category_changes().empty
+
+
 def test_the_category_of_other_services_is_left_to_them():
     plan = plan_batch(shop({"CustomContent": "k:new"}), known=known_record(CategoryId=88888888), service="generic")
     assert plan.batch["CategoryId"].isna().all() and "CategoryId" not in set(plan.carried["field"])

@@ -1,10 +1,14 @@
 """RAM documents: what they allow, and the traps in them."""
 
 import doctest
+import inspect
 import json
+import re
 
 import pytest
 
+from imgprep.cloud import imagesearch
+from imgprep.cloud.imagesearch import ACTIONS
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.ship import access
@@ -54,6 +58,15 @@ def test_the_uploader_may_put_read_back_and_list_but_not_delete():
     assert evaluate(made, "oss:ListObjects", "acs:oss:*:*:shop")
     assert not evaluate(made, "oss:DeleteObject", META)
     assert not evaluate(made, "oss:PutObject", object_resource("shop", "other/a.jpg"))
+
+
+def test_the_uploader_may_call_the_operations_that_imgprep_calls_and_no_others():
+    called = re.findall(r'self\._(?:call|read)\(\s*"(\w+)"', inspect.getsource(imagesearch))
+    assert set(called) == set(ACTIONS)
+    made = uploader_policy("shop", "/increment")
+    assert all(evaluate(made, f"imagesearch:{action}", "*") for action in ACTIONS)
+    assert not evaluate(made, "imagesearch:DeleteImage", "*")
+    assert "FullAccess" not in console_steps(Settings(bucket="shop", path="/increment"))
 
 
 def test_a_deny_wins_in_any_position():
