@@ -330,7 +330,9 @@ def part_of(whole: Stock, every: int) -> Stock:
     return Stock(records, pictures, truth | part, [*later, *new])
 
 
-def _week_after(sound: list[dict[str, str]], records: list[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
+def _week_after(
+    sound: list[dict[str, str]], records: list[dict[str, str]]
+) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
     """Return the export of a week later without its new products, and what became of the others."""
     gone, cheaper = ({record["sku"] for record in sound[start::step]} for start, step in ((5, 25), (2, 9)))
     lower = [

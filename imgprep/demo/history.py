@@ -41,6 +41,10 @@ from imgprep.ship.upload import upload
 START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
 #: Weeks, counted from 0, in which something happens.
 _TOO_LONG, _HALF, _DRAWN, _TIMEOUTS = (1, 8), 4, 5, 6
+#: How many products of such a week are of the capsule whose season is too long.
+_CAPSULE = 4
+#: How many images time out in week 7.
+_LATE = 9
 _STORY, _RUNS = "history.json", "runs"
 _PEOPLE = ("Ann", "Bo", "Cai")
 #: A column of the history's exports: records that wait until a person has corrected them are not sent.
@@ -99,9 +103,10 @@ def _make(shop: DemoShop, kept: Path, weeks: int, seed: int) -> None:
         history = _History(shop, Path(name), sandbox, Random(seed), weeks)
         for week in range(weeks):
             history.ship(week)
+        for folder in (_RUNS, IMAGES):
+            (kept / folder).mkdir(exist_ok=True)
         for run, begun in zip(load_runs(history.runs), history.begun, strict=True):
             _place(run.folder, Written(kept / _RUNS), begun)
-        Written(kept / IMAGES).folder.mkdir(exist_ok=True)
         _copy(history.images, Written(kept / IMAGES))
         for person in history.stores:
             with Written(kept).writing(person.name) as draft:
@@ -165,9 +170,13 @@ class _History:
         with shop.catalogue.open(encoding="utf-8", newline="") as file:
             self.records: list[dict[str, str]] = list(csv.DictReader(file))
         self.truth = shop.planted()
-        families = dict.fromkeys(record["sku"].partition("-")[0].strip() for record in self.records)
+        families = dict.fromkeys(map(self._family, range(len(self.records))))
         self.arrival = {name: 0 if random.random() < 0.45 else random.randrange(weeks) for name in families}
         self.corrections: dict[int, list[tuple[int, str]]] = {}
+        refused = [fault["rows"] for fault in self.truth["faults"].values() if fault["sent"] == "refused"]
+        for at in (row[0] - 1 for rows in refused for row in rows):  # one photographer's go on arriving
+            if self.records[at]["photographer"] == PORTAL:
+                self.arrival[self._family(at)] = random.randrange(max(weeks - 2, 1))
         for name, fault in self.truth["faults"].items():
             for row, _, _ in fault["rows"] if fault["sent"] == "refused" else ():
                 self._plan_correction(row - 1, name, weeks)
@@ -182,51 +191,55 @@ class _History:
         self.corrections.setdefault(when, []).append((at, fault))
 
     def _arrival(self, at: int) -> int:
-        return self.arrival[self.records[at]["sku"].partition("-")[0].strip()]
+        return self.arrival[self._family(at)]
+
+    def _family(self, at: int) -> str:
+        return self.records[at]["sku"].partition("-")[0].strip()
 
     def ship(self, week: int) -> None:
         """Change the shop, export it, and send what changed."""
         for at, fault in self.corrections.get(week, ()):
             self._correct(at, fault)
         self._change(week)
-        begun, records = START + timedelta(weeks=week), [r for at, r in enumerate(self.records) if self._is_in(at, week)]
+        begun = START + timedelta(weeks=week)
+        records = [record for at, record in enumerate(self.records) if self._arrival(at) <= week]
         if week == _HALF:
             self._send_half(records, week)
         catalogue = self._export(records)
         baseline = Baseline(known=self._known(), last=self.last)
         built = self._build(catalogue, baseline, week)
         self.last = catalogue
-        names = built.plan.batch.loc[built.plan.batch["expected"].eq("imported"), "PicName"]
-        late = [name for name in names if week == _TIMEOUTS][:9]
-        self.sandbox.imagesearch.switch(row_faults={name: "RequestTimeout" for name in late})
+        sound = built.plan.batch.query("reason == 'new' and expected == 'imported'")["PicName"]
+        late = sound.head(_LATE if week == _TIMEOUTS else 0).tolist()
+        self.sandbox.imagesearch.switch(row_faults=dict.fromkeys(late, "RequestTimeout"))
         run = self._sent(built, begun)
         self.sandbox.imagesearch.switch(row_faults={})
+        waiting = run.outcome.query("outcome == 'failed' and PicName not in @late")["ProductId"]
+        self.waiting.update(waiting.dropna().tolist())
         if late:
-            options = {"keep_refused": True, "progress": False, "cache": self.work / "cache"}
-            again, _ = build_retry(run, self.images, self.work / "retry", **options)
+            with self._regions() as store:
+                again, _ = build_retry(
+                    run, self.images, self.work / "retry", regions=store, keep_refused=True, progress=False
+                )
             retried = self._sent(again, begun + timedelta(days=1))
             self.story["retry"] = {"week": week + 1, "timed_out": len(late), **_ends(retried)}
-        ended = [line for run in load_runs(self.runs)[-1 - bool(late) :] for line in run.outcome.itertuples()]
-        failed = {line.ProductId for line in ended if line.outcome == "failed" and line.PicName not in late}
-        self.waiting |= failed
         self.story["sent"].append({"week": week + 1, **_ends(run)})
-
-    def _is_in(self, at: int, week: int) -> bool:
-        return self._arrival(at) <= week
 
     def _change(self, week: int) -> None:
         """Lower some prices; in some weeks new products come with a season that is too long, for one week."""
         faulty = {row[0] - 1 for fault in self.truth["faults"].values() for row in fault["rows"]}
+        long = self.story["too_long"]
         for at, record in enumerate(self.records):
-            if at in faulty or not self._is_in(at, week):
+            arrival = self._arrival(at)
+            if at in faulty or arrival > week:
                 continue
             if record["season"] == _SEASON:
                 record["season"] = "AW26"
                 self.waiting.discard(record["sku"])
-            elif self._arrival(at) == week and week in _TOO_LONG:
+            elif arrival == week and week in _TOO_LONG and sum(week + 1 == when for when, _ in long) < _CAPSULE:
                 record["season"] = _SEASON
-                self.story["too_long"].append([week + 1, record["sku"]])
-            elif self._arrival(at) < week and self.random.random() < 0.04:
+                long.append((week + 1, record["sku"]))
+            elif arrival < week and self.random.random() < 0.04:
                 record["price"] = f"{float(record['price']) * 0.9:.2f}"
 
     def _correct(self, at: int, fault: str) -> None:
