@@ -201,6 +201,7 @@ KINDS: tuple[Kind, ...] = (
 
 #: Rules that no single row can break.
 NOT_SEEDED = {
+    "service-unknown": "about the type of the instance, not about a row",
     "region-order-suspect": "judges the regions of a whole batch by their majority",
     "row-numbers-shared": "is about exports that were put together, not about what is sent",
     "custom-content-html-entity": "is about what people see beside a result: the service takes any text",

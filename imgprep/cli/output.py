@@ -14,7 +14,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from imgprep.core.text import counted
+from imgprep.core.text import counted, guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,6 @@ class ExitCode(IntEnum):
 def show(frame: pd.DataFrame, form: str) -> None:
     """Print `frame` as ``table``, ``csv`` or ``json`` (one list of objects; absent values are null)."""
     from imgprep.core.frames import records
-    from imgprep.show.export import guarded
 
     rows = records(frame)
     if form == "json":
@@ -114,11 +113,16 @@ def _cell(value: object) -> object:
 
 def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
     limit = max(20, shutil.get_terminal_size((140, 24)).columns // 2)
-    cells = [[one_line(_cell(value), limit) for value in row.values()] for row in rows]
+    limits = [_SENTENCE if name in _SENTENCES else limit for name in columns]
+    cells = [[one_line(_cell(value), most) for value, most in zip(row.values(), limits, strict=True)] for row in rows]
     head = [one_line(name, limit) for name in columns]
     widths = [max(len(row[at]) for row in [head, *cells]) for at in range(len(head))]
     lines = [head, ["-" * width for width in widths], *cells]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+
+
+#: Columns that are read to their end, and the longest text of one.
+_SENTENCES, _SENTENCE = {"message", "fix", "remedy", "note", "reason", "detail", "why"}, 2000
 
 
 def unmatched_note(run: Any) -> str:
@@ -144,6 +148,8 @@ def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -
     tally = tally_outcomes(runs)
     ordered = [by_id[name] for name in tally["run"]]
     tally = tally.assign(unmatched=[run.unmatched for run in ordered], state=[run.state for run in ordered])
+    if len(runs) == 1:  # what is sent again follows from earlier runs
+        tally = tally.drop(columns=["again", "backlog"])
     if form == "json" and causes is not None:
         each = [records(causes[causes["run"] == run].drop(columns="run")) for run in tally["run"]]
         tally = tally.assign(causes=pd.Series(each, index=tally.index, dtype=object))

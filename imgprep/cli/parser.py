@@ -75,6 +75,8 @@ _SETTINGS = {
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
 _IMAGES = "folder or zip archive of the images (default: the project's)"
+#: Days after which `imgprep runs --prune` takes a batch for old.
+OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm that lines of a run that has ended get another outcome"
 _STALE = "send the batch although the gallery has changed since it was planned"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
@@ -228,8 +230,23 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
+    week = command(
+        "week",
+        "plan",
+        "Do the week's work up to sending: load, compare with the last export, check, plan. Sends nothing.",
+        has.catalogue,
+        has.naming,
+        has.drawn,
+        has.images,
+    )
+    week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
+    week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
+    week.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, to confirm a collapse")
+    week.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
+    week.add_argument("--out", type=Path, metavar="BATCH", help="folder of the batch (default: imgprep-work/week)")
+
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    text = "stores or files of regions (.csv, COCO .json, .meta) to merge; without any: list"
+    text = "stores or files of regions (.csv, .tsv, .xlsx, .json, .meta) to merge; without any: list"
     regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
@@ -301,6 +318,33 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
     report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
+    report.add_argument(
+        "--failed",
+        type=Path,
+        metavar="FILE.xlsx",
+        help="write the failed and unknown lines here, with remedies and the export's columns (.xlsx, .csv, .tsv)",
+    )
+
+    runs = command(
+        "runs",
+        "outcomes",
+        "List runs with gallery, author, age and size; remove images of old batches.",
+        has.runs,
+    )
+    runs.add_argument("batches", type=Path, nargs="*", metavar="BATCH", help="batch folders outside the project")
+    runs.add_argument(
+        "--prune",
+        action="store_true",
+        help="remove the copies of images from old batch folders; never a run, nor a file that imgprep did not write",
+    )
+    runs.add_argument(
+        "--older-than",
+        type=float,
+        default=OLD_DAYS,
+        metavar="DAYS",
+        help=f"age of an old run (default: {OLD_DAYS:.0f})",
+    )
+    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed, remove nothing")
 
     text = "Make the next batch of the lines that can succeed now."
     retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 
 class ImgprepError(Exception):
-    """Base class of the exceptions of imgprep."""
+    """Base class of the exceptions of imgprep. In a notebook it is shown as one block, its traceback folded away."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows; it calls this."""
+        from imgprep.core.notebook import error_lines  # noqa: PLC0415  only when IPython shows an error
+
+        return error_lines(self)
 
 
 class ConfigError(ImgprepError):

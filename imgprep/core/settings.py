@@ -42,7 +42,7 @@ _VARIABLES: dict[str, str] = {
     f"IMGPREP_{name.upper()}": name
     for name in (
         *("region", "bucket", "path", "instance", "role_arn"),
-        *("oss_endpoint", "imagesearch_endpoint", "gateway_timeout", "status_timeout"),
+        *("oss_endpoint", "imagesearch_endpoint", "gateway_timeout", "status_timeout", "sandbox"),
     )
 }
 
@@ -58,7 +58,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
 #: What a run folder records: neither credentials nor local paths.
-PUBLIC = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance", "role_arn", "service")
+_PLACE = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance")
+PUBLIC = (*_PLACE, "role_arn", "service", "sandbox")
 
 
 WORK_FOLDER = "imgprep-work"
@@ -98,6 +99,8 @@ class Settings:
         Seconds for which a task's status that imgprep does not know must stand unchanged to end its run.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
+    sandbox : str
+        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has a gallery of its own.
     project : Path
         Folder of the project; relative paths of the project file start here.
     catalogue, images : Path or None
@@ -146,6 +149,7 @@ class Settings:
     gateway_timeout: float = GATEWAY_SECONDS
     status_timeout: float = STATUS_SECONDS
     service: str = "product"
+    sandbox: str = ""
     project: Path = Path()
     catalogue: Path | None = None
     earlier: Path | None = None
@@ -229,6 +233,14 @@ class Settings:
         if not (self.oss_endpoint and self.imagesearch_endpoint):
             return False
         return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
+
+    @property
+    def gallery(self) -> str:
+        """The gallery's identity: instance and region, or the sandbox. Runs that share it are folded together."""
+        name = self.instance or "no instance"
+        if self.is_sandbox:
+            return f"{name} (sandbox {self.sandbox or urlsplit(self.imagesearch_url).netloc})"
+        return f"{name} in {self.region}" if self.region else name
 
     @property
     def prefix(self) -> str:
@@ -329,6 +341,21 @@ def endpoint_url(endpoint: str, name: str) -> str:
     if not good:
         raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; needs a host, or http(s)://HOST[:PORT]")
     return url
+
+
+#: The random part of a sandbox's identity.
+_RANDOM = re.compile(r"-[0-9a-f]{8}(?=\))")
+
+
+def gallery_name(gallery: str) -> str:
+    """Return a gallery's identity for people, without the random part of a sandbox's.
+
+    Examples
+    --------
+    >>> gallery_name("demo (sandbox rehearsal-3f2a91c0)")
+    'demo (sandbox rehearsal)'
+    """
+    return _RANDOM.sub("", gallery)
 
 
 def is_loopback(url: str) -> bool:

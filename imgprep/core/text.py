@@ -81,3 +81,21 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     """Return "; did you mean X?" for a message about an unknown name, or an empty text."""
     near = nearest(name, known, cutoff=cutoff)
     return f"; did you mean {near}?" if near else ""
+
+
+#: A cell that starts with one of these is a formula to spreadsheets, also in full width. Source: OWASP, CSV Injection.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def guarded(value: object) -> object:
+    """Return a cell that no spreadsheet treats as a formula."""
+    return "'" + value if isinstance(value, str) and _is_formula(value.lstrip("'")) else value
+
+
+def unguarded(value: object) -> object:
+    """Return what `guarded` was given."""
+    return value[1:] if isinstance(value, str) and value.startswith("'") and _is_formula(value.lstrip("'")) else value
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip(" \u00a0\u3000").startswith(FORMULA_STARTS)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from imgprep.core.regions import EDGES, Region
 from imgprep.demo.assortment import KERN, LUND, PHONES, PORTAL, WANG, Item, composed, items
 from imgprep.demo.scenes import Picture
 
@@ -195,9 +196,8 @@ def stock(seed: int = SEED) -> Stock:
     for name, fault in FAULTS.items():
         _plant(name, fault, others, rng)
     single = [item for item in every if item.is_free and len(item.pictures) == 1]
-    for item in rng.sample(single, _REGIONS):  # as the wire wants it: x1,x2,y1,y2
-        x1, y1, x2, y2 = item.pictures[0].box
-        item.record["region"] = f"{x1},{x2},{y1},{y2}"
+    for item in rng.sample(single, _REGIONS):
+        item.record["region"] = Region(**dict(zip(EDGES, item.pictures[0].box, strict=True))).wire()
     return _written(every, copies, seed)
 
 

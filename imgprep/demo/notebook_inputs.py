@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,16 +18,17 @@ from imgprep.draw.suggest import suggest_region
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
 from imgprep.load.catalogue import load_catalogue
-from imgprep.ship.gallery import kept_export, runs_of
+from imgprep.ship.gallery import kept_export, own_runs, runs_of
 from imgprep.ship.run import Run, load_runs
 
+_log = logging.getLogger(__name__)
 #: Most regions of `practice_regions`, which notebook 02 uses.
 MOST_REGIONS = 20
 _REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "height", "digest", "how"]
 
 
 def last_run(shop: Settings) -> Run:
-    """Return the newest ended run of a shop; if the demo shop has none yet, ship it to a sandbox first.
+    """Return the newest ended run of a shop, as `past_runs` chooses; if the demo shop has none yet, ship it first.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def last_run(shop: Settings) -> Run:
     >>> str(run.state)
     'partial'
     """
-    ended = _ended(shop)
+    ended = _own(_ended(shop), shop)
     return ended[-1] if ended else make_history(shop.runs, weeks=1)[-1]
 
 
@@ -61,8 +63,8 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
     Returns
     -------
     list of Run
-        Those of the project's instance; if there are none, those of the instance that the newest run was sent to, such
-        as a sandbox's.
+        Those of the project's instance. If none went there, those of the gallery that the newest run was sent to, such
+        as a sandbox's, with a warning that names it.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
     runs = _ended(shop)
     if not runs:
         return make_history(shop.runs, weeks=weeks, seed=seed)
-    return runs_of(runs, shop) or runs_of(runs, runs[-1].sent_to)
+    return _own(runs, shop)
 
 
 def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
@@ -193,6 +195,15 @@ def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
 
 def _is_demo(shop: Settings) -> bool:
     return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == part_shop().folder.resolve()
+
+
+def _own(runs: list[Run], shop: Settings) -> list[Run]:
+    """Return the runs of the shop's gallery; if none went there, those of the newest run's, with a warning."""
+    own = own_runs(runs, shop)
+    if runs and not own:
+        _log.warning("no ended run went to %s; these are runs of %s", shop.gallery, runs[-1].gallery)
+        own = runs_of(runs, runs[-1].sent_to)
+    return own
 
 
 def _ended(shop: Settings) -> list[Run]:

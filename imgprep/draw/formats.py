@@ -1,19 +1,24 @@
-"""Exchange formats of regions: increment.meta, CSV, COCO, jupyter-bbox-widget's dicts.
+"""Exchange formats of regions: increment.meta, tables (CSV, TSV, Excel, JSON), COCO, jupyter-bbox-widget's dicts.
 
 Every function works on a regions frame (`RegionStore.frame()`; `RegionStore.load(frame)` saves one). The conventions:
 
 ============= ========================= ==========================================================================
 format        a box is                  edges
 ============= ========================= ==========================================================================
-CSV (ours)    x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, in any order
+tables (ours) x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, in any order
 increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; written by `Region.wire` alone
 COCO          ``[x, y, width, height]`` x2 = x + width: exclusive
 bbox-widget   x, y, width, height       x2 = x + width: exclusive
 ============= ========================= ==========================================================================
 
-The three states (a region, *whole image*, *left to the service*): CSV and COCO hold them (COCO under ``"imgprep"``,
-which other tools drop), increment.meta as ``Region``, ``Crop: false`` or neither; bbox-widget's dicts regions only.
-Digest, size, note, and who, how and when are kept in CSV and COCO alone; earlier decisions (`history`) in none.
+The three states (a region, *whole image*, *left to the service*): tables and COCO hold them (COCO under ``"imgprep"``,
+which other tools drop). increment.meta holds ``Region`` and ``Crop: false``; its other lines are not decisions, since
+most lines have neither. bbox-widget's dicts hold regions only. Digest, size, note, and who, how and when are kept in
+tables and COCO alone; earlier decisions (`history`) in none.
+
+A table is what `dumps_csv`, ``frame().to_csv``, `imgprep.show.export.export_table` and ``imgprep regions --format
+csv|json`` write. The increment.meta of a batch or run folder is read with its prepare log: the regions that were sent
+with copies become regions of the sources again, under their names.
 
 Pixels of the upright image everywhere. A box of fractions, a second box, or one outside its image is refused.
 """
@@ -23,17 +28,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from imgprep.core.errors import RegionError
 from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, Region
+from imgprep.core.text import unguarded
 from imgprep.draw.store import FRAME_DTYPES, as_frame
 from imgprep.meta.codec import dumps_meta, loads_meta
+
+_log = logging.getLogger(__name__)
 
 
 def edges_in(record: Mapping[Any, Any]) -> dict[str, int]:
@@ -204,20 +214,49 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
 
 
 def loads_region_meta(text: str | bytes) -> pd.DataFrame:
-    """Read the regions of an increment.meta's ADD lines; MetaError as from `imgprep.loads_meta`."""
+    """Read the decisions of an increment.meta's ADD lines; MetaError as from `imgprep.loads_meta`."""
     batch = loads_meta(text)
     rows = []
     for record in records(batch[batch["OperationType"] == "ADD"]):
         region = None if record["Region"] is None else Region.from_wire(record["Region"])
         crop = record.get("Crop")
-        state = "region" if region else "whole" if crop is not None and not crop else "service"
+        if region is None and (crop is None or crop):
+            continue
+        state = "region" if region else "whole"
         edges = {edge: getattr(region, edge) for edge in EDGES} if region else {}
         where = f"line {record['line']}"
         rows.append(checked_row(where, PicName=record["PicName"], ProductId=record["ProductId"], state=state, **edges))
     return as_frame(rows)
 
 
+def of_sources(frame: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
+    """Return the regions of the images sent as regions of their sources; `prepared` is the prepare log.
+
+    Examples
+    --------
+    >>> sent = loads_csv("PicName,x1,y1,x2,y2\\na.jpg,5,10,20,30\\n")
+    >>> log = {"PicName": "a.png", "new_name": "a.jpg", "source_digest": "d", "digest": "e"}
+    >>> log |= {"scale_x": 0.5, "scale_y": 0.5, "width": 400, "height": 300}
+    >>> print(*of_sources(sent, pd.DataFrame([log])).loc[0, ["PicName", "x1", "y2", "width"]])
+    a.png 10 60 800
+    """
+    copies = {row["new_name"]: row for row in reversed(records(prepared)) if row.get("new_name")}
+    rows = []
+    for record in records(frame):
+        copy = copies.get(record["PicName"])
+        if copy is not None and copy.get("scale_x") and copy.get("width"):
+            back = [1 / copy["scale_x"], 1 / copy["scale_y"]]
+            size = [round(copy[name] * scale) for name, scale in zip(("width", "height"), back, strict=True)]
+            record |= {"width": size[0], "height": size[1], "digest": copy["source_digest"]}
+            if record["state"] == "region":
+                region = Region(**edges_in(record)).scaled(*back, width=size[0], height=size[1])
+                record |= {edge: getattr(region, edge) for edge in EDGES}
+        rows.append([(copy or record)["PicName"], *(record[name] for name in list(FRAME_DTYPES)[1:])])
+    return as_frame(rows)
+
+
 _CSV_NAMES = {"width": "image_width", "height": "image_height"}
+_FRAME_NAMES = {ours: name for name, ours in _CSV_NAMES.items()}
 _CSV_COLUMNS = [_CSV_NAMES.get(name, name) for name in FRAME_DTYPES]
 # Columns of other conventions: a box read as ours would be a wrong region without an error.
 _FOREIGN = {"w", "h", "width", "height", "x", "y", "xmin", "xmax", "ymin", "ymax", "bbox", "left", "top", "region"}
@@ -238,34 +277,71 @@ def loads_csv(text: str) -> pd.DataFrame:
 
     Columns of another convention (``x,y,width,height``, ``xmin…``) are refused (RegionError).
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    names = reader.fieldnames or []
-    foreign = sorted(_FOREIGN & {name.lower() for name in names})
+    return _loads_delimited(text, ",")
+
+
+def _loads_delimited(text: str, delimiter: str) -> pd.DataFrame:
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
+    return loads_table(list(reader), reader.fieldnames or [], "line", first=2)
+
+
+def loads_table(
+    rows: Iterable[Mapping[Any, Any]], columns: Iterable[Any], what: str = "row", *, first: int = 1
+) -> pd.DataFrame:
+    """Read the rows of a table of regions; `what` and `first` name and number them in messages."""
+    names = [str(name) for name in columns]
+    size = {"width", "height"} if {"state", *EDGES} <= set(names) else set()  # of the image, as in our frames
+    foreign = sorted((_FOREIGN - size) & {name.lower() for name in names})
     if foreign:
         raise RegionError(
-            f"CSV column {foreign[0]!r}: belongs to another convention than x1, y1, x2, y2 (edges exclusive; "
+            f"column {foreign[0]!r}: belongs to another convention than x1, y1, x2, y2 (edges exclusive; "
             "image_width, image_height). Rename or convert the columns, so that no box is misread."
         )
     has_box = [edge for edge in EDGES if edge in names]
     if "PicName" not in names or len(has_box) not in (0, 4) or not (has_box or "state" in names):
-        raise RegionError(f"CSV columns {', '.join(names)[:80]}: needs PicName and x1, y1, x2, y2 (or state), by name")
-    if len(set(names)) != len(names):
-        raise RegionError("CSV: a column appears twice")
-    rows = []
-    for line, record in enumerate(reader, 2):
-        values = {name: record.get(_CSV_NAMES.get(name, name)) or None for name in FRAME_DTYPES}
-        where = f"CSV line {line}"
+        raise RegionError(f"columns {', '.join(names)[:80]}: needs PicName and x1, y1, x2, y2 (or state), by name")
+    if len({_FRAME_NAMES.get(name, name) for name in names}) != len(names):
+        raise RegionError("a column appears twice")
+    found = []
+    for number, record in enumerate(rows, first):
+        values = {_FRAME_NAMES.get(str(name), str(name)): _cell(value) for name, value in record.items()}
+        where = f"{what} {number}"
         for name in (*EDGES, "width", "height"):
-            values[name] = whole_number(values[name], f"{where}, {name}")
-        if values["flagged"] not in (None, "True", "False"):
+            values[name] = whole_number(values.get(name), f"{where}, {name}")
+        flagged = str(values.get("flagged") or "").capitalize()
+        if flagged not in ("", "True", "False", "0", "1"):
             raise RegionError(f"{where}, flagged {values['flagged']!r}: must be True, False or empty")
-        values["flagged"] = {"True": True, "False": False}.get(str(values["flagged"]))
-        rows.append(checked_row(where, **values))
-    return as_frame(rows)
+        values["flagged"] = flagged in ("True", "1")
+        texts = {name: values.get(name) for name, dtype in FRAME_DTYPES.items() if dtype == "str"}
+        values |= {name: None if text is None else str(text) for name, text in texts.items()}
+        found.append(checked_row(where, **{name: values.get(name) for name in FRAME_DTYPES}))
+    return as_frame(found)
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell as it was before it was written, None for an empty one."""
+    if value is None or value == "" or value != value:  # noqa: PLR0124  NaN
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else unguarded(value)
+
+
+def _loads_json(text: str) -> pd.DataFrame:
+    data = json.loads(text)
+    if isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
+        return loads_table(data, dict.fromkeys(name for row in data for name in row) or FRAME_DTYPES)
+    is_own = isinstance(data, Mapping) and data and not {"images", "annotations"} & data.keys()
+    if is_own and all(
+        isinstance(boxes, list) and all(isinstance(box, Mapping) for box in boxes) for boxes in data.values()
+    ):
+        return loads_bbox_widget(data)
+    return loads_coco(data)
 
 
 def read_regions(path: str | Path) -> pd.DataFrame:
-    """Read a file of regions by its extension: ``.csv``, ``.json`` (COCO), ``.meta`` (increment.meta).
+    """Read a file of regions by its extension.
+
+    ``.csv``, ``.tsv``, ``.xlsx``: a table. ``.json``: a table, COCO, or bbox-widget's dicts. ``.meta``: an
+    increment.meta; in a batch or run folder its regions become those of the sources again (`of_sources`).
 
     RegionError if the file does not exist, is of another kind, or does not have the format of its extension; MetaError
     as from `imgprep.loads_meta`.
@@ -273,17 +349,46 @@ def read_regions(path: str | Path) -> pd.DataFrame:
     file = Path(path)
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".csv": loads_csv,
-        ".json": lambda text: loads_coco(json.loads(text)),
+        ".tsv": lambda text: _loads_delimited(text, "\t"),
+        ".json": _loads_json,
         ".meta": loads_region_meta,
     }
-    read = readers.get(file.suffix.lower())
-    if read is None:
-        raise RegionError(f"{file.name}: regions are read from .csv, .json (COCO) and .meta files")
+    kind = file.suffix.lower()
+    if kind not in (*readers, ".xlsx"):
+        raise RegionError(f"{file.name}: regions are read from .csv, .tsv, .xlsx, .json (COCO) and .meta files")
     try:
-        return read(file.read_text(encoding="utf-8-sig"))  # Excel writes a BOM
+        if kind == ".xlsx":
+            return _read_excel(file)
+        frame = readers[kind](file.read_text(encoding="utf-8-sig"))  # Excel writes a BOM
     except FileNotFoundError as error:
-        raise RegionError(f"{file}: does not exist") from error
+        raise RegionError(f"{file}: does not exist; correct the path") from error
     except UnicodeDecodeError as error:
         raise RegionError(f"{file.name}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise RegionError(f"{file.name}: is not JSON (line {error.lineno}: {error.msg})") from error
+        raise RegionError(f"{file.name}: is not JSON (line {error.lineno}: {error.msg}); export it again") from error
+    return frame if kind != ".meta" else _with_log(frame, file)
+
+
+def _read_excel(file: Path) -> pd.DataFrame:
+    from python_calamine import CalamineError  # noqa: PLC0415  only for workbooks
+
+    try:
+        sheet = pd.read_excel(file, dtype=object, engine="calamine", keep_default_na=False)
+    except (CalamineError, ValueError) as error:
+        raise RegionError(f"{file.name}: is not an Excel workbook ({error}); save it as .xlsx") from error
+    return loads_table(records(sheet), sheet.columns, first=2)
+
+
+def _with_log(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
+    log = file.with_name("prepare.parquet")
+    try:
+        return of_sources(frame, pd.read_parquet(log))
+    except FileNotFoundError:
+        _log.warning(
+            "%s: there is no prepare log beside it, so its regions count as drawn on the images of the catalogue; if "
+            "they were sent with scaled copies, import them from the batch or run folder",
+            file,
+        )
+        return frame
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise RegionError(f"{log}: cannot be read: {error}; restore it from a copy") from error

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.fields import FIELD_NAMES, Operation
+from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
 from imgprep.plan.model import Baseline
@@ -105,6 +106,29 @@ def plan_retry(
     rest = lines.loc[~lines["line"].isin(batch["line"]), ["line", "ProductId", "PicName", "cause", "family", "remedy"]]
     batch = batch.assign(line=pd.array(range(1, len(batch) + 1), dtype="Int64"))
     return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
+
+
+def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
+    """Return the failed and unknown lines of runs, with cause, remedy, and the columns of the shop's export.
+
+    Examples
+    --------
+    >>> failed_lines(runs[0])[["line", "cause", "brand"]].head(2)
+       line       cause         brand
+    0    54  bad_pixels        O'Hara
+    1    56  bad_format  Nordlys & Co
+    """
+    parts = []
+    for run, outcome in read_each(runs, lambda run: run.outcome):
+        bad = outcome[outcome["outcome"].isin([Outcome.FAILED, Outcome.UNKNOWN])]
+        table = known_to(run).frame().set_index("cause")[["label", "family", "remedy"]]
+        columns = ["line", *KEY, "outcome", "cause", "code", "message"]
+        lines = bad.reindex(columns=columns).merge(table, left_on="cause", right_index=True, how="left")
+        lines.insert(0, "run", run.id)
+        lines = lines.merge(run.batch[["line", "row"]], on="line", how="left")
+        own = run.catalogue.drop(columns=KEY, errors="ignore").drop_duplicates("row")
+        parts.append(lines.merge(own, on="row", how="left", suffixes=("", "_export")))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "line", *KEY])
 
 
 def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:

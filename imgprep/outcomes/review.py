@@ -13,8 +13,9 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
 from imgprep.core.frames import records
-from imgprep.core.settings import Settings
-from imgprep.outcomes.tallies import read_each, tally_by, tally_failure_changes, tally_outcomes
+from imgprep.core.settings import Settings, gallery_name
+from imgprep.outcomes.counting import read_each
+from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.run import Run
 from imgprep.show.template import figure_uri, template, write_page
@@ -31,9 +32,12 @@ class Review:
     ----------
     month : str
         As ``2026-11``.
+    gallery : str
+        The gallery that it is about, see `Settings.gallery`.
     funnel : pandas.DataFrame
-        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region. An
-        image counts in a stage only if it is in all stages before it.
+        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
+        ``passes``: it has no error among the newest run's findings. The gallery may hold an image that does not pass,
+        such as an earlier version of it; apart from that, an image counts in a stage only if it is in those before.
     coverage : pandas.DataFrame
         ``category, catalogue, in_gallery, share``.
     backlog : pandas.DataFrame
@@ -43,7 +47,8 @@ class Review:
     sources : pandas.DataFrame
         Causes of failure by the source of the image (`tally_by`); empty where the catalogue has no such column.
     better : pandas.DataFrame
-        ``measure, before, now``: compared with the month before, and failures by `tally_failure_changes`.
+        ``measure, before, now``: compared with the month before, counted by `imgprep.outcomes.counting`, and the
+        failures that were open at the end of either by `tally_failure_changes`.
 
     Examples
     --------
@@ -55,6 +60,7 @@ class Review:
     """
 
     month: str
+    gallery: str
     funnel: pd.DataFrame
     coverage: pd.DataFrame
     backlog: pd.DataFrame
@@ -64,7 +70,8 @@ class Review:
 
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
-        return f"Review({self.month}: {in_gallery['pictures']:,} images in the gallery, {in_gallery['share']:.1%})"
+        count = f"{in_gallery['pictures']:,} images in the gallery, {in_gallery['share']:.1%}"
+        return f"Review({self.month}, {gallery_name(self.gallery)}: {count})"
 
     def figure(self) -> Figure:
         """Return the page's charts as one figure."""
@@ -73,12 +80,12 @@ class Review:
         return review_figure(self.month, self.funnel, self.coverage, self.backlog, self.findable)
 
     def _repr_html_(self) -> str:
-        return template("review.html").render(month=self.month, tables=self._tables(), chart=None)
+        return template("review.html").render(review=self, tables=self._tables(), chart=None)
 
     def write(self, path: str | Path) -> Path:
         """Write the page: one self-contained HTML file."""
         chart = figure_uri(self.figure())
-        page = template("review_page.html").render(month=self.month, tables=self._tables(), chart=chart)
+        page = template("review_page.html").render(review=self, tables=self._tables(), chart=chart)
         return write_page(path, page)
 
     def _tables(self) -> dict[str, dict[str, Any]]:
@@ -160,7 +167,8 @@ def review(
     given = [runs] if isinstance(runs, Run) else list(runs)
     every = sorted(given if of is None else runs_of(given, of), key=_when)
     if not every:
-        raise ConfigError("review: no run was given; pass the runs of the instance")
+        where = f"of the runs given, none was sent to {of.gallery}" if of and given else "no run was given"
+        raise ConfigError(f"review: {where}; pass the runs of the instance")
     name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)
     past = [run for run, _ in read_each([run for run in every if _when(run) < end], Run.check_tables)]
@@ -173,12 +181,13 @@ def review(
     seen, imported = _first_times(past, names)
     return Review(
         name,
+        past[-1].gallery,
         _funnel(rows),
         _coverage(rows),
         _backlog(rows, seen, min(end, _when(past[-1]))),
         _findable(seen, imported, first),
-        _sources(this_month, source),
-        _better([run for run in past if _when(run) < first], this_month),
+        _sources(past, this_month, source),
+        _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
     )
 
 
@@ -226,22 +235,16 @@ def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     there = facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"] if "exists" in facts else facts["PicName"]
     both = rows[_KEY].merge(held, on=_KEY, how="left", indicator=True)
     rows["held"] = both["_merge"].eq("both").to_numpy()
-    wrong = findings.loc[findings["severity"] == "error", "row"]
-    expected = batch.loc[batch["expected"].eq("imported"), "row"] if "expected" in batch else wrong.head(0)
-    # A fault of the original may have been corrected in its copy, or by hand since: an image in the gallery passes.
-    sound = rows["held"] | rows["row"].isin(expected)
-    rows["passes"] = ~rows["row"].isin(wrong) | sound
-    rows["image"] = rows["PicName"].isin(there) | sound
-    rows["region"] = both["Region"].notna().to_numpy()
+    expected = batch.loc[batch["expected"].eq("imported"), "row"] if "expected" in batch else batch["row"].head(0)
+    rows["image"] = rows["PicName"].isin(there) | rows["held"] | rows["row"].isin(expected)
+    rows["passes"] = rows["image"] & ~rows["row"].isin(findings.loc[findings["severity"] == "error", "row"])
+    rows["region"] = rows["held"] & both["Region"].notna().to_numpy()
     return rows
 
 
 def _funnel(rows: pd.DataFrame) -> pd.DataFrame:
     stages = {"has image": "image", "passes": "passes", "in gallery": "held", "with region": "region"}
-    kept, counts = pd.Series(True, index=rows.index), [("catalogue", len(rows))]
-    for stage, column in stages.items():
-        kept &= rows[column]
-        counts.append((stage, int(kept.sum())))
+    counts = [("catalogue", len(rows)), *((stage, int(rows[column].sum())) for stage, column in stages.items())]
     frame = pd.DataFrame(counts, columns=["stage", "pictures"])
     return frame.assign(share=frame["pictures"] / max(1, len(rows)))
 
@@ -282,25 +285,31 @@ def _findable(seen: pd.DataFrame, imported: pd.DataFrame, first: datetime) -> pd
     return pd.DataFrame({"days": counts.index.to_numpy(), "pictures": counts.to_numpy()})
 
 
-def _sources(this_month: list[Run], source: str) -> pd.DataFrame:
+def _sources(past: list[Run], this_month: list[Run], source: str) -> pd.DataFrame:
     with_source = [run for run in this_month if source in run.catalogue.columns]
     columns = ["value", "cause", "count", "lines", "share"]
-    return tally_by(with_source, source)[columns] if with_source else pd.DataFrame(columns=columns)
+    return tally_by(past, source, within=with_source)[columns] if with_source else pd.DataFrame(columns=columns)
 
 
-def _better(earlier: list[Run], this_month: list[Run]) -> pd.DataFrame:
+def _better(earlier: list[Run], this_month: list[Run], tally: pd.DataFrame) -> pd.DataFrame:
     before = [run for run in earlier if this_month and (_when(this_month[0]) - _when(run)) < timedelta(days=31)]
-    one, two = tally_outcomes(before), tally_outcomes(this_month)
-    rows: list[tuple[str, object, object]] = [
-        (name, int(one[name].sum()), int(two[name].sum())) for name in ("lines", "imported", "failed")
-    ]
-    rows.append(("success, %", _success(one), _success(two)))
+    one, two = (tally.reindex([run.id for run in runs]).dropna(subset="lines") for runs in (before, this_month))
+    both = (one, two)
+    counts: dict[str, list[object]] = {
+        "lines sent for the first time": [int((each["lines"] - each["again"]).sum()) for each in both],
+        "first-time success, %": [_success(each) for each in both],
+        "lines sent again": [int(each["again"].sum()) for each in both],
+        "images open at the end": [each["backlog"].iloc[-1] if len(each) else None for each in both],
+    }
     if before and this_month:
-        changes = tally_failure_changes(before[-1], this_month[-1])["change"].value_counts()
-        rows += [(f"failures {kind}", None, int(changes.get(kind, 0))) for kind in ("fixed", "persisting", "new")]
+        changes = tally_failure_changes(before[-1], this_month[-1], runs=[*earlier, *this_month])
+        found = changes["change"].value_counts()
+        counts |= {f"failures {kind}": [None, int(found.get(kind, 0))] for kind in ("fixed", "persisting", "new")}
+    rows = [(measure, *values) for measure, values in counts.items()]
     return pd.DataFrame(rows, columns=["measure", "before", "now"]).astype({"before": "Float64", "now": "Float64"})
 
 
 def _success(tally: pd.DataFrame) -> float | None:
-    lines = int(tally["lines"].sum())
-    return round(100 * float(tally["imported"].sum() + tally["deleted"].sum()) / lines, 1) if lines else None
+    first = tally["lines"] - tally["again"]
+    good = (tally["success"] * first).sum()
+    return round(100 * float(good) / int(first.sum()), 1) if first.sum() else None

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
 import pandas as pd
+import polars as pl
 
-from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.frames import attach
+from imgprep.core.frames import attach, to_pandas
+from imgprep.core.settings import gallery_name
+from imgprep.outcomes.counting import KEY, count_lines, image_ends, in_order, read_each
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.run import Run
-
-_log = logging.getLogger(__name__)
-_KEY = ["ProductId", "PicName"]
-T = TypeVar("T")
-
-
-def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[tuple[Run, T]]:
-    """Yield each run once with what `read` returns of it; of several, one with a broken table is logged and skipped."""
-    several, seen = isinstance(runs, Iterable), set[str]()
-    for run in runs if isinstance(runs, Iterable) else [runs]:
-        if run.id in seen:
-            _log.warning("run %s is given twice, such as with a copy of its folder, and is counted once", run.id)
-            continue
-        seen.add(run.id)
-        try:
-            result = read(run)
-        except ConfigError as error:
-            if not several:
-                raise
-            _log.warning("run %s is skipped: %s", run.id, error)
-        else:
-            yield run, result
-
-
-def _reusable(runs: Run | Iterable[Run]) -> Run | list[Run]:
-    return list(runs) if isinstance(runs, Iterable) else runs
+from imgprep.ship.run import Run, load_runs
 
 
 def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
@@ -50,30 +25,43 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Parameters
     ----------
     runs : Run or iterable of Run
-        What to count.
+        Every run of a gallery: which lines are sent again follows from those before. Of one run alone, every line
+        counts as sent for the first time.
 
     Returns
     -------
     pandas.DataFrame
-        One row per run, oldest first: ``run, lines, imported, deleted, failed, unknown, success`` (the share of
-        lines that were imported or deleted, 0 … 1). The four outcomes sum to ``lines``.
+        One row per run, oldest first: ``run, lines, imported, deleted, failed, unknown`` (the four outcomes sum to
+        ``lines``), ``success`` (the share of first-time lines that were imported or deleted, 0 … 1; NaN without any),
+        ``again`` (lines that were sent again), ``backlog`` (images that are open after the run, each once). See
+        `imgprep.outcomes.counting` for the rule. ``.attrs["again"]``: the same counts of the lines sent again.
 
     Examples
     --------
-    >>> ip.tally_outcomes(runs)[["lines", "imported", "failed", "unknown"]]
-       lines  imported  failed  unknown
-    0     69        62       7        0
-    1     37        32       5        0
-    2     18        18       0        0
+    >>> ip.tally_outcomes(runs)[["lines", "imported", "failed", "unknown", "again", "backlog"]]
+       lines  imported  failed  unknown  again  backlog
+    0     69        62       7        0      0        7
+    1     37        32       5        0      7        5
+    2     18        18       0        0      5        0
     """
-    rows = []
-    for run, outcome in read_each(runs, lambda run: run.outcome_columns("outcome")["outcome"]):
-        counts, lines = outcome.value_counts(), len(outcome)
-        ended = {str(name): int(counts.get(name, 0)) for name in Outcome}
-        success = (ended["imported"] + ended["deleted"]) / lines if lines else float("nan")
-        rows.append({"run": run.id, "lines": lines, **ended, "success": success})
+    rows, resent = [], []
+    for run, lines, backlog in count_lines(runs, lambda run: run.outcome_columns(*KEY, "outcome")):
+        again = lines["again"]
+        first = _ends(run, lines.loc[~again, "outcome"])
+        resent.append(_ends(run, lines.loc[again, "outcome"]))
+        every = _ends(run, lines["outcome"])
+        rows.append({**every, "success": first["success"], "again": int(again.sum()), "backlog": backlog})
     columns = ["run", "lines", *map(str, Outcome), "success"]
-    return pd.DataFrame(rows, columns=columns).sort_values("run", ignore_index=True)
+    return attach(
+        pd.DataFrame(rows, columns=[*columns, "again", "backlog"]), again=pd.DataFrame(resent, columns=columns)
+    )
+
+
+def _ends(run: Run, outcomes: pd.Series) -> dict[str, Any]:
+    counts, lines = outcomes.value_counts(), len(outcomes)
+    ended = {str(name): int(counts.get(name, 0)) for name in Outcome}
+    success = (ended["imported"] + ended["deleted"]) / lines if lines else float("nan")
+    return {"run": run.id, "lines": lines, **ended, "success": success}
 
 
 def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None, by: str | None = None) -> pd.DataFrame:
@@ -82,7 +70,7 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     Parameters
     ----------
     runs : Run or iterable of Run
-        What to count.
+        Every run of a gallery, as for `tally_outcomes`.
     causes : CauseTable, optional
         Gives labels, families and remedies; default: the table that the runs were read with.
     by : str, optional
@@ -91,10 +79,10 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     Returns
     -------
     pandas.DataFrame
-        One row per run and cause that occurred: ``run, cause, label, family, remedy, count, failed`` (failed lines
-        of the run), ``lines`` (lines sent), ``share`` (of the lines sent). Oldest run first, then by count;
-        `unrecognised` leads its run. ``.attrs["runs"]``: ``run, failed, lines`` of every run counted, including
-        runs without failures.
+        One row per run and cause that occurred: ``run, cause, label, family, remedy, count`` (first-time lines that
+        failed for it), ``again`` (lines sent again that did), ``failed`` and ``lines`` (first-time lines of the run),
+        ``share`` (of the first-time lines). Oldest run first, then by count; `unrecognised` leads its run.
+        ``.attrs["runs"]``: ``run, failed, lines`` of every run counted, including runs without failures.
 
     Examples
     --------
@@ -104,16 +92,23 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     1  bad_custom_content      1       7     69
     2          bad_pixels      1       7     69
     """
-    runs = _reusable(runs)
+    runs = in_order(runs)
     table = known_to(runs, causes).frame().set_index("cause")[["label", "family", "remedy"]]
     keys = ["cause"] if by is None else ["cause", by]
+    wanted = list(dict.fromkeys([*KEY, "outcome", *keys]))
     parts, counted = [], []
-    for run, outcome in read_each(runs, lambda run: run.outcome_columns("outcome", *keys)):
-        failed = outcome[outcome["outcome"] == Outcome.FAILED]
-        counts = failed.groupby(keys, dropna=False, sort=False).size().rename("count").reset_index()
-        parts.append(counts.assign(run=run.id, failed=len(failed), lines=len(outcome)))
-        counted.append({"run": run.id, "failed": len(failed), "lines": len(outcome)})
-    columns = ["run", *keys, "label", "family", "remedy", "count", "failed", "lines", "share"]
+    for run, lines, _ in count_lines(runs, lambda run: run.outcome_columns(*wanted)):
+        failed = lines[lines["outcome"] == Outcome.FAILED]
+        each = failed.assign(count=~failed["again"]).astype({"count": "int64", "again": "int64"})
+        counts = each.groupby(keys, dropna=False, sort=False)[["count", "again"]].sum().reset_index()
+        sums: dict[str, Any] = {
+            "run": run.id,
+            "failed": int(each["count"].sum()),
+            "lines": int((~lines["again"]).sum()),
+        }
+        parts.append(counts.assign(**sums))
+        counted.append(sums)
+    columns = ["run", *keys, "label", "family", "remedy", "count", "again", "failed", "lines", "share"]
     if not parts:
         return pd.DataFrame(columns=columns)
     tally = pd.concat(parts, ignore_index=True).merge(table, left_on="cause", right_index=True, how="left")
@@ -126,7 +121,9 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     return attach(tally[columns], runs=pd.DataFrame(counted).sort_values("run", ignore_index=True))
 
 
-def tally_by(runs: Run | Iterable[Run], column: str = "", *, top: int = 12) -> pd.DataFrame:
+def tally_by(
+    runs: Run | Iterable[Run], column: str = "", *, top: int = 12, within: Iterable[Run] | None = None
+) -> pd.DataFrame:
     """Count causes of failure by a column of the catalogue or of the image facts.
 
     A run keeps its catalogue rows and facts, so this still works a year later.
@@ -141,13 +138,15 @@ def tally_by(runs: Run | Iterable[Run], column: str = "", *, top: int = 12) -> p
         catalogue has; else its column with the fewest values; else the format.
     top : int
         The commonest values, counted separately; the others are counted as ``(other)``.
+    within : iterable of Run, optional
+        Count only these runs, such as a month's; what the others sent before still counts as sent.
 
     Returns
     -------
     pandas.DataFrame
-        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines); in
-        ``.attrs["lines"]`` all lines sent, in ``.attrs["labels"]`` the causes' labels, in ``.attrs["column"]`` the
-        column.
+        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines), all of lines sent for
+        the first time (see `imgprep.outcomes.counting`); in ``.attrs["lines"]`` all of them, in
+        ``.attrs["labels"]`` the causes' labels, in ``.attrs["column"]`` the column.
 
     Raises
     ------
@@ -158,13 +157,19 @@ def tally_by(runs: Run | Iterable[Run], column: str = "", *, top: int = 12) -> p
     --------
     >>> ip.tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
         value          cause  count  lines
-    0  (none)     bad_format      3      5
-    1  (none)  image_missing      2      5
-    2    JPEG     bad_region      2     99
+    0  (none)     bad_format      2      3
+    1    JPEG     bad_region      2     91
+    2  (none)  image_missing      1      3
     """
-    runs = _reusable(runs)
+    runs = in_order(runs)
+    ids = None if within is None else {run.id for run in within}
     column = column or _grouping_column(runs)
-    parts = [lines for _, lines in read_each(runs, lambda run: _with_values(run, column))]
+
+    def read(run: Run) -> pd.DataFrame:
+        return _with_values(run, column) if ids is None or run.id in ids else run.outcome_columns(*KEY, "outcome")
+
+    counted = count_lines(runs, read)
+    parts = [lines[~lines["again"]] for run, lines, _ in counted if ids is None or run.id in ids]
     lines = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["outcome", "cause", "value"])
     lines["value"] = _commonest(lines["value"], top)
     sent = lines.groupby("value").size().rename("lines").reset_index()
@@ -189,7 +194,7 @@ _GROUPS = (
     *("brand", "vendor", "manufacturer", "supplier", "品牌"),
     *("product_type", "product type", "category", "type", "categories", "collection", "类目", "分类", "categoryid"),
 )
-_NO_GROUPS = {"row", *_KEY, "CustomContent", "Crop", "Region", "OperationType"}
+_NO_GROUPS = {"row", *KEY, "CustomContent", "Crop", "Region", "OperationType"}
 #: A column of another name groups products if it has at most this many values.
 _FEW = 20
 _SIDES = [0, 100, 200, 448, 800, 1600, 4096]
@@ -222,38 +227,60 @@ def _with_values(run: Run, column: str) -> pd.DataFrame:
         known = ", ".join([*run.catalogue.columns, *facts.columns, "side"])
         raise KeyError(f"{column!r}: neither the catalogue nor the facts of run {run.id} have it; they have {known}")
     values = run.batch[["line", key]].merge(source.drop_duplicates(key), on=key, how="left")[["line", column]]
-    return run.outcome_columns("line", "outcome", "cause").merge(
+    return run.outcome_columns("line", *KEY, "outcome", "cause").merge(
         values.set_axis(["line", "value"], axis=1), on="line", how="left"
     )
 
 
-def tally_failure_changes(before: Run, after: Run) -> pd.DataFrame:
-    """Compare the failures of two runs.
+def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None = None) -> pd.DataFrame:
+    """Compare the images that had failed after one run with those after a later one, along all runs between.
+
+    Parameters
+    ----------
+    before, after : Run
+        The two moments.
+    runs : iterable of Run, optional
+        Every run of the gallery; default: those in the folder of `before`.
 
     Returns
     -------
     pandas.DataFrame
-        One row per product's image that failed in either: ``ProductId, PicName, change`` (``new``,
-        ``persisting``, ``fixed`` or ``not sent again``), ``cause_before, cause_after``.
+        One row per product's image whose last outcome at either moment is a failure: ``ProductId, PicName, change``
+        (``new``, ``persisting``, also where it is unknown since, ``fixed``, or ``not sent again``), ``cause_before,
+        cause_after``.
 
     Examples
     --------
     >>> tally_failure_changes(runs[0], runs[1])["change"].value_counts().to_dict()
     {'fixed': 4, 'persisting': 3, 'new': 2}
     """
-    columns = [*_KEY, "outcome", "cause"]
-    one, two = (run.outcome_columns(*columns).drop_duplicates(_KEY, keep="last") for run in (before, after))
-    both = one.merge(two, on=_KEY, how="outer", suffixes=("_before", "_after"))
-    failed_one, failed_two = (both[f"outcome_{when}"].eq(Outcome.FAILED) for when in ("before", "after"))
-    both = both[failed_one | failed_two].assign(change="fixed")
-    both.loc[failed_two, "change"] = "new"
-    both.loc[failed_one & failed_two, "change"] = "persisting"
-    both.loc[failed_one & both["outcome_after"].isna(), "change"] = "not sent again"
-    return both[[*_KEY, "change", "cause_before", "cause_after"]].sort_values(["change", *_KEY], ignore_index=True)
+    every = {run.id: run for run in (load_runs(before.folder.parent) if runs is None else runs)}
+    every |= {run.id: run for run in (before, after)}
+    past = [run for run in every.values() if run.gallery == after.gallery and run.sort_key <= after.sort_key]
+    past.sort(key=lambda run: run.sort_key)
+    ends = image_ends(past, "cause")
+    until = sum(run.sort_key <= before.sort_key for run in past)
+    one, two = (
+        part.unique(KEY, keep="last", maintain_order=True) for part in (ends.filter(pl.col("number") < until), ends)
+    )
+    both = two.join(one, on=KEY, how="left", suffix="_before", nulls_equal=True)
+    was = (pl.col("outcome_before") == Outcome.FAILED).fill_null(value=False)
+    since, failed = pl.col("number") >= until, pl.col("outcome") == Outcome.FAILED
+    change = pl.when(~was).then(pl.lit("new")).when(~since).then(pl.lit("not sent again"))
+    change = change.when(failed | (pl.col("outcome") == Outcome.UNKNOWN)).then(pl.lit("persisting"))
+    found = both.filter(was | failed).select(
+        *KEY,
+        change.otherwise(pl.lit("fixed")).alias("change"),
+        "cause_before",
+        pl.when(since).then("cause").alias("cause_after"),
+    )
+    return to_pandas(found.sort("change", *KEY))
 
 
 def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Count the sequences of outcomes that products' images had over runs, oldest run first.
+
+    A DELETE of a whole product is a step of each of its images that was sent, and no image of its own.
 
     Returns
     -------
@@ -268,16 +295,13 @@ def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     1  imported → imported      9
     2    failed → imported      6
     """
-    ordered = sorted([runs] if isinstance(runs, Run) else runs, key=lambda run: run.id)
-    frames = [lines for _, lines in read_each(ordered, lambda run: run.outcome_columns(*_KEY, "outcome"))]
-    if not frames:
-        return pd.DataFrame(columns=["way", "count", "example"])
-    lines = pd.concat(frames, ignore_index=True)
-    lines["PicName"] = lines["PicName"].fillna("(whole product)")
-    ways = lines.groupby(_KEY, sort=False)["outcome"].agg(" → ".join).rename("way").reset_index()
-    ways["example"] = ways["ProductId"] + " " + ways["PicName"]
-    counts = ways.groupby("way").agg(count=("way", "size"), example=("example", "first")).reset_index()
-    return counts.sort_values(["count", "way"], ascending=[False, True], ignore_index=True)
+    ends = image_ends([runs] if isinstance(runs, Run) else runs)
+    ways = ends.group_by(KEY, maintain_order=True).agg(pl.col("outcome").str.join(" → ").alias("way"))
+    example = pl.concat_str(pl.col(KEY).fill_null("(none)"), separator=" ").first()
+    counts = ways.group_by("way", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("count"), example.alias("example")
+    )
+    return to_pandas(counts.sort("count", "way", descending=[True, False]))
 
 
 def line_verdicts(run: Run) -> pd.DataFrame:
@@ -308,7 +332,7 @@ def line_verdicts(run: Run) -> pd.DataFrame:
     lines["rule"] = lines["expected"].where(refusal)
     of_image = ["format", "bytes", "width", "height", "orientation"]
     facts = run.facts.reindex(columns=["PicName", *of_image]).drop_duplicates("PicName")
-    columns = ["line", *_KEY, "verdict", "rule", "outcome", "cause", "code", "raw", *of_image]
+    columns = ["line", *KEY, "verdict", "rule", "outcome", "cause", "code", "raw", *of_image]
     return lines.merge(facts, on="PicName", how="left").reindex(columns=columns)
 
 
@@ -366,14 +390,16 @@ def tally_durations(runs: Run | Iterable[Run]) -> pd.DataFrame:
     pandas.DataFrame
         ``run, lines, seconds`` (from the creation of the task to its end; missing where it has not ended),
         ``images, bytes, upload_seconds`` (the upload before it; missing where it was not recorded), oldest first.
+        ``.attrs["gallery"]``: the galleries of the runs.
 
     Examples
     --------
     >>> tally_durations(runs)[["lines", "seconds"]].notna().all().to_dict()
     {'lines': True, 'seconds': True}
     """
-    rows = []
+    rows, galleries = [], set()
     for run, lines in read_each(runs, lambda run: len(run.outcome_columns("outcome"))):
+        galleries.add(gallery_name(run.gallery))
         times, upload = run.times, run.upload
         begun = next((times[name] for name in ("created", "submitted") if times.get(name)), None)
         ended = times.get("ended")
@@ -382,4 +408,5 @@ def tally_durations(runs: Run | Iterable[Run]) -> pd.DataFrame:
         rows.append((run.id, lines, seconds, *(upload.get(name) for name in ("images", "bytes", "seconds"))))
     table = pd.DataFrame(rows, columns=["run", "lines", "seconds", "images", "bytes", "upload_seconds"])
     table = table.astype({"images": "Int64", "bytes": "Int64", "upload_seconds": "float64"})
+    table.attrs["gallery"] = ", ".join(sorted(galleries))
     return table.sort_values("run", ignore_index=True)

@@ -12,13 +12,13 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.frames import records
 from imgprep.core.regions import Region
-from imgprep.core.settings import PROJECT_FILE, Settings, find_project
+from imgprep.core.settings import PROJECT_FILE, Settings, find_project, gallery_name
 from imgprep.core.text import counted
 from imgprep.draw.store import RegionStore
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
-from imgprep.outcomes.tallies import read_each
-from imgprep.ship.gallery import gallery_state, runs_of
+from imgprep.outcomes.counting import read_each
+from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.report.causes import known_to
 from imgprep.ship.run import Run, load_runs
 from imgprep.show.template import template
@@ -82,7 +82,8 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
         The ProductId, as sent.
     project : Settings or path, optional
         The project, its folder, or a folder of run folders; default: the nearest project. The events are those of
-        every gallery; the answer is about the project's own or, where no run went there, the newest run's.
+        every gallery. The answer names the gallery that it is about: that of the project's instance or, if the project
+        names none, that of the newest run.
 
     Returns
     -------
@@ -91,19 +92,24 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     Examples
     --------
     >>> ip.trace("001000", runs[0].folder.parent).answer
-    'the gallery holds 2 of its images'
+    'the gallery demo (sandbox temporary) holds 2 of its images'
     """
     settings, runs = _settings_and_runs(project)
     events = [event for _, part in read_each(runs, lambda run: list(_of_run(run, product_id))) for event in part]
     names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
     events += _of_regions(settings, product_id, names)
     frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)
-    # Rehearsals lie beside real runs: the answer is about the project's own gallery, or else the newest run's.
-    ours = runs_of(runs, settings) or (runs_of(runs, runs[-1].sent_to) if runs else [])
+    ours = own_runs(runs, settings)  # rehearsals lie beside real runs
     state = gallery_state(ours)
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
     own = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
-    return Trace(product_id, _answer(own, held), frame, held, settings.images)
+    gallery = ours[-1].gallery if ours else settings.gallery if settings.instance else ""
+    others = sorted({run.gallery for run in runs} - {gallery})
+    answer = _answer(own, held, gallery if others else gallery_name(gallery))
+    if others:
+        answer = answer if ours else f"nothing was sent to {gallery} yet"
+        answer += f"; not counted: runs of {', '.join(others)}"
+    return Trace(product_id, answer, frame, held, settings.images)
 
 
 def _settings_and_runs(project: Settings | str | Path | None) -> tuple[Settings, list[Run]]:
@@ -153,11 +159,11 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
         yield {"at": row["at"], "run": None, "what": "region", "PicName": row["PicName"], "detail": detail}
 
 
-def _answer(events: pd.DataFrame, held: pd.DataFrame) -> str:
+def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str) -> str:
     if events.empty:
         return "no run knows it: it was in no catalogue that was built, or has another ProductId"
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
-    parts = [f"the gallery holds {len(there)} of its images"]
+    parts = [f"the gallery {gallery} holds {len(there)} of its images"]
     if len(unknown):
         parts.append(f"{counted(len(unknown), 'more image')} may be there: the outcome is unknown")
     ends = events[events["what"].isin(["imported", "deleted"])]

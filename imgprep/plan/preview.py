@@ -293,4 +293,5 @@ def _as_before(amount: float, durations: pd.DataFrame, unit: str, seconds: str) 
     timed = durations[(durations[seconds] > 0) & durations[unit].notna()]
     rate = timed[unit].sum() / timed[seconds].sum() if len(timed) else 0
     value = amount / rate if rate else None
-    return value, "seconds", counted(len(timed), "earlier run")
+    gallery = durations.attrs.get("gallery")
+    return value, "seconds", counted(len(timed), "earlier run") + (f" of {gallery}" if len(timed) and gallery else "")

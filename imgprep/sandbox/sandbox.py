@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +42,8 @@ class Sandbox:
 
     Attributes
     ----------
+    identity : str
+        Names this sandbox's gallery among others; kept in `root`, so that a restart on another port has the same.
     clock : Clock
         ``clock.advance(seconds)`` lets time pass for tasks, links and tokens.
     store : ObjectStore
@@ -65,7 +69,7 @@ class Sandbox:
         self.switches = Switches.of(switches)
         self._temporary = tempfile.TemporaryDirectory(prefix="imgprep-sandbox-") if root is None else None
         self.root = Path(self._temporary.name if self._temporary else root or "")
-        _claim(self.root)
+        self.identity = _claim(self.root, "temporary" if self._temporary else self.root.resolve().name)
         self.clock = Clock(self.switches.skew)
         self._owner = self._key()
         self._keys = KeyRing(self._owner, self.switches.policy)
@@ -139,6 +143,7 @@ class Sandbox:
             instance=switches.instance,
             role_arn=f"acs:ram::{switches.account}:role/{ROLE}",
             service=self.imagesearch.service(switches.instance),
+            sandbox=self.identity,
             oss_credentials=StaticCredentials(self._owner),
             imagesearch_credentials=StaticCredentials(self._owner),
         )
@@ -161,6 +166,7 @@ class Sandbox:
             "IMGPREP_PATH": settings.path,
             "IMGPREP_INSTANCE": settings.instance,
             "IMGPREP_ROLE_ARN": settings.role_arn,
+            "IMGPREP_SANDBOX": settings.sandbox,
             "OSS_ACCESS_KEY_ID": self._owner.access_key_id,
             "OSS_ACCESS_KEY_SECRET": self._owner.access_key_secret,
             "ALIBABA_CLOUD_ACCESS_KEY_ID": self._owner.access_key_id,
@@ -253,20 +259,22 @@ class Sandbox:
         return key
 
 
-def _claim(root: Path) -> None:
-    """Mark an empty folder as a sandbox's; any other may contain files of someone else."""
+def _claim(root: Path, name: str) -> str:
+    """Mark an empty folder as a sandbox's, and return its identity; any other may contain files of someone else."""
     root.mkdir(parents=True, exist_ok=True)
-    if not (root / _MARK).is_file():
-        if any(root.iterdir()):
+    if not (root / _MARK).is_file() and any(root.iterdir()):
+        raise FileExistsError(f"{root}: contains files that are not a sandbox's; name a new or an empty folder as root")
+    for part in ("objects", "imagesearch", _KEY_FILE, _MARK):
+        if (root / part).is_symlink():
             raise FileExistsError(
-                f"{root}: contains files that are not a sandbox's; name a new or an empty folder as root"
+                f"{root / part}: is a link, and links are not followed; name a new or an empty folder as root"
             )
-        (root / _MARK).touch()
-    for name in ("objects", "imagesearch", _KEY_FILE):
-        if (root / name).is_symlink():
-            raise FileExistsError(
-                f"{root / name}: is a link, and links are not followed; name a new or an empty folder as root"
-            )
+    mark = root / _MARK
+    identity = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+    if not identity:  # a new folder, or one of a version without identities
+        identity = f"{re.sub('[^A-Za-z0-9_.]+', '-', name).strip('-') or 'sandbox'}-{secrets.token_hex(4)}"
+        mark.write_text(identity + "\n", encoding="utf-8")
+    return identity
 
 
 def _is_imagesearch(request: Request) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def gallery_state(
         later line's outcome is unknown), ``run`` that put it there or left it unknown, ``at`` (when). What is not in
         the gallery is not in the frame.
         ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
-        the report does not name are ``unknown``, not held. ``.attrs["readings"]``: for each run whose outcome was read
+        the report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's identity.
+        ``.attrs["readings"]``: for each run whose outcome was read
         several times, the reading that counts (see `Run.readings`) and ``of`` how many. ``.attrs["basis"]``:
         ``instance``, newest ``run``, ``dump``, and when this was computed (``at``), for the record of a batch.
 
@@ -113,6 +114,7 @@ def gallery_state(
         (at is not None and made > until) or (before is not None and made > _utc(before.started_at))
     ):
         dump = None
+    gallery = of.gallery if of else "".join({run.gallery for run in chosen})
     doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
     read = {run.id: run.readings for run in chosen}
     reread = {name: {**each[-1], "of": len(each)} for name, each in read.items() if len(each) > 1}
@@ -128,7 +130,7 @@ def gallery_state(
         "dump": Path(dump).name if isinstance(dump, (str, os.PathLike)) else None,
         "at": datetime.now(UTC).isoformat(),
     }
-    attrs = {"unmatched": doubtful, "readings": reread, "basis": basis}
+    attrs = {"unmatched": doubtful, "readings": reread, "basis": basis, "gallery": gallery}
     if dump is None:
         return _finished(_state(chosen), attrs)
     newer = [] if made is None else [run for run in chosen if _utc(run.started_at) > made]
@@ -289,24 +291,25 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     sent = [run for run in runs if reached(run)]
     if of is not None:
         return runs_of(sent, of)
-    places = {_place(run.settings, run.is_sandbox) for run in sent}
-    if len(places) > 1:
-        names = ", ".join(sorted(f"{name} ({'sandbox' if local else region or 'no region'})"
-                                 for name, region, local in places))  # fmt: skip
+    galleries = sorted({run.gallery for run in sent})
+    if len(galleries) > 1:
         raise ConfigError(
-            f"gallery_state: these runs belong to several galleries: {names}; pass of=settings to choose one"
+            f"these runs belong to several galleries, which are not added up: {', '.join(galleries)}; pass of=settings "
+            "to choose one; for a command, name the instance (IMGPREP_INSTANCE), or the runs of one"
         )
     return sent
 
 
 def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
     """Return the runs that were sent to the instance `of`, or meant for it."""
-    place = _place(of.public(), of.is_sandbox)
-    return [run for run in runs if _place(run.settings, run.is_sandbox) == place]
+    return [run for run in runs if run.gallery == of.gallery]
 
 
-def _place(settings: Mapping[str, str], is_sandbox: bool) -> tuple[str, str, bool]:
-    return settings.get("instance", ""), "" if is_sandbox else settings.get("region", ""), is_sandbox
+def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
+    """Return the runs of a project's gallery, oldest first; without an instance, those of the newest run's gallery."""
+    every = sorted(runs, key=lambda run: run.sort_key)
+    gallery = project.gallery if project.instance or not every else every[-1].gallery
+    return [run for run in every if run.gallery == gallery]
 
 
 def reached(run: Run) -> bool:

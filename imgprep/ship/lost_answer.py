@@ -17,10 +17,10 @@ from imgprep.core.errors import ConfigError, ServiceError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.meta.codec import loads_meta
+from imgprep.ship.lock import gallery_lock
 from imgprep.ship.panel import countdown, named
 from imgprep.ship.run import Run, batch_digest, load_runs, make_run
 from imgprep.ship.task_status import State
-from imgprep.ship.upload import only_one
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Cl
     """Look once for the tasks of requests whose answers were lost, and give them to their runs; start nothing."""
     clock, root = clock or SystemClock(), Path(runs)
     if any(unanswered(run) for run in load_runs(root)):
-        with only_one(f"submit into {root}", file=root / ".submit.lock"):
+        with gallery_lock(settings, root):
             resolve_others(load_runs(root), None, ImageSearch(settings, clock=clock), clock, now=True, progress=False)
 
 
@@ -177,8 +177,7 @@ def is_in_time(run: Run, task: Task) -> bool:
 
 def same_instance(run: Run, settings: Settings) -> bool:
     """Whether a run was sent to the instance of these settings."""
-    here = settings.public()
-    return all(run.settings.get(name) == here[name] for name in ("instance", "region", "imagesearch_endpoint"))
+    return run.gallery == settings.gallery
 
 
 def same_folder(run: Run, settings: Settings) -> bool:

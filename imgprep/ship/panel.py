@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
+from imgprep.core.notebook import in_notebook
 from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
 from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
@@ -58,11 +58,9 @@ def confirm_production(settings: Settings) -> str:
 
 
 def check_confirmed(settings: Settings, confirm: str | None) -> None:
-    """Raise unless sending to these settings is confirmed; in a notebook the user is asked."""
-    if settings.is_sandbox:
-        return
+    """Raise unless sending to these settings is confirmed; in a notebook the user is asked about production."""
     if confirm is None:
-        if in_notebook():
+        if in_notebook() and not settings.is_sandbox:
             confirm_production(settings)
         return
     if confirm != settings.instance:
@@ -113,12 +111,6 @@ def _confirm_endpoint(url: str) -> bool:
             "run.follow(settings), or set it in imgprep.toml"
         )
     return True
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a notebook kernel."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 _SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"

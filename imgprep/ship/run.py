@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
 from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
+from imgprep.ship.lock import who
 from imgprep.ship.panel import AskedCredentials, named, task_progress
 from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
 from imgprep.ship.report.match import Outcome, doubted, read_report, settle
@@ -50,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 #: Version of run.json.
 VERSION = 1
+#: Sandbox of runs from before sandboxes had identities; one gallery, as it was then.
+NO_IDENTITY = "of an earlier version"
 RUN_FILE, REPORT = "run.json", "report.raw"
 #: A report that is being downloaded; it is then kept as `REPORT`, or beside those that are there.
 _ARRIVING = "report.arriving"
@@ -140,8 +144,7 @@ class Run:
     @property
     def sent_to(self) -> Settings:
         """`settings` as `Settings`, with credentials from the environment; unknown hosts have to be confirmed."""
-        known: dict[str, Any] = {name: value for name, value in self.settings.items() if name in PUBLIC}
-        settings = Settings(**known)
+        settings = self._sent_to
         with contextlib.suppress(ConfigError):  # no endpoint, and nothing is sent there
             settings = settings.with_(oss_credentials=AskedCredentials(settings.oss_credentials, settings.oss_url))
             url = settings.imagesearch_url
@@ -149,9 +152,19 @@ class Run:
         return settings
 
     @property
+    def _sent_to(self) -> Settings:
+        known: dict[str, Any] = {name: value for name, value in self.settings.items() if name in PUBLIC}
+        return Settings(**{"sandbox": NO_IDENTITY, **known})
+
+    @property
+    def gallery(self) -> str:
+        """Identity of the gallery that it was sent to, see `Settings.gallery`."""
+        return self._sent_to.gallery
+
+    @property
     def is_sandbox(self) -> bool:
         """Whether it was sent to a sandbox."""
-        return self.sent_to.is_sandbox
+        return self._sent_to.is_sandbox
 
     @property
     def task_id(self) -> str | None:
@@ -177,6 +190,11 @@ class Run:
     def adopted(self) -> bool:
         """Whether the task was created elsewhere, such as in the console."""
         return bool(self._about.get("adopted"))
+
+    @property
+    def submitted_by(self) -> str | None:
+        """Who made the run, as ``ann@laptop``; None for runs of earlier versions."""
+        return self._about.get("by")
 
     @property
     def times(self) -> Mapping[str, str]:
@@ -424,7 +442,7 @@ class Run:
         except ReportError as error:
             problem = f"its error report could not be {doing}: {error}"
             if state in (None, State.FAILED):  # not the end: the next look may bring a link that works
-                self._leave_open(State.UNKNOWN, f"the task ended, but {problem}")
+                self._leave_open(State.UNKNOWN, f"the task ended, but {problem}. {self.without_report()}")
                 return
             outcome, note = outcome_without_report(batch, task, why), f"{note}; {problem}"
         self._end(outcome, state, clock=clock, note=note, **readings)
@@ -563,6 +581,16 @@ class Run:
         self.update(causes=as_entries(table))
         return self
 
+    def without_report(self) -> str:
+        """Return what to do where the error report has expired or cannot be read."""
+        run = shlex.quote(str(self.folder))
+        return (
+            f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
+            f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
+            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown, and "
+            "`imgprep dump`: ip.reconcile(run, dump=FILE) and the next build (--known RUNS FILE) then use it"
+        )
+
     def refresh(self) -> Run:
         """Read run.json again."""
         self._about = _read_run(self.folder)
@@ -598,10 +626,10 @@ class Run:
         return causes if isinstance(causes, CauseTable) else load_causes(Path(causes))
 
     def _task_to_follow(self, settings: Settings) -> str:
-        sent, asked = named(self.sent_to), named(settings)
+        sent, asked = self.gallery, settings.gallery
         if sent != asked:  # another instance has tasks of the same numbers
             raise ConfigError(
-                f"run {self.id}: was sent to instance {sent}, and the settings name {asked}; follow it with the "
+                f"run {self.id}: was sent to {sent}, and the settings name {asked}; follow it with the "
                 "settings of its own instance"
             )
         if self.task_id is None:
@@ -873,6 +901,7 @@ def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str,
             "left": _left(batch_folder),
             "batch": digest,
             "request": "none",
+            "by": who(),
             "note": None,
         }
         _write_run(draft, about | entries)

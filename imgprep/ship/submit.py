@@ -19,6 +19,7 @@ from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, Storag
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
+from imgprep.ship.lock import gallery_lock
 from imgprep.ship.lost_answer import (
     find_task,
     is_in_time,
@@ -36,7 +37,7 @@ from imgprep.ship.panel import check_confirmed, confirm_production, named, task_
 from imgprep.ship.run import Run, batch_digest, check_readable, load_runs, make_run, read_runs
 from imgprep.ship.stale import require_current
 from imgprep.ship.task_status import State
-from imgprep.ship.upload import only_one, read_pace, upload
+from imgprep.ship.upload import read_pace, upload
 from imgprep.ship.upload_plan import differing_message, find_differing, meta_item, wanted_items
 
 _log = logging.getLogger(__name__)
@@ -131,12 +132,12 @@ def submit(
     >>> str(run.state)
     'success'
     """
-    settings.require("instance", "bucket", "path")
     folder, root, clock = Path(batch_folder), Path(runs), clock or SystemClock()
     digest = batch_digest(folder)
+    settings.require("instance", "bucket", "path")
     if now and confirm is None:
         confirm = confirm_production(settings)
-    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+    with gallery_lock(settings, root):
         service = ImageSearch(settings, clock=clock)
         every, broken = read_runs(root)
         check_readable(broken, settings, digest)
@@ -311,7 +312,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     """
     clock, root = clock or SystemClock(), Path(runs)
     # `submit` holds this lock too: until its answer is processed, a new task belongs to no run yet.
-    with only_one(f"submit into {root}", file=root / ".submit.lock"):
+    with gallery_lock(settings, root):
         known = _runs_by_task(settings, root)
         if str(task_id) in known:
             run = known[str(task_id)]

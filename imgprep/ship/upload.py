@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import json
 import logging
 import os
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +26,7 @@ from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
+from imgprep.ship.lock import only_one
 from imgprep.ship.run import REBUILD, Run, read_runs, read_table
 from imgprep.ship.stale import require_current
 from imgprep.ship.task_status import is_undocumented
@@ -140,11 +138,11 @@ def upload(
     >>> log["outcome"].value_counts().to_dict()
     {'uploaded': 6}
     """
-    settings.require("bucket", "path")
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
     runs_folder = Path(runs) if runs is not None else settings.runs
-    frame, text = read_batch(batch)
+    frame, text = read_batch(batch)  # before the settings: a path that was mistyped is not their fault
+    settings.require("bucket", "path")
     if frame.empty:
         _log.info("the batch has no lines: nothing to send")
         return _log_frame([], {}, _strays({}, [], "", None, ""), None)
@@ -411,60 +409,3 @@ def read_pace(folder: Path) -> dict[str, float] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return total if total["images"] else None
-
-
-@contextlib.contextmanager
-def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock on this machine while the body runs; without `file` it is one in the temporary folder, then gone."""
-    passing = file is None
-    if file is None:
-        name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
-        file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(handle)
-        except OSError:
-            os.close(handle)
-            raise ConfigError(
-                f"{what}: another imgprep is already running it on this machine; wait for it, or stop it"
-            ) from None
-        if _is_there(file, handle):
-            break
-        os.close(handle)  # its holder removed it after it was opened here: the next to come would not see this lock
-    try:
-        yield
-    finally:
-        if passing and _is_there(file, handle):
-            with contextlib.suppress(OSError):  # on Windows it stays
-                file.unlink()
-        os.close(handle)  # which also unlocks
-
-
-def _is_there(file: Path, handle: int) -> bool:
-    """Whether a path still leads to an open file, which Windows never removes."""
-    if sys.platform == "win32":
-        return True
-    try:
-        return os.path.samestat(file.stat(), os.fstat(handle))
-    except OSError:
-        return False
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
-        return ""

@@ -11,21 +11,12 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting
 from imgprep.core.frames import detached, records
+from imgprep.core.text import guarded
 from imgprep.meta.codec import dumps_meta
 from imgprep.meta.reading import ANNOTATION
 from imgprep.ship.report.causes import CauseTable, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
-
-#: A cell that starts with one of these is a formula to spreadsheets, also in full width. Source: OWASP, CSV Injection.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def guarded(value: object) -> object:
-    """Return a cell that no spreadsheet treats as a formula."""
-    if isinstance(value, str) and value.lstrip(" \u00a0\u3000").startswith(FORMULA_STARTS):
-        return "'" + value
-    return value
 
 
 def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:

@@ -1,5 +1,7 @@
 """Every format of regions gives back what was put in, and none is read as another by mistake."""
 
+import contextlib
+import io
 import json
 
 import pandas as pd
@@ -7,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgprep.cli.output import show
 from imgprep.core.errors import MetaError, RegionError
-from imgprep.core.regions import Region, RegionState
+from imgprep.core.frames import records
+from imgprep.core.regions import EDGES, Region, RegionState
 from imgprep.draw import formats
 from imgprep.draw.store import FRAME_DTYPES, RegionStore
+from imgprep.show.export import export_table
 
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\/\ufeff"), min_size=1, max_size=12
@@ -18,10 +23,10 @@ NAMES = st.text(
 
 
 @st.composite
-def frames(draw, *, products=True):
+def frames(draw, *, products=True, names=NAMES):
     """A regions frame as a store gives it: every state, odd names, sizes known or not."""
     records = []
-    for name in sorted(draw(st.sets(NAMES, max_size=5))):
+    for name in sorted(draw(st.sets(names, max_size=5))):
         state = draw(st.sampled_from(list(RegionState)))
         width, height = draw(st.integers(1, 9000)), draw(st.integers(1, 9000))
         known = draw(st.booleans())
@@ -59,10 +64,58 @@ def test_the_widgets_dicts_give_back_the_regions_and_only_those(frame):
 
 
 @given(frames())
-def test_increment_meta_gives_back_the_three_states(frame):
+def test_increment_meta_gives_back_what_it_states_and_no_decision_of_its_own(frame):
     frame["ProductId"] = frame["ProductId"].fillna("P")
     back = formats.loads_region_meta(formats.dumps_region_meta(frame))
-    same(back, frame, ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2"])
+    stated = frame[frame["state"] != "service"]
+    same(back, stated, ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2"])
+
+
+FILES = {
+    "to_csv.csv": lambda frame, file: frame.to_csv(file),
+    "plain.csv": lambda frame, file: frame.to_csv(file, index=False),
+    "ours.csv": lambda frame, file: file.write_text(formats.dumps_csv(frame), encoding="utf-8"),
+    "export.csv": export_table,
+    "export.tsv": export_table,
+    "export.xlsx": export_table,
+    "command.csv": lambda frame, file: file.write_text(printed(frame, "csv"), encoding="utf-8"),
+    "command.json": lambda frame, file: file.write_text(printed(frame, "json"), encoding="utf-8"),
+    "coco.json": lambda frame, file: file.write_text(json.dumps(formats.dumps_coco(frame)), encoding="utf-8"),
+}
+
+
+def printed(frame, form):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show(frame, form)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=15, deadline=None)
+@given(frame=frames(names=NAMES | NAMES.map(lambda name: f"-{name}") | st.sampled_from(["007", "=1+1", "1e5", "NA"])))
+def test_every_file_of_regions_that_we_write_is_read_again(tmp_path_factory, name, frame):
+    file = tmp_path_factory.mktemp("file") / name
+    FILES[name](frame, file)
+    same(formats.read_regions(file), frame)
+
+
+@given(st.integers(50, 9000), st.integers(50, 9000), st.integers(30, 4096), st.data())
+def test_a_region_that_was_sent_with_a_copy_comes_back_to_its_source_and_goes_out_the_same(width, height, side, data):
+    longest = max(width, height)
+    new = [max(round(edge * min(side / longest, 1)), 1) for edge in (width, height)]
+    scales = [new[0] / width, new[1] / height]
+    x1, y1 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    drawn = Region(x1=x1, y1=y1, x2=data.draw(st.integers(x1 + 1, width)), y2=data.draw(st.integers(y1 + 1, height)))
+    sent = drawn.scaled(*scales, width=new[0], height=new[1])
+    log = {"PicName": "a.png", "new_name": "a.jpg", "source_digest": "s", "digest": "c", "scale_x": scales[0]}
+    log |= {"scale_y": scales[1], "width": new[0], "height": new[1]}
+    edges = {edge: getattr(sent, edge) for edge in EDGES}
+    frame = pd.DataFrame([{"PicName": "a.jpg", "state": "region", **edges}], columns=list(FRAME_DTYPES))
+    (row,) = records(formats.of_sources(frame.astype(FRAME_DTYPES), pd.DataFrame([log])))
+    assert (row["PicName"], row["digest"], row["width"], row["height"]) == ("a.png", "s", width, height)
+    back = Region(**{edge: row[edge] for edge in EDGES})
+    assert back.fits(width, height)
+    assert back.scaled(*scales, width=new[0], height=new[1]) == sent
 
 
 @settings(max_examples=20, deadline=None)

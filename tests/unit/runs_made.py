@@ -9,7 +9,13 @@ from imgprep.ship.run import open_run
 
 
 class TableRun(SimpleNamespace):
-    """A run that has only the given tables."""
+    """A run of one gallery that has only the given tables."""
+
+    gallery = "shop"
+
+    @property
+    def sort_key(self):
+        return self.id
 
     def outcome_columns(self, *columns):
         return self.outcome[list(columns)]

@@ -341,7 +341,7 @@ def test_a_run_is_not_followed_on_another_instance_which_has_tasks_of_the_same_n
         here.settings.with_(instance="other"),
         here.settings.with_(oss_endpoint="", imagesearch_endpoint="", region="cn-shanghai"),
     ):
-        with pytest.raises(ConfigError, match=r"was sent to instance demo .*, and the settings name"):
+        with pytest.raises(ConfigError, match=r"was sent to demo .*, and the settings name"):
             run.follow(other, progress=False, clock=here.clock)
     assert run.state == "submitted"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from imgprep.cli.inputs import read_export, regions_of, settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
-from imgprep.core.errors import ConfigError
+from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import require_ours
 from imgprep.core.settings import Settings
+from imgprep.core.text import counted
 
 
 def trace(options: Namespace) -> int:
@@ -26,12 +27,17 @@ def trace(options: Namespace) -> int:
 
 def review(options: Namespace) -> int:
     from imgprep.outcomes.review import review as review_month
+    from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
     require_ours(options.html)
     settings = settings_of(options)
-    of = settings if settings.instance else None
-    month = review_month(load_runs(_runs_folder(options, settings)), options.month, source=options.source, of=of)
+    every = load_runs(_runs_folder(options, settings))
+    runs = own_runs(every, settings)
+    month = review_month(every, options.month, source=options.source, of=runs[-1].sent_to if runs else settings)
+    if len(runs) < len(every) and not settings.instance:
+        left_out = counted(len(every) - len(runs), "run")
+        print(escaped(f"{left_out} of other galleries not counted; set the instance to choose one"), file=sys.stderr)
     show(getattr(month, options.table), options.format)
     print(escaped(f"{month}"), file=sys.stderr)
     if options.html:
@@ -49,11 +55,14 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 
 
 def report(options: Namespace) -> int:
+    from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
+    from imgprep.show.export import export_table
     from imgprep.show.report_page import write_report
 
     require_ours(options.html)
+    require_ours(options.failed)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
         raise ConfigError("--report and --html take one run; name one")
@@ -61,11 +70,15 @@ def report(options: Namespace) -> int:
     for run in runs:
         run.use_settings(settings)
         if options.report:
-            run.close(report=options.report, confirm=options.confirm)
+            try:
+                run.close(report=options.report, confirm=options.confirm)
+            except ReportError as error:
+                raise ReportError(f"{options.report}: {error}. {run.without_report()}") from error
         elif run.causes_changed:
             run.read_again()
             print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)
-    causes = tally_causes(runs)[["run", "cause", "family", "count", "lines", "remedy"]]
+    causes = tally_causes(runs)
+    causes = causes[["run", "cause", "family", "count", *(["again"] if len(runs) > 1 else []), "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)
     if len(causes) and options.format == "table":
         show(causes, options.format)
@@ -73,7 +86,33 @@ def report(options: Namespace) -> int:
         own = settings.images if settings.images and settings.images.exists() else None
         write_report(runs[0], options.html, images=options.images or own)
         print(f"page: {options.html}", file=sys.stderr)
+    if options.failed:
+        print(f"failed and unknown lines: {export_table(failed_lines(runs), options.failed)}", file=sys.stderr)
     return code
+
+
+def runs(options: Namespace) -> int:
+    from imgprep.plan.batch_folder import ABOUT
+    from imgprep.ship.prune import list_runs, prunable, prune
+    from imgprep.ship.run import load_runs
+
+    settings = settings_of(options)
+    folder = _runs_folder(options, settings)
+    every = load_runs(folder)
+    here = [file.parent for file in settings.project.glob(f"*/{ABOUT}")]
+    places = [place for place in (settings.work, folder, *here, *options.batches) if place.is_dir()]
+    show(list_runs(every, places), options.format)
+    if options.prune:
+        old = prunable(every, places, days=options.older_than)
+        for batch in old:
+            size = f"{counted(len(batch.names), 'image')}, {batch.bytes / 1e6:,.1f} MB"
+            print(escaped(f"{batch.images.folder}: {size}, of run {batch.run.id}"), file=sys.stderr)
+        if not options.dry_run:
+            prune(old)
+        done = "would be removed" if options.dry_run else "removed"
+        total = counted(sum(len(batch.names) for batch in old), "image")
+        print(f"{total} {done}; runs, and what imgprep did not write, stay", file=sys.stderr)
+    return ExitCode.FINE
 
 
 def retry(options: Namespace) -> int:

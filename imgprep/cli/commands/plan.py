@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
@@ -157,30 +157,80 @@ def _print_left(plan: Plan, options: Namespace) -> None:
 
 def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     """Return the settings, the catalogue, and what a batch is planned against."""
-    from imgprep.plan.model import Baseline
-
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
-    baseline = Baseline(
-        known=known_of(options.known, settings),
-        last=last_of(options, settings, catalogue),
+    known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
+    return settings, catalogue, _baseline(options, settings, known, last)
+
+
+def _baseline(
+    options: Namespace, settings: Settings, known: pd.DataFrame | None, last: pd.DataFrame | None
+) -> Baseline:
+    from imgprep.plan.model import Baseline
+
+    return Baseline(
+        known=known,
+        last=last,
         delete_missing=options.delete_missing,
         instance=settings.instance,
         confirm=options.confirm,
         confirm_rows=options.confirm_rows,
     )
-    return settings, catalogue, baseline
 
 
 def build(options: Namespace) -> int:
+    return _build(options, *_inputs(options)).code
+
+
+def week(options: Namespace) -> int:
+    from imgprep.load.drift import compare_exports
+    from imgprep.look.rules.book import summary
+    from imgprep.ship.gallery import gallery_state, kept_export, own_runs
+    from imgprep.ship.run import load_runs
+
+    settings, catalogue = catalogue_of(options)
+    options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
+    options.known, options.keep_refused = None, False
+    runs = own_runs(load_runs(settings.runs), settings)
+    known = gallery_state(runs)
+    last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
+    _step(options, f"load: {counted(len(catalogue), 'row')}")
+    if last is None:
+        _step(options, "compare: no earlier export is known; name it with --last, or as earlier in imgprep.toml")
+    else:
+        drift = compare_exports(last, catalogue)
+        _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
+    built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
+    _step(options, "check:", summary(built.findings))
+    gallery = runs[-1].gallery if runs else settings.gallery
+    held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
+    print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
+    return built.code
+
+
+def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
+    """Print a step of the week for people; programs read one list."""
+    if options.format == "table":
+        print(f"\n{title}")
+        if frame is not None:
+            show(frame, options.format)
+
+
+class _Result(NamedTuple):
+    findings: pd.DataFrame
+    code: ExitCode
+
+
+def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline) -> _Result:
     from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
     from imgprep.plan.preview import estimate
+    from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
-    settings, catalogue, baseline = _inputs(options)
     built = build_batch(
         catalogue,
         options.images,
@@ -205,10 +255,13 @@ def build(options: Namespace) -> int:
         print(f"Kept as the gallery holds them, since the catalogue does not name them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
-        show(estimate(built.plan, built.facts, durations=tally_durations(load_runs(settings.runs))), options.format)
+        show(
+            estimate(built.plan, built.facts, durations=tally_durations(own_runs(load_runs(settings.runs), settings))),
+            options.format,
+        )
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     _print_left(built.plan, options)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
-    return ExitCode.FINDINGS if errors else ExitCode.FINE
+    return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)

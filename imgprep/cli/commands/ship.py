@@ -135,6 +135,7 @@ def submit(options: Namespace) -> int:
 
 
 def follow(options: Namespace) -> int:
+    from imgprep.ship.gallery import reached
     from imgprep.ship.lost_answer import look_for_late
     from imgprep.ship.run import load_runs, open_run
 
@@ -145,7 +146,13 @@ def follow(options: Namespace) -> int:
         look_for_late(settings, options.runs or settings.runs)
     except ImgprepError as error:  # runs with a task are followed regardless
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-    open_ones = [run for run in load_runs(options.runs or settings.runs) if not run.ended]
+    open_ones = []
+    for run in load_runs(options.runs or settings.runs):
+        if reached(run) and not run.ended:
+            open_ones.append(run)
+        elif not run.ended:
+            note = f"no task was started{f' ({run.note})' if run.note else ''}; submit its batch again, or close it"
+            print(escaped(f"{run.id}: {note}"), file=sys.stderr)
     refused: ServiceError | None = None
     for run in open_ones:
         try:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from imgprep.core.fields import Service
+from imgprep.core.fields import FIELD_NAMES, Service
 from imgprep.core.findings import FINDING_COLUMNS, QUOTE_CHARS, VALUE_CHARS, Basis, Severity
 from imgprep.core.regions import EDGES, reordered
 from imgprep.core.text import counted
@@ -22,6 +22,8 @@ from imgprep.look.rules.sheet import Sheet
 Test: TypeAlias = Callable[[Sheet], pl.Expr]
 Change: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
+#: Longest reason in a message.
+REASON_CHARS = 400
 #: The basis of a rule that states none, by its source; any other source is documentation.
 _BASIS = {"own": Basis.UNKNOWN, "secondary": Basis.WEAK}
 
@@ -257,5 +259,7 @@ def _filled(template: str, limits: Mapping[str, float]) -> pl.Expr:
             limit = limits[spec or ""]
             parts.append(pl.lit(f"{limit:.0f}" if limit == int(limit) else f"{limit:g}"))
         elif name is not None:
-            parts.append(cut(pl.col(name).cast(pl.String), QUOTE_CHARS).fill_null("?"))
+            # A value is quoted in part; a reason is read to its end.
+            chars = QUOTE_CHARS if name in (*FIELD_NAMES, "name") else REASON_CHARS
+            parts.append(cut(pl.col(name).cast(pl.String), chars).fill_null("?"))
     return pl.concat_str(parts) if parts else pl.lit("")

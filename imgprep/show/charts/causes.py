@@ -76,11 +76,13 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Examples
     --------
     >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
-    'Causes of failure, 3 runs, 124 lines sent'
+    'Causes of failure, 3 runs, 112 lines sent for the first time'
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
     'Why lines failed: 7 of 69 lines sent'
     """
     lines = _lines_of(tally)
+    first = bool(tally["again"].any()) if "again" in tally else False
+    tally = tally[tally["count"] > 0]  # a cause may have failed only lines that were sent again
     runs = list(lines)
     if len(runs) <= 1:
         return _plot_pareto(tally, axes(ax, 9, 0.9 + 0.42 * max(3, len(tally))))
@@ -98,9 +100,11 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
         look = {"edgecolor": "white", "linewidth": 0.5, **styles[cause]}
         ax.bar(range(len(runs)), table[cause], bottom=bottom, label=labels[cause], **look)
         bottom += table[cause]
-    ax.set_title(f"Causes of failure, {len(runs)} runs, {sum(lines.values()):,} lines sent", **text_style())
+    sent = f"{sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
+    ax.set_title(f"Causes of failure, {len(runs)} runs, {sent}", **text_style())
     ax.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its place
-    ax.set_ylabel("failed lines, % of lines sent" if share else "failed lines")
+    failed = "failed lines sent for the first time" if first else "failed lines"
+    ax.set_ylabel(f"{failed}, % of lines sent" if share else failed)
     run_ticks(ax, runs)
     if order:
         # In the order of the bars, which distinguishes looks that are alike in grey.

@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+#: Lines that are sent again.
+_RESENT = "#595959"
+
+
 def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
-    """Draw the outcomes of the lines of each run, stacked, with the share of success above each bar.
+    """Draw the outcomes of the lines that each run sent for the first time, stacked, with their success above each bar.
+
+    Lines sent again are a series of their own: a grey part of the bar, or a dashed line.
 
     Parameters
     ----------
@@ -40,34 +46,48 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
-        Draw only the share of success, as a line.
+        Draw only the shares of success, as lines.
 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcomes of 124 lines sent in 3 runs'
+    'Outcomes of 112 lines sent for the first time in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
-    'Imported or deleted over 3 runs, 124 lines sent'
+    'Imported or deleted over 3 runs, 112 lines sent for the first time'
     """
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
-    sent, runs = counted(int(tally["lines"].sum()), "line") + " sent", counted(len(tally), "run")
+    again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
+    again = again.reset_index(drop=True).set_axis(tally.index)
+    first = tally["lines"] - again["lines"].fillna(0)
+    runs, resent = counted(len(tally), "run"), again["lines"].fillna(0)
+    sent = counted(int(first.sum()), "line") + (" sent for the first time" if resent.any() else " sent")
     if share:
         ax.plot(range(len(tally)), tally["success"] * 100, color=COLOURS[0], marker="o", markersize=4)
+        if resent.any():
+            look: dict[str, Any] = {"color": _RESENT, "marker": "s", "markersize": 4, "linestyle": "--"}
+            ax.lines[0].set_label("sent for the first time")
+            ax.plot(range(len(tally)), again["success"] * 100, label="sent again", **look)
+            ax.legend(frameon=False, fontsize=8, loc="lower right")
         ax.set_ylim(0, 105)
-        ax.set_ylabel("% of the lines sent")
+        ax.set_ylabel("% of these lines" if resent.any() else "% of the lines sent")
         ax.set_title(f"Imported or deleted over {runs}, {sent}")
     else:
-        bottom = pd.Series(0, index=tally.index)
+        bottom = pd.Series(0.0, index=tally.index)
         for outcome, colour in OUTCOME_COLOURS.items():
-            if tally[outcome].any():
-                look: dict[str, Any] = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": 0.7}
-                ax.bar(tally.index, tally[outcome], bottom=bottom, label=outcome, edgecolor="white", **look)
-                bottom += tally[outcome]
+            if (count := tally[outcome] - again[outcome].fillna(0)).any():
+                look = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": 0.7}
+                ax.bar(tally.index, count, bottom=bottom, label=outcome, edgecolor="white", **look)
+                bottom += count
         step = -(-len(tally) // 24)  # with more runs, the shares would overlap
-        for at, (total, success) in list(enumerate(zip(bottom, tally["success"], strict=True)))[::step]:
-            ax.annotate(f"{success:.1%}", (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+        if resent.any():
+            ax.bar(
+                tally.index, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=0.7
+            )
+        for at, (total, success) in list(enumerate(zip(bottom + resent, tally["success"], strict=True)))[::step]:
+            text = "" if pd.isna(success) else f"{success:.1%}"
+            ax.annotate(text, (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         ax.margins(y=0.12)
-        ax.set_ylabel("lines sent; above: % imported or deleted")
+        ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
         ax.set_title(f"Outcomes of {sent} in {runs}")
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     run_ticks(ax, list(tally["run"]))

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from runs_made import make_run
 
@@ -24,7 +25,7 @@ def test_a_products_story_is_printed_and_the_exit_code_shows_whether_it_is_found
     assert [each["what"] for each in json.loads(printed.out)] == [
         "exported", "sent", "failed", "exported", "sent", "imported"
     ]  # fmt: skip
-    assert printed.err.startswith("B: the gallery holds 1 of its images")
+    assert printed.err.startswith("B: the gallery shop holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
     assert "no run knows it" in capsys.readouterr().err
@@ -41,10 +42,47 @@ def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsy
     assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
     printed = capsys.readouterr()
     assert {each["stage"]: each["pictures"] for each in json.loads(printed.out)}["in gallery"] == 2
-    assert "2026-11: 2 images in the gallery" in printed.err
+    assert "2026-11, shop: 2 images in the gallery" in printed.err
     assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
     assert main(["review", "--table", "sources", "--format", "csv"]) == 0
     assert "phone,rotated,1" in capsys.readouterr().out
+
+
+def test_an_instance_to_which_nothing_was_sent_takes_no_other_gallerys_runs(runs, monkeypatch, capsys):
+    monkeypatch.setenv("IMGPREP_INSTANCE", "another")
+    assert main(["trace", "A"]) == 1
+    assert "nothing was sent to another yet; not counted: runs of shop" in capsys.readouterr().err
+    assert main(["review"]) == 2
+    assert "none was sent to another" in capsys.readouterr().err
+
+
+def test_failed_lines_are_written_for_a_spreadsheet(runs, tmp_path, capsys):
+    folders = [str(folder) for folder in sorted(runs.iterdir())]
+    assert main(["report", *folders, "--failed", "failed.xlsx", "--format", "json"]) == 1
+    found = pd.read_excel(tmp_path / "failed.xlsx", dtype=str, engine="calamine")
+    assert found["ProductId"].tolist() == ["B", "C"] and found["source"].tolist() == ["phone", "phone"]
+    assert found["label"].tolist() == ["rotated by EXIF"] * 2 and found["remedy"].notna().all()
+    (tmp_path / "mine.csv").write_text("mine")
+    assert main(["report", folders[0], "--failed", "mine.csv"]) == 2
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+
+
+def test_runs_are_listed_with_gallery_age_and_size(runs, capsys):
+    assert main(["runs", "--format", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(each["run"], each["gallery"], each["state"]) for each in listed] == [
+        ("20261012", "shop", "partial"),
+        ("20261102", "shop", "partial"),
+    ]
+    assert listed[0]["days"] > listed[1]["days"] + 20 and all(each["megabytes"] > 0 for each in listed)
+
+
+def test_a_report_that_cannot_be_read_says_what_to_do_next(runs, tmp_path, capsys):
+    (tmp_path / "report.txt").write_text("")
+    assert main(["report", str(runs / "20261012"), "--report", "report.txt"]) == 2
+    said = capsys.readouterr().err
+    assert "report.txt: the report is empty" in said
+    assert "in the console" in said and "imgprep close" in said and "imgprep dump" in said
 
 
 def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):

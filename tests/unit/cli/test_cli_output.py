@@ -67,3 +67,9 @@ def test_a_catalogue_is_checked_without_a_character_that_acts(tmp_path, capsys):
 def test_plain_text_stays_as_it_is():
     text = 'Größe 10"\t茶\u3000杯\u00a0é\n👍'
     assert escaped(text) == text
+
+
+def test_a_table_cuts_values_and_reads_messages_to_their_end(capsys):
+    show(pd.DataFrame({"value": ["v" * 500], "message": ["m" * 500], "remedy": ["r" * 500]}), "table")
+    printed = capsys.readouterr().out
+    assert "m" * 500 in printed and "r" * 500 in printed and "v" * 200 not in printed

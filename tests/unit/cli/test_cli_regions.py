@@ -55,6 +55,41 @@ def test_bringing_in_the_same_again_changes_nothing(people, capsys):
         assert [each["PicName"] for each in json.loads(capsys.readouterr().out)] == ["a.jpg", "b.jpg"]
 
 
+def test_regions_of_a_batch_with_scaled_and_turned_copies_come_back_to_their_sources(people, capsys):
+    (people / "photos").mkdir()
+    photo(seed=1, size=(6000, 3000)).save("photos/large.jpg")
+    turned = photo(seed=2, size=(5000, 3000))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save("photos/turned.jpg", exif=exif)
+    photo(seed=3).save("photos/plain.bmp")
+    drawn = {"large.jpg": (6000, 3000), "turned.jpg": (3000, 5000), "plain.bmp": photo(seed=3).size}
+    boxes = {name: Region(x1=11, y1=7, x2=width - 31, y2=height // 2 + 1) for name, (width, height) in drawn.items()}
+    names = [*boxes, "undecided.jpg"]
+    photo(seed=4).save("photos/undecided.jpg")
+    lines = [f"{at},0,x,{name}" for at, name in enumerate(names)]
+    (people / "shop.csv").write_text(
+        "\n".join(["ProductId,CategoryId,CustomContent,PicName", *lines]), encoding="utf-8"
+    )
+    with RegionStore("mine.sqlite") as store:
+        for name, box in boxes.items():
+            store.put(name, box, size=drawn[name])
+    build = ["build", "shop.csv", "--images", "photos"]
+    assert main([*build, "--regions", "mine.sqlite", "--out", "one"]) == 0
+    sent = pd.read_parquet("one/batch.parquet")[["PicName", "Region"]]
+    for written in ("one/increment.meta", "mine.csv", "mine.json"):
+        if not written.startswith("one"):
+            capsys.readouterr()
+            assert main(["regions", "--into", "mine.sqlite", "--format", written[-4:].strip(".")]) == 0
+            (people / written).write_text(capsys.readouterr().out, encoding="utf-8")
+        again = f"{written.replace('/', '-')}.sqlite"
+        assert main(["regions", written, "--into", again]) == 0
+        with RegionStore(again) as store:
+            assert sorted(store.frame()["PicName"]) == sorted(boxes), "and no decision on the other"
+        assert main([*build, "--regions", again, "--out", f"batch {again}"]) == 0
+        pd.testing.assert_frame_equal(pd.read_parquet(f"batch {again}/batch.parquet")[["PicName", "Region"]], sent)
+
+
 def test_what_is_not_there_is_named_and_no_store_is_made(people, capsys):
     assert main(["regions", "gone.sqlite", "--into", "new.sqlite"]) == 2
     assert "gone.sqlite" in capsys.readouterr().err and not (people / "new.sqlite").exists()

@@ -15,9 +15,9 @@ from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.settings import Settings
 from imgprep.ship import upload_workers as crew
 from imgprep.ship.download import save_link
+from imgprep.ship.lock import only_one
 from imgprep.ship.panel import check_confirmed, confirm_production
 from imgprep.ship.task_status import ALL_IMPORTED, SOME_FAILED, Meaning, meaning
-from imgprep.ship.upload import only_one
 from imgprep.ship.upload_plan import decide, wanted_items
 from imgprep.ship.upload_workers import NEXT_SECONDS, Load, idle
 
@@ -152,10 +152,10 @@ def test_a_lock_without_a_place_of_its_own_leaves_nothing_behind(tmp_path, monke
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
 def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, monkeypatch):
     """The file is opened, then removed by the upload that ends, and only then locked."""
-    from imgprep.ship import upload
+    from imgprep.ship import lock as locks
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    lock, removed = upload._lock, []
+    lock, removed = locks._lock, []
 
     def ends_in_between(handle):
         if not removed:
@@ -163,7 +163,7 @@ def test_a_lock_that_its_holder_removes_in_between_is_not_held_by_two(tmp_path, 
             removed[0].unlink()
         lock(handle)
 
-    monkeypatch.setattr(upload, "_lock", ends_in_between)
+    monkeypatch.setattr(locks, "_lock", ends_in_between)
     with only_one("this"), pytest.raises(ConfigError, match="another"), only_one("this"):
         pass
     assert removed and not list(tmp_path.iterdir())

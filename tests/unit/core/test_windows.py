@@ -12,7 +12,7 @@ from imgprep.cli.commands import rehearse
 from imgprep.cli.main import main
 from imgprep.images import storage as listing
 from imgprep.images.storage import Folder, Unfit
-from imgprep.ship import upload as lock
+from imgprep.ship import lock
 from imgprep.ship.upload_plan import wanted_items
 
 #: Names that lead out of any folder, there if not here.

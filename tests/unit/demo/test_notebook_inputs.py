@@ -52,11 +52,13 @@ def test_a_shop_without_runs_gets_the_remedy_and_never_the_demos_runs(shop):
             function(shop)
 
 
-def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop):
+def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop, caplog):
     make_run(shop.runs / "20261012", "2026-10-12", {"A": "imported"})
     make_run(shop.runs / "20261019", "2026-10-19", {"A": "imported"})
     assert [run.id for run in past_runs(shop.with_(instance="shop"))] == ["20261012", "20261019"]
+    assert not caplog.records
     assert len(past_runs(shop.with_(instance="another"))) == 2, "none was sent there: those of the newest run's gallery"
+    assert "no ended run went to another; these are runs of shop" in caplog.text
     assert last_run(shop).id == "20261019"
 
 

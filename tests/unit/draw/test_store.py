@@ -225,8 +225,8 @@ def test_increment_meta_there_and_back(full):
     text = formats.dumps_region_meta(frame, catalogue)
     assert '"Region": "10,110,20,220"' in text
     back = formats.loads_region_meta(text)
-    assert len(back) == 5
-    assert formats.dumps_region_meta(back) == text
+    decided = [line for line in text.splitlines() if "Region" in line or "Crop" in line]
+    assert formats.dumps_region_meta(back).splitlines() == decided, "a line without both is not a decision"
     with pytest.raises(RegionError, match="ProductId"):
         formats.dumps_region_meta(frame)
 
@@ -541,7 +541,9 @@ def test_the_folder_of_a_new_store_is_created(tmp_path):
         ("a.json", b'{"images": [{"id": 1}], "annotations": []}', "an image of the COCO data set has no 'file_name'"),
         ("a.json", b'{"images": [], "annotations": [{"bbox": [1, 2, 3, 4]}]}', "has no 'image_id'"),
         ("a.csv", b"PicName,x1,y1,x2,y2\n\xff\xfe.jpg,1,2,3,4\n", "not UTF-8"),
-        ("a.xlsx", b"", "are read from"),
+        ("a.xlsx", b"", "is not an Excel workbook"),
+        ("a.docx", b"", "are read from"),
+        ("a.json", b'{"a.jpg": 1}', "not a COCO data set"),
         ("missing.csv", None, "does not exist"),
     ],
 )

@@ -10,6 +10,7 @@ from imgprep.core.regions import Region
 from imgprep.fix.fields import apply_fixes, undo_fixes
 from imgprep.look.rules import sheet as sheets
 from imgprep.look.rules.book import RULES, check, check_sheet, rules_table, summary, unwritable
+from imgprep.look.rules.rule import _filled
 
 FINE = {"ProductId": "1", "PicName": "a.jpg", "CategoryId": "0", "CustomContent": "k:v"}
 FACT = {
@@ -567,3 +568,9 @@ def test_the_rules_table_has_every_rule_and_its_source():
     assert table["source"].isin({"guide", "api", "guide; length: api", "limits", "oss", "secondary", "own"}).all()
     assert table[["what", "remedy"]].ne("").all(axis=None)
     assert rules_table("generic").set_index("rule").loc["category-unknown", "severity"] == "info"
+
+
+def test_in_a_message_a_value_is_quoted_in_part_and_a_reason_read_to_its_end():
+    rows = pl.DataFrame({"name": ["y" * 100], "why": ["x" * 100]})
+    text = rows.select(_filled('image "{name}": {why}', {})).item()
+    assert text == f'image "{"y" * 60}…": {"x" * 100}'

@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from runs_made import make_run
@@ -31,7 +32,7 @@ def month(runs):
     return review(runs)
 
 
-def test_an_image_counts_in_a_stage_only_if_it_is_in_all_before(month):
+def test_the_funnel_counts_images_by_stage(month):
     assert month.month == "2026-11"
     assert month.funnel[["stage", "pictures"]].values.tolist() == [
         ["catalogue", 4],
@@ -73,14 +74,25 @@ def test_findable_counts_only_imports_of_the_month(month):
 
 
 def test_failures_are_counted_by_the_source_of_the_images(month, runs):
-    assert month.sources[["value", "cause", "count"]].values.tolist() == [["phone", "rotated", 2]]
+    assert month.sources[["value", "cause", "count"]].values.tolist() == [["phone", "rotated", 1]], "sent twice"
     assert review(runs, source="no such column").sources.empty
 
 
 def test_the_month_is_compared_with_the_one_before(month):
     better = month.better.set_index("measure")
-    assert better.loc["success, %"].tolist() == [50.0, 33.3]
+    assert better.loc["lines sent for the first time"].tolist() == [2, 1]
+    assert better.loc["lines sent again"].tolist() == [0, 2]
+    assert better.loc["first-time success, %"].tolist() == [50.0, 0.0]
+    assert better.loc["images open at the end"].tolist() == [1, 1]
     assert better.loc["failures new", "now"] == 1
+    assert better.loc["failures fixed", "now"] == 1, "B, in the run between"
+
+
+def test_an_image_with_an_error_does_not_pass_even_if_the_gallery_holds_it(runs):
+    finding = {"rule": "image-rotated", "severity": "error", "row": 1, "ProductId": "A", "PicName": "a.jpg"}
+    findings = pd.concat([runs[2].findings, pd.DataFrame([finding])])
+    findings.to_parquet(runs[2].folder / "findings.parquet")
+    assert review(runs).funnel["pictures"].tolist() == [4, 3, 2, 2, 1]
 
 
 def test_an_earlier_month_ignores_later_runs(runs):
@@ -107,6 +119,12 @@ def test_the_tables_use_labels_and_leave_unknown_numbers_empty(month):
 def test_a_million_lines_have_separators(month):
     large = replace(month, better=month.better.assign(now=1_234_567.0).astype({"now": "Float64"}))
     assert "<td>1,234,567</td>" in large._repr_html_()
+
+
+def test_the_review_names_its_gallery_and_takes_no_other(runs, month):
+    assert "Review(2026-11, shop: 2 images" in repr(month) and "2026-11, shop</h2>" in month._repr_html_()
+    with pytest.raises(ConfigError, match="none was sent to another"):
+        review(runs, of=Settings(instance="another"))
 
 
 def test_rehearsals_are_ignored_where_an_instance_is_given(runs, tmp_path):

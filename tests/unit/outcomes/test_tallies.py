@@ -9,9 +9,16 @@ import pytest
 from matplotlib import pyplot as plt
 from runs_made import TableRun
 
-from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_flow, tally_predictions
-from imgprep.show.charts.causes import plot_by
-from imgprep.show.charts.outcomes import plot_failure_changes, plot_predictions
+from imgprep.outcomes.tallies import (
+    tally_by,
+    tally_causes,
+    tally_failure_changes,
+    tally_flow,
+    tally_outcomes,
+    tally_predictions,
+)
+from imgprep.show.charts.causes import plot_by, plot_causes
+from imgprep.show.charts.outcomes import plot_failure_changes, plot_outcomes, plot_predictions
 
 
 def a_run(name, rows):
@@ -75,7 +82,7 @@ def test_a_run_without_failures_has_no_causes_by_any_column(second):
 def test_causes_by_size_and_by_fact(first):
     assert tally_by(first, "side")["value"].unique().tolist() == ["100…199 px"]
     second = TableRun(**{**vars(first), "id": "2"})
-    assert tally_by([first, second], "format")["lines"].tolist() == [10, 10]
+    assert tally_by([first, second], "format")["lines"].tolist() == [7, 7], "three are sent again"
     assert tally_by([first, first], "format")["lines"].tolist() == [5, 5], "one run, given twice"
     with pytest.raises(KeyError, match="neither the catalogue nor the facts"):
         tally_by(first, "colour")
@@ -105,7 +112,7 @@ def test_rare_values_are_counted_together(first):
 
 
 def test_failures_between_two_runs(first, second):
-    changes = tally_failure_changes(first, second).set_index("ProductId")["change"].to_dict()
+    changes = tally_failure_changes(first, second, runs=()).set_index("ProductId")["change"].to_dict()
     assert changes == {"a1": "fixed", "a2": "persisting", "b1": "new", "b3": "not sent again"}
 
 
@@ -121,6 +128,62 @@ def test_the_outcomes_of_each_image_over_runs(second, first):
     }
 
 
+def test_what_a_run_between_fixed_is_fixed_and_what_it_never_sent_waits(first, second):
+    between = a_run("11", [("b3", "imported", None, "imported"), ("a1", "failed", "rotated", "imported")])
+    changes = tally_failure_changes(first, second, runs=[between]).set_index("ProductId")
+    assert changes["change"].to_dict() == {"a1": "fixed", "a2": "persisting", "b1": "new", "b3": "fixed"}
+    unsure = a_run("3", [("a2", "unknown", None, "imported")])
+    later = tally_failure_changes(first, unsure, runs=[between, second]).set_index("ProductId")["change"]
+    assert later["a2"] == "persisting", "an unknown outcome fixes nothing"
+    other = a_run("12", [("b3", "imported", None, "imported")])
+    other.gallery = "another"
+    assert "not sent again" in set(tally_failure_changes(first, second, runs=[other])["change"])
+
+
+def test_a_line_that_is_sent_again_is_no_new_failure(first, second):
+    tally = tally_outcomes([second, first])
+    assert tally[["run", "lines", "failed", "again", "backlog"]].values.tolist() == [
+        ["1", 5, 3, 0, 3],
+        ["2", 4, 2, 2, 4],
+    ]
+    assert tally["success"].tolist() == [0.4, 0.0], "of b1 and b4, the lines that were not open before"
+    assert tally.attrs["again"][["lines", "imported", "failed"]].values.tolist() == [[0, 0, 0], [2, 1, 1]]
+    causes = tally_causes([first, second]).set_index(["run", "cause"])
+    assert causes.loc[("2", "rotated"), ["count", "again", "failed", "lines"]].tolist() == [0, 1, 1, 2]
+    assert causes.attrs["runs"]["lines"].tolist() == [5, 2]
+    assert tally_by([first, second], "brand", within=[second])["count"].sum() == 1
+    assert tally_outcomes(second)["again"].tolist() == [0], "one run alone knows of no other"
+
+
+def test_runs_of_two_galleries_do_not_make_each_others_lines_sent_again(first, second):
+    second.gallery = "another"
+    assert tally_outcomes([first, second])["again"].tolist() == [0, 0]
+    assert tally_outcomes([first, second])["backlog"].tolist() == [3, 3]
+
+
+def test_a_deleted_product_is_an_end_of_each_of_its_images_and_no_image(first):
+    gone = a_run("2", [("a1", "deleted", None, "deleted"), ("b1", "deleted", None, "deleted")])
+    gone.outcome = gone.outcome.assign(PicName=None)
+    more = a_run("3", [("b9", "imported", None, "imported")])
+    flow = tally_flow([first, gone, more]).set_index("way")["count"].to_dict()
+    assert flow == {"failed": 2, "failed → deleted": 1, "imported": 2, "imported → deleted": 1}
+    assert tally_outcomes([first, gone])["backlog"].tolist() == [3, 2]
+
+
+def test_the_chart_of_outcomes_draws_lines_sent_again_apart(first, second):
+    tally = tally_outcomes([first, second])
+    ax = plot_outcomes(tally)
+    assert ax.get_title() == "Outcomes of 7 lines sent for the first time in 2 runs"
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "sent again"
+    assert sum(bar.get_height() for bar in ax.patches) == 9
+    line, again = plot_outcomes(tally, share=True).lines
+    assert line.get_ydata().tolist() == [40, 0] and again.get_ydata().tolist()[1] == 50
+    causes = plot_causes(tally_causes([first, second]))
+    assert causes.get_title() == "Causes of failure, 2 runs, 7 lines sent for the first time"
+    assert sum(bar.get_height() for bar in causes.patches) == 4
+    plt.close("all")
+
+
 def test_predictions_are_compared_with_outcomes(first):
     tally = tally_predictions(first).set_index("verdict")["count"].to_dict()
     assert tally["missed"] == 1 and tally["predicted and passed"] == 1 and tally["passed"] == 1
@@ -130,7 +193,7 @@ def test_predictions_are_compared_with_outcomes(first):
 def test_the_charts_show_what_was_counted(first, second):
     ax = plot_by(tally_by(first, "brand"), name="brand")
     assert sorted(text.get_text() for text in ax.texts) == ["1", "2"]
-    changes = plot_failure_changes(tally_failure_changes(first, second))
+    changes = plot_failure_changes(tally_failure_changes(first, second, runs=()))
     assert sum(bar.get_width() for bar in changes.patches) == 4
     assert plot_predictions(tally_predictions(first)).get_title() == "Prediction against outcome, 5 lines"
     plt.close("all")

@@ -10,7 +10,7 @@ import pytest
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.ship.dump import newest_export
-from imgprep.ship.gallery import gallery_state
+from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.run import load_runs, open_run
 
 HOME = Settings(region="cn-shanghai", instance="shop", bucket="b", path="/p")
@@ -114,6 +114,40 @@ def test_galleries_are_not_mixed(ran):
         gallery_state(runs)
     assert set(held(*runs, of=HOME)) == {("1", "a")}
     assert set(held(*runs, of=rehearsal)) == {("2", "b")}
+
+
+def test_every_sandbox_has_a_gallery_of_its_own(ran):
+    one, two = (
+        HOME.with_(oss_endpoint=f"http://127.0.0.1:{n}", imagesearch_endpoint=f"http://127.0.0.1:{n}", sandbox=name)
+        for n, name in ((1, "a-00000001"), (2, "b-00000002"))
+    )
+    runs = [ran(("ADD", "1", "a", "imported"), settings=one), ran(("ADD", "2", "b", "imported"), settings=two)]
+    with pytest.raises(ConfigError, match=r"shop \(sandbox a-00000001\), shop \(sandbox b-00000002\)"):
+        gallery_state(runs)
+    moved = one.with_(oss_endpoint="http://127.0.0.1:3", imagesearch_endpoint="http://127.0.0.1:3")
+    state = gallery_state(runs, of=moved)
+    assert state["ProductId"].tolist() == ["1"], "a restart on another port is the same sandbox"
+    assert state.attrs["gallery"] == "shop (sandbox a-00000001)"
+    assert gallery_state(runs, of=one.with_(sandbox="c-00000003")).empty
+    assert own_runs(runs, Settings()) == [runs[1]], "of a project without an instance, the newest run's gallery"
+    assert own_runs(runs, HOME) == []
+
+
+def test_runs_of_sandboxes_without_an_identity_stay_readable_and_apart_from_new_ones(ran):
+    rehearsal = HOME.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
+    runs = [
+        ran(("ADD", "1", "a", "imported"), settings=rehearsal),
+        ran(("ADD", "2", "b", "imported"), settings=rehearsal),
+    ]
+    for number, run in enumerate(runs):
+        about = json.loads((run.folder / "run.json").read_text())
+        del about["settings"]["sandbox"]
+        about["settings"]["imagesearch_endpoint"] = f"http://127.0.0.1:{number + 1}"
+        (run.folder / "run.json").write_text(json.dumps(about))
+    old = [open_run(run.folder) for run in runs]
+    assert len(gallery_state(old)) == 2
+    assert {run.gallery for run in old} == {"shop (sandbox of an earlier version)"}
+    assert gallery_state(old, of=rehearsal).empty
 
 
 def test_the_newest_export_is_used_and_exports_of_other_instances_are_refused():

@@ -26,7 +26,9 @@ from imgprep.show.charts.regions import plot_region_order, plot_suggestions
 
 def a_run(day, **ended):
     rows = [(*name.split("__"), None)[:2] for name, count in ended.items() for _ in range(count)]
-    return TableRun(id=f"202610{day:02d}T101010Z-demo", outcome=pd.DataFrame(rows, columns=["outcome", "cause"]))
+    outcome = pd.DataFrame(rows, columns=["outcome", "cause"])
+    outcome["ProductId"] = [f"{day}-{at}" for at in range(len(rows))]
+    return TableRun(id=f"202610{day:02d}T101010Z-demo", outcome=outcome.assign(PicName="a.jpg"))
 
 
 @pytest.fixture

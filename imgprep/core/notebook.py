@@ -1,0 +1,43 @@
+"""Notebooks: whether this runs in one, and how an error of imgprep is shown there."""
+
+from __future__ import annotations
+
+import html
+import sys
+import traceback
+from typing import Any
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook kernel."""
+    return hasattr(_shell(), "kernel")
+
+
+def _shell() -> Any:
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+
+
+def error_lines(error: Exception) -> list[str]:
+    """Return what IPython shows of an error: in a notebook message and remedy, below the folded traceback."""
+    if not in_notebook():
+        shown: list[str] = _shell().InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+        return shown
+    cell = _shell().execution_count
+    if getattr(error, "_folded_in", None) != cell:  # IPython asks twice for the lines of one error
+        error._folded_in = cell  # type: ignore[attr-defined]
+        _fold(error)
+    message = "".join(char if char.isprintable() or char == "\n" else " " for char in str(error))
+    what, _, remedy = message.rpartition("; ")
+    title = f"\x1b[1;31m{type(error).__name__}\x1b[0m: "
+    return [f"{title}{what}", f"→ {remedy}"] if what else [f"{title}{message}"]
+
+
+def _fold(error: Exception) -> None:
+    from IPython.display import display  # noqa: PLC0415  running already
+
+    began = error.__traceback__
+    while began is not None and "IPython" in began.tb_frame.f_code.co_filename:
+        began = began.tb_next
+    text = "".join(traceback.format_exception(type(error), error, began))
+    folded = f"<details><summary>Traceback</summary><pre>{html.escape(text)}</pre></details>"
+    display({"text/html": folded, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]

@@ -1,0 +1,107 @@
+"""The counting rule of every tally, chart, page and command that looks at several runs.
+
+- What is counted are *lines* (of increment.meta) or *images* (of a product); a total names which.
+- A line is *sent again* if its image was open: the run before that sent it, of the same gallery, left it failed or
+  unknown. Every other line is sent for the *first time*, also one that changes an image that the gallery holds.
+- Success, causes and their shares are of first-time lines. Lines sent again are a series of their own.
+- The *backlog* after a run is the images that are open, each once.
+- Of several lines for one image in one run, a successful one decides: the gallery then has what was wanted.
+- A DELETE of a whole product is one line and no image. If it succeeds, it deletes every image of the product that was
+  sent until then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+import pandas as pd
+import polars as pl
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.frames import to_polars
+from imgprep.ship.report.match import Outcome
+from imgprep.ship.run import Run
+
+_log = logging.getLogger(__name__)
+KEY = ["ProductId", "PicName"]
+_GOOD = [str(Outcome.IMPORTED), str(Outcome.DELETED)]
+T = TypeVar("T")
+
+
+def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[tuple[Run, T]]:
+    """Yield each run once with what `read` returns of it; of several, one with a broken table is logged and skipped."""
+    several, seen = isinstance(runs, Iterable), set[str]()
+    for run in runs if isinstance(runs, Iterable) else [runs]:
+        if run.id in seen:
+            _log.warning("run %s is given twice, such as with a copy of its folder, and is counted once", run.id)
+            continue
+        seen.add(run.id)
+        try:
+            result = read(run)
+        except ConfigError as error:
+            if not several:
+                raise
+            _log.warning("run %s is skipped: %s", run.id, error)
+        else:
+            yield run, result
+
+
+def in_order(runs: Run | Iterable[Run]) -> Run | list[Run]:
+    """Return runs oldest first; a single run as it is."""
+    return sorted(runs, key=lambda run: run.sort_key) if isinstance(runs, Iterable) else runs
+
+
+class Counted(NamedTuple):
+    """The lines of a run with the column ``again``, and the number of images that are open after it."""
+
+    run: Run
+    lines: pd.DataFrame
+    backlog: int
+
+
+def count_lines(runs: Run | Iterable[Run], read: Callable[[Run], pd.DataFrame]) -> Iterator[Counted]:
+    """Yield the lines of each run, oldest first; `read` returns them, with at least the key and ``outcome``."""
+    open_of: dict[str, pl.DataFrame] = {}
+    for run, lines in read_each(in_order(runs), read):
+        ended = to_polars(lines, [*KEY, "outcome"]).cast(pl.String)
+        before = open_of.get(run.gallery, ended.select(KEY).clear())
+        again = ended.join(before.with_columns(again=True), on=KEY, how="left", nulls_equal=True, maintain_order="left")
+        after = open_of[run.gallery] = _open_after(before, ended)
+        sent_again = again["again"].fill_null(value=False).to_numpy()
+        yield Counted(run, lines.assign(again=sent_again), after.height)
+
+
+def _open_after(before: pl.DataFrame, ended: pl.DataFrame) -> pl.DataFrame:
+    """Return the images that are open after a run."""
+    good = ended.filter(pl.col("outcome").is_in(_GOOD))
+    bad = ended.filter(~pl.col("outcome").is_in(_GOOD) & pl.col("PicName").is_not_null())
+    still = pl.concat([before, bad.select(KEY)]).unique().join(good, on=KEY, how="anti", nulls_equal=True)
+    return still.join(_whole(good), on="ProductId", how="anti")
+
+
+def _whole(ended: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines that deleted a whole product: DELETEs without a PicName."""
+    return ended.filter((pl.col("outcome") == Outcome.DELETED) & pl.col("PicName").is_null()).drop("PicName")
+
+
+def image_ends(runs: Iterable[Run], *columns: str) -> pl.DataFrame:
+    """Return how each image ended in each run that sent or deleted it: key, ``number`` of the run, outcome."""
+    parts = [
+        to_polars(lines).cast(pl.String).with_columns(pl.lit(number).alias("number"))
+        for number, (_, lines) in enumerate(
+            read_each(in_order(runs), lambda run: run.outcome_columns(*KEY, "outcome", *columns))
+        )
+    ]
+    if not parts:
+        return pl.DataFrame(schema=dict.fromkeys([*KEY, "outcome", *columns], pl.String) | {"number": pl.Int32})
+    every = pl.concat(parts)
+    images = every.filter(pl.col("PicName").is_not_null())
+    # A successful line is the last of its run, and decides.
+    images = images.sort("number", pl.col("outcome").is_in(_GOOD), maintain_order=True)
+    images = images.unique([*KEY, "number"], keep="last", maintain_order=True)
+    sent = images.group_by(KEY).agg(pl.col("number").min().alias("since"))
+    whole = _whole(every).join(sent, on="ProductId").filter(pl.col("since") <= pl.col("number"))
+    whole = whole.join(images, on=[*KEY, "number"], how="anti").select(images.columns)
+    return pl.concat([images, whole]).sort("number", maintain_order=True)

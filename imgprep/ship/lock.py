@@ -1,0 +1,123 @@
+"""Locks between processes: one upload per folder of a bucket and machine, one submit per gallery and runs folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import hashlib
+import os
+import re
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+
+#: What a lock that is held raises; on Windows EACCES or EDEADLOCK.
+_HELD = {errno.EACCES, errno.EAGAIN, getattr(errno, "EDEADLOCK", errno.EAGAIN)}
+#: The byte that is locked on Windows, where a locked byte cannot be read: beyond the note of who holds the lock.
+_BYTE = 1 << 20
+
+
+def gallery_lock(settings: Settings, runs: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of a gallery, beside its runs: of all who share the folder, one submits at a time."""
+    name = re.sub(r"[^\w.]+", "-", settings.gallery).strip("-")
+    return only_one(f"submit to {settings.gallery}, runs in {runs}", file=runs / f".{name}.lock")
+
+
+@contextlib.contextmanager
+def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
+    """Hold a lock while the body runs; without a file, one of this user in the temporary folder, then gone."""
+    shared = file is not None
+    if file is None:
+        name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
+        file = Path(tempfile.gettempdir()) / f"imgprep-{name}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = _opened(file, what)
+        try:
+            if shared:
+                with contextlib.suppress(OSError):  # another's file: that one has opened it to all
+                    file.chmod(0o666)
+            _hold(handle, what, file)
+        except BaseException:
+            os.close(handle)
+            raise
+        if _is_there(file, handle):
+            break
+        os.close(handle)  # its holder removed it after it was opened here: the next to come would not see this lock
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{who()}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n".encode())
+        yield
+    finally:
+        if not shared and _is_there(file, handle):
+            with contextlib.suppress(OSError):  # on Windows it stays
+                file.unlink()
+        os.close(handle)  # which also unlocks
+
+
+def _opened(file: Path, what: str) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"{what}: its lock {file} cannot be opened ({error.strerror}); whoever shares the folder needs the right "
+            "to write in it"
+        ) from error
+
+
+def _is_there(file: Path, handle: int) -> bool:
+    """Whether a path still leads to an open file, which Windows never removes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.path.samestat(file.stat(), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _hold(handle: int, what: str, file: Path) -> None:
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise ConfigError(
+                f"{what}: {file} cannot be locked ({error.strerror}), and without a lock two people could start the "
+                "same task; keep the runs on a drive that supports locks"
+            ) from error
+        os.lseek(handle, 0, os.SEEK_SET)
+        holder = os.read(handle, 200).decode("utf-8", "replace").strip()
+        raise ConfigError(
+            f"{what}: another imgprep is already running it{f' ({holder})' if holder else ''}; wait for it, or stop it"
+        ) from None
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        os.lseek(handle, _BYTE, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def who() -> str:
+    """Return the person and machine: ``ann@laptop``."""
+    return f"{_user() or 'unknown'}@{socket.gethostname() or 'unknown'}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
+        return ""
