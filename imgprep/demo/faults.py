@@ -310,7 +310,9 @@ def part_of(whole: Stock, every: int) -> Stock:
     faulty = {row[0] for fault in truth["faults"].values() for row in fault["rows"]}
     sound = [at for at in range(len(family)) if at + 1 not in faulty and not whole.records[at]["image_2"]]
     new = [whole.records[at] for at in sound if family[at] not in kept][:_NEW]
-    later, changes = _week_after([whole.records[at] for at in sound if at in ours], records)
+    # Ids that a spreadsheet damaged stop every deletion by absence: their products are taken out.
+    damaged = [row[0] - 1 for name in ("rounded-sku", "date-sku") for row in faults[name]["rows"]]
+    later, changes = _week_after([whole.records[at] for at in sound if at in ours], records, damaged)
     named = {record[slot] for record in records for slot in _SLOTS} - {""}
     part = {
         "every": every,
@@ -331,10 +333,11 @@ def part_of(whole: Stock, every: int) -> Stock:
 
 
 def _week_after(
-    sound: list[dict[str, str]], records: list[dict[str, str]]
+    sound: list[dict[str, str]], records: list[dict[str, str]], damaged: list[int]
 ) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
     """Return the export of a week later without its new products, and what became of the others."""
     gone, cheaper = ({record["sku"] for record in sound[start::step]} for start, step in ((5, 25), (2, 9)))
+    gone |= {records[at]["sku"] for at in damaged}
     lower = [
         record | {"price": f"{float(record['price']) * 0.8:.2f}", "line": "Outlet"}
         if record["sku"] in cheaper - gone

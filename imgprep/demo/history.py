@@ -108,7 +108,7 @@ def _make(shop: DemoShop, kept: Path, weeks: int, seed: int) -> None:
         for run, begun in zip(load_runs(history.runs), history.begun, strict=True):
             _place(run.folder, Written(kept / _RUNS), begun)
         _copy(history.images, Written(kept / IMAGES))
-        for person in history.stores:
+        for person in filter(Path.exists, history.stores):  # they are drawn in week 6
             with Written(kept).writing(person.name) as draft:
                 shutil.copyfile(person, draft)
         with Written(kept).writing(_STORY) as draft:
