@@ -54,7 +54,7 @@ def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd
 
 
 def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Return the catalogue with near-miss names replaced by the files meant; each change is an info finding."""
+    """Return the catalogue with each near-miss name replaced by its file's; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
     from imgprep.fix.fields import use_files
@@ -94,7 +94,7 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
         return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
     if not options.regions.exists():
         raise ConfigError(
-            f"{options.regions}: no region store is there; correct the path, or create one with RegionStore(path)"
+            f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"
         )
     return RegionStore(options.regions, read_only=True)
 

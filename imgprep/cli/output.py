@@ -44,7 +44,7 @@ def show(frame: pd.DataFrame, form: str) -> None:
     if form == "json":
         print(escaped(json.dumps(rows, ensure_ascii=False, indent=1, default=str)))
     elif form == "csv":
-        # A file gets every character as it is; a terminal gets none that acts.
+        # A file gets every character unchanged; a terminal gets no active ones.
         screen = sys.stdout.isatty()
         writer = csv.writer(sys.stdout, lineterminator="\n")
         for cells in (list(frame.columns), *(row.values() for row in rows)):
@@ -55,7 +55,7 @@ def show(frame: pd.DataFrame, form: str) -> None:
 
 
 def escaped(text: str) -> str:
-    r"""Return text without active characters: controls and marks of direction become ``\uXXXX``.
+    r"""Return text without active characters: control characters and direction marks become ``\uXXXX``.
 
     A terminal obeys escape sequences, and the text comes from a shop's export. JSON readers get the original text.
     """
@@ -65,7 +65,7 @@ def escaped(text: str) -> str:
 def print_anything(*streams: Any) -> None:
     r"""Let `streams` accept every character; those that their encoding lacks become ``\uXXXX``, as in `escaped`.
 
-    On Windows, pipes and files use the encoding of the region, without emoji, and outside China without Chinese.
+    On Windows, pipes and files use the regional encoding, which lacks emoji and, outside China, Chinese.
     """
     codecs.register_error("imgprep", _spell_out)
     for stream in streams:
@@ -137,7 +137,7 @@ def unmatched_note(run: Any) -> str:
 
 
 def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
-    """Print how runs ended (as JSON with their causes); the exit code of the worst."""
+    """Print how runs ended (as JSON with their causes); return the worst exit code."""
     import pandas as pd
 
     from imgprep.core.frames import records

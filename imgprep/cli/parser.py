@@ -92,18 +92,20 @@ class _Shared:
         runs = "folder of run folders (default: imgprep-work/runs)"
         self.all = Parser(add_help=False)
         self.all.add_argument("-v", "--verbose", action="store_true", help="log what is done")
-        self.all.add_argument("--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: this one)")
+        self.all.add_argument(
+            "--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: current folder)"
+        )
         forms = ["table", "csv", "json"]
-        self.all.add_argument("--format", choices=forms, default=forms[0], help="how lists are printed")
+        self.all.add_argument("--format", choices=forms, default=forms[0], help="output format of lists")
         self.reading = Parser(add_help=False)
         self.reading.add_argument("--preset", help="how to read the export (default: auto)")
         columns = "column map (default: the project's)"
         self.reading.add_argument("--columns", type=Path, metavar="MAP.toml", help=columns)
-        sheets = "sheet of a workbook: its name, its number, or all of one shape"
+        sheets = "workbook sheet: its name, its number, or all (those of the same shape)"
         self.reading.add_argument("--sheet", metavar="NAME", help=sheets)
         rows = "only these rows, such as \"status = 'active' and stock > 0\""
         self.reading.add_argument("--where", metavar="CONDITION", help=rows)
-        first = "of products that share an image, only the first"
+        first = "keep only the first of products that share an image"
         self.reading.add_argument("--one-product", action="store_true", default=None, help=first)
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
@@ -136,10 +138,10 @@ class _Shared:
             "--confirm-rows",
             type=int,
             metavar="N",
-            help="the export's rows, to confirm a collapse, or that many are excluded",
+            help="the export's number of rows, to confirm a collapse or many exclusions",
         )
         self.planned.add_argument(
-            "--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted"
+            "--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions"
         )
         self.paged = Parser(add_help=False)
         self.paged.add_argument("--page", type=int, default=1, metavar="N", help="page number, if there are several")
@@ -154,7 +156,7 @@ class _Shared:
 
 
 def make_parser() -> Parser:
-    """Return the parser; `run` is where each command's function is, so that only the one that runs is imported."""
+    """Return the parser; `run` locates each command's function, so that only the one called is imported."""
     parser = Parser(
         prog="imgprep",
         description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
@@ -178,15 +180,15 @@ def make_parser() -> Parser:
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
     """Look: what exists and what is wrong with it."""
-    demo = command("demo", "rehearse", "Run the whole path on the demo catalogue and a sandbox of its own.")
+    demo = command("demo", "rehearse", "Run the whole workflow on the demo catalogue and its own sandbox.")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
 
-    init = command("init", "plan", "Make a project folder: imgprep.toml and the notebooks.")
+    init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
     check = command("check", "plan", text, has.catalogue, has.naming, has.drawn)
-    check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without any only rows")
+    check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
     check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
 
     text = "Write a page of the findings, each with its image."
@@ -199,27 +201,27 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "List images that are the same or nearly the same, those across products first."
     doubles = command("duplicates", "look", text, *has.photographs, has.paged)
-    doubles.add_argument("--out", type=Path, metavar="FILE.html", help="show them side by side on this page")
+    doubles.add_argument("--out", type=Path, metavar="FILE.html", help="write a page that shows them side by side")
 
     fetch = command("fetch", "plan", "Download images that the catalogue names by URL.", has.catalogue)
-    fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="their folder; existing files stay")
-    fetch.add_argument("--column", metavar="NAME", help="the column of URLs (default: that of the images)")
-    fetch.add_argument("--private", action="store_true", help="also ask this machine and private networks")
+    fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="target folder; existing files are kept")
+    fetch.add_argument("--column", metavar="NAME", help="column of URLs (default: the image column)")
+    fetch.add_argument("--private", action="store_true", help="also fetch from this machine and private networks")
 
-    text = "Find the product of each file in a folder; keep the map, and the catalogue with it."
+    text = "Find the product of each file in a folder; save the map, and the catalogue with the files."
     match = command("match", "plan", text, has.catalogue, has.images)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
-    match.add_argument("--earlier", type=Path, metavar="DIR", help="folder of the catalogue's own images, for likeness")
-    match.add_argument("--within", metavar="SUBFOLDER", help="match only what lies in this folder below --images")
-    match.add_argument("--map", type=Path, metavar="FILE", help="keep the map here; decisions of people in it stay")
-    match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with the files here")
+    match.add_argument("--earlier", type=Path, metavar="DIR", help="the catalogue's own images, to match by similarity")
+    match.add_argument("--within", metavar="SUBFOLDER", help="match only the files in this subfolder of --images")
+    match.add_argument("--map", type=Path, metavar="FILE", help="save the map here; decisions already in it are kept")
+    match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with matched files here")
 
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
     """From images and an export to a batch folder."""
     prepare = command("prepare", "plan", "Make service-ready copies of images, with a log.", *has.photographs)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
-    prepare.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
+    prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
 
     text = "Show what a batch would add, replace, delete, exclude and carry over; write nothing."
     plan = command("plan", "plan", text, *has.photographs, has.drawn, has.planned)
@@ -242,21 +244,21 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
     week.add_argument("--confirm-rows", type=int, metavar="N", help="the export's rows, to confirm a collapse")
-    week.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
+    week.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     week.add_argument("--out", type=Path, metavar="BATCH", help="folder of the batch (default: imgprep-work/week)")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    text = "stores or files of regions (.csv, .tsv, .xlsx, .json, .meta) to merge; without any: list"
+    text = "stores or files of regions (.csv, .tsv, .xlsx, .json, .meta) to merge; without any, list the regions"
     regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
-    regions.add_argument("--conflicts", action="store_true", help="list only what people decided differently")
+    regions.add_argument("--conflicts", action="store_true", help="list only conflicting decisions")
 
     text = "Compare an export with the last one: rows, products, columns, categories."
     compare = command("compare", "look", text, has.reading)
     compare.add_argument("last", type=Path, metavar="OLD", help="the last export")
     compare.add_argument("this", type=Path, metavar="NEW", help="this export")
-    compare.add_argument("--all", action="store_true", help="also list what is the same")
+    compare.add_argument("--all", action="store_true", help="also list what is unchanged")
     compare.add_argument("--products", action="store_true", help="products removed, added and changed, and how")
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
 
@@ -266,24 +268,22 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     upload = command(
         "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
     )
-    upload.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
-    upload.add_argument("--dry-run", action="store_true", help="show what would be sent, send nothing")
-    upload.add_argument("--processes", type=int, default=1, metavar="N", help="uploading processes (default: 1)")
+    upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
+    upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
+    upload.add_argument("--processes", type=int, default=1, metavar="N", help="number of upload processes (default: 1)")
     upload.add_argument("--replace", action="store_true", help="replace an increment.meta of unknown origin")
     stale = upload.add_mutually_exclusive_group()
-    stale.add_argument(
-        "--replan", action="store_true", help="first plan the batch again against what the gallery holds now"
-    )
+    stale.add_argument("--replan", action="store_true", help="first plan the batch again against the current gallery")
     stale.add_argument("--stale-ok", action="store_true", help=_STALE)
     upload.add_argument(
-        "--confirm", metavar="INSTANCE", help="with --replan: the name, to confirm that much is deleted"
+        "--confirm", metavar="INSTANCE", help="with --replan: the instance's name, to confirm many deletions"
     )
 
     preflight = command("preflight", "ship", "Check everything that a batch task needs; change nothing.", has.cloud)
     preflight.add_argument("batch", type=Path, nargs="?", metavar="BATCH", help="an uploaded batch folder")
 
-    submit = command("submit", "ship", "Start the batch task and leave a run folder.", has.cloud, has.runs)
-    submit.add_argument("batch", type=Path, metavar="BATCH", help="the folder that imgprep build made")
+    submit = command("submit", "ship", "Start the batch task and create a run folder.", has.cloud, has.runs)
+    submit.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
     text = "wait for a task that is running on the instance instead of stopping"
     submit.add_argument("--wait", nargs="?", type=float, const=True, default=False, metavar="SECONDS", help=text)
     submit.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
@@ -294,7 +294,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
         "the instance's name must be typed or given with --yes",
     )
     submit.add_argument("--stale-ok", action="store_true", help=_STALE)
-    submit.add_argument("--again", action="store_true", help="start another task although this batch was submitted")
+    submit.add_argument("--again", action="store_true", help="start another task even if the batch was submitted")
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
@@ -306,12 +306,12 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
     close.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
-    text = "report entries that name no line concern none (read them first): the other lines count as imported"
+    text = "ignore report entries that match no line (read them first): the other lines count as imported"
     close.add_argument("--ignore-unmatched", action="store_true", help=text)
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
-    """Reconcile: what became of the lines."""
+    """Reconcile: the outcome of every line."""
     report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
@@ -346,27 +346,27 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     )
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed, remove nothing")
 
-    text = "Make the next batch of the lines that can succeed now."
+    text = "Build a batch of the failed lines that can succeed now."
     retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)
     retry.add_argument("run_folder", type=Path, metavar="RUN")
     retry.add_argument("--catalogue", type=Path, metavar="CATALOGUE", help="today's export (default: the run's rows)")
     retry.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    undo = command("undo", "outcomes", "Make the batch that takes a run back.")
+    undo = command("undo", "outcomes", "Build the batch that undoes a run.")
     undo.add_argument("run_folder", type=Path, metavar="RUN")
     text = "folders of the images as sent"
     undo.add_argument("--images", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help=text)
-    undo.add_argument("--later", action="store_true", help="also take back later runs")
-    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm that much is deleted")
+    undo.add_argument("--later", action="store_true", help="also undo later runs")
+    undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    trace = command("trace", "outcomes", "Show why a product is found or not: its whole story over all runs.", has.runs)
+    trace = command("trace", "outcomes", "Show why a product is found or not: its history over all runs.", has.runs)
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
     text = "Show a month in numbers: how much of the catalogue is findable, what fails, what improved."
     review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
-    text = "column of an image's maker (default: source)"
+    text = "column that names an image's source (default: source)"
     review.add_argument("--source", default="source", metavar="COLUMN", help=text)
     review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="which table")
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
@@ -379,10 +379,10 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     adopt = command("adopt", "ship", text, has.cloud, has.runs)
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export what the gallery holds, as a file for build --known.", has.cloud)
-    dump.add_argument("--into", type=Path, metavar="DIR", help="folder of the file (default: imgprep-work/dumps)")
+    dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
     policy = command("policy", "ship", "Print the RAM documents and the console's steps to set them up.", has.cloud)
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 
     sandbox = command("sandbox", "rehearse", "Run the local OSS and Image Search server in the foreground.")
-    sandbox.add_argument("--root", type=Path, metavar="DIR", help="folder of its state (default: a temporary folder)")
+    sandbox.add_argument("--root", type=Path, metavar="DIR", help="folder for its state (default: a temporary folder)")
     sandbox.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")

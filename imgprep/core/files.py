@@ -96,7 +96,7 @@ class Written:
         for name in names:
             path = self.folder / name
             if not self._is_inside(path):
-                raise ConfigError(f"{path}: a link leads out of {self.folder}, and is not followed; {_REMEDY}")
+                raise ConfigError(f"{path}: a link points outside {self.folder} and is not followed; {_REMEDY}")
             if os.path.lexists(path) and not self.is_ours(name):
                 why = "was changed since imgprep wrote it" if name in self else "was not written by imgprep"
                 raise ConfigError(f"{path}: {why}, so it is neither replaced nor removed; {_REMEDY}")

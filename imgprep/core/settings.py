@@ -265,7 +265,7 @@ class Settings:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How the shop's exports are read, as `load_catalogue` takes it."""
+        """The arguments of `load_catalogue` for the shop's exports."""
         return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
 
     @property

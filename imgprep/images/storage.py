@@ -98,7 +98,7 @@ class Folder:
                     inside = os.path.realpath(path).startswith(self._inside)
                     info = os.stat(path) if inside else info  # noqa: PTH116  a Path costs more than the call
             if not inside:
-                raise Unfit(Problem.OUTSIDE_ROOT, "a link leads out of the folder of images; it was not followed")
+                raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, "no file of this name") from None
         except ValueError:  # half a surrogate, a NUL
@@ -281,7 +281,7 @@ def legal(name: str) -> str:
         raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
     if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
-        raise Unfit(Problem.OUTSIDE_ROOT, "leads out of the folder of images; it was not opened")
+        raise Unfit(Problem.OUTSIDE_ROOT, "points outside the image folder; it was not opened")
     return name
 
 

@@ -174,16 +174,16 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
 
 #: Problem → remedy.
 _REMEDY = {
-    "bad_url": "write an http or https URL",
-    "bad_name": "write a PicName that stays below the folder of images",
+    "bad_url": "give an http or https URL",
+    "bad_name": "write a PicName that stays inside the image folder",
     "occupied": "move away the file that has this name, then fetch again",
-    "private_host": "if the export may name it: private=True, --private, or private_hosts = true under [shop]",
+    "private_host": "if you trust the export: private=True, --private, or private_hosts = true under [shop]",
     "not_found": "correct the URL, or leave the row out",
     "refused": "make the server serve the image without a login, or download it by hand",
     "http_error": "ask the operator of the server, then fetch again",
-    "timeout": "fetch again later, or allow more seconds",
+    "timeout": "fetch again later, or raise seconds",
     "unreachable": "check the host name and the network, then fetch again",
-    "too_large": "provide a smaller file, or allow more with max_bytes",
+    "too_large": "provide a smaller file, or raise max_bytes",
     "cut_off": "fetch again",
     "incomplete": "replace the file on the server; only a part of it is stored there",
     "not_an_image": "open the URL in a browser: it leads to a page or to another kind of file",
@@ -326,7 +326,7 @@ class Fetcher:
             if not found and not proxied:  # perhaps only now: it is looked up again by the next try
                 raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
             if any(map(is_metadata, found)):
-                raise Failed("refused", f"{host} is the metadata service of a cloud, which is never asked for an image")
+                raise Failed("refused", f"{host} is a cloud metadata service, which is never contacted")
             self._public[key] = all(map(is_public, found))
         if not self._public[key] and not self.limits.private:
             raise Failed("private_host", f"{host} is this machine or in a private network; nothing was requested")
@@ -434,7 +434,7 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
             "GET", url, headers=_HEADERS, preload_content=False, timeout=limits.seconds, retries=False, redirect=False
         )
     except AddressRefused as address:
-        raise Failed("refused", f"led to {address}, which is not asked from there; nothing was requested") from None
+        raise Failed("refused", f"leads to {address}, which is not public; nothing was requested") from None
     except urllib3.exceptions.HTTPError as error:
         raise _unreached(error) from error
     whole = False
@@ -475,7 +475,7 @@ def _body(answer: urllib3.BaseHTTPResponse, limits: Limits, ends: float, go_on: 
         if size > most:
             raise Failed("too_large", f"more than {most:,} bytes")
         if time.monotonic() > ends:
-            raise Failed("timeout", f"not whole after {10 * limits.seconds:g} s")
+            raise Failed("timeout", f"incomplete after {10 * limits.seconds:g} s")
         go_on()
         pieces.append(piece)
     return b"".join(pieces)
@@ -489,7 +489,7 @@ def _require_whole_image(data: bytes, *, length_known: bool) -> None:
         return
     detail = f"the {kind} ends too early, after {len(data):,} bytes"
     if length_known:  # the server sent all it has
-        raise Failed("incomplete", f"{detail}: the file on the server is not whole")
+        raise Failed("incomplete", f"{detail}: the file on the server is incomplete")
     raise Failed("cut_off", detail, again=True)
 
 

@@ -108,7 +108,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         """The catalogue's rows of `selected`, each once."""
         if self._catalogue is None or "row" not in self._catalogue:
             raise ConfigError(
-                "rows: needs the catalogue; pass it: FindingsBrowser(findings, root, catalogue=catalogue)"
+                "rows: the catalogue is missing; pass it: FindingsBrowser(findings, root, catalogue=catalogue)"
             )
         return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
 

@@ -240,7 +240,7 @@ class _Run:
             lost: list[Task] = []
             yield from _on_executor(self._executor, tasks, lost)
             if lost:
-                _log.warning("the executor lost %d files; they are inspected in processes of this machine", len(lost))
+                _log.warning("the executor lost %d files; they are inspected in local processes", len(lost))
             tasks = lost
         if tasks:
             workers = max(1, min(self._workers, len(tasks) // CHUNK))

@@ -130,7 +130,7 @@ def match_files(
         elif file in named:
             records.append(_by_the_catalogue(file, named[file]))
         elif _extension(file) not in PICTURES:
-            records.append({"file": file, "state": IGNORED, "confidence": 0.0, "how": "not an image, by its name"})
+            records.append({"file": file, "state": IGNORED, "confidence": 0.0, "how": "no image extension"})
         else:
             found = _together([*candidates_by_name(file, ready, names), *alike.get(file, [])])
             records.append({"file": file, **_verdict(found, at_least), "detail": _detail(file)})
@@ -253,7 +253,7 @@ def _together(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 def _verdict(found: list[Candidate], at_least: float) -> dict[str, Any]:
     if not found:
-        return {"state": UNMATCHED, "confidence": 0.0, "how": "no pattern fits, and it looks like no earlier image"}
+        return {"state": UNMATCHED, "confidence": 0.0, "how": "no pattern matches, and no earlier image looks like it"}
     best = found[0]
     ahead = best.confidence - (found[1].confidence if len(found) > 1 else 0.0)
     sure = best.confidence >= at_least and ahead >= AHEAD - 1e-9
@@ -271,8 +271,8 @@ def _detail(file: str) -> Any:
     if _extension(file) not in ("heic", "heif"):
         return pd.NA
     if can_read("HEIF"):
-        return "HEIC, which the service does not take: prepare_images makes a JPEG of it"
-    return "HEIC, which cannot be read here: install pillow-heif, or have the camera write JPEG"
+        return "HEIC, which the service does not accept: prepare_images converts it to JPEG"
+    return "HEIC, which cannot be read here: install pillow-heif, or set the camera to JPEG"
 
 
 EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
@@ -393,7 +393,7 @@ def folded_id(value: str) -> str:
 def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
     """Return the products that a file's name may mean, by every pattern; only those of the highest confidence."""
     readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
-    # A name that fits needs no guesses, which cost a hundred times as much.
+    # A name that matches needs no guesses, which cost a hundred times as much.
     return (
         _surest(_read(readings, names, Names.find))
         or _surest(

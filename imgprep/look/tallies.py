@@ -101,11 +101,11 @@ def _advice(found: dict[str, object], rows: int, *, number: bool) -> str:
         what = "not a 32-bit integer" if number else f"longer than {STR_ATTR_MAX} characters"
         advice.append(f"{counted(unusable, 'value')} {what}")
     if filled < 0.9 * rows:
-        advice.append(f"{counted(rows - filled, 'image')} without a value: no filter by it finds them")
+        advice.append(f"{counted(rows - filled, 'image')} without a value: filters on it never find them")
     if distinct == 1 and rows > 1:
-        advice.append("the same value everywhere: it filters nothing")
+        advice.append("the same value everywhere: useless as a filter")
     if not number and distinct == filled and filled > _SHOWN:
-        advice.append("every value is different: it groups nothing")
+        advice.append("every value is different: it does not group images")
     if alike:
         advice.append(f"{alike:,} values differ from others only in case or spaces; filters distinguish them")
     return "; ".join(advice) or "suitable as a filter"

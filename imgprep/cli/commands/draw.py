@@ -30,7 +30,7 @@ def regions(options: Namespace) -> int:
     for needed in options.others or [place]:
         if not needed.is_file():
             raise RegionError(
-                f"{needed}: no region store or file of regions is there; draw regions (notebook 02) or correct the path"
+                f"{needed}: not a region store or region file; draw regions (notebook 02) or correct the path"
             )
     with RegionStore(place, who=options.who, read_only=not options.others) as store:
         parts = []

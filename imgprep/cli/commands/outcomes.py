@@ -49,7 +49,7 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
     folder: Path = options.runs or settings.runs
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder}: no folder of runs is there; `imgprep submit` creates it, or name another with --runs"
+            f"{folder}: no such folder of runs; `imgprep submit` creates it, or choose another with --runs"
         )
     return folder
 
@@ -65,7 +65,7 @@ def report(options: Namespace) -> int:
     require_ours(options.failed)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
-        raise ConfigError("--report and --html take one run; name one")
+        raise ConfigError("--report and --html need a single run; give one")
     settings = settings_of(options)
     for run in runs:
         run.use_settings(settings)

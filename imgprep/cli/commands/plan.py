@@ -43,7 +43,7 @@ def check(options: Namespace) -> int:
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
-    # Without a column of images, loading has found why, and the way on.
+    # Without an image column, the findings of loading state the cause and the remedy.
     images = options.images if "PicName" in catalogue.columns else None
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
@@ -54,7 +54,7 @@ def check(options: Namespace) -> int:
         files=match_names(catalogue, images) if images else None,
     )
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
-    findings.attrs = judged.attrs  # of how many rows each rule's share is
+    findings.attrs = judged.attrs  # the rows that each rule's share refers to
     show(summary(findings) if options.summary else findings, options.format)
     if options.format == "table":
         counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
@@ -137,7 +137,7 @@ def plan(options: Namespace) -> int:
     show(pd.concat([shown, carried], ignore_index=True) if len(carried) else shown, options.format)
     converted = int(prepared["action"].eq("converted").sum())
     if converted and baseline.known is not None:
-        note = "whether their copies differ from what the gallery holds shows when they are made"
+        note = "whether the copies differ from the gallery's images is only known once they are made"
         print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
     _print_left(found, options)
     for stop in stops:
@@ -252,7 +252,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
-        print(f"Kept as the gallery holds them, since the catalogue does not name them: {kept}", file=sys.stderr)
+        print(f"Kept as in the gallery, since the catalogue has no columns for them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
         show(

@@ -68,7 +68,7 @@ def _replan(options: Namespace, settings: Settings, runs: Path) -> None:
 
 
 def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
-    """Objects beside the batch that no earlier run put there."""
+    """Objects in the batch's folder that no earlier run uploaded."""
     from imgprep.ship.gallery import gallery_state
     from imgprep.ship.run import load_runs
 
@@ -108,7 +108,7 @@ def submit(options: Namespace) -> int:
     if options.now and options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
         raise ConfigError(
             f"submit --now: may start a second task on production instance {settings.instance!r}, and there is no "
-            "terminal to type its name in; leave out --now and the command waits, or add --yes NAME"
+            "terminal to confirm its name in; omit --now to wait instead, or add --yes NAME"
         )
     run = start(
         options.batch,

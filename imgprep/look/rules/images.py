@@ -44,7 +44,7 @@ def _unnamed(sheet: Sheet) -> tuple[int, str]:
     count = len(sheet.unnamed)
     some = ", ".join(f'"{name[:QUOTE_CHARS]}"' for name in sheet.unnamed[:_EXAMPLES])
     more = ", …" if count > _EXAMPLES else ""
-    return count, f"{counted(count, 'file is', 'files are')} named by no row: {some}{more}"
+    return count, f"{counted(count, 'file is', 'files are')} not named by any row: {some}{more}"
 
 
 #: A rule about the file of an ADD, and one about a picture that could be read.
@@ -57,7 +57,7 @@ RULES: tuple[Rule, ...] = (
         field="PicName",
         severity=Severity.INFO,
         source="own",
-        what="files in the folder of images are named by no row: they are not sent",
+        what="files in the image folder that no row names: they are not sent",
         remedy="match them to products (imgprep match), or leave them",
         needs="files",
         note=_unnamed,
@@ -77,9 +77,9 @@ RULES: tuple[Rule, ...] = (
     _FILE(
         id="image-outside-root",
         source="own",
-        what="PicName leads out of the folder of images",
-        message='PicName "{PicName}" leads out of the folder of images; the file was not opened',
-        remedy="copy the file into the folder of images",
+        what="PicName points outside the image folder",
+        message='PicName "{PicName}" points outside the image folder; the file was not opened',
+        remedy="copy the file into the image folder",
         test=lambda sheet: pl.col("i_problem") == "outside_root",
         fix=_near_file,
         by_file=True,
@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
         id="image-too-heavy",
         source="limits",
         what="the image file is larger than 4 MB",
-        message='image "{name}" has {i_bytes} bytes; at most {limit:image_bytes} are taken',
+        message='image "{name}" has {i_bytes} bytes; at most {limit:image_bytes} are allowed',
         remedy="make a smaller copy (imgprep prepare)",
         test=lambda sheet: pl.col("i_bytes") > sheet.limits["image_bytes"],
         value="i_bytes",
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     _PICTURE(
         id="image-format",
         source="limits",
-        what="the content of the image is in a format that the service does not take",
+        what="the image is in a format that the service does not accept",
         message='image "{name}" is a {i_format}; the service takes ' + ", ".join(FORMATS),
         remedy="convert it (imgprep prepare)",
         test=lambda sheet: ~pl.col("i_format").is_in([*FORMATS, MPO]),
@@ -148,7 +148,7 @@ RULES: tuple[Rule, ...] = (
         id="image-rotated",
         source="limits",
         what="the image is rotated by its EXIF orientation",
-        message='image "{name}" has EXIF orientation {i_orientation}; only 1 is taken',
+        message='image "{name}" has EXIF orientation {i_orientation}; only 1 is accepted',
         remedy="make an upright copy (imgprep prepare)",
         test=lambda sheet: pl.col("i_orientation") != 1,
         value="i_orientation",
@@ -158,8 +158,8 @@ RULES: tuple[Rule, ...] = (
         id="image-several-pictures",
         severity=Severity.WARNING,
         source="own",
-        what="the file holds several pictures (animation, multi-page TIFF, MPO)",
-        message='image "{name}" holds {i_frames} pictures; which one the service takes is undocumented',
+        what="the file holds several frames (animation, multi-page TIFF, MPO)",
+        message='image "{name}" holds {i_frames} frames; which one the service uses is undocumented',
         remedy="keep the first (imgprep prepare)",
         test=lambda sheet: (pl.col("i_frames") > 1) | (pl.col("i_format") == MPO),
         value="i_frames",
@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="own",
         what="the image has more than 8 bits per channel",
-        message='image "{name}" is in mode {i_mode}, more than 8 bits per channel; whether it is taken is undocumented',
+        message='image "{name}" is in mode {i_mode}, over 8 bits per channel; whether it is accepted is undocumented',
         remedy="convert it to RGB (imgprep prepare)",
         test=lambda sheet: pl.col("i_mode").is_in(["I", "F", "I;16", "I;16L", "I;16B", "I;16N"]),
         value="i_mode",
@@ -190,7 +190,7 @@ RULES: tuple[Rule, ...] = (
         source="own",
         what="the image has transparency",
         message='image "{name}" is in mode {i_mode}; which background the service puts behind it is undocumented',
-        remedy="put it on white (imgprep prepare)",
+        remedy="flatten it onto white (imgprep prepare)",
         test=lambda sheet: pl.col("i_mode").is_in(["RGBA", "LA", "PA", "La", "RGBa"]),
         value="i_mode",
     ),
@@ -208,9 +208,9 @@ RULES: tuple[Rule, ...] = (
         id="image-extension-differs",
         severity=Severity.WARNING,
         source="own",
-        what="the extension promises another format than the file has",
-        message='image "{name}" is a {i_format}; its extension promises another format',
-        remedy="rename it after its content",
+        what="the extension does not match the format of the file",
+        message='image "{name}" is a {i_format}; its extension does not match',
+        remedy="rename it to match its content",
         test=lambda sheet: _promised() != pl.col("i_format").replace(MPO, "JPEG"),
         value="i_format",
     ),

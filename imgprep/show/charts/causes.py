@@ -176,7 +176,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     Examples
     --------
     >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
-    '12 failed lines of 124 sent, by cause and format'
+    '9 failed lines of 112 sent, by cause and format'
     """
     name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)

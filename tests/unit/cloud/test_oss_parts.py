@@ -127,7 +127,7 @@ def test_no_link_out_of_the_folder_is_followed(tmp_path):
     frame = pd.DataFrame({"PicName": ["a.jpg", "inside.jpg", "file.jpg", "folder/a.jpg"]})
     items = wanted_items(frame, tmp_path / "link", "p/")
     assert [item.bytes for item in items] == [7, 7, None, None]
-    assert all("link leads out of the folder" in item.problem for item in items[2:])
+    assert all("link points outside the image folder" in item.problem for item in items[2:])
 
 
 def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path):

@@ -85,7 +85,7 @@ def test_heic_finds_its_product_by_likeness_and_by_name(tmp_path):
     seen = inspect_images(list_names(earlier), earlier, progress=False)
     matches = ip.match_files(new, catalogue, patterns=["{ProductId}_{n}"], earlier=seen)
     assert matches.set_index("file")["ProductId"].to_dict() == {"IMG_0007.HEIC": "P2", "P1_2.heic": "P1"}
-    assert matches["detail"].str.contains("prepare_images makes a JPEG of it").all()
+    assert matches["detail"].str.contains("prepare_images converts it to JPEG").all()
 
 
 def test_heic_is_fetched(tmp_path):

@@ -11,8 +11,6 @@ import imgprep as ip
 from imgprep.demo.shop import demo_shop
 from imgprep.ship.run import load_runs
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 #: Findings of loading name records, not images. Of a value that the map lacks, and of an image that many products
 #: share, there is one finding, with a count.
 BY_RECORD, BY_VALUE, BY_IMAGE = ("number-not-read", "product-without-image"), "value-unmapped", "image-placeholder"
@@ -140,4 +138,5 @@ def test_the_charts_have_shapes(run, demo):
         counts = ip.tally_by(run, column).groupby("value")["count"].sum()
         assert counts.max() > 5 * counts.min() > 0
     page = (demo[0] / "report.html").read_text(encoding="utf-8")
+    assert "report.html" in demo[1]
     assert "SANDBOX" in page and "partial" in page and "data:image/jpeg" in page
