@@ -63,6 +63,9 @@ def shots(folder: Path, report: Path) -> None:
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         run_first_cell(page)
         page.locator(".ipr[data-painted]").first.wait_for()
+        page.keyboard.press("Control+B")  # the file browser
+        for button in page.get_by_role("button", name="No", exact=True).all():  # Jupyter's news
+            button.click()
         page.wait_for_timeout(3000)  # thumbnails and the suggestion
         page.locator(".ipr").first.scroll_into_view_if_needed()
         page.screenshot(path=str(IMAGES / "annotator.png"))

@@ -73,8 +73,8 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
 
     Examples
     --------
-    >>> len(past_runs(ip.open_project(), weeks=2))
-    2
+    >>> len(past_runs(ip.open_project(), weeks=3))
+    3
     """
     runs = _ended(shop)
     if not runs:
@@ -105,7 +105,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     >>> week2 = ip.open_project(week=2)
     >>> this = ip.load_catalogue(week2.catalogue, columns=week2.columns)
     >>> len(this), len(earlier_export(week2, this))
-    (105, 110)
+    (428, 427)
     """
     if shop.earlier is not None:
         named = load_catalogue(shop.earlier, **shop.reading)
@@ -142,7 +142,7 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     Examples
     --------
     >>> practice_regions(ip.open_project())["state"].value_counts().to_dict()
-    {'region': 16, 'whole': 3}
+    {'region': 16, 'whole': 1}
     """
     if file or _is_demo(shop):
         return read_regions(file or part_shop().regions)

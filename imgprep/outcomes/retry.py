@@ -35,9 +35,9 @@ class Retry:
     --------
     >>> again = plan_retry(runs[0])
     >>> again.rest[["cause", "family"]].head(2)
-            cause        family
-    0  bad_pixels  fix the data
-    1  bad_format  fix the data
+               cause        family
+    0     bad_format  fix the data
+    1  image_missing  fix the data
     """
 
     batch: pd.DataFrame
@@ -114,9 +114,9 @@ def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Examples
     --------
     >>> failed_lines(runs[0])[["line", "cause", "brand"]].head(2)
-       line       cause         brand
-    0    54  bad_pixels        O'Hara
-    1    56  bad_format  Nordlys & Co
+       line          cause   brand
+    0    33     bad_format  O'Hara
+    1    38  image_missing   Vento
     """
     parts = []
     for run, outcome in read_each(runs, lambda run: run.outcome):

@@ -11,6 +11,7 @@ import imgprep as ip
 from imgprep.demo.faults import part_of, stock
 from imgprep.demo.history import history_folder, make_history
 from imgprep.demo.shop import PART
+from imgprep.ship.run import load_runs
 
 ROOT = Path(__file__).parents[2]
 RUN = r"Run\(demo, partial: (\d+) lines, (\d+) add, (\d+) imported, (\d+) failed\)"
@@ -52,7 +53,7 @@ def shown(name):
 
 def numbers(name, pattern):
     """The numbers of every place in a notebook that fits, once each."""
-    found = {tuple(int(n) for n in match) for match in re.findall(pattern, shown(name))}
+    found = {tuple(int(n) for n in match) for match in (m.groups() for m in re.finditer(pattern, shown(name)))}
     assert found, f"notebook {name} shows nothing like {pattern}"
     return found
 
@@ -96,10 +97,14 @@ def test_the_week_after_is_the_one_that_was_planned(truth):
 
 def test_the_weeks_are_those_of_the_history(story):
     lines = sum(week["lines"] for week in story["sent"]) + story["retry"]["lines"]
-    assert numbers("06", r"Outcomes of (\d+) lines sent in (\d+) runs") == {(lines, len(story["sent"]) + 1)}
-    last = story["sent"][-1]
-    assert numbers("06", r"11 +(\d+) +(\d+) +(\d+) +(\d+) +0")  # the rows of the table are checked in the history's test
-    assert numbers("06", r"partial: (\d+) lines, .*?(\d+) failed\)") == {(last["lines"], last["failed"])}
+    outcomes = ip.tally_outcomes(load_runs(history_folder() / "runs"))
+    assert outcomes["lines"].sum() == lines
+    first = lines - int(outcomes["again"].sum())
+    assert numbers("06", r"(\d+) lines sent for the first time in (\d+) runs") == {(first, len(outcomes))}
+    assert numbers("06", r"(\d+) runs, (\d+) lines sent for the first time") == {(len(outcomes), first)}
+    shown_rows = numbers("06", r"\n(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +0 +[01]\.")
+    ends = outcomes[["lines", "imported", "deleted", "failed"]].astype(int)
+    assert shown_rows == {(at, *ends.loc[at]) for at in outcomes.index[-5:]}
 
 
 def test_the_report_page_states_the_same(tmp_path, ends):

@@ -36,7 +36,7 @@ def test_every_week_was_sent_and_the_runs_say_what_the_story_says(runs, story):
 
 def test_what_is_sent_for_the_first_time_succeeds_more_often(runs):
     shares = []
-    for some in (runs[:2], runs[-4:]):
+    for some in (runs[:4], runs[-3:]):
         new = [run.outcome.merge(run.batch.query("reason == 'new'")[["line"]], on="line")["outcome"] for run in some]
         imported = [end.eq("imported") for end in new]
         shares.append(sum(map(sum, imported)) / sum(map(len, imported)))
@@ -49,7 +49,9 @@ def test_half_an_export_was_stopped_and_lost_nothing(runs, story):
 
 
 def test_one_photographers_pictures_fail_more_often_than_any_others(runs, story):
-    by = tally_by(runs[0], "photographer").groupby("value").agg({"count": "sum", "lines": "first"})
+    by = tally_by(runs, "photographer")
+    by = by[~by["cause"].isin(["bad_str_attr", "timeout"])]  # those have nothing to do with who took a picture
+    by = by.groupby("value").agg({"count": "sum", "lines": "first"})
     share = (by["count"] / by["lines"]).sort_values()
     assert share.index[-1] == story["photographer"] and share.iloc[-1] > 1.5 * share.iloc[-2]
 
@@ -65,7 +67,7 @@ def test_a_cause_comes_back(runs, story):
     seen = [number for number, run in enumerate(runs) if run.id in set(causes.query("cause == 'bad_str_attr'")["run"])]
     assert {week for week, _ in story["too_long"]} == {2, 9}
     assert {1, 9} <= set(seen), "the run of week 9 is the tenth: week 7 has two"
-    assert not {2, 3, 4, 5, 6, 7, 8} & set(seen)
+    assert not {2, 3, 4, 5, 6, 7} & set(seen)
 
 
 def test_three_people_drew_and_two_of_them_disagree(tmp_path, runs, story):
