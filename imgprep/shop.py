@@ -25,7 +25,7 @@ _TEMPLATE = """\
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images
-# sheet = "Products"   # of a workbook: a sheet's name, its number, or "all" of one shape
+# sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
@@ -39,7 +39,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # PicName = "image"
 # CustomContent = "title:{title},price:{price}"
 # IntAttr = { column = "price", scale = 100 }
-# StrAttr2 = ""        # clears the field in the gallery; what no line here names stays as the gallery has it
+# StrAttr2 = ""        # clears the field in the gallery; fields not named here keep the gallery's values
 # [shop.columns.CategoryId]
 # column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }

@@ -1,4 +1,4 @@
-"""Which faults are planted in the demo shop, and the truth about them: stated from what was planted, never measured."""
+"""The faults planted in the demo shop, and the truth about them: taken from what was planted, never measured."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Fault:
 
 
 def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Random], Picture]:
-    """Return what saves a picture in a form of `imgprep.demo.files`, under a name that ends with `end`."""
+    """Return the function that saves a picture in a form of `imgprep.demo.files`, under a name that ends with `end`."""
 
     def change(picture: Picture, _: random.Random) -> Picture:
         return replace(picture, name=picture.name if end is None else _stem(picture) + end, form=form)
@@ -46,7 +46,7 @@ def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Rando
 
 
 def _sized(size: tuple[int, int], form: str = "jpeg", end: str = ".jpg") -> Callable[[Picture, random.Random], Picture]:
-    """Return what composes a picture anew in another size."""
+    """Return the function that composes a picture again in another size."""
     return lambda picture, rng: composed(_stem(picture) + end, picture.look, "studio", rng, size, form=form)
 
 
@@ -111,7 +111,7 @@ FAULTS: dict[str, Fault] = {
         ".jpg")),
     "turned-left": Fault(33, "turned the other way", ("image-rotated",), *_FIXED, (PHONES,), _saved("turned-8")),
     "too-large": Fault(26, "4,200 pixels long", ("image-too-large",), *_FIXED, (KERN, LUND), _scaled),
-    "icon": Fault(14, "an icon, a format that is not taken", ("image-format", "pic-name-extension"), *_FIXED, (PORTAL,),
+    "icon": Fault(14, "an icon, not an accepted format", ("image-format", "pic-name-extension"), *_FIXED, (PORTAL,),
         _sized((256, 256), "icon", ".ico")),
     "no-extension": Fault(12, "a name without an extension", ("pic-name-no-extension",), *_FIXED, (WANG,),
         _renamed(end="")),
@@ -138,7 +138,7 @@ FAULTS: dict[str, Fault] = {
     "elsewhere": Fault(2, "a name that leads out of the folder", _OUTSIDE, *_NEVER,
         picture=_renamed("../old-shop/"), absent=True),
     # Records that a person must correct.
-    "no-image": Fault(38, "no image is named", ("product-without-image", "pic-name-missing"), *_NEVER, record=_with()),
+    "no-image": Fault(38, "no image is given", ("product-without-image", "pic-name-missing"), *_NEVER, record=_with()),
     "gift-card": Fault(19, "a category that the map leaves out", ("value-unmapped", "category-missing"), *_POOR,
         record=_with(type="Gift cards")),
     "comma-price": Fault(17, "a price with a comma among prices with a point", _NUMBER, *_NEVER, (KERN,),
@@ -156,7 +156,7 @@ FAULTS: dict[str, Fault] = {
         rng: {"sku": f"{rng.uniform(1, 9):.5f}E+12"}),
     "long-care": Fault(4, "CustomContent above 4,096 characters", ("custom-content-too-long",), *_LOST,
         record=_with(care=_CARE * 90)),
-    "blank-in-sku": Fault(3, "an id with a blank behind it", ("product-id-spaces",), *_POOR, record=lambda item,
+    "blank-in-sku": Fault(3, "an id with a trailing space", ("product-id-spaces",), *_POOR, record=lambda item,
         _: {"sku": item.record["sku"] + " "}),
     "long-season": Fault(3, "StrAttr above 128 characters", ("str-attr-too-long",), *_LOST,
         record=_with(season=_SEASON + "the look book of this year")),
@@ -260,7 +260,7 @@ def _written(every: list[Item], copies: list[dict[str, Any]], seed: int) -> Stoc
     }
     empty = [(item.faulty.name, item.record["sku"]) for item in every if item.fault == "empty" and item.faulty]
     names, skus = (sorted(values) for values in zip(*empty, strict=True))
-    copies = [*copies, {"kind": "bytes", "images": names, "products": skus}]  # no bytes equal no bytes
+    copies = [*copies, {"kind": "bytes", "images": names, "products": skus}]  # empty files are equal
     families = itertools.groupby((item.record["sku"] for item in every), lambda sku: sku.partition("-")[0])
     truth = {
         "seed": seed,

@@ -128,7 +128,7 @@ def _emptied(folder: Path) -> Written:
     there = list_names(folder) if folder.exists() else []
     if not all(map(written.is_ours, there)):
         rule = "contains files that are not from a generated history, or that were changed since"
-        raise ConfigError(f"{folder}: {rule}; name a new folder")
+        raise ConfigError(f"{folder}: {rule}; choose a new folder")
     for name in there:
         written.remove(name)
     for run_folder in sorted(folder.glob("*/")):  # emptied above

@@ -210,6 +210,6 @@ def _ended(shop: Settings) -> list[Run]:
     """Return the runs that have ended; for the demo shop, possibly none."""
     ended = [run for run in load_runs(shop.runs) if run.ended]
     if not ended and not _is_demo(shop):
-        remedy = "submit a batch and follow it to its end first (notebook 00 does, in a sandbox)"
+        remedy = "submit a batch and follow it until it ends first (notebook 00 does, in a sandbox)"
         raise ConfigError(f"{shop.runs}: no run has ended here yet; {remedy}")
     return ended

@@ -1,4 +1,4 @@
-"""The demo shop on the disk: made at first use, kept in a cache folder, and made anew when its script changes."""
+"""The demo shop on the disk: created at first use, kept in a cache folder, and rebuilt when its script changes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class DemoShop:
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for what can be made again: IMGPREP_CACHE, or where the system keeps caches."""
+    """Return the user's cache folder: IMGPREP_CACHE, or where the system keeps caches."""
     if own := os.environ.get(CACHE_VARIABLE):
         return Path(own)
     if sys.platform == "win32":
@@ -129,7 +129,7 @@ def part_shop() -> DemoShop:
 
 
 def demo_shop(folder: str | Path | None = None, *, every: int = 1, progress: bool = True) -> DemoShop:
-    """Return the demo shop, and make it first where that has not been done.
+    """Return the demo shop, creating it first if necessary.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _make(shop: DemoShop, decided: Stock, *, progress: bool) -> None:
-    """Draw what is missing, and write the tables; the truth comes last, and says that all is there."""
+    """Draw what is missing, and write the tables; the truth comes last, and marks the shop as complete."""
     from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
 
     images, tables = Written(shop.images), Written(shop.folder)

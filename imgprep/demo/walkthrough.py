@@ -30,7 +30,7 @@ _REPORT = "report.html"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The result of the demo: its HTML report, its run, how the lines ended, and the lines not ended as predicted."""
+    """The result of the demo: its HTML report, its run, the outcomes, and the lines that did not end as predicted."""
 
     report: Path
     run_folder: Path

@@ -1,4 +1,4 @@
-"""Image formats by their bytes, without decoding: kind, end marker, EXIF, texts of a PNG."""
+"""Image formats by their bytes, without decoding: kind, end marker, EXIF, text chunks of a PNG."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_TEXT = 1_048_576
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return the kind of a file by its first bytes: Pillow's name of a format, or a text ("an HTML page")."""
+    """Return the kind of a file by its first bytes: Pillow's name of a format, or a description ("an HTML page")."""
     for start, magic, name in _MAGIC:
         if data.startswith(magic, start):
             return name

@@ -155,7 +155,7 @@ def sniff_encoding(data: bytes) -> str:
 
 
 def weigh_encoding(path: Path) -> str:
-    """Return the encoding of a file that is not UTF-8, by all of it: its first letters may be of another kind."""
+    """Return the encoding of a file that is not UTF-8, from the whole file: its start may not be typical."""
     with path.open("rb") as file:
         return _not_utf8(iter(partial(file.read, _PIECE_BYTES), b""))
 
@@ -189,11 +189,11 @@ def _utf16(data: bytes) -> str:
     big = first.count(0) > second.count(0)
     signs, others = (second, first) if big else (first, second)
     if _decodes(data, "utf-8"):
-        # Texts of ASCII: in UTF-16 every sign has a NUL beside it; a stray NUL is beside few of them.
+        # Texts of ASCII: in UTF-16 every character has a NUL beside it; a stray NUL is beside few of them.
         wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
         lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
     else:
-        # Halves of other letters look like signs, but seldom like line feeds.
+        # Halves of other characters look like ASCII, but seldom like line feeds.
         wide = others.count(0)
         lone = sum(sign == ord("\n") and bool(other) for sign, other in zip(signs, others, strict=False))
     return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""

@@ -147,7 +147,7 @@ class MappingPanel:
         control.value = column or ("" if field == _TEXT else _UNUSED)
 
     def place(self, category: str, number: int | None) -> None:
-        """Give one of the shop's categories a CategoryId, as if by hand; None leaves it to the service."""
+        """Map one of the shop's categories to a CategoryId, as if by hand; None leaves it to the service."""
         self._categories.place(category, number)
 
     def accept_suggestions(self) -> None:
@@ -155,7 +155,7 @@ class MappingPanel:
         self._categories.accept_suggestions()
 
     def refresh(self) -> None:
-        """Build the preview again from the map as chosen."""
+        """Rebuild the preview from the current map."""
         self._saved.value = ""
         try:
             self.preview = sample_of(self._export, self._preset, self.columns)
@@ -323,7 +323,7 @@ class _Categories:
         self._show()
 
     def place(self, category: str, number: int | None) -> None:
-        """Give a category a CategoryId; None leaves it to the service."""
+        """Map a category to a CategoryId; None leaves it to the service."""
         self._numbers[category] = number
         self._show()
         self._changed()
@@ -366,7 +366,7 @@ class _Categories:
         if table.empty:
             self._summary.value = "none: the service predicts the category of every image"
         elif left.empty:
-            self._summary.value = f"all {len(table):,} of the shop's categories are placed"
+            self._summary.value = f"all {len(table):,} of the shop's categories are mapped"
         else:
             names = ", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else "")
             rows = counted(int(left["rows"].sum()), "row")

@@ -1,4 +1,4 @@
-"""Parquet, JSON Lines, JSON and XML feeds: values as texts, as they are written in the file."""
+"""Parquet, JSON Lines, JSON and XML feeds: values as strings, exactly as in the file."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ ITEMS = frozenset({"item", "entry", "product"})
 
 
 def read_xml(path: Path) -> Export:
-    """Read a product feed: one record per item; an element that comes several times is a JSON list."""
+    """Read a product feed: one record per item; a repeated element becomes a JSON list."""
     records: list[dict[str, list[str]]] = []
     stack: list[str] = []
     item: dict[str, list[str]] = {}

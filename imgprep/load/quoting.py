@@ -1,4 +1,4 @@
-"""How a delimited file quotes its cells: what no other reading fits, or a finding that the file allows several."""
+"""How a delimited file quotes its cells: the only reading that fits, or a finding that several do."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Reading:
     quoted_column: bool  #: whether all cells of a column do
 
     def differs_from(self, other: Reading) -> int:
-        """Return how many records the other reading has differently."""
+        """Return how many records differ in the other reading."""
         return max((self.records - other.records).total(), (other.records - self.records).total())
 
 

@@ -119,7 +119,7 @@ def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any
 
 
 def content_template(title: str | None, price: str | None) -> dict[str, str]:
-    """Return the CustomContent that is proposed for an export: the service demands one of every ADD."""
+    """Return the CustomContent that is proposed for an export: the service requires one on every ADD."""
     parts = [f"{key}:{{{name}}}" for key, name in (("title", title), ("price", price)) if name]
     return {"CustomContent": ",".join(parts)} if parts else {}
 

@@ -3,7 +3,7 @@
 ``condition := column (= | != | < | <= | > | >=) value | column [not] in (value, …) | column [not] like 'pattern' |
 column is [not] empty``, joined by ``and``, ``or``, ``not`` and parentheses. A column with blanks in its name is quoted;
 a text is quoted, a number is not. ``like`` takes % for any text and _ for one character, and ignores case. An empty
-cell is an empty text, and no number.
+cell is an empty string, not a number.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Where:
             raise self._unexpected("and, or, or the end")
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
-        """Return whether each row of `frame` fits."""
+        """Return whether each row of `frame` matches."""
         return self._mask(frame)
 
     def _tokenised(self) -> list[_Token]:
@@ -135,7 +135,7 @@ class Where:
             raise self._unexpected("a column")
         name = _unquoted(token.text) if token.kind == "text" else token.text
         if name not in self._names:
-            hint = did_you_mean(name, self._names) or f"; there are: {', '.join(self._names[:_NAMED])}"
+            hint = did_you_mean(name, self._names) or f"; known: {', '.join(self._names[:_NAMED])}"
             raise self._error(token.at, f"the export has no column {name!r}{hint}")
         self._next += 1
         return name
@@ -157,7 +157,7 @@ class Where:
         if self._take("like"):
             pattern = self._value()
             if not isinstance(pattern, str):
-                raise self._error(self._token.at, "like needs a text in quotes")
+                raise self._error(self._token.at, "like needs a string in quotes")
             return _maybe_not(_like(name, pattern), negated=negated)
         sign = self._token
         if negated or sign.kind != "sign" or sign.text not in _SIGNS:
@@ -168,9 +168,9 @@ class Where:
     def _value(self) -> str | float:
         token = self._token
         if token.kind == "word" and not token.is_word(*_KEYWORDS):
-            raise self._error(token.at, f"{token.text!r}: write a text in quotes: '{token.text}'")
+            raise self._error(token.at, f"{token.text!r}: write strings in quotes: '{token.text}'")
         if token.kind not in ("text", "number"):
-            raise self._unexpected("a text in quotes or a number")
+            raise self._unexpected("a string in quotes or a number")
         self._next += 1
         return _unquoted(token.text) if token.kind == "text" else float(token.text)
 

@@ -21,7 +21,7 @@ from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
-#: Of the upper bound that a sample gives.
+#: Confidence of the upper bound computed from a sample.
 CONFIDENCE = 0.95
 
 _KEY = ["ProductId", "PicName"]
@@ -76,7 +76,7 @@ def reconcile(
     Parameters
     ----------
     run : Run or iterable of Run
-        The run. Of several, the latest is accounted for, and all runs of its gallery determine what the gallery
+        The run. With several, the latest is accounted for, and all runs of its gallery determine what the gallery
         should hold; with one alone, images of older runs are ``there but not sent``.
     dump : frame or path, optional
         An export of the gallery (DumpMeta).
@@ -226,7 +226,7 @@ def _against_sample(
     difference = wrong["expected"].map({True: "imported but not there", False: "deleted but there"})
     differences = _with_lines(wrong[_KEY].assign(difference=difference), lines)
     if not asked:
-        return differences, f"a sample of 0 of {counted(len(keys), 'image')}: nothing is known"
+        return differences, f"a sample of 0 of {counted(len(keys), 'image')}: no image was checked"
     if asked == len(keys):
         return differences, f"all {counted(asked, 'image')} were checked: {len(wrong):,} differ"
     bound = upper_share(len(wrong), asked)

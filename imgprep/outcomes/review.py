@@ -136,7 +136,7 @@ _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 1
 def review(
     runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
 ) -> Review:
-    """Review a month for those who decide.
+    """Review a month, for decision makers.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def review(
     source : str
         Column of the catalogue that names the source of an image, such as who took it.
     of : Settings, optional
-        Use only runs that were sent to this instance, such as production's among rehearsals.
+        Use only runs that were sent to this instance, for example to leave out rehearsals.
 
     Returns
     -------

@@ -137,7 +137,7 @@ def tally_by(
         by the shorter side of the image in pixels. By default the brand, maker, type or the like that the newest
         catalogue has; else its column with the fewest values; else the format.
     top : int
-        The commonest values, counted separately; the others are counted as ``(other)``.
+        The most common values, counted separately; the others are counted as ``(other)``.
     within : iterable of Run, optional
         Count only these runs, such as a month's; what the others sent before still counts as sent.
 
@@ -184,7 +184,7 @@ def tally_by(
 
 
 def _commonest(values: pd.Series, top: int) -> pd.Series:
-    """Values as text; all but the `top` commonest become "(other)"."""
+    """Values as text; all but the `top` most common become "(other)"."""
     text = values.astype("str").fillna("(none)")
     return text.where(text.isin(text.value_counts().index[:top]), "(other)")
 
@@ -225,7 +225,7 @@ def _with_values(run: Run, column: str) -> pd.DataFrame:
         source, key = facts[["PicName", column]], "PicName"
     else:
         known = ", ".join([*run.catalogue.columns, *facts.columns, "side"])
-        raise KeyError(f"{column!r}: neither the catalogue nor the facts of run {run.id} have it; they have {known}")
+        raise KeyError(f"{column!r}: neither the catalogue nor the facts of run {run.id} has it; they have {known}")
     values = run.batch[["line", key]].merge(source.drop_duplicates(key), on=key, how="left")[["line", column]]
     return run.outcome_columns("line", *KEY, "outcome", "cause").merge(
         values.set_axis(["line", "value"], axis=1), on="line", how="left"
@@ -285,7 +285,7 @@ def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``way`` (such as ``failed → imported``), ``count`` (products' images), ``example``. Commonest first.
+        ``way`` (such as ``failed → imported``), ``count`` (products' images), ``example``. Most common first.
 
     Examples
     --------

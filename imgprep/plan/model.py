@@ -29,7 +29,7 @@ HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.na
 #: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
-STAYS = "deletion is not asked for"
+STAYS = "deletion was not requested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +94,7 @@ class Plan:
     deferred : pandas.DataFrame
         Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
         not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
-        not be read, or another spelling of its id, which may mean it; or deletion is not asked for.
+        not be read, or another spelling of its id, which may mean it; or deletion was not requested.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
     carried : pandas.DataFrame

@@ -1,4 +1,4 @@
-"""What a person sees while shipping: the banner, the confirmation for production, and the status of a task."""
+"""What the user sees while shipping: the banner, the confirmation for production, and the status of a task."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
 
 
 class AskedCredentials:
-    """Credentials for the endpoint that a run folder names, which anyone may have written: an unknown one asks first.
+    """Credentials for the endpoint in a run folder, which anyone may have written: an unknown one needs confirmation.
 
     Known are this machine, the vendor's hosts over https, and the endpoints of the project's settings.
     """

@@ -89,7 +89,7 @@ def submit(
     stale_ok : bool
         Send the batch although the gallery has changed since it was planned.
     now : bool
-        After a lost answer, look once and then send another request, although two tasks may result. In production this
+        After a lost answer, check once and then send another request, although two tasks may result. In production this
         needs `confirm`, or asks for it.
     by_hand : bool
         Send no request to the service: the task is created in the console (see `task_steps`), and the run is closed
@@ -107,7 +107,7 @@ def submit(
     Raises
     ------
     ServiceError
-        Refused, busy, or not reached; no task was started, and the call can be repeated.
+        Refused, busy, or unreachable; no task was started, and the call can be repeated.
     StorageError
         The bucket gave no answer, so the upload could not be compared with the batch; no task was started.
     ConfigError
@@ -209,7 +209,7 @@ def submit_all(
     folders, done = [Path(folder) for folder in batch_folders], list[Run]()
     digests = [batch_digest(folder) for folder in folders]
     for folder in folders:
-        require_current(folder, settings, Path(runs), beside=digests)  # the ones before it are meant to come before it
+        require_current(folder, settings, Path(runs), beside=digests)  # earlier ones are meant to change the gallery
         there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
         log = upload(folder, None, there, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
@@ -254,7 +254,7 @@ def tasks(
     Raises
     ------
     ServiceError
-        The service refuses to answer, or is not reached.
+        The service refuses to answer, or cannot be reached.
 
     Examples
     --------
@@ -321,7 +321,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
         task = ImageSearch(settings, clock=clock).task(str(task_id))
         if task is None:
             raise ConfigError(
-                f"task {task_id}: the instance {settings.instance} has no task of this number; `imgprep tasks` "
+                f"task {task_id}: the instance {settings.instance} has no task with this number; `imgprep tasks` "
                 "(ip.tasks) lists all tasks"
             )
         waiting = _waiting_run(task, settings, root, clock)
@@ -349,14 +349,14 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
     except StorageError as error:
         if error.code != "AccessDenied":
             raise
-        _log.warning("these settings may not read %s, so the upload is not checked: %s", where, error)
+        _log.warning("these settings do not allow reading %s, so the upload is not checked: %s", where, error)
         return
     if differing:
         raise ConfigError(differing_message(differing, where))
 
 
 def _is_resolved(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
-    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or it is unknown."""
+    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or may have."""
     if unanswered(run):
         left = 0.0 if now else seconds_left(run, service.settings, clock)
         if find_task(run, service, clock, left, now=now, progress=progress):
@@ -411,7 +411,7 @@ def _start(
                     "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
-                    passing=True,  # with whatever code a server failed that gave no usable answer
+                    passing=True,  # whatever code the failing server gave
                 ) from error
             return
         except ServiceError as error:
@@ -449,7 +449,7 @@ def _wait_until_free(
             note = f"instance {where} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
             run.update(note=note)
             if clock.monotonic() >= deadline:
-                remedy = "wait for its end (wait=True, --wait), then submit again"
+                remedy = "wait until it ends (wait=True, --wait), then submit again"
                 raise ServiceError(f"{note}; {remedy}", code=BUSY, passing=True)
             show = show or shown.enter_context(task_progress(busy.id, where, show=progress, clock=clock, waiting=True))
             show(busy)

@@ -346,7 +346,7 @@ def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, mon
     before = content(here)
     with pytest.raises(FileExistsError, match="contains files that are not a sandbox's"):
         ip.Sandbox(here / "mine")
-    refused(here, capsys, "sandbox", "--root", "mine", match="name a new or an empty folder")
+    refused(here, capsys, "sandbox", "--root", "mine", match="pass a new or empty folder")
     assert content(here) == before
     for _ in range(2):
         with ip.Sandbox(here / "own"):

@@ -88,7 +88,7 @@ def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop
     lines = imgprep(*known, "--lines", json_out=True)
     assert [(row["what"], row["reason"], row["ProductId"]) for row in lines] == [
         ("replace", "CustomContent", "001"),
-        ("deferred", "deletion is not asked for", "002"),
+        ("deferred", "deletion was not requested", "002"),
     ]
     told = imgprep.again(*known, variables={}).stderr
     assert "1 image of 1 product stays in the gallery" in told and "--delete-missing deletes them" in told

@@ -1,4 +1,4 @@
-"""Rules across rows: what two rows of one batch do to each other."""
+"""Rules across rows: how two rows of one batch affect each other."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
-    """How many record numbers belong to different products: all rows of a record are of one."""
+    """How many record numbers belong to different products: all rows of a record should belong to one."""
     if sheet.rows["row"].is_sorted():
         return 0, ""  # an export in its own order
     known = sheet.rows.select("row", "ProductId").drop_nulls()

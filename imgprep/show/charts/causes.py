@@ -67,7 +67,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     share : bool
         Several runs: percent of the lines sent instead of counts.
     top : int
-        Several runs: the commonest causes, drawn separately like unrecognised ones; the rest is drawn as one.
+        Several runs: the most common causes, drawn separately like unrecognised ones; the rest is drawn as one.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
 
 
 def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The tally with the causes beyond the `top` commonest as one."""
+    """The tally with the causes beyond the `top` most common as one."""
     rest = _commonest(tally)[top:].drop(UNRECOGNISED, errors="ignore")
     if len(rest) < 2:
         return tally
@@ -171,7 +171,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     name : str, optional
         What the values are, for the title; default: the column's name.
     top : int
-        The commonest causes, each with a column of its own; the others share one.
+        The most common causes, each with its own column; the others share one.
 
     Examples
     --------

@@ -197,14 +197,14 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
 
 
 def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
-    """Draw the commonest sequences of outcomes that products' images had over runs.
+    """Draw the most common sequences of outcomes that products' images had over runs.
 
     Parameters
     ----------
     tally : pandas.DataFrame
         From `imgprep.tally_flow`.
     top : int
-        The commonest sequences, drawn separately; the rest is one bar.
+        The most common sequences, drawn separately; the rest is one bar.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -233,7 +233,7 @@ _WAY_MAX = 60
 
 
 def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
-    """Images per sequence, the commonest first, in the closest form that shows most of them; and what it omits."""
+    """Images per sequence, the most common first, in the closest form that shows most of them; and what it omits."""
     forms: list[tuple[Callable[[str], str], str]] = [
         (_with_times, ""),
         (_without_times, "; → between different ends only"),
