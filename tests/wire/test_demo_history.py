@@ -9,6 +9,7 @@ import imgprep as ip
 from imgprep.core.errors import ConfigError
 from imgprep.demo import history as histories
 from imgprep.demo.history import history_folder, make_history
+from imgprep.demo.shop import DemoShop
 from imgprep.draw.store import RegionStore
 from imgprep.outcomes.tallies import tally_by
 
@@ -95,3 +96,21 @@ def test_a_history_is_made_once_and_laid_down_again(tmp_path, runs, monkeypatch)
     again = make_history(tmp_path / "runs")
     assert [run.id for run in again] == [run.id for run in first] == [run.id for run in runs]
     assert again[0].outcome["outcome"].equals(first[0].outcome["outcome"]) and len(again[0].outcome)
+
+
+def test_a_making_that_was_killed_is_taken_up_again_and_its_leftovers_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(histories, "demo_shop", lambda **_: DemoShop(tmp_path))
+    made = []
+
+    def make(shop, kept, weeks, seed):
+        made.append(sorted(file.name for file in kept.rglob("*") if file.is_file() and file.name[0] != "."))
+        (kept / "half.txt").write_text("runs", encoding="utf-8")
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        (kept / "history.json").write_text("{}", encoding="utf-8")
+
+    monkeypatch.setattr(histories, "_make", make)
+    with pytest.raises(KeyboardInterrupt):
+        history_folder()
+    assert history_folder() == history_folder()
+    assert made == [[], ["half.txt"]], "made again after the kill, and never after it was whole"
