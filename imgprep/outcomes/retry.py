@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.core.fields import FIELD_NAMES, Operation
+from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
 from imgprep.plan.model import Baseline
-from imgprep.ship.gallery import gallery_state
+from imgprep.ship.gallery import UNKNOWN, gallery_state
 from imgprep.ship.report.causes import CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run, load_runs
@@ -152,6 +152,19 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+def _with_sent(known: pd.DataFrame, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add what a run's lines repeated from an export of the gallery, which the runs alone do not know."""
+    sent = run.batch[run.batch["OperationType"].eq(Operation.ADD)].drop_duplicates(KEY, keep="last")
+    named = {*run.catalogue.columns, *rows.columns, "Region", "Crop"}  # these may come from the region store
+    kept = [name for name in PAYLOAD if name in sent.columns and name not in named]
+    sent = sent.loc[sent[kept].notna().any(axis=1), [*KEY, *kept]].assign(state=UNKNOWN)
+    if sent.empty:
+        return known
+    added = known.set_index(KEY).combine_first(sent.set_index(KEY)).reset_index()[known.columns].astype(known.dtypes)
+    added.attrs = known.attrs
+    return added
+
+
 def build_retry(
     run: Run,
     images: str | Path,
@@ -191,10 +204,8 @@ def build_retry(
     """
     rows = run.catalogue if catalogue is None else catalogue
     if "baseline" not in options:
-        known, instance = (
-            gallery_state(load_runs(run.folder.parent), of=run.sent_to),
-            run.settings.get("instance") or "",
-        )
+        known = _with_sent(gallery_state(load_runs(run.folder.parent), of=run.sent_to), run, rows)
+        instance = run.settings.get("instance") or ""
         # Rows that stay out of a retry do not show that the export is broken.
         options["baseline"] = Baseline(known=known, instance=instance, confirm_rows=len(rows))
     built = build_batch(rows, images, out, **options)
