@@ -52,7 +52,7 @@ class Reconciliation:
     Examples
     --------
     >>> ip.reconcile(runs[0]).sums["lines"].tolist()
-    [62, 0, 7, 0, 69]
+    [275, 0, 39, 0, 314]
     """
 
     sums: pd.DataFrame
@@ -105,11 +105,11 @@ def reconcile(
     --------
     >>> ip.reconcile(runs[0]).sums
         outcome  lines
-    0  imported     62
+    0  imported    275
     1   deleted      0
-    2    failed      7
+    2    failed     39
     3   unknown      0
-    4      sent     69
+    4      sent    314
     """
     runs = [run] if isinstance(run, Run) else sorted(run, key=lambda one: one.id)
     if not runs:

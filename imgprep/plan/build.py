@@ -131,9 +131,9 @@ def build_batch(
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
       what reason  rows  products
-    0  add    new     5         3
+    0  add    new     5         4
     >>> sorted(file.name for file in built.folder.iterdir())[-3:]
-    ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
+    ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
     require_rules(rules.service, rules.severity, rules.limits)

@@ -17,11 +17,11 @@ from imgprep.cloud.put import Sent
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting, replacing
 from imgprep.demo.history import make_history
+from imgprep.demo.shop import part_shop
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload import open_journal
-from imgprep.shop import shipped
 from imgprep.show.export import export_table
 
 MINE = b"three years of work"
@@ -286,19 +286,19 @@ def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(he
 def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(here):
     before = content(here / "shop")
     Image.effect_noise((90, 90), 80).convert("RGB").save(here / "shop" / "images" / "dress-blue-1.jpg")
-    name = next(file.name for file in (shipped("data") / "images").glob("*.jpg"))
+    name = next(file.name for file in part_shop().images.glob("*.jpg"))
     (here / "shop" / "images" / name).write_bytes(MINE)
     with pytest.raises(ConfigError, match="was not written by imgprep"):
-        make_history(here / "shop" / "runs", weeks=1)
+        make_history(here / "shop" / "runs", weeks=3)
     assert content(here / "shop").items() >= before.items()
     assert (here / "shop" / "images" / name).read_bytes() == MINE
 
-    (run,) = make_history(here / "weeks" / "runs", weeks=1)
+    run = make_history(here / "weeks" / "runs", weeks=3)[0]
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
     with pytest.raises(ConfigError, match="not from a generated history"):
-        make_history(here / "weeks" / "runs", weeks=1)
+        make_history(here / "weeks" / "runs", weeks=3)
     assert content(here / "weeks") == before
 
 

@@ -76,9 +76,9 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Examples
     --------
     >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
-    'Causes of failure, 3 runs, 112 lines sent for the first time'
+    'Causes of failure, 3 runs, 438 lines sent'
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
-    'Why lines failed: 7 of 69 lines sent'
+    'Why lines failed: 39 of 314 lines sent'
     """
     lines = _lines_of(tally)
     first = bool(tally["again"].any()) if "again" in tally else False
@@ -176,7 +176,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     Examples
     --------
     >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
-    '9 failed lines of 112 sent, by cause and format'
+    '44 failed lines of 438 sent, by cause and format'
     """
     name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)

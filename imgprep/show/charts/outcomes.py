@@ -51,9 +51,9 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcomes of 112 lines sent for the first time in 3 runs'
+    'Outcomes of 438 lines sent for the first time in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
-    'Imported or deleted over 3 runs, 112 lines sent for the first time'
+    'Imported or deleted over 3 runs, 438 lines sent for the first time'
     """
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
     again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
@@ -101,7 +101,7 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> from imgprep.outcomes.tallies import tally_durations
     >>> plot_durations(tally_durations(runs)).get_title()
-    'How long tasks took, 3 runs, 124 lines'
+    'How long tasks took, 3 runs, 455 lines'
     """
     ax = run_axes(ax, len(tally), 3.2)
     ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
@@ -126,7 +126,7 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     --------
     >>> from imgprep.outcomes.tallies import tally_failure_changes
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
-    'Failures between two runs, 9 in either'
+    'Failures between two runs, 44 in either'
     """
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
@@ -150,7 +150,7 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
-    'Prediction against outcome, 124 lines'
+    'Prediction against outcome, 455 lines'
     """
     kinds = {
         "passed": "#009E73",
@@ -212,7 +212,7 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     --------
     >>> from imgprep.outcomes.tallies import tally_flow
     >>> plot_flow(tally_flow(runs)).get_title()
-    'Outcomes of images over runs, 103 in all'
+    'Outcomes of images over runs, 413 in all'
     """
     ways, note = _ways(tally, top)
     shown = ways.head(top)
