@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, *, results: Path = RESULTS) -> 
     )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in names()]:
-        print(f"bench: no benchmark {unknown[0]}; there are: {', '.join(names())}", file=sys.stderr)
+        print(f"bench: no benchmark {unknown[0]}; known: {', '.join(names())}", file=sys.stderr)
         return 2
     about = surroundings()
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())

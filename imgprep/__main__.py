@@ -3,7 +3,7 @@
 import sys
 
 if not sys.flags.safe_path:
-    del sys.path[0]  # the current folder: a module that lies there among the images must not run
+    del sys.path[0]  # the current folder: a module among the images there must not be run
 
 from imgprep.cli.main import main
 

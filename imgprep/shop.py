@@ -25,7 +25,7 @@ _TEMPLATE = """\
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
 images = ""           # the folder (or zip) of its images
-# sheet = "Products"   # of a workbook: a sheet's name, its number, or "all" of one shape
+# sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
@@ -39,7 +39,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # PicName = "image"
 # CustomContent = "title:{title},price:{price}"
 # IntAttr = { column = "price", scale = 100 }
-# StrAttr2 = ""        # clears the field in the gallery; what no line here names stays as the gallery has it
+# StrAttr2 = ""        # clears the field in the gallery; fields not named here keep the gallery's values
 # [shop.columns.CategoryId]
 # column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }
@@ -78,7 +78,8 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     ----------
     folder : path, optional
         The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
-        without one, the demo shop, whose work goes to a temporary folder that is removed when Python ends.
+        without one, a tenth of the demo shop, drawn at first use and kept in the user's cache; its work goes to a
+        temporary folder that is removed when Python ends.
     week : int
         The demo shop has two exports: 2 opens the later one, with the other as ``earlier``.
     **arguments
@@ -97,10 +98,12 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     """
     if folder := folder or find_project():
         return Settings.load(folder, **arguments)
-    data = shipped("data")
-    demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
+    from imgprep.demo.shop import PART, demo_shop  # noqa: PLC0415  only this needs it
+
+    made = demo_shop(every=PART, progress=False)
+    demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
     if week > 1:
-        demo |= {"catalogue": data / "catalogue_week2.csv", "earlier": data / "catalogue.csv"}
+        demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
     return Settings(**{"project": work, **demo, **arguments})

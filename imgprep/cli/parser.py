@@ -298,7 +298,9 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     submit.add_argument("--no-follow", action="store_true", help="do not wait for the task to end")
     submit.add_argument("--by-hand", action="store_true", help="print the steps for the console (no API access)")
 
-    follow = command("follow", "ship", "Follow a run's task to its end and save its error report.", has.cloud, has.runs)
+    follow = command(
+        "follow", "ship", "Follow a run's task until it ends and save its error report.", has.cloud, has.runs
+    )
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
 
     close = command("close", "ship", "End a run from what the console shows about its task.")

@@ -186,7 +186,7 @@ class _Replay(io.RawIOBase):
 
 
 class Session:
-    """Sends the requests of oss2 to the endpoint `url`; keeps so many connections open, one per thread."""
+    """Sends the requests of oss2 to the endpoint `url`; keeps `connections` of them open, one per thread."""
 
     def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
         self._manager = open_pool(url, connections=connections)
@@ -281,7 +281,7 @@ class Answer:
         self._body = body
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return the rest of the body, or the next `amt` bytes of it; errors come without what was signed."""
+        """Return the rest of the body, or the next `amt` bytes of it; error bodies come without the signed text."""
         part = self._read(amt)
         return part if self.status < 300 else _discreet(part)
 

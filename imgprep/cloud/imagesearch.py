@@ -29,7 +29,7 @@ BUSY, EXPORT_BUSY = "Console.IncrementStatusError", "Console.TaskAlreadyExist"
 #: Codes that mean "too fast"; the request had no effect.
 THROTTLED = ("DeniedRequest", "Throttling", "Throttling.User", "Throttling.Api", "RequestTimeTooFrequent")
 _REMEDIES = {
-    EXPORT_BUSY: "another export is running on this instance; wait for its end",
+    EXPORT_BUSY: "another export is running on this instance; wait until it ends",
     BUSY: "another batch task is running on this instance; `imgprep tasks` shows it",
     "InvalidInstance": "use the instance's name, not its id, and the instance's own region",
     "InstanceStatusError": "check in the console that the instance is running and paid for",
@@ -49,7 +49,7 @@ CAPACITY_UNIT = 10_000
 #: Characters of an answer that a message quotes.
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
-#: The operations that are called here; each has a RAM action of its own, on resource ``*``. Source: api.
+#: The operations that are called here; each has its own RAM action, on resource ``*``. Source: api.
 ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Task:
     status: str
     code: str = ""
     message: str = ""
-    #: Link to the report or export; it expires after two hours, and whoever has it can read the file.
+    #: Link to the report or export; it expires after two hours, and anyone who has it can read the file.
     report_url: str | None = field(default=None, repr=False)
     created: datetime | None = None
     modified: datetime | None = None

@@ -1,4 +1,4 @@
-"""Buckets of oss2 on our connections, our exceptions for its own, and reading: listings, heads, objects."""
+"""oss2 buckets on our connections, its exceptions turned into ours, and reads: listings, heads, objects."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
         # A bucket in another region: version 4 of the signature says so, else the endpoint.
         clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
         if clue is not None and clue in detail:
-            message += "; the bucket is in another region: set the bucket's own, which must be the instance's too"
+            message += "; the bucket is in another region: set the bucket's region, which must also be the instance's"
         elif code in FATAL:
             message += f"; {FATAL[code]}"
     if request_id:
@@ -200,7 +200,7 @@ def probe_put(bucket: Any, key: str) -> None:
         bucket.put_object(key, b"", headers={"Content-MD5": other, "x-oss-forbid-overwrite": "true"})
     except oss2.exceptions.OssError as error:
         if error.code not in ("InvalidDigest", "BadDigest", "FileAlreadyExists"):
-            raise wrapped(error, "test whether one may put", key) from error
+            raise wrapped(error, "test write access to", key) from error
 
 
 def bucket_region(bucket: Any) -> str:
@@ -256,7 +256,7 @@ def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | No
 
 
 def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[dict[str, Stored], bool]:
-    """Return the objects under `prefix`, and whether they could be listed; if not, only `keys` were looked for."""
+    """Return the objects under `prefix`, and whether they could be listed; if not, each of `keys` was looked up."""
     try:
         return dict(list_folder(bucket, prefix)), True
     except StorageError as error:

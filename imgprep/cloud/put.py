@@ -147,7 +147,7 @@ class Sender:
             if pause is None:
                 why = self._why_given_up(item, error)
                 tries = f"{attempts.number} attempts in {self._patience:.0f} s"
-                return end("failed", "none", f"given up after {tries}: {why}; repeat the upload")
+                return end("failed", "none", f"gave up after {tries}: {why}; repeat the upload")
             self._rest(pause)
 
     def _rest(self, seconds: float) -> None:

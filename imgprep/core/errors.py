@@ -39,7 +39,7 @@ class ConfigError(ImgprepError):
 
 
 class NothingToSend(ConfigError):
-    """The batch has no lines: the gallery is as the catalogue wants it, and no task is started."""
+    """The batch has no lines: the gallery already matches the catalogue, and no task is started."""
 
 
 class CatalogueError(ImgprepError):

@@ -61,7 +61,7 @@ def _attribute(name: str) -> Field:
         name,
         "integer" if integer else "string",
         _NEVER,
-        "an integer for search filters" if integer else "a text for search filters",
+        "an integer for search filters" if integer else "a string for search filters",
         ("guide" if name in ("IntAttr", "StrAttr") else "filters") + ("; range: api" if integer else "; length: api"),
         max_chars=None if integer else STR_ATTR_MAX,
         minimum=INT32_MIN if integer else None,

@@ -1,8 +1,8 @@
 """Atomic writes, and the log of the files that imgprep wrote.
 
 Only files in the log are replaced or removed, and only while they are unchanged. A folder that files are written into
-has a log of their names and digests. A file is logged before it gets its name, so that a run that was killed can be
-repeated: the files it left are known.
+has a log of their names and digests. A file is logged before it is renamed into place, so that a run that was killed
+can be repeated: the files it left are known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOG = ".imgprep-written.jsonl"
 #: Prefix of unfinished files; each has a new name, so that it never replaces another file.
 DRAFT = ".imgprep-draft-"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-_REMEDY = "move it away, or name another place"
+_REMEDY = "move it away, or choose another path"
 
 
 @contextlib.contextmanager
@@ -102,7 +102,7 @@ class Written:
                 raise ConfigError(f"{path}: {why}, so it is neither replaced nor removed; {_REMEDY}")
 
     def note(self, name: str, digest: str) -> None:
-        """Log a file that is about to get its name."""
+        """Log a file that is about to be renamed into place."""
         name = _as_found(name)
         known = self._digests.get(name, ())
         if digest not in known:
@@ -111,7 +111,7 @@ class Written:
                 file.write(json.dumps({"name": name, "digest": digest}) + "\n")
 
     def place(self, draft: Path, name: str, digest: str | None = None) -> Path:
-        """Move a finished draft to its name, where a half-written file is never seen."""
+        """Rename a finished draft into place, so that a half-written file is never seen."""
         self.require([name])
         self.note(name, digest or digest_of(draft))
         target = self.folder / name
@@ -148,13 +148,13 @@ def digest_of(file: Path) -> str:
 
 
 def _as_found(name: str) -> str:
-    """Return a name as a listing of its folder gives it: "a//b.jpg" and "a/b.jpg" are one file."""
+    """Return a name as a listing of its folder shows it: "a//b.jpg" and "a/b.jpg" are one file."""
     return Path(name).as_posix()
 
 
 @contextlib.contextmanager
 def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an error of a full disk name the file that was written, and the space that is left."""
+    """Make the error of a full disk name the file being written and the space left."""
     try:
         yield
     except Exception as error:
@@ -168,7 +168,7 @@ def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def free_space(target: str | os.PathLike[str]) -> str:
-    """Return how much room is left where `target` is."""
+    """Return the free space on the disk that holds `target`."""
     folder = Path(target).absolute().parent
     try:
         return f"free in {folder}: {shutil.disk_usage(folder).free:,} bytes"

@@ -22,7 +22,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefused(Exception):
-    """A name resolved to an address that is not allowed, which is the text; no request was sent to it."""
+    """A name resolved to an address that is not allowed (the message); no request was sent to it."""
 
 
 def open_pool(
@@ -77,7 +77,7 @@ def addresses_of(host: str) -> list[Address]:
 
 
 def literal_address(host: str) -> list[Address]:
-    """Return the address that a host is written as; nothing for a name, except for this machine's own."""
+    """Return the address that a host is written as; nothing for a name other than ``localhost``."""
     try:
         return [ipaddress.ip_address("127.0.0.1" if host.lower().rstrip(".") == "localhost" else host)]
     except ValueError:
@@ -131,7 +131,7 @@ def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
 
 
 def _tls() -> ssl.SSLContext:
-    """Verify by the certificates that the environment names, else by the system's and certifi's."""
+    """Verify with the certificates that the environment names, else with the system's and certifi's."""
     named = certificates()
     if named is None:
         import certifi  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Work in other processes, which may die or hang, and on threads ahead of its use.
+"""Work in other processes, which may die or hang, and on threads that prefetch results.
 
 A worker records each task that it begins. One that dies leaves a suspect, which is run again alone in a fresh process.
 If that dies too, the task is to blame: it alone is lost, and named. If not, it was an accident and nothing is lost.
@@ -202,7 +202,7 @@ class _Pool:
             self._inbox.put((worker, EOFError(text)))
 
     def _give(self, worker: _Worker, tasks: list[Any]) -> None:
-        """Send tasks to a worker; one that still starts does not read, so it gets them once it is ready."""
+        """Send tasks to a worker; one that is still starting does not read, so it gets them once it is ready."""
         worker.assigned.append(tasks)
         if worker.ready:
             self._send(worker, tasks)

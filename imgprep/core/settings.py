@@ -88,7 +88,7 @@ class Settings:
     role_arn : str
         RAM role that the service assumes to read the folder: ``acs:ram::ACCOUNT:role/NAME``.
     role_policy, role_trust, uploader_policy : Path or None
-        RAM documents as they are in the console (JSON files), for `preflight` to evaluate: what the role may read, who
+        RAM documents as shown in the console (JSON files), for `preflight` to evaluate: what the role may read, who
         may assume it, and what the uploader may do.
     callback : str
         URL that the service calls after a task; usually empty.
@@ -96,11 +96,11 @@ class Settings:
         Longest time, in seconds, after which a gateway may still deliver a request. If the answer to a request for a
         batch task is lost, `submit` waits this long before it sends another one.
     status_timeout : float
-        Seconds for which a task's status that imgprep does not know must stand unchanged to end its run.
+        Seconds for which a task status that imgprep does not know must stay unchanged before its run ends.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
     sandbox : str
-        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has a gallery of its own.
+        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has its own gallery.
     project : Path
         Folder of the project; relative paths of the project file start here.
     catalogue, images : Path or None
@@ -112,7 +112,7 @@ class Settings:
     columns : Mapping, Path or None
         Column map, or a TOML file of one; see `load_catalogue`.
     sheet, where, one_product
-        The sheet of a workbook, which rows are wanted, and whether one product per image is; see `load_catalogue`.
+        The sheet of a workbook, which rows are wanted, and whether to keep one product per image; see `load_catalogue`.
     causes : Path or None
         TOML file of causes of failure that the shop has added, see `load_causes`.
     private_hosts : bool
@@ -308,7 +308,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if key not in keys:
                 raise ConfigError(f"{file}: [{table}] {_unknown(key, key, keys)}")
             name = keys[key]
-            types, kind = _KINDS.get(name, ((str,), "a text"))
+            types, kind = _KINDS.get(name, ((str,), "a string"))
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
@@ -317,7 +317,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
-    return f"{shown}: unknown{did_you_mean(name, known)}; known are {', '.join(known)}"
+    return f"{shown}: unknown{did_you_mean(name, known)}; known: {', '.join(known)}"
 
 
 def where_to_set(name: str) -> str:
@@ -386,7 +386,7 @@ def certificates() -> str | None:
         if not path:
             continue
         if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
-            raise ConfigError(f"{variable}: {path} does not exist; name a file of certificates (PEM), or unset it")
+            raise ConfigError(f"{variable}: {path} does not exist; give a file of certificates (PEM), or unset it")
         return path
     return None
 

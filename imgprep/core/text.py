@@ -41,7 +41,7 @@ _SECRET = re.compile(
 
 
 def discreet(text: str) -> str:
-    """Return `text` without secrets: tokens, signatures, what was signed, and the queries of URLs.
+    """Return `text` without secrets: tokens, signatures, signed text, and the queries of URLs.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return "; did you mean X?" for a message about an unknown name, or an empty text."""
+    """Return "; did you mean X?" for a message about an unknown name, or an empty string."""
     near = nearest(name, known, cutoff=cutoff)
     return f"; did you mean {near}?" if near else ""
 

@@ -1,11 +1,11 @@
-"""Which faults are planted in the demo shop, and the truth about them: stated from what was planted, never measured."""
+"""The faults planted in the demo shop, and the truth about them: taken from what was planted, never measured."""
 
 from __future__ import annotations
 
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from imgprep.core.regions import EDGES, Region
@@ -37,7 +37,7 @@ class Fault:
 
 
 def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Random], Picture]:
-    """Return what saves a picture in a form of `imgprep.demo.files`, under a name that ends with `end`."""
+    """Return the function that saves a picture in a form of `imgprep.demo.files`, under a name that ends with `end`."""
 
     def change(picture: Picture, _: random.Random) -> Picture:
         return replace(picture, name=picture.name if end is None else _stem(picture) + end, form=form)
@@ -46,7 +46,7 @@ def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Rando
 
 
 def _sized(size: tuple[int, int], form: str = "jpeg", end: str = ".jpg") -> Callable[[Picture, random.Random], Picture]:
-    """Return what composes a picture anew in another size."""
+    """Return the function that composes a picture again in another size."""
     return lambda picture, rng: composed(_stem(picture) + end, picture.look, "studio", rng, size, form=form)
 
 
@@ -111,7 +111,7 @@ FAULTS: dict[str, Fault] = {
         ".jpg")),
     "turned-left": Fault(33, "turned the other way", ("image-rotated",), *_FIXED, (PHONES,), _saved("turned-8")),
     "too-large": Fault(26, "4,200 pixels long", ("image-too-large",), *_FIXED, (KERN, LUND), _scaled),
-    "icon": Fault(14, "an icon, a format that is not taken", ("image-format", "pic-name-extension"), *_FIXED, (PORTAL,),
+    "icon": Fault(14, "an icon, not an accepted format", ("image-format", "pic-name-extension"), *_FIXED, (PORTAL,),
         _sized((256, 256), "icon", ".ico")),
     "no-extension": Fault(12, "a name without an extension", ("pic-name-no-extension",), *_FIXED, (WANG,),
         _renamed(end="")),
@@ -138,7 +138,7 @@ FAULTS: dict[str, Fault] = {
     "elsewhere": Fault(2, "a name that leads out of the folder", _OUTSIDE, *_NEVER,
         picture=_renamed("../old-shop/"), absent=True),
     # Records that a person must correct.
-    "no-image": Fault(38, "no image is named", ("product-without-image", "pic-name-missing"), *_NEVER, record=_with()),
+    "no-image": Fault(38, "no image is given", ("product-without-image", "pic-name-missing"), *_NEVER, record=_with()),
     "gift-card": Fault(19, "a category that the map leaves out", ("value-unmapped", "category-missing"), *_POOR,
         record=_with(type="Gift cards")),
     "comma-price": Fault(17, "a price with a comma among prices with a point", _NUMBER, *_NEVER, (KERN,),
@@ -156,7 +156,7 @@ FAULTS: dict[str, Fault] = {
         rng: {"sku": f"{rng.uniform(1, 9):.5f}E+12"}),
     "long-care": Fault(4, "CustomContent above 4,096 characters", ("custom-content-too-long",), *_LOST,
         record=_with(care=_CARE * 90)),
-    "blank-in-sku": Fault(3, "an id with a blank behind it", ("product-id-spaces",), *_POOR, record=lambda item,
+    "blank-in-sku": Fault(3, "an id with a trailing space", ("product-id-spaces",), *_POOR, record=lambda item,
         _: {"sku": item.record["sku"] + " "}),
     "long-season": Fault(3, "StrAttr above 128 characters", ("str-attr-too-long",), *_LOST,
         record=_with(season=_SEASON + "the look book of this year")),
@@ -169,6 +169,10 @@ FAULTS: dict[str, Fault] = {
 
 #: How many images are copies of another product's: of the same bytes, saved anew, or one file under one name.
 _COPIES: dict[str, int] = {"bytes": 24, "near": 30, "shared": 18}
+#: Columns of a record's images.
+_SLOTS = ("image", "image_2", "image_3")
+#: How many products a part's export of the week after has more.
+_NEW = 8
 #: How many sound products have their subject in the export.
 _REGIONS = 120
 
@@ -180,6 +184,7 @@ class Stock:
     records: list[dict[str, str]]
     pictures: dict[str, Picture]
     truth: dict[str, Any]
+    later: list[dict[str, str]] = field(default_factory=list)  #: of a part: the export of the week after
 
 
 def stock(seed: int = SEED) -> Stock:
@@ -197,7 +202,7 @@ def stock(seed: int = SEED) -> Stock:
 
 
 def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]:
-    """Give some products the image of another one."""
+    """Give some products another product's image."""
     plain = [item for item in every if [p.form for p in item.pictures] == ["jpeg"] and "-" not in item.record["sku"]]
     chosen = rng.sample(plain, 2 * sum(_COPIES.values()))
     found = []
@@ -255,7 +260,7 @@ def _written(every: list[Item], copies: list[dict[str, Any]], seed: int) -> Stoc
     }
     empty = [(item.faulty.name, item.record["sku"]) for item in every if item.fault == "empty" and item.faulty]
     names, skus = (sorted(values) for values in zip(*empty, strict=True))
-    copies = [*copies, {"kind": "bytes", "images": names, "products": skus}]  # no bytes equal no bytes
+    copies = [*copies, {"kind": "bytes", "images": names, "products": skus}]  # empty files are equal
     families = itertools.groupby((item.record["sku"] for item in every), lambda sku: sku.partition("-")[0])
     truth = {
         "seed": seed,
@@ -284,5 +289,68 @@ def _written(every: list[Item], copies: list[dict[str, Any]], seed: int) -> Stoc
 
 
 def _record(item: Item) -> dict[str, str]:
-    slots = itertools.zip_longest(("image", "image_2", "image_3"), item.pictures)
+    slots = itertools.zip_longest(_SLOTS, item.pictures)
     return item.record | {column: picture.name if picture else "" for column, picture in slots}
+
+
+def part_of(whole: Stock, every: int) -> Stock:
+    """Return each so many-th product, the sound ones at the top, an example of each fault, and both sides of copies."""
+    truth, family = whole.truth, [_family(record, at) for at, record in enumerate(whole.records)]
+    kept = {name for at, name in enumerate(dict.fromkeys(family)) if at < _SOUND or at % every == 0}
+    kept |= {family[fault["rows"][0][0] - 1] for fault in truth["faults"].values()}
+    copies = [copy for copy in truth["copies"] if not kept.isdisjoint(map(_stem_of, copy["products"]))]
+    kept |= {_stem_of(sku) for copy in copies for sku in copy["products"]}
+    ours = [at for at, name in enumerate(family) if name in kept]
+    number = {at + 1: new for new, at in enumerate(ours, 1)}
+    records = [whole.records[at] for at in ours]
+    faults = {
+        name: fault | {"rows": [[number[row], *rest] for row, *rest in fault["rows"] if row in number]}
+        for name, fault in truth["faults"].items()
+    }
+    faulty = {row[0] for fault in truth["faults"].values() for row in fault["rows"]}
+    sound = [at for at in range(len(family)) if at + 1 not in faulty and not whole.records[at]["image_2"]]
+    new = [whole.records[at] for at in sound if family[at] not in kept][:_NEW]
+    # Ids that a spreadsheet damaged stop every deletion by absence: their products are taken out.
+    damaged = [row[0] - 1 for name in ("rounded-sku", "date-sku") for row in faults[name]["rows"]]
+    later, changes = _week_after([whole.records[at] for at in sound if at in ours], records, damaged)
+    named = {record[slot] for record in records for slot in _SLOTS} - {""}
+    part = {
+        "every": every,
+        "records": len(records),
+        "rows": sum(max(sum(bool(record[slot]) for slot in _SLOTS), 1) for record in records),
+        "products": len({record["sku"] for record in records} - {""}),
+        "names": len(named),
+        "files": len(named & set(whole.pictures)),
+        "faults": faults,
+        "copies": copies,
+        "variants": [skus for skus in truth["variants"] if _stem_of(skus[0]) in kept],
+        "subjects": {name: subject for name, subject in truth["subjects"].items() if name in named},
+        "later": {"new": [record["sku"] for record in new], **changes},
+    }
+    drawn = named | {record["image"] for record in new}
+    pictures = {name: picture for name, picture in whole.pictures.items() if name in drawn}
+    return Stock(records, pictures, truth | part, [*later, *new])
+
+
+def _week_after(
+    sound: list[dict[str, str]], records: list[dict[str, str]], damaged: list[int]
+) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
+    """Return the export of a week later without its new products, and what became of the others."""
+    gone, cheaper = ({record["sku"] for record in sound[start::step]} for start, step in ((5, 25), (2, 9)))
+    gone |= {records[at]["sku"] for at in damaged}
+    lower = [
+        record | {"price": f"{float(record['price']) * 0.8:.2f}", "line": "Outlet"}
+        if record["sku"] in cheaper - gone
+        else record
+        for record in records
+        if record["sku"] not in gone
+    ]
+    return lower, {"gone": sorted(gone), "cheaper": sorted(cheaper - gone)}
+
+
+def _family(record: dict[str, str], at: int) -> str:
+    return _stem_of(record["sku"]) or f"record {at}"
+
+
+def _stem_of(sku: str) -> str:
+    return sku.partition("-")[0].strip()

@@ -82,7 +82,7 @@ def checked_row(where: str, **values: Any) -> list[Any]:
         or (state == "region") != (edges[0] is not None)
         or not values["PicName"]
     ):
-        raise RegionError(f"{where}: state {state!r} and box {edges} do not go together, or there is no PicName")
+        raise RegionError(f"{where}: state {state!r} and box {edges} contradict each other, or PicName is missing")
     if state == "region":
         try:
             region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # checked there
@@ -95,7 +95,7 @@ def checked_row(where: str, **values: Any) -> list[Any]:
 
 
 def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[str, list[dict[str, Any]]]:
-    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states have no place there."""
+    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states cannot be represented."""
     result: dict[str, list[dict[str, Any]]] = {}
     for row in records(frame[frame["state"] == "region"]):
         region = Region(**edges_in(row))
@@ -123,7 +123,7 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
 def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
 
-    What COCO has no place for (state, product, who, …) is kept under ``"imgprep"`` of each image.
+    What COCO cannot represent (state, product, who, …) is kept under ``"imgprep"`` of each image.
     """
     images, annotations = [], []
     for number, record in enumerate(records(frame), 1):
@@ -199,7 +199,7 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
     missing = frame["ProductId"].isna()
     if missing.any():
         name = frame["PicName"][missing].iloc[0]
-        raise RegionError(f"{name}: has no ProductId, which every line needs; give catalogue=")
+        raise RegionError(f"{name}: has no ProductId, which every line needs; pass catalogue=")
     regions = [Region(**edges_in(row)).wire() if row["state"] == "region" else None for row in records(frame)]
     batch = pd.DataFrame(
         {

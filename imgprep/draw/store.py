@@ -24,11 +24,11 @@ from imgprep.core.frames import records
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
-#: How a region came about: by hand, a suggestion as it was, a suggestion changed, from a file.
+#: The origin of a region: drawn, an accepted suggestion, an edited suggestion, or a file.
 HOWS = ("drawn", "accepted", "edited", "imported")
 
 EDGES = ("x1", "y1", "x2", "y2")
-#: Columns of a regions frame; ``ProductId`` is NA where the region holds for every product of the image.
+#: Columns of a regions frame; ``ProductId`` is NA where the region applies to every product of the image.
 FRAME_DTYPES = {
     **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
     **dict.fromkeys(EDGES, "Int64"),
@@ -77,7 +77,7 @@ class RegionStore:
     path : path
         The file; created with its folder if missing. Not on a network drive.
     who : str, optional
-        The person that entries are signed with; by default the login name.
+        The name recorded as the author of entries; by default the login name.
     timeout : float
         Seconds to wait for another process's write.
     read_only : bool
@@ -86,12 +86,12 @@ class RegionStore:
     Raises
     ------
     RegionError
-        The file lies on a network drive, its folder cannot be created, it is not a region store, or with `read_only`
+        The file is on a network drive, its folder cannot be created, it is not a region store, or with `read_only`
         there is none.
 
     Notes
     -----
-    When `put` returns, the entry is on the disk (``synchronous = FULL``). Each thread has a connection of its own.
+    When `put` returns, the entry is on the disk (``synchronous = FULL``). Each thread has its own connection.
 
     Examples
     --------
@@ -176,8 +176,8 @@ class RegionStore:
 
         Without a region, `state` is ``whole``, ``service`` or ``undone``. `product_id` None decides for every product
         of the image; `digest` (MD5, hex) and `size` (upright, pixels) are those of the file it was drawn on; note and
-        flag are kept from the entry before. `expect` is the revision that the decision was made on, 0 for none: any
-        other current one is refused, as are arguments that contradict each other (RegionError).
+        flag are kept from the entry before. `expect` is the revision that the decision was made on, 0 for none; if
+        another one is current, or arguments contradict each other, the call is refused (RegionError).
         """
         state = _checked_state(region, state)
         if not isinstance(pic_name, str) or not pic_name:
@@ -264,7 +264,7 @@ class RegionStore:
         return as_frame(rows)
 
     def load(self, frame: pd.DataFrame, *, who: str | None = None, keep_history: bool = False) -> int:
-        """Save a regions frame (of `imgprep.draw.formats`, or another store's), all of it or nothing."""
+        """Save a regions frame (of `imgprep.draw.formats`, or another store's), in full or not at all."""
         with self.writing():
             for row in records(frame):
                 edges: dict[str, Any] = {edge: row.get(edge) for edge in EDGES}
@@ -284,14 +284,14 @@ class RegionStore:
     # Other people's stores
 
     def merge(self, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
-        """Add another person's history, and let what is new there become current; `other` stays as it is.
+        """Add another person's history and make its newer decisions current; `other` is not changed.
 
         Returns ``PicName, ProductId, outcome``: ``new``, ``newer`` (decided there after ours), ``same``, ``older``, or
         ``conflict`` (both decided; ours stays current until `decide`).
         """
         if not isinstance(other, RegionStore):
             if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
-                raise RegionError(f"{os.fspath(other)}: does not exist; name the region store to merge")
+                raise RegionError(f"{os.fspath(other)}: does not exist; give the path of the store to merge")
             with RegionStore(other, read_only=True) as opened:
                 return self.merge(opened)
         if other.path.resolve() == self.path.resolve():
@@ -448,7 +448,7 @@ class RegionStore:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or none, on the disk when the block ends."""
+        """One transaction, durable when the block ends."""
         if self._copy is not None:
             raise RegionError(f"{self.path}: was opened read-only; open it with RegionStore(path) to save in it")
         connection = self.connection()
@@ -468,7 +468,7 @@ class RegionStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One state of the store for several queries, whatever others save meanwhile."""
+        """A consistent state of the store for several queries, whatever others save meanwhile."""
         connection = self.connection()
         if connection.in_transaction:
             yield connection

@@ -32,10 +32,10 @@ EVEN = 3.5
 #: Score of the ground model below which its subject hardly stands out.
 CLEAR = 0.35
 
-# Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to made shots
-# and the demo's scenes (123 images), starting from a fit to real garments pasted on other grounds (220). The second
-# lies midway between the two fits: grabCut does well on real garments and poorly on made scenes, and neither is every
-# shop. `bench/suggest.py` measures both on other shots.
+# Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to synthetic
+# shots and the demo's scenes (123 images), starting from a fit to real garments pasted on other grounds (220). The
+# second lies midway between the two fits: grabCut does well on real garments and poorly on synthetic scenes, and
+# neither is every shop. `bench/suggest.py` measures both on other shots.
 _PLAIN = (-8.74, 0.28, 4.24, 1.55)
 _REFINED = (0.1, 1.15, -1.6, 1.0, -1.8)
 
@@ -62,7 +62,7 @@ def suggest_region(
     Region
         Upright frame, full-size pixels. The whole image where nothing stands out.
     float
-        Confidence, 0 … 1: about the chance that the region may stay as it is (IoU over 0.9). 0: nothing was found.
+        Confidence, 0 … 1: roughly the probability that the region needs no change (IoU over 0.9). 0: nothing was found.
 
     Raises
     ------

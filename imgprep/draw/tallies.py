@@ -86,7 +86,7 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per step of confidence, the least first: ``confidence``, ``accepted, edited, replaced, rejected,
+        One row per step of confidence, the lowest first: ``confidence``, ``accepted, edited, replaced, rejected,
         suggestions`` (counts) and ``mean_iou`` (of the suggestion and the saved region; NA where none was saved).
         Other fates are counted only under ``suggestions``.
 

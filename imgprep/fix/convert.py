@@ -1,4 +1,4 @@
-"""One image: what must be done before the service takes it, decided from its facts; and the bytes of its copy.
+"""One image: what must be done before the service accepts it, decided from its facts; and the bytes of its copy.
 
 Worker processes import it to make copies.
 """
@@ -54,7 +54,7 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
     """Return what must be done to an image so that it is within `limits`."""
     problem = facts.get("problem")
     if problem == Problem.MISSING or (facts.get("exists") is False and problem is None):
-        return Recipe("missing", facts.get("detail") or "no file of this name")
+        return Recipe("missing", facts.get("detail") or "no file with this name")
     if problem is not None:
         return Recipe("refused", f"{str(problem).replace('_', ' ')}: {facts.get('detail') or 'see facts'}")
     if not facts.get("width") or not facts.get("height") or not facts.get("format"):
@@ -90,7 +90,7 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
 
 
 def is_open(recipe: Recipe, source_bytes: int, bytes_max: int) -> bool:
-    """Return whether format and size of a copy are only known once it is made, as it may be too heavy."""
+    """Return whether format and size of a copy are only known once it is made, as it may be too large."""
     if recipe.action != "converted":
         return False
     if recipe.lossless:
@@ -108,11 +108,11 @@ def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tupl
     pixels = []
     rest = []
     if format_ not in FORMATS and format_ != MPO:
-        pixels.append(f"{format_} is not taken")
+        pixels.append(f"{format_} is not accepted")
     if orientation != 1:
         pixels.append(f"turned upright (EXIF orientation {orientation})")
     if facts.get("alpha"):
-        pixels.append("transparency put on white")
+        pixels.append("transparency flattened onto white")
     elif mode in ("P", "PA"):
         pixels.append("palette to RGB")
     elif mode not in _PLAIN:
@@ -122,9 +122,9 @@ def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tupl
     if facts.get("profile"):
         pixels.append("colours to sRGB")
     if frames > 1 and format_ not in (MPO, "PNG"):
-        pixels.append(f"first of {frames} pictures")
+        pixels.append(f"first of {frames} frames")
     elif frames > 1 or format_ == MPO:
-        rest.append(f"first of {frames} pictures")
+        rest.append(f"first of {frames} frames")
     if facts.get("personal"):
         rest.append("personal metadata removed")
     if (facts.get("bytes") or 0) > bytes_max:
@@ -146,7 +146,7 @@ _SHRINK = 0.85
 
 
 class TooHeavy(Exception):
-    """No copy of the required size is light enough."""
+    """No copy of the required size is small enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +172,11 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)
         with naming_full_disk(draft):
-            Path(draft).write_bytes(made)  # not seen by anyone before the caller gives it its name
+            Path(draft).write_bytes(made)  # not visible before the caller renames it
     except TooHeavy as error:
         return Copied(error=str(error))
     except MemoryError:
-        return Copied(error="needs more memory than a worker may have")
+        return Copied(error="needs more memory than a worker is allowed")
     except Exception as error:  # noqa: BLE001  as in inspecting: one file is one row
         return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
     return copy
@@ -223,7 +223,7 @@ def _encode(image: Image.Image, recipe: Recipe, bytes_max: int, source_bytes: in
         factor = small.width * _SHRINK / size[0]
         width, height = round(size[0] * factor), round(size[1] * factor)
         if min(width, height) < recipe.side_min:
-            raise TooHeavy(f"with {recipe.side_min} pixels a side it would still be over {bytes_max:,} bytes")
+            raise TooHeavy(f"with {recipe.side_min} pixels per side it would still be over {bytes_max:,} bytes")
         small = image.resize((width, height), Image.Resampling.LANCZOS)
 
 

@@ -73,7 +73,7 @@ def apply_fixes(
         if rule.by_file and files is None:
             raise ConfigError(
                 f"findings: {counted(len(positions), 'fix is', 'fixes are')} names of files ({rule.id}); "
-                "pass files=, as to check"
+                "pass files=, as for check"
             )
         before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)
         texts = pl.from_pandas(before).to_frame("text")

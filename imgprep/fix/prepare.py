@@ -50,7 +50,7 @@ def prepare_images(
     progress: bool = True,
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """Make copies that the service takes: upright, in size, in plain RGB, without personal metadata.
+    """Make copies that the service accepts: upright, within the limits, in plain RGB, without personal metadata.
 
     An image that needs no change is copied, not linked: editing the copy must not change the source. Nothing is ever
     enlarged, and no source is ever changed. A second run makes only the copies of new or changed images.
@@ -67,7 +67,7 @@ def prepare_images(
         Return what would be done, and write nothing. Digest and bytes of copies are then unknown, except where only
         encoding shows whether a copy fits: such copies are made and discarded.
     service : str
-        Service type of the instance; it determines which sizes are taken.
+        Service type of the instance; it determines which sizes are accepted.
     limits : mapping, optional
         The shop's own thresholds, as for `imgprep.check`.
     progress : bool
@@ -91,7 +91,7 @@ def prepare_images(
 
     Notes
     -----
-    Source: image limits of the vendor (4 MB, 100 … 4096 pixels a side by service type, eight formats, orientation 1
+    Source: image limits of the vendor (4 MB, 100 … 4096 pixels per side by service type, eight formats, orientation 1
     only). CMYK, 16 bits, transparency and animation are undocumented; every decoder agrees on plain RGB.
 
     Examples
@@ -108,7 +108,7 @@ def prepare_images(
     thresholds = limits_for(service_type(service), limits)
     source, out = open_source(root), Path(out)
     if out.resolve() == Path(root).resolve():
-        raise ConfigError(f"out: {out} is the folder of the images itself; copies need a folder of their own")
+        raise ConfigError(f"out: {out} is the folder of the images itself; copies need their own folder")
     if "PicName" not in facts.columns:
         raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
     rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
@@ -138,6 +138,15 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
 
 
+#: Words of a reason → those of the first version, which digests still contain.
+_FIRST_WORDS = {
+    "bits per channel": "bits a channel",
+    "is not accepted": "is not taken",
+    "flattened onto white": "put on white",
+    " frames": " pictures",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What would be done to one row of facts."""
@@ -161,10 +170,12 @@ class Step:
 
     @property
     def plan(self) -> str:
-        """A digest of what the copy depends on beside its source."""
+        """A digest of what the copy depends on besides its source."""
         recipe = self.recipe
-        # In the words of the first version: better ones would make every copy anew.
-        reason = recipe.reason.replace("bits per channel", "bits a channel")
+        # In the words of the first version: new ones would make every copy again.
+        reason = recipe.reason
+        for word, first in _FIRST_WORDS.items():
+            reason = reason.replace(word, first)
         text = f"{recipe.action} {recipe.target} {recipe.width}x{recipe.height} {reason} {self.new_name}"
         return hashlib.md5(text.encode()).hexdigest()[:12]
 
@@ -256,7 +267,7 @@ def _no_room(step: Step, why: str) -> ConfigError:
     # If every image were refused for it, a batch without images would be built.
     name = shown(step.facts["PicName"])
     return ConfigError(
-        f"no copy of {name} can be written: {why}; with that corrected, run it again: finished copies are kept"
+        f"no copy of {name} can be written: {why}; correct that and run it again: finished copies are kept"
     )
 
 
@@ -319,7 +330,7 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
     ):
 
         def settle(step: Step, result: Done) -> None:
-            """Give a copy, which is in `drafts` under its number, its name, and note it."""
+            """Move a copy out of `drafts`, where its number names it, to its name, and record it."""
             if result.new_name is not None and result.digest is not None:
                 try:
                     manifest.add(step, result, written.place(drafts / str(step.number), result.new_name, result.digest))
@@ -364,7 +375,7 @@ def _refused(step: Step, error: OSError) -> Done:
 
 @contextlib.contextmanager
 def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
-    """A folder for unfinished copies, removed afterwards; logged, so that a later run may clear a killed one's."""
+    """A folder for unfinished copies, removed afterwards; logged, so that a later run can clear a killed one's."""
     if not needed:
         yield copies.folder
         return
@@ -405,7 +416,7 @@ class Entry:
 
 
 class Manifest:
-    """The entries of a folder; appended line by line, so that an interrupted run keeps what it did."""
+    """The entries of a folder; appended line by line, so that an interrupted run keeps its results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, require_no_link(folder / MANIFEST)
@@ -432,7 +443,7 @@ class Manifest:
         return Done(step.recipe, entry.reason, entry.new_name, entry.digest, entry.bytes, *size)
 
     def add(self, step: Step, done: Done, copy: Path) -> None:
-        """Note a copy that has its name."""
+        """Record a copy that is in place."""
         info = copy.stat()
         entry = Entry(
             pic_name=step.facts["PicName"],

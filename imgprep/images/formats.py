@@ -1,4 +1,4 @@
-"""Image formats by their bytes, without decoding: kind, end marker, EXIF, texts of a PNG."""
+"""Image formats by their bytes, without decoding: kind, end marker, EXIF, text chunks of a PNG."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_TEXT = 1_048_576
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return the kind of a file by its first bytes: Pillow's name of a format, or a text ("an HTML page")."""
+    """Return the kind of a file by its first bytes: Pillow's name of a format, or a description ("an HTML page")."""
     for start, magic, name in _MAGIC:
         if data.startswith(magic, start):
             return name
@@ -107,7 +107,7 @@ def orientation_in(exif: bytes | None) -> int:
 
 
 def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
-    """Return the block that a PNG's text contains in hex, if any.
+    """Return the block that a PNG's text chunk contains in hex, if any.
 
     Source: ImageMagick writes EXIF, IPTC and XMP as ``Raw profile type exif``, a name, a length, and lines of hex.
     """

@@ -78,5 +78,5 @@ def free_name(wanted: str, source: str, taken: Collection[str]) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a key that is equal for names that are one file on some file systems."""
+    """Return a key that is equal for names that mean the same file on some file systems."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -42,7 +42,7 @@ WINDOWS = os.name == "nt"
 
 
 class Unfit(Exception):
-    """There is no readable file of a name, because of `.problem`."""
+    """No readable file has the name; `.problem` says why."""
 
     def __init__(self, problem: Problem, detail: str) -> None:
         super().__init__(detail)
@@ -100,7 +100,7 @@ class Folder:
             if not inside:
                 raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
         except (FileNotFoundError, NotADirectoryError):
-            raise Unfit(Problem.MISSING, "no file of this name") from None
+            raise Unfit(Problem.MISSING, "no file with this name") from None
         except ValueError:  # half a surrogate, a NUL
             raise Unfit(Problem.MISSING, "no file can have this name") from None
         except OSError as error:
@@ -151,7 +151,7 @@ class Archive:
         """Return the member `name`, or raise `Unfit`."""
         info = self._members.get(legal(name))
         if info is None:
-            raise Unfit(Problem.MISSING, "no file of this name in the archive")
+            raise Unfit(Problem.MISSING, "no file with this name in the archive")
         return Found(name, info.file_size, self._mtime)
 
     def read(self, found: Found) -> bytes:
@@ -177,7 +177,7 @@ class Archive:
 
 
 def members_by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by their intended names; of several with one name the last."""
+    """Return the members by their intended names; of duplicates, the last."""
     members = list(members)
     raw = {info.filename: data for info in members if (data := _undeclared(info))}
     # Pairs of bytes of GB2312 are Greek letters and box drawing in code page 437, which no file name uses.
@@ -230,7 +230,7 @@ class Several:
                     raise
                 continue
             return _FoundIn(found.path, found.bytes, found.mtime_ns, source)
-        raise Unfit(Problem.MISSING, "no file of this name")
+        raise Unfit(Problem.MISSING, "no file with this name")
 
     def read(self, found: Found) -> bytes:
         """Return the bytes of a file, or raise `Unfit`."""
@@ -258,7 +258,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
             raise ConfigError(
                 f"images: {root} is a zip archive whose list of files cannot be read ({_text(error)}); create it again"
             ) from error
-    raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that PicNames are in")
+    raise ConfigError(f"images: {root} is neither a folder nor a zip archive; give the folder that the PicNames are in")
 
 
 def list_names(root: str | os.PathLike[str]) -> list[str]:
@@ -267,10 +267,10 @@ def list_names(root: str | os.PathLike[str]) -> list[str]:
 
 
 def require_files(root: str | os.PathLike[str]) -> None:
-    """Raise where there is no file at all: one sentence in place of a missing image for each row."""
+    """Raise if there are no files at all: one error instead of a missing image for each row."""
     if next(open_source(root).names(), None) is None:
         raise ConfigError(
-            f"images: {root} has no file in it; name the folder that PicNames are in, or download the images there "
+            f"images: {root} contains no files; give the folder that the PicNames are in, or download the images there "
             "(imgprep fetch --into)"
         )
 

@@ -29,19 +29,19 @@ from imgprep.load.presets import Preset, Shape, choose_preset
 from imgprep.load.quoting import AMBIGUOUS
 
 #: Errors that hide records, or mean that a record may belong to another product than it seems to: a product that
-#: is missing from the catalogue is then perhaps not missing from the shop.
+#: is missing from the catalogue may then still be in the shop.
 UNREAD = frozenset(
     {
         *(AMBIGUOUS, HEADER_MISSING, "no-records", "quote-left-open"),
         *("record-not-read", "record-too-few-cells", "record-too-many-cells"),
     }
 )
-#: Column of a catalogue with such records: the rule why a row cannot be read correctly, or `ELSEWHERE`. It stays where
-#: ``.attrs`` are lost: after a merge, in a Parquet file.
+#: Column of a catalogue with such records: the rule by which a row cannot be read correctly, or `ELSEWHERE`. It
+#: survives where ``.attrs`` are lost: after a merge, in a Parquet file.
 NOT_READ = "not_read"
 ELSEWHERE = "other records"
 
-#: The rule of a catalogue in which no column holds images.
+#: Rule id for a catalogue without an image column.
 WITHOUT_IMAGES = "catalogue-without-images"
 _NO_IMAGES = "no column holds images, so no product has one"
 _WAY_ON = (
@@ -50,7 +50,7 @@ _WAY_ON = (
 )
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
-#: Extensions of texts that would be read as tables of one column.
+#: Extensions of text files that would be read as tables of one column.
 _NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", ".ini", ".yaml", ".yml", ".log"})
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
@@ -82,8 +82,8 @@ def load_catalogue(
         a list of its columns' names. A catalogue that was saved after `apply_matches`
         (``imgprep match --out``) is read as found: map and preset have been applied to it already.
     sheet : str or int, optional
-        Of a workbook: a sheet's name, its number from 1, or ``all`` sheets of one shape. By default the first that
-        holds a table; a finding names the others.
+        The sheet of a workbook: its name, its number from 1, or ``all`` sheets of the same shape. By default the
+        first that holds a table; a finding names the others.
     where : str, optional
         Which rows are wanted, as a condition on the export's columns: ``status = 'active' and stock > 0``; see
         `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor sent,
@@ -118,7 +118,7 @@ def load_catalogue(
     ([[1, '007', 'a.jpg']], 'plain')
     """
     if path is None:  # a project whose imgprep.toml is not filled in
-        raise CatalogueError("catalogue: none is named; set catalogue under [shop] in imgprep.toml, or pass the file")
+        raise CatalogueError("catalogue: not given; set catalogue under [shop] in imgprep.toml, or pass the file")
     header = load_columns(columns)[0].get(HEADER) if columns is not None else None
     export = read_export(Path(path), sheet=sheet, header=header)
     return as_catalogue(export, preset, columns, where=where, one_product=one_product)
@@ -142,13 +142,13 @@ def as_catalogue(
     shape = chosen.shape(export)
     guessed = {} if chosen.name == "plain" and {"ProductId", "PicName"} <= own.keys() else shape.columns
     specs = {**parse_columns(guessed, shape.table.column_names, chosen.name), **own}
-    # Of a field that the map names, nothing was guessed that could be doubtful.
+    # For a field in the map, nothing was guessed, so nothing is doubtful.
     notes = [*export.findings, *(found for found in shape.findings if found.get("field") not in own)]
     images_of = specs.get("PicName")
     notes += image_column_findings(shape.table, images_of.needs if images_of else (), own="PicName" in own)
     reasons = [f"{name} comes from the column map" if name in own else text for name, text in shape.why.items()]
     if not export.table.num_rows:
-        message = "the export has a header and no records"
+        message = "the export has a header but no records"
         notes.append(export_finding("no-records", message, "export it again", Severity.ERROR))
     if where:
         shape = replace(shape, table=mark_where(shape.table, where, notes))
@@ -168,25 +168,25 @@ def as_catalogue(
 
 
 def require_images(catalogue: pd.DataFrame) -> None:
-    """Raise where a catalogue has no column of images, with what loading found."""
+    """Raise if a catalogue has no image column, with the findings of loading."""
     if "PicName" in catalogue.columns:
         return
     found = catalogue.attrs.get("findings")
     if found is None:
         raise ConfigError("catalogue: the frame has no PicName column; load it with load_catalogue, or rename one")
     empty = found["rule"].eq("no-records").any()
-    why = "the export has a header and no records; export it again" if empty else f"{_NO_IMAGES}; {_WAY_ON}"
+    why = "the export has a header but no records; export it again" if empty else f"{_NO_IMAGES}; {_WAY_ON}"
     raise ConfigError(f"catalogue: {why}")
 
 
 def read_export(path: Path, *, sheet: str | int | None = None, header: Any = None) -> Export:
-    """Read an export in any format as texts, without blank records; the content decides which format it is."""
+    """Read an export in any format as text, without blank records; the content decides the format."""
     return without_blank(with_header(_read(path, sheet), header))
 
 
 def _read(path: Path, sheet: str | int | None) -> Export:
     if path.exists() and not path.is_file() and not path.is_dir():  # it is read more than once: a pipe cannot be
-        raise CatalogueError(f"{path}: is not a regular file; save the export, and name its file")
+        raise CatalogueError(f"{path}: is not a regular file; save the export, and pass that file")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -200,7 +200,7 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     if head.startswith(b"PK\3\4"):
         if suffix in _WORKBOOKS or _is_workbook(path):
             return read_excel(path, sheet)
-        raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and name the export in it")
+        raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and pass the export in it")
     if head.startswith(XLS_MAGIC):
         return read_excel(path, sheet)
     if sheet is not None:
@@ -210,7 +210,7 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     if suffix in _WORKBOOKS - {".xls"}:
         raise CatalogueError(f"{path.name}: has a workbook extension but is not a workbook; export it again")
     if suffix in _NO_EXPORTS:
-        raise CatalogueError(f"{path.name}: is not an export by its extension; name a CSV, Excel, Parquet or JSON file")
+        raise CatalogueError(f"{path.name}: has an unknown extension; pass a CSV, Excel, Parquet or JSON file")
     if _is_binary(head):
         raise CatalogueError(f"{path.name}: is not text; export the catalogue as CSV, Excel, Parquet or JSON Lines")
     text = head.decode(sniff_encoding(head), errors="replace").lstrip("\ufeff \r\n\t")
@@ -262,7 +262,7 @@ def _per_image(
     )
     frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
     frame = frame.with_columns(preset.clean(pl.col("_image")).alias("_image"))
-    # A record that has images keeps no row without one, and names none twice.
+    # A record with images has no row without one, and lists no image twice.
     frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
     frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
     if shape.grouped:
@@ -284,7 +284,7 @@ def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataF
         notes.append(
             export_finding(
                 "image-repeated",
-                f"{repeated.height:,} times an image is repeated on the same product; it is taken once",
+                f"{repeated.height:,} repeated images of the same product; only the first of each is kept",
                 "nothing to do",
                 Severity.INFO,
                 row=shape.rows[first["_i"]].as_py(),
@@ -301,14 +301,14 @@ def _columns_of(spec: Spec, table: pa.Table) -> pl.DataFrame:
 
 
 def _series(table: pa.Table, name: str) -> pl.Series:
-    # Texts are shared, not copied: only their offsets are created again.
+    # Strings are shared, not copied: only their offsets are created again.
     series = pl.from_arrow(table[name])
     assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
     return series.alias(name)
 
 
 def _as_texts(series: pl.Series) -> pa.ChunkedArray:
-    # In chunks as a table's own columns are: each kind equals only its like.
+    # Chunked, as a table's own columns are: a plain array would not equal them.
     return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
 
 
@@ -348,7 +348,7 @@ def _named_by_url(images: Any) -> dict[str, Any]:
 
 
 def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings) -> Any:
-    """Remove the apostrophe by which people keep a spreadsheet from changing an id."""
+    """Remove the apostrophe that keeps a spreadsheet from changing an id."""
     series = pl.Series(values)
     mark = series.str.starts_with("'").fill_null(value=False) & ~series.str.ends_with("'").fill_null(value=False)
     count = int(mark.sum())
@@ -358,7 +358,7 @@ def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings)
     notes.append(
         export_finding(
             "apostrophe-removed",
-            f"{count:,} times {name} started with an apostrophe, a spreadsheet's mark of text; it was removed",
+            f"{count:,} times {name} started with an apostrophe, which marks text in spreadsheets; it was removed",
             "export the ids as text, without it",
             Severity.INFO,
             row=rows[place].as_py(),
@@ -391,9 +391,9 @@ def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> N
     if unread.empty and not any(each.get("hides") for each in notes):
         return
     rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
-    for each in notes:  # of a kind with too many to list
+    for each in notes:  # a kind with too many to list
         rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
-    # A catalogue that was saved has such a column from when it was loaded, and a shop may have its own.
+    # A saved catalogue has such a column from when it was loaded, and a shop may have its own.
     name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
     frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 

@@ -42,7 +42,7 @@ class Spec:
     value: str | None = None  #: a constant text, empty to clear the field in the gallery
     scale: Decimal | None = None  #: factor of a number; without it the text as found
     rounding: Rounding = Rounding.HALF_EVEN
-    decimal: str | None = None  #: the decimal sign where the map sets it
+    decimal: str | None = None  #: the decimal separator where the map sets it
     table: Mapping[str, str] | None = None  #: look-up, text of the shop → value
     default: str | None = None  #: the value for texts that are not in the look-up
     split: bool = True  #: PicName: whether a cell may hold several images
@@ -59,7 +59,7 @@ class Spec:
 
 
 def load_columns(columns: ColumnMap | str | Path) -> tuple[ColumnMap, str]:
-    """Return a column map, and its place. A path is a TOML file: a map, or a project file with [shop.columns]."""
+    """Return a column map, and its origin. A path is a TOML file: a map, or a project file with [shop.columns]."""
     if isinstance(columns, Mapping):
         return columns, "columns"
     file = Path(columns)
@@ -98,7 +98,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     choices = list(known)
     if len(choices) > _LISTED:
         choices[_LISTED:] = [f"and {len(choices) - _LISTED} more"]
-    return f"{what}{did_you_mean(name, known) or '.'} There are: {', '.join(choices)}"
+    return f"{what}{did_you_mean(name, known) or '.'} Known: {', '.join(choices)}"
 
 
 def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
@@ -131,7 +131,7 @@ def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
         return _template(field, str(entry["template"]), entry.get("quoting", Quoting.ESCAPE))
     table = entry.get("map")
     if table is not None and not isinstance(table, Mapping):
-        raise CatalogueError(f"{where}: map must be a table of the shop's words and values; got {table!r}")
+        raise CatalogueError(f"{where}: map must be a table from the shop's values to the service's; got {table!r}")
     if entry.get("decimal") not in (None, ".", ","):
         raise CatalogueError(f'{where}: decimal = {entry["decimal"]!r}: must be "." or ","')
     try:
@@ -221,7 +221,7 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
     findings = [
         export_finding(
             "number-format",
-            f"{source!r}: {reading.decimal!r} is taken as the decimal sign ({reading.why}), the numbers are multiplied "
+            f"{source!r}: {reading.decimal!r} is the decimal separator ({reading.why}); the numbers are multiplied "
             f"by {scale} and rounded {spec.rounding.value}; {counted(rounded, 'different value')} changed by rounding",
             f'if that is wrong, set it in the column map: {spec.field} = {{ column = "{source}", decimal = "," }}',
             Severity.INFO if reading.sure else Severity.WARNING,
@@ -230,14 +230,14 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
     ]
     bad = pl.DataFrame({"text": column, "row": rows}).filter(pl.col("text").is_in(unread)) if unread else pl.DataFrame()
     for text, row in bad.iter_rows():
-        message = f"{source} {text!r} is not a number with {reading.decimal!r} as decimal sign; it stays as found"
+        message = f"{source} {text!r} is not a number with {reading.decimal!r} as decimal separator; left unchanged"
         fix = "correct it in the export"
         findings.append(export_finding("number-not-read", message, fix, row=row, field=spec.field, value=text))
     return result, findings
 
 
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
-    """Write a column map into a project file; its comments, and everything else in it, stay.
+    """Write a column map into a project file; its comments, and everything else in it, are kept.
 
     Examples
     --------
@@ -276,7 +276,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         shop["columns"] = table
     text = tomlkit.dumps(document)
     if tomllib.loads(text)["shop"]["columns"] != plain:  # never leave a file with another map
-        raise ConfigError(f"{file}: [shop.columns] cannot be written there; make room for it by hand")
+        raise ConfigError(f"{file}: [shop.columns] cannot be written there; edit the file by hand")
     with replacing(file) as draft:
         draft.write_bytes(text.encode("utf-8"))
     return file
@@ -294,7 +294,7 @@ def _rewrite(table: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None
 
 
 def _as_table(entries: Mapping[str, Any]) -> Any:
-    """A TOML table: short ones in one line, look-ups on lines of their own."""
+    """A TOML table: short ones in one line, look-ups on separate lines."""
     import tomlkit  # noqa: PLC0415
 
     table = tomlkit.table()

@@ -16,7 +16,7 @@ class Quoting(StrEnum):
 
     ESCAPE = "escape"  #: A backslash is put before it, and before every backslash: nothing is lost. The default.
     REPLACE = "replace"  #: it is replaced by its full-width form (， ：): easy to read, but the value changes
-    #: The whole is a JSON object instead, with the template's keys: nothing is lost, any language reads it.
+    #: The whole is a JSON object instead, with the template's keys: nothing is lost, and any language can read it.
     JSON = "json"
 
 
@@ -61,7 +61,7 @@ class ContentTemplate(Template):
 
     @property
     def separators(self) -> str:
-        """The signs that readers could take for a separator if a value held them as they are."""
+        """The characters that readers could mistake for a separator within a value."""
         signs = {sign for sign in "".join(self.literals) if not sign.isalnum() and not sign.isspace() and sign != "_"}
         # The guide's own form is k1:v1,k2:v2, so readers cut at these two even where a template holds only one.
         return "".join(sorted(signs | set(",:"))) if signs else ""
@@ -104,7 +104,7 @@ def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentT
         kind = Quoting(quoting)
     except ValueError:
         known = ", ".join(Quoting)
-        raise CatalogueError(f"template {text!r}: quoting {quoting!r} is unknown; there are: {known}") from None
+        raise CatalogueError(f"template {text!r}: quoting {quoting!r} is unknown; known: {known}") from None
     parsed = parse_template(text)
     template = ContentTemplate(parsed.literals, parsed.columns, kind)
     if kind is Quoting.JSON:
@@ -113,6 +113,6 @@ def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentT
     elif any(not re.search(r"[^\w\s]", between) for between in template.literals[1:-1]):
         raise CatalogueError(
             f"template {text!r}: only letters or spaces separate two values, so readers could not separate them "
-            'again; put a sign such as , or ; between them, or use quoting = "json"'
+            'again; put a separator such as , or ; between them, or use quoting = "json"'
         )
     return template

@@ -43,7 +43,7 @@ LISTED = 1_000
 BLOCK_BYTES = 1 << 22
 #: Records that are held as Python texts at a time.
 CHUNK_RECORDS = 20_000
-#: Records of another width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
+#: Records of a different width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
 MOST_ODD = 10_000
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -97,7 +97,7 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
 
 
 def sniff_delimiter(text: str) -> str:
-    """Return the delimiter that cuts the first records of `text` into equally many cells, and into most."""
+    """Return the delimiter that splits the first records of `text` into the same number of cells, and the most."""
     best, best_score = ",", (0.0, 0)
     for delimiter in _DELIMITERS:
         try:
@@ -139,7 +139,7 @@ class _Layout:
         return self.quoting.records(lines, self.delimiter)
 
     def one_record_a_line(self) -> bool:
-        """Whether each line has as many delimiters as the header: quotes then need not be there at all."""
+        """Whether each line has as many delimiters as the header, so that quotes need not matter."""
         with self.open() as file:
             return all(line.count(self.delimiter) == self.width - 1 for line in file if line.strip("\r\n"))
 
@@ -235,7 +235,7 @@ def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings]
 
 
 def _arrow_with_odd_records(layout: _Layout) -> tuple[pa.Table | None, Findings]:
-    """The table of a file with some records of another width, which Arrow passes on one by one."""
+    """The table of a file with some records of a different width, which Arrow passes on one by one."""
     odd: list[tuple[int, str]] = []
 
     def take(row: arrow_csv.InvalidRow) -> str:
@@ -372,7 +372,7 @@ class Ragged:
         return cells + [""] * (width - count)
 
     def findings(self, records: int) -> Findings:
-        """Return the findings of a file of so many records, and one more for each kind with too many to list."""
+        """Return the findings of a file with `records` records, and one more for each kind with too many to list."""
         # Exports that end their lines with delimiters do so throughout; else a cell may have been cut in two.
         habit = 2 * len(self._ends_empty) > records
         for number, count in self._ends_empty:
@@ -389,7 +389,7 @@ class Ragged:
         return self._findings + more
 
     def _add(self, found: dict[str, Any]) -> None:
-        # Errors are counted by themselves: no number of harmless records may hide one that is not read right.
+        # Errors are counted by themselves: no number of harmless records may hide one that was misread.
         kind = found["rule"], found["severity"]
         self._counts[kind] += 1
         if found["severity"] == Severity.ERROR:
@@ -398,7 +398,7 @@ class Ragged:
             self._findings.append(found)
 
     def _add_too_many(self, row: int, count: int, extra: list[str]) -> None:
-        shift = "a delimiter that is not quoted; the cells after it are then one column too far right"
+        shift = "an unquoted delimiter; the cells after it are then one column too far right"
         fix = "quote the cell in the export; the record is not sent as it is"
         if extra:
             why = f": a cell holds {shift}"
@@ -425,13 +425,13 @@ class Ragged:
         message = f"the record has {count} cells, the header {self.width}"
         if torn:
             message += (
-                ", and together with the record before exactly as many as it should: a line break that is not quoted "
-                "tore one record in two"
+                ", and together with the record before exactly as many as it should: an unquoted line break "
+                "split one record in two"
             )
             fix = "quote the cell in the export; the record is not sent as it is"
         else:
-            message += f"; the last {self.width - count} columns are taken as empty"
-            fix = "look at the record; quote cells that hold line breaks"
+            message += f"; the last {self.width - count} columns are treated as empty"
+            fix = "check the record; quote cells that hold line breaks"
         severity = Severity.ERROR if torn else Severity.WARNING
         self._add(export_finding("record-too-few-cells", message, fix, severity, row=row))
 

@@ -86,7 +86,7 @@ def compare_exports(
 
 
 def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
-    """List the products that went, came and changed from one export to the next, and in which columns.
+    """List the products removed, added and changed from one export to the next, and in which columns.
 
     Parameters
     ----------

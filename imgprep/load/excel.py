@@ -46,7 +46,7 @@ ALL_SHEETS = "all"
 
 
 def read_excel(path: Path, sheet: str | int | None = None) -> Export:
-    """Read a sheet of a workbook: its name, its number from 1, all of one shape, or (None) the first with a table."""
+    """Read a sheet of a workbook: by name, by number from 1, all of the same shape, or the first with a table."""
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
     _require_size(path)
@@ -95,7 +95,7 @@ def _cells(sheet: Any, errors: Mapping[tuple[int, int], str]) -> _Lines:
                 damaged.setdefault(column, []).append(text)
     width = max(map(_filled, cells[start:]), default=0)
     records = cells[start + 1 :]
-    # Lines without any cell count, so that a record's number leads to its line; they are left out afterwards.
+    # Lines without cells are counted too, so that a record's number leads to its line; they are left out afterwards.
     while records and not _filled(records[-1]):
         records.pop()
     return _Lines([_as_text(cell) for cell in cells[start][:width]] if width else [], records, damaged)
@@ -120,11 +120,11 @@ def _named_sheet(path: Path, sheet: str | int, names: list[str]) -> str:
     if text.isdecimal() and 0 < int(text) <= len(names):
         return names[int(text) - 1]
     there = ", ".join(f"{number} {name!r}" for number, name in enumerate(names, 1))
-    raise CatalogueError(f"{path.name}: has no sheet {sheet!r}{did_you_mean(text, names)}; there are {there}")
+    raise CatalogueError(f"{path.name}: has no sheet {sheet!r}{did_you_mean(text, names)}; it has {there}")
 
 
 def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: Container[str]) -> Findings:
-    """The finding on sheets that were not read; those `alike` the one that was may hold products of the shop."""
+    """The finding on sheets that were not read; those with `alike` columns may hold products."""
     if not unread:
         return []
     rows = [
@@ -134,13 +134,13 @@ def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: C
     message = f"{counted(len(unread), 'sheet')} not read: {', '.join(rows)}"
     if alike:
         message += f"; {', '.join(map(repr, alike))} with the same columns, so nothing is deleted by absence"
-    fix = 'name the right one (sheet=, --sheet NAME), or read all sheets of one shape (sheet="all", --sheet all)'
+    fix = 'choose the right one (sheet=, --sheet NAME), or read all sheets of the same shape (sheet="all", --sheet all)'
     found = export_finding("sheet-not-read", message, fix, value=", ".join(unread)[:200])
     return [found | ({"hides": True} if alike else {})]
 
 
 def _together(parts: list[Export], names: list[str], findings: Findings) -> Export:
-    """Sheets of one shape as one table, with the sheet of each row; records are numbered on."""
+    """Sheets of the same shape as one table, with the sheet of each row; records are numbered consecutively."""
     columns = parts[0].table.column_names
     tables, done = [], 0
     for part, name in zip(parts, names, strict=True):
@@ -167,7 +167,7 @@ def _export(lines: _Lines, sheet: str) -> Export:
         findings += _conversions(column_name, values)
         if position in lines.damaged:
             texts = lines.damaged[position]
-            why = "a text starting with = + - or @ was taken as a formula"
+            why = "text starting with = + - or @ was treated as a formula"
             message = f"{len(texts):,} cells hold an Excel error: {why}"
             fix = "enter the text again with the column formatted as text"
             findings.append(export_finding("excel-error", message, fix, field=column_name, value=texts[0]))
@@ -177,7 +177,7 @@ def _export(lines: _Lines, sheet: str) -> Export:
 
 
 def _require_size(path: Path) -> None:
-    """Raise where the workbook asks for more memory than any should."""
+    """Raise if the workbook needs more memory than any should."""
     with path.open("rb") as file:
         is_xls = file.read(len(XLS_MAGIC)) == XLS_MAGIC
     if is_xls:  # it does not record the extent of its sheets: another process opens it first
@@ -288,12 +288,12 @@ def _conversions(name: str, values: list[Any]) -> Findings:
     if long:
         message = f"{len(long):,} numbers of more than {DIGITS} digits: Excel keeps only {DIGITS}, the others are lost"
         found.append(("excel-long-number", message, fix, Severity.WARNING, long[0]))
-    # A column of numbers is fine; numbers among texts are ids that Excel took for numbers.
+    # A column of numbers is fine; numbers among text are ids that Excel mistook for numbers.
     if numbers and texts:
-        message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers among texts: zeros may be lost"
+        message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers in a text column: zeros may be lost"
         found.append(("excel-number", message, fix, Severity.WARNING, numbers[0]))
     if dates:
-        message = f"{len(dates):,} cells are dates; Excel makes a date of codes such as 3-1 or MAR1"
+        message = f"{len(dates):,} cells are dates; Excel converts codes such as 3-1 or MAR1 to dates"
         severity = Severity.WARNING if texts or numbers else Severity.INFO
         fix = "unless the column is meant to hold dates, format it as text before pasting into it"
         found.append(("excel-date", message, fix, severity, dates[0]))

@@ -76,14 +76,14 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
                 why = "is the name of an earlier column" if free != name else "has a character that tables cannot hold"
                 what = f"column {position}: {original!r} {why}"
             severity = Severity.WARNING if name else Severity.INFO
-            fix = "give every column a name of its own"
+            fix = "give every column its own name"
             message = f"{what}; it is called {free!r} here"
             findings.append(export_finding("column-renamed", message, fix, severity, field=free))
     return list(result), findings
 
 
 def without_blank(export: Export) -> Export:
-    """Return the export without records that are empty in every column; record numbers stay."""
+    """Return the export without records that are empty in every column; record numbers are kept."""
     blank: Any = None
     for column in export.table.columns:
         if not column.null_count:
@@ -133,7 +133,7 @@ _BOMS = (
 _ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
 _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}")
 _GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
-#: First bytes of the signs of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
+#: First bytes of the symbols of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
 _GBK_SIGNS = b"\xa1\xa3"
 #: Latin letters in GB18030: those of pinyin (ā é ü) are a pair, all others (š ė ö) four bytes, of which the first is
 #: no letter in any western encoding.
@@ -155,7 +155,7 @@ def sniff_encoding(data: bytes) -> str:
 
 
 def weigh_encoding(path: Path) -> str:
-    """Return the encoding of a file that is not UTF-8, by all of it: its first letters may be of another kind."""
+    """Return the encoding of a file that is not UTF-8, from the whole file: its start may not be typical."""
     with path.open("rb") as file:
         return _not_utf8(iter(partial(file.read, _PIECE_BYTES), b""))
 
@@ -189,11 +189,11 @@ def _utf16(data: bytes) -> str:
     big = first.count(0) > second.count(0)
     signs, others = (second, first) if big else (first, second)
     if _decodes(data, "utf-8"):
-        # Texts of ASCII: in UTF-16 every sign has a NUL beside it; a stray NUL is beside few of them.
+        # Texts of ASCII: in UTF-16 every character has a NUL beside it; a stray NUL is beside few of them.
         wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
         lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
     else:
-        # Halves of other letters look like signs, but seldom like line feeds.
+        # Halves of other characters look like ASCII, but seldom like line feeds.
         wide = others.count(0)
         lone = sum(sign == ord("\n") and bool(other) for sign, other in zip(signs, others, strict=False))
     return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+[.,]\d{1,2}|\d{5,})")
 
 
 def with_header(export: Export, header: Any = None) -> Export:
-    """Return the export with its first line as a record, where the map says so, else with a finding if it seems one."""
+    """Return the export with its first line as a record if the map says so, or with a finding if it looks like one."""
     if header is None:
         why = _like_data(export)
         if not why:

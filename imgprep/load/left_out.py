@@ -32,16 +32,16 @@ def left_out(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
-    """Return the table with the column `LEFT_OUT`, filled where a record does not fit the condition."""
+    """Return the table with the column `LEFT_OUT`, filled where a record does not match the condition."""
     names = [name for name in table.column_names if name != LEFT_OUT]
     rows = as_polars(table)
     fits = Where(where, names).mask(rows)
     earlier = rows[LEFT_OUT] if LEFT_OUT in rows.columns else pl.Series([None], dtype=pl.String)
     reasons = pl.select(pl.coalesce(earlier, pl.when(~fits).then(pl.lit(BY_WHERE)))).to_series()
     if count := int((~fits).sum()):
-        fix, severity = "nothing to do; what the gallery holds of their products stays there", Severity.INFO
+        fix, severity = "nothing to do; images of their products stay in the gallery", Severity.INFO
         if count == len(fits):
-            fix, severity = "correct the condition: no record fits it", Severity.ERROR
+            fix, severity = "correct the condition: no record matches it", Severity.ERROR
         message = f"{counted(count, 'record')} of {len(fits):,} left out: not {where[:200]}"
         notes.append(export_finding(BY_WHERE, message, fix, severity))
     return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
@@ -61,11 +61,11 @@ def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
     if not again.height or not (one_product or images >= _MANY * known):
         return []
     message = f"{counted(images, 'image')} of {known:,} shared by {counted(shared['ProductId'].n_unique(), 'product')}"
-    fix = "keep one product of each (one_product = true under [shop], --one-product), or leave it: all are sent"
+    fix = "keep one product of each (one_product = true under [shop], --one-product), or change nothing: all are sent"
     if one_product:
         reasons = left_out(frame).astype(object)
         reasons.iloc[again["_i"].to_numpy()] = SHARED_IMAGE
         frame[LEFT_OUT] = reasons.astype("str")
         message += f"; the first of each is kept, {counted(again.height, 'row')} left out"
-        fix = "nothing to do; what the gallery holds of the others stays there"
+        fix = "nothing to do; images of the others stay in the gallery"
     return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]

@@ -17,6 +17,8 @@ from imgprep.core.text import counted
 from imgprep.load.catalogue import as_catalogue, read_export
 from imgprep.load.column_map import load_columns, save_columns
 from imgprep.load.export import Export
+from imgprep.load.header import HEADER
+from imgprep.load.left_out import left_out
 from imgprep.load.presets import choose_preset
 from imgprep.load.suggestions import GOOD, as_map, suggest_categories, suggest_columns
 from imgprep.show.template import template
@@ -67,8 +69,8 @@ class MappingPanel:
     Examples
     --------
     >>> panel = ip.MappingPanel(ip.open_project())
-    >>> sorted(panel.columns)
-    ['CategoryId', 'CustomContent', 'IntAttr', 'PicName', 'ProductId', 'Region', 'StrAttr']
+    >>> sorted(panel.columns)[:4]
+    ['CategoryId', 'CustomContent', 'IntAttr', 'IntAttr2']
     """
 
     def __init__(
@@ -79,25 +81,32 @@ class MappingPanel:
         preset: str = "auto",
         columns: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
+        sheet: str | int | None = None
+        self._wanted: dict[str, Any] = {}
         if isinstance(export, Settings):
             project, preset, columns = project or export, export.preset, columns or export.columns
             export.require("catalogue")
-            path = Path(export.catalogue or "")
+            path, sheet = Path(export.catalogue or ""), export.sheet
+            self._wanted = {"where": export.where, "one_product": export.one_product}
         else:
             path = Path(export)
         self._project = project
-        self._export = read_export(path)
-        full = as_catalogue(self._export, preset, None)
+        given = None if columns is None else dict(load_columns(columns)[0])
+        self._header = {name: entry for name, entry in (given or {}).items() if name == HEADER}
+        self._export = read_export(path, sheet=sheet, header=self._header.get(HEADER))
+        full = as_catalogue(self._export, preset, None, **self._wanted)
+        full = full[left_out(full).isna()]
         found = full.attrs["preset"]
         self._preset = str(found["name"])
-        self._start = dict(load_columns(columns)[0]) if columns is not None else found_map(self._preset, self._export)
+        self._start = found_map(self._preset, self._export) if given is None else given
         self._names = list(self._export.table.column_names)
         self._build(path.name, full, str(found["why"]))
         self.refresh()
 
     def __repr__(self) -> str:
         unmapped = f", {counted(len(self.unmapped), 'category', 'categories')} unmapped" if len(self.categories) else ""
-        return f"MappingPanel({', '.join(self.columns) or 'nothing chosen'}{unmapped})"
+        fields = [name for name in self.columns if name != HEADER]
+        return f"MappingPanel({', '.join(fields) or 'nothing chosen'}{unmapped})"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         # nbval compares the text; the widget's own would be the state of every control.
@@ -106,7 +115,7 @@ class MappingPanel:
     @property
     def columns(self) -> dict[str, Any]:
         """The column map as chosen so far."""
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = dict(self._header)
         for field in FIELD_NAMES:
             column = self._chosen[field].value
             more = self._options(field, column)
@@ -147,7 +156,7 @@ class MappingPanel:
         control.value = column or ("" if field == _TEXT else _UNUSED)
 
     def place(self, category: str, number: int | None) -> None:
-        """Give one of the shop's categories a CategoryId, as if by hand; None leaves it to the service."""
+        """Map one of the shop's categories to a CategoryId, as if by hand; None leaves it to the service."""
         self._categories.place(category, number)
 
     def accept_suggestions(self) -> None:
@@ -155,10 +164,11 @@ class MappingPanel:
         self._categories.accept_suggestions()
 
     def refresh(self) -> None:
-        """Build the preview again from the map as chosen."""
+        """Rebuild the preview from the current map."""
         self._saved.value = ""
         try:
-            self.preview = sample_of(self._export, self._preset, self.columns)
+            sample = sample_of(self._export, self._preset, self.columns, **self._wanted)
+            self.preview = sample[left_out(sample).isna()].reset_index(drop=True)
         except ImgprepError as error:
             self.preview = pd.DataFrame()
             self._preview.value = ""
@@ -246,10 +256,10 @@ class MappingPanel:
             self._saved.value = _html("muted", text=f"saved into {file.name}")
 
 
-def sample_of(export: Export, preset: str, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the first records of an export under a column map."""
+def sample_of(export: Export, preset: str, columns: Mapping[str, Any], **wanted: Any) -> pd.DataFrame:
+    """Return the first records of an export under a column map; `wanted`: see `as_catalogue`."""
     sample = Export(export.table.slice(0, SAMPLE), export.rows.slice(0, SAMPLE), export.how)
-    return as_catalogue(sample, preset, columns)
+    return as_catalogue(sample, preset, columns, **wanted)
 
 
 def found_map(preset: str, export: Export) -> dict[str, Any]:
@@ -323,7 +333,7 @@ class _Categories:
         self._show()
 
     def place(self, category: str, number: int | None) -> None:
-        """Give a category a CategoryId; None leaves it to the service."""
+        """Map a category to a CategoryId; None leaves it to the service."""
         self._numbers[category] = number
         self._show()
         self._changed()
@@ -366,7 +376,7 @@ class _Categories:
         if table.empty:
             self._summary.value = "none: the service predicts the category of every image"
         elif left.empty:
-            self._summary.value = f"all {len(table):,} of the shop's categories are placed"
+            self._summary.value = f"all {len(table):,} of the shop's categories are mapped"
         else:
             names = ", ".join(left["value"].head(8)) + (", …" if len(left) > 8 else "")
             rows = counted(int(left["rows"].sum()), "row")

@@ -52,7 +52,7 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     # People edit maps, so the log of what imgprep wrote does not help: only a map is replaced.
     if os.path.lexists(file) and (file.is_symlink() or read_matches(file).empty):
         raise CatalogueError(
-            f"{file}: is not a map of files, so it is not replaced; move it away, or name another place"
+            f"{file}: is not a map of files, so it is not replaced; move it away, or choose another path"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = []

@@ -35,7 +35,7 @@ class Rounding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which sign a column's numbers have before the decimals, and why that was decided."""
+    """Which decimal separator a column's numbers use, and why that was decided."""
 
     decimal: str
     why: str
@@ -43,7 +43,7 @@ class Reading:
 
 
 def decimal_sign(texts: Iterable[str]) -> Reading:
-    """Decide for a whole column whether ``.`` or ``,`` is the decimal sign."""
+    """Decide for a whole column whether ``.`` or ``,`` is the decimal separator."""
     votes: dict[str, list[str]] = {".": [], ",": []}
     unclear: str | None = None
     for text in texts:
@@ -75,14 +75,14 @@ def decimal_sign(texts: Iterable[str]) -> Reading:
 
 
 def read_number(text: str, sign: str) -> Decimal | None:
-    """Return the number that a text writes with `sign` before the decimals, or None."""
+    """Return the number in a text with `sign` as its decimal separator, or None."""
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
     digits = _SPACES.sub("", match["digits"])
     other = "," if sign == "." else "."
     whole, point, rest = digits.partition(sign)
-    # Thousands come in threes; anything else means that the column's sign does not fit this cell.
+    # Thousands come in threes; anything else means that the column's separator does not fit this cell.
     groups = whole.split(other)
     grouped = len(groups) == 1 or (groups[0] and all(len(group) == 3 for group in groups[1:]))
     if sign in rest or other in rest or not grouped:

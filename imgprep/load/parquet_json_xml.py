@@ -1,4 +1,4 @@
-"""Parquet, JSON Lines, JSON and XML feeds: values as texts, as they are written in the file."""
+"""Parquet, JSON Lines, JSON and XML feeds: values as strings, exactly as in the file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_parquet(path: Path) -> Export:
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """A column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
+    """A column as strings, and whether it held whole numbers as floats. Empty strings are kept."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -75,7 +75,7 @@ class _Number(str):
 
 
 def _text(value: Any) -> str | None:
-    """A value as text: texts and numbers as they are, the rest as JSON, null as None."""
+    """A value as text: strings and numbers unchanged, the rest as JSON, null as None."""
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, bytes):
@@ -208,7 +208,7 @@ ITEMS = frozenset({"item", "entry", "product"})
 
 
 def read_xml(path: Path) -> Export:
-    """Read a product feed: one record per item; an element that comes several times is a JSON list."""
+    """Read a product feed: one record per item; a repeated element becomes a JSON list."""
     records: list[dict[str, list[str]]] = []
     stack: list[str] = []
     item: dict[str, list[str]] = {}

@@ -24,7 +24,7 @@ from imgprep.load.image_columns import find_image_columns
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
 from imgprep.load.where import Where
 
-#: The names of one column, best first; compared without case and signs.
+#: The names of one column, best first; compared without case and punctuation.
 Names = tuple[str, ...]
 
 
@@ -93,9 +93,7 @@ class Preset:
         hidden = int((~Where(where, names).mask(as_polars(table))).sum())
         if not hidden:
             return []
-        message = (
-            f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts or products off"
-        )
+        message = f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled"
         fix = f'leave them out, if searches should not find them: where = "{where}" under [shop], or --where'
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
@@ -127,7 +125,7 @@ class Fields(Preset):
         """Return every field as found."""
         known = [name for name in FIELD_NAMES if name in export.table.column_names]
         columns = {name: {"column": name, "split": False} for name in known}
-        return Shape(export.table, export.rows, columns, {"": "every field is taken as found"})
+        return Shape(export.table, export.rows, columns, {"": "every field is used as found"})
 
 
 class Shopify(Preset):
@@ -161,7 +159,7 @@ class Shopify(Preset):
         handle = find(names, *self.keys[0])
         assert handle is not None  # noqa: S101  required
         lost = frame[handle].is_null().arg_true().to_list()
-        message = f"the record has no {handle!r}; it is taken as part of the product above it"
+        message = f"the record has no {handle!r}; it is treated as part of the product above it"
         findings = [
             export_finding("record-without-handle", message, "enter the handle", row=row, field=handle)
             for row in export.rows.take(pa.array(lost, pa.int64())).to_pylist()
@@ -235,7 +233,7 @@ class WooCommerce(Preset):
         return filled.to_arrow().cast(export.table.schema), []
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the column that every record has, and that is on no two: names, above all, repeat."""
+        """Return the column that every record fills and no two share: names, above all, repeat."""
         record, names = "(record)", table.column_names
         numbers = ("record " + pl.Series(rows).cast(pl.String)).to_arrow().cast(TEXT)
         numbered = table.append_column(record, numbers)
@@ -243,7 +241,7 @@ class WooCommerce(Preset):
         parent = find(names, *self.parent)
         if parent is None or table[parent].null_count == table.num_rows:
             return key
-        why = f"{key.why}; variations stay products of their own, with what they have from their Parent"
+        why = f"{key.why}; variations stay separate products, with what they inherit from their Parent"
         return Key(key.column, why, key.findings)
 
 
@@ -302,7 +300,7 @@ class Plain(Preset):
     price = ("price", "regular price", "preis", "价格")
 
     def recognise(self, export: Export) -> str | None:
-        """Return that no other preset has."""
+        """Return that no other preset recognises the export."""
         return "no shop system is recognised by its columns"
 
     def shape(self, export: Export) -> Shape:
@@ -334,18 +332,18 @@ PRESETS: tuple[Preset, ...] = (Fields(), Shopify(), WooCommerce(), Magento(), Go
 
 
 def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
-    """Return the preset of that name, or for ``auto`` the first that recognises the export, and why."""
+    """Return the preset with that name, or for ``auto`` the first that recognises the export, and why."""
     for preset in PRESETS:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
         if name == preset.name:
             return preset, "it was requested"
     known = ", ".join(["auto", *(preset.name for preset in PRESETS)])
-    raise CatalogueError(f"preset {name!r} is unknown; there are: {known}")
+    raise CatalogueError(f"preset {name!r} is unknown; known: {known}")
 
 
 def find(names: Iterable[str], *wanted: str) -> str | None:
-    """Return the first column that is called one of `wanted`, regardless of case and signs."""
+    """Return the first column that is called one of `wanted`, regardless of case and punctuation."""
     known: dict[str, str] = {}
     for name in names:
         known.setdefault(plain_name(name.removeprefix("g:")), name)
@@ -385,18 +383,18 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
             pairs = frame.drop_nulls().with_columns(_normal(identity)).unique()
             merged = pairs.height - pairs[name].n_unique()
         if not missing and not merged and frame.height:
-            chosen = f"{name!r} is the product's key: every row has it, and each value is of one product"
+            chosen = f"{name!r} is the product's key: every row has it, and each value belongs to one product"
             return Key(name, "; ".join([*faults, chosen]))
         fault = [f"{name!r} is missing on {missing:,} of {frame.height:,} rows"] if missing else []
-        fault += [f"{name!r} is on several products {counted(merged, 'time')}"] if merged else []
+        fault += [f"{counted(merged, 'value')} of {name!r} on several products"] if merged else []
         faults += fault or [f"{name!r} is empty"]
         faulty.append((merged, missing, name))
-    fix = "name the key column: columns={'ProductId': …}"
+    fix = "set the key column: columns={'ProductId': …}"
     if not faulty:
         why = "no column looks like a product's key"
         return Key(None, why, [export_finding("product-key-unsure", why, fix, field="ProductId")])
     best = min(faulty, key=lambda fault: fault[:2])[2]
-    why = "; ".join([*faults, f"{best!r} is nevertheless taken as the product's key"])
+    why = "; ".join([*faults, f"{best!r} is nevertheless used as the product's key"])
     unsure = export_finding("product-key-unsure", why, fix, field="ProductId", value=best)
     return Key(best, why, [unsure, *_shared(table, rows, best, identity)])
 
@@ -415,7 +413,7 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
             "product-key-shared",
             f"{key!r} {value!r} is on {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
             "merged into one, they would be lost",
-            f"give each its own in the export, or confirm that it is right: columns={{'ProductId': {key!r}}}",
+            f"give each product its own in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,
             row=row,
             field="ProductId",

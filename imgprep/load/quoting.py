@@ -1,4 +1,4 @@
-"""How a delimited file quotes its cells: what no other reading fits, or a finding that the file allows several."""
+"""How a delimited file quotes its cells: the only reading that fits, or a finding that several do."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ END = "\x02imgprep-end-of-file\x03"
 
 @dataclass(frozen=True, slots=True)
 class Quoting:
-    """How cells are quoted: the quote (None: not at all), and the sign before a quote inside a cell (else doubled)."""
+    """How cells are quoted: the quote (None: not at all), and the escape before a quote in a cell (else doubled)."""
 
     quote: str | None = '"'
     escape: str | None = None
 
     def __str__(self) -> str:
         quote = f"{self.quote} as quote" if self.quote else "no quotes"
-        return quote + (f", {self.escape} before signs" if self.escape else "")
+        return quote + (f", {self.escape} before special characters" if self.escape else "")
 
     def records(self, lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Iterator[list[str]]:
         """Yield the records of a text."""
@@ -56,16 +56,16 @@ _JOINED = ("\\\n", "\\\r")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file becomes under one kind of quoting."""
+    """The result of reading a file with one kind of quoting."""
 
     quoting: Quoting
     records: Counter[int]  #: hash of a record → how often
-    faults: int  #: records of another width than the header, an open quote, text after a closing quote
+    faults: int  #: records with more or fewer cells than the header, an open quote, text after a closing quote
     in_quotes: int  #: cells that keep quotes around them
     quoted_column: bool  #: whether all cells of a column do
 
     def differs_from(self, other: Reading) -> int:
-        """Return how many records the other reading has differently."""
+        """Return how many records differ in the other reading."""
         return max((self.records - other.records).total(), (other.records - self.records).total())
 
 
@@ -108,7 +108,7 @@ def ambiguous(records: int, quoting: Quoting) -> dict[str, Any]:
 
 
 def _signs(lines: Iterable[str], delimiter: str) -> set[str]:
-    """The pairs of signs that speak for a kind of quoting; ``'`` stands for cells within single quotes."""
+    """The pairs of characters that suggest a kind of quoting; ``'`` stands for cells within single quotes."""
     found: set[str] = set()
     wanted = {'\\"', "\\'", "\\" + delimiter, *_JOINED}
     lone = re.compile(rf"""(?<!\\)(?:\\\\)*\\[^\\"'\r\n{re.escape(delimiter)}]""")

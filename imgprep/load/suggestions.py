@@ -16,7 +16,7 @@ from imgprep.load.image_names import ENDINGS
 #: Rows whose values are examined.
 SAMPLE_ROWS = 2_000
 
-#: Field → names that shops give it, best first; in lower case without signs.
+#: Field → names that shops give it, best first; in lower case without punctuation.
 NAMES: Mapping[str, list[str]] = {
     field: names.split()
     for field, names in {
@@ -119,7 +119,7 @@ def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any
 
 
 def content_template(title: str | None, price: str | None) -> dict[str, str]:
-    """Return the CustomContent that is proposed for an export: the service demands one of every ADD."""
+    """Return the CustomContent that is proposed for an export: the service requires one on every ADD."""
     parts = [f"{key}:{{{name}}}" for key, name in (("title", title), ("price", price)) if name]
     return {"CustomContent": ",".join(parts)} if parts else {}
 
@@ -322,7 +322,7 @@ def _of_part(part: str) -> tuple[int | None, float, str | None]:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """A word as it is, and what its singular may be: dresses → dress, hoodies → hoodie, accessories → accessory."""
+    """A word, and its possible singulars: dresses → dress, hoodies → hoodie, accessories → accessory."""
     plain = plain_name(word)
     if not plain.endswith("s") or plain.endswith("ss"):
         return (plain,)

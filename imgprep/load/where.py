@@ -3,7 +3,7 @@
 ``condition := column (= | != | < | <= | > | >=) value | column [not] in (value, …) | column [not] like 'pattern' |
 column is [not] empty``, joined by ``and``, ``or``, ``not`` and parentheses. A column with blanks in its name is quoted;
 a text is quoted, a number is not. ``like`` takes % for any text and _ for one character, and ignores case. An empty
-cell is an empty text, and no number.
+cell is an empty string, not a number.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Where:
         self.text = text
         self._names = list(columns)
         if len(text) > MAX_CHARS:
-            raise self._error(0, f"has {len(text):,} characters; at most {MAX_CHARS:,} are read")
+            raise self._error(0, f"has {len(text):,} characters; at most {MAX_CHARS:,} are allowed")
         self._tokens = self._tokenised()
         self._next = 0
         self._mask = self._either(0)
@@ -75,7 +75,7 @@ class Where:
             raise self._unexpected("and, or, or the end")
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
-        """Return whether each row of `frame` fits."""
+        """Return whether each row of `frame` matches."""
         return self._mask(frame)
 
     def _tokenised(self) -> list[_Token]:
@@ -83,7 +83,7 @@ class Where:
         while rest := self.text[at:].strip():
             found = _TOKEN.match(self.text, at)
             if found is None:
-                raise self._error(at, f"{rest[:20]!r} cannot be read; a quote is perhaps not closed")
+                raise self._error(at, f"{rest[:20]!r} cannot be read; perhaps a quote is not closed")
             kind = str(found.lastgroup)
             tokens.append(_Token(kind, found[kind], found.start(kind)))
             at = found.end()
@@ -94,7 +94,7 @@ class Where:
         return self._tokens[self._next]
 
     def _take(self, *words: str) -> bool:
-        """Whether the next token is one of these words or signs; it is then passed."""
+        """Whether the next token is one of these words or symbols; it is then passed."""
         token = self._token
         taken = token.is_word(*words) or (token.kind == "sign" and token.text in words)
         self._next += taken
@@ -135,7 +135,7 @@ class Where:
             raise self._unexpected("a column")
         name = _unquoted(token.text) if token.kind == "text" else token.text
         if name not in self._names:
-            hint = did_you_mean(name, self._names) or f"; there are: {', '.join(self._names[:_NAMED])}"
+            hint = did_you_mean(name, self._names) or f"; known: {', '.join(self._names[:_NAMED])}"
             raise self._error(token.at, f"the export has no column {name!r}{hint}")
         self._next += 1
         return name
@@ -157,7 +157,7 @@ class Where:
         if self._take("like"):
             pattern = self._value()
             if not isinstance(pattern, str):
-                raise self._error(self._token.at, "like needs a text in quotes")
+                raise self._error(self._token.at, "like needs a string in quotes")
             return _maybe_not(_like(name, pattern), negated=negated)
         sign = self._token
         if negated or sign.kind != "sign" or sign.text not in _SIGNS:
@@ -168,9 +168,9 @@ class Where:
     def _value(self) -> str | float:
         token = self._token
         if token.kind == "word" and not token.is_word(*_KEYWORDS):
-            raise self._error(token.at, f"{token.text!r}: write a text in quotes: '{token.text}'")
+            raise self._error(token.at, f"{token.text!r}: write strings in quotes: '{token.text}'")
         if token.kind not in ("text", "number"):
-            raise self._unexpected("a text in quotes or a number")
+            raise self._unexpected("a string in quotes or a number")
         self._next += 1
         return _unquoted(token.text) if token.kind == "text" else float(token.text)
 
@@ -208,7 +208,7 @@ def _compared(name: str, test: Callable[[Any, Any], Any], value: str | float) ->
 
 
 def _numbers(frame: pl.DataFrame, name: str) -> pl.Series:
-    """The numbers of a column, read as those of a column map are; null where a cell is none."""
+    """The numbers of a column, read as those of a column map are; null where a cell is not a number."""
     texts = _texts(frame, name)
     distinct = texts.unique(maintain_order=True).to_list()
     sign = decimal_sign(distinct).decimal

@@ -1,4 +1,4 @@
-"""What is known of an image: the columns of facts, and the tiers that fill them."""
+"""What is known about an image: the columns of facts, and the tiers that fill them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ PROBE_VERSION = 5
 #: Column → pandas dtype and meaning of a facts frame; one row per distinct PicName.
 _COLUMNS: dict[str, tuple[str, str]] = {
     "PicName": ("str", "name below the root"),
-    "exists": ("boolean", "a file of that name exists"),
+    "exists": ("boolean", "a file with that name exists"),
     "bytes": ("Int64", "size of the file"),
     "mtime_ns": ("Int64", "time of the last change, nanoseconds"),
     "format": ("str", "by content, Pillow's name"),
     "width": ("Int64", "pixels as stored, before EXIF"),
     "height": ("Int64", "pixels as stored, before EXIF"),
     "mode": ("str", "Pillow's mode, by content"),
-    "frames": ("Int64", "pictures in the file"),
+    "frames": ("Int64", "frames in the file"),
     "orientation": ("Int64", "EXIF orientation, 1 … 8; 1 if none is stated"),
     "digest": ("str", "MD5 of the bytes, hex"),
     "decodes": ("boolean", "the whole file could be decoded; NA if not tried"),
     "phash": ("str", "perceptual hash, 64 bits, hex"),
-    "problem": ("str", "code of what is wrong with the file; NA if nothing is"),
-    "detail": ("str", "the same in words"),
+    "problem": ("str", "code of the file's problem; NA if none"),
+    "detail": ("str", "the problem in words"),
     "tier": ("str", "how deep it was inspected: stat, header, decode, strict"),
     # tier header and below
     "depth": ("Int64", "bits per channel"),

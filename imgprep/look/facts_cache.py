@@ -1,4 +1,4 @@
-"""Facts as frames and files, and the cache of facts found before: Parquet files in a folder.
+"""Facts as frames and files, and the cache of earlier facts: Parquet files in a folder.
 
 Path, size and time of change identify an unchanged file; its digest identifies the same bytes under another name. The
 cache is written in parts during the work, so that an interrupted run continues where it stopped. Parts are added and
@@ -49,7 +49,7 @@ def facts_frame(records: Iterable[Record] = ()) -> pd.DataFrame:
 
 
 class FactsFile:
-    """A Parquet file of facts, written window by window; it gets its name when complete, and keeps pandas' dtypes."""
+    """A Parquet file of facts, written window by window; it appears when complete, and keeps pandas' dtypes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -83,7 +83,7 @@ class FactCache:
     def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"cache {folder}: is a file; name a folder, or a path for a new one")
+            raise ConfigError(f"cache {folder}: is a file; give a folder, or a path for a new one")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._root = os.path.realpath(root)
         self._count = itertools.count()

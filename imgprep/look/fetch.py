@@ -76,18 +76,18 @@ def fetch_images(
         The column with URLs; rows without one are skipped. By default ``image_url``, where `load_catalogue` puts
         them, else ``PicName``.
     at_once, per_host : int
-        Most requests at a time, in all and to one host.
+        Maximum number of concurrent requests, in all and to one host.
     tries : int
-        Most tries of a request that may succeed later (no answer, 408, 425, 429, 5xx).
+        Maximum number of attempts for a request that may succeed later (no answer, 408, 425, 429, 5xx).
     pause : float
         Seconds before the second try; doubled each time. A longer Retry-After of the server applies, up to a minute.
     seconds : float
-        Most seconds to wait for a connection or for the next bytes; ten times as many for a whole file.
+        Seconds to wait for a connection or for the next bytes; ten times as many for a whole file.
     max_bytes : int
         Larger files are not fetched.
     private : bool
-        Also ask this machine and hosts in private networks, where images of a shop's own server may be. An export from
-        elsewhere could make this machine ask them; metadata services of clouds are never asked.
+        Also fetch from this machine and hosts in private networks, such as a shop's own server. An untrusted export
+        could make this machine send requests to them; cloud metadata services are never contacted.
     progress : bool
         Show a progress bar.
 
@@ -209,7 +209,7 @@ def _unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.Da
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """As the parameters of `fetch_images`."""
+    """The limits of `fetch_images`; see its parameters."""
 
     at_once: int
     per_host: int
@@ -284,7 +284,7 @@ class Fetcher:
             raise Failed("occupied", str(error)) from None
 
     def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
-        """Request an image until it arrives or retrying is useless; a file gets its name only when it is whole."""
+        """Request an image until it arrives or retrying is useless; a file appears only when it is complete."""
         limits = self.limits
         attempts = Attempts(SystemClock(), most=limits.tries, first=limits.pause, longest=math.inf, jitter=0)
         while True:
@@ -318,7 +318,7 @@ class Fetcher:
         raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
 
     def _is_public(self, url: str, host: str) -> bool:
-        """Whether a host is public: behind a proxy, or with public addresses only; raise where it must not be asked."""
+        """Whether a host is public: behind a proxy, or with public addresses only; raise if it is off limits."""
         proxied = proxy_for(url) is not None
         key = host, proxied
         if key not in self._public:
@@ -381,7 +381,7 @@ def next_hop(url: str, location: str) -> str:
 
 
 def is_private(host: str) -> bool:
-    """Return whether a host is this machine or in a private network, by every address that its name has now."""
+    """Return whether a host is this machine or in a private network, by every address that its name resolves to now."""
     return any(not is_public(address) for address in addresses_of(host))
 
 
@@ -400,7 +400,7 @@ _METADATA = frozenset(
 
 
 def is_metadata(address: Address) -> bool:
-    """Return whether an address is the metadata service of a cloud."""
+    """Return whether an address is a cloud metadata service."""
     return without_prefix(address) in _METADATA
 
 

@@ -48,7 +48,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     Attributes
     ----------
     selected : pandas.DataFrame
-        The ticked findings; where none is ticked, all that the filters show.
+        The ticked findings; if none are ticked, all that the filters show.
     rows : pandas.DataFrame
         The catalogue's rows of `selected`, each once.
 
@@ -98,7 +98,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The ticked findings; where none is ticked, all that the filters show."""
+        """The ticked findings; if none are ticked, all that the filters show."""
         with self._lock:
             places = sorted(self._ticked) if self._ticked else self._shown
             return self._findings.iloc[places].reset_index(drop=True)
@@ -113,7 +113,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
 
     def filter(self, *, rule: str | None = None, severity: str | None = None, text: str | None = None) -> None:
-        """Show only some findings; a filter that is not given stays as it is, and an empty text means all.
+        """Show only some findings; a filter that is not given is unchanged, and an empty string means all.
 
         Parameters
         ----------
@@ -234,7 +234,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     def _read(self, place: int, side: int) -> Thumb:
         record = self._findings.iloc[place].to_dict()
         if not isinstance(record["PicName"], str):
-            return Thumb(why="no image is named")
+            return Thumb(why="no image is given")
         if self._source is None:
             return Thumb(why="no folder of images was given")
         return thumb_of(record["PicName"], self._source, side=side, region=self._drawn.of_finding(record))

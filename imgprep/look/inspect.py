@@ -83,10 +83,10 @@ def inspect_images(
         How deep to inspect; see `Tier`. Each includes those before it. Finding damage in a JPEG with ``strict`` takes
         OpenCV (the extra ``suggest``); without it, facts of JPEGs have tier ``decode``.
     cache : path, optional
-        Folder that facts are kept in; files that have not changed are then not opened again.
+        Folder of cached facts; files that have not changed are then not opened again.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Runs the work in place of processes of this machine. Its workers must reach `root` by the same path, and
-        `seconds` does not apply. Make a Dask executor by ``client.get_executor(pure=False)``.
+        Runs the work instead of local processes. Its workers must reach `root` by the same path, and
+        `seconds` does not apply. Create a Dask executor with ``client.get_executor(pure=False)``.
     out : path, optional
         Stream the facts to this Parquet file, in bounded memory, instead of returning them.
     progress : bool
@@ -94,7 +94,7 @@ def inspect_images(
     workers : int, optional
         Number of processes; by default the number of processors.
     seconds : float
-        Most seconds per file; beyond, its problem is ``timeout``.
+        Time limit per file, in seconds; a file that exceeds it has the problem ``timeout``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Photographers' folders: the product that each file shows, how sure that is, and by what name or likeness."""
+"""Photographers' folders: the product that each file shows, how sure that is, and by what name or similarity."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def match_files(
         Such as ``{ProductId}_{n}``; see `imgprep.look.match_files.parse_pattern`.
     earlier : pandas.DataFrame, optional
         Facts of the products' earlier images; a ``ProductId`` that it lacks is taken from the catalogue, by
-        ``PicName``. Files are then also matched by likeness: perceptual hash and colour.
+        ``PicName``. Files are then also matched by similarity: perceptual hash and colour.
     facts : pandas.DataFrame, optional
         Facts of the folder's files; by default they are inspected here if `earlier` is given.
     known : pandas.DataFrame, optional
         An earlier map, whose decisions by a person are kept.
     at_least : float
-        Lowest confidence, 0 … 1, of a match that needs no person.
+        Lowest confidence, 0 … 1, of a match that needs no review.
     within : str, optional
         A folder below `folder`, such as ``new``: only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
@@ -84,7 +84,7 @@ def match_files(
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
         ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
-        one that is one character off, is offered and not taken. ``.attrs["tried"]`` has each ``column`` and
+        one that is one character off, is offered but not accepted. ``.attrs["tried"]`` has each ``column`` and
         ``pattern`` that was tried, and how many ``files`` it read. Where the default patterns name fewer than half of
         the images, other columns of ids are tried, and the one that names most is read as well.
 
@@ -198,7 +198,7 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
     below = within.replace("\\", "/").strip("/") + "/"
     files = [file for file in list_names(folder) if file.startswith(below)]
     if not files:
-        raise ConfigError(f"within={within!r}: {folder} has no file there; name a folder below it, such as 'new'")
+        raise ConfigError(f"within={within!r}: {folder} has no files there; give a folder below it, such as 'new'")
     return files
 
 
@@ -386,7 +386,7 @@ class Names:
 def folded_id(value: str) -> str:
     """Return an id in the form that its spellings have in common."""
     text = unicodedata.normalize("NFKC", value).casefold()
-    # Between digits a sign counts: 0001_1 is the first image of 0001, not product 00011.
+    # Between digits a separator counts: 0001_1 is the first image of 0001, not product 00011.
     return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
 
 

@@ -1,4 +1,4 @@
-"""The file that each PicName of a catalogue means: of this very name, of nearly this name, or none."""
+"""The file that each PicName of a catalogue means: with exactly this name, with nearly this name, or none."""
 
 from __future__ import annotations
 

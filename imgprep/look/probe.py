@@ -36,7 +36,7 @@ _NO_READER = {"HEIF": "HEIC/HEIF; install pillow-heif to read it, or export it a
 
 
 def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) -> Record:
-    """Return the facts of one file; of a file whose digest is in `known`, no more than the digest."""
+    """Return the facts of one file; only the digest if it is in `known`."""
     record: Record = {"PicName": name, "exists": False, "tier": str(tier)}
     try:
         found = source.find(name)
@@ -47,14 +47,14 @@ def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) ->
         record["exists"] = unfit.problem not in (Problem.MISSING, Problem.OUTSIDE_ROOT)
         _set_problem(record, unfit.problem, unfit.detail)
     except MemoryError:
-        _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker may have")
+        _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker is allowed")
     except Exception as error:  # noqa: BLE001  decoders raise anything; one file is one row
         _set_problem(record, Problem.UNREADABLE, _text_of(error))
     return record
 
 
 def probe_many(tasks: Iterable[tuple[str, str, str, Collection[str]]], run: str = "") -> list[Record]:
-    """Return the facts of several files, on an executor; `run` sets calls apart, which Dask would take for equal."""
+    """Return the facts of several files, on an executor; `run` distinguishes calls that Dask would consider equal."""
     return [probe_one(task) for task in tasks]
 
 

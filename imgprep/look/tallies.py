@@ -36,7 +36,7 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
         One row each of IntAttr and StrAttr, and of the other attributes that the catalogue has: ``field``, ``rows``,
         ``filled``, ``share`` (0…1), ``distinct`` (different values), ``minimum`` and ``maximum`` (of numbers; of texts
         the shortest and longest length, characters), ``unusable`` (not an integer, over 32 bits, over 128 characters),
-        ``alike`` (values that differ from another one only in case or spaces), ``common`` (the commonest values with
+        ``alike`` (values that differ from another one only in case or spaces), ``common`` (the most common values with
         their rows), ``advice``.
 
     Notes
@@ -149,9 +149,9 @@ def tally_images(
     mapping of str to pandas.DataFrame
         ``sizes`` (``pixels`` of the longer side), ``bytes``, ``formats`` (by content; a file that cannot be read is
         ``(not read)``), ``shapes`` (width to height, upright), each with ``images`` and ``outside`` (how many of them
-        the service would refuse; of shapes, how many are narrower than is wise). ``per_product``: ``images`` (distinct,
-        0 … 9, 10+), ``products``, ``outside`` (without any image, so they cannot be found); DELETE rows are ignored.
-        An image of unknown size counts in no size or shape, and a missing file in no format.
+        the service would refuse; of shapes, how many are narrower than recommended). ``per_product``: ``images``
+        (distinct, 0 … 9, 10+), ``products``, ``outside`` (without any image, so they cannot be found); DELETE rows are
+        ignored. An image of unknown size counts in no size or shape, and a missing file in no format.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
 
 
 def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count files by their size: ``bytes, images, outside`` (empty, or heavier than the service accepts)."""
+    """Count files by their size: ``bytes, images, outside`` (empty, or larger than the service accepts)."""
     limits = limits_for(service_type(service))
     sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
     return _binned("bytes", sizes, _BYTES, _BYTE_LABELS, (sizes == 0) | (sizes > limits["image_bytes"]))
@@ -203,7 +203,7 @@ def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by shape, upright: ``shape`` (width to height), ``images, outside`` (narrower than is wise)."""
+    """Count images by shape, upright: ``shape`` (width to height), ``images, outside`` (narrower than recommended)."""
     limits = limits_for(service_type(service))
     sized = facts.dropna(subset=["width", "height"])
     sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]

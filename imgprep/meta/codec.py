@@ -81,7 +81,7 @@ def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
         return None, "", ""
     if kind == "string":
         if not isinstance(cell, str):
-            text = f"needs a text; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
+            text = f"needs a string; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
             return None, "meta-wrong-type", text
         return (cell, "", "") if encodes(cell) else (None, "meta-not-unicode", "contains a lone surrogate")
     if kind == "boolean":
@@ -134,7 +134,7 @@ def dumps_meta(batch: pd.DataFrame) -> str:
     Raises
     ------
     MetaError
-        Some line cannot be written, or would mean something else than the row: an empty PicName on a DELETE, a
+        Some line cannot be written, or would not mean the same as the row: an empty PicName on a DELETE, a
         CategoryId that is not an integer, an unknown column, … ``.findings`` has all of them. Values that can be
         written and that the service will refuse (a text that is too long) are left to `imgprep.check`.
 

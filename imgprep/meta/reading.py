@@ -103,7 +103,7 @@ def _fields(found: _Repeats, line: int) -> tuple[dict[str, Any] | None, list[dic
         name: value for name in ("ProductId", "PicName") if isinstance(value := found.get(name), str) and encodes(value)
     }
     for name in found.repeated:
-        problems.append(record("meta-repeated-key", "is in the line twice", line=line, field=_safe(name), **who))
+        problems.append(record("meta-repeated-key", "appears in the line twice", line=line, field=_safe(name), **who))
     for name, value in found.items():
         field = BY_NAME.get(name)
         if field is None:
@@ -131,13 +131,13 @@ def _value(name: str, kind: str, value: object) -> tuple[str, str] | None:
 
 
 def _wanted(kind: str) -> str:
-    return {"string": "a text", "integer": "an integer", "boolean": "true or false"}[kind]
+    return {"string": "a string", "integer": "an integer", "boolean": "true or false"}[kind]
 
 
 def _type_of(value: object) -> str:
     if value is None:
         return "null"
-    names = {str: "a text", bool: "a boolean", int: "an integer", float: "a number with a fraction", list: "a list"}
+    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a number with a fraction", list: "a list"}
     return names.get(type(value), "an object")
 
 
@@ -286,7 +286,7 @@ def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
 
 
 def _as_written(block: bytes) -> pl.DataFrame | None:
-    """Return the lines of a block if they, written again, are the same bytes: then they are legal, and read right."""
+    """Return the lines of a block if rewriting them gives the same bytes: then they are legal and read correctly."""
     first = block[: block.find(b"\n") + 1]  # enough to recognise most files that imgprep did not write
     try:
         for piece in (first, block):

@@ -38,7 +38,7 @@ META_RULES: tuple[MetaRule, ...] = (
     MetaRule("meta-blank-line", *_UNKNOWN, "own", "a line is blank", "remove the line"),
     MetaRule("meta-utf16", *_DOC, "json", "the file is UTF-16 or UTF-32", "save it as UTF-8 without BOM"),
     MetaRule("meta-not-utf8", *_DOC, "json", "a line contains bytes that are not UTF-8", "save the file as UTF-8"),
-    MetaRule("meta-not-unicode", *_DOC, "json", "a text contains a lone surrogate", "write the character itself"),
+    MetaRule("meta-not-unicode", *_DOC, "json", "a string contains a lone surrogate", "write the character itself"),
     MetaRule(
         "meta-annotation",
         Severity.INFO,
@@ -47,7 +47,7 @@ META_RULES: tuple[MetaRule, ...] = (
         "a line states the outcome of the line above it, as `annotate_manifest` writes it",
         "remove such lines before sending",
     ),
-    MetaRule("meta-truncated", *_DOC, "json", "the last line is truncated", "write the file again, to its end"),
+    MetaRule("meta-truncated", *_DOC, "json", "the last line is truncated", "write the whole file again"),
     MetaRule("meta-not-json", *_DOC, "guide", "a line is not JSON", "write one JSON object on the line"),
     MetaRule(
         "meta-not-object", *_DOC, "guide", "a line is JSON, but not an object", "write one object per line, no list"
@@ -61,13 +61,15 @@ META_RULES: tuple[MetaRule, ...] = (
         "operator → OperationType, item_id → ProductId, cat_id → CategoryId, int_attr → IntAttr, str_attr → StrAttr, "
         "cust_content → CustomContent, and one line with a PicName for each name in pic_list",
     ),
-    MetaRule("meta-repeated-key", *_DOC, "json", "a field is in a line twice; the effect is undefined", "keep one"),
-    MetaRule("meta-unknown-field", *_DOC, "guide", "a name is not that of a field", "correct it, or remove it"),
+    MetaRule(
+        "meta-repeated-key", *_DOC, "json", "a field appears twice in a line; the effect is undefined", "keep one"
+    ),
+    MetaRule("meta-unknown-field", *_DOC, "guide", "a name is not a field's name", "correct it, or remove it"),
     MetaRule(
         "meta-wrong-type",
         *_DOC,
         "guide",
-        "a value has another type than the field",
+        "a value does not have the field's type",
         "write the field's own JSON type; leave an absent field out",
     ),
     MetaRule("meta-not-a-number", *_DOC, "json", "NaN or Infinity, which JSON does not have", "leave the field out"),
@@ -79,7 +81,7 @@ META_RULES: tuple[MetaRule, ...] = (
         "meta-empty-name",
         *_UNKNOWN,
         "own",
-        "ProductId or PicName is an empty text; on a DELETE, an empty PicName may delete the whole product",
+        "ProductId or PicName is an empty string; on a DELETE, an empty PicName may delete the whole product",
         "write the name; to delete a whole product, leave PicName out",
     ),
     MetaRule(
@@ -95,17 +97,19 @@ META_RULES: tuple[MetaRule, ...] = (
         Severity.WARNING,
         Basis.UNKNOWN,
         "own",
-        "an optional text is empty; whether that counts as present is undocumented",
+        "an optional string is empty; whether that counts as present is undocumented",
         "leave the field out",
     ),
-    MetaRule("meta-too-long", *_DOC, "guide; api", "a text is too long for its field", "shorten it"),
+    MetaRule("meta-too-long", *_DOC, "guide; api", "a string is too long for its field", "shorten it"),
     MetaRule("meta-out-of-range", *_WEAK, "api", "an integer is outside its field's range", "correct the number"),
-    MetaRule("meta-two-names", *_DOC, "guide", "PicName has several names; a line has one image", "one line per image"),
+    MetaRule(
+        "meta-two-names", *_DOC, "guide", "PicName contains several names; a line has one image", "one line per image"
+    ),
     MetaRule(
         "meta-region",
         *_DOC,
         "guide",
-        "Region is not the text of a region",
+        "Region is not a valid region",
         'write x1,x2,y1,y2 as four integers, such as "20,40,60,80"',
     ),
 )
@@ -236,7 +240,7 @@ def _empty(name: str) -> _Text:
 
 
 def _long(name: str, limit: int) -> _Text:
-    return lambda values: f"takes {limit} characters; got {len(values[name])}"
+    return lambda values: f"allows {limit} characters; got {len(values[name])}"
 
 
 def _outside(low: int, high: int | None) -> _Text:

@@ -46,7 +46,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     Parameters
     ----------
     runs : Run or iterable of Run
-        Of several, the newest is shown first and the others can be chosen.
+        With several, the newest is shown first and the others can be chosen.
     images : path or iterable of path, optional
         Folders or zip archives to look for images in: the batch folder's ``images`` first, then the shop's originals.
     store : RegionStore or path, optional
@@ -68,7 +68,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     --------
     >>> explorer = ip.CauseExplorer(runs[0])
     >>> explorer
-    CauseExplorer(7 of 69 lines failed or unknown, 6 causes)
+    CauseExplorer(39 of 314 lines failed or unknown, 7 causes)
     >>> explorer.show("bad_region")
     >>> explorer.selected[["cause", "outcome"]].values.tolist()
     [['bad_region', 'failed']]
@@ -221,7 +221,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._on_filter()
 
     def _on_filter(self, _: Any = None) -> None:
-        """Another cause, filter or search: start at its first line."""
+        """Start at the first line after a change of cause, filter or search."""
         if self._filling:
             return
         parts = self._parts
@@ -454,7 +454,7 @@ class _Images:
         return None, ""
 
     def thumb(self, found: FailedLine) -> Thumb:
-        """Return the image of a line in small, with its region."""
+        """Return a small image of a line, with its region."""
         folder, name = self.locate(found.line["PicName"], found.row.get("PicName"))
         if folder is None:
             why = "it is in none of the folders" if self._sources else "no folder was given as images="

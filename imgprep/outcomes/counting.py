@@ -3,9 +3,9 @@
 - What is counted are *lines* (of increment.meta) or *images* (of a product); a total names which.
 - A line is *sent again* if its image was open: the run before that sent it, of the same gallery, left it failed or
   unknown. Every other line is sent for the *first time*, also one that changes an image that the gallery holds.
-- Success, causes and their shares are of first-time lines. Lines sent again are a series of their own.
+- Success, causes and their shares are of first-time lines. Lines sent again are a separate series.
 - The *backlog* after a run is the images that are open, each once.
-- Of several lines for one image in one run, a successful one decides: the gallery then has what was wanted.
+- Among several lines for one image in one run, a successful one decides: the gallery then has what was wanted.
 - A DELETE of a whole product is one line and no image. If it succeeds, it deletes every image of the product that was
   sent until then.
 """
@@ -31,11 +31,11 @@ T = TypeVar("T")
 
 
 def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[tuple[Run, T]]:
-    """Yield each run once with what `read` returns of it; of several, one with a broken table is logged and skipped."""
+    """Yield each run once with the result of `read`; among several, one with a broken table is logged and skipped."""
     several, seen = isinstance(runs, Iterable), set[str]()
     for run in runs if isinstance(runs, Iterable) else [runs]:
         if run.id in seen:
-            _log.warning("run %s is given twice, such as with a copy of its folder, and is counted once", run.id)
+            _log.warning("run %s was passed twice, perhaps as a copy of its folder, and is counted once", run.id)
             continue
         seen.add(run.id)
         try:

@@ -21,7 +21,7 @@ from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
-#: Of the upper bound that a sample gives.
+#: Confidence of the upper bound computed from a sample.
 CONFIDENCE = 0.95
 
 _KEY = ["ProductId", "PicName"]
@@ -52,7 +52,7 @@ class Reconciliation:
     Examples
     --------
     >>> ip.reconcile(runs[0]).sums["lines"].tolist()
-    [62, 0, 7, 0, 69]
+    [275, 0, 39, 0, 314]
     """
 
     sums: pd.DataFrame
@@ -76,7 +76,7 @@ def reconcile(
     Parameters
     ----------
     run : Run or iterable of Run
-        The run. Of several, the latest is accounted for, and all runs of its gallery determine what the gallery
+        The run. With several, the latest is accounted for, and all runs of its gallery determine what the gallery
         should hold; with one alone, images of older runs are ``there but not sent``.
     dump : frame or path, optional
         An export of the gallery (DumpMeta).
@@ -105,11 +105,11 @@ def reconcile(
     --------
     >>> ip.reconcile(runs[0]).sums
         outcome  lines
-    0  imported     62
+    0  imported    275
     1   deleted      0
-    2    failed      7
+    2    failed     39
     3   unknown      0
-    4      sent     69
+    4      sent    314
     """
     runs = [run] if isinstance(run, Run) else sorted(run, key=lambda one: one.id)
     if not runs:
@@ -226,7 +226,7 @@ def _against_sample(
     difference = wrong["expected"].map({True: "imported but not there", False: "deleted but there"})
     differences = _with_lines(wrong[_KEY].assign(difference=difference), lines)
     if not asked:
-        return differences, f"a sample of 0 of {counted(len(keys), 'image')}: nothing is known"
+        return differences, f"a sample of 0 of {counted(len(keys), 'image')}: no image was checked"
     if asked == len(keys):
         return differences, f"all {counted(asked, 'image')} were checked: {len(wrong):,} differ"
     bound = upper_share(len(wrong), asked)

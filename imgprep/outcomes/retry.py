@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from imgprep.core.fields import FIELD_NAMES, Operation
+from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
 from imgprep.plan.model import Baseline
-from imgprep.ship.gallery import gallery_state
+from imgprep.ship.gallery import UNKNOWN, gallery_state
 from imgprep.ship.report.causes import CauseTable, Family, known_to
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run, load_runs
@@ -35,9 +35,9 @@ class Retry:
     --------
     >>> again = plan_retry(runs[0])
     >>> again.rest[["cause", "family"]].head(2)
-            cause        family
-    0  bad_pixels  fix the data
-    1  bad_format  fix the data
+               cause        family
+    0     bad_format  fix the data
+    1  image_missing  fix the data
     """
 
     batch: pd.DataFrame
@@ -114,9 +114,9 @@ def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Examples
     --------
     >>> failed_lines(runs[0])[["line", "cause", "brand"]].head(2)
-       line       cause         brand
-    0    54  bad_pixels        O'Hara
-    1    56  bad_format  Nordlys & Co
+       line          cause   brand
+    0    33     bad_format  O'Hara
+    1    38  image_missing   Vento
     """
     parts = []
     for run, outcome in read_each(runs, lambda run: run.outcome):
@@ -138,7 +138,11 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     # A corrected image may be sent under another name: then its catalogue row identifies it.
     by_name = lines.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
     by_row = lines.dropna(subset="row").merge(today, on=["row", "ProductId"], suffixes=("", "_now"))
-    pairs = pd.concat([by_row[["line", "_at"]], by_name[["line", "_at"]]])
+    # A row may have several images: those of the same name are pairs, the others follow in their order.
+    same = by_row[by_row["PicName"] == by_row["PicName_now"]]
+    other = by_row[~by_row["line"].isin(same["line"]) & ~by_row["_at"].isin(same["_at"])]
+    lines_of, at_of = (other.groupby("row")[name].rank("dense") for name in ("line", "_at"))
+    pairs = pd.concat([found[["line", "_at"]] for found in (same, other[lines_of == at_of], by_name)])
     pairs = pairs.drop_duplicates("line").drop_duplicates("_at")
     before = lines.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
     after = now.iloc[pairs["_at"]]
@@ -146,6 +150,19 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     reasons = ["changed since: " + ", ".join(pd.Index(compared)[fields]) for fields in differs]
     result: pd.DataFrame = after.assign(line=pairs["line"].to_numpy(), reason=reasons, _differs=differs.any(axis=1))
     return result
+
+
+def _with_sent(known: pd.DataFrame, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add what a run's lines repeated from an export of the gallery, which the runs alone do not know."""
+    sent = run.batch[run.batch["OperationType"].eq(Operation.ADD)].drop_duplicates(KEY, keep="last")
+    named = {*run.catalogue.columns, *rows.columns, "Region", "Crop"}  # these may come from the region store
+    kept = [name for name in PAYLOAD if name in sent.columns and name not in named]
+    sent = sent.loc[sent[kept].notna().any(axis=1), [*KEY, *kept]].assign(state=UNKNOWN)
+    if sent.empty:
+        return known
+    added = known.set_index(KEY).combine_first(sent.set_index(KEY)).reset_index()[known.columns].astype(known.dtypes)
+    added.attrs = known.attrs
+    return added
 
 
 def build_retry(
@@ -187,10 +204,8 @@ def build_retry(
     """
     rows = run.catalogue if catalogue is None else catalogue
     if "baseline" not in options:
-        known, instance = (
-            gallery_state(load_runs(run.folder.parent), of=run.sent_to),
-            run.settings.get("instance") or "",
-        )
+        known = _with_sent(gallery_state(load_runs(run.folder.parent), of=run.sent_to), run, rows)
+        instance = run.settings.get("instance") or ""
         # Rows that stay out of a retry do not show that the export is broken.
         options["baseline"] = Baseline(known=known, instance=instance, confirm_rows=len(rows))
     built = build_batch(rows, images, out, **options)

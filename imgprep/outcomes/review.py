@@ -1,4 +1,4 @@
-"""The review of a month: how much of the catalogue is findable, what waits, what fails, and what improved."""
+"""The review of a month: how much of the catalogue is findable, waiting or failing, and what improved."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Review:
     month : str
         As ``2026-11``.
     gallery : str
-        The gallery that it is about, see `Settings.gallery`.
+        The gallery that it describes, see `Settings.gallery`.
     funnel : pandas.DataFrame
         ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
         ``passes``: it has no error among the newest run's findings. The gallery may hold an image that does not pass,
@@ -111,7 +111,7 @@ _HEADERS = {
 
 
 def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
-    """A table as people read it: causes by their labels, shares in percent, unknown cells empty."""
+    """A table for display: causes by their labels, shares in percent, unknown cells empty."""
     labels = frame.attrs.get("labels", {})
 
     def cell(name: str, value: object) -> str:
@@ -130,14 +130,14 @@ def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 _KEY = ["ProductId", "PicName"]
-#: Age → the day from which an image belongs to the next one.
+#: Age → the day from which an image belongs to the next age.
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
 def review(
     runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
 ) -> Review:
-    """Review a month for those who decide.
+    """Review a month, for decision makers.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def review(
     source : str
         Column of the catalogue that names the source of an image, such as who took it.
     of : Settings, optional
-        Use only runs that were sent to this instance, such as production's among rehearsals.
+        Use only runs that were sent to this instance, for example to leave out rehearsals.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def review(
     given = [runs] if isinstance(runs, Run) else list(runs)
     every = sorted(given if of is None else runs_of(given, of), key=_when)
     if not every:
-        where = f"of the runs given, none was sent to {of.gallery}" if of and given else "no run was given"
+        where = f"none of the given runs was sent to {of.gallery}" if of and given else "no run was given"
         raise ConfigError(f"review: {where}; pass the runs of the instance")
     name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)

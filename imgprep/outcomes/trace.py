@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.fields import PAYLOAD
 from imgprep.core.frames import records
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, Settings, find_project, gallery_name
@@ -47,7 +48,7 @@ class Trace:
     Examples
     --------
     >>> ip.trace("001000", runs[0].folder.parent).events["what"].tolist()[:2]
-    ['exported', 'exported']
+    ['exported', 'sent']
     """
 
     product_id: str
@@ -92,7 +93,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     Examples
     --------
     >>> ip.trace("001000", runs[0].folder.parent).answer
-    'the gallery demo (sandbox temporary) holds 2 of its images'
+    'the gallery demo (sandbox temporary) holds 1 of its images'
     """
     settings, runs = _settings_and_runs(project)
     events = [event for _, part in read_each(runs, lambda run: list(_of_run(run, product_id))) for event in part]
@@ -137,8 +138,12 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
         yield event(planned, "exported", row, f"row {row['row']} of the export")
     for row in own_rows(run.excluded):
         yield event(planned, "excluded", row, row["reason"])
+    of_export = bool(own_rows(run.catalogue))  # an undo has no rows of an export
     for row in own_rows(run.batch):
-        yield event(planned, "sent", row, f"line {row['line']}, {row['OperationType']}: {row['reason']}")
+        kept = [name for name in PAYLOAD if row.get(name) is not None and name not in run.catalogue.columns]
+        kept = [name for name in kept if name not in ("Region", "Crop")]  # which may come from the region store
+        more = f"; kept from the gallery: {', '.join(kept)}" if of_export and kept else ""
+        yield event(planned, "sent", row, f"line {row['line']}, {row['OperationType']}: {row['reason']}{more}")
     for row in own_rows(run.outcome):
         # A cause without a label is shown by its id.
         parts = [row.get("code"), labels.get(row["cause"], row["cause"]), row.get("message")]
@@ -161,7 +166,7 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
 
 def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str) -> str:
     if events.empty:
-        return "no run knows it: it was in no catalogue that was built, or has another ProductId"
+        return "no run knows it: it was in no catalogue that was built, or has a different ProductId"
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
     parts = [f"the gallery {gallery} holds {len(there)} of its images"]
     if len(unknown):

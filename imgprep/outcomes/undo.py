@@ -16,11 +16,13 @@ from imgprep.core.files import Written, digest_of
 from imgprep.core.findings import findings_frame
 from imgprep.core.text import counted
 from imgprep.look.inspect import inspect_images
+from imgprep.outcomes.counting import KEY
 from imgprep.plan.batch_folder import IMAGES, Built, basis_of, fresh_folder, write_folder
+from imgprep.plan.compare import compared
 from imgprep.plan.make import plan_between
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius
-from imgprep.ship.gallery import gallery_state, one_gallery
+from imgprep.ship.gallery import UNKNOWN, gallery_state, one_gallery
 from imgprep.ship.run import Run, load_runs
 
 #: Why a line is excluded: none of the folders has the bytes that the gallery held.
@@ -43,7 +45,8 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
     -------
     Plan
         Images that the run added are deleted; images that it replaced or deleted are added again as they were.
-        Images whose state before the run is unknown stay as they are. Images are named by ``file`` and ``digest``;
+        Images whose state before the run is unknown stay as they are, such as those that only an export of the
+        gallery knew. Images are named by ``file`` and ``digest``;
         `build_undo` finds their bytes.
 
     Raises
@@ -116,7 +119,22 @@ def _states(run: Run, runs: Iterable[Run] | None, *, later: bool) -> tuple[pd.Da
             f"{run.id}: {counted(len(after), 'later run')} changed this gallery too, and would be undone with it: "
             f"{', '.join(after)}. Undo the newest first, or pass later=True (--later)"
         )
-    return gallery_state(every, of=of), gallery_state(every, of=of, before=run)
+    then = gallery_state(every, of=of, before=run)
+    undone = [other for other in one_gallery(every, of) if other.sort_key >= run.sort_key]
+    return gallery_state(every, of=of), _with_replaced(then, sorted(undone, key=lambda other: other.sort_key))
+
+
+def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:
+    """Add, as unknown, the images that runs replaced and only an export of the gallery can have known."""
+    names = [*KEY, "OperationType", "reason"]
+    lines = pd.concat([run.batch.reindex(columns=names) for run in undone], ignore_index=True).drop_duplicates(KEY)
+    changed = lines["reason"].fillna("").str.replace(" cleared", "").str.split(", ").map(set(compared(())).issuperset)
+    lines = lines[lines["OperationType"].eq(Operation.ADD) & changed]
+    lines = lines[~pd.MultiIndex.from_frame(lines[KEY]).isin(pd.MultiIndex.from_frame(then[KEY]))]
+    if lines.empty:
+        return then
+    unknown = lines[KEY].assign(state=UNKNOWN).reindex(columns=then.columns).astype(then.dtypes)
+    return pd.concat([then, unknown], ignore_index=True)
 
 
 def _copied(batch: pd.DataFrame, folders: list[Path], out: Path) -> pd.Series:

@@ -81,16 +81,16 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
     for place in images:
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
-                f"images: {place} is where the batch folder {folder} keeps its copies; name the folder of the originals"
+                f"images: {place} is where batch folder {folder} keeps its copies; choose the folder of the originals"
             )
         if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
             raise ConfigError(
-                f"{folder}: overlaps with the images in {place}, and a batch folder needs a folder of its own; "
-                "name another --out"
+                f"{folder}: overlaps with the images in {place}, and a batch folder needs its own folder; "
+                "choose another --out"
             )
     for source in sources:
         if _is_below(Path(source), folder):
-            raise ConfigError(f"{folder}: holds {source}, which the batch is built from; name another --out")
+            raise ConfigError(f"{folder}: contains {source}, which the batch is built from; choose another --out")
     if not os.path.lexists(folder):
         return
     found = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else [folder.name]
@@ -99,7 +99,7 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
     if not is_marked(folder):
         _refuse_unmarked(folder, found)
     if os.path.realpath(folder / IMAGES) != os.path.join(os.path.realpath(folder), IMAGES):  # noqa: PTH118
-        raise ConfigError(f"{folder / IMAGES}: is a link, and links are not followed; name another --out")
+        raise ConfigError(f"{folder / IMAGES}: is a link, and links are not followed; choose another --out")
     written, copies = Written(folder), Written(folder / IMAGES)
     written.require(_FILES)
     if (folder / IMAGES).is_dir():
@@ -156,7 +156,7 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
 def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
     """Return what a batch is planned against: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``.
 
-    `at` is the time from which on the gallery may have changed, where the known state does not tell.
+    `at` is the time after which the gallery may have changed, used if the known state does not record it.
     """
     known = baseline.known
     found = {} if known is None else dict(known.attrs.get("basis") or {})
@@ -202,7 +202,7 @@ def write_folder(
 
 
 def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]) -> None:
-    """Replace the plan of a batch folder; what else is in it stays."""
+    """Replace the plan of a batch folder; everything else in it is kept."""
     written, about = Written(folder), read_about(folder)
     written.remove(META_NAME)  # until the tables are the new plan's, nothing can be sent
     for name in ("batch", "excluded"):
@@ -251,10 +251,10 @@ def _write_about(written: Written, about: dict[str, Any]) -> None:
 def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
     foreign = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
     if foreign:
-        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; name another --out")
+        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; choose another --out")
     raise ConfigError(
         f"{folder}: has no {ABOUT} with imgprep's mark, so it may not be a batch folder and is left as it is; "
-        "name another --out, or delete it yourself if an earlier imgprep built it"
+        "choose another --out, or delete it yourself if an earlier imgprep built it"
     )
 
 

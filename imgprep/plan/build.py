@@ -131,9 +131,9 @@ def build_batch(
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
       what reason  rows  products
-    0  add    new     5         3
+    0  add    new     5         4
     >>> sorted(file.name for file in built.folder.iterdir())[-3:]
-    ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
+    ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
     require_rules(rules.service, rules.severity, rules.limits)
@@ -189,7 +189,8 @@ def preview_batch(
 ) -> tuple[Plan, pd.DataFrame, list[str]]:
     """Return the plan that `build_batch` would make, the prepare log, and what would stop it; no copy is made.
 
-    Of images that would be converted only the copy shows whether it differs from the gallery's: they count as the same.
+    For images that would be converted, only the copy shows whether it differs from the gallery's: they count as the
+    same.
 
     Examples
     --------
@@ -252,7 +253,7 @@ def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame
 
 
 def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None = None) -> Plan:
-    """Plan a batch folder again, against another gallery state; its images and findings stay as they are.
+    """Plan a batch folder again, against another gallery state; its images and findings are kept.
 
     Parameters
     ----------
@@ -289,10 +290,10 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
         catalogue, findings = (pd.read_parquet(folder / f"{name}.parquet") for name in ("catalogue", "findings"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{folder}: does not hold what a plan needs, so it cannot be planned again; build it anew"
+            f"{folder}: does not hold what a plan needs, so it cannot be planned again; build it again"
         ) from None
     except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
-        raise ConfigError(f"{folder}: cannot be planned again: {error}; build it anew") from error
+        raise ConfigError(f"{folder}: cannot be planned again: {error}; build it again") from error
     baseline = Baseline(
         known=known,
         delete_missing=bool(basis.get("delete_missing")),
@@ -352,7 +353,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
             found = source.find(name)
             with copies.writing(name) as draft:
                 source.copy(found, draft)
-        except (Unfit, OSError) as error:  # a folder, a device, a link in a circle; nothing can be sent of it
+        except (Unfit, OSError) as error:  # a folder, a device, a circular link; nothing can be sent of it
             if getattr(error, "errno", None) in NO_ROOM:
                 raise
             lacking[name] = getattr(error, "strerror", None) or str(error)

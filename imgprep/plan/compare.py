@@ -58,7 +58,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
     expected = pl.coalesce(pl.col("rules").str.split(", ").list.first(), unprepared, accepted)
     excluded = pl.coalesce("left_out", excluded)
     rows = rows.with_columns(excluded.alias("excluded"), expected.alias("expected"))
-    # Of rows with one key, the first is sent.
+    # Among rows with the same key, the first is sent.
     twins = rows.select("_i", "op", "ProductId", "name", "excluded").filter(twice(rows, "op", "ProductId", "name"))
     kept = twins.filter(pl.col("excluded").is_null())
     again = kept.filter(~pl.struct("op", "ProductId", "name").is_first_distinct())["_i"]
@@ -148,7 +148,7 @@ _AT_ONCE = 100_000
 
 
 def gallery_digest(known: pd.DataFrame) -> str:
-    """Return a digest of a gallery state: of its keys, their fields and their states, whatever put them there."""
+    """Return a digest of a gallery state: of its keys, their fields and their states, regardless of their origin."""
     digest = hashlib.sha256()
     for part in known_rows(known).sort(_KEY).iter_slices(_AT_ONCE):
         digest.update(part.write_csv(include_header=False, null_value="\\N").encode())

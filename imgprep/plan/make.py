@@ -94,7 +94,7 @@ def plan_batch(
       ``Plan.deferred``.
     - While the export has records that could not be read correctly, or ids that a spreadsheet or a wrong encoding
       damaged, nothing is deleted by absence: they may mean any product. The same holds for a product that the export
-      has under an id with a line break in it, or blanks around it. Those, too, are in ``Plan.deferred``.
+      has under an id with a line break in it, or spaces around it. Those, too, are in ``Plan.deferred``.
     - A whole product is deleted in one line only when no row of the catalogue names it any more.
 
     Examples
@@ -136,10 +136,10 @@ def plan_rows(
     if held is not None and not baseline.delete_missing:
         waiting = _waiting(pl.concat([rows.select(held.columns) for rows in gone_rows(judged, held)]), STAYS)
     elif held is not None:
-        going, waits = gone_rows(judged, held)
+        going, held_back = gone_rows(judged, held)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
-        waiting = pl.concat([_waiting(waits), _waiting(kept, WAITS_FOR_EXPORT)])
+        waiting = pl.concat([_waiting(held_back), _waiting(kept, WAITS_FOR_EXPORT)])
         gone.append(_deletes(going.filter(~doubtful)))
     verdicts = judged.select("_i", "verdict", "reason")
     batch = _numbered([_sent(judged), *gone])
@@ -154,7 +154,7 @@ def plan_rows(
 
 
 def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
-    """Decide what takes the gallery from one state to another, such as back to the one before a run.
+    """Plan the changes from one state of the gallery to another, such as back to the one before a run.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
         if not str(name).startswith(NOT_READ):
             continue
         cells = catalogue.iloc[:, place].reset_index(drop=True)
-        if cells.empty:  # the only trace of an export without records, or of rows that a filter removed
+        if cells.empty:  # the only sign of an export without records, or of rows that a filter removed
             cells = pd.Series([ELSEWHERE])
         cells = cells[cells.isin([*UNREAD, ELSEWHERE])]
         rules = cells[cells.ne(ELSEWHERE)]
@@ -246,7 +246,7 @@ def _bare_sheet(rows: pl.DataFrame, service: Service) -> Sheet:
 
 
 def _misspelt(wanted: pl.Series) -> pl.Expr:
-    """Whether a row of an export means this product under an id with a line break in it, or blanks around it."""
+    """Whether a row of an export means this product under an id with a line break in it, or spaces around it."""
     odd = wanted.filter(wanted.str.contains(_STRAY)).unique().str.replace_all(_IGNORED, "")
     return pl.col("ProductId").str.replace_all(_IGNORED, "").is_in(odd.implode())
 
@@ -256,7 +256,7 @@ def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame
 
 
 def _sent(judged: pl.DataFrame) -> pl.DataFrame:
-    """The rows to send, as lines; these columns are taken out of `judged`."""
+    """The rows to send, as lines; these columns are removed from `judged`."""
     mask = judged["verdict"] == "send"
     columns = [name for name in (*BATCH_COLUMNS, CARRIED) if name in judged.columns]
     return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in columns])

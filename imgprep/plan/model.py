@@ -29,7 +29,7 @@ HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.na
 #: Why an image that the catalogue lacks stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
-STAYS = "deletion is not asked for"
+STAYS = "deletion was not requested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +94,7 @@ class Plan:
     deferred : pandas.DataFrame
         Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
         not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
-        not be read, or another spelling of its id, which may mean it; or deletion is not asked for.
+        not be read, or another spelling of its id, which may mean it; or deletion was not requested.
     before : pandas.DataFrame
         ``line`` and the fields as the gallery held them, for the lines that replace or delete.
     carried : pandas.DataFrame
@@ -109,7 +109,7 @@ class Plan:
     >>> len(plan.batch) + len(plan.unchanged) + len(plan.excluded) >= len(catalogue)
     True
     >>> plan.excluded["reason"].iloc[0]
-    'category-unknown'
+    'custom-content-too-long'
     """
 
     batch: pd.DataFrame
@@ -178,7 +178,7 @@ class Plan:
         """
         lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
         held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
-        # A DELETE has no category of its own: the gallery's is used. One line may delete several images.
+        # A DELETE has no category itself: the gallery's is used. One line may delete several images.
         lines = lines.join(held, on="line", how="left", maintain_order="left")
         number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
         names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)

@@ -30,9 +30,9 @@ def split_batch(
     batch : pandas.DataFrame
         A batch frame.
     max_rows : int, optional
-        Most lines in a part.
+        Maximum number of lines in a part.
     max_bytes : int, optional
-        Most bytes of a part's increment.meta.
+        Maximum size of a part's increment.meta, in bytes.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
 
 
 def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) -> str | None:
-    """Return that so many rows are excluded that the export is probably broken; None where they are few.
+    """Return a note that the export is probably broken, as so many rows are excluded; None where they are few.
 
     `reasons` has one text per excluded row, `rows` is the number of rows that are wanted; `limits` has
     ``excluded_share`` and ``excluded_rows``.
@@ -185,7 +185,7 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
         return None
     reason, most = next(iter(reasons.value_counts().items()))
     return (
-        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded, the commonest "
+        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded, the most common "
         f"reason: {reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the "
         "folder of its images are complete"
     )
@@ -194,10 +194,10 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
 def require_few_excluded(
     reasons: pd.Series, catalogue: pd.DataFrame, limits: Mapping[str, float], confirm_rows: int | None = None
 ) -> None:
-    """Raise where `excluded_note` has something to say, unless the catalogue's number of rows was confirmed."""
+    """Raise if `excluded_note` returns a note, unless the catalogue's number of rows was confirmed."""
     note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
     if note is not None and confirm_rows != len(catalogue):
-        raise ConfigError(f"{note}; if they may stay out, confirm the export's number of rows: {len(catalogue)}")
+        raise ConfigError(f"{note}; if that is intended, confirm the export's number of rows: {len(catalogue)}")
 
 
 def estimate(

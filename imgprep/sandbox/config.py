@@ -64,7 +64,7 @@ class Switches:
     max_body : int
         Bytes of a request's body; a longer one is EntityTooLarge.
     min_part : int
-        Least bytes of every part of a multipart upload but the last.
+        Minimum size of every part of a multipart upload but the last, in bytes.
     faults : sequence of Fault or str
         Faults of the OSS side, see `Fault`; a text is a kind that every request meets.
     instances : mapping of str to str or int
@@ -79,7 +79,7 @@ class Switches:
     task_ids : {"documented", "string", "integer"}
         How IncreaseInstance and DumpMeta write Id. Lists always give integers. ``documented`` is ``string``.
     task_seconds : float
-        Least duration of a task, on the sandbox's clock.
+        Minimum duration of a task, on the sandbox's clock.
     failing_task : str
         Not empty: every task ends FAIL with this message.
     running_status : str

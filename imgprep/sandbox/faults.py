@@ -1,4 +1,4 @@
-"""Faults on purpose: which request meets which fault, chosen so that a run can be repeated."""
+"""Deliberate faults: which request meets which fault, chosen so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Fault(Rule):
     key : str
         Pattern of object keys (``*``, ``?``, ``[…]``; ``*`` also matches ``/``); empty: all, and requests without one.
     count : int or None
-        How many times at most; None: no limit.
+        Maximum number of times; None: no limit.
     after : int
         Matching requests that pass before the first one is hit.
     seed : int
@@ -107,7 +107,7 @@ class Fault(Rule):
 
 
 def planned(plan: Planned) -> list[Rule]:
-    """Return the rules of a plan: faults of a name, then those of ``*``; listed ones are used up one by one."""
+    """Return the rules of a plan: the faults of each name, then those of ``*``; listed ones are used up one by one."""
     rules = []
     for name in sorted(plan, key=lambda name: name == "*"):
         kinds = plan[name]

@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 class BadRequest(Exception):
-    """Bytes that are not a request which can be served."""
+    """Bytes that are not a valid request."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))

@@ -28,7 +28,7 @@ _MARK = ".imgprep-sandbox"
 
 
 class Sandbox:
-    """OSS and Image Search on this machine: the real clients and protocols, free of charge, shared with no one.
+    """OSS and Image Search on this machine: the real clients and protocols, free of charge and private.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Sandbox:
         self._running = self._stopped = False
 
     def start(self) -> Self:
-        """Start to answer requests."""
+        """Start answering requests."""
         self._server.start()
         self._running = True
         return self
@@ -204,11 +204,11 @@ class Sandbox:
         Parameters
         ----------
         done : float
-            The share of each task's lines, 0 … 1, that is worked off before.
+            The share of each task's lines, 0 … 1, that is processed before.
         status : str
             The word that IncreaseList gives from then on; the vendor does not document it.
         report : bool
-            Whether there is an error report of what failed until then; the vendor does not document it either.
+            Whether there is an error report of what failed by then; the vendor does not document it either.
         instance : str, optional
             The instance.
         """
@@ -248,7 +248,7 @@ class Sandbox:
         switches = self.switches
         if switches.access_key_id or switches.access_key_secret:
             if not (switches.access_key_id and switches.access_key_secret):
-                raise TypeError("Sandbox: give access_key_id and access_key_secret, or neither")
+                raise TypeError("Sandbox: give both access_key_id and access_key_secret, or neither")
             return Credentials(switches.access_key_id, switches.access_key_secret)
         file = self.root / _KEY_FILE
         if file.is_file():
@@ -263,11 +263,11 @@ def _claim(root: Path, name: str) -> str:
     """Mark an empty folder as a sandbox's, and return its identity; any other may contain files of someone else."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file() and any(root.iterdir()):
-        raise FileExistsError(f"{root}: contains files that are not a sandbox's; name a new or an empty folder as root")
+        raise FileExistsError(f"{root}: contains files that are not a sandbox's; pass a new or empty folder as root")
     for part in ("objects", "imagesearch", _KEY_FILE, _MARK):
         if (root / part).is_symlink():
             raise FileExistsError(
-                f"{root / part}: is a link, and links are not followed; name a new or an empty folder as root"
+                f"{root / part}: is a link, and links are not followed; pass a new or empty folder as root"
             )
     mark = root / _MARK
     identity = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""

@@ -1,4 +1,4 @@
-"""The HTTP server: a socket on loopback, one thread per connection, and answers that break off on purpose."""
+"""The HTTP server: a socket on loopback, one thread per connection, and answers that break off deliberately."""
 
 from __future__ import annotations
 

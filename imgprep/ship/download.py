@@ -31,7 +31,7 @@ class LinkDead(ReportError):
 
 
 def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock, limit: int = REPORT_MAX) -> bool:
-    """Save the error report of a task that ended; return whether it has one. A dead link is asked for again."""
+    """Save the error report of a task that ended; return whether it has one. Expired links are renewed."""
     expected = meaning(task.message) is Meaning.SOME_FAILED
     local = is_loopback(service.settings.imagesearch_url)
     last: LinkDead | None = None

@@ -70,7 +70,7 @@ def dump_gallery(
     -------
     Path
         The file, as downloaded, for ``gallery_state(runs, dump=…)`` and ``imgprep build --known``. Its format is not
-        documented; its name holds when the export was made.
+        documented; its name contains the time of the export.
 
     Raises
     ------
@@ -112,17 +112,19 @@ def dump_gallery(
                         local = is_loopback(settings.imagesearch_url)
                         save_link(task.report_url, draft, local=local, what="export")
                     return target
-                except LinkDead as error:  # the next look brings a fresh link
+                except LinkDead as error:  # the next poll brings a fresh link
                     last = error
             pause = attempts.pause()
             if pause is None:
                 break
             clock.sleep(pause)
-    raise last or ServiceError(f"export {number}: the service reports that it is done, but gives no link; repeat")
+    raise last or ServiceError(
+        f"export {number}: the service reports that it is done, but gives no link; repeat the command"
+    )
 
 
 def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | None:
-    """Return when an export was made; None where its name does not hold it."""
+    """Return when an export was made; None if its name does not contain the time."""
     found = None if isinstance(source, pd.DataFrame) else _NAME.fullmatch(Path(source).name)
     try:
         return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC) if found else None
@@ -141,7 +143,7 @@ def newest_export(files: Sequence[Path], instance: str = "") -> Path:
     undated = [file for file in files if export_moment(file) is None]
     if len(files) > 1 and undated:
         raise ConfigError(
-            f"{undated[0]}: one of {len(files)} exports, and its name does not hold when it was made; pass the newest "
+            f"{undated[0]}: one of {len(files)} exports, and its name does not contain its time; pass the newest "
             "export alone"
         )
     return max(files, key=lambda file: str(export_moment(file)))
@@ -180,7 +182,7 @@ def _running_or_new(service: ImageSearch) -> str:
 
 
 def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Clock) -> Iterator[Task]:
-    """Yield the export once it has ended, asked for anew each time, so that its link is fresh."""
+    """Yield the export once it has ended, requested again each time, so that its link is fresh."""
     started, missing = clock.monotonic(), 0
     status, since = "", started
     while True:
@@ -195,9 +197,9 @@ def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Cloc
             raise ServiceError(f"export {number} ended without a file: its status is {status}; repeat the command")
         missing = missing + 1 if task is None else 0
         if missing >= LOOKS:
-            raise ServiceError(f"export {number} is missing from the service's list; repeat")
+            raise ServiceError(f"export {number} is missing from the service's list; repeat the command")
         if timeout is not None and clock.monotonic() - started >= timeout:
-            raise ServiceError(f"export {number} still runs after {timeout:.0f} s; repeat to follow it")
+            raise ServiceError(f"export {number} is still running after {timeout:.0f} s; repeat to follow it")
         clock.sleep(LOOK_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Following a task to its end: when to look, and how its lines ended where the report does not decide it."""
+"""Following a task until it ends: when to poll, and how its lines ended if the report does not tell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OVERDUE_TIMES, OVERDUE_SECONDS = 3.0, 1800.0
 def watch(
     service: ImageSearch, task_id: str, *, wait: bool, timeout: float | None, clock: Clock
 ) -> Iterator[Task | None]:
-    """Yield the task at each look, None where the service does not list it, until waiting ends."""
+    """Yield the task at each poll, None where the service does not list it, until waiting ends."""
     started = clock.monotonic()
     while True:
         yield service.task(task_id)
@@ -60,7 +60,7 @@ class Overdue:
         begun = datetime.fromtimestamp(since, UTC)
         return (
             f"task {task_id} is overdue: PROCESSING since {begun:%Y-%m-%d %H:%M} UTC, and by the vendor's quotas its "
-            f"lines take about {_lasting(self._estimate)}. Look at it on the instance's Batch Operation tab in the "
+            f"lines take about {_lasting(self._estimate)}. Check it on the instance's Batch Operation tab in the "
             "console, which shows its progress and can cancel it; `imgprep follow` then ends the run"
         )
 
@@ -77,7 +77,7 @@ def _lasting(seconds: float) -> str:
 
 
 def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> pd.DataFrame:
-    """Return how the lines of a task ended that has no error report; `why` there is no result, if there is none."""
+    """Return the outcome of the lines of a task that has no error report; `why` says why there is no result."""
     if why:
         return settle(batch, Outcome.UNKNOWN, message=why)
     found = meaning(task.message)

@@ -58,23 +58,23 @@ def gallery_state(
         Every run of one instance, in any order; one run alone is only a change. Runs that never reached the service are
         ignored.
     at : str, date or datetime, optional
-        The state then: only runs whose task was created until then (ISO 8601, UTC where no zone is given).
+        The state at that time: only runs whose task was created by then (ISO 8601, UTC where no zone is given).
         A date without a time means its end.
     before : Run, optional
         The state before this run: only runs that came earlier.
     dump : frame or path, optional
         An export of the gallery (DumpMeta): exactly its images are held. Its format is not documented: JSON Lines, CSV
-        and TSV with the service's field names are read. Where its name holds when it was made, as for a file of
+        and TSV with the service's field names are read. If its name contains the time of the export, as for a file of
         `dump_gallery`, later runs are applied on top of it, and it is ignored where the state before it is asked for;
         any other export is taken to be newer than every run.
     of : Settings, optional
-        Use only runs that were sent to this instance, such as production's among rehearsals.
+        Use only runs that were sent to this instance, for example to leave out rehearsals.
 
     Returns
     -------
     pandas.DataFrame
         One row per (ProductId, PicName), sorted: ``ProductId, PicName``, the other fields and ``digest`` as last
-        imported (or as last sent, where no ADD certainly was), ``state`` (``held``, or ``unknown`` where a
+        imported (or as last sent, if no ADD is certain to have been), ``state`` (``held``, or ``unknown`` where a
         later line's outcome is unknown), ``run`` that put it there or left it unknown, ``at`` (when). What is not in
         the gallery is not in the frame.
         ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
@@ -98,9 +98,9 @@ def gallery_state(
     --------
     >>> held = ip.gallery_state(runs)
     >>> len(held), held["state"].unique().tolist()
-    (103, ['held'])
+    (386, ['held'])
     >>> len(ip.gallery_state(runs, at=runs[0].times["ended"]))
-    62
+    275
     """
     chosen = one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
     if at is not None:
@@ -301,7 +301,7 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
 
 
 def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
-    """Return the runs that were sent to the instance `of`, or meant for it."""
+    """Return the runs that were sent to the instance `of`, or intended for it."""
     return [run for run in runs if run.gallery == of.gallery]
 
 
@@ -332,7 +332,7 @@ def _utc(value: str | date | datetime) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-#: Least share of an export's products that an earlier version of it holds too.
+#: Lowest share of an export's products that an earlier version of it also holds.
 SAME_EXPORT = 0.5
 
 

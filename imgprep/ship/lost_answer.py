@@ -1,4 +1,4 @@
-"""A lost answer of IncreaseInstance: the request may have started a task, which is found and given to its run."""
+"""A lost answer of IncreaseInstance: the request may have started a task, which is found and assigned to its run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 LOOKS = (1.0, 2.0, 3.0, 5.0)
 #: Seconds from the end of a late request until its task is in the list.
 LISTED_SECONDS = 5.0
-#: Tasks asked for at each look: one page of the list.
+#: Tasks requested at each poll: one page of the list.
 LOOKED_AT = 100
 #: Seconds after which the unanswered requests of other batches are no longer looked up.
 LATE_SECONDS = 86_400.0
@@ -37,7 +37,7 @@ _CLOCK_SECONDS = 60.0
 
 
 def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-    """Look once for the tasks of requests whose answers were lost, and give them to their runs; start nothing."""
+    """Look once for the tasks of requests whose answers were lost, and assign them to their runs; start nothing."""
     clock, root = clock or SystemClock(), Path(runs)
     if any(unanswered(run) for run in load_runs(root)):
         with gallery_lock(settings, root):
@@ -45,7 +45,7 @@ def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Cl
 
 
 def unanswered(run: Run) -> list[str]:
-    """Return the times of a run's requests of which it is unknown whether they start a task, oldest first."""
+    """Return the times of a run's requests that may or may not start a task, oldest first."""
     times = run.about.get("unanswered")
     if times is None and run.about.get("request") in ("sent", "lost"):  # by a version that kept no list
         times = [run.times.get("submitted", "")]
@@ -126,7 +126,7 @@ def new_tasks(run: Run, tasks: Iterable[Task], runs: Iterable[Run]) -> list[Task
 
 
 def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) -> None:
-    """Give a run the task that its unanswered request started; for any further task make a run of its own."""
+    """Give a run the task that its unanswered request started; for any further task make a separate run."""
     for task in new:
         sent = unanswered(run)
         if run.task_id is None:
@@ -157,7 +157,8 @@ def run_of_task(task: Task, settings: Settings, root: Path, clock: Clock) -> tup
         (folder / META_NAME).write_bytes(text)
         batch.to_parquet(folder / "batch.parquet", index=False)
         findings.to_parquet(folder / "findings.parquet", index=False)
-        # The run has its task from the first moment: were this killed, a run without one would stay for ever.
+        # The run has its task from the first moment: if this process were killed, a run without one would remain
+        # forever.
         of_task = {"state": State.SUBMITTED, "task_id": task.id, "request": "elsewhere", "adopted": True}
         run = make_run(folder, there, root, digest=batch_digest(folder), clock=clock, **of_task)
     run.record(task)

@@ -1,4 +1,4 @@
-"""What a person sees while shipping: the banner, the confirmation for production, and the status of a task."""
+"""What the user sees while shipping: the banner, the confirmation for production, and the status of a task."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
 
 
 class AskedCredentials:
-    """Credentials for the endpoint that a run folder names, which anyone may have written: an unknown one asks first.
+    """Credentials for the endpoint in a run folder, which anyone may have written: an unknown one needs confirmation.
 
     Known are this machine, the vendor's hosts over https, and the endpoints of the project's settings.
     """
@@ -167,7 +167,7 @@ _PARTIAL = "#9a6700"
 def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Yield a function of a task, and a note, that shows its status: in a panel of a notebook, or on a line."""
+    """Yield a function that shows the status of a task, with a note: in a notebook panel, or on a line."""
     if not show:
         yield lambda task, note=None: None
     elif in_notebook():

@@ -226,7 +226,7 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
         yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or look in the console")
     else:
         message = f"task {busy[0]} is running" if busy else "none"
-        yield Check("no task running", FAIL if busy else OK, message, "follow it to its end" if busy else "")
+        yield Check("no task running", FAIL if busy else OK, message, "follow it until it ends" if busy else "")
 
 
 def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) -> Iterator[Check]:

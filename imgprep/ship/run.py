@@ -1,4 +1,4 @@
-"""A run: the folder of one batch task, what it holds, and how it is brought to its end."""
+"""A run: the folder of one batch task, what it holds, and how it ends."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Run:
     --------
     >>> run = runs[-1]
     >>> str(run.state), len(run.batch), run.outcome["outcome"].value_counts().to_dict()
-    ('success', 18, {'imported': 18})
+    ('success', 67, {'imported': 67})
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Settings | None = None) -> None:
@@ -345,13 +345,13 @@ class Run:
         progress: bool = True,
         clock: Clock | None = None,
     ) -> Run:
-        """Follow the task to its end, and save its error report as soon as it exists.
+        """Follow the task until it ends, and save its error report as soon as it exists.
 
         It can be interrupted, killed and repeated at any time; a run that has ended is returned unchanged. A status
         that reads as cancelled ends the run in state ``cancelled``; any other that is not documented ends it in state
-        ``unknown`` once it has stood unchanged for ``settings.status_timeout`` seconds, and is then looked at once more
-        by each call. Lines that no report names are unknown then; ``note`` names the ways to settle them. A task that
-        runs far longer than the vendor's quotas let expect is reported as overdue, in ``note`` too.
+        ``unknown`` once it has stood unchanged for ``settings.status_timeout`` seconds, and each call then checks it
+        again. Lines that no report names are unknown then; ``note`` names the ways to settle them. A task that
+        runs far longer than the vendor's quotas suggest is reported as overdue, in ``note`` too.
 
         Parameters
         ----------
@@ -360,9 +360,9 @@ class Run:
             go to this machine, the vendor's hosts over https and the endpoints of the project's settings; another host
             that the run folder names has to be confirmed.
         wait : bool
-            False: look once.
+            False: check once.
         timeout : float, optional
-            Seconds after which to stop looking; the run then stays ``processing``.
+            Seconds after which to stop polling; the run then stays ``processing``.
         progress : bool
             Show the task's status: a panel in a notebook, a line elsewhere.
         clock : Clock, optional
@@ -376,7 +376,7 @@ class Run:
         Raises
         ------
         ServiceError
-            The service refuses to answer, or is not reached for long.
+            The service refuses to answer, or is not reached for a long time.
         ConfigError
             There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
@@ -441,7 +441,7 @@ class Run:
                 outcome = outcome_without_report(batch, task, why)
         except ReportError as error:
             problem = f"its error report could not be {doing}: {error}"
-            if state in (None, State.FAILED):  # not the end: the next look may bring a link that works
+            if state in (None, State.FAILED):  # not the end: the next poll may bring a link that works
                 self._leave_open(State.UNKNOWN, f"the task ended, but {problem}. {self.without_report()}")
                 return
             outcome, note = outcome_without_report(batch, task, why), f"{note}; {problem}"
@@ -515,8 +515,8 @@ class Run:
         if report is not None:
             if known is Meaning.ALL_IMPORTED:
                 raise ConfigError(
-                    "close: the message reports that all images were imported, and then there is no error report; "
-                    "give the one or the other"
+                    "close: the message reports that all images were imported, and then no error report exists; "
+                    "give one or the other"
                 )
             outcome = self._read_report(batch, self._cause_table(causes), Path(report), ignore=ignore_unmatched)
             outcome = outcome_without_result(outcome, why) if why else outcome
@@ -566,7 +566,7 @@ class Run:
         >>> import shutil
         >>> run = open_run(shutil.copytree(runs[0].folder, "copy"))
         >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
-        ['supplier', 'bad_custom_content']
+        ['supplier', 'image_missing']
         """
         table = self._cause_table(causes)
         before, report = read_table(self.folder, OUTCOME), self._report()
@@ -671,7 +671,7 @@ class Run:
         return report if report is not None and report.is_file() else None
 
     def _keep_report(self, source: Path) -> Path:
-        """Keep a report in the run, under a name of its own; one with the same bytes may be there already."""
+        """Keep a report in the run, under its own name; one with the same bytes may be there already."""
         for number in itertools.count(1):
             kept = self.folder / (REPORT if number == 1 else f"report.{number}.raw")
             if not kept.exists():
@@ -767,7 +767,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     Examples
     --------
     >>> open_run(runs[0].folder).counts
-    {'lines': 69, 'add': 69, 'delete': 0, 'images': 67, 'imported': 62, 'deleted': 0, 'failed': 7, 'unknown': 0}
+    {'lines': 314, 'add': 314, 'delete': 0, 'images': 306, 'imported': 275, 'deleted': 0, 'failed': 39, 'unknown': 0}
     """
     return Run(folder)
 
@@ -816,7 +816,7 @@ def read_runs(root: Path) -> tuple[list[Run], dict[Path, ConfigError]]:
 
 
 def _each_once(runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs without copies of one: a run in a folder of its own name is the original."""
+    """Yield the runs without copies of one: a run in the folder with its name is the original."""
     originals: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: (run.folder.name != run.id, run.folder.name)):
         original = originals.setdefault(run.id, run)
@@ -917,7 +917,7 @@ _DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
 
 
 def _remove_drafts(runs: Path) -> None:
-    """Remove what a process that was killed left while it made a run; callers hold the lock of `runs`."""
+    """Remove the leftovers of a process that was killed while it made a run; callers hold the lock of `runs`."""
     for draft in runs.glob(".*.making"):
         if draft.is_dir() and not draft.is_symlink() and _DRAFT_NAME.fullmatch(draft.name):
             shutil.rmtree(draft, ignore_errors=True)

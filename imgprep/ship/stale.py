@@ -26,8 +26,8 @@ def require_current(folder: Path, settings: Settings, runs: Path, *, beside: Col
     change = change_since(folder, settings, runs, beside=beside)
     if change is not None:
         raise ConfigError(
-            f"{folder}: {change}, so its lines may be wrong by now. Nothing was sent. Plan it again with `imgprep "
-            "upload BATCH --replan` (replan_batch), or build it anew; --stale-ok (stale_ok=True) sends it as it is"
+            f"{folder}: {change}, so its lines may be outdated. Nothing was sent. Plan it again with `imgprep "
+            "upload BATCH --replan` (replan_batch), or build it again; --stale-ok (stale_ok=True) sends it as it is"
         )
 
 
@@ -65,7 +65,7 @@ def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
     if dump is None and basis.get("dump"):
         raise ConfigError(
             f"{folder}: was planned with the export {basis['dump']}, and {settings.work / 'dumps'} has none; run "
-            "`imgprep dump`, or build the batch anew with --known"
+            "`imgprep dump`, or build the batch again with --known"
         )
     return gallery_state(load_runs(runs), of=settings, dump=dump)
 

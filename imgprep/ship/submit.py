@@ -89,7 +89,7 @@ def submit(
     stale_ok : bool
         Send the batch although the gallery has changed since it was planned.
     now : bool
-        After a lost answer, look once and then send another request, although two tasks may result. In production this
+        After a lost answer, check once and then send another request, although two tasks may result. In production this
         needs `confirm`, or asks for it.
     by_hand : bool
         Send no request to the service: the task is created in the console (see `task_steps`), and the run is closed
@@ -107,7 +107,7 @@ def submit(
     Raises
     ------
     ServiceError
-        Refused, busy, or not reached; no task was started, and the call can be repeated.
+        Refused, busy, or unreachable; no task was started, and the call can be repeated.
     StorageError
         The bucket gave no answer, so the upload could not be compared with the batch; no task was started.
     ConfigError
@@ -209,9 +209,9 @@ def submit_all(
     folders, done = [Path(folder) for folder in batch_folders], list[Run]()
     digests = [batch_digest(folder) for folder in folders]
     for folder in folders:
-        require_current(folder, settings, Path(runs), beside=digests)  # the ones before it are meant to come before it
-        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, there, runs=runs, stale_ok=True, progress=progress, clock=clock)
+        require_current(folder, settings, Path(runs), beside=digests)  # earlier ones are meant to change the gallery
+        target = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
+        log = upload(folder, None, target, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
         if len(bad):
             raise ConfigError(
@@ -219,11 +219,11 @@ def submit_all(
             )
         options: dict[str, Any] = {"stale_ok": True, "confirm": settings.instance, "progress": progress, "clock": clock}
         try:
-            run = submit(folder, there, runs=runs, wait=True, **options)
+            run = submit(folder, target, runs=runs, wait=True, **options)
         except NothingToSend as nothing:
             _log.info("%s", nothing)
             continue
-        done.append(run.follow(there, progress=progress, clock=clock))
+        done.append(run.follow(target, progress=progress, clock=clock))
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
         if not run.ended or share > stop_share:
@@ -254,7 +254,7 @@ def tasks(
     Raises
     ------
     ServiceError
-        The service refuses to answer, or is not reached.
+        The service refuses to answer, or cannot be reached.
 
     Examples
     --------
@@ -321,7 +321,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
         task = ImageSearch(settings, clock=clock).task(str(task_id))
         if task is None:
             raise ConfigError(
-                f"task {task_id}: the instance {settings.instance} has no task of this number; `imgprep tasks` "
+                f"task {task_id}: the instance {settings.instance} has no task with this number; `imgprep tasks` "
                 "(ip.tasks) lists all tasks"
             )
         waiting = _waiting_run(task, settings, root, clock)
@@ -349,14 +349,14 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
     except StorageError as error:
         if error.code != "AccessDenied":
             raise
-        _log.warning("these settings may not read %s, so the upload is not checked: %s", where, error)
+        _log.warning("these settings do not allow reading %s, so the upload is not checked: %s", where, error)
         return
     if differing:
         raise ConfigError(differing_message(differing, where))
 
 
 def _is_resolved(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
-    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or it is unknown."""
+    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or may have."""
     if unanswered(run):
         left = 0.0 if now else seconds_left(run, service.settings, clock)
         if find_task(run, service, clock, left, now=now, progress=progress):
@@ -411,7 +411,7 @@ def _start(
                     "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
-                    passing=True,  # with whatever code a server failed that gave no usable answer
+                    passing=True,  # whatever code the failing server gave
                 ) from error
             return
         except ServiceError as error:
@@ -449,7 +449,7 @@ def _wait_until_free(
             note = f"instance {where} is busy with task {busy.id} (bucket {busy.bucket}, {busy.path})"
             run.update(note=note)
             if clock.monotonic() >= deadline:
-                remedy = "wait for its end (wait=True, --wait), then submit again"
+                remedy = "wait until it ends (wait=True, --wait), then submit again"
                 raise ServiceError(f"{note}; {remedy}", code=BUSY, passing=True)
             show = show or shown.enter_context(task_progress(busy.id, where, show=progress, clock=clock, waiting=True))
             show(busy)
@@ -461,8 +461,12 @@ def _waiting_run(task: Task, settings: Settings, root: Path, clock: Clock) -> Ru
     """Give the task to the run whose unanswered request started it, if there is one; return that run."""
     runs = load_runs(root)
     for run in reversed(runs):
-        waits = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
-        if waits and new_tasks(run, [task], runs) and (run.about.get("before") is not None or is_in_time(run, task)):
+        is_waiting = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
+        if (
+            is_waiting
+            and new_tasks(run, [task], runs)
+            and (run.about.get("before") is not None or is_in_time(run, task))
+        ):
             take_tasks(run, [task], settings, clock)
             run.use_settings(settings)
             return run

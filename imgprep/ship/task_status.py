@@ -25,8 +25,8 @@ class State(StrEnum):
     """State of a run.
 
     ``PARTIAL``: the task's SUCCESS with failed or unknown lines. ``UNKNOWN``: whether a task was started, or how its
-    lines ended, is not known yet; or the task's status was one that is not documented, for long. ``CLOSED``: set aside
-    without an outcome.
+    lines ended, is not known yet; or the task's status was one that is not documented, for a long time. ``CLOSED``: set
+    aside without an outcome.
     """
 
     INTENDED = "intended"
@@ -52,7 +52,7 @@ def reads_as_cancelled(status: str) -> bool:
 
 
 def is_undocumented(status: str) -> bool:
-    """Whether a status is a word that tells neither that the task runs nor how it ended."""
+    """Whether a status tells neither that the task is running nor how it ended."""
     return status not in STATUSES and not reads_as_cancelled(status)
 
 
@@ -81,9 +81,9 @@ SETTLE = (
 def note_of(state: State, status: str) -> str:
     """Return what a run's end without a result means, and how to settle its lines."""
     happened = {State.FAILED: "the task failed", State.CANCELLED: f"the task was cancelled (status {status})"}
-    unknown = f"the task's status {status} is not documented and has stood unchanged for long"
+    unknown = f"the task's status {status} is not documented and has not changed for a long time"
     text = f"{happened.get(state, unknown)}: {SETTLE}"
-    return text if state in happened else f"{text}; `imgprep follow RUN` looks at the task once more"
+    return text if state in happened else f"{text}; `imgprep follow RUN` checks the task again"
 
 
 class Meaning(StrEnum):

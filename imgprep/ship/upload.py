@@ -117,7 +117,8 @@ def upload(
     Raises
     ------
     StorageError
-        An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for long.
+        An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for a long
+        time.
     ConfigError
         The increment.meta in the bucket must not be replaced; another upload is running; settings are missing; the
         gallery has changed since the batch was planned.
@@ -161,7 +162,7 @@ def upload(
         stored, listed = look(bucket, settings.prefix, keys, threads)
         if not listed:
             _log.warning(
-                "the key may not list %s: each object is asked for instead, and strays are not reported",
+                "the key may not list %s: each object is requested instead, and strays are not reported",
                 settings.prefix,
             )
         before = stored.get(meta.key)
@@ -243,7 +244,7 @@ def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
     if bad:
         return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
     if reader is not None:
-        return f"not written: batch task {reader} began to read this folder; follow it to its end, then repeat"
+        return f"not written: batch task {reader} began to read this folder; follow it until it ends, then repeat"
     return ""
 
 
@@ -253,7 +254,7 @@ def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace
     running, asked = running_task(settings, clock)
     if running:
         raise ConfigError(
-            f"{where}: batch task {running} is reading this folder; follow it to its end first, or use another path"
+            f"{where}: batch task {running} is reading this folder; follow it until it ends first, or use another path"
         )
     run = _run_of(there, settings, runs)
     if run is not None and (run.ended or asked):
@@ -365,7 +366,7 @@ def _bar(items: list[Item], progress: bool) -> Any:
 
 @contextlib.contextmanager
 def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, int | None], None]]:
-    """Yield a function that appends an outcome to a file, as a JSON object on a line; it does nothing without a file.
+    """Yield a function that appends an outcome to a file, as one JSON object per line; it does nothing without a file.
 
     A record for people, and for estimating the next upload; the bucket's listing decides what is there.
     """

@@ -84,7 +84,7 @@ def _key_problem(name: str, key: str) -> str:
     if name == META_NAME:
         return f"an image cannot be called {META_NAME}"
     if not name or name[0] in "/\\":
-        return "an object's key is not empty and does not start with a slash"
+        return "an object key must not be empty or start with a slash"
     if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
         return f"the key is longer than {KEY_BYTES} bytes"
     return ""

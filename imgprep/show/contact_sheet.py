@@ -31,7 +31,7 @@ _TIES = {
     "bytes": "the same file",
     "pixels": "the same image in other files",
     "near": "nearly the same image",
-    "blank": "almost nothing on them",
+    "blank": "nearly blank images",
 }
 
 
@@ -146,7 +146,7 @@ def contact_sheet(
     per_page: int | None = None,
     side: int = 140,
 ) -> ContactSheet:
-    """Show images in small, a page at a time: all of them, or findings by rule, or duplicates side by side.
+    """Show images as thumbnails, a page at a time: all of them, or findings by rule, or duplicates side by side.
 
     Only the page's own images are opened, so a folder of 100,000 is as fast as one of a hundred.
 
@@ -158,7 +158,7 @@ def contact_sheet(
     root : path
         Folder or zip archive of the images.
     rules : iterable of str, optional
-        Of findings, show only these rules.
+        For findings, show only these rules.
     regions : RegionStore, pandas.DataFrame or mapping, optional
         Drawn over the images, in the upright frame: a store, its frame, or PicName → `Region`. A finding about a
         ``Region`` draws that region where possible.
@@ -301,7 +301,7 @@ def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
 
 def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side: int) -> Card:
     name = record["PicName"]
-    thumb = Thumb(why="no image is named")
+    thumb = Thumb(why="no image is given")
     if isinstance(name, str):
         thumb = thumb_of(name, source, side=side, region=drawn.of_finding(record))
     place = "" if record["row"] is None else f"row {record['row']}"

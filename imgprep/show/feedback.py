@@ -38,7 +38,7 @@ FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
     "image-extension-differs": ("The extension does not match the format", "Export it; renaming does not convert."),
     "image-placeholder": ("A placeholder", "Send an image of the product."),
     "pic-name-no-extension": ("The name has no extension", "Name it with its extension, such as .jpg."),
-    "pic-name-extension": ("The extension is of a format that is not accepted", "Export as JPEG or PNG."),
+    "pic-name-extension": ("The extension belongs to a format that is not accepted", "Export as JPEG or PNG."),
     "pic-name-too-long": ("The name is too long", "Use at most 256 characters."),
     "pic-name-control-character": ("The name has a hidden character", "Type the name again."),
     "pic-name-missing": ("A product without an image", "Take a photograph."),

@@ -20,7 +20,7 @@ def test_a_map_is_chosen_previewed_and_saved(page, jupyter, tmp_path):
     panel.get_by_role("button", name="Accept suggestions").click()
     panel.get_by_text("1 of 3 unmapped, 3 rows: Garden").wait_for()
     panel.locator(".widget-hbox", has_text="Garden").locator("select").last.select_option("Others (88888888)")
-    panel.get_by_text("all 3 of the shop's categories are placed").wait_for()
+    panel.get_by_text("all 3 of the shop's categories are mapped").wait_for()
     text = panel.get_by_role("textbox").first
     text.fill("name:{title}")
     text.press("Enter")

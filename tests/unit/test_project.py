@@ -12,6 +12,7 @@ import pytest
 from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
+from imgprep.demo.shop import part_shop
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
@@ -54,7 +55,7 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
     assert open_project().project == tmp_path / "shop"
     monkeypatch.chdir(tmp_path)
     demo = open_project(service="generic")
-    assert demo.catalogue == shipped("data") / "catalogue.csv" and demo.service == "generic"
+    assert demo.catalogue == part_shop().catalogue and demo.service == "generic"
     assert demo.project.is_dir() and not any(demo.project.iterdir())
     with pytest.raises(ConfigError, match="imgprep init"):
         open_project(tmp_path)

@@ -21,11 +21,11 @@ from imgprep.core.clock import SystemClock
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting, replacing
 from imgprep.demo.history import make_history
+from imgprep.demo.shop import part_shop
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload import open_journal
-from imgprep.shop import shipped
 from imgprep.show.export import export_table
 
 MINE = b"three years of work"
@@ -316,19 +316,19 @@ def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(he
 def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(here):
     before = content(here / "shop")
     Image.effect_noise((90, 90), 80).convert("RGB").save(here / "shop" / "images" / "dress-blue-1.jpg")
-    name = next(file.name for file in (shipped("data") / "images").glob("*.jpg"))
+    name = next(file.name for file in part_shop().images.glob("*.jpg"))
     (here / "shop" / "images" / name).write_bytes(MINE)
     with pytest.raises(ConfigError, match="was not written by imgprep"):
-        make_history(here / "shop" / "runs", weeks=1)
+        make_history(here / "shop" / "runs", weeks=3)
     assert content(here / "shop").items() >= before.items()
     assert (here / "shop" / "images" / name).read_bytes() == MINE
 
-    (run,) = make_history(here / "weeks" / "runs", weeks=1)
+    run = make_history(here / "weeks" / "runs", weeks=3)[0]
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
     with pytest.raises(ConfigError, match="not from a generated history"):
-        make_history(here / "weeks" / "runs", weeks=1)
+        make_history(here / "weeks" / "runs", weeks=3)
     assert content(here / "weeks") == before
 
 
@@ -376,7 +376,7 @@ def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, mon
     before = content(here)
     with pytest.raises(FileExistsError, match="contains files that are not a sandbox's"):
         ip.Sandbox(here / "mine")
-    refused(here, capsys, "sandbox", "--root", "mine", match="name a new or an empty folder")
+    refused(here, capsys, "sandbox", "--root", "mine", match="pass a new or empty folder")
     assert content(here) == before
     for _ in range(2):
         with ip.Sandbox(here / "own"):

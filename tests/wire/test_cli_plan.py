@@ -88,10 +88,17 @@ def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop
     lines = imgprep(*known, "--lines", json_out=True)
     assert [(row["what"], row["reason"], row["ProductId"]) for row in lines] == [
         ("replace", "CustomContent", "001"),
-        ("deferred", "deletion is not asked for", "002"),
+        ("deferred", "deletion was not requested", "002"),
     ]
     told = imgprep.again(*known, variables={}).stderr
     assert "1 image of 1 product stays in the gallery" in told and "--delete-missing deletes them" in told
     assert "building would stop: the export collapsed" in told
     gone = imgprep(*known, "--delete-missing", "--lines", json_out=True)
     assert [(row["what"], row["ProductId"]) for row in gone] == [("replace", "001"), ("delete", "002")]
+    columns.write_text(columns.read_text(encoding="utf-8").replace("Tops = 0", "Tops = 2"), encoding="utf-8")
+    message = imgprep.again(*known, variables={}).stderr
+    assert "1 image with another category: a category that is set when adding must be set when searching" in message
+    (tmp_path / "imgprep-work").mkdir()
+    runs.rename(tmp_path / "imgprep-work" / "runs")
+    message = imgprep.again(*words, variables={}).stderr
+    assert "what the gallery holds by 1 run in imgprep-work/runs is not counted" in " ".join(message.split())

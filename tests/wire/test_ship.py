@@ -284,7 +284,7 @@ def test_tasks_made_in_the_console_are_seen_and_adopted(shop):
     assert run.adopted and run.state == "partial" and run.outcome["outcome"].eq("imported").sum() == 3
     assert adopt("1", here.settings, runs=here.runs).id == run.id
     assert tasks(here.settings, runs=here.runs)["run"].tolist() == [run.id]
-    with pytest.raises(ConfigError, match="no task of this number"):
+    with pytest.raises(ConfigError, match="no task with this number"):
         adopt(99, here.settings, runs=here.runs)
 
 

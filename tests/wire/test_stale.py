@@ -156,7 +156,7 @@ def test_a_retry_batch_cannot_be_planned_again(shop, tmp_path):
     shop.server.imagesearch.switch(row_faults={"1.jpg": ["RequestTimeout"]})
     run = shop.ship(shop.build("first"))
     built, _ = ip.build_retry(run, tmp_path / "photos", tmp_path / "retry", progress=False)
-    with pytest.raises(ConfigError, match="build it anew"):
+    with pytest.raises(ConfigError, match="build it again"):
         replan_batch(built.folder, known_now(built.folder, shop.settings, shop.runs))
     assert shop.ship(built.folder).state == "success"
 

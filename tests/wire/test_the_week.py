@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 import imgprep as ip
 from imgprep.cli.main import main
+from imgprep.core.settings import gallery_name
 from imgprep.draw.share import agreement, assign
 from imgprep.load.drift import compare_products
 from imgprep.load.matches import read_matches
@@ -215,8 +216,9 @@ def test_a_week_with_a_shop_loses_no_row_and_needs_no_glue(shop, there):
     month_end(shop, catalogue)
 
     answers = {sku: ip.trace(sku, shop).answer for sku in (NEW[2], NO_PICTURE, GONE)}
-    assert answers[NEW[2]] == answers[NO_PICTURE] == "the gallery holds 1 of its images"
-    assert answers[GONE].startswith("the gallery holds 0 of its images; deleted: line ")
+    held = f"the gallery {gallery_name(there.gallery)} holds"
+    assert answers[NEW[2]] == answers[NO_PICTURE] == f"{held} 1 of its images"
+    assert answers[GONE].startswith(f"{held} 0 of its images; deleted: line ")
     assert answers[GONE].endswith("DELETE: gone")
     held = ip.gallery_state(ip.load_runs(shop.runs))
     assert ip.plan_batch(

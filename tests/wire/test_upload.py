@@ -227,7 +227,7 @@ def test_what_no_file_gets_past_stops_at_once(send, sandbox, kind, code):
 def test_no_bucket_another_region_and_a_wrong_secret_are_distinguished(send, sandbox):
     with pytest.raises(StorageError, match=r"NoSuchBucket.*create the bucket"):
         send(sandbox.settings.with_(bucket="another-bucket"))
-    with pytest.raises(StorageError, match=r"the bucket is in another region: set the bucket's own"):
+    with pytest.raises(StorageError, match=r"the bucket is in another region: set the bucket's region"):
         send(sandbox.settings.with_(region="cn-hangzhou"))
     key = sandbox.settings.oss_credentials.credentials()
     wrong = StaticCredentials(Credentials(key.access_key_id, "not-the-secret"))

@@ -241,6 +241,39 @@ def test_a_retry_keeps_the_fields_that_the_catalogue_does_not_name(tmp_path):
         assert image["StrAttr2"] == "kept" and image["ETag"].lower() == hashlib.md5(picture(3)).hexdigest()
 
 
+def test_what_only_an_export_of_the_gallery_knew_outlives_a_retry_and_an_undo(tmp_path):
+    images = tmp_path / "photos"
+    images.mkdir()
+    (images / "a.png").write_bytes(picture(1))
+    columns = {"ProductId": "1", "PicName": "a.png", "StrAttr2": "kept", "CustomContent": "k:v"}
+    catalogue = pd.DataFrame([columns], dtype="str").assign(row=pd.array([1], dtype="Int64"))
+
+    def ship(built, runs):
+        upload(built.folder, built.folder / "images", sandbox.settings, replace=True, progress=False)
+        run = submit(built.folder, sandbox.settings, runs=tmp_path / runs)
+        sandbox.finish_tasks()
+        return run.follow(progress=False)
+
+    with Sandbox(task_seconds=0, throttle=False) as sandbox:
+        ship(build_batch(catalogue, images, tmp_path / "one", progress=False), "runs of another shop")
+        known = gallery_state([], dump=dump_gallery(sandbox.settings, into=tmp_path, progress=False))
+        changed = catalogue.drop(columns="StrAttr2").assign(CustomContent="k:w")
+        sandbox.imagesearch.switch(row_faults={"a.png": "RequestTimeout"})
+        two = build_batch(changed, images, tmp_path / "two", baseline=Baseline(known=known), progress=False)
+        assert two.plan.batch["reason"].tolist() == ["CustomContent"]
+        failed = ship(two, "runs")
+        assert failed.counts["failed"] == 1
+        sandbox.imagesearch.switch(row_faults={})
+        built, _ = build_retry(failed, images, tmp_path / "three", progress=False)
+        assert built.plan.carried["field"].tolist() == ["StrAttr2"]
+        ship(two, "other runs")
+        (run,) = load_runs(tmp_path / "other runs")
+        assert plan_undo(run).batch.empty, "the image was there before the run"
+        ship(built, "runs")
+        (image,) = sandbox.gallery()
+        assert (image["StrAttr2"], image["CustomContent"]) == ("kept", "k:w")
+
+
 def test_a_run_is_taken_back_to_what_the_gallery_held_before_it(tmp_path):
     with Sandbox(task_seconds=0, throttle=False) as sandbox:
         shop = Shop(tmp_path, sandbox, seed=5)

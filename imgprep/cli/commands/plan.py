@@ -139,12 +139,18 @@ def plan(options: Namespace) -> int:
     if converted and baseline.known is not None:
         note = "whether the copies differ from the gallery's images is only known once they are made"
         print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
+    _print_categories(found)
     _print_left(found, options)
     for stop in stops:
         print(escaped(f"building would stop: {stop}"), file=sys.stderr)
     if found.batch.empty:
         print("nothing to do: the batch would have no lines", file=sys.stderr)
     return ExitCode.FINE
+
+
+def _print_categories(plan: Plan) -> None:
+    if recategorised := int(plan.category_changes()["images"].sum()):
+        print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
 
 
 def _print_left(plan: Plan, options: Namespace) -> None:
@@ -157,10 +163,22 @@ def _print_left(plan: Plan, options: Namespace) -> None:
 
 def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     """Return the settings, the catalogue, and what a batch is planned against."""
+    from imgprep.ship.gallery import own_runs
+    from imgprep.ship.run import load_runs
+
     if options.catalogue is None and len(options.known or ()) > 1:
         raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
     known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
+    if known is None and settings.runs.is_dir() and (own := own_runs(load_runs(settings.runs), settings)):
+        print(
+            escaped(
+                f"--known is not given: what the gallery holds by {counted(len(own), 'run')} in {settings.runs} is not "
+                "counted, so every image is new, and loses the fields that the catalogue does not name; add --known "
+                f"{settings.runs}"
+            ),
+            file=sys.stderr,
+        )
     return settings, catalogue, _baseline(options, settings, known, last)
 
 
@@ -247,8 +265,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
-    if recategorised := int(built.plan.category_changes()["images"].sum()):
-        print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
+    _print_categories(built.plan)
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())

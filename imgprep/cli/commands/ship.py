@@ -128,7 +128,7 @@ def submit(options: Namespace) -> int:
     code = show_ended([run if options.no_follow else run.follow(settings)], options.format)
     if options.no_follow and run.task_id and not run.ended:
         print(
-            "the task continues on the service; `imgprep follow` follows it to its end and saves its report",
+            "the task continues on the service; `imgprep follow` follows it until it ends and saves its report",
             file=sys.stderr,
         )
     return code

@@ -114,7 +114,7 @@ class ItemImages:
         return file.digest if file else None
 
     def suggestion(self, number: int) -> Suggestion | None:
-        """Return the region offered for the item, None so far."""
+        """Return the region offered for the item, None if there is none yet."""
         return self._suggestions.get(number)
 
     def file_state(self, number: int) -> FileState | None:

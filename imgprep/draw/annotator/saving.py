@@ -1,4 +1,4 @@
-"""A box is saved: a proposal of the browser is checked, stored, and answered in either case."""
+"""Saving a box: the browser's proposal is checked and stored, and always answered."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from imgprep.images.storage import open_source
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-#: Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``.
+#: Messages that change the store; each gets its own answer, ``saved`` or ``refused``.
 SAVES = ("save", "decide")
 #: Items on a page of the grid.
 PAGE = 40
@@ -52,7 +52,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     catalogue_or_names : pandas.DataFrame or iterable of str
         A catalogue (its text is shown beside the image), or file names.
     root : path
-        The folder, or zip archive, that PicName counts from.
+        The folder or zip archive that each PicName is relative to.
     store : RegionStore or path
         Where regions are kept.
     suggest : bool or callable
@@ -65,7 +65,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     show, order : str
         The filter and order to open with (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
     height : int
-        Of the stage, CSS pixels.
+        Height of the stage, CSS pixels.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     Notes
     -----
-    Works in JupyterLab 4 and Notebook 7 (tried in 4.6 and 7.6).
+    Works in JupyterLab 4 and Notebook 7 (tested with 4.6 and 7.6).
 
     Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Three threads of the
     widget's own do the work: saves, pictures, and suggestions with thumbnails, so that neither a slow store nor a slow
@@ -220,7 +220,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
 
     def _answer(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
-        """Send a message to all displays, with the current state of the item that it is about."""
+        """Send a message to all displays, with the current state of its item."""
         with self._queue.lock:  # in turns, so that no message carries an older state than one sent before it
             if about is not None:
                 content["item"] = self._images.describe(about)
@@ -331,7 +331,7 @@ class RegionAnnotator(anywidget.AnyWidget):
             self._answer_items([content["id"]], type="items")
 
     def _suggest_ahead(self, content: Content) -> None:
-        """Compute the suggestions of the next page, one by one, so that requests come in between."""
+        """Compute the suggestions of the next page, one by one, so that requests are answered in between."""
         ids = self._numbers(content, PAGE)
         if not ids:
             return

@@ -1,4 +1,4 @@
-"""Rules across rows: what two rows of one batch do to each other."""
+"""Rules across rows: how two rows of one batch affect each other."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
-    """How many record numbers belong to different products: all rows of a record are of one."""
+    """How many record numbers belong to different products: all rows of a record should belong to one."""
     if sheet.rows["row"].is_sorted():
         return 0, ""  # an export in its own order
     known = sheet.rows.select("row", "ProductId").drop_nulls()
@@ -151,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="own",
         what="the service type is unknown: only what all types share is checked",
-        remedy=f"where it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
+        remedy=f"if it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
         note=_unknown_service,
     ),
     Rule(
@@ -230,7 +230,7 @@ RULES: tuple[Rule, ...] = (
         source="own",
         what="many products share one image, which is probably a placeholder",
         message='{other} products share the image "{name}", which is probably a placeholder',
-        remedy="leave these products out until they have images of their own",
+        remedy="leave these products out until they have their own images",
         scope="picture",
         needs="facts",
         find=_placeholders,

@@ -106,7 +106,7 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 
 
 def unwritable(sheet: Sheet) -> pl.Expr:
-    """Return the expression: id of the first rule by which no line can carry the row, at any severity."""
+    """Return the expression: id of the first rule, of any severity, that makes the row unwritable."""
     parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
     return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
 

@@ -235,7 +235,7 @@ def _findings(rule: Rule, sheet: Sheet, failing: pl.DataFrame, severity: str, pl
 
 
 def plain(template: str) -> str:
-    """Return a template as a person reads it, its placeholders kept."""
+    """Return a template as readable text that keeps its placeholders."""
     return template.replace("{{", "{").replace("}}", "}")
 
 

@@ -332,7 +332,7 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
     part = catalogue[[*keys, *present, *beside]]
     if not part.columns.is_unique:
         repeated = part.columns[part.columns.duplicated()][0]
-        raise CatalogueError(f"catalogue: there are two columns {repeated}; keep one")
+        raise CatalogueError(f"catalogue: column {repeated} appears twice; keep one")
     objects = {name: _texts(part[name]) for name in present if part[name].dtype == object}
     rows = to_polars(part.assign(**objects) if objects else part)
     if not rows.width:
@@ -365,7 +365,7 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:
-    """Values of any kind as text, as a cell of mixed types would be written to a file."""
+    """Values of any kind as text, as a file would store a column of mixed types."""
 
     def text(value: Any) -> str | None:
         if isinstance(value, str):

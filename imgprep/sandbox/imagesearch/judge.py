@@ -70,7 +70,7 @@ def judge_batch(
     time: float = 0.0,
     row_fault: Callable[[str], str] = lambda pic_name: "",
 ) -> Verdict:
-    """Judge every line of `meta` against what the gallery holds before."""
+    """Judge every line of `meta` against what the gallery held before it."""
     readings = readings or Readings()
     lines = list(read_lines(meta, service, readings))
     names = dict.fromkeys(line.pic_name for line in lines if line.operation == "ADD" and line.failure is None)

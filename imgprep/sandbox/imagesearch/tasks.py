@@ -1,4 +1,4 @@
-"""Batch tasks and exports: created, worked out in a thread, ended when due, and downloaded from."""
+"""Batch tasks and exports: created, computed in a thread, ended when due, and downloaded from."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Tasks:
         return added
 
     def settle(self, *, early: bool = False) -> None:
-        """End the tasks that are worked out and due; with `early` also those that are not due yet."""
+        """End the tasks that are computed and due; with `early` also those that are not due yet."""
         with self._lock:
             for number, outcome in list(self._ready.items()):
                 now = self._clock.now()
@@ -99,12 +99,12 @@ class Tasks:
                     self._threads.pop(number, None)
 
     def finish(self) -> None:
-        """Wait until every task is worked out, and end it, due or not."""
+        """Wait until every task is computed, and end it, due or not."""
         self._join()
         self.settle(early=True)
 
     def cancel(self, instance: str, share: float, status: str, *, report: bool) -> None:
-        """Cancel the batch tasks of an instance that are running, in mid-work."""
+        """Cancel the batch tasks of an instance that are running, partway through."""
         self._join()
         with self._lock:
             for number, outcome in list(self._ready.items()):
@@ -135,7 +135,7 @@ class Tasks:
         except Stopped:
             return
         except Exception as error:  # noqa: BLE001  logged, and the task ends: it must not run forever
-            _log.exception("task %d could not be worked out", task.id)
+            _log.exception("task %d could not be computed", task.id)
             outcome = _failed(task, "UnknownException", f"The sandbox failed: {error}")
         with self._lock:
             self._ready[task.id] = outcome

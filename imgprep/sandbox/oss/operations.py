@@ -71,7 +71,7 @@ def _owner(oss: Backend) -> dict[str, Content]:
 
 
 def put_bucket(call: Call, oss: Backend) -> Response:
-    """PutBucket; creating a bucket of one's own again succeeds."""
+    """PutBucket; creating one's own bucket again succeeds."""
     if call.request.body:
         for element in loads(call.request.body, "CreateBucketConfiguration"):
             if (element.text or "").strip() not in _ONLY.get(element.tag, ()):

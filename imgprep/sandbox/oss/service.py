@@ -1,4 +1,4 @@
-"""The OSS service: each request is read, verified, served by its operation, and spoiled where its fault requires it."""
+"""The OSS service: each request is read, verified and served by its operation; faults corrupt the response."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_call(request: Request) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that the OSS side received, for tests; texts are empty for none."""
+    """A request that the OSS side received, for tests; unknown texts are empty."""
 
     operation: str
     bucket: str
@@ -209,7 +209,7 @@ class Oss:
             raise OssError(errors[fault.kind])
 
     def _spoil(self, call: Call, response: Response) -> Response:
-        """Spoil a response as its fault requires."""
+        """Corrupt a response as its fault requires."""
         kind = call.fault.kind if call.fault else ""
         response.headers = headers = dict(response.headers)
         crc = "x-oss-hash-crc64ecma"

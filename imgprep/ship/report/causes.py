@@ -64,7 +64,7 @@ CAUSES: tuple[Cause, ...] = (
         "rotated",
         "rotated by EXIF",
         _DATA,
-        "Bake the rotation in: prepare_images does.",
+        "Rotate the pixels and remove the tag (prepare_images does).",
         ("IncorrectOrientation",),
         (r"orientation|exif|rotat", r"旋转|方向"),
     ),
@@ -88,7 +88,7 @@ CAUSES: tuple[Cause, ...] = (
         "too_many_bytes",
         "over 4 MB",
         _DATA,
-        "Re-encode below 4 MB: prepare_images does.",
+        "Re-encode below 4 MB (prepare_images does).",
         ("InvalidPicContent",),
         (r"(image|pic\w*|file).{0,20}(too large|exceed|over 4)|4\s*mb?\b", r"超过\s*4\s*M|图片.{0,4}过大"),
     ),
@@ -128,7 +128,7 @@ CAUSES: tuple[Cause, ...] = (
         "bad_custom_content",
         "bad CustomContent",
         _DATA,
-        "Shorten CustomContent to 4,096 characters; the guide wants it on every ADD.",
+        "Shorten CustomContent to 4,096 characters; the guide requires it on every ADD.",
         ("InvalidCustomContent",),
         (r"custom\s*content", r"自定义内容"),
     ),
@@ -193,7 +193,7 @@ CAUSES: tuple[Cause, ...] = (
         "instance_state",
         "instance not usable",
         _ACCESS,
-        "Look at the instance in the console: expired, being created, or another name.",
+        "Check the instance in the console: it may have expired, be under construction, or have another name.",
         ("InstanceStatusError", "InvalidInstance"),
         (r"instance.{0,20}(status|state|invalid|not exist|expired)", r"实例"),
     ),
@@ -217,7 +217,7 @@ CAUSES: tuple[Cause, ...] = (
         "service_fault",
         "service fault",
         _RETRY,
-        "Send the rows again; a ticket with the request id if it stays.",
+        "Send the rows again; if the error persists, open a ticket with the request id.",
         (
             *("NetworkException", "UnknownException", "InternalError", "ServiceUnavailable", "SystemError"),
             *("AccessEngineFailed", "InternalSwiftError", "InternalTableStoreError", "ConnectionDVException"),
@@ -379,10 +379,10 @@ def _user_cause(entry: Mapping[str, Any], file: str) -> Cause:
     for key in ("codes", "phrases"):
         texts = entry.get(key, [])
         if not isinstance(texts, list) or not all(isinstance(item, str) and item for item in texts):
-            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {texts!r}: must be a list of texts: ["…", "…"]')
+            raise ConfigError(f'{file}: cause {entry["id"]}: {key} = {texts!r}: must be a list of strings: ["…", "…"]')
     for key in ("label", "remedy"):
         if not isinstance(entry.get(key, ""), str):
-            raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a text")
+            raise ConfigError(f"{file}: cause {entry['id']}: {key} = {entry[key]!r}: must be a string")
     known = next((cause for cause in CAUSES if cause.id == entry["id"]), None)
     phrases = tuple(entry.get("phrases", ()))
     try:

@@ -421,7 +421,7 @@ class Table:
             start += 1
 
     def is_header(self, cells: list[str]) -> bool:
-        """Whether a row names columns: this table's again, or others, which apply from now on."""
+        """Whether a row names columns: this table's again, or new ones that apply from here on."""
         if not self._header:
             return False
         if cells == self._header:

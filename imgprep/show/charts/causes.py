@@ -67,7 +67,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     share : bool
         Several runs: percent of the lines sent instead of counts.
     top : int
-        Several runs: the commonest causes, drawn separately like unrecognised ones; the rest is drawn as one.
+        Several runs: the most common causes, drawn separately like unrecognised ones; the rest is drawn as one.
 
     Returns
     -------
@@ -76,9 +76,9 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Examples
     --------
     >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
-    'Causes of failure, 3 runs, 112 lines sent for the first time'
+    'Causes of failure, 3 runs, 438 lines sent'
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
-    'Why lines failed: 7 of 69 lines sent'
+    'Why lines failed: 39 of 314 lines sent'
     """
     lines = _lines_of(tally)
     first = bool(tally["again"].any()) if "again" in tally else False
@@ -119,7 +119,7 @@ def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
 
 
 def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The tally with the causes beyond the `top` commonest as one."""
+    """The tally with the causes beyond the `top` most common as one."""
     rest = _commonest(tally)[top:].drop(UNRECOGNISED, errors="ignore")
     if len(rest) < 2:
         return tally
@@ -171,12 +171,12 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     name : str, optional
         What the values are, for the title; default: the column's name.
     top : int
-        The commonest causes, each with a column of its own; the others share one.
+        The most common causes, each with its own column; the others share one.
 
     Examples
     --------
     >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
-    '12 failed lines of 124 sent, by cause and format'
+    '44 failed lines of 438 sent, by cause and format'
     """
     name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Tally → title, label of the axis, and what is hatched.
 _CHARTS = {
     "sizes": ("Size", "longer side, pixels", "refused for their size"),
-    "bytes": ("Weight", "size of the file", "empty or too heavy"),
+    "bytes": ("File size", "size of the file", "empty or too large"),
     "formats": ("Format", "format, by content", "not accepted"),
     "shapes": ("Shape", "width : height, upright", "very narrow"),
     "per_product": ("Images per product", "images of a product", "without any image"),

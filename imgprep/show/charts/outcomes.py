@@ -37,7 +37,7 @@ _RESENT = "#595959"
 def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
     """Draw the outcomes of the lines that each run sent for the first time, stacked, with their success above each bar.
 
-    Lines sent again are a series of their own: a grey part of the bar, or a dashed line.
+    Lines sent again are a separate series: a grey part of the bar, or a dashed line.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcomes of 112 lines sent for the first time in 3 runs'
+    'Outcomes of 438 lines sent for the first time in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
-    'Imported or deleted over 3 runs, 112 lines sent for the first time'
+    'Imported or deleted over 3 runs, 438 lines sent for the first time'
     """
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
     again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
@@ -101,7 +101,7 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> from imgprep.outcomes.tallies import tally_durations
     >>> plot_durations(tally_durations(runs)).get_title()
-    'How long tasks took, 3 runs, 124 lines'
+    'How long tasks took, 3 runs, 455 lines'
     """
     ax = run_axes(ax, len(tally), 3.2)
     ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
@@ -126,7 +126,7 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     --------
     >>> from imgprep.outcomes.tallies import tally_failure_changes
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
-    'Failures between two runs, 9 in either'
+    'Failures between two runs, 44 in either'
     """
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
@@ -150,7 +150,7 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
-    'Prediction against outcome, 124 lines'
+    'Prediction against outcome, 455 lines'
     """
     kinds = {
         "passed": "#009E73",
@@ -197,14 +197,14 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
 
 
 def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
-    """Draw the commonest sequences of outcomes that products' images had over runs.
+    """Draw the most common sequences of outcomes that products' images had over runs.
 
     Parameters
     ----------
     tally : pandas.DataFrame
         From `imgprep.tally_flow`.
     top : int
-        The commonest sequences, drawn separately; the rest is one bar.
+        The most common sequences, drawn separately; the rest is one bar.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -212,7 +212,7 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     --------
     >>> from imgprep.outcomes.tallies import tally_flow
     >>> plot_flow(tally_flow(runs)).get_title()
-    'Outcomes of images over runs, 103 in all'
+    'Outcomes of images over runs, 413 in all'
     """
     ways, note = _ways(tally, top)
     shown = ways.head(top)
@@ -233,10 +233,10 @@ _WAY_MAX = 60
 
 
 def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
-    """Images per sequence, the commonest first, in the closest form that shows most of them; and what it omits."""
+    """Images per sequence, the most common first, in the closest form that shows most of them; and what it omits."""
     forms: list[tuple[Callable[[str], str], str]] = [
         (_with_times, ""),
-        (_without_times, "; → between different ends only"),
+        (_without_times, "; → only between different outcomes"),
         (_ends, "; of each way the first and the last end, and whether it failed between"),
     ]
     for form, omitted in forms:  # noqa: B007  the last one tried is used

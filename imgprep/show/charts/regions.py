@@ -119,7 +119,7 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
-    """Draw regions on their images in both orders of their numbers, so that a look shows which one is meant.
+    """Draw regions on their images in both orders of their numbers, so that one can see which one is meant.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def test_paths_start_at_the_project_file(project):
     [
         ('[oss]\nbukket = "x"\n', "did you mean bucket"),
         ("[servise]\n", "did you mean service"),
-        ("[oss]\nbucket = 3\n", "must be a text"),
+        ("[oss]\nbucket = 3\n", "must be a string"),
         ('oss = "x"\n', "must be a table"),
         ("[oss\n", "is not TOML"),
         ('[oss]\naccess_key_secret = "hush"\n', "secrets do not belong"),

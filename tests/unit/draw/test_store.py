@@ -518,7 +518,7 @@ def test_a_full_disk_is_reported_and_changes_nothing(store):
 def test_a_file_that_may_not_be_written_is_reported(store):
     store.put("a.jpg", BOX)
     store.connection().execute("PRAGMA query_only = ON")
-    with pytest.raises(RegionError, match="may not be written; change its permissions"):
+    with pytest.raises(RegionError, match="is not writable; change its permissions"):
         store.put("b.jpg", BOX)
     (store.path.parent / "file").touch()
     with pytest.raises(RegionError, match="its folder cannot be created"):

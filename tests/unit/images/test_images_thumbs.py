@@ -83,4 +83,4 @@ def test_of_several_places_the_first_that_has_a_picture_shows_it(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     both = Several([folder, tmp_path / "photos.zip"])
     assert [thumb_of(name, both).size for name in ("a.jpg", "b.jpg")] == [(40, 30), (20, 10)]
-    assert "no file of this name" in thumb_of("c.jpg", both).why and list(both.names()) == ["a.jpg", "a.jpg", "b.jpg"]
+    assert "no file with this name" in thumb_of("c.jpg", both).why and list(both.names()) == ["a.jpg", "a.jpg", "b.jpg"]

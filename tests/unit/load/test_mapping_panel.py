@@ -1,5 +1,6 @@
 """MappingPanel: what it starts with, previews and saves."""
 
+import pandas as pd
 import pytest
 
 from imgprep.core.errors import CatalogueError
@@ -77,6 +78,37 @@ def test_the_panel_saves_into_the_project_and_opens_it_again(project, export):
     assert "saved into imgprep.toml" in panel._saved.value
     again = MappingPanel(Settings.load(project))
     assert again.columns == panel.columns == dict(Settings.load(project).columns)
+
+
+def test_the_panel_reads_the_export_as_the_project_does_and_keeps_its_header(project):
+    (project / "export.csv").write_text("001,a.jpg,on\n002,b.jpg,off\n003,c.jpg,on\n", encoding="utf-8")
+    (project / "imgprep.toml").write_text(
+        '[shop]\ncatalogue = "export.csv"\nwhere = "state = \'on\'"\n[shop.columns]\n'
+        'header = ["sku", "image", "state"]\nProductId = "sku"\nPicName = "image"\n',
+        encoding="utf-8",
+    )
+    panel = MappingPanel(Settings.load(project))
+    assert panel.preview["ProductId"].tolist() == ["001", "003"]
+    assert repr(panel) == "MappingPanel(ProductId, PicName)"
+    panel.choose("StrAttr", "state")
+    panel.save()
+    saved = Settings.load(project)
+    assert saved.columns == {
+        "header": ["sku", "image", "state"],
+        "ProductId": "sku",
+        "PicName": "image",
+        "StrAttr": "state",
+    }
+    assert saved.where == "state = 'on'" and MappingPanel(saved).columns == panel.columns
+
+
+def test_the_panel_reads_the_sheet_that_the_project_names(project):
+    sheets = {"Notes": pd.DataFrame({"note": ["x"]}), "Products": pd.DataFrame({"sku": ["001"], "image": ["a.jpg"]})}
+    with pd.ExcelWriter(project / "export.xlsx") as book:
+        for name, frame in sheets.items():
+            frame.to_excel(book, sheet_name=name, index=False)
+    (project / "imgprep.toml").write_text('[shop]\ncatalogue = "export.xlsx"\nsheet = "Products"\n', encoding="utf-8")
+    assert MappingPanel(Settings.load(project)).preview["PicName"].tolist() == ["a.jpg"]
 
 
 def test_a_map_that_the_panel_cannot_show_is_kept_as_it_is(export):

@@ -101,7 +101,9 @@ def test_the_opened_picture_comes_with_its_row(findings, root):
     browser._grid.opened = 30
     assert bytes(browser._opened.picture.value).startswith(b"\xff\xd8") and "Shirt" in browser._opened.details.value
     browser._grid.opened = 0
-    assert browser._opened.picture.layout.display == "none" and "no file of this name" in browser._opened.details.value
+    assert (
+        browser._opened.picture.layout.display == "none" and "no file with this name" in browser._opened.details.value
+    )
     browser.filter(rule="image-cmyk")
     assert browser.rows["title"].tolist() == ["Shirt"]
     with pytest.raises(ConfigError, match="catalogue"):

@@ -251,7 +251,7 @@ def test_a_file_that_the_catalogue_names_belongs_to_its_product_under_any_name(f
 def test_only_what_lies_within_is_matched_and_its_names_fit_the_whole_folder(folder):
     put(folder, "001_1.jpg", "new/002_1.jpg", "newer/001_3.jpg")
     assert ip.match_files(folder, shop("001", "002"), within="new/")["file"].tolist() == ["new/002_1.jpg"]
-    with pytest.raises(ip.ConfigError, match=r"within='nwe': .* has no file there"):
+    with pytest.raises(ip.ConfigError, match=r"within='nwe': .* has no files there"):
         ip.match_files(folder, shop("001"), within="nwe")
 
 

@@ -112,7 +112,7 @@ def test_an_empty_folder_of_images_is_one_sentence(shop, capsys, command):
     out = ["--out", "out"] if command in ("build", "prepare") else []
     assert main([command, "shop.csv", "--images", "images", *out]) == 2
     shown = capsys.readouterr()
-    assert "has no file in it" in shown.err and "image-missing" not in shown.out
+    assert "contains no files" in shown.err and "image-missing" not in shown.out
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_events_are_listed_oldest_first(runs):
     ]
 
 
+def test_a_line_states_which_fields_it_kept_from_the_gallery(runs):
+    folder = sorted(runs.iterdir())[1]
+    batch = pd.read_parquet(folder / "batch.parquet").assign(IntAttr2=0, StrAttr4="blue", Crop=False, IntAttr3=None)
+    batch.to_parquet(folder / "batch.parquet")
+    events = trace("CL-1", runs).events
+    details = events.loc[events["what"].eq("sent"), "detail"].tolist()
+    assert details == ["line 1, ADD: new", "line 1, ADD: new; kept from the gallery: IntAttr2, StrAttr4"]
+
+
 def test_the_answer_states_what_is_held_and_what_is_missing(runs):
     answer = trace("CL-1", runs).answer
     assert "holds 1 of its images" in answer

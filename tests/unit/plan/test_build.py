@@ -89,7 +89,7 @@ def test_copies_named_as_the_photographs_leave_the_batch_as_it_was(tmp_path, pho
     out = tmp_path / "batch"
     build_batch(shop("1"), photos, out, progress=False)
     before = content(out)
-    with pytest.raises(ConfigError, match="keeps its copies; name the folder of the originals"):
+    with pytest.raises(ConfigError, match="keeps its copies; choose the folder of the originals"):
         build_batch(shop("1"), out / "images", out, prepare=prepare, progress=False)
     assert content(out) == before
 

@@ -106,10 +106,10 @@ def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_change
     ("entry", "words"),
     [
         ("cause = [1]", "must be a table"),
-        ('[[cause]]\nid = "x"\ncodes = "E-1"', "list of texts"),
-        ('[[cause]]\nid = "x"\nphrases = [1]', "list of texts"),
-        ('[[cause]]\nid = "x"\ncodes = [""]', "list of texts"),
-        ('[[cause]]\nid = "x"\nlabel = 5', "must be a text"),
+        ('[[cause]]\nid = "x"\ncodes = "E-1"', "list of strings"),
+        ('[[cause]]\nid = "x"\nphrases = [1]', "list of strings"),
+        ('[[cause]]\nid = "x"\ncodes = [""]', "list of strings"),
+        ('[[cause]]\nid = "x"\nlabel = 5', "must be a string"),
         ('[[cause]]\nid = "x"\nphrases = ["a", "b*"]', "every message"),
     ],
 )
