@@ -202,7 +202,7 @@ def stock(seed: int = SEED) -> Stock:
 
 
 def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]:
-    """Give some products the image of another one."""
+    """Give some products another product's image."""
     plain = [item for item in every if [p.form for p in item.pictures] == ["jpeg"] and "-" not in item.record["sku"]]
     chosen = rng.sample(plain, 2 * sum(_COPIES.values()))
     found = []

@@ -213,7 +213,7 @@ _REGION_COLUMNS = ("PicName", "state", "x1", "y1", "x2", "y2", "image_width", "i
 
 
 def _regions(decided: Stock) -> Iterator[list[Any]]:
-    """Yield the region of every so many sound images, as drawn by hand; a few are *whole image*."""
+    """Yield the region of every n-th sound image, as if drawn by hand; a few are *whole image*."""
     faulty = {row[2] for fault in decided.truth["faults"].values() for row in fault["rows"]}
     mapped = {record["image"] for record in decided.records if record["region"]}
     sound = [name for name in decided.truth["subjects"] if name not in faulty | mapped]

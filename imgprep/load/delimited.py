@@ -364,7 +364,7 @@ class Ragged:
         return cells + [""] * (width - count)
 
     def findings(self, records: int) -> Findings:
-        """Return the findings of a file of so many records, and one more for each kind with too many to list."""
+        """Return the findings of a file with `records` records, and one more for each kind with too many to list."""
         # Exports that end their lines with delimiters do so throughout; else a cell may have been cut in two.
         habit = 2 * len(self._ends_empty) > records
         for number, count in self._ends_empty:

@@ -54,7 +54,7 @@ _QUOTES = ("'", '"')
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file becomes under one kind of quoting."""
+    """The result of reading a file with one kind of quoting."""
 
     quoting: Quoting
     records: Counter[int]  #: hash of a record → how often

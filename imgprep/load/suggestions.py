@@ -320,7 +320,7 @@ def _of_part(part: str) -> tuple[int | None, float, str | None]:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """A word as it is, and what its singular may be: dresses → dress, hoodies → hoodie, accessories → accessory."""
+    """A word, and its possible singulars: dresses → dress, hoodies → hoodie, accessories → accessory."""
     plain = plain_name(word)
     if not plain.endswith("s") or plain.endswith("ss"):
         return (plain,)

@@ -221,7 +221,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._on_filter()
 
     def _on_filter(self, _: Any = None) -> None:
-        """Another cause, filter or search: start at its first line."""
+        """Start at the first line after a change of cause, filter or search."""
         if self._filling:
             return
         parts = self._parts

@@ -33,7 +33,7 @@ class Review:
     month : str
         As ``2026-11``.
     gallery : str
-        The gallery that it is about, see `Settings.gallery`.
+        The gallery that it describes, see `Settings.gallery`.
     funnel : pandas.DataFrame
         ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
         ``passes``: it has no error among the newest run's findings. The gallery may hold an image that does not pass,

@@ -253,7 +253,7 @@ def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame
 
 
 def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None = None) -> Plan:
-    """Plan a batch folder again, against another gallery state; its images and findings stay as they are.
+    """Plan a batch folder again, against another gallery state; its images and findings are kept.
 
     Parameters
     ----------
