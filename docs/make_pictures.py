@@ -25,8 +25,7 @@ IMAGES = Path(__file__).parent / "images"
 ANNOTATOR = """
 shop = ip.open_project()
 catalogue = ip.load_catalogue(shop.catalogue, preset=shop.preset, columns=shop.columns)
-ip.RegionAnnotator(catalogue, shop.images, {store!r}, height=470)
-"""
+ip.RegionAnnotator(catalogue, shop.images, "regions.sqlite", height=470)"""
 
 
 def charts(folder: Path) -> Path:
@@ -42,12 +41,12 @@ def charts(folder: Path) -> Path:
 
 
 def shots(folder: Path, report: Path) -> None:
-    """Photograph the report page, and the annotator in JupyterLab on the sixth image."""
+    """Photograph the report page, and the annotator in JupyterLab."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  an error says more after the charts
 
     (folder / "lab").mkdir(exist_ok=True)
     (folder / "home").mkdir(exist_ok=True)
-    with ip.RegionStore(folder / "regions.sqlite", who="Ann") as store:
+    with ip.RegionStore(folder / "lab" / "regions.sqlite", who="Ann") as store:
         store.load(read_regions(part_shop().regions))
     with sync_playwright() as playwright, running_lab(folder / "lab", folder / "home") as lab:
         browser = playwright.chromium.launch(
@@ -58,7 +57,7 @@ def shots(folder: Path, report: Path) -> None:
         page.screenshot(path=str(IMAGES / "report.png"))
         page = browser.new_page(viewport={"width": 1240, "height": 800})
         page.set_default_timeout(120_000)
-        cell = "import imgprep as ip" + ANNOTATOR.format(store=str(folder / "regions.sqlite"))
+        cell = "import imgprep as ip" + ANNOTATOR
         page.goto(lab.notebook("02_regions.ipynb", [cell]))
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         run_first_cell(page)

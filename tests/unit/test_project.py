@@ -100,16 +100,17 @@ def test_commands_use_the_export_and_the_images_of_the_project(words, tmp_path, 
         assert "set images under [shop]" in capsys.readouterr().err
     (tmp_path / "imgprep.toml").write_text('[shop]\ncatalogue = "export.csv"\nimages = "photos"\n', encoding="utf-8")
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "another.jpg").write_bytes(b"not an image")
     assert main(words) == 1
     assert "missing" in capsys.readouterr().out
 
 
 def test_a_rules_share_in_the_summary_is_of_all_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,/b.jpg\n", encoding="utf-8")
+    (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,b.psd\n", encoding="utf-8")
     assert main(["check", "export.csv", "--summary", "--format", "json"]) == 1
     shares = {each["rule"]: each["share"] for each in json.loads(capsys.readouterr().out)}
-    assert shares["pic-name-slash"] == 0.5
+    assert shares["pic-name-extension"] == 0.5
 
 
 def test_an_export_after_known_is_not_read_as_a_dump(capsys):
