@@ -15,6 +15,7 @@ from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.core.findings import FINDING_COLUMNS, Severity, findings_frame
 from imgprep.core.frames import attach, to_pandas, to_polars
+from imgprep.core.text import counted
 from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.load.delimited import read_delimited
 from imgprep.load.excel import XLS_MAGIC, read_excel
@@ -249,8 +250,10 @@ def _per_image(
         return shape.table, shape.rows, shape.table[spec.columns[0]]
     lists = [split_column(_series(shape.table, name)) for name in spec.columns]
     if not shape.grouped and len(lists) == 1 and not (lists[0].list.len() > 1).any():
-        only = lists[0].list.first().alias("_image")
-        return shape.table, shape.rows, _as_texts(only.to_frame().select(preset.clean(pl.col("_image"))).to_series())
+        only = lists[0].list.first()
+        images = only.to_frame("_image").select(preset.clean(pl.col("_image"))).to_series()
+        _note_slashes(only, images, shape.rows, notes)
+        return shape.table, shape.rows, _as_texts(images)
     product = specs.get("ProductId")
     key: Any = pl.lit(None, dtype=pl.String)
     if product is not None and shape.grouped:
@@ -261,7 +264,9 @@ def _per_image(
         _product=key,
     )
     frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
-    frame = frame.with_columns(preset.clean(pl.col("_image")).alias("_image"))
+    frame = frame.with_columns(preset.clean(pl.col("_image")).alias("_image"), _found=pl.col("_image"))
+    if not shape.grouped:  # Magento writes a slash before each
+        _note_slashes(frame["_found"], frame["_image"], shape.rows.take(pa.array(frame["_i"].to_numpy())), notes)
     # A record with images has no row without one, and lists no image twice.
     frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
     frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
@@ -269,6 +274,19 @@ def _per_image(
         frame = _per_product(frame, shape, notes)
     taken = pa.array(frame["_i"].to_numpy())
     return shape.table.take(taken), pa.chunked_array([shape.rows.take(taken)]), _as_texts(frame["_image"])
+
+
+def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Findings) -> None:
+    """Note names that began with a slash."""
+    changed = (found != images).fill_null(value=False)
+    if count := int(changed.sum()):
+        place = int(changed.arg_max() or 0)
+        message = (
+            f"{counted(count, 'name')} began with a slash, which names the folder of images itself; it was removed"
+        )
+        fix = "nothing to do, if the images are below the folder that is given"
+        where = {"row": rows[place].as_py(), "field": "PicName", "value": found[place]}
+        notes.append(export_finding("leading-slash-removed", message, fix, Severity.INFO, **where))
 
 
 def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataFrame:

@@ -268,3 +268,9 @@ def test_a_leading_slash_is_the_folder_of_images(tmp_path):
     catalogue = load(tmp_path, "sku,image\n1,/folder/a.jpg\n2,//cdn.example/b.jpg\n")
     assert catalogue["PicName"].tolist()[0] == "folder/a.jpg"
     assert catalogue["image_url"].tolist()[1] == "//cdn.example/b.jpg"
+    (note,) = findings_of(catalogue, "leading-slash-removed").to_dict("records")
+    assert (note["severity"], note["row"], note["value"]) == ("info", 1, "/folder/a.jpg")
+    several = load(tmp_path, 'sku,image\n1,b.jpg\n2,"/folder/a.jpg,/c.jpg"\n')
+    (note,) = findings_of(several, "leading-slash-removed").to_dict("records")
+    assert several["PicName"].tolist() == ["b.jpg", "folder/a.jpg", "c.jpg"]
+    assert note["row"] == 2 and note["message"].startswith("2 names began with a slash")
