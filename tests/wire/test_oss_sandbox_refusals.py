@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.client
 import time
+from urllib.parse import urlencode
 
 import oss2
 import pytest
@@ -300,6 +301,31 @@ def test_odd_authorizations_are_refused_with_an_answer(start, authorization):
     status, body = raw(start(), "GET", "/imgprep-demo/a", Authorization=authorization, Date=http_date(time.time()))
     assert status in (400, 403)
     assert "<Code>" in body and "<RequestId>" in body
+
+
+@pytest.mark.parametrize("scope", ["{key}/{day}//oss/aliyun_v4_request", "{key}/{day}/oss/aliyun_v4_request"])
+@pytest.mark.parametrize("in_url", [False, True])
+def test_a_signature_of_version_4_without_a_region_is_refused(start, scope, in_url):
+    sandbox = start()
+    day = time.strftime("%Y%m%d", time.gmtime())
+    date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    key = sandbox.settings.oss_credentials.credentials().access_key_id
+    credential, signature = scope.format(key=key, day=day), "0" * 64
+    if in_url:
+        query = {
+            "x-oss-signature-version": "OSS4-HMAC-SHA256",
+            "x-oss-credential": credential,
+            "x-oss-date": date,
+            "x-oss-expires": "60",
+            "x-oss-signature": signature,
+        }
+        status, body = raw(sandbox, "GET", f"/imgprep-demo/a?{urlencode(query)}")
+    else:
+        headers = {"x-oss-date": date, "x-oss-content-sha256": "UNSIGNED-PAYLOAD"}
+        headers["Authorization"] = f"OSS4-HMAC-SHA256 Credential={credential},Signature={signature}"
+        status, body = raw(sandbox, "GET", "/imgprep-demo/a", **headers)
+    assert status == 400 and "<Code>InvalidArgument</Code>" in body
+    assert ("signing region" in body) if "//" in scope else ("Credential" in body)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2005 18:49:58 GMT"])

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import oss2
 import pytest
@@ -137,6 +139,31 @@ def test_a_large_body_is_not_read_before_its_sender_is_known(sandbox, more, sign
     head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + date + more + signed + b"\r\n"
     status = b"413" if b"acs" in signed else b"403"
     assert talk(sandbox, head, finish=False).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_large_bodies_of_unknown_senders_take_no_memory(sandbox, signed):
+    key = sandbox.settings.oss_credentials.credentials().access_key_id
+    lines = [f"Date: {http_date(time.time())}", "Content-Length: 20000000"]
+    lines += [f"Authorization: OSS {key}:c2ln"] if signed else []
+    head = b"PUT /imgprep-demo/a HTTP/1.1\r\n" + HOST + "\r\n".join([*lines, "", ""]).encode()
+    piece = b"x" * 100_000
+
+    def send(_):
+        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as connection:
+            try:
+                for data in (head, *[piece] * 200):
+                    connection.sendall(data)
+            except OSError:  # refused and closed
+                pass
+
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(4) as senders:
+            list(senders.map(send, range(4)))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_bodies_of_known_senders_are_stored_whole(sandbox):
