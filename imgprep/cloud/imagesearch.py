@@ -49,7 +49,7 @@ CAPACITY_UNIT = 10_000
 #: Characters of an answer that a message quotes.
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
-#: The operations that are called here; each has a RAM action of its own, on resource ``*``. Source: api.
+#: The operations that are called here; each has its own RAM action, on resource ``*``. Source: api.
 ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
 
 _log = logging.getLogger(__name__)

@@ -131,7 +131,7 @@ def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
 
 
 def _tls() -> ssl.SSLContext:
-    """Verify by the certificates that the environment names, else by the system's and certifi's."""
+    """Verify with the certificates that the environment names, else with the system's and certifi's."""
     named = certificates()
     if named is None:
         import certifi  # noqa: PLC0415

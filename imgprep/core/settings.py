@@ -100,7 +100,7 @@ class Settings:
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
     sandbox : str
-        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has a gallery of its own.
+        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has its own gallery.
     project : Path
         Folder of the project; relative paths of the project file start here.
     catalogue, images : Path or None

@@ -151,7 +151,7 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from making the same shop; the lock ends with its process, however that ends."""
+    """Keep other processes from making the same shop; the lock is released when its process ends."""
     with contextlib.closing(sqlite3.connect(folder / ".lock", timeout=_WAIT_SECONDS, isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         yield

@@ -1,4 +1,4 @@
-"""The whole path with the demo shop, on a sandbox of its own.
+"""The whole workflow with the demo shop, on its own sandbox.
 
 Images that can be corrected are corrected; rows that are expected to be refused are sent all the same, so that the
 report has something to show and the predictions can be compared with the outcomes.

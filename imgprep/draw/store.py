@@ -91,7 +91,7 @@ class RegionStore:
 
     Notes
     -----
-    When `put` returns, the entry is on the disk (``synchronous = FULL``). Each thread has a connection of its own.
+    When `put` returns, the entry is on the disk (``synchronous = FULL``). Each thread has its own connection.
 
     Examples
     --------

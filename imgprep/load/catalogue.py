@@ -29,19 +29,19 @@ from imgprep.load.presets import Preset, Shape, choose_preset
 from imgprep.load.quoting import AMBIGUOUS
 
 #: Errors that hide records, or mean that a record may belong to another product than it seems to: a product that
-#: is missing from the catalogue is then perhaps not missing from the shop.
+#: is missing from the catalogue may then still be in the shop.
 UNREAD = frozenset(
     {
         *(AMBIGUOUS, HEADER_MISSING, "no-records", "quote-left-open"),
         *("record-not-read", "record-too-few-cells", "record-too-many-cells"),
     }
 )
-#: Column of a catalogue with such records: the rule why a row cannot be read correctly, or `ELSEWHERE`. It stays where
-#: ``.attrs`` are lost: after a merge, in a Parquet file.
+#: Column of a catalogue with such records: the rule by which a row cannot be read correctly, or `ELSEWHERE`. It
+#: survives where ``.attrs`` are lost: after a merge, in a Parquet file.
 NOT_READ = "not_read"
 ELSEWHERE = "other records"
 
-#: The rule of a catalogue in which no column holds images.
+#: Rule id for a catalogue without an image column.
 WITHOUT_IMAGES = "catalogue-without-images"
 _NO_IMAGES = "no column holds images, so no product has one"
 _WAY_ON = (
@@ -50,7 +50,7 @@ _WAY_ON = (
 )
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
-#: Extensions of texts that would be read as tables of one column.
+#: Extensions of text files that would be read as tables of one column.
 _NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", ".ini", ".yaml", ".yml", ".log"})
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
@@ -391,9 +391,9 @@ def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> N
     if unread.empty and not any(each.get("hides") for each in notes):
         return
     rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
-    for each in notes:  # of a kind with too many to list
+    for each in notes:  # a kind with too many to list
         rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
-    # A catalogue that was saved has such a column from when it was loaded, and a shop may have its own.
+    # A saved catalogue has such a column from when it was loaded, and a shop may have its own.
     name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
     frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 

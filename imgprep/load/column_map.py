@@ -294,7 +294,7 @@ def _rewrite(table: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None
 
 
 def _as_table(entries: Mapping[str, Any]) -> Any:
-    """A TOML table: short ones in one line, look-ups on lines of their own."""
+    """A TOML table: short ones in one line, look-ups on separate lines."""
     import tomlkit  # noqa: PLC0415
 
     table = tomlkit.table()

@@ -113,6 +113,6 @@ def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentT
     elif any(not re.search(r"[^\w\s]", between) for between in template.literals[1:-1]):
         raise CatalogueError(
             f"template {text!r}: only letters or spaces separate two values, so readers could not separate them "
-            'again; put a sign such as , or ; between them, or use quoting = "json"'
+            'again; put a separator such as , or ; between them, or use quoting = "json"'
         )
     return template

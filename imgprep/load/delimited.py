@@ -43,7 +43,7 @@ LISTED = 1_000
 BLOCK_BYTES = 1 << 22
 #: Records that are held as Python texts at a time.
 CHUNK_RECORDS = 20_000
-#: Records of another width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
+#: Records of a different width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
 MOST_ODD = 10_000
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -227,7 +227,7 @@ def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings]
 
 
 def _arrow_with_odd_records(layout: _Layout) -> tuple[pa.Table | None, Findings]:
-    """The table of a file with some records of another width, which Arrow passes on one by one."""
+    """The table of a file with some records of a different width, which Arrow passes on one by one."""
     odd: list[tuple[int, str]] = []
 
     def take(row: arrow_csv.InvalidRow) -> str:

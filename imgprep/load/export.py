@@ -76,14 +76,14 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
                 why = "is the name of an earlier column" if free != name else "has a character that tables cannot hold"
                 what = f"column {position}: {original!r} {why}"
             severity = Severity.WARNING if name else Severity.INFO
-            fix = "give every column a name of its own"
+            fix = "give every column its own name"
             message = f"{what}; it is called {free!r} here"
             findings.append(export_finding("column-renamed", message, fix, severity, field=free))
     return list(result), findings
 
 
 def without_blank(export: Export) -> Export:
-    """Return the export without records that are empty in every column; record numbers stay."""
+    """Return the export without records that are empty in every column; record numbers are kept."""
     blank: Any = None
     for column in export.table.columns:
         if not column.null_count:
@@ -133,7 +133,7 @@ _BOMS = (
 _ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
 _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}")
 _GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
-#: First bytes of the signs of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
+#: First bytes of the symbols of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
 _GBK_SIGNS = b"\xa1\xa3"
 #: Latin letters in GB18030: those of pinyin (ā é ü) are a pair, all others (š ė ö) four bytes, of which the first is
 #: no letter in any western encoding.

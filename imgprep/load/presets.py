@@ -24,7 +24,7 @@ from imgprep.load.image_columns import find_image_columns
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
 from imgprep.load.where import Where
 
-#: The names of one column, best first; compared without case and signs.
+#: The names of one column, best first; compared without case and punctuation.
 Names = tuple[str, ...]
 
 
@@ -241,7 +241,7 @@ class WooCommerce(Preset):
         parent = find(names, *self.parent)
         if parent is None or table[parent].null_count == table.num_rows:
             return key
-        why = f"{key.why}; variations stay products of their own, with what they have from their Parent"
+        why = f"{key.why}; variations stay separate products, with what they inherit from their Parent"
         return Key(key.column, why, key.findings)
 
 
@@ -332,7 +332,7 @@ PRESETS: tuple[Preset, ...] = (Fields(), Shopify(), WooCommerce(), Magento(), Go
 
 
 def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
-    """Return the preset of that name, or for ``auto`` the first that recognises the export, and why."""
+    """Return the preset with that name, or for ``auto`` the first that recognises the export, and why."""
     for preset in PRESETS:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
@@ -343,7 +343,7 @@ def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
 
 
 def find(names: Iterable[str], *wanted: str) -> str | None:
-    """Return the first column that is called one of `wanted`, regardless of case and signs."""
+    """Return the first column that is called one of `wanted`, regardless of case and punctuation."""
     known: dict[str, str] = {}
     for name in names:
         known.setdefault(plain_name(name.removeprefix("g:")), name)
@@ -386,7 +386,7 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
             chosen = f"{name!r} is the product's key: every row has it, and each value belongs to one product"
             return Key(name, "; ".join([*faults, chosen]))
         fault = [f"{name!r} is missing on {missing:,} of {frame.height:,} rows"] if missing else []
-        fault += [f"{name!r} is shared by several products {counted(merged, 'time')}"] if merged else []
+        fault += [f"{counted(merged, 'value')} of {name!r} on several products"] if merged else []
         faults += fault or [f"{name!r} is empty"]
         faulty.append((merged, missing, name))
     fix = "set the key column: columns={'ProductId': …}"

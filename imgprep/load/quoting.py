@@ -24,14 +24,14 @@ END = "\x02imgprep-end-of-file\x03"
 
 @dataclass(frozen=True, slots=True)
 class Quoting:
-    """How cells are quoted: the quote (None: not at all), and the sign before a quote inside a cell (else doubled)."""
+    """How cells are quoted: the quote (None: not at all), and the escape before a quote in a cell (else doubled)."""
 
     quote: str | None = '"'
     escape: str | None = None
 
     def __str__(self) -> str:
         quote = f"{self.quote} as quote" if self.quote else "no quotes"
-        return quote + (f", {self.escape} before signs" if self.escape else "")
+        return quote + (f", {self.escape} before special characters" if self.escape else "")
 
     def records(self, lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Iterator[list[str]]:
         """Yield the records of a text."""
@@ -58,7 +58,7 @@ class Reading:
 
     quoting: Quoting
     records: Counter[int]  #: hash of a record → how often
-    faults: int  #: records of another width than the header, an open quote, text after a closing quote
+    faults: int  #: records with more or fewer cells than the header, an open quote, text after a closing quote
     in_quotes: int  #: cells that keep quotes around them
     quoted_column: bool  #: whether all cells of a column do
 
@@ -104,7 +104,7 @@ def ambiguous(records: int, quoting: Quoting) -> dict[str, Any]:
 
 
 def _signs(lines: Iterable[str], delimiter: str) -> set[str]:
-    """The pairs of signs that speak for a kind of quoting; ``'`` stands for cells within single quotes."""
+    """The pairs of characters that suggest a kind of quoting; ``'`` stands for cells within single quotes."""
     found: set[str] = set()
     wanted = {'\\"', "\\'", "\\" + delimiter}
     lone = re.compile(rf"""(?<!\\)(?:\\\\)*\\[^\\"'\r\n{re.escape(delimiter)}]""")

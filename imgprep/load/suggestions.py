@@ -16,7 +16,7 @@ from imgprep.load.image_names import ENDINGS
 #: Rows whose values are examined.
 SAMPLE_ROWS = 2_000
 
-#: Field → names that shops give it, best first; in lower case without signs.
+#: Field → names that shops give it, best first; in lower case without punctuation.
 NAMES: Mapping[str, list[str]] = {
     field: names.split()
     for field, names in {

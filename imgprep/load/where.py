@@ -67,7 +67,7 @@ class Where:
         self.text = text
         self._names = list(columns)
         if len(text) > MAX_CHARS:
-            raise self._error(0, f"has {len(text):,} characters; at most {MAX_CHARS:,} are read")
+            raise self._error(0, f"has {len(text):,} characters; at most {MAX_CHARS:,} are allowed")
         self._tokens = self._tokenised()
         self._next = 0
         self._mask = self._either(0)
@@ -83,7 +83,7 @@ class Where:
         while rest := self.text[at:].strip():
             found = _TOKEN.match(self.text, at)
             if found is None:
-                raise self._error(at, f"{rest[:20]!r} cannot be read; a quote is perhaps not closed")
+                raise self._error(at, f"{rest[:20]!r} cannot be read; perhaps a quote is not closed")
             kind = str(found.lastgroup)
             tokens.append(_Token(kind, found[kind], found.start(kind)))
             at = found.end()
@@ -94,7 +94,7 @@ class Where:
         return self._tokens[self._next]
 
     def _take(self, *words: str) -> bool:
-        """Whether the next token is one of these words or signs; it is then passed."""
+        """Whether the next token is one of these words or symbols; it is then passed."""
         token = self._token
         taken = token.is_word(*words) or (token.kind == "sign" and token.text in words)
         self._next += taken

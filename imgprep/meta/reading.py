@@ -286,7 +286,7 @@ def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
 
 
 def _as_written(block: bytes) -> pl.DataFrame | None:
-    """Return the lines of a block if they, written again, are the same bytes: then they are legal, and read right."""
+    """Return the lines of a block if rewriting them gives the same bytes: then they are legal and read correctly."""
     first = block[: block.find(b"\n") + 1]  # enough to recognise most files that imgprep did not write
     try:
         for piece in (first, block):

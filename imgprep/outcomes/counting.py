@@ -3,7 +3,7 @@
 - What is counted are *lines* (of increment.meta) or *images* (of a product); a total names which.
 - A line is *sent again* if its image was open: the run before that sent it, of the same gallery, left it failed or
   unknown. Every other line is sent for the *first time*, also one that changes an image that the gallery holds.
-- Success, causes and their shares are of first-time lines. Lines sent again are a series of their own.
+- Success, causes and their shares are of first-time lines. Lines sent again are a separate series.
 - The *backlog* after a run is the images that are open, each once.
 - Among several lines for one image in one run, a successful one decides: the gallery then has what was wanted.
 - A DELETE of a whole product is one line and no image. If it succeeds, it deletes every image of the product that was

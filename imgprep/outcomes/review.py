@@ -1,4 +1,4 @@
-"""The review of a month: how much of the catalogue is findable, what waits, what fails, and what improved."""
+"""The review of a month: how much of the catalogue is findable, waiting or failing, and what improved."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ _HEADERS = {
 
 
 def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
-    """A table as people read it: causes by their labels, shares in percent, unknown cells empty."""
+    """A table for display: causes by their labels, shares in percent, unknown cells empty."""
     labels = frame.attrs.get("labels", {})
 
     def cell(name: str, value: object) -> str:
@@ -129,7 +129,7 @@ def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 _KEY = ["ProductId", "PicName"]
-#: Age → the day from which an image belongs to the next one.
+#: Age → the day from which an image belongs to the next age.
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
@@ -167,7 +167,7 @@ def review(
     given = [runs] if isinstance(runs, Run) else list(runs)
     every = sorted(given if of is None else runs_of(given, of), key=_when)
     if not every:
-        where = f"of the runs given, none was sent to {of.gallery}" if of and given else "no run was given"
+        where = f"none of the given runs was sent to {of.gallery}" if of and given else "no run was given"
         raise ConfigError(f"review: {where}; pass the runs of the instance")
     name = month or f"{_when(every[-1]):%Y-%m}"
     first, end = _bounds(name)

@@ -178,7 +178,7 @@ class Plan:
         """
         lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
         held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
-        # A DELETE has no category of its own: the gallery's is used. One line may delete several images.
+        # A DELETE has no category itself: the gallery's is used. One line may delete several images.
         lines = lines.join(held, on="line", how="left", maintain_order="left")
         number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
         names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)

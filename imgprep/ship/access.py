@@ -22,7 +22,7 @@ _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def bucket_problems(name: str) -> list[str]:
-    """Return what is wrong with the form of a bucket name; empty where it is right."""
+    """Return what is wrong with the form of a bucket name; empty if nothing is."""
     if not name:
         return ["bucket: is empty; give the name of the bucket, without oss:// and folder"]
     where = f'bucket "{name}"'
@@ -35,7 +35,7 @@ def bucket_problems(name: str) -> list[str]:
 
 
 def path_problems(path: str) -> list[str]:
-    """Return what is wrong with the form of a task's path; empty where it is right."""
+    """Return what is wrong with the form of a task's path; empty if nothing is."""
     where = f'path "{path}"'
     good = "/" + "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
     remedy = f'write "{good}"'
@@ -58,7 +58,7 @@ def path_problems(path: str) -> list[str]:
 
 
 def role_arn_problems(arn: str) -> list[str]:
-    """Return what is wrong with the form of a role's ARN; empty where it is right."""
+    """Return what is wrong with the form of a role's ARN; empty if nothing is."""
     where = f'ARN "{arn}"'
     found = _ROLE_ARN.fullmatch(arn)
     if found is None:
@@ -157,7 +157,7 @@ Let Image Search read oss://{settings.bucket}{path}
 3. Grant it
    RAM Roles > {role} > Permissions > Add Permissions > Custom Policy: the policy of step 2
 
-4. Give the person who uploads and starts tasks a policy of their own, the same way:
+4. Give the person who uploads and starts tasks their own policy in the same way:
 {_indented(made["uploader"])}
 
 5. Create a batch task (Image Search console), once everything is uploaded

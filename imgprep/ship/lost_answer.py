@@ -126,7 +126,7 @@ def new_tasks(run: Run, tasks: Iterable[Task], runs: Iterable[Run]) -> list[Task
 
 
 def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) -> None:
-    """Give a run the task that its unanswered request started; for any further task make a run of its own."""
+    """Give a run the task that its unanswered request started; for any further task make a separate run."""
     for task in new:
         sent = unanswered(run)
         if run.task_id is None:

@@ -671,7 +671,7 @@ class Run:
         return report if report is not None and report.is_file() else None
 
     def _keep_report(self, source: Path) -> Path:
-        """Keep a report in the run, under a name of its own; one with the same bytes may be there already."""
+        """Keep a report in the run, under its own name; one with the same bytes may be there already."""
         for number in itertools.count(1):
             kept = self.folder / (REPORT if number == 1 else f"report.{number}.raw")
             if not kept.exists():
@@ -816,7 +816,7 @@ def read_runs(root: Path) -> tuple[list[Run], dict[Path, ConfigError]]:
 
 
 def _each_once(runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs without copies of one: a run in a folder of its own name is the original."""
+    """Yield the runs without copies of one: a run in the folder with its name is the original."""
     originals: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: (run.folder.name != run.id, run.folder.name)):
         original = originals.setdefault(run.id, run)

@@ -55,7 +55,7 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 def annotate_meta(run: Run, *, causes: CauseTable | None = None) -> str:
     """Return the text of the increment.meta that was sent, with its failures.
 
-    Each line that failed, or whose outcome is unknown, is followed by a line of its own: one JSON object with the
+    Each line that failed, or whose outcome is unknown, is followed by a separate line: one JSON object with the
     single key ``imgprep:outcome``, so that the file stays JSON Lines and every field stays as it was. `read_meta`
     skips these lines; with ``strict=False`` they are findings of the rule ``meta-annotation``. The text is for people
     and programs, not for sending: the service does not know the key.

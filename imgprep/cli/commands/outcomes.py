@@ -111,7 +111,7 @@ def runs(options: Namespace) -> int:
             prune(old)
         done = "would be removed" if options.dry_run else "removed"
         total = counted(sum(len(batch.names) for batch in old), "image")
-        print(f"{total} {done}; runs, and what imgprep did not write, stay", file=sys.stderr)
+        print(f"{total} {done}; runs and files that imgprep did not write are kept", file=sys.stderr)
     return ExitCode.FINE
 
 

@@ -33,7 +33,7 @@ from imgprep.images.storage import open_source
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-#: Messages that change the store; each gets an answer of its own, ``saved`` or ``refused``.
+#: Messages that change the store; each gets its own answer, ``saved`` or ``refused``.
 SAVES = ("save", "decide")
 #: Items on a page of the grid.
 PAGE = 40

@@ -399,7 +399,7 @@ RULES: tuple[Rule, ...] = (
         remedy="rename the file if anyone works on Windows; copies of prepare_images get another name",
         scope="add",
         test=lambda sheet: pl.col("name").str.contains_any(_PERHAPS, ascii_case_insensitive=True),
-        # URLs, folders that lead out and names that are several have findings of their own.
+        # URLs, folders that lead out and names that are several have their own findings.
         confirm=lambda sheet: (
             pl.col("name").str.contains(_NOT_ON_WINDOWS)
             & ~pl.col("name").str.contains(rf"://|(?:^|/)\.\.?(?:/|$)|{_SEVERAL}")
@@ -473,7 +473,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName has no extension; the service requires one",
         remedy="name the file with its extension, such as .jpg",
         test=lambda sheet: (pl.col("name") != "") & ~pl.col("name").str.contains(r"[^./\\ ][^/\\]*\.[^./\\ ]+ *$"),
-        # A name that is a folder, or only dots, has a finding of its own.
+        # A name that is a folder, or only dots, has its own finding.
         confirm=lambda sheet: ~pl.col("name").str.contains(r"(?:^|[/\\])\.*$"),
         refuses=True,
     ),

@@ -44,7 +44,7 @@ class ServiceType(IntEnum):
 
     @classmethod
     def named(cls, name: str | int) -> ServiceType:
-        """Return the type of that name (in any case) or number."""
+        """Return the type with that name (in any case) or number."""
         if isinstance(name, int):
             return cls(name)
         try:

@@ -145,7 +145,7 @@ class State:
             return replace(task, id=int(cursor.lastrowid or 0))
 
     def task(self, number: int) -> Task | None:
-        """Return a task, None if there is none of that id."""
+        """Return a task, None if there is none with that id."""
         return next(iter(self.tasks(number=number)), None)
 
     def tasks(

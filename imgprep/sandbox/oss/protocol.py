@@ -154,7 +154,7 @@ _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
 
 class Markup(str):
-    """XML already written: it goes into a document unchanged, without an element of its own."""
+    """XML already written: it goes into a document unchanged, without its own element."""
 
     __slots__ = ()
 

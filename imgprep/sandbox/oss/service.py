@@ -78,7 +78,7 @@ def read_call(request: Request) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that the OSS side received, for tests; texts are empty for none."""
+    """A request that the OSS side received, for tests; unknown texts are empty."""
 
     operation: str
     bucket: str

@@ -168,7 +168,7 @@ class ObjectStore:
                 return True
 
     def bucket(self, name: str) -> Bucket | None:
-        """Return a bucket, None if there is none of that name."""
+        """Return a bucket, None if there is none with that name."""
         return self._buckets.get(name)
 
     def buckets(self) -> list[Bucket]:
@@ -379,8 +379,8 @@ class Uploads:
         return sorted(found, key=lambda upload: (upload.key, upload.id))
 
     def put_part(self, upload: Upload, number: int, data: bytes, now: float) -> Entry:
-        """Store a part in place of an earlier one of that number; one that is not the next of a sequential upload is
-        refused.
+        """Store a part in place of an earlier one with that number; in a sequential upload, only the next one is
+        accepted.
         """
         entry = Entry(str(number), len(data), hashlib.md5(data).hexdigest().upper(), crc64(data), now)
         new = upload.folder / f"new-{os.getpid()}-{next(self._numbers)}"

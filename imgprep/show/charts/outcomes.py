@@ -37,7 +37,7 @@ _RESENT = "#595959"
 def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
     """Draw the outcomes of the lines that each run sent for the first time, stacked, with their success above each bar.
 
-    Lines sent again are a series of their own: a grey part of the bar, or a dashed line.
+    Lines sent again are a separate series: a grey part of the bar, or a dashed line.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
     """Images per sequence, the most common first, in the closest form that shows most of them; and what it omits."""
     forms: list[tuple[Callable[[str], str], str]] = [
         (_with_times, ""),
-        (_without_times, "; → between different ends only"),
+        (_without_times, "; → only between different outcomes"),
         (_ends, "; of each way the first and the last end, and whether it failed between"),
     ]
     for form, omitted in forms:  # noqa: B007  the last one tried is used

@@ -47,7 +47,7 @@ def test_a_preset_that_does_not_fit_or_does_not_exist_is_refused(tmp_path):
     for name in ("shopify", "woocommerce", "magento", "google"):
         with pytest.raises(CatalogueError, match='use preset="plain"'):
             load(tmp_path, "a,b\n1,2\n", preset=name)
-    with pytest.raises(CatalogueError, match="there are: auto, fields, shopify"):
+    with pytest.raises(CatalogueError, match="known: auto, fields, shopify"):
         load(tmp_path, "a,b\n1,2\n", preset="shopfy")
 
 
@@ -274,7 +274,7 @@ def test_a_plain_table_takes_a_key_that_merges_no_products_or_says_that_there_is
     text = "sku,code,title,image\nX,1,Mug,a.jpg\nX,2,Cup,b.jpg\n"
     catalogue = load(tmp_path, text)
     assert catalogue["ProductId"].tolist() == ["1", "2"] and not len(findings_of(catalogue, "product-key-unsure"))
-    assert "'sku' is on several products 1 time" in catalogue.attrs["preset"]["why"]
+    assert "1 value of 'sku' on several products" in catalogue.attrs["preset"]["why"]
     alone = load(tmp_path, text.replace("code", "weight"))
     assert findings_of(alone, "product-key-unsure")["severity"].tolist() == ["warning"]
 
