@@ -78,7 +78,8 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     ----------
     folder : path, optional
         The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
-        without one, the demo shop, whose work goes to a temporary folder that is removed when Python ends.
+        without one, a tenth of the demo shop, drawn at first use and kept in the user's cache; its work goes to a
+        temporary folder that is removed when Python ends.
     week : int
         The demo shop has two exports: 2 opens the later one, with the other as ``earlier``.
     **arguments
@@ -97,10 +98,12 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     """
     if folder := folder or find_project():
         return Settings.load(folder, **arguments)
-    data = shipped("data")
-    demo = {"catalogue": data / "catalogue.csv", "images": data / "images", "columns": data / "columns.toml"}
+    from imgprep.demo.shop import PART, demo_shop  # noqa: PLC0415  only this needs it
+
+    made = demo_shop(every=PART, progress=False)
+    demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
     if week > 1:
-        demo |= {"catalogue": data / "catalogue_week2.csv", "earlier": data / "catalogue.csv"}
+        demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
     return Settings(**{"project": work, **demo, **arguments})

@@ -58,7 +58,7 @@ def index_page(found: dict[str, list[str]]) -> str:
     lines += [":doc:`The command <command>` has the same steps without a notebook.", ""]
     lines += [
         "The examples run as they stand, and the test suite runs them. Those that need runs call them ``runs``: three "
-        "weeks of the demo shop on the sandbox, made by `imgprep.demo.weeks.make_history`.",
+        "weeks of the demo shop on the sandbox, made by `imgprep.demo.history.make_history`.",
         "",
     ]
     for step, names in found.items():

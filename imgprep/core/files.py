@@ -107,7 +107,7 @@ class Written:
         known = self._digests.get(name, ())
         if digest not in known:
             self._digests[name] = (*known, digest)
-            with self._log.open("a", encoding="utf-8", newline="\n") as file:
+            with naming_full_disk(self._log), self._log.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps({"name": name, "digest": digest}) + "\n")
 
     def place(self, draft: Path, name: str, digest: str | None = None) -> Path:
@@ -157,10 +157,13 @@ def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
     """Make the error of a full disk name the file being written and the space left."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
-            message = f"{error.strerror} ({free_space(target)}); free some space, then repeat"
-            raise OSError(error.errno, message, os.fspath(target)) from error
+    except Exception as error:
+        # polars' errors have no errno; this is how Rust writes it.
+        written = (number for number in _FULL if f"(os error {number})" in str(error))
+        number = error.errno if isinstance(error, OSError) else next(written, None)
+        if number in _FULL:
+            message = f"{os.strerror(number)} ({free_space(target)}); free some space, then repeat"
+            raise OSError(number, message, os.fspath(target)) from error
         raise
 
 

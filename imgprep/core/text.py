@@ -59,6 +59,20 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """Return a share as percent: "0%" and "100%" are none and all, never nearly so.
+
+    Examples
+    --------
+    >>> percent(3207 / 3208, 1), percent(1 / 3208), percent(0.5)
+    ('>99.9%', '<1%', '50%')
+    """
+    text, step = f"{share:.{decimals}%}", 10.0**-decimals
+    if 0 < share < 1 and float(text[:-1]) in (0, 100):
+        return f">{100 - step:.{decimals}f}%" if share > 0.5 else f"<{step:.{decimals}f}%"
+    return text
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """Return sorted numbers with runs folded: "1–3, 7"."""
     parts: list[list[int]] = []

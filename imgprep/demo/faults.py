@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from imgprep.core.regions import EDGES, Region
@@ -169,6 +169,10 @@ FAULTS: dict[str, Fault] = {
 
 #: How many images are copies of another product's: of the same bytes, saved anew, or one file under one name.
 _COPIES: dict[str, int] = {"bytes": 24, "near": 30, "shared": 18}
+#: Columns of a record's images.
+_SLOTS = ("image", "image_2", "image_3")
+#: How many products a part's export of the week after has more.
+_NEW = 8
 #: How many sound products have their subject in the export.
 _REGIONS = 120
 
@@ -180,6 +184,7 @@ class Stock:
     records: list[dict[str, str]]
     pictures: dict[str, Picture]
     truth: dict[str, Any]
+    later: list[dict[str, str]] = field(default_factory=list)  #: of a part: the export of the week after
 
 
 def stock(seed: int = SEED) -> Stock:
@@ -197,7 +202,7 @@ def stock(seed: int = SEED) -> Stock:
 
 
 def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]:
-    """Give some products the image of another one."""
+    """Give some products another product's image."""
     plain = [item for item in every if [p.form for p in item.pictures] == ["jpeg"] and "-" not in item.record["sku"]]
     chosen = rng.sample(plain, 2 * sum(_COPIES.values()))
     found = []
@@ -284,5 +289,68 @@ def _written(every: list[Item], copies: list[dict[str, Any]], seed: int) -> Stoc
 
 
 def _record(item: Item) -> dict[str, str]:
-    slots = itertools.zip_longest(("image", "image_2", "image_3"), item.pictures)
+    slots = itertools.zip_longest(_SLOTS, item.pictures)
     return item.record | {column: picture.name if picture else "" for column, picture in slots}
+
+
+def part_of(whole: Stock, every: int) -> Stock:
+    """Return each so many-th product, the sound ones at the top, an example of each fault, and both sides of copies."""
+    truth, family = whole.truth, [_family(record, at) for at, record in enumerate(whole.records)]
+    kept = {name for at, name in enumerate(dict.fromkeys(family)) if at < _SOUND or at % every == 0}
+    kept |= {family[fault["rows"][0][0] - 1] for fault in truth["faults"].values()}
+    copies = [copy for copy in truth["copies"] if not kept.isdisjoint(map(_stem_of, copy["products"]))]
+    kept |= {_stem_of(sku) for copy in copies for sku in copy["products"]}
+    ours = [at for at, name in enumerate(family) if name in kept]
+    number = {at + 1: new for new, at in enumerate(ours, 1)}
+    records = [whole.records[at] for at in ours]
+    faults = {
+        name: fault | {"rows": [[number[row], *rest] for row, *rest in fault["rows"] if row in number]}
+        for name, fault in truth["faults"].items()
+    }
+    faulty = {row[0] for fault in truth["faults"].values() for row in fault["rows"]}
+    sound = [at for at in range(len(family)) if at + 1 not in faulty and not whole.records[at]["image_2"]]
+    new = [whole.records[at] for at in sound if family[at] not in kept][:_NEW]
+    # Ids that a spreadsheet damaged stop every deletion by absence: their products are taken out.
+    damaged = [row[0] - 1 for name in ("rounded-sku", "date-sku") for row in faults[name]["rows"]]
+    later, changes = _week_after([whole.records[at] for at in sound if at in ours], records, damaged)
+    named = {record[slot] for record in records for slot in _SLOTS} - {""}
+    part = {
+        "every": every,
+        "records": len(records),
+        "rows": sum(max(sum(bool(record[slot]) for slot in _SLOTS), 1) for record in records),
+        "products": len({record["sku"] for record in records} - {""}),
+        "names": len(named),
+        "files": len(named & set(whole.pictures)),
+        "faults": faults,
+        "copies": copies,
+        "variants": [skus for skus in truth["variants"] if _stem_of(skus[0]) in kept],
+        "subjects": {name: subject for name, subject in truth["subjects"].items() if name in named},
+        "later": {"new": [record["sku"] for record in new], **changes},
+    }
+    drawn = named | {record["image"] for record in new}
+    pictures = {name: picture for name, picture in whole.pictures.items() if name in drawn}
+    return Stock(records, pictures, truth | part, [*later, *new])
+
+
+def _week_after(
+    sound: list[dict[str, str]], records: list[dict[str, str]], damaged: list[int]
+) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
+    """Return the export of a week later without its new products, and what became of the others."""
+    gone, cheaper = ({record["sku"] for record in sound[start::step]} for start, step in ((5, 25), (2, 9)))
+    gone |= {records[at]["sku"] for at in damaged}
+    lower = [
+        record | {"price": f"{float(record['price']) * 0.8:.2f}", "line": "Outlet"}
+        if record["sku"] in cheaper - gone
+        else record
+        for record in records
+        if record["sku"] not in gone
+    ]
+    return lower, {"gone": sorted(gone), "cheaper": sorted(cheaper - gone)}
+
+
+def _family(record: dict[str, str], at: int) -> str:
+    return _stem_of(record["sku"]) or f"record {at}"
+
+
+def _stem_of(sku: str) -> str:
+    return sku.partition("-")[0].strip()

@@ -11,7 +11,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.settings import Settings
 from imgprep.demo.history import make_history
-from imgprep.demo.walkthrough import run_demo
+from imgprep.demo.shop import part_shop
 from imgprep.draw.formats import read_regions
 from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_region
@@ -19,8 +19,7 @@ from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import open_upright
 from imgprep.load.catalogue import load_catalogue
 from imgprep.ship.gallery import kept_export, own_runs, runs_of
-from imgprep.ship.run import Run, load_runs, open_run
-from imgprep.shop import shipped
+from imgprep.ship.run import Run, load_runs
 
 _log = logging.getLogger(__name__)
 #: Most regions of `practice_regions`, which notebook 02 uses.
@@ -48,7 +47,7 @@ def last_run(shop: Settings) -> Run:
     'partial'
     """
     ended = _own(_ended(shop), shop)
-    return ended[-1] if ended else open_run(run_demo(shop.work / "demo").run_folder)
+    return ended[-1] if ended else make_history(shop.runs, weeks=1)[-1]
 
 
 def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
@@ -74,8 +73,8 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
 
     Examples
     --------
-    >>> len(past_runs(ip.open_project(), weeks=2))
-    2
+    >>> len(past_runs(ip.open_project(), weeks=3))
+    3
     """
     runs = _ended(shop)
     if not runs:
@@ -106,7 +105,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     >>> week2 = ip.open_project(week=2)
     >>> this = ip.load_catalogue(week2.catalogue, columns=week2.columns)
     >>> len(this), len(earlier_export(week2, this))
-    (105, 110)
+    (428, 427)
     """
     if shop.earlier is not None:
         named = load_catalogue(shop.earlier, **shop.reading)
@@ -143,10 +142,10 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     Examples
     --------
     >>> practice_regions(ip.open_project())["state"].value_counts().to_dict()
-    {'region': 16, 'whole': 3}
+    {'region': 16, 'whole': 1}
     """
     if file or _is_demo(shop):
-        return read_regions(file or shipped("data") / "regions.csv")
+        return read_regions(file or part_shop().regions)
     catalogue = load_catalogue(shop.catalogue, **shop.reading)
     shop.require("images")
     images = open_source(shop.images)
@@ -195,7 +194,7 @@ def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
 
 
 def _is_demo(shop: Settings) -> bool:
-    return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == shipped("data").resolve()
+    return shop.catalogue is not None and Path(shop.catalogue).parent.resolve() == part_shop().folder.resolve()
 
 
 def _own(runs: list[Run], shop: Settings) -> list[Run]:

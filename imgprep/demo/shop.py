@@ -19,12 +19,14 @@ from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.files import Written
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.demo.assortment import CATEGORIES, COLUMNS
-from imgprep.demo.faults import Stock, stock
+from imgprep.demo.faults import Stock, part_of, stock
 
 #: Names another folder for what can be made again.
 CACHE_VARIABLE = "IMGPREP_CACHE"
 #: The modules that decide what the shop is.
 _SCRIPT = ("assortment", "drawing", "faults", "files", "goods", "scenes", "shop")
+#: Notebooks, examples and the history use each so many-th product: they are quick, and still see every fault.
+PART = 10
 #: Longest that one process waits for another that is making the shop.
 _WAIT_SECONDS = 900.0
 _CHUNK = 8
@@ -65,6 +67,11 @@ class DemoShop:
         return self.folder / "catalogue.csv"
 
     @property
+    def later(self) -> Path:
+        """The export of the week after; only a part of the shop has one."""
+        return self.folder / "catalogue_week2.csv"
+
+    @property
     def columns(self) -> Path:
         """The column map."""
         return self.folder / "columns.toml"
@@ -96,6 +103,7 @@ class DemoShop:
             sent: imported, refused, or excluded, which is never sent), and ``rows``, each [row, ProductId, PicName].
             ``copies``: images of one picture on two products, by ``kind`` (the same ``bytes``, ``near``, or one
             ``shared`` name), ``images`` and ``products``. ``variants``: products that differ in colour alone.
+            Of a part also ``every``, and ``later``: ProductIds that are ``gone``, ``cheaper`` or ``new`` a week later.
             ``subjects``: PicName → [x1, y1, x2, y2, width, height], pixels of the upright image, x2 and y2 exclusive.
         """
         truth: dict[str, Any] = json.loads(self.truth.read_text(encoding="utf-8"))
@@ -115,13 +123,20 @@ def cache_folder() -> Path:
     return Path(home) / "imgprep"
 
 
-def demo_shop(folder: str | Path | None = None, *, progress: bool = True) -> DemoShop:
+def part_shop() -> DemoShop:
+    """Return where the part of the demo shop is kept that notebooks and examples use, made or not."""
+    return DemoShop(cache_folder() / f"demo-{_version()}-part")
+
+
+def demo_shop(folder: str | Path | None = None, *, every: int = 1, progress: bool = True) -> DemoShop:
     """Return the demo shop, creating it first if necessary.
 
     Parameters
     ----------
     folder : path, optional
         Where it is kept; by default a folder of the user's cache whose name changes with the script.
+    every : int
+        Make a part, with about each so many-th product; see `PART`.
     progress : bool
         Show a progress bar while it is made, which takes about a minute of one processor.
 
@@ -131,13 +146,15 @@ def demo_shop(folder: str | Path | None = None, *, progress: bool = True) -> Dem
         The folder cannot be written, or holds other files under these names.
     """
     shop = DemoShop(Path(folder) if folder is not None else cache_folder() / f"demo-{_version()}")
+    if folder is None and every == PART:
+        shop = part_shop()
     if shop.truth.is_file():
         return shop
     try:
         shop.images.mkdir(parents=True, exist_ok=True)
-        with _alone(shop.folder):
+        with alone(shop.folder):
             if not shop.truth.is_file():  # another process may have made it meanwhile
-                _make(shop, stock(), progress=progress)
+                _make(shop, stock() if every == 1 else part_of(stock(), every), progress=progress)
     except (OSError, sqlite3.Error) as error:
         remedy = f"set {CACHE_VARIABLE} to a folder that can be written"
         raise ConfigError(f"{shop.folder}: the demo shop cannot be made here: {error}; {remedy}") from error
@@ -150,8 +167,8 @@ def _version() -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from making the same shop; the lock is released when its process ends."""
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from making the same files; the lock is released when its process ends."""
     with contextlib.closing(sqlite3.connect(folder / ".lock", timeout=_WAIT_SECONDS, isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         yield
@@ -180,8 +197,12 @@ def _tables(shop: DemoShop, decided: Stock) -> dict[Path, str]:
     words = {category.word: category.number for category in CATEGORIES.values()}
     categories = [f'"{word}" = {number}' for word, number in words.items()]
     wrong = ['"Garden" = 23            # wrong on purpose: the category reference has no 23']
+    exports = {shop.catalogue: decided.records} | ({shop.later: decided.later} if decided.later else {})
     return {
-        shop.catalogue: _csv(COLUMNS, ([record[name] for name in COLUMNS] for record in decided.records)),
+        **{
+            file: _csv(COLUMNS, ([record[name] for name in COLUMNS] for record in records))
+            for file, records in exports.items()
+        },
         shop.columns: _COLUMN_MAP + "\n".join([*categories, *wrong, '# "Gift cards" is left out on purpose.', ""]),
         shop.regions: _csv(_REGION_COLUMNS, _regions(decided)),
         shop.truth: json.dumps(decided.truth, ensure_ascii=False, indent=1) + "\n",
@@ -192,7 +213,7 @@ _REGION_COLUMNS = ("PicName", "state", "x1", "y1", "x2", "y2", "image_width", "i
 
 
 def _regions(decided: Stock) -> Iterator[list[Any]]:
-    """Yield the region of every so many sound images, as drawn by hand; a few are *whole image*."""
+    """Yield the region of every n-th sound image, as if drawn by hand; a few are *whole image*."""
     faulty = {row[2] for fault in decided.truth["faults"].values() for row in fault["rows"]}
     mapped = {record["image"] for record in decided.records if record["region"]}
     sound = [name for name in decided.truth["subjects"] if name not in faulty | mapped]

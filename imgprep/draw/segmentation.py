@@ -147,7 +147,7 @@ def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` widened by so many pixels up, down, left and right."""
+    """Return `mask` widened by the given pixels up, down, left and right."""
     for _ in range(pixels):
         wide = np.pad(mask, 1)
         mask = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
@@ -155,7 +155,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def shrunk(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` narrowed by so many pixels on every side."""
+    """Return `mask` narrowed by the given pixels on every side."""
     return ~grown(~mask, pixels)
 
 

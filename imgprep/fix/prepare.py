@@ -461,14 +461,16 @@ class Manifest:
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
         self._entries[entry.pic_name] = entry
-        self._file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-        self._file.flush()
+        with naming_full_disk(self._path):
+            self._file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Rewrite the file, one line per copy, if lines were appended."""
         if self._file is None:
             return
-        self._file.close()
+        with naming_full_disk(self._path):
+            self._file.close()
         self._file = None
         lines = (json.dumps(asdict(self._entries[name]), ensure_ascii=False) for name in sorted(self._entries))
         with replacing(self._path) as draft:

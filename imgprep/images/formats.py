@@ -107,7 +107,7 @@ def orientation_in(exif: bytes | None) -> int:
 
 
 def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
-    """Return the block that a PNG's text contains in hex, if any.
+    """Return the block that a PNG's text chunk contains in hex, if any.
 
     Source: ImageMagick writes EXIF, IPTC and XMP as ``Raw profile type exif``, a name, a length, and lines of hex.
     """

@@ -267,7 +267,7 @@ def list_names(root: str | os.PathLike[str]) -> list[str]:
 
 
 def require_files(root: str | os.PathLike[str]) -> None:
-    """Raise where there is no file at all: one sentence in place of a missing image for each row."""
+    """Raise if there are no files at all: one error instead of a missing image for each row."""
     if next(open_source(root).names(), None) is None:
         raise ConfigError(
             f"images: {root} contains no files; give the folder that the PicNames are in, or download the images there "

@@ -161,7 +161,7 @@ class LineEnds:
     lines: int  #: line feeds, and one more where the last line has none
     carriage_returns: int
     doubtful: bool = False
-    """Whether there are quotes that the standard (RFC 4180) does not allow for, or single quotes around cells."""
+    """Whether there are quotes that RFC 4180 does not allow for, single quotes around cells, or escaped line ends."""
 
     def fit(self, records: int) -> bool:
         """Whether there are as many lines as `records`: then no cell can hold a line break."""
@@ -180,7 +180,7 @@ def count_line_ends(path: Path) -> LineEnds:
             piece = data[:size]
             for sign in counts:
                 counts[sign] += int(np.count_nonzero(piece == sign))
-            doubtful = doubtful or _has_doubtful_quotes(piece, last)
+            doubtful = doubtful or _has_doubtful_quotes(piece, last) or _has_escaped_line_end(piece, last)
             last = int(piece[-1])
     return LineEnds(counts[ord("\n")] + (last != ord("\n")), counts[ord("\r")], doubtful)
 
@@ -188,6 +188,7 @@ def count_line_ends(path: Path) -> LineEnds:
 #: What stands beside a quote by the standard: a delimiter, a line end, another quote, the mark before UTF-8. A NUL is
 #: half a character of UTF-16.
 _BESIDE = np.isin(np.arange(256), list(b',;|\t\n\r"\0\xbf\xfe\xff'))
+_ESCAPED_END = np.isin(np.arange(256), list(b"\n\r\0"))
 _BEFORE_SINGLE = np.isin(np.arange(256), list(b",;|\t\n\r"))
 
 
@@ -206,6 +207,13 @@ def _has_doubtful_quotes(piece: NDArray[np.uint8], last: int) -> bool:
     before = np.where(at > 0, piece[at - 1], last)
     after = piece[np.minimum(at + 1, len(piece) - 1)]
     return bool(_BEFORE_SINGLE[before].any() and (_BEFORE_SINGLE[after] | (at == len(piece) - 1)).any())
+
+
+def _has_escaped_line_end(piece: NDArray[np.uint8], last: int) -> bool:
+    """Whether a backslash stands before a line end, or in UTF-16."""
+    at = np.flatnonzero(piece == ord("\\"))
+    after = piece[at[at < len(piece) - 1] + 1]
+    return (last == ord("\\") and bool(_ESCAPED_END[piece[0]])) or bool(_ESCAPED_END[after].any())
 
 
 def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings] | None:
@@ -364,7 +372,7 @@ class Ragged:
         return cells + [""] * (width - count)
 
     def findings(self, records: int) -> Findings:
-        """Return the findings of a file of so many records, and one more for each kind with too many to list."""
+        """Return the findings of a file with `records` records, and one more for each kind with too many to list."""
         # Exports that end their lines with delimiters do so throughout; else a cell may have been cut in two.
         habit = 2 * len(self._ends_empty) > records
         for number, count in self._ends_empty:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 import pandas as pd
 import polars as pl
 
-from imgprep.core.files import replacing, require_no_link
+from imgprep.core.files import naming_full_disk, replacing, require_no_link
 
 #: Column in which `load_catalogue` puts the URL that a PicName was made of.
 IMAGE_URL = "image_url"
@@ -169,7 +169,10 @@ class FetchMap:
         """Note where a file came from."""
         if self._urls.get(name) != url:
             self._urls[name] = url
-            with self._path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            with (
+                naming_full_disk(self._path),
+                self._path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as file,
+            ):
                 file.write(self._line(name))
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ def read_parquet(path: Path) -> Export:
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """A column as texts, and whether it held whole numbers as floats. Empty texts stay as they are."""
+    """A column as strings, and whether it held whole numbers as floats. Empty strings are kept."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -75,7 +75,7 @@ class _Number(str):
 
 
 def _text(value: Any) -> str | None:
-    """A value as text: texts and numbers as they are, the rest as JSON, null as None."""
+    """A value as text: strings and numbers unchanged, the rest as JSON, null as None."""
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, bytes):

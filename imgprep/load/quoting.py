@@ -50,11 +50,13 @@ STANDARD = Quoting()
 _ESCAPED, _SINGLE, _SINGLE_ESCAPED = Quoting('"', "\\"), Quoting("'"), Quoting("'", "\\")
 _NONE, _NONE_ESCAPED = Quoting(None), Quoting(None, "\\")
 _QUOTES = ("'", '"')
+#: A backslash before a line end: it keeps the record going, or ends a text such as a Windows path.
+_JOINED = ("\\\n", "\\\r")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file becomes under one kind of quoting."""
+    """The result of reading a file with one kind of quoting."""
 
     quoting: Quoting
     records: Counter[int]  #: hash of a record → how often
@@ -77,7 +79,8 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
     kinds += [_ESCAPED] if escapes and '\\"' in signs else []
     kinds += [_SINGLE] if "'" in signs else []
     kinds += [_SINGLE_ESCAPED] if escapes and "'" in signs and "\\'" in signs else []
-    kinds += [_NONE_ESCAPED] if escapes and "\\" + delimiter in signs else []
+    joined = "\\" not in signs and not signs.isdisjoint(_JOINED)
+    kinds += [_NONE_ESCAPED] if joined or (escapes and "\\" + delimiter in signs) else []
     kinds += [_NONE]
     standard, *others = (_read(open_text, delimiter, kind) for kind in kinds)
     # Quotes that stay around whole cells show that quotes are used; a reading without them is then no reading.
@@ -90,6 +93,7 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
         single = [each for each in fit if each.quoting.quote == "'" and standard.quoted_column]
         best = single[0] if single else standard
         rivals = [each for each in fit if each.quoting == _ESCAPED and "\\" not in signs]
+        rivals += [each for each in fit if each.quoting == _NONE_ESCAPED and joined]
         # Each line on its own is a record too: cells with line breaks may be records that stray quotes joined.
         rivals += [each for each in others if not each.faults and each.records.total() > standard.records.total()]
         wrong = 0 if single else max((best.differs_from(each) for each in rivals), default=0)
@@ -106,7 +110,7 @@ def ambiguous(records: int, quoting: Quoting) -> dict[str, Any]:
 def _signs(lines: Iterable[str], delimiter: str) -> set[str]:
     """The pairs of characters that suggest a kind of quoting; ``'`` stands for cells within single quotes."""
     found: set[str] = set()
-    wanted = {'\\"', "\\'", "\\" + delimiter}
+    wanted = {'\\"', "\\'", "\\" + delimiter, *_JOINED}
     lone = re.compile(rf"""(?<!\\)(?:\\\\)*\\[^\\"'\r\n{re.escape(delimiter)}]""")
     starts = ends = False
     for line in lines:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
-from imgprep.core.text import nearest
+from imgprep.core.text import nearest, percent
 from imgprep.load.image_names import ENDINGS
 
 #: Rows whose values are examined.
@@ -158,12 +158,14 @@ def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, s
 
     if field in _PATTERNS:
         pattern, what = _PATTERNS[field]
-        return (found := share(pattern)), f"{found:.0%} {what}"
+        return (found := share(pattern)), f"{percent(found)} {what}"
     if field == "ProductId":
         if any(len(value) > 256 for value in values) or share(_IMAGE) > 0.5:
             return 0.0, ""
         filled, distinct = len(values) / max(rows, 1), len(set(values)) / len(values)
-        return (filled * distinct if distinct > 0.2 else 0.0), f"{filled:.0%} filled, {distinct:.0%} different"
+        return (
+            filled * distinct if distinct > 0.2 else 0.0
+        ), f"{percent(filled)} filled, {percent(distinct)} different"
     if field in ("CategoryId", *STR_ATTRS):
         different = len(set(values))
         fits = all(len(value) <= 128 for value in values)
@@ -320,7 +322,7 @@ def _of_part(part: str) -> tuple[int | None, float, str | None]:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """A word as it is, and what its singular may be: dresses → dress, hoodies → hoodie, accessories → accessory."""
+    """A word, and its possible singulars: dresses → dress, hoodies → hoodie, accessories → accessory."""
     plain = plain_name(word)
     if not plain.endswith("s") or plain.endswith("ss"):
         return (plain,)

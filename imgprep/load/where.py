@@ -208,7 +208,7 @@ def _compared(name: str, test: Callable[[Any, Any], Any], value: str | float) ->
 
 
 def _numbers(frame: pl.DataFrame, name: str) -> pl.Series:
-    """The numbers of a column, read as those of a column map are; null where a cell is none."""
+    """The numbers of a column, read as those of a column map are; null where a cell is not a number."""
     texts = _texts(frame, name)
     distinct = texts.unique(maintain_order=True).to_list()
     sign = decimal_sign(distinct).decimal

@@ -32,6 +32,7 @@ def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
 
 def written(lines: pl.DataFrame) -> memoryview:
     """Return the text of a few lines, see `blocks`."""
+    lines = lines.rechunk()  # on an empty chunk `pl.format` panics
     special = _special(lines)
     template, parts = "{}", [pl.lit("{")]
     for field in FIELDS:

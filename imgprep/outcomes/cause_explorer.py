@@ -68,7 +68,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     --------
     >>> explorer = ip.CauseExplorer(runs[0])
     >>> explorer
-    CauseExplorer(7 of 69 lines failed or unknown, 6 causes)
+    CauseExplorer(39 of 314 lines failed or unknown, 7 causes)
     >>> explorer.show("bad_region")
     >>> explorer.selected[["cause", "outcome"]].values.tolist()
     [['bad_region', 'failed']]
@@ -221,7 +221,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._on_filter()
 
     def _on_filter(self, _: Any = None) -> None:
-        """Another cause, filter or search: start at its first line."""
+        """Start at the first line after a change of cause, filter or search."""
         if self._filling:
             return
         parts = self._parts

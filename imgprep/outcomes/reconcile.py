@@ -52,7 +52,7 @@ class Reconciliation:
     Examples
     --------
     >>> ip.reconcile(runs[0]).sums["lines"].tolist()
-    [62, 0, 7, 0, 69]
+    [275, 0, 39, 0, 314]
     """
 
     sums: pd.DataFrame
@@ -105,11 +105,11 @@ def reconcile(
     --------
     >>> ip.reconcile(runs[0]).sums
         outcome  lines
-    0  imported     62
+    0  imported    275
     1   deleted      0
-    2    failed      7
+    2    failed     39
     3   unknown      0
-    4      sent     69
+    4      sent    314
     """
     runs = [run] if isinstance(run, Run) else sorted(run, key=lambda one: one.id)
     if not runs:
@@ -232,7 +232,7 @@ def _against_sample(
     bound = upper_share(len(wrong), asked)
     return differences, (
         f"a sample of {asked:,} of {len(keys):,} images: {len(wrong):,} differ; "
-        f"with {CONFIDENCE:.0%} confidence at most {bound:.1%} of all do"
+        f"with {CONFIDENCE:.0%} confidence at most {math.ceil(1000 * bound) / 1000:.1%} of all do"
     )
 
 

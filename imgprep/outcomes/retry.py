@@ -35,9 +35,9 @@ class Retry:
     --------
     >>> again = plan_retry(runs[0])
     >>> again.rest[["cause", "family"]].head(2)
-            cause        family
-    0  bad_pixels  fix the data
-    1  bad_format  fix the data
+               cause        family
+    0     bad_format  fix the data
+    1  image_missing  fix the data
     """
 
     batch: pd.DataFrame
@@ -114,9 +114,9 @@ def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Examples
     --------
     >>> failed_lines(runs[0])[["line", "cause", "brand"]].head(2)
-       line       cause         brand
-    0    54  bad_pixels        O'Hara
-    1    56  bad_format  Nordlys & Co
+       line          cause   brand
+    0    33     bad_format  O'Hara
+    1    38  image_missing   Vento
     """
     parts = []
     for run, outcome in read_each(runs, lambda run: run.outcome):
@@ -138,7 +138,11 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     # A corrected image may be sent under another name: then its catalogue row identifies it.
     by_name = lines.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
     by_row = lines.dropna(subset="row").merge(today, on=["row", "ProductId"], suffixes=("", "_now"))
-    pairs = pd.concat([by_row[["line", "_at"]], by_name[["line", "_at"]]])
+    # A row may have several images: those of the same name are pairs, the others follow in their order.
+    same = by_row[by_row["PicName"] == by_row["PicName_now"]]
+    other = by_row[~by_row["line"].isin(same["line"]) & ~by_row["_at"].isin(same["_at"])]
+    lines_of, at_of = (other.groupby("row")[name].rank("dense") for name in ("line", "_at"))
+    pairs = pd.concat([found[["line", "_at"]] for found in (same, other[lines_of == at_of], by_name)])
     pairs = pairs.drop_duplicates("line").drop_duplicates("_at")
     before = lines.set_index("line").loc[pairs["line"], compared].astype("str").fillna("")
     after = now.iloc[pairs["_at"]]

@@ -14,6 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
 from imgprep.core.frames import records
 from imgprep.core.settings import Settings, gallery_name
+from imgprep.core.text import percent
 from imgprep.outcomes.counting import read_each
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.gallery import gallery_state, runs_of
@@ -33,7 +34,7 @@ class Review:
     month : str
         As ``2026-11``.
     gallery : str
-        The gallery that it is about, see `Settings.gallery`.
+        The gallery that it describes, see `Settings.gallery`.
     funnel : pandas.DataFrame
         ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
         ``passes``: it has no error among the newest run's findings. The gallery may hold an image that does not pass,
@@ -70,7 +71,7 @@ class Review:
 
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
-        count = f"{in_gallery['pictures']:,} images in the gallery, {in_gallery['share']:.1%}"
+        count = f"{in_gallery['pictures']:,} images in the gallery, {percent(in_gallery['share'], 1)}"
         return f"Review({self.month}, {gallery_name(self.gallery)}: {count})"
 
     def figure(self) -> Figure:
@@ -118,9 +119,9 @@ def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
             return ""
         if name == "cause":
             return str(labels.get(value, value))
-        if name == "share":
-            return f"{value:.1%}"
-        return f"{value:,.12g}" if isinstance(value, (int, float)) else str(value)
+        if not isinstance(value, (int, float)):
+            return str(value)
+        return percent(value, 1) if name == "share" else f"{value:,.12g}"
 
     return {
         "columns": [_HEADERS.get(name, name) for name in frame.columns],
@@ -312,4 +313,7 @@ def _better(earlier: list[Run], this_month: list[Run], tally: pd.DataFrame) -> p
 def _success(tally: pd.DataFrame) -> float | None:
     first = tally["lines"] - tally["again"]
     good = (tally["success"] * first).sum()
-    return round(100 * float(good) / int(first.sum()), 1) if first.sum() else None
+    if not first.sum():
+        return None
+    share = round(100 * float(good) / int(first.sum()), 1)
+    return share if good == first.sum() else min(share, 99.9)

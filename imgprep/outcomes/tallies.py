@@ -40,9 +40,9 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     --------
     >>> ip.tally_outcomes(runs)[["lines", "imported", "failed", "unknown", "again", "backlog"]]
        lines  imported  failed  unknown  again  backlog
-    0     69        62       7        0      0        7
-    1     37        32       5        0      7        5
-    2     18        18       0        0      5        0
+    0    314       275      39        0      0       39
+    1     74        69       5        0      6       38
+    2     67        67       0        0     11       27
     """
     rows, resent = [], []
     for run, lines, backlog in count_lines(runs, lambda run: run.outcome_columns(*KEY, "outcome")):
@@ -87,10 +87,10 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     Examples
     --------
     >>> ip.tally_causes(runs[0])[["cause", "count", "failed", "lines"]].head(3)
-                    cause  count  failed  lines
-    0          bad_format      2       7     69
-    1  bad_custom_content      1       7     69
-    2          bad_pixels      1       7     69
+               cause  count  failed  lines
+    0     bad_format     16      39    314
+    1  image_missing     12      39    314
+    2     bad_pixels      4      39    314
     """
     runs = in_order(runs)
     table = known_to(runs, causes).frame().set_index("cause")[["label", "family", "remedy"]]
@@ -157,9 +157,9 @@ def tally_by(
     --------
     >>> ip.tally_by(runs, "format")[["value", "cause", "count", "lines"]].head(3)
         value          cause  count  lines
-    0  (none)     bad_format      2      3
-    1    JPEG     bad_region      2     91
-    2  (none)  image_missing      1      3
+    0  (none)  image_missing     12     23
+    1  (none)     bad_format     11     23
+    2    JPEG   bad_str_attr      5    354
     """
     runs = in_order(runs)
     ids = None if within is None else {run.id for run in within}
@@ -252,7 +252,7 @@ def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None
     Examples
     --------
     >>> tally_failure_changes(runs[0], runs[1])["change"].value_counts().to_dict()
-    {'fixed': 4, 'persisting': 3, 'new': 2}
+    {'not sent again': 33, 'fixed': 6, 'new': 5}
     """
     every = {run.id: run for run in (load_runs(before.folder.parent) if runs is None else runs)}
     every |= {run.id: run for run in (before, after)}
@@ -291,9 +291,9 @@ def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     --------
     >>> tally_flow(runs)[["way", "count"]].head(3)
                        way  count
-    0             imported     85
-    1  imported → imported      9
-    2    failed → imported      6
+    0             imported    344
+    1               failed     27
+    2  imported → imported     25
     """
     ends = image_ends([runs] if isinstance(runs, Run) else runs)
     ways = ends.group_by(KEY, maintain_order=True).agg(pl.col("outcome").str.join(" → ").alias("way"))
@@ -348,9 +348,9 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
     --------
     >>> ip.tally_predictions(runs)[["verdict", "rule", "count"]].head(3)
                     verdict              rule  count
-    0                passed               NaN    111
-    1  predicted and failed  image-unreadable      3
-    2  predicted and failed  category-unknown      2
+    0                passed               NaN    411
+    1  predicted and failed     image-missing     12
+    2  predicted and failed  image-unreadable     11
     """
     parts = [verdicts for _, verdicts in read_each(runs, line_verdicts)]
     if not parts:

@@ -48,7 +48,7 @@ class Trace:
     Examples
     --------
     >>> ip.trace("001000", runs[0].folder.parent).events["what"].tolist()[:2]
-    ['exported', 'exported']
+    ['exported', 'sent']
     """
 
     product_id: str
@@ -93,7 +93,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     Examples
     --------
     >>> ip.trace("001000", runs[0].folder.parent).answer
-    'the gallery demo (sandbox temporary) holds 2 of its images'
+    'the gallery demo (sandbox temporary) holds 1 of its images'
     """
     settings, runs = _settings_and_runs(project)
     events = [event for _, part in read_each(runs, lambda run: list(_of_run(run, product_id))) for event in part]

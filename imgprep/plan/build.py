@@ -131,9 +131,9 @@ def build_batch(
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
       what reason  rows  products
-    0  add    new     5         3
+    0  add    new     5         4
     >>> sorted(file.name for file in built.folder.iterdir())[-3:]
-    ['increment.meta', 'prepare.parquet', 'source_facts.parquet']
+    ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
     require_rules(rules.service, rules.severity, rules.limits)
@@ -253,7 +253,7 @@ def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame
 
 
 def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None = None) -> Plan:
-    """Plan a batch folder again, against another gallery state; its images and findings stay as they are.
+    """Plan a batch folder again, against another gallery state; its images and findings are kept.
 
     Parameters
     ----------

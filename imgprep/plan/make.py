@@ -136,10 +136,10 @@ def plan_rows(
     if held is not None and not baseline.delete_missing:
         waiting = _waiting(pl.concat([rows.select(held.columns) for rows in gone_rows(judged, held)]), STAYS)
     elif held is not None:
-        going, waits = gone_rows(judged, held)
+        going, held_back = gone_rows(judged, held)
         doubtful = pl.lit(value=True) if hides_products(findings) else _misspelt(judged["ProductId"])
         kept = going.filter(doubtful).drop("whole")
-        waiting = pl.concat([_waiting(waits), _waiting(kept, WAITS_FOR_EXPORT)])
+        waiting = pl.concat([_waiting(held_back), _waiting(kept, WAITS_FOR_EXPORT)])
         gone.append(_deletes(going.filter(~doubtful)))
     verdicts = judged.select("_i", "verdict", "reason")
     batch = _numbered([_sent(judged), *gone])
@@ -154,7 +154,7 @@ def plan_rows(
 
 
 def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
-    """Decide what takes the gallery from one state to another, such as back to the one before a run.
+    """Plan the changes from one state of the gallery to another, such as back to the one before a run.
 
     Examples
     --------

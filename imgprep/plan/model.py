@@ -109,7 +109,7 @@ class Plan:
     >>> len(plan.batch) + len(plan.unchanged) + len(plan.excluded) >= len(catalogue)
     True
     >>> plan.excluded["reason"].iloc[0]
-    'category-unknown'
+    'custom-content-too-long'
     """
 
     batch: pd.DataFrame

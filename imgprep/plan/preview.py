@@ -13,7 +13,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.frames import to_polars
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.compare import known_rows
@@ -137,7 +137,7 @@ class BlastRadius:
             )
 
     def __str__(self) -> str:
-        of = f"{self.share:.1%} of {self.held:,} held" if self.held else "of an unknown number"
+        of = f"{percent(self.share, 1)} of {self.held:,} held" if self.held else "of an unknown number"
         lose = "loses its" if self.products == 1 else "lose their"
         products = f"{counted(self.products, 'product')} {lose} last one"
         return f"the batch deletes {counted(self.images, 'image')} ({of}), and {products}"
@@ -187,9 +187,9 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
         return None
     reason, most = next(iter(reasons.value_counts().items()))
     return (
-        f"{count:,} of {counted(rows, 'row')} ({count / rows:.0%}) of the export are excluded, the most common reason: "
-        f"{reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the folder of its "
-        "images are complete"
+        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded, the most common "
+        f"reason: {reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the "
+        "folder of its images are complete"
     )
 
 

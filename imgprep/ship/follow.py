@@ -77,7 +77,7 @@ def _lasting(seconds: float) -> str:
 
 
 def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> pd.DataFrame:
-    """Return how the lines of a task ended that has no error report; `why` there is no result, if there is none."""
+    """Return the outcome of the lines of a task that has no error report; `why` says why there is no result."""
     if why:
         return settle(batch, Outcome.UNKNOWN, message=why)
     found = meaning(task.message)

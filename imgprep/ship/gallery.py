@@ -98,9 +98,9 @@ def gallery_state(
     --------
     >>> held = ip.gallery_state(runs)
     >>> len(held), held["state"].unique().tolist()
-    (103, ['held'])
+    (386, ['held'])
     >>> len(ip.gallery_state(runs, at=runs[0].times["ended"]))
-    62
+    275
     """
     chosen = one_gallery([runs] if isinstance(runs, Run) else list(runs), of)
     if at is not None:

@@ -167,7 +167,7 @@ _PARTIAL = "#9a6700"
 def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Yield a function of a task, and a note, that shows its status: in a panel of a notebook, or on a line."""
+    """Yield a function that shows the status of a task, with a note: in a notebook panel, or on a line."""
     if not show:
         yield lambda task, note=None: None
     elif in_notebook():

@@ -102,7 +102,7 @@ class Run:
     --------
     >>> run = runs[-1]
     >>> str(run.state), len(run.batch), run.outcome["outcome"].value_counts().to_dict()
-    ('success', 18, {'imported': 18})
+    ('success', 67, {'imported': 67})
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Settings | None = None) -> None:
@@ -566,7 +566,7 @@ class Run:
         >>> import shutil
         >>> run = open_run(shutil.copytree(runs[0].folder, "copy"))
         >>> ip.tally_causes(run.read_again("causes.toml"))["cause"].head(2).tolist()
-        ['supplier', 'bad_custom_content']
+        ['supplier', 'image_missing']
         """
         table = self._cause_table(causes)
         before, report = read_table(self.folder, OUTCOME), self._report()
@@ -767,7 +767,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     Examples
     --------
     >>> open_run(runs[0].folder).counts
-    {'lines': 69, 'add': 69, 'delete': 0, 'images': 67, 'imported': 62, 'deleted': 0, 'failed': 7, 'unknown': 0}
+    {'lines': 314, 'add': 314, 'delete': 0, 'images': 306, 'imported': 275, 'deleted': 0, 'failed': 39, 'unknown': 0}
     """
     return Run(folder)
 

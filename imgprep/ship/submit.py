@@ -18,7 +18,7 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.settings import Settings
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.ship.lock import gallery_lock
 from imgprep.ship.lost_answer import (
     find_task,
@@ -210,8 +210,8 @@ def submit_all(
     digests = [batch_digest(folder) for folder in folders]
     for folder in folders:
         require_current(folder, settings, Path(runs), beside=digests)  # earlier ones are meant to change the gallery
-        there = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
-        log = upload(folder, None, there, runs=runs, stale_ok=True, progress=progress, clock=clock)
+        target = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
+        log = upload(folder, None, target, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
         if len(bad):
             raise ConfigError(
@@ -219,15 +219,15 @@ def submit_all(
             )
         options: dict[str, Any] = {"stale_ok": True, "confirm": settings.instance, "progress": progress, "clock": clock}
         try:
-            run = submit(folder, there, runs=runs, wait=True, **options)
+            run = submit(folder, target, runs=runs, wait=True, **options)
         except NothingToSend as nothing:
             _log.info("%s", nothing)
             continue
-        done.append(run.follow(there, progress=progress, clock=clock))
+        done.append(run.follow(target, progress=progress, clock=clock))
         counts = run.counts
         share = (counts.get("failed", 0) + counts.get("unknown", counts["lines"])) / max(1, counts["lines"])
         if not run.ended or share > stop_share:
-            _log.warning("stopped after %s: %.0f%% of its lines failed or are unknown", folder, 100 * share)
+            _log.warning("stopped after %s: %s of its lines failed or are unknown", folder, percent(share))
             break
     return done
 
@@ -461,8 +461,12 @@ def _waiting_run(task: Task, settings: Settings, root: Path, clock: Clock) -> Ru
     """Give the task to the run whose unanswered request started it, if there is one; return that run."""
     runs = load_runs(root)
     for run in reversed(runs):
-        waits = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
-        if waits and new_tasks(run, [task], runs) and (run.about.get("before") is not None or is_in_time(run, task)):
+        is_waiting = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)
+        if (
+            is_waiting
+            and new_tasks(run, [task], runs)
+            and (run.about.get("before") is not None or is_in_time(run, task))
+        ):
             take_tasks(run, [task], settings, clock)
             run.use_settings(settings)
             return run

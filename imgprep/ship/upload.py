@@ -20,6 +20,7 @@ from imgprep.cloud.put import Item, Sender, Sent
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.fields import META_NAME
+from imgprep.core.files import naming_full_disk
 from imgprep.core.frames import attach
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
@@ -369,14 +370,14 @@ def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, in
 
     A record for people, and for estimating the next upload; the bucket's listing decides what is there.
     """
-    file: IO[str] | None = None
+    file: IO[bytes] | None = None
     began, sizes = clock.monotonic(), []
 
     def append(line: dict[str, Any]) -> None:
         if file is not None:
             kept = {name: value for name, value in line.items() if value != ""}
-            file.write(json.dumps({"at": stamp(clock), **kept}) + "\n")
-            file.flush()
+            with naming_full_disk(file.name):
+                file.write(f"{json.dumps({'at': stamp(clock), **kept})}\n".encode())
 
     def write(sent: Sent, image_bytes: int | None) -> None:
         if sent.outcome == "uploaded" and image_bytes is not None:
@@ -387,7 +388,7 @@ def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, in
         new = path is not None and not os.path.lexists(path)
         if path is not None and (new or is_journal(path)):
             with contextlib.suppress(OSError):  # a read-only batch folder can still be sent
-                file = stack.enter_context(path.open("a", encoding="utf-8"))
+                file = stack.enter_context(path.open("ab", buffering=0))
         elif path is not None:
             _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", path)
         if new:

@@ -64,7 +64,7 @@ def annotate_meta(run: Run, *, causes: CauseTable | None = None) -> str:
     --------
     >>> text = annotate_meta(runs[0])
     >>> next(line for line in text.splitlines() if "cause" in line)[:60]
-    '{"imgprep:outcome": {"outcome": "failed", "line": 54, "cause'
+    '{"imgprep:outcome": {"outcome": "failed", "line": 33, "cause'
     """
     remedies = known_to(run, causes).frame().set_index("cause")["remedy"]
     outcome, batch = run.outcome, run.batch

@@ -211,8 +211,7 @@ def dialect(data: bytes) -> None:
         except (CatalogueError, ConfigError):
             return
     findings = frame.attrs["findings"]
-    # A line break that only an escape character joins is read as the end of a short record, which has its finding.
-    if (findings["severity"] == "error").any() or findings["rule"].eq("record-too-few-cells").any():
+    if (findings["severity"] == "error").any():
         return
     found = list(zip(frame["ProductId"], frame["PicName"], strict=True))
     lost = [n for n in range(len(recipe["titles"])) if (f"sku{n:03}", f"a{n}.jpg") not in found]

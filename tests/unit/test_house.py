@@ -26,9 +26,9 @@ ORDER = [
     ["ship"],
     ["outcomes"],
     ["show"],
-    ["shop"],
     ["sandbox"],
     ["demo"],
+    ["shop"],
     ["cli"],
 ]
 RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}

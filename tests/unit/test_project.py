@@ -12,6 +12,7 @@ import pytest
 from imgprep.cli.main import main
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.settings import Settings
+from imgprep.demo.shop import part_shop
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
@@ -54,7 +55,7 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
     assert open_project().project == tmp_path / "shop"
     monkeypatch.chdir(tmp_path)
     demo = open_project(service="generic")
-    assert demo.catalogue == shipped("data") / "catalogue.csv" and demo.service == "generic"
+    assert demo.catalogue == part_shop().catalogue and demo.service == "generic"
     assert demo.project.is_dir() and not any(demo.project.iterdir())
     with pytest.raises(ConfigError, match="imgprep init"):
         open_project(tmp_path)
@@ -99,16 +100,17 @@ def test_commands_use_the_export_and_the_images_of_the_project(words, tmp_path, 
         assert "set images under [shop]" in capsys.readouterr().err
     (tmp_path / "imgprep.toml").write_text('[shop]\ncatalogue = "export.csv"\nimages = "photos"\n', encoding="utf-8")
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "another.jpg").write_bytes(b"not an image")
     assert main(words) == 1
     assert "missing" in capsys.readouterr().out
 
 
 def test_a_rules_share_in_the_summary_is_of_all_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,/b.jpg\n", encoding="utf-8")
+    (tmp_path / "export.csv").write_text("sku,image\n1,a.jpg\n2,b.psd\n", encoding="utf-8")
     assert main(["check", "export.csv", "--summary", "--format", "json"]) == 1
     shares = {each["rule"]: each["share"] for each in json.loads(capsys.readouterr().out)}
-    assert shares["pic-name-slash"] == 0.5
+    assert shares["pic-name-extension"] == 0.5
 
 
 def test_an_export_after_known_is_not_read_as_a_dump(capsys):

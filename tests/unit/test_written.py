@@ -1,27 +1,31 @@
 """Files of somebody else: nothing replaces or removes them; what imgprep wrote is replaced when it is made again."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pytest
 from PIL import Image
 
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.cloud.put import Sent
+from imgprep.core.clock import SystemClock
 from imgprep.core.errors import CatalogueError, ConfigError, RegionError
 from imgprep.core.files import LOG, Written, overwriting, replacing
 from imgprep.demo.history import make_history
+from imgprep.demo.shop import part_shop
 from imgprep.load.matches import write_matches
 from imgprep.look.facts_cache import FactCache
 from imgprep.plan.batch_folder import is_marked
 from imgprep.ship.upload import open_journal
-from imgprep.shop import shipped
 from imgprep.show.export import export_table
 
 MINE = b"three years of work"
@@ -53,6 +57,32 @@ def test_a_full_disk_names_the_file_and_the_free_space(tmp_path, write):
     assert not list(tmp_path.iterdir())
     with pytest.raises(PermissionError, match="denied"), write(tmp_path / "run.json"):
         raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_full_disk_names_the_part_of_the_cache_of_facts(tmp_path, monkeypatch):
+    def full(*_, **__):  # as polars words it
+        raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OSError, match=r"No space left on device \(free in .*bytes\); free some space") as caught:
+        FactCache(tmp_path / "cache", tmp_path).add([{"PicName": "a.jpg", "bytes": 1, "mtime_ns": 1}])
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename.startswith(str(tmp_path / "cache" / "facts-"))
+
+
+def test_a_full_disk_names_the_journal_of_an_upload(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "journal"
+    monkeypatch.setattr(Path, "open", lambda name, *_, **__: Full(name, "a"))
+    with (
+        pytest.raises(OSError, match=r"No space left on device \(free in .*free some space") as caught,
+        open_journal(path, SystemClock()),
+    ):
+        pytest.fail("the first line was written")
+    assert caught.value.filename == str(path)
 
 
 @pytest.fixture
@@ -286,19 +316,19 @@ def test_a_runs_page_and_a_months_are_written_again_but_not_over_another_file(he
 def test_a_made_history_takes_the_place_of_no_photographs_and_of_no_real_run(here):
     before = content(here / "shop")
     Image.effect_noise((90, 90), 80).convert("RGB").save(here / "shop" / "images" / "dress-blue-1.jpg")
-    name = next(file.name for file in (shipped("data") / "images").glob("*.jpg"))
+    name = next(file.name for file in part_shop().images.glob("*.jpg"))
     (here / "shop" / "images" / name).write_bytes(MINE)
     with pytest.raises(ConfigError, match="was not written by imgprep"):
-        make_history(here / "shop" / "runs", weeks=1)
+        make_history(here / "shop" / "runs", weeks=3)
     assert content(here / "shop").items() >= before.items()
     assert (here / "shop" / "images" / name).read_bytes() == MINE
 
-    (run,) = make_history(here / "weeks" / "runs", weeks=1)
+    run = make_history(here / "weeks" / "runs", weeks=3)[0]
     real = here / "weeks" / "runs" / "20261124T031500Z-shoes-abcd"
     shutil.copytree(run.folder, real)
     before = content(here / "weeks")
     with pytest.raises(ConfigError, match="not from a generated history"):
-        make_history(here / "weeks" / "runs", weeks=1)
+        make_history(here / "weeks" / "runs", weeks=3)
     assert content(here / "weeks") == before
 
 

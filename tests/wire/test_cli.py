@@ -290,7 +290,9 @@ def test_names_that_nearly_fit_are_offered_and_taken_on_demand_from_a_folder_and
     found = {row["rule"]: row for row in imgprep("check", catalogue, *words, code=1, json_out=True)}
     printed = imgprep("check", catalogue, *words, code=1)
     assert 'write "P2.JPEG"' in printed
-    assert "2 files are named by no row" not in printed and '1 file is named by no row: "extra.jpg"' in printed
+    assert (
+        "2 files are not named by any row" not in printed and '1 file is not named by any row: "extra.jpg"' in printed
+    )
     assert found["file-unnamed"]["severity"] == "info"
 
     archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)

@@ -220,7 +220,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
 
     def _answer(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
-        """Send a message to all displays, with the current state of the item that it is about."""
+        """Send a message to all displays, with the current state of its item."""
         with self._queue.lock:  # in turns, so that no message carries an older state than one sent before it
             if about is not None:
                 content["item"] = self._images.describe(about)

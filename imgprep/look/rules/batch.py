@@ -151,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="own",
         what="the service type is unknown: only what all types share is checked",
-        remedy=f"where it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
+        remedy=f"if it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
         note=_unknown_service,
     ),
     Rule(

@@ -65,7 +65,7 @@ def _html_entity(name: str) -> Rule:
         field=name,
         severity=Severity.WARNING,
         source="own",
-        what=f"{name} holds HTML, such as &amp;, which search results would show as it is",
+        what=f"{name} holds HTML, such as &amp;, which search results would show literally",
         remedy="write the character itself",
         among=name if name in PLAIN else "",
         test=lambda sheet: pl.col(name).str.contains(
@@ -482,7 +482,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WARNING,
         source="limits",
         basis=Basis.WEAK,
-        what="PicName has an extension that is none of " + ", ".join(FORMAT_OF),
+        what="PicName does not have one of the extensions " + ", ".join(FORMAT_OF),
         remedy="convert the image (imgprep prepare)",
         scope="add",
         test=lambda sheet: (

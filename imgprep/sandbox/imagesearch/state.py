@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from imgprep.core.files import free_space
+
 Kind = Literal["increase", "dump"]
 
 _SCHEMA = """
@@ -99,7 +101,8 @@ class State:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(folder / "state.sqlite", check_same_thread=False, isolation_level=None)
+        self.path = folder / "state.sqlite"
+        self._database = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         # The log survives a killed process; only a power cut can lose the last transactions.
         self._database.execute("PRAGMA synchronous = NORMAL")
@@ -113,13 +116,17 @@ class State:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                if self._database.in_transaction:  # a full disk may have ended it already
+                    self._database.execute("ROLLBACK")
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                    message = f"{self.path}: {error} ({free_space(self.path)}); free some space, then repeat"
+                    raise sqlite3.OperationalError(message) from error
                 raise
-            self._database.execute("COMMIT")
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

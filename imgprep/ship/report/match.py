@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError, ReportError
+from imgprep.core.files import naming_full_disk
 from imgprep.core.frames import attach, drain_to_pandas, to_pandas, to_polars
 from imgprep.core.processes import ahead
 from imgprep.core.text import counted
@@ -427,7 +428,7 @@ class EntryBuffer:
         self.counts[kind] += rest.height
         self.counts["keyed"] += rest.filter(_is_keyed()).height
         if self._overflow is not None and rest.height:
-            with self._overflow.open("ab") as file:
+            with naming_full_disk(self._overflow), self._overflow.open("ab") as file:
                 file.writelines(f"{' '.join(text.splitlines())}\n".encode() for text in rest["raw"])
         return pl.concat([kept, more.head(room)], rechunk=True) if room else kept
 

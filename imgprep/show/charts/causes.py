@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pandas as pd
 
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED
 from imgprep.show.charts.style import (
     COLOURS,
@@ -76,9 +76,9 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     Examples
     --------
     >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
-    'Causes of failure, 3 runs, 112 lines sent for the first time'
+    'Causes of failure, 3 runs, 438 lines sent'
     >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
-    'Why lines failed: 7 of 69 lines sent'
+    'Why lines failed: 39 of 314 lines sent'
     """
     lines = _lines_of(tally)
     first = bool(tally["again"].any()) if "again" in tally else False
@@ -145,7 +145,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     so_far = tally["count"].cumsum()
     for at, (cause, count, total) in enumerate(zip(tally["cause"], tally["count"], so_far, strict=True)):
         ax.barh(at, count, edgecolor="white", **styles[cause])
-        value_beside(ax, f"{count:,}  ({total / failed:.0%} so far)", count, at)
+        value_beside(ax, f"{count:,}  ({percent(total / failed)} so far)", count, at)
     families = tally["family"].fillna("")
     labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
     ax.set_yticks(range(len(tally)), legible(ax, labels), fontsize=8, **text_style())
@@ -176,7 +176,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     Examples
     --------
     >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
-    '9 failed lines of 112 sent, by cause and format'
+    '44 failed lines of 438 sent, by cause and format'
     """
     name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)

@@ -41,7 +41,7 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     >>> catalogue = pd.DataFrame({"ProductId": ["1", "2"], "PicName": ["a.jpg", "b.png"]})
     >>> figure = ip.plot_images(ip.tally_images(facts, catalogue))
     >>> [ax.get_title() for ax in figure.axes]
-    ['Size, 2 images', 'Weight, 2 images', 'Format, 2 images', 'Shape, 2 images', 'Images per product, 2 products']
+    ['Size, 2 images', 'File size, 2 images', 'Format, 2 images', 'Shape, 2 images', 'Images per product, 2 products']
     """
     from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only needed where a figure is made
 

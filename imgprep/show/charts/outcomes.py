@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imgprep.core.text import counted
+from imgprep.core.text import counted, percent
 from imgprep.show.charts.style import (
     COLOURS,
     HATCHES,
@@ -51,9 +51,9 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     Examples
     --------
     >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
-    'Outcomes of 112 lines sent for the first time in 3 runs'
+    'Outcomes of 438 lines sent for the first time in 3 runs'
     >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
-    'Imported or deleted over 3 runs, 112 lines sent for the first time'
+    'Imported or deleted over 3 runs, 438 lines sent for the first time'
     """
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
     again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
@@ -84,7 +84,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
                 tally.index, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=0.7
             )
         for at, (total, success) in list(enumerate(zip(bottom + resent, tally["success"], strict=True)))[::step]:
-            text = "" if pd.isna(success) else f"{success:.1%}"
+            text = "" if pd.isna(success) else percent(success, 1)
             ax.annotate(text, (at, total), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         ax.margins(y=0.12)
         ax.set_ylabel("lines sent; above: % imported or deleted" + (" of first-time lines" if resent.any() else ""))
@@ -101,7 +101,7 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> from imgprep.outcomes.tallies import tally_durations
     >>> plot_durations(tally_durations(runs)).get_title()
-    'How long tasks took, 3 runs, 124 lines'
+    'How long tasks took, 3 runs, 455 lines'
     """
     ax = run_axes(ax, len(tally), 3.2)
     ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
@@ -126,7 +126,7 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     --------
     >>> from imgprep.outcomes.tallies import tally_failure_changes
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
-    'Failures between two runs, 9 in either'
+    'Failures between two runs, 44 in either'
     """
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
@@ -150,7 +150,7 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
-    'Prediction against outcome, 124 lines'
+    'Prediction against outcome, 455 lines'
     """
     kinds = {
         "passed": "#009E73",
@@ -212,7 +212,7 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     --------
     >>> from imgprep.outcomes.tallies import tally_flow
     >>> plot_flow(tally_flow(runs)).get_title()
-    'Outcomes of images over runs, 103 in all'
+    'Outcomes of images over runs, 413 in all'
     """
     ways, note = _ways(tally, top)
     shown = ways.head(top)
@@ -278,8 +278,10 @@ def review_figure(
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
     total, held = int(funnel["pictures"].iloc[0]), int(funnel["pictures"].iloc[3])
     waiting, new = int(backlog["pictures"].sum()), int(findable["pictures"].sum())
-    of_total = [f"{count:,} ({count / max(1, total):.0%})" for count in funnel["pictures"]]
-    covered = [f"{row['share']:.0%} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()]
+    of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["pictures"]]
+    covered = [
+        f"{percent(row['share'])} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()
+    ]
     charts = [
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),

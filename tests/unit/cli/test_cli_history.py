@@ -53,7 +53,7 @@ def test_an_instance_to_which_nothing_was_sent_takes_no_other_gallerys_runs(runs
     assert main(["trace", "A"]) == 1
     assert "nothing was sent to another yet; not counted: runs of shop" in capsys.readouterr().err
     assert main(["review"]) == 2
-    assert "none was sent to another" in capsys.readouterr().err
+    assert "none of the given runs was sent to another" in capsys.readouterr().err
 
 
 def test_failed_lines_are_written_for_a_spreadsheet(runs, tmp_path, capsys):
@@ -98,4 +98,4 @@ def test_a_folder_of_runs_that_is_not_there_is_named(words, tmp_path, monkeypatc
     assert main(words) == 2
     assert main([*words, "--runs", "gone"]) == 2
     errors = capsys.readouterr().err
-    assert "imgprep-work/runs: no folder of runs is there" in errors and "gone: no folder of runs" in errors
+    assert "imgprep-work/runs: no such folder of runs" in errors and "gone: no such folder of runs" in errors

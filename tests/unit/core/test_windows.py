@@ -50,7 +50,7 @@ def test_a_photograph_below_the_folder_is_found(photographs, name):
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_no_name_leads_out_of_the_folder(photographs, name):
-    with pytest.raises(Unfit, match="out of the folder"):
+    with pytest.raises(Unfit, match="outside the image folder"):
         photographs.find(name)
 
 
@@ -58,7 +58,7 @@ def test_no_name_leads_out_of_the_folder(photographs, name):
 def test_no_name_from_elsewhere_is_sent(name, tmp_path):
     batch = pd.DataFrame({"OperationType": ["ADD"], "ProductId": ["1"], "PicName": ["a.jpg"], "file": [name]})
     (item,) = wanted_items(batch, tmp_path, "increment/")
-    assert "out of the folder" in item.problem
+    assert "outside the image folder" in item.problem
 
 
 @pytest.mark.parametrize("name", ["CON", "con.jpg", "autumn/aux.png", "autumn\\NUL", "com1 .jpg", "a.jpg:stream"])

@@ -13,10 +13,10 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.regions import Region
 from imgprep.demo import shop as shops
 from imgprep.demo.assortment import CATEGORIES
-from imgprep.demo.faults import FAULTS, Stock, stock
+from imgprep.demo.faults import FAULTS, Stock, part_of, stock
 from imgprep.demo.files import made
 from imgprep.demo.scenes import painted, subject
-from imgprep.demo.shop import cache_folder, demo_shop
+from imgprep.demo.shop import PART, cache_folder, demo_shop
 from imgprep.load.column_map import load_columns, parse_columns
 
 
@@ -195,3 +195,42 @@ def test_it_looks_like_a_shop(decided):
         [np.asarray(painted(decided.pictures[name]).reduce(8)).reshape(-1, 3).mean(axis=0) for name in names]
     )
     assert (means.std(axis=0) > 20).all()
+
+
+@pytest.fixture(scope="module")
+def part(decided):
+    return part_of(decided, PART)
+
+
+def slots(record):
+    return [record[name] for name in ("image", "image_2", "image_3") if record[name]]
+
+
+def test_a_part_has_every_fault_and_states_its_own_truth(part, decided):
+    truth = part.truth
+    assert len(decided.records) / 10 < len(part.records) < len(decided.records) / 5
+    assert all(fault["rows"] for fault in truth["faults"].values()) and truth["faults"].keys() == FAULTS.keys()
+    for fault in truth["faults"].values():
+        for number, product, name in fault["rows"]:
+            record = part.records[number - 1]
+            assert record["sku"] == (product or "") and (name is None or name in slots(record))
+    assert truth["rows"] == sum(max(len(slots(record)), 1) for record in part.records)
+    named = {name for record in part.records for name in slots(record)}
+    assert truth["names"] == len(named) and truth["files"] == len(named & set(part.pictures))
+
+
+def test_a_part_has_both_sides_of_every_copy_and_all_variants(part):
+    products = {record["sku"] for record in part.records}
+    assert part.truth["copies"] and all(products.issuperset(copy["products"]) for copy in part.truth["copies"])
+    assert part.truth["variants"] and all(products.issuperset(skus) for skus in part.truth["variants"])
+
+
+def test_the_week_after_changes_loses_and_gains_what_is_stated(part):
+    now, later = ({record["sku"]: record for record in records} for records in (part.records, part.later))
+    stated = part.truth["later"]
+    assert sorted(now.keys() - later.keys()) == stated["gone"] and sorted(later.keys() - now.keys()) == stated["new"]
+    assert (
+        sorted(sku for sku in now.keys() & later.keys() if now[sku]["price"] != later[sku]["price"])
+        == stated["cheaper"]
+    )
+    assert all(name in part.pictures for sku in stated["new"] for name in slots(later[sku]))

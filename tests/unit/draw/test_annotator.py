@@ -247,7 +247,7 @@ def test_a_missing_file_and_one_outside_the_folder_are_reported(widget):
     answer = deliver(widget, type="want", ids=[3])[0]
     assert "missing" in answer["problem"]
     widget._queue.items[3].pic_name = "../../etc/hostname"
-    assert "leads out of the folder" in deliver(widget, type="want", ids=[3])[0]["problem"]
+    assert "points outside the image folder" in deliver(widget, type="want", ids=[3])[0]["problem"]
 
 
 def test_pictures_travel_as_messages_and_never_as_state(widget):

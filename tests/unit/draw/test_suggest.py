@@ -88,7 +88,7 @@ def test_a_turned_file_is_suggested_in_the_upright_frame(tmp_path):
     shot().rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     assert suggest_region(tmp_path / "turned.jpg")[0].iou(BOX) > 0.93
     assert suggest_region("turned.jpg", root=tmp_path) == suggest_region(tmp_path / "turned.jpg")
-    with pytest.raises(RegionError, match=r"\.\./turned.jpg: leads out of the folder"):
+    with pytest.raises(RegionError, match=r"\.\./turned.jpg: points outside the image folder"):
         suggest_region("../turned.jpg", root=tmp_path)
 
 

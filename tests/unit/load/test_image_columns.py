@@ -73,7 +73,7 @@ def test_a_preset_or_a_map_that_leaves_a_column_of_images_out_says_so(tmp_path):
 def test_a_name_and_the_url_of_the_same_image_are_one_image(tmp_path):
     catalogue = load(tmp_path, f"sku,image,image link\nA,a.jpg,{CDN}/a.jpg?v=3\nB,b.jpg,{CDN}/b.jpg\n")
     assert rows_of(catalogue) == ["a.jpg", "b.jpg"]
-    assert "URLs of the images of 'image'" in findings_of(catalogue, "image-column-not-taken")["message"].iloc[0]
+    assert "URLs of the images in 'image'" in findings_of(catalogue, "image-column-not-taken")["message"].iloc[0]
 
 
 def test_html_and_texts_about_images_are_no_images(tmp_path):

@@ -223,6 +223,7 @@ def test_no_record_is_lost_in_any_dialect_without_an_error_that_stops_deletion(t
         ("sku,title,image\n'1','Mug, red','a.jpg'\n'2','it''s','b.jpg'\n", ["Mug, red", "it's"]),
         ('sku,title,image\n"1","5\\" pipe, grey","a.jpg"\n"2","Cup","b.jpg"\n', ['5" pipe, grey', "Cup"]),
         ('sku,title,image\n1,5" pipe,a.jpg\n2,"Best" cup,b.jpg\n', ['5" pipe', '"Best" cup']),
+        ('sku,title,image\n1,Mug\\\n\\"red\\"\\\nbig,a.jpg\n2,Cup,b.jpg\n', ['Mug\n"red"\nbig', "Cup"]),
     ],
 )
 def test_a_dialect_that_alone_fits_is_read_without_a_finding(tmp_path, text, titles):
@@ -235,6 +236,12 @@ def test_quoting_that_can_be_read_in_two_ways_is_an_error_with_the_records(tmp_p
     catalogue = load(tmp_path, 'sku,title,image\n1,"Mug, big",a.jpg\n2,"Best" cup,b.jpg\n')
     (found,) = findings_of(catalogue, "quoting-ambiguous").to_dict("records")
     assert found["severity"] == "error" and "may be wrong" in found["message"] and NOT_READ in catalogue
+
+
+def test_records_that_a_backslash_joins_or_not_with_as_many_cells_are_an_error(tmp_path):
+    catalogue = load(tmp_path, "sku,title,image\n1,\\,\\\n\\,x,a.jpg\n2,Cup,b.jpg\n")
+    (found,) = findings_of(catalogue, "quoting-ambiguous").to_dict("records")
+    assert found["severity"] == "error" and NOT_READ in catalogue
 
 
 # Dead ends

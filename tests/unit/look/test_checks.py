@@ -368,7 +368,7 @@ def test_a_swapped_batch_is_found_without_the_images_too():
     shop = rows(*[{"PicName": f"{n}.jpg"} for n in range(9)]).assign(Region=regions)
     found = check(shop).set_index("rule")
     assert found.loc[["region-order-suspect"], "row"].tolist() == [9]
-    assert "8 of 8 regions" in found.loc["region-order-suspect", "message"]
+    assert "8 of 8 decisive regions" in found.loc["region-order-suspect", "message"]
 
 
 def test_a_placeholder_on_many_products_is_found():
@@ -477,7 +477,7 @@ def test_the_shop_sets_severities_and_limits_and_typos_are_refused():
     for table, source in (("facts", "inspect_images"), ("prepared", "prepare_images"), ("files", "match_names")):
         with pytest.raises(ConfigError, match=f"{table}: the frame has no PicName column; pass what {source}"):
             check(shop, **{table: pd.DataFrame({"how": ["exact"], "file": ["a.jpg"]})})
-    with pytest.raises(CatalogueError, match="two columns PicName"):
+    with pytest.raises(CatalogueError, match="column PicName appears twice"):
         check(pd.DataFrame([["a", "b"]], columns=["PicName", "PicName"]))
 
 

@@ -96,7 +96,7 @@ def test_files_that_no_row_names_make_one_finding(root):
     found = check(catalogue, files=match_names(catalogue, root)).set_index("rule")
     note = found.loc["file-unnamed"]
     assert note["severity"] == "info" and pd.isna(note["row"])
-    assert note["message"].startswith('7 files are named by no row: "Red Dress.JPG", ')
+    assert note["message"].startswith('7 files are not named by any row: "Red Dress.JPG", ')
     assert note["message"].endswith("…")
     ran = check(catalogue).attrs["ran"].set_index("rule")
     assert ran.loc["file-unnamed", "why"] == "no files"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from imgprep.core.errors import MetaError
@@ -31,6 +32,14 @@ def rules(source, **where):
     for name, value in where.items():
         findings = findings[findings[name] == value]
     return findings["rule"].tolist()
+
+
+def test_lines_of_which_a_filter_left_an_empty_chunk_are_written():
+    sources = [add(PicName=f"{number}.jpg") for number in range(4)]
+    lines = pl.concat([meta.typed(loads_meta(source))[0] for source in sources], rechunk=False)
+    kept = lines.filter(pl.Series([True, False, True, True]))
+    assert 0 in kept["PicName"].chunk_lengths()
+    assert loads_meta(b"".join(text.blocks(kept)))["PicName"].tolist() == ["0.jpg", "2.jpg", "3.jpg"]
 
 
 def test_the_guides_sample_comes_back_byte_for_byte():

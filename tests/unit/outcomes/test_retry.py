@@ -60,3 +60,17 @@ def test_a_new_image_under_the_old_name_counts_as_corrected(run):
     again = plan_retry(run, now)
     assert again.batch["reason"].tolist()[0] == "changed since: digest"
     assert again.rest["ProductId"].tolist() == ["2"]
+
+
+def test_every_image_of_a_record_that_can_succeed_is_sent_again():
+    """A record of the export with several images makes several lines of one row."""
+    record = [
+        f'{{"OperationType": "ADD","ProductId": "7","PicName": "{name}.jpg","CustomContent": "k"}}\n' for name in "abc"
+    ]
+    batch = planned("".join(record)).assign(row=pd.array([1, 1, 1], dtype="Int64"))
+    report = "".join(f'{{"PicName": "{name}.jpg", "Code": "RequestTimeout"}}\n' for name in "abc").encode()
+    run = TableRun(batch=batch, outcome=read_report(report, batch))
+    again = plan_retry(run, batch)
+    assert again.batch["PicName"].tolist() == ["a.jpg", "b.jpg", "c.jpg"] and again.rest.empty
+    renamed = batch.assign(PicName=["a.jpg", "b2.jpg", "c2.jpg"])
+    assert plan_retry(run, renamed).batch["PicName"].tolist() == ["a.jpg", "b2.jpg", "c2.jpg"]

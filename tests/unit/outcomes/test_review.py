@@ -123,7 +123,7 @@ def test_a_million_lines_have_separators(month):
 
 def test_the_review_names_its_gallery_and_takes_no_other(runs, month):
     assert "Review(2026-11, shop: 2 images" in repr(month) and "2026-11, shop</h2>" in month._repr_html_()
-    with pytest.raises(ConfigError, match="none was sent to another"):
+    with pytest.raises(ConfigError, match="none of the given runs was sent to another"):
         review(runs, of=Settings(instance="another"))
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sqlite3
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -301,4 +302,16 @@ def test_a_task_ends_completely_or_not_at_all(tmp_path):
     assert state.task(task.id).status == "PROCESSING"
     assert state.gallery("demo") == []
     assert state.failures(task.id) == []
+    state.close()
+
+
+def test_a_full_disk_names_the_database_and_leaves_it_usable(tmp_path):
+    state = State(tmp_path)
+    state.fact("salt", "a")
+    pages = state._rows("PRAGMA page_count")[0][0]
+    state._rows(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match=r"state.sqlite: .*is full \(free in .*bytes\); free some space"):
+        state.fact("large", "x" * 100_000)
+    state._rows("PRAGMA max_page_count = 100000")
+    assert state.fact("large", "small") == "small" and state.fact("salt", "b") == "a"
     state.close()

@@ -149,7 +149,7 @@ def test_a_copied_run_folder_is_named_and_counted_once(folder, caplog):
     assert "0 backup: is a copy of run 20261102 in 20261102, and is counted once" in caplog.text
     caplog.clear()
     given = [open_run(each) for each in sorted(folder.iterdir())]
-    assert ip.tally_causes(given).equals(once) and "is given twice" in caplog.text
+    assert ip.tally_causes(given).equals(once) and "was passed twice" in caplog.text
 
 
 def test_a_run_and_its_copy_are_reported_as_one(folder, capsys):

@@ -1,0 +1,127 @@
+"""One set of numbers: what notebooks, report page and README state about the demo shop is what was planted in it."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import imgprep as ip
+from imgprep.demo.faults import part_of, stock
+from imgprep.demo.history import history_folder, make_history
+from imgprep.demo.shop import PART
+from imgprep.ship.run import load_runs
+
+ROOT = Path(__file__).parents[2]
+RUN = r"Run\(demo, partial: (\d+) lines, (\d+) add, (\d+) imported, (\d+) failed\)"
+
+
+def sums(truth):
+    """How a shop's rows end if all that can be sent is sent: refused, excluded, lines, imported."""
+    ends = {end: sum(len(f["rows"]) for f in truth["faults"].values() if f["sent"] == end) for end in ("refused", "excluded")}
+    lines = truth["rows"] - ends["excluded"]
+    return {**ends, "lines": lines, "imported": lines - ends["refused"]}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return stock()
+
+
+@pytest.fixture(scope="module")
+def truth(whole):
+    return part_of(whole, PART).truth
+
+
+@pytest.fixture(scope="module")
+def ends(truth):
+    return sums(truth)
+
+
+@pytest.fixture(scope="module")
+def story():
+    return json.loads((history_folder() / "history.json").read_text(encoding="utf-8"))
+
+
+def shown(name):
+    """The outputs of a notebook as text."""
+    (file,) = (ROOT / "notebooks").glob(f"{name}_*.ipynb")
+    outputs = [output for cell in nbformat.read(file, as_version=4).cells for output in cell.get("outputs", [])]
+    return "\n".join(output["text"] if "text" in output else output["data"]["text/plain"] for output in outputs)
+
+
+def numbers(name, pattern):
+    """The numbers of every place in a notebook that fits, once each."""
+    found = {tuple(int(n) for n in match) for match in (m.groups() for m in re.finditer(pattern, shown(name)))}
+    assert found, f"notebook {name} shows nothing like {pattern}"
+    return found
+
+
+@pytest.mark.parametrize("name", ["04", "05", "07"])
+def test_every_notebook_that_ships_the_shop_ends_with_the_same_lines(name, ends):
+    lines, failed = ends["lines"], ends["refused"]
+    assert numbers(name, RUN) == {(lines, lines, ends["imported"], failed)}
+
+
+def test_the_quickstart_accounts_for_every_row(ends):
+    assert numbers("00", r"add +new +(\d+)") == {(ends["lines"],)}
+    excluded = re.findall(r"excluded +\S.*?  (\d+) +\d+$", shown("00"), re.M)
+    assert sum(map(int, excluded)) == ends["excluded"]
+    assert numbers("00", r"Why lines failed: (\d+) of (\d+) lines sent") == {(ends["refused"], ends["lines"])}
+    assert numbers("00", r"\n0 +(\d+) +(\d+) +0 +(\d+) +0 +0\.") == {(ends["lines"], ends["imported"], ends["refused"])}
+
+
+def test_failures_have_one_total_wherever_they_are_counted(ends):
+    failed, lines = ends["refused"], ends["lines"]
+    assert numbers("05", r"Why lines failed: (\d+) of (\d+) lines sent") == {(failed, lines)}
+    assert numbers("05", r"(\d+) failed lines of (\d+) sent") == {(failed, lines)}
+    assert numbers("05", r"CauseExplorer\((\d+) of (\d+) lines failed") == {(failed, lines)}
+    assert numbers("05", r"predicted and failed +(\d+)") == {(failed,)}
+    assert numbers("04", r"by its runs (\d+), by the export (\d+) images") == {(ends["imported"], ends["imported"])}
+
+
+def test_the_look_shows_the_images_and_the_copies_that_were_planted(truth):
+    names = {row[2] for name in ("coming-soon", "no-photo") for row in truth["faults"][name]["rows"]}
+    assert numbers("01", r"ContactSheet\((\d+) images; page") == {(truth["names"],)}
+    assert numbers("01", r"ContactSheet\((\d+) groups of duplicates") == {(len(truth["copies"]) + len(names),)}
+
+
+def test_the_week_after_is_the_one_that_was_planned(truth):
+    later = truth["later"]
+    assert numbers("03", r"last week +(\d+)") == {(truth["rows"],)}
+    assert numbers("03", r"products gone +NaN +(\d+)") == {(len(later["gone"]),)}
+    assert numbers("03", r"products new +NaN +0 +(\d+)") == {(len(later["new"]),)}
+    assert numbers("03", r"\nchanged +(\d+)") == {(len(later["cheaper"]),)}
+
+
+def test_the_weeks_are_those_of_the_history(story):
+    lines = sum(week["lines"] for week in story["sent"]) + story["retry"]["lines"]
+    outcomes = ip.tally_outcomes(load_runs(history_folder() / "runs"))
+    assert outcomes["lines"].sum() == lines
+    first = lines - int(outcomes["again"].sum())
+    assert numbers("06", r"(\d+) lines sent for the first time in (\d+) runs") == {(first, len(outcomes))}
+    assert numbers("06", r"(\d+) runs, (\d+) lines sent for the first time") == {(len(outcomes), first)}
+    shown_rows = numbers("06", r"\n(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +0 +[01]\.")
+    ends = outcomes[["lines", "imported", "deleted", "failed"]].astype(int)
+    assert shown_rows == {(at, *ends.loc[at]) for at in outcomes.index[-5:]}
+
+
+def test_the_report_page_states_the_same(tmp_path, ends):
+    (run,) = make_history(tmp_path / "runs", weeks=1)
+    page = ip.write_report(run, tmp_path / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r"<[^>]+>|\s+", " ", page)
+    for end in ("lines", "imported", "refused"):
+        assert re.search(rf"\b{ends[end]}\b", text), end
+
+
+def test_the_readme_shows_what_the_demo_prints(whole):
+    truth, ends = whole.truth, sums(whole.truth)
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        steps = dict(re.findall(r"^(load|look|plan|follow)  +(.+)$", text, re.M))
+        found = {step: [int(n.replace(",", "")) for n in re.findall(r"\b\d[\d,]*", line)] for step, line in steps.items()}
+        assert found["load"] == [truth["records"], truth["products"], truth["rows"]]
+        assert found["look"][0] == truth["names"]
+        assert found["plan"] == [ends["lines"], ends["refused"], ends["excluded"]]
+        assert found["follow"] == [ends["lines"], ends["imported"], ends["refused"]]
