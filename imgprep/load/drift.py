@@ -149,7 +149,8 @@ def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) ->
     other = "" if confirm_rows is None else f" ({confirm_rows:,} was confirmed, which is another number)"
     raise ConfigError(
         f"the export collapsed compared with the last one: {losses}{other}. Check that it is complete; if the loss is "
-        f"intended, or the last export was a different one, confirm its number of rows: {rows}"
+        f"intended, or the last export was a different one, confirm its number of rows: {rows} (confirm_rows=, "
+        "--confirm-rows)"
     )
 
 

@@ -132,7 +132,9 @@ class BlastRadius:
     def require(self, instance: str, confirm: str | None = None) -> None:
         """Raise unless the loss is small, or `confirm` is the instance's name."""
         if self.needs_confirmation and (not instance or confirm != instance):
-            raise ConfigError(f"{self}; to continue, confirm with the name of the instance: {instance!r}")
+            raise ConfigError(
+                f"{self}; to continue, confirm with the name of the instance: {instance!r} (confirm=, --confirm)"
+            )
 
     def __str__(self) -> str:
         of = f"{percent(self.share, 1)} of {self.held:,} held" if self.held else "of an unknown number"
@@ -197,7 +199,8 @@ def require_few_excluded(
     """Raise if `excluded_note` returns a note, unless the catalogue's number of rows was confirmed."""
     note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
     if note is not None and confirm_rows != len(catalogue):
-        raise ConfigError(f"{note}; if that is intended, confirm the export's number of rows: {len(catalogue)}")
+        rows = f"{len(catalogue)} (confirm_rows=, --confirm-rows)"
+        raise ConfigError(f"{note}; if that is intended, confirm the export's number of rows: {rows}")
 
 
 def estimate(

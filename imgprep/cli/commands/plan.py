@@ -11,7 +11,7 @@ import pandas as pd
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import SEARCH_CATEGORY
+from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
 from imgprep.core.settings import PROJECT_FILE
@@ -139,7 +139,7 @@ def plan(options: Namespace) -> int:
     if converted and baseline.known is not None:
         note = "whether the copies differ from the gallery's images is only known once they are made"
         print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
-    _print_categories(found)
+    _print_categories(found, settings)
     _print_left(found, options)
     for stop in stops:
         print(escaped(f"building would stop: {stop}"), file=sys.stderr)
@@ -148,8 +148,9 @@ def plan(options: Namespace) -> int:
     return ExitCode.FINE
 
 
-def _print_categories(plan: Plan) -> None:
-    if recategorised := int(plan.category_changes()["images"].sum()):
+def _print_categories(plan: Plan, settings: Settings) -> None:
+    recategorised = int(plan.category_changes()["images"].sum())
+    if recategorised and settings.service not in FORCING:  # these store one category, whatever a line says
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
 
 
@@ -265,7 +266,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
         show(built.plan.excluded["reason"].value_counts().rename("rows").reset_index(), options.format)
-    _print_categories(built.plan)
+    _print_categories(built.plan, settings)
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())

@@ -427,7 +427,7 @@ def test_a_loss_above_the_threshold_is_confirmed_by_name():
     plan = plan_batch(shop({}), known=known, delete_missing=True)
     loss = blast_radius(plan, known, threshold=0.5)
     assert (loss.images, loss.products, loss.share) == (3, 3, 0.75)
-    with pytest.raises(ConfigError, match="confirm with the name of the instance: 'shop'"):
+    with pytest.raises(ConfigError, match=r"confirm with the name of the instance: 'shop' \(confirm=, --confirm\)"):
         loss.require("shop", confirm="sandbox")
     loss.require("shop", confirm="shop")
     blast_radius(plan, known, threshold=0.8).require("shop")
