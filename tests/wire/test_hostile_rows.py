@@ -124,16 +124,17 @@ def test_a_hostile_catalogue_loses_no_row_and_ships_the_rest(
         assert run("fetch", export, "--into", tmp_path / "fetched") in (0, 3)
         assert run("prepare", export, "--images", photos, "--out", tmp_path / "copies") == 1
         assert run("check", export, "--images", photos, "--near-names") == 1
-    build = ["build", export, "--images", photos, "--out", batch, *(["--keep-refused"] if keep else [])]
-    assert run(*build) == 1
-    rows, sent = load_catalogue(export), pd.read_parquet(batch / "batch.parquet")
+    build = ["build", export, "--images", photos, "--out", batch]
+    rows = load_catalogue(export)
+    assert run(*build, *(["--keep-refused"] if keep else ["--confirm-rows", len(rows)])) == 1
+    sent = pd.read_parquet(batch / "batch.parquet")
     excluded = pd.read_parquet(batch / "excluded.parquet")
     assert sorted([*sent["row"], *excluded["row"]]) == rows["row"].tolist()
     written, _ = read_meta(batch / "increment.meta", strict=False)
     assert len(written) == len(sent)
     assert {(name, f"{name}.jpg") for name in SOUND} <= set(zip(sent["ProductId"], sent["PicName"], strict=True))
     assert run("upload", batch, "--runs", runs) == 0
-    assert run("submit", batch, "--runs", runs, "--yes", "sandbox") in (0, 1)
+    assert run("submit", batch, "--runs", runs, "--yes", server.settings.instance) in (0, 1)
     (shipped,) = load_runs(runs)
     outcome = shipped.outcome
     assert len(outcome) == len(sent) and not outcome["outcome"].eq("unknown").any()

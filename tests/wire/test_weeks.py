@@ -180,7 +180,7 @@ def test_no_week_wipes_a_field_that_the_catalogue_does_not_name(tmp_path, seed):
         for week in range(20):
             shop.change()
             if shop.luck.random() < 0.5:
-                shop.mend()
+                shop.repair()
             shop.named = [name for name in COMING_AND_GOING if shop.luck.random() < 0.4]
             dump = None
             if week % 3 == 2:  # the runs, corrected by an export of the gallery
