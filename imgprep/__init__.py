@@ -1,6 +1,6 @@
 """imgprep: prepare and audit product images for Alibaba Cloud Image Search batch operations.
 
-``import imgprep as ip`` gives the names of ``__init__.pyi``, by step; each is loaded at first use.
+``import imgprep as ip`` provides the names listed in ``__init__.pyi``; each is loaded at first use.
 """
 
 import lazy_loader

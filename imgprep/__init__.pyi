@@ -1,11 +1,11 @@
-"""The public names of imgprep, by step. They are loaded at first use; this stub is what loads and types them."""
+"""The public names of imgprep, by step. They are loaded at first use; this stub lists and types them."""
 
 # The shop: its settings, and what its notebooks need.
 from .core.settings import Settings as Settings
 from .shop import open_project as open_project
 from .shop import init_project as init_project
 
-# Errors. The others of the tree are in `imgprep.core.errors`.
+# Errors. The rest of the tree is in `imgprep.core.errors`.
 from .core.errors import ImgprepError as ImgprepError
 from .core.errors import ConfigError as ConfigError
 from .core.errors import MetaError as MetaError

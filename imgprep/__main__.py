@@ -1,9 +1,9 @@
-"""`python -m imgprep` is `imgprep`."""
+"""Run the `imgprep` command as `python -m imgprep`."""
 
 import sys
 
 if not sys.flags.safe_path:
-    del sys.path[0]  # the current folder: a module among the images there must not be run
+    del sys.path[0]  # the current folder: no module that lies among the images may be run
 
 from imgprep.cli.main import main
 

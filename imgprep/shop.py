@@ -1,4 +1,4 @@
-"""The project of a shop: a folder with imgprep.toml, notebooks, and imgprep-work/ for runs, regions and caches."""
+"""A shop's project: a folder with imgprep.toml, notebooks, and imgprep-work/ for runs, regions and caches."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ path = ""             # starts with a slash, does not end with one: /increment
 
 
 def shipped(name: str) -> Path:
-    """Return the folder ``data`` or ``notebooks`` that is shipped with imgprep."""
+    """Return the path of ``data`` or ``notebooks``, the folders shipped with imgprep."""
     package = Path(str(resources.files("imgprep")))
     for folder in (package / "shipped" / name, package.parent / name):
         if folder.is_dir():
@@ -77,18 +77,18 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     Parameters
     ----------
     folder : path, optional
-        The project's folder. By default the nearest folder with an ``imgprep.toml``, from the current one upward;
-        without one, a tenth of the demo shop, drawn at first use and kept in the user's cache; its work goes to a
-        temporary folder that is removed when Python ends.
+        The project's folder. Default: the nearest folder with an ``imgprep.toml``, from the current one upward. If
+        there is none, a tenth of the demo shop, drawn at first use and kept in the user's cache; its work goes to a
+        temporary folder that is removed when Python exits.
     week : int
-        The demo shop has two exports: 2 opens the later one, with the other as ``earlier``.
+        Which of the demo shop's two exports to open: 2 is the later one, with the other as ``earlier``.
     **arguments
-        Override the project file, see `Settings.load`.
+        Settings that override the project file; see `Settings.load`.
 
     Raises
     ------
     ConfigError
-        `folder` has no project file, or an invalid one.
+        If `folder` has no valid project file.
 
     Examples
     --------
@@ -110,19 +110,19 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child inherits this handler, and ends before its parent
+    if os.getpid() == owner:  # a forked child inherits this handler, and exits before its parent
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:
     """Create a project folder: ``imgprep.toml``, copies of the notebooks and their start page, and ``imgprep-work/``.
 
-    Existing files are left as they are, so it can be repeated after an upgrade.
+    Existing files are left unchanged, so the call can be repeated after an upgrade.
 
     Parameters
     ----------
     folder : path
-        Created if it does not exist.
+        The folder; created if it does not exist.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def init_project(folder: str | Path = ".") -> list[Path]:
 
 
 def _without_outputs(notebook: bytes) -> bytes:
-    """Return a notebook without its outputs, which are the demo shop's."""
+    """Return a notebook without its outputs, which show the demo shop."""
     document = json.loads(notebook)
     for cell in document["cells"]:
         if cell["cell_type"] == "code":

@@ -1,1 +1,1 @@
-"""The `imgprep` command: parses, calls, prints."""
+"""The `imgprep` command: parse arguments, call the library, print results."""

@@ -1,4 +1,4 @@
-"""Inputs of commands: settings, catalogues, region stores, the known gallery."""
+"""Command inputs: settings, catalogues, region stores, and the known gallery state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTINGS = ("region", "bucket", "path", "instance", "role_arn", "oss_endpoint",
 
 
 def settings_of(options: Namespace) -> Settings:
-    """Settings from arguments, environment and project file, in this order."""
+    """Return the settings from arguments, environment and project file, in this order of precedence."""
     given = {name: getattr(options, name, None) for name in _SETTINGS}
     arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
     if options.project or Path(PROJECT_FILE).exists():
@@ -27,7 +27,7 @@ def settings_of(options: Namespace) -> Settings:
 
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
-    """Return the settings and the catalogue; the project's values are the defaults."""
+    """Return the settings and the catalogue; options default to the project's values."""
     from imgprep.images.storage import require_files
     from imgprep.look.rules.book import require_rules
 
@@ -38,7 +38,7 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     require_rules(**settings.rules)  # before images are opened
     catalogue = read_export(options.catalogue, options, settings)
     images = getattr(options, "images", None)
-    # With --keep-refused, and where rows only delete, missing images are expected.
+    # With --keep-refused, or if rows only delete, missing images are expected.
     if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
         require_files(images)
     if images and getattr(options, "near_names", False) and "PicName" in catalogue.columns:
@@ -47,14 +47,14 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
 
 
 def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd.DataFrame:
-    """Return an export as a catalogue, read as the options say, else the project."""
+    """Return an export as a catalogue, read according to the options, or else the project."""
     from imgprep.load.catalogue import load_catalogue
 
     return load_catalogue(file, **{name: getattr(options, name) or value for name, value in settings.reading.items()})
 
 
 def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Return the catalogue with each near-miss name replaced by its file's; each change is an info finding."""
+    """Return the catalogue with near-miss names replaced by file names; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
     from imgprep.fix.fields import use_files
@@ -80,12 +80,12 @@ def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
 
 
 def cache_of(settings: Settings) -> Path | None:
-    """Return the folder of cached image facts; None outside a project."""
+    """Return the folder of cached image facts, or None outside a project."""
     return settings.work / "cache" / "facts" if settings.work.is_dir() else None
 
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
-    """Return the region store of --regions, else the project's if it exists; None with --no-regions."""
+    """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
     from imgprep.draw.store import RegionStore
 
     if options.no_regions:
@@ -100,7 +100,7 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
-    """Return the gallery's state from run folders, folders of runs, and the newest of the DumpMeta exports."""
+    """Return the gallery state from run folders, folders of runs, and the newest DumpMeta export."""
     if not sources:
         return None
     from imgprep.ship.dump import newest_export
@@ -116,7 +116,7 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
 
 
 def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the last export: that of --last, else the one that the newest comparable run kept."""
+    """Return the last export: from --last, else the one kept by the newest comparable run."""
     if options.last:
         return read_export(options.last, options, settings)
     if not options.known:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FINE
     except ImgprepError as error:
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-        # No answer, or a busy service, is not caused by the input: repeat the command.
+        # No answer or a busy service is not caused by the input, so repeating the command may help.
         passing = isinstance(error, (StorageError, ServiceError)) and error.passing
         return ExitCode.PARTIAL if passing else ExitCode.UNUSABLE
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Terminal output: frames as a table for people, as CSV or JSON for programs; exit codes."""
+"""Terminal output: frames as tables for people, or as CSV or JSON for programs; exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgprep.core.text import counted, guarded
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Invisible characters with an effect: controls except tab and line break, joiners, marks of direction, tags.
+#: Invisible characters with an effect: controls except tab and line break, joiners, direction marks, tags.
 _ACTS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -44,7 +44,7 @@ def show(frame: pd.DataFrame, form: str) -> None:
     if form == "json":
         print(escaped(json.dumps(rows, ensure_ascii=False, indent=1, default=str)))
     elif form == "csv":
-        # A file gets every character unchanged; a terminal gets no active ones.
+        # A file gets every character unchanged; a terminal gets no active characters.
         screen = sys.stdout.isatty()
         writer = csv.writer(sys.stdout, lineterminator="\n")
         for cells in (list(frame.columns), *(row.values() for row in rows)):
@@ -57,19 +57,19 @@ def show(frame: pd.DataFrame, form: str) -> None:
 def escaped(text: str) -> str:
     r"""Return text without active characters: control characters and direction marks become ``\uXXXX``.
 
-    A terminal obeys escape sequences, and the text comes from a shop's export. JSON readers get the original text.
+    A terminal obeys escape sequences, and the text may come from a shop's export. JSON readers get the original text.
     """
     return _ACTS.sub(_shown, text)
 
 
 def print_anything(*streams: Any) -> None:
-    r"""Let `streams` accept every character; those that their encoding lacks become ``\uXXXX``, as in `escaped`.
+    r"""Make `streams` accept every character; those missing from their encoding become ``\uXXXX``, as in `escaped`.
 
-    On Windows, pipes and files use the regional encoding, which lacks emoji and, outside China, Chinese.
+    On Windows, pipes and files use the regional encoding, which lacks emoji and, outside China, Chinese characters.
     """
     codecs.register_error("imgprep", _spell_out)
     for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+        if isinstance(stream, io.TextIOWrapper):  # false in a notebook
             stream.reconfigure(errors="imgprep")
 
 
@@ -92,7 +92,7 @@ class Plain(logging.Formatter):
     """Log formatter that escapes active characters."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text for a terminal."""
+        """Return the log record as text that is safe for a terminal."""
         return escaped(super().format(record))
 
 
@@ -103,7 +103,7 @@ def one_line(text: object, width: int) -> str:
 
 
 def _cell(value: object) -> object:
-    """Value for the table: empty for NA, a number with four digits or more. CSV and JSON keep full precision."""
+    """Return a value for the table: empty for NA, numbers with four digits or more. CSV and JSON are not rounded."""
     if value is None:
         return ""
     if not isinstance(value, float) or not math.isfinite(value):
@@ -121,12 +121,12 @@ def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
 
 
-#: Columns that are read to their end, and the longest text of one.
+#: Columns that are not shortened to fit, and their maximum length in characters.
 _SENTENCES, _SENTENCE = {"message", "fix", "remedy", "note", "reason", "detail", "why"}, 2000
 
 
 def unmatched_note(run: Any) -> str:
-    """Return what report entries that match no line mean, and what to do about them."""
+    """Return a note that explains report entries without a matching line, and what to do about them."""
     entries = counted(run.unmatched, "entry", "entries")
     return (
         f"{entries} of the report name{'s' * (run.unmatched == 1)} no line of the batch, so the lines that it does not "
@@ -137,7 +137,7 @@ def unmatched_note(run: Any) -> str:
 
 
 def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -> int:
-    """Print how runs ended (as JSON with their causes); return the worst exit code."""
+    """Print the outcomes of runs (including causes in JSON), and return the worst exit code."""
     import pandas as pd
 
     from imgprep.core.frames import records
@@ -148,7 +148,7 @@ def show_ended(runs: list[Any], form: str, causes: pd.DataFrame | None = None) -
     tally = tally_outcomes(runs)
     ordered = [by_id[name] for name in tally["run"]]
     tally = tally.assign(unmatched=[run.unmatched for run in ordered], state=[run.state for run in ordered])
-    if len(runs) == 1:  # what is sent again follows from earlier runs
+    if len(runs) == 1:  # only earlier runs show which lines are sent again
         tally = tally.drop(columns=["again", "backlog"])
     if form == "json" and causes is not None:
         each = [records(causes[causes["run"] == run].drop(columns="run")) for run in tally["run"]]

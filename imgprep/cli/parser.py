@@ -1,4 +1,4 @@
-"""Argument parser: commands, their options, and their help."""
+"""Argument parser: commands, options, and help."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from imgprep import __version__
 from imgprep.core.fields import Service
 from imgprep.core.text import nearest
 
-#: argparse's message since Python 3.11; whether choices are quoted depends on the version.
+#: argparse's message since Python 3.11; quoting of choices depends on the version.
 _CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.*)\)", re.S)
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser whose error messages suggest what was probably meant."""
+    """Argument parser whose error messages suggest the option or command that was probably meant."""
 
     _words: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse known arguments; keep the words for error messages."""
+        """Parse known arguments; keep the given words for error messages."""
         self._words = [] if args is None else [word for word in args if isinstance(word, str)]
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; unknown arguments are reported by the command they were given to, with its own options."""
+        """Parse arguments; unknown ones are reported by the command they were given to, with its own options."""
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             owner: Parser = getattr(found, "parser", self)
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
     def suggestion(self, words: Sequence[str]) -> str:
-        """Return suggestions for words that are not options of this parser."""
+        """Return suggestions for words that this parser does not accept."""
         options = [option for action in self._actions for option in action.option_strings]
         given = [word.partition("=")[0] for word in words if word.startswith("--")]
         unknown = [word for word in given if not any(option.startswith(word) for option in options)]
@@ -75,7 +75,7 @@ _SETTINGS = {
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
 _IMAGES = "folder or zip archive of the images (default: the project's)"
-#: Days after which `imgprep runs --prune` takes a batch for old.
+#: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm that lines of a run that has ended get another outcome"
 _STALE = "send the batch although the gallery has changed since it was planned"
@@ -156,7 +156,7 @@ class _Shared:
 
 
 def make_parser() -> Parser:
-    """Return the parser; `run` locates each command's function, so that only the one called is imported."""
+    """Return the parser; `run` names each command's function, so that only the one called is imported."""
     parser = Parser(
         prog="imgprep",
         description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
@@ -173,13 +173,13 @@ def make_parser() -> Parser:
         made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
         return made
 
-    for stage in (_look, _make, _send, _account, _rest):  # in the order of the help
+    for stage in (_look, _make, _send, _account, _rest):  # in help order
         stage(command, shared)
     return parser
 
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
-    """Look: what exists and what is wrong with it."""
+    """Add the Look commands: what exists and what is wrong with it."""
     demo = command("demo", "rehearse", "Run the whole workflow on the demo catalogue and its own sandbox.")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
 
@@ -218,7 +218,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
-    """From images and an export to a batch folder."""
+    """Add the commands from images and an export to a batch folder."""
     prepare = command("prepare", "plan", "Make service-ready copies of images, with a log.", *has.photographs)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
@@ -264,7 +264,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
-    """From a batch folder to the gallery."""
+    """Add the commands from a batch folder to the gallery."""
     upload = command(
         "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
     )
@@ -313,7 +313,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _account(command: Callable[..., Parser], has: _Shared) -> None:
-    """Reconcile: the outcome of every line."""
+    """Add the Reconcile commands: the outcome of every line."""
     report = command("report", "outcomes", "Show outcomes and causes of runs; write an HTML page.")
     report.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders, as submit names them")
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
@@ -375,7 +375,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
-    """Tasks, rights and the sandbox."""
+    """Add the commands for tasks, rights and the sandbox."""
     command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
     text = "Make a run of a task that was started elsewhere, such as in the console."
     adopt = command("adopt", "ship", text, has.cloud, has.runs)

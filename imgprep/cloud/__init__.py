@@ -1,1 +1,1 @@
-"""The two clients: OSS and Image Search."""
+"""Clients for OSS and Image Search."""

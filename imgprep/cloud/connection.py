@@ -1,7 +1,7 @@
-"""HTTP for oss2 on urllib3, and on sockets for PUTs: four times as fast as its own session.
+"""HTTP session for oss2, built on urllib3 and, for PUTs, on plain sockets; four times as fast as oss2's own session.
 
-``oss2.Bucket(session=…)`` takes an object with ``do_request(request, timeout)``. oss2's own uses requests, which looks
-up proxies and netrc at every call. Its signing, results and exceptions stay.
+``oss2.Bucket(session=…)`` takes an object with ``do_request(request, timeout)``. oss2's own session uses requests,
+which looks up proxies and netrc on every call. oss2 still does the signing and provides the results and exceptions.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from oss2.http import Request
 
 _END = b"\r\n\r\n"
-#: Bytes per read from a socket; a good answer to a PUT has some 400.
+#: Bytes per read from a socket; a successful answer to a PUT has about 400.
 _CHUNK = 16 * 1024
 _HEAD_MAX = 64 * 1024
-#: Bytes per write to a socket. The timeout is for one such part: several large bodies may share a slow line.
+#: Bytes per write to a socket. The timeout applies to each write, as several large bodies may share a slow line.
 _PART = 128 * 1024
-#: Bytes per second of a slow line. The machine buffers a large body long before the line has carried it, so the wait
-#: for the answer is extended by its size over this rate.
+#: Bytes per second on a slow line. The operating system buffers a large body long before the line has carried it, so
+#: the timeout for the answer is extended by the body's size divided by this rate.
 _SLOWEST = 16 * 1024
-#: Bytes per read where a body is streamed.
+#: Bytes per read when a body is streamed.
 CHUNK = 256 * 1024
 
 
 class Connections:
-    """Kept connections to the host of `url`, for PUTs; without a proxy.
+    """Keep-alive connections to the host of `url`, for PUTs without a proxy.
 
-    An exchange ends after `read_timeout` seconds without a byte in either direction.
+    An exchange times out after `read_timeout` seconds without a byte in either direction.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext | None, *, read_timeout: float) -> None:
@@ -57,7 +57,7 @@ class Connections:
     def put(
         self, target: str, headers: Mapping[str, str], body: bytes, *, connect_timeout: float
     ) -> tuple[int, HTTPHeaderDict, bytes]:
-        """Send one PUT; return status, headers and body of the answer."""
+        """Send one PUT; return the status, headers and body of the answer."""
         lines = [f"PUT {target} HTTP/1.1", f"Host: {self._name}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join(lines)
@@ -93,7 +93,7 @@ class Connections:
                 return self._open(connect_timeout)
             if not wait_for_read(connection, timeout=0.0):
                 return connection
-            connection.close()  # something to read before a request: the server has hung up
+            connection.close()  # data before a request was sent means that the server has hung up
 
     def _open(self, timeout: float) -> socket.socket:
         connection = socket.create_connection((self._host, self._port), timeout)
@@ -109,7 +109,7 @@ class Connections:
 
 
 def _send(connection: socket.socket, head: bytes, body: bytes) -> bool:
-    """Whether everything was sent; a server that refuses early stops reading, and answers."""
+    """Return whether everything was sent; a server that refuses early stops reading and answers."""
     try:
         connection.sendall(head + body[:_PART])
         for start in range(_PART, len(body), _PART):
@@ -122,14 +122,14 @@ def _send(connection: socket.socket, head: bytes, body: bytes) -> bool:
 
 
 def _answer(connection: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool]:
-    """Return status, headers, body, and whether it is a plain 200 with nothing after it."""
+    """Return status, headers, body, and whether the answer is a plain 200 with nothing after it."""
     data = b""
     while True:
         data = _read_head(connection, data)
         head, _, body = data.partition(_END)
         if not head.startswith(b"HTTP/1.1 1"):
             break
-        data = body  # "continue", or a hint: the answer follows
+        data = body  # an interim response such as 100 Continue; the answer follows
     status, _, fields = head.partition(b"\r\n")
     if status.startswith(b"HTTP/1.1 200"):
         headers = HTTPHeaderDict()
@@ -141,7 +141,7 @@ def _answer(connection: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool
         else:
             if headers.get("content-length") == str(len(body)) and _plain(headers):
                 return 200, headers, body, True
-    rest: Any = _Replay(data, connection)  # http.client only calls its makefile
+    rest: Any = _Replay(data, connection)  # http.client only calls makefile()
     answer = http.client.HTTPResponse(rest, method="PUT")
     answer.begin()
     text = answer.read()
@@ -149,7 +149,7 @@ def _answer(connection: socket.socket) -> tuple[int, HTTPHeaderDict, bytes, bool
 
 
 def _read_head(connection: socket.socket, data: bytes) -> bytes:
-    """Read on to the end of the head."""
+    """Read until the end of the head; return everything read so far."""
     while _END not in data:
         if len(data) > _HEAD_MAX:
             raise http.client.HTTPException(f"the head of the answer is longer than {_HEAD_MAX:,} bytes")
@@ -165,7 +165,7 @@ def _plain(headers: Mapping[str, str]) -> bool:
 
 
 class _Replay(io.RawIOBase):
-    """A socket after some of its bytes were read."""
+    """A socket preceded by bytes that were already read from it."""
 
     def __init__(self, data: bytes, connection: socket.socket) -> None:
         self._data = data
@@ -186,7 +186,7 @@ class _Replay(io.RawIOBase):
 
 
 class Session:
-    """Sends the requests of oss2 to the endpoint `url`; keeps `connections` of them open, one per thread."""
+    """Session that sends oss2's requests to the endpoint `url` and keeps up to `connections` open, one per thread."""
 
     def __init__(self, url: str, *, connections: int = 10, read_timeout: float = 60.0) -> None:
         self._manager = open_pool(url, connections=connections)
@@ -195,7 +195,7 @@ class Session:
         self._read_timeout = read_timeout
 
     def do_request(self, request: Request, timeout: float | tuple[float, float]) -> Answer:
-        """Send a request of oss2, which handles the status; a broken connection raises its RequestError."""
+        """Send an oss2 request; oss2 handles the status, and a broken connection raises oss2's RequestError."""
         from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
 
         connect = timeout[0] if isinstance(timeout, tuple) else timeout
@@ -205,7 +205,7 @@ class Session:
         headers = {name: value for name, value in request.headers.items() if value is not None}
         if request.method == "PUT" and isinstance(request.data, bytes) and not self._proxied:
             return self._put(url, headers, request.data, connect)
-        # Short answers are read at once, so that the connection is free again.
+        # Short answers are read at once to free the connection.
         whole = request.method in ("PUT", "HEAD", "DELETE")
         try:
             pool, target = self._route(url)
@@ -225,7 +225,7 @@ class Session:
         return Answer(answer.status, answer.headers, answer.data if whole else None, answer)
 
     def _route(self, url: str) -> tuple[Any, str]:
-        """Return the host's own pool and the path: the manager would parse every URL again, 10 % of a PUT's time."""
+        """Return the host's pool and the path; the manager would parse every URL again, which is 10 % of a PUT."""
         if self._proxied:
             return self._manager, url
         host, target = _split(url)
@@ -235,7 +235,7 @@ class Session:
         return pool, target
 
     def _put(self, url: str, headers: Mapping[str, str], body: bytes, connect: float) -> Answer:
-        """Send one image over connections of our own, in a quarter of the time."""
+        """Send one PUT over our own connections, which takes a quarter of the time."""
         from oss2.exceptions import RequestError  # noqa: PLC0415  heavy
 
         host, target = _split(url)
@@ -260,7 +260,7 @@ class Session:
 
 
 class Answer:
-    """An answer, as oss2 expects it."""
+    """An answer in the form that oss2 expects."""
 
     __slots__ = ("_body", "headers", "request_id", "response", "status")
 
@@ -273,7 +273,7 @@ class Answer:
     ) -> None:
         self.response = response
         self.status = status
-        if encoded := headers.get("x-oss-err"):  # the error of a HEAD, which has no body
+        if encoded := headers.get("x-oss-err"):  # the error for a HEAD request, whose answer has no body
             with contextlib.suppress(ValueError):
                 headers["x-oss-err"] = base64.b64encode(_discreet(base64.b64decode(encoded))).decode()
         self.headers = headers
@@ -281,7 +281,7 @@ class Answer:
         self._body = body
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return the rest of the body, or the next `amt` bytes of it; error bodies come without the signed text."""
+        """Return the rest of the body, or its next `amt` bytes; the signed text is removed from error bodies."""
         part = self._read(amt)
         return part if self.status < 300 else _discreet(part)
 
@@ -308,6 +308,6 @@ def _discreet(error: bytes) -> bytes:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Return scheme with host, and the path."""
+    """Split a URL into scheme with host, and path."""
     at = url.find("/", 8)
     return (url, "/") if at < 0 else (url[:at], url[at:])

@@ -1,7 +1,7 @@
-"""Calls of Image Search, through the vendor's SDK.
+"""Calls to Image Search through the vendor's SDK.
 
-The SDK accepts almost any answer: ``{}`` parses, a wrong shape gives no body and no exception, ``Success: false``
-raises no error. So each answer is checked here, and a missing part is an error.
+The SDK accepts almost any answer: ``{}`` parses, a wrong shape yields neither a body nor an exception, and
+``Success: false`` raises no error. Therefore each answer is checked here, and a missing part is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imgprep.core.settings import Settings, certificates, is_loopback
 from imgprep.core.text import shown
 
 PROCESSING, SUCCESS, FAIL = STATUSES = "PROCESSING", "SUCCESS", "FAIL"
-#: Another batch task, or another export, is running. Source: observed by others, not in the reference.
+#: Another batch task, or another export, is running. Source: reported by other users; not in the reference.
 BUSY, EXPORT_BUSY = "Console.IncrementStatusError", "Console.TaskAlreadyExist"
 #: Codes that mean "too fast"; the request had no effect.
 THROTTLED = ("DeniedRequest", "Throttling", "Throttling.User", "Throttling.Api", "RequestTimeTooFrequent")
@@ -42,14 +42,14 @@ _REMEDIES = {
 
 #: IncreaseList, DumpMeta, DumpMetaList and Detail take one request per second. Source: api.
 SECONDS_BETWEEN = 1.0
-#: Tasks per page; the service allows 500, for exports 30. Source: api.
+#: Tasks per page; the service allows 500, or 30 for exports. Source: api.
 PAGE_SIZE, EXPORT_PAGE_SIZE = 100, 30
-#: Detail counts capacity in units of so many images. Source: api.
+#: Images per unit in which Detail counts capacity. Source: api.
 CAPACITY_UNIT = 10_000
-#: Characters of an answer that a message quotes.
+#: Maximum characters that a message quotes from an answer.
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
-#: The operations that are called here; each has its own RAM action, on resource ``*``. Source: api.
+#: The operations called here; each has its own RAM action, on resource ``*``. Source: api.
 ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ _T = TypeVar("_T")
 
 
 class AnswerLost(ServiceError):
-    """No usable answer came: the request may have been carried out."""
+    """No usable answer arrived, so the request may have been carried out."""
 
     def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message, code=code, request_id=request_id, passing=True)
@@ -65,16 +65,16 @@ class AnswerLost(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A batch task as IncreaseList shows it, or an export as DumpMetaList does."""
+    """A batch task as returned by IncreaseList, or an export as returned by DumpMetaList."""
 
     id: str
     bucket: str
     path: str
-    #: ``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, as the service spells it.
+    #: ``PROCESSING``, ``SUCCESS`` (also after partial failure), ``FAIL``, or another word, spelled as by the service.
     status: str
     code: str = ""
     message: str = ""
-    #: Link to the report or export; it expires after two hours, and anyone who has it can read the file.
+    #: Link to the report or export; the link expires after two hours, and anyone who has it can read the file.
     report_url: str | None = field(default=None, repr=False)
     created: datetime | None = None
     modified: datetime | None = None
@@ -82,22 +82,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An instance as Detail shows it; None where the answer has no value."""
+    """An instance as returned by Detail; a field is None if the answer has no value for it."""
 
     name: str
     region: str
-    service: str | None  #: see `imgprep.core.fields.Service`; ``unknown`` for a number that the table lacks
-    capacity: int | None  #: most images
-    held: int | None  #: images now
-    qps: int | None  #: searches that it takes per second
+    service: str | None  #: see `imgprep.core.fields.Service`; ``unknown`` for a number missing from the table
+    capacity: int | None  #: maximum number of images
+    held: int | None  #: current number of images
+    qps: int | None  #: maximum searches per second
     expires: datetime | None
 
 
 class ImageSearch:
     """One instance of Image Search.
 
-    Reading calls are repeated, within `patience` seconds, after throttling, 5xx answers and lost connections.
-    IncreaseInstance is never repeated here: it has no idempotency token.
+    Read-only calls are retried for up to `patience` seconds after throttling, 5xx answers and lost connections.
+    IncreaseInstance is never retried here because it has no idempotency token.
     """
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None, patience: float = 120.0) -> None:
@@ -109,7 +109,7 @@ class ImageSearch:
         self._client: Any = None
 
     def start_task(self) -> str:
-        """Create a batch task (IncreaseInstance), in one request; return its id."""
+        """Create a batch task (IncreaseInstance) in one request; return the task's id."""
         self.settings.require("bucket", "path")
         request: dict[str, Any] = {"bucket_name": self.settings.bucket, "path": self.settings.path}
         if self.settings.callback:
@@ -126,7 +126,7 @@ class ImageSearch:
         return str(number)
 
     def tasks(self, task_id: str | None = None, *, newest: int | None = None) -> list[Task]:
-        """Return batch tasks of the instance (IncreaseList), newest first: all, the one named, or the `newest`."""
+        """Return the instance's batch tasks (IncreaseList), newest first: all, only `task_id`, or the `newest`."""
         found: list[Task] = []
         request: dict[str, Any] = {} if task_id is None else {"id": task_id}
         page, size = 1, min(newest or PAGE_SIZE, PAGE_SIZE)
@@ -143,22 +143,22 @@ class ImageSearch:
         return order if task_id is None else [task for task in order if task.id == str(task_id)]
 
     def task(self, task_id: str) -> Task | None:
-        """Return one task; None if the service does not know it."""
+        """Return one task, or None if the service has no task with this id."""
         return next(iter(self.tasks(task_id)), None)
 
     def detail(self) -> Instance:
-        """Return the instance (Detail)."""
+        """Return the properties of the instance (Detail)."""
         return self._read("Detail", {}, _instance)
 
     def image_record(self, product_id: str, pic_name: str) -> dict[str, Any] | None:
-        """Return what the gallery holds of an image (CheckImageExists), by field; None if it is not there.
+        """Return the gallery's fields for an image (CheckImageExists), or None if the gallery lacks the image.
 
-        Region and Crop are not in the answer.
+        The answer does not include Region and Crop.
         """
         return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _record)
 
     def start_export(self) -> str:
-        """Start an export of the gallery (DumpMeta); return its id. One runs at a time."""
+        """Start an export of the gallery (DumpMeta); return its id. Only one export can run at a time."""
         answer = self._call("DumpMeta", {})
         number = _dig(answer, "Data", "Id")
         if answer.get("Success") is False or number in (None, ""):
@@ -166,15 +166,15 @@ class ImageSearch:
         return str(number)
 
     def exports(self, export_id: str | None = None) -> list[Task]:
-        """Return exports (DumpMetaList), newest first: the last 30, or the one named."""
+        """Return exports (DumpMetaList), newest first: the last 30, or only `export_id`."""
         request: dict[str, Any] = {} if export_id is None else {"id": export_id}
         request |= {"page_size": EXPORT_PAGE_SIZE, "page_number": 1}
         tasks, _ = self._read("DumpMetaList", request, lambda answer: _page(answer, "DumpMetaList"))
         return [task for task in tasks if export_id in (None, task.id)]
 
     def _read(self, action: str, request: Mapping[str, Any], parse: Callable[[dict[str, Any]], _T]) -> _T:
-        """Repeat a call without effects until there is a usable answer."""
-        # Jitter: several people may follow one instance, which takes one request per second from all of them.
+        """Repeat a read-only call until there is a usable answer."""
+        # Jitter: several people may poll one instance, which takes one request per second from all of them together.
         first, longest = 1.5 * SECONDS_BETWEEN, 15 * SECONDS_BETWEEN
         attempts = Attempts(self._clock, patience=self._patience, first=first, longest=longest, jitter=1 / 3)
         while True:
@@ -202,7 +202,7 @@ class ImageSearch:
         try:
             response = method(full, RuntimeOptions(connect_timeout=CONNECT_MS, read_timeout=READ_MS))
             body = None if response is None or response.body is None else response.body.to_map()
-        except Exception as error:  # the SDK raises what its parts raise
+        except Exception as error:  # the SDK passes on its dependencies' exceptions
             without_secrets(error)
             raise _wrapped(action, self.settings.instance, error) from error
         finally:
@@ -227,15 +227,15 @@ class ImageSearch:
                 ca=certificates(),
             )
             if is_loopback(self.settings.imagesearch_url):
-                # The SDK sends even loopback through HTTP_PROXY, without exceptions; but a proxy in its config has
-                # priority. With the server as its own proxy, requests go there directly.
+                # The SDK sends even loopback requests through HTTP_PROXY; but a proxy in its config takes precedence.
+                # If the server is set as its own proxy, requests go to it directly.
                 config.http_proxy = f"http://{url.netloc}"
             self._client = Client(config)
         return self._client
 
 
 class _Bridge:
-    """Adapts our provider to the SDK, which calls it for each request, so that credentials stay fresh."""
+    """Adapter from our provider to the SDK, which asks for credentials on each request, so that they stay fresh."""
 
     def __init__(self, provider: CredentialsProvider) -> None:
         self._provider = provider
@@ -248,7 +248,7 @@ class _Bridge:
 
 
 def list_tasks(settings: Settings, *, clock: Clock | None = None) -> pd.DataFrame:
-    """Return every batch task of the instance, those made in the console included."""
+    """Return every batch task of the instance, including those created in the console."""
     names = ["id", "status", "code", "message", "bucket", "path", "created", "modified", "has_report"]
     rows = [
         {
@@ -264,16 +264,16 @@ def list_tasks(settings: Settings, *, clock: Clock | None = None) -> pd.DataFram
 
 
 def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
-    """Return our exception for the SDK's; raise one that is ours already."""
+    """Return our exception for one from the SDK; raise an exception that is already ours."""
     code, status = getattr(error, "code", None), getattr(error, "status_code", None)
     text = shown(getattr(error, "message", None) or error, QUOTED) or type(error).__name__
     request_id = getattr(error, "request_id", None)
-    # The SDK wraps what its credentials provider raises.
+    # The SDK wraps exceptions from its credentials provider.
     for ours in (error, getattr(error, "inner_exception", None)):
         if isinstance(ours, ImgprepError):
             raise ours
     if status is None or code in (None, "", "None") or status >= 500:
-        # urllib3's text would name the server as its own proxy, see `_connected`.
+        # urllib3's message would name the server as its own proxy, see `_connected`.
         why = f"{shown(code)}: {text}" if status else "connection refused" if "Connection refused" in text else text
         return AnswerLost(
             f"{action} on instance {instance}: no usable answer: {why}; check the network and the endpoint",
@@ -287,7 +287,7 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
 
 
 def _unsuccessful(action: str, answer: Mapping[str, Any]) -> ServiceError:
-    """Success is false, but in a 200 answer: whether anything was done is undocumented."""
+    """Return the error for ``Success: false`` in a 200 answer; whether anything was done is undocumented."""
     details = ", ".join(
         f"{name}={shown(answer[name], QUOTED)}" for name in ("Code", "Msg", "Message") if answer.get(name)
     )
@@ -299,7 +299,7 @@ def _unsuccessful(action: str, answer: Mapping[str, Any]) -> ServiceError:
 
 
 def _dig(answer: Mapping[str, Any] | None, *names: str) -> Any:
-    """Return the value in nested objects under `names`; None if one is missing."""
+    """Return the value at the path `names` in nested objects, or None if a part of the path is missing."""
     found: Any = answer
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -307,7 +307,7 @@ def _dig(answer: Mapping[str, Any] | None, *names: str) -> Any:
 
 
 def _page(answer: dict[str, Any], *names: str) -> tuple[list[Task], int | None]:
-    """Return the tasks of a page of a list, in ``Data`` under `names`, and the number of all tasks."""
+    """Return the tasks on one page of a list (in ``Data`` under `names`), and the total number of tasks."""
     data = answer.get("Data")
     items, total = _dig(data, *names), _dig(data, "TotalCount")
     tasks = [_task(item) for item in items if item] if isinstance(items, list) else []
@@ -334,7 +334,7 @@ def _task(item: Mapping[str, Any]) -> Task:
 
 
 def _moment(value: object) -> datetime | None:
-    """Return the time of milliseconds since 1970, which the service sends as text or as a number."""
+    """Convert milliseconds since 1970, which the service sends as a string or a number, to a datetime."""
     try:
         return datetime.fromtimestamp(int(str(value)) / 1000, UTC)
     except (ValueError, OverflowError, OSError):

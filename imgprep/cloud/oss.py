@@ -1,4 +1,4 @@
-"""oss2 buckets on our connections, its exceptions turned into ours, and reads: listings, heads, objects."""
+"""oss2 buckets on our own connections, conversion of oss2's exceptions, and reads: listings, heads, objects."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.settings import Settings
 from imgprep.core.text import shown
 
-#: The provider is called again after so many seconds, or at once when OSS says that the credentials have expired.
+#: Seconds until the provider is called again; it is called at once if OSS reports that the credentials have expired.
 CREDENTIALS_SECONDS = 60.0
-#: Seconds within which a listing, a HEAD or a GET is repeated.
+#: Seconds for which a listing, a HEAD or a GET is retried.
 READ_PATIENCE = 60.0
-#: Keys per page; oss2's default of 100 takes twice the time. Source: OSS, ListObjects.
+#: Keys per page; oss2's default of 100 takes twice as long. Source: OSS, ListObjects.
 PAGE = 1000
-#: Characters of an answer that a message quotes.
+#: Maximum characters that a message quotes from an answer.
 QUOTED = 500
 
 EXPIRED = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "TokenExpired"})
@@ -36,7 +36,7 @@ THROTTLED = frozenset(
     {"SlowDown", "RequestTimeTooFrequent", "QpsLimitExceeded", "TrafficRateLimitExceeded", "ServerBusy"}
     | {"DownloadTrafficRateLimitExceeded", "UploadTrafficRateLimitExceeded", "TotalQpsLimitExceeded"}
 )
-#: Codes that every other file would meet too, with the remedy.
+#: Codes of errors that affect every file, with the remedy.
 FATAL = {
     "AccessDenied": "the access key lacks the permission; `imgprep policy` prints what the uploader needs",
     "InvalidAccessKeyId": "the access key does not exist, or is disabled; set another",
@@ -63,11 +63,11 @@ def open_bucket(
     patience: float = READ_PATIENCE,
     clock: Clock | None = None,
 ) -> Any:
-    """Return an ``oss2.Bucket`` on a `Session`."""
+    """Return an ``oss2.Bucket`` that uses a `Session`."""
     import oss2  # noqa: PLC0415  heavy
 
     settings.require("bucket")
-    keep_secrets("oss2")  # it logs what it signs, and errors that repeat it
+    keep_secrets("oss2")  # it logs the text it signs, and errors that quote this text
     bridge = _Bridge(settings.oss_credentials)
     auth = oss2.ProviderAuthV4(bridge) if settings.region else oss2.ProviderAuth(bridge)
     session = Session(settings.oss_url, connections=connections, read_timeout=read_timeout)
@@ -78,7 +78,7 @@ def open_bucket(
             settings.bucket,
             session=session,
             connect_timeout=10,
-            # oss2 builds its CRC tables anew at every call; ours is compared in `put`.
+            # oss2 rebuilds its CRC tables on every call; `put` compares a CRC of our own.
             enable_crc=False,
             region=settings.region or None,
             app_name="imgprep",
@@ -90,7 +90,7 @@ def open_bucket(
 
 
 class _Bridge:
-    """Adapts our provider to oss2, which calls it for each request; a provider may need the network."""
+    """Adapter from our provider to oss2, which asks on each request; cached, as a provider may need the network."""
 
     def __init__(self, provider: CredentialsProvider) -> None:
         self._provider = provider
@@ -112,7 +112,7 @@ class _Bridge:
             return self._found
 
     def renew(self, used: Any) -> bool:
-        """Call the provider again; whether it returns other credentials than the expired ones `used`."""
+        """Call the provider again; return whether its credentials differ from the expired ones, `used`."""
         if self._found is used:
             self._until = 0.0
         now = self.get_credentials()
@@ -120,7 +120,7 @@ class _Bridge:
 
 
 def passing(error: Any) -> bool:
-    """Whether the request of an oss2 exception may succeed later: no answer, 5xx, too fast."""
+    """Return whether a request that raised this oss2 exception may succeed later (no answer, 5xx, throttled)."""
     return bool(
         error.status < 0 or error.status >= 500 or error.code in THROTTLED
         or error.code in ("RequestTimeout", "OperationConflict")
@@ -128,11 +128,11 @@ def passing(error: Any) -> bool:
 
 
 def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError:
-    """Return our exception for one of oss2."""
+    """Return our exception for one from oss2."""
     code = str(getattr(error, "code", "") or "") or None
     request_id = str(getattr(error, "request_id", "") or "") or None
     status = getattr(error, "status", 0)
-    # The answer to a HEAD has no body, so no code.
+    # The answer to a HEAD has no body and therefore no code.
     code = code or {404: "NoSuchKey", 403: "AccessDenied"}.get(status)
     message = f"{what} {key}: " if key else f"{what}: "
     if code is None:
@@ -144,7 +144,7 @@ def wrapped(error: Exception, what: str, key: str | None = None) -> StorageError
         message += f"{code}: {detail or 'refused'}"
         if code == "RequestTimeTooSkewed":
             message += f" ({_skew(error)})"
-        # A bucket in another region: version 4 of the signature says so, else the endpoint.
+        # If the bucket is in another region, the error names the signing region (V4 signatures) or the endpoint.
         clue = {"InvalidArgument": "signing region", "AccessDenied": "specified endpoint"}.get(code)
         if clue is not None and clue in detail:
             message += "; the bucket is in another region: set the bucket's region, which must also be the instance's"
@@ -164,7 +164,7 @@ def _skew(error: Any) -> str:
 
 
 def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, patience: float | None = None) -> _T:
-    """Return the result of `request`, repeated within `patience` seconds (the bucket's by default)."""
+    """Return the result of `request`, retrying for up to `patience` seconds (the bucket's by default)."""
     from oss2.exceptions import NotFound, OssError  # noqa: PLC0415  heavy
 
     attempts = Attempts(bucket.clock, patience=bucket.patience if patience is None else patience)
@@ -181,7 +181,7 @@ def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, pa
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
             failure, source = wrapped(error, what, key), error
-        except (ParseError, RuntimeError, ValueError) as error:  # oss2's on an answer that it cannot read
+        except (ParseError, RuntimeError, ValueError) as error:  # oss2 cannot parse the answer
             text = f"{what} {key}: the answer is not from OSS ({error}); is it from a proxy or a login page?"
             failure, source = StorageError(text, key=key, passing=True), error
         pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
@@ -192,7 +192,7 @@ def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, pa
 
 
 def probe_put(bucket: Any, key: str) -> None:
-    """Raise if `key` may not be written. A wrong digest makes OSS refuse the object: nothing is stored."""
+    """Raise if `key` may not be written; nothing is stored, as OSS refuses an object with a wrong digest."""
     import oss2  # noqa: PLC0415  heavy
 
     other = base64.b64encode(hashlib.md5(b"imgprep").digest()).decode()
@@ -204,7 +204,7 @@ def probe_put(bucket: Any, key: str) -> None:
 
 
 def bucket_region(bucket: Any) -> str:
-    """Return the region that the bucket is in, such as ``cn-shanghai``."""
+    """Return the bucket's region, such as ``cn-shanghai``."""
     import oss2  # noqa: PLC0415  heavy
 
     try:
@@ -214,7 +214,7 @@ def bucket_region(bucket: Any) -> str:
 
 
 class Stored(NamedTuple):
-    """An object as the bucket describes it."""
+    """The bucket's description of an object."""
 
     bytes: int
     etag: str  #: without quotes, in lower case
@@ -228,7 +228,7 @@ class Stored(NamedTuple):
 
 
 def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
-    """Yield key and object of everything under `prefix`, in the order of keys."""
+    """Yield the key and description of every object under `prefix`, ordered by key."""
     marker = ""
     while True:
         request = partial(bucket.list_objects, prefix=prefix, marker=marker, max_keys=PAGE)
@@ -243,7 +243,7 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:
-    """Return one object, or None."""
+    """Return the description of one object, or None if there is none."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:
@@ -256,7 +256,7 @@ def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | No
 
 
 def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[dict[str, Stored], bool]:
-    """Return the objects under `prefix`, and whether they could be listed; if not, each of `keys` was looked up."""
+    """Return the objects under `prefix` and whether listing is allowed; if not, look up each of `keys` instead."""
     try:
         return dict(list_folder(bucket, prefix)), True
     except StorageError as error:
@@ -269,7 +269,7 @@ def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[d
 
 
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
-    """Return an object's bytes, or None; raise StorageError if it is longer than `limit` bytes."""
+    """Return an object's bytes, or None if there is none; raise StorageError if it is longer than `limit` bytes."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy
 
     try:

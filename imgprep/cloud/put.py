@@ -1,4 +1,4 @@
-"""One file to one object: sent, verified, and sent again only if it is not there."""
+"""Upload of one file as one object: send it, verify it, and send it again only if it did not arrive."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from imgprep.core.retry import Attempts, Pace, retry_after
 
 _log = logging.getLogger(__name__)
 
-#: So often may an object differ from what was sent before its file is given up.
+#: Number of times that an object may differ from what was sent before the upload of its file fails.
 MISMATCHES_MAX = 3
-#: Longest sleep at a time between two attempts, so that a stop is noticed.
+#: Longest single sleep between two attempts; short, so that a stop is noticed.
 REST_SECONDS = 0.5
 
 
 class Item(NamedTuple):
     """A file to send."""
 
-    key: str  #: of the object
+    key: str  #: object key
     pic_name: str  #: name in the batch
     file: str
-    bytes: int | None  #: its size in the file system; None if it is not there
-    digest: str | None  #: MD5 in hex that the batch was planned with
-    problem: str = ""  #: why it cannot be sent; empty if it can
+    bytes: int | None  #: size in the file system; None if the file does not exist
+    digest: str | None  #: MD5 in hex, from the plan of the batch
+    problem: str = ""  #: why the file cannot be sent; empty if it can
     refused: bool = False  #: whether the service is expected to refuse its lines anyway
 
 
 class Sent(NamedTuple):
-    """Outcome of an item; the fields are columns of the upload log."""
+    """The outcome of sending an item; the fields are the columns of the upload log."""
 
     key: str
     outcome: str
@@ -53,14 +53,14 @@ class Stopped(Exception):
 
 
 def crc64() -> Callable[[bytes], int]:
-    """Return a function for the CRC64 that OSS calculates (ECMA-182, reflected)."""
+    """Return a function that calculates the same CRC64 as OSS (ECMA-182, reflected)."""
     try:
         import anycrc  # noqa: PLC0415
 
         model = anycrc.Model("CRC64-XZ")
         return lambda data: int(model.calc(data))
     except ImportError:
-        crcmod = importlib.import_module("crcmod.crcmod")  # by name: the package hides this module behind itself
+        crcmod = importlib.import_module("crcmod.crcmod")  # by name: the package shadows its module
         if not getattr(crcmod, "_usingExtension", False):
             _log.warning("CRC64 is calculated in pure Python, at 16 MB/s; install anycrc")
         make = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, initCrc=0, rev=True, xorOut=0xFFFFFFFFFFFFFFFF)
@@ -68,7 +68,7 @@ def crc64() -> Callable[[bytes], int]:
 
 
 def same(item: Item, stored: Stored) -> bool | None:
-    """Whether an object is the file of the plan; None if only its bytes can tell."""
+    """Return whether an object is the planned file; None if only its bytes can tell."""
     if item.bytes is not None and item.bytes != stored.bytes:
         return False
     if item.digest is None or stored.md5 is None:
@@ -77,9 +77,9 @@ def same(item: Item, stored: Stored) -> bool | None:
 
 
 class Sender:
-    """Sends items to a bucket of `open_bucket`; shared by the threads.
+    """Sends items to a bucket from `open_bucket`; shared by all threads.
 
-    A file is attempted for `patience` seconds; setting `stop` stops between two attempts.
+    A file is retried for `patience` seconds; setting `stop` ends the work between two attempts.
     """
 
     def __init__(self, bucket: Any, clock: Clock, pace: Pace, *, patience: float, stop: threading.Event) -> None:
@@ -91,11 +91,11 @@ class Sender:
         self._crc = crc64()
 
     def send(self, item: Item) -> Sent:
-        """Send a file."""
+        """Read and send a file; return the outcome."""
         started = self._clock.monotonic()
         try:
-            with open(item.file, "rb", buffering=0) as file:  # noqa: PTH123  a hundred thousand times
-                # One byte more than expected: a file of the known size is read at once.
+            with open(item.file, "rb", buffering=0) as file:  # noqa: PTH123  called 100,000 times
+                # One byte more than expected, so that one read suffices for a file of the planned size.
                 data = file.read((item.bytes or 0) + 1)
                 if len(data) != item.bytes:
                     data += file.read()
@@ -105,7 +105,7 @@ class Sender:
         return self.send_bytes(item, data, started)
 
     def send_bytes(self, item: Item, data: bytes, started: float | None = None, *, new: bool = False) -> Sent:
-        """Send `data`; with `new`, only if no object has the key."""
+        """Send `data` as the item's object; with `new`, only if no object has this key. Return the outcome."""
         started = self._clock.monotonic() if started is None else started
         digest = item.digest or hashlib.md5(data).hexdigest()
         headers = {
@@ -128,7 +128,7 @@ class Sender:
                 self._pace.good()
                 return end("uploaded", verified)
             if getattr(error, "code", None) in ("InvalidDigest", "BadDigest"):
-                # The digest is the plan's: either the file has changed, or the bytes did on their way.
+                # The digest is from the plan: either the file has changed, or the bytes were damaged on the way.
                 if hashlib.md5(data).hexdigest() != digest:
                     return end("changed", "none", "the file changed since the batch was built; build it again")
                 mismatches += 1
@@ -136,7 +136,7 @@ class Sender:
                 mismatches += 1
             elif (
                 not passing(error) and getattr(error, "code", None) not in EXPIRED
-            ):  # expired ones were renewed, else it raised
+            ):  # expired credentials have been renewed, or `_try` has raised
                 return end("failed", "none", str(wrapped(error, "put", item.key)))
             if mismatches >= MISMATCHES_MAX:
                 message = (
@@ -151,7 +151,7 @@ class Sender:
             self._rest(pause)
 
     def _rest(self, seconds: float) -> None:
-        """Sleep until the next attempt or a stop: an answer may ask for two minutes."""
+        """Sleep until the next attempt or a stop; an answer may ask for a pause of two minutes."""
         while seconds > 0 and not self._stop.is_set():
             self._clock.sleep(min(seconds, REST_SECONDS))
             seconds -= REST_SECONDS
@@ -159,7 +159,7 @@ class Sender:
     def _try(
         self, item: Item, data: bytes, headers: dict[str, str], digest: str, crc: int
     ) -> tuple[str, Exception | None]:
-        """Make one PUT; return how it was verified ('' if it was not), and the error that matters."""
+        """Make one PUT; return how the object was verified ('' if it was not), and the error that matters."""
         from oss2.exceptions import OssError  # noqa: PLC0415  heavy
 
         used = self._bucket.bridge.get_credentials()
@@ -176,19 +176,19 @@ class Sender:
             if code in FATAL or code in EXPIRED:
                 raise wrapped(error, "put", item.key) from error
             if code == "FileAlreadyExists" or error.status < 0 or error.status >= 500:
-                # The answer is lost, or does not tell whether the object was stored.
+                # The answer was lost, or does not show whether the object was stored.
                 return self._verify(item, data, digest, crc), error
             return "", error
-        except ValueError as error:  # a checksum that is not a number: as good as none
+        except ValueError as error:  # a checksum that is not a number is treated as missing
             _log.debug("put %s: %s", item.key, error)
             return self._verify(item, data, digest, crc), None
         if result.crc == crc:
             return "etag" if (result.etag or "").strip('"').lower() == digest else "crc64", None
-        # No CRC, or a different one: look at the object itself before sending it again.
+        # No CRC, or a different one: check the object itself before sending it again.
         return self._verify(item, data, digest, crc), None
 
     def _verify(self, item: Item, data: bytes, digest: str, crc: int) -> str:
-        """Compare the object with what was sent; return 'head' or 'readback' if it is the same, else ''."""
+        """Compare the object with the data sent; return 'head' or 'readback' if they are equal, else ''."""
         try:
             found = head(self._bucket, item.key, patience=0)
             if found is None or found.bytes != len(data):

@@ -1,1 +1,1 @@
-"""What every step needs: errors, fields, findings, frames, regions, files, processes, network, settings."""
+"""Shared foundations: errors, fields, findings, frames, regions, files, processes, network, settings."""

@@ -8,34 +8,34 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, and waiting; tests pass one that does not wait."""
+    """Source of the time and of waits; tests pass a clock that does not wait."""
 
     def time(self) -> float:
-        """Return seconds since 1970."""
+        """Return the seconds since 1970 (UTC)."""
 
     def monotonic(self) -> float:
-        """Return seconds that only grow, for measuring."""
+        """Return the seconds on a clock that never runs backward, for measuring durations."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for `seconds`."""
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system clock."""
 
     def time(self) -> float:
-        """Return seconds since 1970."""
+        """Return the seconds since 1970 (UTC)."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that only grow, for measuring."""
+        """Return the seconds on a clock that never runs backward, for measuring durations."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for `seconds`."""
         time.sleep(seconds)
 
 
 def stamp(clock: Clock) -> str:
-    """Return the time as ISO 8601 in UTC, to the second, as run folders record it."""
+    """Return the current time in UTC as ISO 8601, to the second, as recorded in run folders."""
     return datetime.fromtimestamp(clock.time(), UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Credentials and their providers, which are called when credentials are needed and never show or write them."""
+"""Credentials, and providers that supply them on demand and never show or write them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from imgprep.core.text import discreet
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key, with a token if it is a temporary one; its repr shows neither."""
+    """An access key, with a security token if the key is temporary; the repr shows neither."""
 
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        # They go into headers; an HTTP library's error about a bad one would show it.
+        # The values go into headers; an HTTP library's error about an invalid header would show them.
         for name in ("access_key_id", "access_key_secret", "security_token"):
             value = getattr(self, name) or ""
             if not (value.isascii() and value.isprintable()) or " " in value:
@@ -31,15 +31,15 @@ class Credentials:
 
 
 class CredentialsProvider(Protocol):
-    """Anything that returns credentials; called again whenever they are needed."""
+    """Anything that returns credentials; it is called each time they are needed."""
 
     def credentials(self) -> Credentials:
-        """Return credentials that are valid now, or raise ConfigError with the remedy."""
+        """Return currently valid credentials, or raise ConfigError with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticCredentials:
-    """A provider of fixed credentials, for sandboxes and tests."""
+    """A provider that returns fixed credentials, for sandboxes and tests."""
 
     value: Credentials = field(repr=False)
 
@@ -50,20 +50,20 @@ class StaticCredentials:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentCredentials:
-    """The vendors' usual chain: their environment variables, then their default chain (profile file, ECS role, …)."""
+    """The usual lookup: the vendor's environment variables, then its default chain (profile file, ECS role, …)."""
 
-    prefer_oss: bool = False  #: read the variables of OSS before those of Alibaba Cloud
-    #: Stop after the variables: the vendor's chain requests a role over the network, which a sandbox never needs.
+    prefer_oss: bool = False  #: read the OSS variables before the Alibaba Cloud variables
+    #: Read only the variables: the vendor's chain requests a role over the network, which a sandbox never needs.
     variables_only: bool = False
 
     def credentials(self) -> Credentials:
-        """Return the first credentials that the chain finds."""
+        """Return the first credentials found."""
         sets = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")]
         if self.prefer_oss:
             sets.insert(0, ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"))
         for id_name, secret_name, token_name in sets:
             names = (id_name, secret_name, token_name)
-            # A secret that is read from a file often ends in a line break.
+            # A secret read from a file often ends with a line break.
             key_id, secret, token = (os.environ.get(name, "").strip() for name in names)
             if bool(key_id) != bool(secret):
                 missing = secret_name if key_id else id_name
@@ -83,13 +83,13 @@ class EnvironmentCredentials:
         )
 
     def _vendor_chain(self) -> Credentials:
-        from alibabacloud_credentials.client import Client  # noqa: PLC0415  a heavy import, needed rarely
+        from alibabacloud_credentials.client import Client  # noqa: PLC0415  heavy and rarely needed
 
-        logger = logging.getLogger("credentials")  # the vendor's
+        logger = logging.getLogger("credentials")  # the vendor's logger
         disabled, logger.disabled = logger.disabled, True
         try:
             found = Client().get_credential()
-        except Exception as error:  # the chain raises what its last link raised
+        except Exception as error:  # the chain raises whatever its last provider raised
             raise self._none_found(", or configure the vendor's credentials file or an ECS role") from error
         finally:
             logger.disabled = disabled
@@ -97,7 +97,7 @@ class EnvironmentCredentials:
 
 
 class _Discreet(logging.Filter):
-    """Removes secrets from the texts of a logger."""
+    """Logging filter that removes secrets from messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
@@ -106,7 +106,7 @@ class _Discreet(logging.Filter):
             TypeError,
             ValueError,
             KeyError,
-        ):  # the logger's own mistake, which logging would print with its arguments
+        ):  # a malformed logging call, which logging would print with its arguments
             return False
         if record.exc_info:
             record.exc_text = discreet(logging.Formatter().formatException(record.exc_info))
@@ -114,7 +114,7 @@ class _Discreet(logging.Filter):
 
 
 def keep_secrets(*packages: str) -> None:
-    """Keep secrets out of every logger of other people's packages that work for us, whatever its level."""
+    """Keep secrets out of every logger in the given third-party packages, at every level."""
     known = logging.root.manager.loggerDict
     for name in {*packages, *(name for name in list(known) if name.partition(".")[0] in packages)}:
         logger = logging.getLogger(name)
@@ -123,7 +123,7 @@ def keep_secrets(*packages: str) -> None:
 
 
 def without_secrets(error: BaseException) -> None:
-    """Remove secrets from an exception of another package and from what it is chained to: a traceback shows them."""
+    """Remove secrets from a third-party exception and those it is chained to, because a traceback shows them."""
     chain: list[BaseException] = []
     left: list[BaseException | None] = [error]
     while left:

@@ -3,17 +3,17 @@
 ::
 
     ImgprepError
-    ├── ConfigError         settings, project file, credentials: nothing was sent
+    ├── ConfigError         bad settings, project file or credentials; nothing was sent
     │   └── NothingToSend   a batch without lines; the command ends with exit code 0
-    ├── CatalogueError      a catalogue cannot be read at all
-    ├── MetaError           an increment.meta has bad lines; .findings has every one
-    ├── RegionError         four numbers are not a region, or not on its image
-    ├── StorageError        OSS refused, or could not be reached; .key .code .request_id
-    ├── ServiceError        Image Search refused, or could not be reached; .code .request_id
+    ├── CatalogueError      a catalogue is unreadable as a whole
+    ├── MetaError           an increment.meta has bad lines; .findings lists them all
+    ├── RegionError         four numbers do not form a region, or it is not inside its image
+    ├── StorageError        OSS refused a request or could not be reached; .key .code .request_id
+    ├── ServiceError        Image Search refused a request or could not be reached; .code .request_id
     └── ReportError         an error report cannot be read, or belongs to another batch
 
-Bad *data* is data: checks return findings and do not raise. These are for bad calls and failing services.
-A message says where, what, the rule, and the remedy.
+Bad *data* is data: checks return findings and do not raise. Exceptions are for bad calls and failing services.
+A message states the place, the problem, the rule, and the remedy.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class ImgprepError(Exception):
-    """Base class of the exceptions of imgprep. In a notebook it is shown as one block, its traceback folded away."""
+    """Base class of imgprep's exceptions. A notebook shows it as one block with a folded traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that IPython shows; it calls this."""
+        """Return the lines that IPython shows; IPython calls this hook."""
         from imgprep.core.notebook import error_lines  # noqa: PLC0415  only when IPython shows an error
 
         return error_lines(self)
@@ -39,15 +39,15 @@ class ConfigError(ImgprepError):
 
 
 class NothingToSend(ConfigError):
-    """The batch has no lines: the gallery already matches the catalogue, and no task is started."""
+    """The batch has no lines because the gallery already matches the catalogue; no task is started."""
 
 
 class CatalogueError(ImgprepError):
-    """A catalogue cannot be read at all. Single bad rows are findings."""
+    """A catalogue is unreadable as a whole. Individual bad rows are findings."""
 
 
 class MetaError(ImgprepError):
-    """An increment.meta has lines that the service would not understand.
+    """An increment.meta has lines that the service cannot parse.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class MetaError(ImgprepError):
 
 
 class RegionError(ImgprepError, ValueError):
-    """Four numbers are not a region, or the region is not on its image."""
+    """Four numbers do not form a region, or the region is not inside its image."""
 
 
 class StorageError(ImgprepError):
@@ -72,11 +72,11 @@ class StorageError(ImgprepError):
     key : str or None
         The object key of the request.
     code : str or None
-        Code of the OSS error (``NoSuchBucket``, ``AccessDenied``, …); None if no answer came.
+        OSS error code (``NoSuchBucket``, ``AccessDenied``, …); None if there was no response.
     request_id : str or None
-        Id of the request, for the vendor's support.
+        Request id, to quote to the vendor's support.
     passing : bool
-        Whether the same request may succeed later without a change: no answer came, or OSS was busy.
+        Whether the same request may succeed later unchanged: there was no response, or OSS was busy.
     """
 
     def __init__(
@@ -96,16 +96,16 @@ class StorageError(ImgprepError):
 
 
 class ServiceError(ImgprepError):
-    """Image Search refused a request, gave an unusable answer, or could not be reached.
+    """Image Search refused a request, returned an unusable response, or could not be reached.
 
     Attributes
     ----------
     code : str or None
-        The service's error code; None if no usable answer came.
+        The service's error code; None if there was no usable response.
     request_id : str or None
-        Id of the request, for the vendor's support.
+        Request id, to quote to the vendor's support.
     passing : bool
-        Whether the same request may succeed later without a change: no answer came, or the service was busy.
+        Whether the same request may succeed later unchanged: there was no response, or the service was busy.
     """
 
     def __init__(

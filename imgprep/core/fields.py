@@ -1,9 +1,9 @@
-"""Facts about increment.meta and the service: the table of fields, limits, categories, service types.
+"""Facts about increment.meta and the service: fields, limits, categories, and service types.
 
-The codec, the checks and the docs derive from the table, whose order is the canonical one: the order on the wire and
-of the columns of every frame. ``guide`` as a source is the vendor's page "add and delete images in batches",
-``filters`` its page on filter conditions, whose example of a batch line has more than two attributes, ``api`` the
-reference of AddImage.
+The codec, the checks and the docs derive from the table of fields. Its order is canonical, both on the wire and for
+the columns of every frame. Sources: ``guide`` is the vendor's page "add and delete images in batches"; ``filters`` is
+the vendor's page on filter conditions, whose example of a batch line has more than two attributes; ``api`` is the
+AddImage reference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 
 class Operation(StrEnum):
-    """Operation of a line."""
+    """Operation that a line requests."""
 
     ADD = "ADD"
     DELETE = "DELETE"
@@ -26,16 +26,16 @@ class Field:
 
     name: str  #: as spelled on the wire and in every frame
     kind: Literal["string", "integer", "boolean"]  #: its JSON type
-    required: frozenset[Operation]  #: the operations whose lines must have it
-    meaning: str  #: one line for the docs
-    source: str  #: source of its rules
+    required: frozenset[Operation]  #: operations whose lines must have the field
+    meaning: str  #: one-line description for the docs
+    source: str  #: source of the field's rules
     max_chars: int | None = None  #: limit in characters (Unicode code points), strings only
     minimum: int | None = None
     maximum: int | None = None  #: inclusive bounds, integers only
 
     @property
     def dtype(self) -> str:
-        """The pandas dtype of the column in a batch frame."""
+        """The pandas dtype of this field's column in a batch frame."""
         return {"string": "str", "integer": "Int64", "boolean": "boolean"}[self.kind]
 
 
@@ -49,7 +49,7 @@ PIC_NAME_MAX = 256
 CUSTOM_CONTENT_MAX = 4096
 STR_ATTR_MAX = 128
 
-#: What searches can filter by: integers and texts.
+#: Attributes that searches can filter by: integers, then strings.
 INT_ATTRS: tuple[str, ...] = ("IntAttr", "IntAttr2", "IntAttr3", "IntAttr4")
 STR_ATTRS: tuple[str, ...] = ("StrAttr", "StrAttr2", "StrAttr3", "StrAttr4")
 ATTRIBUTES: tuple[str, ...] = (*INT_ATTRS, *STR_ATTRS)
@@ -87,19 +87,19 @@ FIELDS: tuple[Field, ...] = (
     Field("Region", "string", _NEVER, "the subject: x1,x2,y1,y2 in pixels; Crop then has no effect", "guide"),
 )
 
-#: The object that names the lines of a batch, beside its images.
+#: Name of the object that lists the lines of a batch; it is stored beside the images.
 META_NAME = "increment.meta"
-#: Longest object key in bytes of UTF-8. Source: OSS, object naming.
+#: Longest object key, in UTF-8 bytes. Source: OSS, object naming.
 KEY_BYTES = 1023
-#: Tables of a batch folder, which its run folder keeps; ``.parquet`` is added.
+#: Tables in a batch folder, also kept in its run folder; ``.parquet`` is appended to each name.
 TABLES = ("batch", "catalogue", "facts", "source_facts", "findings", "excluded", "prepare")
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
-#: The fields of a line that name nothing: what an ADD stores about its image.
+#: Fields that are not part of a line's identity: the data that an ADD stores about its image.
 PAYLOAD: tuple[str, ...] = tuple(name for name in FIELD_NAMES if name not in ("OperationType", "ProductId", "PicName"))
 BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 
-#: The category reference of product image search. Source: the vendor's category reference page.
+#: Categories for product image search, by id. Source: the vendor's category reference page.
 CATEGORIES: dict[int, str] = {
     0: "Tops",
     1: "Dress",
@@ -119,7 +119,7 @@ CATEGORIES: dict[int, str] = {
 
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
-#: What a CategoryId asks of the shop's search code. Source: the vendor's page on adding images, marked important.
+#: What a CategoryId requires from the search code. Source: "important" note on the vendor's page on adding images.
 SEARCH_CATEGORY = "a category that is set when adding must be set when searching too, or the image does not find itself"
 
 
@@ -140,10 +140,10 @@ class Service(StrEnum):
     """Any other: only what all types share is checked."""
 
 
-#: The types that store `FORCED_CATEGORY` whatever a line says.
+#: Service types that store `FORCED_CATEGORY` regardless of a line's CategoryId.
 FORCING: frozenset[Service] = frozenset(Service) - {Service.PRODUCT, Service.MULTIMODAL, Service.UNKNOWN}
 
-#: ``ServiceType`` in the answer of Detail. Source: api.
+#: ``ServiceType`` values in the response to Detail. Source: api.
 SERVICE_TYPES: dict[int, str] = {
     0: "product",
     1: "generic",

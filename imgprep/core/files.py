@@ -1,8 +1,8 @@
-"""Atomic writes, and the log of the files that imgprep wrote.
+"""Atomic writes, and a log of the files that imgprep wrote.
 
-Only files in the log are replaced or removed, and only while they are unchanged. A folder that files are written into
-has a log of their names and digests. A file is logged before it is renamed into place, so that a run that was killed
-can be repeated: the files it left are known.
+Each folder that imgprep writes to has a log of file names and digests. Only files in the log are replaced or removed,
+and only if they are unchanged. A file is logged before it is renamed into place, so that a killed run can be repeated:
+the files that it left behind are in the log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from imgprep.core.errors import ConfigError
 
 LOG = ".imgprep-written.jsonl"
-#: Prefix of unfinished files; each has a new name, so that it never replaces another file.
+#: Prefix of unfinished files; each gets a unique name, so that it never replaces another file.
 DRAFT = ".imgprep-draft-"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _REMEDY = "move it away, or choose another path"
@@ -29,7 +29,7 @@ _REMEDY = "move it away, or choose another path"
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a draft that replaces `target` after the body: in full or not at all, even if the machine stops."""
+    """Yield a draft that replaces `target` after the body, completely or not at all, even if the machine crashes."""
     with _draft(target) as draft:
         yield draft
         with draft.open("rb+") as file:
@@ -39,27 +39,27 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def overwriting(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a draft that replaces `path` after the body, if imgprep wrote the file there or there is none."""
+    """Yield a draft that replaces `path` after the body, if `path` does not exist or imgprep wrote it."""
     target = Path(path)
     with Written(target.parent).writing(target.name) as draft:
         yield draft
 
 
 def require_ours(path: str | os.PathLike[str] | None) -> None:
-    """Raise where `overwriting` would, before any work is done; None passes."""
+    """Raise if `overwriting` would, before any work is done; None is accepted."""
     if path is not None:
         Written(Path(path).parent).require([Path(path).name])
 
 
 def require_no_link(path: Path) -> Path:
-    """Return the path of a file that is appended to, unless it is a link, which may lead to another's file."""
+    """Return the path of a file to append to; raise if it is a link, which may point to someone else's file."""
     if path.is_symlink():
         raise ConfigError(f"{path}: is a link, and links are not written through; {_REMEDY}")
     return path
 
 
 class Written:
-    """The log of a folder. Links in the folder's path are resolved; nothing is created before something is written."""
+    """The log of a folder. Links in the folder's path are resolved; nothing is created until a file is written."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(os.path.realpath(folder))
@@ -71,7 +71,7 @@ class Written:
                 try:
                     entry = json.loads(line)
                     name, digest = _as_found(str(entry["name"])), str(entry["digest"])
-                except (ValueError, TypeError, KeyError):  # a truncated line: its file did not get its name
+                except (ValueError, TypeError, KeyError):  # a truncated line: its file was never renamed into place
                     continue
                 self._digests[name] = (*self._digests.get(name, ()), digest)
 
@@ -79,7 +79,7 @@ class Written:
         return _as_found(name) in self._digests
 
     def is_ours(self, name: str) -> bool:
-        """Whether imgprep wrote the file `name`, and it is there and unchanged."""
+        """Return whether imgprep wrote the file `name` and the file exists unchanged."""
         path = self.folder / name
         try:
             return (
@@ -92,7 +92,7 @@ class Written:
             return False
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise if one of `names` is a file that is not ours, or leads out of the folder."""
+        """Raise if one of `names` is a file that imgprep did not write, or is outside the folder."""
         for name in names:
             path = self.folder / name
             if not self._is_inside(path):
@@ -111,7 +111,7 @@ class Written:
                 file.write(json.dumps({"name": name, "digest": digest}) + "\n")
 
     def place(self, draft: Path, name: str, digest: str | None = None) -> Path:
-        """Rename a finished draft into place, so that a half-written file is never seen."""
+        """Rename a finished draft to `name`, so that a half-written file is never visible."""
         self.require([name])
         self.note(name, digest or digest_of(draft))
         target = self.folder / name
@@ -128,7 +128,7 @@ class Written:
             self.place(draft, name)
 
     def remove(self, name: str) -> None:
-        """Remove a file of ours, if there is one; raise as `require` does."""
+        """Remove a file that imgprep wrote, if it exists; raise as `require` does."""
         self.require([name])
         (self.folder / name).unlink(missing_ok=True)
 
@@ -142,23 +142,23 @@ class Written:
 
 
 def digest_of(file: Path) -> str:
-    """Return the MD5 of a file."""
+    """Return the MD5 digest of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def _as_found(name: str) -> str:
-    """Return a name as a listing of its folder shows it: "a//b.jpg" and "a/b.jpg" are one file."""
+    """Return a name as a folder listing shows it: "a//b.jpg" and "a/b.jpg" are the same file."""
     return Path(name).as_posix()
 
 
 @contextlib.contextmanager
 def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Make the error of a full disk name the file being written and the space left."""
+    """Add the file being written and the space left to the error for a full disk."""
     try:
         yield
     except Exception as error:
-        # polars' errors have no errno; this is how Rust writes it.
+        # Errors from polars have no errno; Rust writes the number into the message like this.
         written = (number for number in _FULL if f"(os error {number})" in str(error))
         number = error.errno if isinstance(error, OSError) else next(written, None)
         if number in _FULL:
@@ -168,7 +168,7 @@ def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def free_space(target: str | os.PathLike[str]) -> str:
-    """Return the free space on the disk that holds `target`."""
+    """Return the free space on the disk that contains `target`."""
     folder = Path(target).absolute().parent
     try:
         return f"free in {folder}: {shutil.disk_usage(folder).free:,} bytes"
@@ -178,7 +178,7 @@ def free_space(target: str | os.PathLike[str]) -> str:
 
 @contextlib.contextmanager
 def _draft(target: Path, folder: Path | None = None) -> Iterator[Path]:
-    """Yield a new file with the permissions that the user's umask gives, unlike those of `tempfile`."""
+    """Yield a new file whose permissions follow the user's umask; files from `tempfile` ignore it."""
     draft = (folder or target.parent) / f"{DRAFT}{secrets.token_hex(8)}{target.suffix}"
     with naming_full_disk(target):
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -1,4 +1,4 @@
-"""Findings: problems of rows, lines and images, in one shape."""
+"""Findings: problems in rows, lines and images, in one format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-#: Longer values are cut in the column ``value``, and inside messages.
+#: Maximum length of a value in the column ``value`` and in messages; longer values are truncated.
 VALUE_CHARS, QUOTE_CHARS = 200, 60
 
 
@@ -46,7 +46,7 @@ FINDING_COLUMNS: dict[str, str] = {
 
 
 def findings_frame(records: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
-    """Return a findings frame of `records`, which may leave any column out."""
+    """Return `records` as a findings frame; a record may omit any column."""
     rows = [{"fixable": False, **record} for record in records]
     frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
     return frame.astype(FINDING_COLUMNS)

@@ -1,6 +1,6 @@
-"""Frames: conversion between pandas (users) and polars (hot paths), attached tables, plain records.
+"""Frames: conversion between pandas (users) and polars (hot paths), attached tables, and plain records.
 
-A plain conversion turns nullable integers into floats and copies every text; these functions do neither.
+A plain conversion turns nullable integers into floats and copies every string; these functions do neither.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import pyarrow as pa
 
 
 class Attached(pd.DataFrame):
-    """A frame that travels in the ``.attrs`` of another one.
+    """A frame stored in the ``.attrs`` of another frame.
 
     pandas copies ``.attrs`` at every step and compares them when frames are concatenated, which is slow and fails for a
-    plain DataFrame ("truth value is ambiguous"). This one is shared instead of copied, and compared by identity. Its
-    parts are plain DataFrames.
+    plain DataFrame ("truth value is ambiguous"). An attached frame is shared instead of copied, and compared by
+    identity. Operations on it return plain DataFrames.
     """
 
     def __eq__(self, other: object) -> Any:
-        """Whether both are the same object."""
+        """Return whether both are the same object."""
         return self is other
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -35,25 +35,25 @@ class Attached(pd.DataFrame):
 
 
 def attach(frame: pd.DataFrame, **tables: pd.DataFrame) -> pd.DataFrame:
-    """Add `tables` to the ``.attrs`` of `frame`, and return it."""
+    """Add `tables` to the ``.attrs`` of `frame`, and return `frame`."""
     for name, table in tables.items():
         frame.attrs[name] = Attached(table)
     return frame
 
 
 def detached(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a shallow copy without ``.attrs``, as Parquet writers need it."""
+    """Return a shallow copy without ``.attrs``, which Parquet writers require."""
     plain = copy.copy(frame)
     plain.attrs = {}
     return plain
 
 
 def to_polars(frame: pd.DataFrame, columns: list[str] | None = None) -> pl.DataFrame:
-    """Return `frame` (or some of its columns) as polars: strings shared, nullable integers kept, NA as null."""
+    """Convert `frame` (or some of its columns) to polars: strings shared, nullable integers kept, NA as null."""
     part = detached(frame if columns is None else frame[columns])
     table = pa.Table.from_pandas(part, preserve_index=False)
     result = pl.from_arrow(table)
-    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table becomes a frame
+    assert isinstance(result, pl.DataFrame)  # noqa: S101  from_arrow returns a frame for a table
     return result
 
 
@@ -73,13 +73,13 @@ _DTYPES: dict[Any, Any] = {
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """Return `frame` as pandas: ``str``, ``Int64``, ``boolean`` and ``float64`` columns, null as NA."""
+    """Convert `frame` to pandas: ``str``, ``Int64``, ``boolean`` and ``float64`` columns, null as NA."""
     result: pd.DataFrame = frame.to_arrow().to_pandas(types_mapper=_DTYPES.get)
     return result
 
 
 def storable(text: str) -> str:
-    """Return a text that Arrow and polars accept: a lone surrogate, which JSON can escape, becomes U+FFFD."""
+    """Return a string that Arrow and polars accept; lone surrogates, possible in JSON, become U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -88,13 +88,13 @@ def storable(text: str) -> str:
 
 
 def drain_to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """Return `frame` as `to_pandas` does and empty it, so that it is never in memory twice."""
+    """Convert `frame` like `to_pandas`, emptying it so that its data is never in memory twice."""
     columns = {name: frame.drop_in_place(name).to_frame().to_arrow()[name] for name in frame.columns}
     result: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_DTYPES.get)
     return result
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain Python objects by column name, NA as None."""
+    """Return the rows as dicts of plain Python objects by column name, NA as None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

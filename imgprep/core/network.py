@@ -1,4 +1,4 @@
-"""HTTP connections: proxies, certificates, and the addresses that may be connected to."""
+"""HTTP connections: proxies, certificates, and allowed addresses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefused(Exception):
-    """A name resolved to an address that is not allowed (the message); no request was sent to it."""
+    """A name resolved to a forbidden address, given as the message; no request was sent."""
 
 
 def open_pool(
     url: str, *, connections: int = 10, hosts: int = 10, allowed: Callable[[Address], bool] | None = None
 ) -> urllib3.PoolManager:
-    """Return a pool for `url`: TLS verified, through the environment's proxies except for loopback."""
-    keep_secrets("urllib3")  # at DEBUG it logs every URL, signed ones too
+    """Return a connection pool for `url` with verified TLS, using the environment's proxies except for loopback."""
+    keep_secrets("urllib3")  # at DEBUG it logs every URL, including signed ones
     options: dict[str, Any] = {"num_pools": hosts, "maxsize": connections, "retries": False}
     if urlsplit(url).scheme == "https":
         options["ssl_context"] = _tls()
@@ -43,7 +43,7 @@ def open_pool(
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the URL of the environment's proxy for `url`."""
+    """Return the URL of the proxy that the environment sets for `url`, if any."""
     parts = urlsplit(url)
     proxies = {} if is_loopback(url) else urllib.request.getproxies()
     scheme = parts.scheme if parts.scheme in proxies else "all"
@@ -55,7 +55,7 @@ def proxy_for(url: str) -> str | None:
         host = urllib3.util.parse_url(proxy).host and urlsplit(proxy).hostname
     except ValueError:
         host = None
-    if not host:  # not quoted: it may contain a password
+    if not host:  # the value is not quoted: it may contain a password
         raise ConfigError(f"{scheme.upper()}_PROXY: is not the URL of a proxy; write it as http://host:port")
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
@@ -66,7 +66,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def addresses_of(host: str) -> list[Address]:
-    """Return the addresses that a host resolves to now."""
+    """Return the addresses that a host currently resolves to."""
     if literal := literal_address(host):
         return literal
     try:
@@ -77,7 +77,7 @@ def addresses_of(host: str) -> list[Address]:
 
 
 def literal_address(host: str) -> list[Address]:
-    """Return the address that a host is written as; nothing for a name other than ``localhost``."""
+    """Return the address if `host` is an IP address or ``localhost``, else an empty list."""
     try:
         return [ipaddress.ip_address("127.0.0.1" if host.lower().rstrip(".") == "localhost" else host)]
     except ValueError:
@@ -85,7 +85,7 @@ def literal_address(host: str) -> list[Address]:
 
 
 def without_prefix(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for, or the address itself."""
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -93,17 +93,17 @@ def without_prefix(address: Address) -> Address:
     return address
 
 
-#: Source: RFC 6052, 2.1.
+#: Source: RFC 6052, section 2.1.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _address(place: tuple[Any, ...]) -> Address:
-    """The address in a socket's address tuple, without the interface of an IPv6 one."""
+    """Return the address from a socket address tuple, without the interface of an IPv6 address."""
     return ipaddress.ip_address(str(place[0]).partition("%")[0])
 
 
 def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
-    """Pool classes by scheme, whose connections close if they lead to an address that is not allowed."""
+    """Return pool classes by scheme; their connections close if the address is not allowed."""
 
     def checked(connection: socket.socket) -> socket.socket:
         address = _address(connection.getpeername())
@@ -131,7 +131,7 @@ def _guarded(allowed: Callable[[Address], bool]) -> dict[str, Any]:
 
 
 def _tls() -> ssl.SSLContext:
-    """Verify with the certificates that the environment names, else with the system's and certifi's."""
+    """Return a context that verifies with the environment's certificates, else with the system's and certifi's."""
     named = certificates()
     if named is None:
         import certifi  # noqa: PLC0415
@@ -143,7 +143,7 @@ def _tls() -> ssl.SSLContext:
         if Path(named).is_dir():
             return ssl.create_default_context(capath=named)
         return ssl.create_default_context(cafile=named)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise ConfigError(
             f"{named}: is not a file of certificates (PEM): {error}; name one, or unset the variable"
         ) from error

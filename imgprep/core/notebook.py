@@ -1,4 +1,4 @@
-"""Notebooks: whether this runs in one, and how an error of imgprep is shown there."""
+"""Notebooks: detection, and display of imgprep's errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a notebook kernel."""
+    """Return whether the code is running in a notebook kernel."""
     return hasattr(_shell(), "kernel")
 
 
@@ -18,12 +18,12 @@ def _shell() -> Any:
 
 
 def error_lines(error: Exception) -> list[str]:
-    """Return what IPython shows of an error: in a notebook message and remedy, below the folded traceback."""
+    """Return the lines that IPython shows for an error; a notebook also displays the folded traceback above them."""
     if not in_notebook():
         shown: list[str] = _shell().InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
         return shown
     cell = _shell().execution_count
-    if getattr(error, "_folded_in", None) != cell:  # IPython asks twice for the lines of one error
+    if getattr(error, "_folded_in", None) != cell:  # IPython requests the lines of an error twice
         error._folded_in = cell  # type: ignore[attr-defined]
         _fold(error)
     message = "".join(char if char.isprintable() or char == "\n" else " " for char in str(error))
@@ -33,7 +33,7 @@ def error_lines(error: Exception) -> list[str]:
 
 
 def _fold(error: Exception) -> None:
-    from IPython.display import display  # noqa: PLC0415  running already
+    from IPython.display import display  # noqa: PLC0415  already loaded
 
     began = error.__traceback__
     while began is not None and "IPython" in began.tb_frame.f_code.co_filename:

@@ -1,11 +1,11 @@
-"""Work in other processes, which may die or hang, and on threads that prefetch results.
+"""Run work in other processes, which may die or hang, and on threads that prefetch results.
 
-A worker records each task that it begins. One that dies leaves a suspect, which is run again alone in a fresh process.
-If that dies too, the task is to blame: it alone is lost, and named. If not, it was an accident and nothing is lost.
+A worker records each task that it begins. If it dies, that task is suspect and runs again, alone, in a new process.
+If that process dies too, the task is the cause: it is reported as lost, and only it. Otherwise nothing is lost.
 
-A worker runs this file. A folder of images may contain a ``PIL.py`` or ``pickle.py`` that came with them: the worker
-is started with ``-P``, takes the parent's module search path without the current folder, and loads imgprep from where
-this file is. So this file imports nothing of imgprep at its top.
+A worker runs this file. A folder of images may contain a stray ``PIL.py`` or ``pickle.py``, so the worker is started
+with ``-P``, uses the parent's module search path without the current folder, and loads imgprep from the location of
+this file. For the same reason, this file imports nothing from imgprep at the top.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from typing import IO, Any, TypeVar
 
 _log = logging.getLogger(__name__)
 
-#: Tasks given to a worker at once. Measured: ×1.7–1.9 on two cores with 32, ×1.1–1.7 with 1.
+#: Tasks sent to a worker at once. Measured speed-up: ×1.7–1.9 on two cores with 32, ×1.1–1.7 with 1.
 CHUNK = 32
-#: Address space a worker may use beyond what it starts with: enough for the largest image that is decoded.
+#: Address space that a worker may add to its initial use: enough for the largest image that is decoded.
 WORKER_BYTES = 4 * 2**30
-#: A task that takes longer hangs. The largest image that is decoded takes a few seconds.
+#: A task that takes longer is considered hung. The largest image that is decoded takes a few seconds.
 TASK_SECONDS = 60.0
-#: Longest that a process may take to start.
+#: Longest time that a process may take to start.
 _START_SECONDS = 60.0
-#: Seconds between two looks for hanging workers, and for an order to stop.
+#: Seconds between checks for hung workers and for the stop event.
 _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class LostTask:
-    """The result of a task that ended its worker, or took too long."""
+    """The result of a task that killed its worker or took too long."""
 
     timeout: bool
     detail: str
 
 
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
+    except AttributeError:  # macOS and Windows lack it
         return os.cpu_count() or 1
 
 
@@ -75,10 +75,10 @@ def run_in_processes(
     memory: int = WORKER_BYTES,
     stop: threading.Event | None = None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Call the function `target` ("module:name") on every task; yield (task, result or `LostTask`) as they come.
+    """Call the function `target` ("module:name") on every task; yield (task, result or `LostTask`) as each finishes.
 
-    A worker holds one list of `chunk` tasks and `waiting` more. The workers end with the generator, or soon after
-    `stop` is set.
+    Each worker has one list of `chunk` tasks in progress and up to `waiting` more queued. The workers end with the
+    generator, or soon after `stop` is set.
     """
     yield from _Pool(target, workers or cores(), waiting, seconds, memory).run(tasks, max(chunk, 1), stop)
 
@@ -86,12 +86,12 @@ def run_in_processes(
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Items computed at the same time, while the one before them is used.
+#: Items computed ahead, in parallel, while the caller uses the previous one.
 WORKERS = 2
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results in order; the next ones are computed on other threads meanwhile."""
+    """Yield the results in order, computing the next ones on other threads in the meantime."""
     with ThreadPoolExecutor(WORKERS) as workers:
         results: deque[Future[Result]] = deque()
         for item in items:
@@ -177,7 +177,7 @@ class _Pool:
     def _start(self, slot: int, board_file: str) -> _Worker:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
         arguments = [_safe_path(), self._target, board_file, str(slot), str(self._memory)]
-        process = subprocess.Popen(  # noqa: S603  our own program
+        process = subprocess.Popen(  # noqa: S603  runs this file
             [sys.executable, "-P", str(Path(__file__).absolute()), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -190,11 +190,11 @@ class _Pool:
 
     def _listen(self, worker: _Worker, errors: IO[bytes]) -> None:
         pipe = worker.process.stdout
-        assert pipe is not None  # noqa: S101  it was asked for
+        assert pipe is not None  # noqa: S101  opened with PIPE
         try:
             while True:
                 self._inbox.put((worker, _receive(pipe)))
-        except Exception:  # noqa: BLE001  in whatever way its pipe broke, the worker has died
+        except Exception:  # noqa: BLE001  however the pipe broke, the worker has died
             worker.process.wait()
             errors.seek(0)
             text = errors.read()[-400:].decode(errors="replace").strip()
@@ -202,7 +202,7 @@ class _Pool:
             self._inbox.put((worker, EOFError(text)))
 
     def _give(self, worker: _Worker, tasks: list[Any]) -> None:
-        """Send tasks to a worker; one that is still starting does not read, so it gets them once it is ready."""
+        """Send tasks to a worker; if it is still starting and not reading yet, send them once it is ready."""
         worker.assigned.append(tasks)
         if worker.ready:
             self._send(worker, tasks)
@@ -210,7 +210,7 @@ class _Pool:
     @staticmethod
     def _send(worker: _Worker, tasks: list[Any]) -> None:
         pipe = worker.process.stdin
-        assert pipe is not None  # noqa: S101  it was asked for
+        assert pipe is not None  # noqa: S101  opened with PIPE
         try:
             _send(pipe, tasks)
         except OSError:
@@ -230,7 +230,7 @@ class _Pool:
         else:
             tasks = worker.assigned.popleft()
             worker.returned += len(tasks)
-            worker.alone = False  # after a suspect that survived, the process stays
+            worker.alone = False  # the suspect task succeeded: keep the process
             yield from zip(tasks, message, strict=True)
 
     def _on_death(self, worker: _Worker, board: mmap.mmap, stderr: str) -> Iterator[tuple[Any, Any]]:
@@ -242,7 +242,7 @@ class _Pool:
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > 3:
-                from imgprep.core.errors import ImgprepError  # noqa: PLC0415  see above
+                from imgprep.core.errors import ImgprepError  # noqa: PLC0415  see the module docstring
 
                 raise ImgprepError(f"worker processes cannot be started (exit code {code}): {stderr or 'no message'}")
         tasks = [task for part in worker.assigned for task in part]
@@ -272,7 +272,7 @@ class _Pool:
             if begun != worker.begun or not worker.assigned:
                 worker.begun, worker.since = begun, now
                 continue
-            # A process that is still starting, on a busy machine, has not met its task yet.
+            # On a busy machine, a process that is still starting has not begun its task yet.
             seconds = self._seconds if worker.ready else max(self._seconds, _START_SECONDS)
             if now - worker.since > seconds and worker.killed_after is None:
                 worker.killed_after = seconds
@@ -280,13 +280,13 @@ class _Pool:
 
 
 def _safe_path() -> str:
-    """The module search path as JSON, without the current folder."""
+    """Return the module search path as JSON, without the current folder."""
     here = os.path.realpath(Path.cwd())
     return json.dumps([str(Path(item).absolute()) for item in sys.path if item and os.path.realpath(item) != here])
 
 
 def _safe_environment() -> dict[str, str]:
-    """The environment without empty and relative entries of PYTHONPATH: an empty one means the current folder."""
+    """Return the environment without empty (the current folder) and relative entries in PYTHONPATH."""
     given = {**os.environ}
     entries = given.pop("PYTHONPATH", "").split(os.pathsep)
     kept = os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
@@ -310,7 +310,7 @@ def _reason(code: int) -> str:
 
 
 _LENGTH = struct.Struct("<Q")
-#: On the board, one number per worker: the tasks it has begun. The parent reads there which task a dead worker had.
+#: Format of the board: per worker, the number of tasks begun, which tells the parent the task of a dead worker.
 _BEGUN = struct.Struct("<Q")
 
 
@@ -322,7 +322,7 @@ def _send(file: IO[bytes], value: Any) -> None:
 
 
 def _receive(file: IO[bytes]) -> Any:
-    """Read one message; EOFError where the other side has ended."""
+    """Read one message; raise EOFError if the other process has ended."""
     head = file.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError
@@ -345,9 +345,9 @@ def _load_imgprep(path: list[str]) -> None:
 
 
 def _limit_memory(allowed: int) -> None:
-    """Allow `allowed` more bytes of address space than are in use now, where the system supports it."""
+    """Limit address space to `allowed` bytes more than are in use now, if the system supports it."""
     with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415  not on Windows
+        import resource  # noqa: PLC0415  missing on Windows
 
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limit = pages * mmap.PAGESIZE + allowed
@@ -355,9 +355,9 @@ def _limit_memory(allowed: int) -> None:
 
 
 def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> None:
-    """Serve tasks until the input ends."""
+    """Run tasks from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    # A decoder that prints must not print into the messages.
+    # Output printed by a decoder must not mix with the messages.
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _load_imgprep(json.loads(path))

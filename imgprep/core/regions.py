@@ -1,10 +1,10 @@
-"""The subject region: geometry and wire text, for one region and for columns of them.
+"""The subject region: geometry and wire format, for one region and for columns of regions.
 
-A region lives in the *upright frame*: the pixel grid of the image after its EXIF orientation is applied, origin
-top-left. ``x2`` and ``y2`` are exclusive edges, so a region of a whole 640×480 image is ``0, 0, 640, 480``.
+Coordinates refer to the *upright frame*: the pixel grid of the image after its EXIF orientation is applied, origin
+top-left. ``x2`` and ``y2`` are exclusive edges, so a region that covers a 640×480 image is ``0, 0, 640, 480``.
 
-The wire order is ``x1,x2,y1,y2``, not the ``x1,y1,x2,y2`` of most vision tools. Only this module spells it; elsewhere
-edges have names.
+The wire order is ``x1,x2,y1,y2``, not ``x1,y1,x2,y2`` as in most vision tools. Only this module depends on it; other
+modules use named edges.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: The edges of a region as frames have them.
+#: The edges of a region, in the column order of frames.
 EDGES = ("x1", "y1", "x2", "y2")
-#: The edges in the order of the wire.
+#: The edges in wire order.
 WIRE_ORDER = ("x1", "x2", "y1", "y2")
 _WIRE = re.compile(r"[+-]?[0-9]+(?:,[+-]?[0-9]+)*", re.ASCII)
 
 
 class RegionState(StrEnum):
-    """The three states of an image's subject."""
+    """The three ways to specify an image's subject."""
 
     REGION = "region"  #: a region was drawn: ``Region`` is written
     WHOLE = "whole"  #: the whole image is the subject: ``Crop: false`` is written, no Region
-    SERVICE = "service"  #: left to the service's own recognition: neither is written
+    SERVICE = "service"  #: left to the service's subject recognition: neither field is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +52,12 @@ class Region:
     Raises
     ------
     RegionError
-        A value is not an integer, is negative, or the region is empty.
+        A value is not an integer or is negative, or the region is empty.
 
     Notes
     -----
-    Source: the vendor's guide ("x1,x2,y1,y2 … upper-left … lower-right pixel"); that the edges are exclusive and
-    ``0 ≤ x1 < x2 ≤ width`` is a convention of one secondary source.
+    Source: the vendor's guide ("x1,x2,y1,y2 … upper-left … lower-right pixel"); the exclusive edges and
+    ``0 ≤ x1 < x2 ≤ width`` come from one secondary source.
 
     Examples
     --------
@@ -92,73 +92,73 @@ class Region:
 
     @property
     def width(self) -> int:
-        """Pixels across."""
+        """Width in pixels."""
         return self.x2 - self.x1
 
     @property
     def height(self) -> int:
-        """Pixels down."""
+        """Height in pixels."""
         return self.y2 - self.y1
 
     @property
     def area(self) -> int:
-        """Pixels inside."""
+        """Area in pixels."""
         return self.width * self.height
 
     def wire(self) -> str:
-        """Return the text of the ``Region`` field: ``"x1,x2,y1,y2"``."""
+        """Return the value of the ``Region`` field: ``"x1,x2,y1,y2"``."""
         return ",".join(str(getattr(self, name)) for name in WIRE_ORDER)
 
     @classmethod
     def from_wire(cls, text: str) -> Region:
-        """Read the text of a ``Region`` field.
+        """Parse the value of a ``Region`` field.
 
         Parameters
         ----------
         text : str
-            ``"x1,x2,y1,y2"``: four integers between commas, nothing else.
+            ``"x1,x2,y1,y2"``: four integers separated by commas, nothing else.
 
         Raises
         ------
         RegionError
-            Not four integers, or an empty or negative region.
+            The text is not four integers, or the region is empty or has a negative edge.
         """
         return cls(**named_edges(text))
 
     def fits(self, width: int, height: int) -> bool:
-        """Whether the region lies inside an image of `width` × `height` pixels."""
+        """Return whether the region lies inside an image of `width` × `height` pixels."""
         return self.x2 <= width and self.y2 <= height
 
     def clamped(self, width: int, height: int) -> Region:
-        """Return the part inside an image of `width` × `height` pixels.
+        """Return the part of the region inside an image of `width` × `height` pixels.
 
         Raises
         ------
         RegionError
-            Nothing of the region lies inside.
+            The region lies entirely outside the image.
         """
         return Region(x1=self.x1, y1=self.y1, x2=min(self.x2, width), y2=min(self.y2, height))
 
     def scaled(self, scale_x: float, scale_y: float, *, width: int, height: int) -> Region:
-        """Return the region on a copy of its image that was resized.
+        """Return the region scaled to a resized copy of its image.
 
         Parameters
         ----------
         scale_x, scale_y : float
-            Size of the copy over size of the image it was drawn on.
+            Size of the copy divided by the size of the image that the region was drawn on.
         width, height : int
-            Size of the copy in pixels; the result lies inside it.
+            Size of the copy in pixels; the result lies inside the copy.
 
         Returns
         -------
         Region
-            Edges rounded to the nearest pixel, at least 1 px each way.
+            The region with edges rounded to the nearest pixel, at least 1 px wide and high.
         """
         edges = {name: getattr(self, name) for name in EDGES}
         return Region(**_scaled(edges, scale_x, scale_y, width, height, nearest=round, least=min, most=max))
 
     def iou(self, other: Region) -> float:
-        """Return intersection over union with `other`, 0 … 1."""
+        """Return the intersection over union with `other`, 0 … 1."""
         across = min(self.x2, other.x2) - max(self.x1, other.x1)
         down = min(self.y2, other.y2) - max(self.y1, other.y1)
         if across <= 0 or down <= 0:
@@ -168,7 +168,7 @@ class Region:
 
 
 def named_edges(text: str) -> dict[str, int]:
-    """Return the edges in a wire text, whether or not they enclose a region."""
+    """Return the edges in a ``Region`` value, whether or not they form a valid region."""
     if not isinstance(text, str) or not _WIRE.fullmatch(text):
         raise RegionError(f'Region {text!r:.60}: needs 4 integers x1,x2,y1,y2, such as "20,40,60,80"')
     numbers = text.split(",")
@@ -200,10 +200,10 @@ def _scaled(
 def scaled_edges(
     edges: Mapping[str, pl.Expr], scale_x: pl.Expr, scale_y: pl.Expr, *, width: pl.Expr, height: pl.Expr
 ) -> dict[str, pl.Expr]:
-    """Return columns of edges as `Region.scaled` returns those of one region."""
+    """Scale columns of edges as `Region.scaled` scales a single region."""
     import polars as pl  # noqa: PLC0415  heavy
 
-    def nearest(edge: pl.Expr) -> pl.Expr:  # half to even, as `round`
+    def nearest(edge: pl.Expr) -> pl.Expr:  # half to even, like `round`
         return edge.round(0, mode="half_to_even").cast(pl.Int64, strict=False)
 
     return _scaled(
@@ -212,14 +212,14 @@ def scaled_edges(
 
 
 def wire_text(edges: Mapping[str, pl.Expr]) -> pl.Expr:
-    """Return columns of edges as a column of wire texts."""
+    """Return columns of edges as one column of ``Region`` values."""
     import polars as pl  # noqa: PLC0415  heavy
 
     return pl.concat_str([edges[name] for name in WIRE_ORDER], separator=",")
 
 
 def wire_edges(text: pl.Expr) -> dict[str, pl.Expr]:
-    """Return the edges in a column of wire texts, null where one is not an integer; further numbers are ignored."""
+    """Return the edges in a column of ``Region`` values; a non-integer is null, extra numbers are ignored."""
     import polars as pl  # noqa: PLC0415  heavy
 
     parts = text.str.splitn(",", len(WIRE_ORDER))
@@ -229,5 +229,5 @@ def wire_edges(text: pl.Expr) -> dict[str, pl.Expr]:
 
 
 def reordered(edges: Mapping[str, _T]) -> dict[str, _T]:
-    """Return the edges that the same four numbers would be, had they been written as x1,y1,x2,y2."""
+    """Return the edges obtained by reading the same four numbers in the order x1,y1,x2,y2."""
     return dict(zip(EDGES, (edges[name] for name in WIRE_ORDER), strict=True))

@@ -1,4 +1,4 @@
-"""Retries: pauses that grow and are jittered, until patience or the attempts are used up; and throttled concurrency."""
+"""Retries with growing, jittered pauses, limited by time and number of attempts; and throttled concurrency."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 
 from imgprep.core.clock import Clock
 
-#: Seconds: the first pause, doubled for each one after it, and the longest.
+#: The first pause, doubled for each later one, and the longest pause, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 20.0
-#: Longest that an answer's own request to wait is obeyed, seconds.
+#: Longest wait, in seconds, that a response may impose.
 LONGEST_ASKED = 120.0
-#: Seconds during which several "slow down" count as one: they answer requests sent at the same rate.
+#: Seconds within which several "slow down" responses count as one: their requests were sent at the same rate.
 ONE_SLOWDOWN = 1.0
 
 
 class Attempts:
-    """The attempts at one request: it decides when the next one is due, the caller waits.
+    """The attempts at one request; decides when the next attempt is due, and leaves the waiting to the caller.
 
-    `patience` is the seconds from now to the last attempt; `jitter` the share of each pause that is random, 0 … 1.
+    `patience` is the time in seconds from now to the last attempt; `jitter` is the random share of each pause, 0 … 1.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Attempts:
         longest: float = LONGEST_PAUSE,
         jitter: float = 1.0,
     ) -> None:
-        self.number = 1  #: the attempt under way
+        self.number = 1  #: number of the current attempt
         self._clock = clock
         self._until = clock.monotonic() + patience
         self._most = most
@@ -45,7 +45,7 @@ class Attempts:
         self._jitter = jitter
 
     def pause(self, asked: float = 0.0) -> float | None:
-        """Return seconds to the next attempt, at least those `asked` for; None where there is none."""
+        """Return the seconds until the next attempt, at least `asked`; None if no attempt is left."""
         pause = min(self._longest, self._first * 2.0 ** min(self.number - 1, 20))
         pause *= 1 - self._jitter * random.random()  # noqa: S311
         pause = max(pause, min(asked, LONGEST_ASKED))
@@ -56,7 +56,7 @@ class Attempts:
 
 
 def retry_after(headers: Mapping[str, Any] | None) -> float:
-    """Return the seconds that an answer asks to wait, 0 where it asks for none."""
+    """Return the wait in seconds that a response requests, or 0 if it requests none."""
     if not headers:
         return 0.0
     for name, unit in (("x-oss-qos-delay-time", 0.001), ("Retry-After", 1.0)):
@@ -73,7 +73,7 @@ def retry_after(headers: Mapping[str, Any] | None) -> float:
 
 
 class Pace:
-    """How many requests may run at once: halved when the service says "slow down", one more after each good round."""
+    """Limit on concurrent requests: halved when the service says "slow down", raised by one after each good round."""
 
     def __init__(self, most: int, clock: Clock) -> None:
         self.limit = most
@@ -99,7 +99,7 @@ class Pace:
                 self._free.notify()
 
     def good(self) -> None:
-        """Count a request that succeeded."""
+        """Count a successful request."""
         self.last_success = self._clock.monotonic()
         if self.limit < self._most:
             with self._free:

@@ -1,4 +1,4 @@
-"""Settings of a shop: from arguments, the environment or imgprep.toml."""
+"""Settings of a shop, from arguments, the environment, or imgprep.toml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
 
-#: Table and key of the project file → name in Settings.
+#: Table and key in the project file → name in Settings.
 _FILE_KEYS: dict[str, dict[str, str]] = {
     "shop": {
         name: name
@@ -50,28 +50,28 @@ _SECRETS = ("secret", "accesskey", "access_key", "password", "token")
 _PATHS = ("catalogue", "earlier", "images", "causes", "role_policy", "role_trust", "uploader_policy")
 _TABLES = ("columns", "severity", "limits")
 _NUMBERS = ("gateway_timeout", "status_timeout")
-#: Name → the types of its value in the file, and what they are called; any other is a text.
+#: Name → types of its value in the project file, and their description; every other value is a string.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(_TABLES, ((dict,), "a table")),
     **dict.fromkeys(_NUMBERS, ((int, float), "a number")),
     "sheet": ((str, int), "a sheet's name or number"),
     **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
-#: What a run folder records: neither credentials nor local paths.
+#: Settings recorded in a run folder: neither credentials nor local paths.
 _PLACE = ("region", "oss_endpoint", "imagesearch_endpoint", "bucket", "path", "instance")
 PUBLIC = (*_PLACE, "role_arn", "service", "sandbox")
 
 
 WORK_FOLDER = "imgprep-work"
-#: Longer than the usual time-outs of proxies and load balancers (60 s).
+#: Default gateway timeout, longer than the usual timeouts of proxies and load balancers (60 s).
 GATEWAY_SECONDS = 120.0
-#: Seconds after which a task's status that is not documented is believed to be its last.
+#: Seconds after which an unchanged undocumented task status is considered final.
 STATUS_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The shop's files, bucket, folder and instance, and its rules. Frozen; `with_` returns a changed copy.
+    """A shop's files, bucket, folder, instance and rules. Frozen; `with_` returns a changed copy.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Settings:
     bucket : str
         Bucket, in the same region as the instance.
     path : str
-        Folder of the images and increment.meta in the bucket; starts with ``/``, does not end with it.
+        Folder in the bucket for the images and increment.meta; starts with ``/`` and does not end with it.
     instance : str
         Name of the Image Search instance (not its id).
     role_arn : str
@@ -93,36 +93,36 @@ class Settings:
     callback : str
         URL that the service calls after a task; usually empty.
     gateway_timeout : float
-        Longest time, in seconds, after which a gateway may still deliver a request. If the answer to a request for a
-        batch task is lost, `submit` waits this long before it sends another one.
+        Longest time, in seconds, for which a gateway may delay a request. If the response to a request for a batch
+        task is lost, `submit` waits this long before it sends another request.
     status_timeout : float
-        Seconds for which a task status that imgprep does not know must stay unchanged before its run ends.
+        Seconds for which an undocumented task status must stay unchanged before the run ends.
     service : str
         Service type of the instance, see `imgprep.core.fields.Service`.
     sandbox : str
-        Identity of the sandbox behind the endpoints (`Sandbox.identity`): every sandbox has its own gallery.
+        Identity of the sandbox behind the endpoints (`Sandbox.identity`); every sandbox has its own gallery.
     project : Path
-        Folder of the project; relative paths of the project file start here.
+        Project folder; relative paths in the project file are resolved against it.
     catalogue, images : Path or None
-        The export and the folder of its images.
+        The catalogue export and the folder of its images.
     earlier : Path or None
-        The previous export, to compare with; by default the catalogue of the newest run.
+        The previous export, for comparison; by default the catalogue of the newest run.
     preset : str
-        How to read the export, see `load_catalogue`.
+        Preset for reading the export; see `load_catalogue`.
     columns : Mapping, Path or None
-        Column map, or a TOML file of one; see `load_catalogue`.
+        Column map, or a TOML file that contains one; see `load_catalogue`.
     sheet, where, one_product
-        The sheet of a workbook, which rows are wanted, and whether to keep one product per image; see `load_catalogue`.
+        The workbook sheet, the row filter, and whether to keep one product per image; see `load_catalogue`.
     causes : Path or None
-        TOML file of causes of failure that the shop has added, see `load_causes`.
+        TOML file of failure causes added by the shop; see `load_causes`.
     private_hosts : bool
-        Whether the export may name images on this machine and in private networks, see `fetch_images`.
+        Whether the export may refer to images on this machine and in private networks; see `fetch_images`.
     severity : Mapping of str to str
-        Rule id → severity, where the shop overrides the rule's own.
+        Rule id → severity, for rules whose default severity the shop overrides.
     limits : Mapping of str to float
-        Threshold name → value, where the shop overrides the default.
+        Threshold name → value, for defaults that the shop overrides.
     oss_credentials, imagesearch_credentials : CredentialsProvider
-        Called when credentials are needed; never shown, never written.
+        Providers, called when credentials are needed; never shown or written.
 
     Examples
     --------
@@ -181,22 +181,22 @@ class Settings:
 
     @classmethod
     def from_env(cls, **arguments: Any) -> Settings:
-        """Settings from ``IMGPREP_…`` variables; `arguments` win over them."""
+        """Return settings from ``IMGPREP_…`` variables; `arguments` take precedence."""
         return cls(**{**from_environment(), **arguments})
 
     @classmethod
     def load(cls, project_file: str | Path = PROJECT_FILE, /, **arguments: Any) -> Settings:
-        """Settings from a project file. `arguments` win over the environment, which wins over the file.
+        """Load settings from a project file. Precedence: `arguments`, then the environment, then the file.
 
         Parameters
         ----------
         project_file : path
-            The file, or the project's folder.
+            The project file, or the project folder.
 
         Raises
         ------
         ConfigError
-            The file is missing, is not TOML, or has an unknown key or a secret.
+            The file is missing, is not TOML, or contains an unknown key or a secret.
         """
         file = Path(project_file)
         if file.is_dir():
@@ -211,7 +211,7 @@ class Settings:
         return cls(**{"project": file.parent, **values})
 
     def with_(self, **changes: Any) -> Settings:
-        """Return a copy with `changes`."""
+        """Return a copy with `changes` applied."""
         return replace(self, **changes)
 
     @property
@@ -229,14 +229,14 @@ class Settings:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether both endpoints are on this machine, so that nothing real can be changed."""
+        """Whether both endpoints are on this machine, so that no real gallery can be changed."""
         if not (self.oss_endpoint and self.imagesearch_endpoint):
             return False
         return is_loopback(self.oss_url) and is_loopback(self.imagesearch_url)
 
     @property
     def gallery(self) -> str:
-        """The gallery's identity: instance and region, or the sandbox. Runs that share it are folded together."""
+        """The gallery's identity: instance and region, or the sandbox. Runs with the same identity are combined."""
         name = self.instance or "no instance"
         if self.is_sandbox:
             return f"{name} (sandbox {self.sandbox or urlsplit(self.imagesearch_url).netloc})"
@@ -244,37 +244,37 @@ class Settings:
 
     @property
     def prefix(self) -> str:
-        """Prefix of every object key of the batch: the path without outer slashes, then ``/``."""
+        """Prefix of every object key in the batch: the path without outer slashes, followed by ``/``."""
         folder = self.path.strip("/")
         return f"{folder}/" if folder else ""
 
     @property
     def work(self) -> Path:
-        """The folder of runs, regions and caches."""
+        """The folder for runs, regions and caches."""
         return self.project / WORK_FOLDER
 
     @property
     def runs(self) -> Path:
-        """The folder of run folders."""
+        """The folder that contains the run folders."""
         return self.work / "runs"
 
     @property
     def regions(self) -> Path:
-        """The region store's file."""
+        """The file of the region store."""
         return self.work / "regions.sqlite"
 
     @property
     def reading(self) -> dict[str, Any]:
-        """The arguments of `load_catalogue` for the shop's exports."""
+        """The arguments for `load_catalogue` to read the shop's exports."""
         return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The shop's ``service``, ``severity`` and ``limits``, as `check` and `Rules` take them."""
+        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`."""
         return {"service": self.service, "severity": self.severity, "limits": self.limits}
 
     def public(self) -> dict[str, str]:
-        """Return the settings that a run folder records: without credentials and local paths."""
+        """Return the settings recorded in a run folder, without credentials and local paths."""
         return {name: getattr(self, name) for name in PUBLIC}
 
     def require(self, *names: str) -> None:
@@ -286,12 +286,12 @@ class Settings:
 
 
 def from_environment() -> dict[str, Any]:
-    """Return the settings in the ``IMGPREP_…`` variables."""
+    """Return the settings from the ``IMGPREP_…`` variables."""
     return {name: os.environ[variable] for variable, name in _VARIABLES.items() if os.environ.get(variable)}
 
 
 def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return the settings in a project file; relative paths start at the folder of `file`."""
+    """Return the settings from a project file; relative paths are resolved against the folder of `file`."""
     values: dict[str, Any] = {}
     for table, entries in document.items():
         keys = _FILE_KEYS.get(table)
@@ -321,7 +321,7 @@ def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
 
 
 def where_to_set(name: str) -> str:
-    """Return where a setting can be set, for messages."""
+    """Describe where a setting can be set, for messages."""
     variable = next((variable for variable, value in _VARIABLES.items() if value == name), None)
     names = {value: f"{key} under [{table}]" for table, keys in _FILE_KEYS.items() for key, value in keys.items()}
     place = names.get(name, f"the argument {name}")
@@ -329,7 +329,7 @@ def where_to_set(name: str) -> str:
 
 
 def endpoint_url(endpoint: str, name: str) -> str:
-    """Return an endpoint as a URL; `name` is the setting that it comes from."""
+    """Return an endpoint as a URL; `name` is the setting that contains it."""
     if not endpoint:
         raise ConfigError(f"settings incomplete: region or {name}: set {where_to_set('region')}")
     url = endpoint if "://" in endpoint else f"https://{endpoint}"
@@ -348,7 +348,7 @@ _RANDOM = re.compile(r"-[0-9a-f]{8}(?=\))")
 
 
 def gallery_name(gallery: str) -> str:
-    """Return a gallery's identity for people, without the random part of a sandbox's.
+    """Return a gallery's display name: its identity without a sandbox's random part.
 
     Examples
     --------
@@ -359,7 +359,7 @@ def gallery_name(gallery: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` is on this machine."""
+    """Return whether `url` is on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -369,18 +369,18 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-#: Source: the vendor's lists of OSS and Image Search endpoints. Other names below aliyuncs.com may be customers' own.
+#: Source: the vendor's lists of OSS and Image Search endpoints. Other aliyuncs.com hosts may belong to customers.
 _VENDORS_HOST = re.compile(r"(oss-[a-z0-9-]+|imagesearch(-vpc)?\.[a-z0-9-]+)\.aliyuncs\.com(:443)?", re.IGNORECASE)
 
 
 def is_vendors(url: str) -> bool:
-    """Whether `url` is an endpoint of the vendor, over https."""
+    """Return whether `url` is an https endpoint of the vendor."""
     parts = urlsplit(url)
     return parts.scheme == "https" and _VENDORS_HOST.fullmatch(parts.netloc) is not None
 
 
 def certificates() -> str | None:
-    """Return the file or folder of certificates that the environment names, if any."""
+    """Return the certificate file or folder set in the environment, if any."""
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         path = os.environ.get(variable)
         if not path:

@@ -1,4 +1,4 @@
-"""Text for messages: untrusted values made safe to show, counts, ranges and suggestions."""
+"""Text for messages: safe display of untrusted values, counts, ranges and suggestions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# Control characters, line and paragraph separators, and marks that change the direction of what follows them.
+# Control characters, line and paragraph separators, and marks that change the direction of the following text.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def shown(value: object, limit: int = 160) -> str:
-    """Return a value as safe, short text.
+    """Return a value as short text that is safe to display.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def shown(value: object, limit: int = 160) -> str:
 
 
 _QUERY = re.compile(r"(?<=[\w/.])\?[^\s'\"<>]+")
-#: What repeats a request that was signed, its token included: elements of an error, and the same in a printed mapping.
+#: Parts of an error that repeat the signed request and its token, as XML elements or in a printed mapping.
 _SIGNED_TEXT = re.compile(
     r"<(?P<element>StringToSign|CanonicalRequest)(?P<more>\w*)>.*?(?:</(?P=element)(?P=more)>|\Z)"
     r"|(?P<key>['\"](?:StringToSign|CanonicalRequest)\w*['\"]:\s*)(?P<quote>['\"]).*?(?<!\\)(?P=quote)",
@@ -55,12 +55,12 @@ def discreet(text: str) -> str:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun in the right form: "1 image", "2,000 images", "3 categories"."""
+    """Return a count with its noun, singular or plural: "1 image", "2,000 images", "3 categories"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def percent(share: float, decimals: int = 0) -> str:
-    """Return a share as percent: "0%" and "100%" are none and all, never nearly so.
+    """Return a share as a percentage; "0%" and "100%" mean exactly none and all.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def percent(share: float, decimals: int = 0) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Return sorted numbers with runs folded: "1–3, 7"."""
+    """Return sorted numbers with consecutive ones collapsed: "1–3, 7"."""
     parts: list[list[int]] = []
     for number in sorted(set(numbers)):
         if parts and number == parts[-1][1] + 1:
@@ -85,7 +85,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name closest to `name`, compared without case; None where none is close."""
+    """Return the known name closest to `name`, ignoring case, or None if none is close."""
     folded = {item.casefold(): item for item in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
     return folded[close[0]] if close else None
@@ -97,17 +97,17 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     return f"; did you mean {near}?" if near else ""
 
 
-#: A cell that starts with one of these is a formula to spreadsheets, also in full width. Source: OWASP, CSV Injection.
+#: Spreadsheets treat a cell that starts with one of these (some full-width) as a formula. Source: OWASP, CSV Injection.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def guarded(value: object) -> object:
-    """Return a cell that no spreadsheet treats as a formula."""
+    """Escape a cell so that no spreadsheet treats it as a formula."""
     return "'" + value if isinstance(value, str) and _is_formula(value.lstrip("'")) else value
 
 
 def unguarded(value: object) -> object:
-    """Return what `guarded` was given."""
+    """Undo `guarded`: return the original cell."""
     return value[1:] if isinstance(value, str) and value.startswith("'") and _is_formula(value.lstrip("'")) else value
 
 

@@ -1,1 +1,1 @@
-"""The demo shop on a sandbox: one batch from export to report, a history of weekly batches, and notebook inputs."""
+"""The demo shop in a sandbox: one batch from export to report, a history of weekly batches, and notebook inputs."""

@@ -1,4 +1,4 @@
-"""What the demo shop sells: brands, categories, the record of each product, and how its pictures are composed."""
+"""The demo shop's assortment: brands, categories, product records, and the composition of product images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgprep.demo.goods import COLOURS, STYLES, Look, parts_of
 from imgprep.demo.scenes import STANDING, Picture, Setting
 
 LUND, KERN, PORTAL, PHONES, WANG = "Studio Lund", "Agentur Kern", "Supplier portal", "Store phones", "王工作室"
-#: Brand → who takes its photographs, and what it makes.
+#: Brand → its photographer, and the kinds of product that it makes.
 BRANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Mira": (LUND, ("shirt", "dress", "trousers")),
     "Nordlys": (LUND, ("lamp", "chair", "mug")),
@@ -34,7 +34,7 @@ BRANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category: the shop's word, the service's number, names of its makes, and its prices from … to."""
+    """A category: the shop's name, the service's number, names of its styles, and its price range."""
 
     word: str
     number: int
@@ -49,7 +49,7 @@ _HUNG: tuple[Setting, ...] = ("studio", "grey", "gradient", "spot", "tiles")
 _LAID: tuple[Setting, ...] = ("studio", "grey", "gradient", "spot", "table", "shelf", "tiles")
 _PUT: tuple[Setting, ...] = ("studio", "grey", "gradient", "room")
 
-#: Kind → its category. The numbers are the service's category reference.
+#: Kind → category. The numbers follow the service's category reference.
 CATEGORIES: dict[str, Category] = {
     "shirt": Category("T-shirts & tops", 0, ("T-shirt", "Long sleeve", "Polo shirt", "Tank top"), "上衣", (15, 59), 300,
         _HUNG),
@@ -75,7 +75,7 @@ _PINYIN = {"山木": "shanmu", "日月": "riyue", "大田": "datian"}
 _SOFT, _FIRM = ("cotton", "linen", "wool", "recycled polyester"), ("leather", "steel", "oak", "glass")
 _LINES = ("Basic", "Studio", "Outlet", "新品")
 _SEASONS = ("SS26", "AW26", "all year")
-#: Size of a picture, and how its file is saved → how often.
+#: Relative frequencies of image sizes, and of file formats with extensions.
 _SIZES = {
     (360, 360): 9, (420, 420): 8, (360, 480): 8, (300, 400): 8, (480, 400): 5, (540, 540): 5, (560, 420): 5,
     (480, 640): 4, (320, 320): 4, (720, 720): 2, (900, 1200): 1,
@@ -87,7 +87,7 @@ _FORMATS = {
     ("png", ".png"): 30,
     ("tiff", ".tif"): 4,
 }
-#: Kinds of which colour variants are sold, and colours that nobody takes for each other.
+#: Kinds that are sold in several colours, and colours that cannot be confused.
 _VARIED = ("shirt", "dress", "trousers", "bag", "mug")
 _APART = ("red", "mustard", "black", "white", "violet")
 
@@ -97,28 +97,28 @@ COLUMNS = (
 )  # fmt: skip
 
 
-#: Pictures that came out so like another that they would pass for its copy: they are composed once more.
+#: Images that turned out too similar to another one, and are therefore composed again.
 _ALIKE = frozenset({"atelier12-shoe-002743-2.png", "vento-shoe-001556-1.jpg"})
 
 
 @dataclass(slots=True)
 class Item:
-    """A product on its way into the export."""
+    """A product before it is written to the export."""
 
     record: dict[str, str]
     look: Look
     pictures: list[Picture]
-    fault: str = ""  #: the one that was planted here; an item has at most one
-    faulty: Picture | None = None  #: the picture that has it
+    fault: str = ""  #: the planted fault, if any; an item has at most one
+    faulty: Picture | None = None  #: the picture that has the fault
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing has been planted here."""
+        """Whether the item has neither a planted fault nor a region."""
         return not self.fault and not self.record["region"]
 
 
 def items(rng: random.Random) -> Iterator[Item]:
-    """Yield every product; colour variants follow each other."""
+    """Yield every product; colour variants are consecutive."""
     makers = {kind: [brand for brand, (_, kinds) in BRANDS.items() if kind in kinds] for kind in CATEGORIES}
     kinds = [kind for kind, category in CATEGORIES.items() for _ in range(category.products)]
     rng.shuffle(kinds)
@@ -177,7 +177,7 @@ def _record(sku: str, look: Look, colour: str, rng: random.Random) -> dict[str, 
 
 
 def _pictures(record: dict[str, str], look: Look, rng: random.Random, scene: random.Random) -> Iterator[Picture]:
-    """Yield one to three pictures of a product, the first on a plain background."""
+    """Yield one to three pictures of a product; the first has a plain background."""
     category = CATEGORIES[look.kind]
     maker = _PINYIN.get(look.brand) or re.sub(r"[^a-z0-9]", "", look.brand.lower().replace("ä", "ae"))
     badges = ("NEW", "-20%", "上山", f"© {look.brand}", "Autumn offer")
@@ -194,7 +194,7 @@ def _pictures(record: dict[str, str], look: Look, rng: random.Random, scene: ran
 def composed(
     name: str, look: Look, setting: Setting, rng: random.Random, size: tuple[int, int] | None = None, **more: Any
 ) -> Picture:
-    """Return a picture with its subject placed: centred more or less, standing on the ground where there is one."""
+    """Return a picture with its subject placed: roughly centred, or standing on the ground if the setting has one."""
     width, height = size or rng.choices(list(_SIZES), list(_SIZES.values()))[0]
     turn = 0.0 if setting in STANDING or rng.random() < 0.4 else rng.uniform(-18, 18)
     across, down = extent(parts_of(look), turn)

@@ -1,6 +1,6 @@
-"""Shapes of products: outlines in units, patterns and lettering, and how they become a shaded picture of a given size.
+"""Product shapes: outlines in units, patterns and lettering, and their rendering as a shaded image of a given size.
 
-A product is a list of parts, back to front. Its extent is known before a pixel is drawn, so that a picture can be
+A product is a list of parts, back to front. Its extent is known before any pixel is drawn, so an image can be
 planned around the exact box of its subject.
 """
 
@@ -23,14 +23,14 @@ Outline: TypeAlias = NDArray[np.float64]
 
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
-#: Light is worked out on a grid of this many cells along the longer side, and then enlarged.
+#: Light is computed on a grid with this many cells along the longer side, and then enlarged.
 _GRID = 150
-#: Parts of less depth are flat.
+#: Parts with less depth than this are flat.
 _FLAT = 0.005
-#: Edges are drawn this many times larger, and then reduced.
+#: Edges are drawn larger by this factor, and then reduced.
 _FINE = 2
 
-#: Chinese characters as strokes in a unit square: no font that has them need be installed.
+#: Chinese characters as strokes in a unit square, so that no Chinese font is needed.
 STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "山": [[(0.5, 0.08), (0.5, 0.88)], [(0.1, 0.4), (0.1, 0.88), (0.9, 0.88), (0.9, 0.4)]],
     "木": [[(0.08, 0.34), (0.92, 0.34)], [(0.5, 0.04), (0.5, 0.96)], [(0.48, 0.36), (0.08, 0.84)], [(0.52, 0.36),
@@ -49,7 +49,7 @@ STROKES: dict[str, list[list[tuple[float, float]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A repeated figure on a part, `count` times across it."""
+    """A figure repeated `count` times across a part."""
 
     kind: Literal["stripes", "bars", "dots", "checks", "band"]
     colour: Colour
@@ -58,30 +58,30 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One shape of a product."""
+    """One part of a product's shape."""
 
     outline: Outline
     colour: Colour
-    depth: float = 0.04  #: width of its rounded edge
+    depth: float = 0.04  #: width of the rounded edge
     shine: float = 0.25
-    folds: float = 0.0  #: how creased it is
+    folds: float = 0.0  #: strength of the creases
     pattern: Pattern | None = None
-    text: str = ""  #: written in `colour` across the outline, which is not filled then
+    text: str = ""  #: written in `colour` across the outline, which is then not filled
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Return `one` with a share of `other`."""
+    """Return a mix of two colours, with `share` of `other`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Return a colour that is readable on `colour`."""
+    """Return a text colour that is readable on `colour`."""
     return (250, 248, 240) if sum(colour) < 430 else (52, 46, 44)
 
 
 def shape(points: Sequence[tuple[float, float]], turns: int = 2) -> Outline:
-    """Return a polygon with its corners cut `turns` times (Chaikin). A point given twice stays a corner."""
+    """Return a polygon with its corners cut `turns` times (Chaikin). A point given twice remains a corner."""
     outline = np.array(points, dtype=float)
     for _ in range(turns):
         after = np.roll(outline, -1, axis=0)
@@ -90,7 +90,7 @@ def shape(points: Sequence[tuple[float, float]], turns: int = 2) -> Outline:
 
 
 def both_sides(half: Sequence[tuple[float, float]], turns: int = 2) -> Outline:
-    """Return a shape from its right half, listed from top to bottom, mirrored about x = 0.5."""
+    """Return a symmetric shape from its right half, listed from top to bottom and mirrored about x = 0.5."""
     return shape([*half, *[(1 - x, y) for x, y in reversed(half)]], turns)
 
 
@@ -101,7 +101,7 @@ def oval(x: float, y: float, rx: float, ry: float | None = None) -> Outline:
 
 
 def rounded(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outline:
-    """Return a rectangle with round corners."""
+    """Return a rectangle with rounded corners."""
     radius = min(radius, (x2 - x1) / 2, (y2 - y1) / 2)
     corners = [(x2 - radius, y1 + radius, -90), (x2 - radius, y2 - radius, 0), (x1 + radius, y2 - radius, 90),
         (x1 + radius, y1 + radius, 180)]  # fmt: skip
@@ -113,7 +113,7 @@ def rounded(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> 
 
 
 def band(points: Sequence[tuple[float, float]], width: float, turns: int = 2) -> Outline:
-    """Return a line of some width, for straps, seams, legs and cables."""
+    """Return a line with the given width, for straps, seams, legs and cables."""
     line = np.array(points, dtype=float)
     for _ in range(turns if len(points) > 2 else 0):
         inner = np.stack([0.75 * line[:-1] + 0.25 * line[1:], 0.25 * line[:-1] + 0.75 * line[1:]], axis=1).reshape(
@@ -126,12 +126,12 @@ def band(points: Sequence[tuple[float, float]], width: float, turns: int = 2) ->
 
 
 def ring(outer: Outline, inner: Outline) -> Outline:
-    """Return what is between two outlines."""
+    """Return the area between two outlines."""
     return np.concatenate([outer, outer[:1], inner[::-1], inner[-1:]])
 
 
 def posed(parts: Sequence[Part], turn: float = 0.0, *, mirror: bool = False) -> list[Outline]:
-    """Return the outlines of parts turned by degrees and mirrored, moved to the origin."""
+    """Return the outlines of parts, turned by `turn` degrees, optionally mirrored, and moved to the origin."""
     angle = math.radians(turn)
     matrix = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     if mirror:
@@ -142,7 +142,7 @@ def posed(parts: Sequence[Part], turn: float = 0.0, *, mirror: bool = False) -> 
 
 
 def extent(parts: Sequence[Part], turn: float = 0.0) -> tuple[float, float]:
-    """Return width and height of a product in units."""
+    """Return the width and height of a product in units."""
     width, height = np.max([outline.max(axis=0) for outline in posed(parts, turn)], axis=0)
     return float(width), float(height)
 
@@ -150,7 +150,7 @@ def extent(parts: Sequence[Part], turn: float = 0.0) -> tuple[float, float]:
 def drawn(
     parts: Sequence[Part], size: tuple[int, int], rng: random.Random, turn: float = 0.0, *, mirror: bool = False
 ) -> Image.Image:
-    """Return a picture (RGBA) of the product that touches all four edges of `size`."""
+    """Return an RGBA image of `size`, of which the product touches all four edges."""
     outlines = posed(parts, turn, mirror=mirror)
     whole = np.max([outline.max(axis=0) for outline in outlines], axis=0)
     fine = (size[0] * _FINE, size[1] * _FINE)
@@ -172,7 +172,7 @@ def drawn(
 
 
 class _Light:
-    """The relief of the parts so far, and how light from the upper left falls on it."""
+    """The relief of the parts added so far, lit from the upper left."""
 
     def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
         self.size, self._rng = size, rng
@@ -183,7 +183,7 @@ class _Light:
         self._level = 0.0
 
     def add(self, part: Part, unit: Outline, scale: float) -> None:
-        """Put a part on top; what is drawn flat, such as a seam, leaves the relief as it is."""
+        """Add a part on top; flat parts, such as seams, do not change the relief."""
         if part.depth < _FLAT:
             return
         fine = self._cells[0] * _FINE, self._cells[1] * _FINE
@@ -202,7 +202,7 @@ class _Light:
         self._shine += (part.shine - self._shine) * inside
 
     def on(self, colours: Image.Image, alpha: Image.Image) -> Image.Image:
-        """Return the colours in this light, cut out by `alpha`."""
+        """Return the colours in this light, masked by `alpha`."""
         down, right = np.gradient(self._height)
         slope = np.clip((right + down) * 0.5, -1.2, 1.2)
         y = np.linspace(0.06, -0.08, self._cells[1], dtype=np.float32)[:, None]
@@ -219,7 +219,7 @@ class _Light:
 
 
 def clouds(rng: random.Random, size: tuple[int, int], cells: int) -> NDArray[np.float32]:
-    """Return soft noise of -0.5 … 0.5, about `cells` across."""
+    """Return soft noise from -0.5 to 0.5, with about `cells` cells across."""
     grid = Image.frombytes("L", (cells, cells), rng.randbytes(cells * cells))
     levels = np.asarray(grid.resize(size, Image.Resampling.BICUBIC), np.float32)
     return (levels / 255 - 0.5).astype(np.float32)
@@ -259,7 +259,7 @@ def _figure(kind: str, size: tuple[int, int], step: float) -> Image.Image:
 
 
 def _write(colours: Image.Image, part: Part, points: list[tuple[float, ...]], turn: float) -> None:
-    """Write a part's text into the middle of its outline, as large as fits."""
+    """Write a part's text in the centre of its outline, as large as fits."""
     x, y = (sum(values) / len(values) for values in zip(*points, strict=True))
     width, height = (max(values) - min(values) for values in zip(*points, strict=True))
     letters = lettering(part.text, max(round(height), 6))
@@ -271,7 +271,7 @@ def _write(colours: Image.Image, part: Part, points: list[tuple[float, ...]], tu
 
 @functools.lru_cache(maxsize=256)
 def lettering(text: str, height: int) -> Image.Image:
-    """Return a mask (L) of a text: strokes for Chinese, Pillow's own font for the rest."""
+    """Return a mask (L) of `text`: strokes for Chinese, Pillow's built-in font for the rest."""
     if all(letter in STROKES for letter in text):
         step = round(height * 1.12)
         mask = Image.new("L", (step * len(text), height))

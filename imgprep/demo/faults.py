@@ -1,4 +1,4 @@
-"""The faults planted in the demo shop, and the truth about them: taken from what was planted, never measured."""
+"""The faults planted in the demo shop, and the ground truth, which records what was planted and is never measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imgprep.demo.assortment import KERN, LUND, PHONES, PORTAL, WANG, Item, comp
 from imgprep.demo.scenes import Picture
 
 SEED = 20261130
-#: So many products at the top of the export have no fault: examples use them.
+#: Number of products at the top of the export that have no fault; examples use them.
 _SOUND = 20
 
 Remedy = Literal["prepare", "person"]
@@ -23,21 +23,21 @@ Changes = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A kind of fault, and how it is planted in one picture or one record."""
+    """A kind of fault, and how to plant it in a picture or a record."""
 
-    rows: int  #: how often it is planted
+    rows: int  #: number of rows with the fault
     what: str
-    rules: tuple[str, ...]  #: the rules of `load_catalogue` and `check` that report it
-    remedy: Remedy  #: who corrects it
-    sent: Fate  #: what becomes of its rows if all that can be sent is sent; excluded rows never are
-    by: tuple[str, ...] = ()  #: whose images have it; empty for all
+    rules: tuple[str, ...]  #: the rules of `load_catalogue` and `check` that report the fault
+    remedy: Remedy  #: who corrects the fault
+    sent: Fate  #: outcome of its rows if every row that can be sent is sent; excluded rows never are
+    by: tuple[str, ...] = ()  #: photographers whose images have the fault; empty for all
     picture: Callable[[Picture, random.Random], Picture] | None = None
     record: Callable[[Item, random.Random], Changes] | None = None
-    absent: bool = False  #: whether its file does not exist
+    absent: bool = False  #: whether the image file is missing
 
 
 def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Random], Picture]:
-    """Return the function that saves a picture in a form of `imgprep.demo.files`, under a name that ends with `end`."""
+    """Return a function that saves a picture in a form from `imgprep.demo.files`, under a name ending in `end`."""
 
     def change(picture: Picture, _: random.Random) -> Picture:
         return replace(picture, name=picture.name if end is None else _stem(picture) + end, form=form)
@@ -46,7 +46,7 @@ def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Rando
 
 
 def _sized(size: tuple[int, int], form: str = "jpeg", end: str = ".jpg") -> Callable[[Picture, random.Random], Picture]:
-    """Return the function that composes a picture again in another size."""
+    """Return a function that composes a picture again in another size."""
     return lambda picture, rng: composed(_stem(picture) + end, picture.look, "studio", rng, size, form=form)
 
 
@@ -167,28 +167,28 @@ FAULTS: dict[str, Fault] = {
         record=_with(sku="3-Mar")),
 }  # fmt: skip
 
-#: How many images are copies of another product's: of the same bytes, saved anew, or one file under one name.
+#: Numbers of images that copy another product's: same bytes, saved again, or one file under one name.
 _COPIES: dict[str, int] = {"bytes": 24, "near": 30, "shared": 18}
-#: Columns of a record's images.
+#: Columns that hold a record's images.
 _SLOTS = ("image", "image_2", "image_3")
-#: How many products a part's export of the week after has more.
+#: Number of new products in a part's export of the following week.
 _NEW = 8
-#: How many sound products have their subject in the export.
+#: Number of sound products whose subject region is in the export.
 _REGIONS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The shop as decided: records of the export, files to draw, and the truth about both."""
+    """The planned shop: records of the export, files to draw, and the ground truth about both."""
 
     records: list[dict[str, str]]
     pictures: dict[str, Picture]
     truth: dict[str, Any]
-    later: list[dict[str, str]] = field(default_factory=list)  #: of a part: the export of the week after
+    later: list[dict[str, str]] = field(default_factory=list)  #: for a part: the export of the following week
 
 
 def stock(seed: int = SEED) -> Stock:
-    """Decide what the shop sells, and what is wrong with it."""
+    """Decide what the shop sells and which faults it has."""
     rng = random.Random(seed)
     every = list(items(rng))
     others = every[_SOUND:]
@@ -202,7 +202,7 @@ def stock(seed: int = SEED) -> Stock:
 
 
 def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]:
-    """Give some products another product's image."""
+    """Assign another product's image to some products."""
     plain = [item for item in every if [p.form for p in item.pictures] == ["jpeg"] and "-" not in item.record["sku"]]
     chosen = rng.sample(plain, 2 * sum(_COPIES.values()))
     found = []
@@ -221,7 +221,7 @@ def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]
 
 
 def _plant(name: str, fault: Fault, every: list[Item], rng: random.Random) -> None:
-    """Give a fault to as many products as it states; one of a record, to products of one image."""
+    """Plant a fault in as many products as it states; record faults go to products with one image."""
     free = [
         item
         for item in every
@@ -243,13 +243,13 @@ def _plant(name: str, fault: Fault, every: list[Item], rng: random.Random) -> No
 
 
 def _written(every: list[Item], copies: list[dict[str, Any]], seed: int) -> Stock:
-    """Return the records in the order of the export, and state the truth about them."""
+    """Return the records in export order, with the ground truth about them."""
     again = [item for item in every if item.fault in ("repeated", "contradictory")]
     records = [_record(item) for item in every]
     records += [_record(item) | ({"price": "1.00"} if item.fault == "contradictory" else {}) for item in again]
     rows: dict[str, list[list[Any]]] = {name: [] for name in FAULTS}
     for number, item in enumerate([*every, *again], 1):
-        # Of a repeated record the later one is at fault.
+        # If a record is repeated, the later one is the fault.
         if item.fault in FAULTS and not (item.fault == "repeated" and number <= len(every)):
             rows[item.fault].append([number, item.record["sku"] or None, item.faulty and item.faulty.name])
     files = {
@@ -294,7 +294,7 @@ def _record(item: Item) -> dict[str, str]:
 
 
 def part_of(whole: Stock, every: int) -> Stock:
-    """Return each so many-th product, the sound ones at the top, an example of each fault, and both sides of copies."""
+    """Return one product in `every`, the sound ones at the top, an example of each fault, and both sides of copies."""
     truth, family = whole.truth, [_family(record, at) for at, record in enumerate(whole.records)]
     kept = {name for at, name in enumerate(dict.fromkeys(family)) if at < _SOUND or at % every == 0}
     kept |= {family[fault["rows"][0][0] - 1] for fault in truth["faults"].values()}
@@ -310,7 +310,7 @@ def part_of(whole: Stock, every: int) -> Stock:
     faulty = {row[0] for fault in truth["faults"].values() for row in fault["rows"]}
     sound = [at for at in range(len(family)) if at + 1 not in faulty and not whole.records[at]["image_2"]]
     new = [whole.records[at] for at in sound if family[at] not in kept][:_NEW]
-    # Ids that a spreadsheet damaged stop every deletion by absence: their products are taken out.
+    # Ids damaged by a spreadsheet block every deletion by absence, so their products are removed.
     damaged = [row[0] - 1 for name in ("rounded-sku", "date-sku") for row in faults[name]["rows"]]
     later, changes = _week_after([whole.records[at] for at in sound if at in ours], records, damaged)
     named = {record[slot] for record in records for slot in _SLOTS} - {""}
@@ -335,7 +335,7 @@ def part_of(whole: Stock, every: int) -> Stock:
 def _week_after(
     sound: list[dict[str, str]], records: list[dict[str, str]], damaged: list[int]
 ) -> tuple[list[dict[str, str]], dict[str, list[str]]]:
-    """Return the export of a week later without its new products, and what became of the others."""
+    """Return the export of the following week without its new products, and the ids of changed products."""
     gone, cheaper = ({record["sku"] for record in sound[start::step]} for start, step in ((5, 25), (2, 9)))
     gone |= {records[at]["sku"] for at in damaged}
     lower = [

@@ -1,4 +1,4 @@
-"""The bytes of a demo image's file: sound, or with a fault that real files have. Worker processes import it."""
+"""The bytes of a demo image file: sound, or with a realistic fault. Worker processes import this module."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TURNED = {
     "turned-8": (8, Image.Transpose.ROTATE_270),
 }
 _PAGE = "<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body>{name} was not found</body></html>\n"
-#: The first boxes of a HEIC file, and no more: Pillow alone reads none.
+#: Only the first boxes of a HEIC file, since Pillow alone cannot read HEIC.
 _HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + b"\x00\x00\x02\x00mdat"
 
 
 def made(picture: Picture) -> bytes:
-    """Return the bytes of a picture's file."""
+    """Return the file contents for a picture."""
     return _FORMS[picture.form](picture)
 
 
@@ -41,12 +41,12 @@ def _png(picture: Picture) -> bytes:
 
 
 def _again(picture: Picture) -> bytes:
-    """The same picture as another program saved it."""
+    """Return the same picture as saved by another program."""
     return _saved(painted(picture), "JPEG", quality=55, progressive=True)
 
 
 def _turned(picture: Picture) -> bytes:
-    """As a camera does that was held another way: pixels turned, and a tag that says how."""
+    """Return the file of a camera held sideways or upside down: rotated pixels, and an orientation tag."""
     orientation, back = _TURNED[picture.form]
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
@@ -58,7 +58,7 @@ def _cmyk(picture: Picture) -> bytes:
 
 
 def _transparent(picture: Picture) -> bytes:
-    """The subject cut out."""
+    """Return the subject on a transparent background."""
     image = Image.new("RGBA", picture.size)
     image.paste(subject(picture), picture.box[:2])
     return _saved(image, "PNG", compress_level=4)
@@ -84,7 +84,7 @@ def _truncated(picture: Picture) -> bytes:
 
 
 def _placeholder(picture: Picture) -> bytes:
-    """The picture that shops show where they have none."""
+    """Return the placeholder that shops show if a product has no image."""
     image = Image.new("RGB", picture.size, (240, 240, 240))
     pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), picture.box
     pen.rounded_rectangle((x1, y1, x2, y2), 16, outline=(180, 180, 180), width=6)

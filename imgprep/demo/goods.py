@@ -1,4 +1,4 @@
-"""The goods of the demo shop: the parts of each kind of product, in a look that one product keeps in every picture."""
+"""The demo shop's goods: the parts of each kind of product. A product has the same look in all its images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _METALS: tuple[Colour, ...] = ((198, 200, 204), (206, 172, 98), (84, 86, 92), (2
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one product looks. `seed` settles its proportions, `style` its make."""
+    """The look of one product. `seed` determines its proportions, `style` its variety."""
 
     kind: str
     colour: Colour
@@ -80,7 +80,7 @@ def _print(text: str, middle: tuple[float, float], width: float, height: float, 
 
 
 def _woven(look: Look, rng: random.Random) -> Pattern | None:
-    """Return the pattern of a garment: none on every second one."""
+    """Return the pattern of a garment, or None for nearly half of them."""
     pale = look.accent if rng.random() < 0.5 else _pale(look.colour, 0.75)
     kinds: list[Pattern | None] = [
         None,
@@ -97,7 +97,7 @@ def _woven(look: Look, rng: random.Random) -> Pattern | None:
 
 
 def _shirt(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A T-shirt, a long-sleeved shirt, a polo or a top without sleeves."""
+    """Yield the parts of a T-shirt, long-sleeved shirt, polo shirt or sleeveless top."""
     colour, wide, long = look.colour, rng.uniform(-0.02, 0.03), rng.uniform(-0.07, 0.04)
     hem = 0.94 + long
     sleeves = {
@@ -136,7 +136,7 @@ def _shirt(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _dress(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A dress: straps or sleeves, knee or floor, and a belt now and then."""
+    """Yield the parts of a dress: straps or sleeves, knee or floor length, sometimes with a belt."""
     colour, hem = look.colour, rng.choice([0.78, 0.94, 1.1])
     flare, waist = rng.uniform(0.2, 0.33), rng.uniform(0.36, 0.42)
     straps = [(0.572, 0.05), (0.572, 0.05), (0.618, 0.05), (0.618, 0.05), (0.645, 0.2)]
@@ -162,7 +162,7 @@ def _dress(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _trousers(look: Look, rng: random.Random) -> Iterator[Part]:
-    """Trousers: wide, slim, or shorts."""
+    """Yield the parts of wide trousers, slim trousers or shorts."""
     colour, hem = look.colour, (1.0, 1.0, 0.56)[look.style]
     end = (0.80, 0.655, 0.735)[look.style] + rng.uniform(-0.015, 0.02)
     leg = [(0.672, 0.05), (0.672, 0.05), (0.715, 0.26), ((0.715 + end) / 2, (hem + 0.3) / 2), (end, hem), (end, hem),
@@ -188,7 +188,7 @@ def _trousers(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _bag(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A hand bag, a backpack, or a tote."""
+    """Yield the parts of a handbag, backpack or tote bag."""
     colour, metal, dark = look.colour, rng.choice(_METALS), _dark(look.colour, 0.38)
     if look.style == 1:
         yield Part(band([(0.4, 0.14), (0.41, 0.04), (0.5, 0.02), (0.59, 0.04), (0.6, 0.14)], 0.04), dark, depth=0.015)
@@ -230,7 +230,7 @@ def _bag(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _shoe(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A sneaker, a pump or a boot, from the side."""
+    """Yield the parts of a sneaker, pump or boot, seen from the side."""
     colour, pale = look.colour, _pale(look.accent, 0.45)
     if look.style == 1:
         heel, high = _dark(colour, 0.35), rng.uniform(-0.05, 0.05)
@@ -293,7 +293,7 @@ def _shoe(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _watch(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A wrist watch, round or square."""
+    """Yield the parts of a round or square wristwatch."""
     strap, metal = look.colour, rng.choice(_METALS)
     face = rng.choice([(248, 247, 242), (44, 46, 54), _dark(look.accent, 0.2), _pale(look.accent, 0.7)])
     ink, turn, wide = ink_on(face), rng.random() * 2 * math.pi, rng.uniform(-0.012, 0.02)
@@ -327,7 +327,7 @@ def _watch(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _headphones(look: Look, rng: random.Random) -> Iterator[Part]:
-    """Headphones over the ears, or small ones in their case."""
+    """Yield the parts of over-ear headphones, or of earbuds in their case."""
     colour, dark = look.colour, _dark(look.colour, 0.35)
     if look.style == 1:
         yield Part(rounded(0.15, 0.12, 0.85, 0.62, 0.2), _dark(colour, 0.12), depth=0.08, shine=0.5)
@@ -358,7 +358,7 @@ def _headphones(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _mug(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A mug with a picture, a stripe or a name."""
+    """Yield the parts of a mug with an image, a stripe or a name."""
     colour, low, slim = look.colour, rng.uniform(0.68, 0.92), rng.uniform(0.0, 0.09)
     middle = (0.12 + low) / 2
     handle = ring(oval(0.74, middle, 0.2, 0.21), oval(0.74, middle, 0.135, 0.145))
@@ -383,7 +383,7 @@ def _mug(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _lamp(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A table lamp, a floor lamp or a desk lamp."""
+    """Yield the parts of a table lamp, floor lamp or desk lamp."""
     colour, wood = look.colour, rng.choice(_WOODS)
     glow = mix(colour, (255, 240, 200), 0.35)
     if look.style == 2:
@@ -418,7 +418,7 @@ def _lamp(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _chair(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A chair, a stool or an arm-chair."""
+    """Yield the parts of a chair, stool or armchair."""
     colour, wood = look.colour, rng.choice(_WOODS)
     if look.style == 2:
         for x in (0.2, 0.76):
@@ -462,7 +462,7 @@ def _chair(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _bottle(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A bottle, a can or a carton of something to drink."""
+    """Yield the parts of a drinks bottle, can or carton."""
     colour, label = look.colour, rng.choice([(246, 240, 224), (250, 250, 248), _pale(look.accent, 0.2), look.accent])
     ink = ink_on(label)
     name = rng.choice(["Lemonade", "Cold brew", "Oat drink", "Iced tea", "Spring", "日月", "上山", "大田"])
@@ -505,7 +505,7 @@ def _bottle(look: Look, rng: random.Random) -> Iterator[Part]:
 
 
 def _toy(look: Look, rng: random.Random) -> Iterator[Part]:
-    """A bear, a car, or a pile of bricks."""
+    """Yield the parts of a teddy bear, toy car or pile of bricks."""
     colour, dark = look.colour, _dark(look.colour, 0.3)
     if look.style == 1:
         yield Part(
@@ -572,7 +572,7 @@ DRAW: dict[str, Callable[[Look, random.Random], Iterator[Part]]] = {
     "bottle": _bottle,
     "toy": _toy,
 }
-#: How many makes each kind has.
+#: Number of styles of each kind.
 STYLES: dict[str, int] = {
     "shirt": 4,
     "dress": 2,

@@ -1,4 +1,4 @@
-"""Twelve weeks of the demo shop, shipped to a sandbox: what got better, what was stopped, and what came back."""
+"""Twelve weeks of the demo shop, shipped to a sandbox: what improved, what was stopped, and what recurred."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
 
-#: Date of the first batch; a generated history has fixed dates, so that pages about it stay the same.
+#: Date of the first batch. A generated history has fixed dates, so that pages about it do not change.
 START = datetime(2026, 9, 7, 6, 0, tzinfo=UTC)
-#: Weeks, counted from 0, in which something happens.
+#: Weeks, counted from 0, with special events.
 _TOO_LONG, _HALF, _DRAWN, _TIMEOUTS = (1, 8), 4, 5, 6
-#: How many products of such a week are of the capsule whose season is too long.
+#: Number of products with a season that is too long, in each week with this fault.
 _CAPSULE = 4
-#: How many images time out in week 7.
+#: Number of images that time out in week 7.
 _LATE = 9
 _STORY, _RUNS = "history.json", "runs"
 _PEOPLE = ("Ann", "Bo", "Cai")
-#: A column of the history's exports: records that wait until a person has corrected them are not sent.
+#: Column of the history's exports that marks records not to be sent until a person has corrected them.
 _WAITING = "waiting"
 _SEASON = "from the capsule of the look book of spring and summer, re-issued in autumn and winter; " * 2
 
 
 def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run]:
-    """Ship the demo shop's part week by week to a sandbox, and return the runs, oldest first.
+    """Ship part of the demo shop to a sandbox week by week, and return the runs, oldest first.
 
-    Every week has an export of its own, which is loaded, compared with the last one, built against what the gallery
-    holds, and sent. What failed waits until it is corrected. Week 5 starts with half an export, which the comparison
-    stops; in week 7 some lines time out and are sent again; StrAttr is too long in week 2, and again in week 9; regions
-    are drawn by three people, of whom two disagree. Dates and run ids are invented; everything else is what the sandbox
-    answered. It is made once, and kept in the cache with what happened, ``history.json``.
+    Each week has its own export, which is loaded, compared with the last one, built against the gallery state, and
+    sent. Failed records wait until they are corrected. Week 5 starts with half an export, which the comparison stops;
+    in week 7 some lines time out and are sent again; StrAttr is too long in weeks 2 and 9; three people draw regions,
+    and two of them disagree. Dates and run ids are invented; everything else is the sandbox's answer. The history is
+    generated once, and kept in the cache with a record of its events, ``history.json``.
 
     Examples
     --------
@@ -75,13 +75,13 @@ def make_history(out: str | Path, *, weeks: int = 12, seed: int = 7) -> list[Run
     _copy(kept / _RUNS, written)
     _copy(kept / IMAGES, images)
     for store in sorted(kept.glob("*.sqlite")):
-        if not (beside.folder / store.name).exists():  # regions of one's own stay
+        if not (beside.folder / store.name).exists():  # keep the user's own regions
             shutil.copyfile(store, beside.folder / store.name)
     return load_runs(folder)
 
 
 def history_folder(weeks: int = 12, seed: int = 7) -> Path:
-    """Return the folder of a history in the cache; it is made first where that has not been done."""
+    """Return the folder of a history in the cache; generate the history first if necessary."""
     shop = demo_shop(every=PART, progress=False)
     version = hashlib.md5(Path(__file__).read_bytes()).hexdigest()[:8]
     kept = shop.folder / f"history-{weeks}-{seed}-{version}"
@@ -94,8 +94,8 @@ def history_folder(weeks: int = 12, seed: int = 7) -> Path:
 
 
 def _make(shop: DemoShop, kept: Path, weeks: int, seed: int) -> None:
-    """Ship every week, and keep the runs; what a killed making left is replaced. The story comes last."""
-    # This sandbox has one client, which need not be limited to one request per second.
+    """Ship every week and keep the runs; replace the files of an interrupted attempt, and write the story last."""
+    # This sandbox has one client, so no limit of one request per second is needed.
     with (
         tempfile.TemporaryDirectory(prefix="imgprep-history-") as name,
         Sandbox(task_seconds=0, throttle=False, strict=["int32"]) as sandbox,
@@ -108,7 +108,7 @@ def _make(shop: DemoShop, kept: Path, weeks: int, seed: int) -> None:
         for run, begun in zip(load_runs(history.runs), history.begun, strict=True):
             _place(run.folder, Written(kept / _RUNS), begun)
         _copy(history.images, Written(kept / IMAGES))
-        for person in filter(Path.exists, history.stores):  # they are drawn in week 6
+        for person in filter(Path.exists, history.stores):  # they exist from week 6 on
             with Written(kept).writing(person.name) as draft:
                 shutil.copyfile(person, draft)
         with Written(kept).writing(_STORY) as draft:
@@ -116,14 +116,14 @@ def _make(shop: DemoShop, kept: Path, weeks: int, seed: int) -> None:
 
 
 def _copy(source: Path, target: Written, below: str = "") -> None:
-    """Copy the files of a folder that are not hidden."""
+    """Copy the files in a folder, except hidden ones."""
     for name in list_names(source):
         with target.writing(below + name) as draft:
             shutil.copyfile(source / name, draft)
 
 
 def _emptied(folder: Path) -> Written:
-    """Return an emptied folder for a generated history. Real runs are never removed, whatever their names."""
+    """Empty and return the folder for a generated history. Real runs are never removed, whatever their names."""
     written = Written(folder)
     there = list_names(folder) if folder.exists() else []
     if not all(map(written.is_ours, there)):
@@ -139,7 +139,7 @@ def _emptied(folder: Path) -> Written:
 
 
 class _InstantClock(SystemClock):
-    """A clock on which sleeping takes no time: it only moves the clock."""
+    """A clock on which sleeping takes no time and only advances the clock."""
 
     def __init__(self) -> None:
         self._slept = 0.0
@@ -156,7 +156,7 @@ class _InstantClock(SystemClock):
 
 
 class _History:
-    """The shop as it changes from week to week, and what becomes of it."""
+    """The shop as it changes from week to week, and the record of its events."""
 
     def __init__(self, shop: DemoShop, work: Path, sandbox: Sandbox, random: Random, weeks: int) -> None:
         self.shop, self.work, self.sandbox, self.random = shop, work, sandbox, random
@@ -174,7 +174,7 @@ class _History:
         self.arrival = {name: 0 if random.random() < 0.45 else random.randrange(weeks) for name in families}
         self.corrections: dict[int, list[tuple[int, str]]] = {}
         refused = [fault["rows"] for fault in self.truth["faults"].values() if fault["sent"] == "refused"]
-        for at in (row[0] - 1 for rows in refused for row in rows):  # one photographer's go on arriving
+        for at in (row[0] - 1 for rows in refused for row in rows):  # one photographer's faulty images keep arriving
             if self.records[at]["photographer"] == PORTAL:
                 self.arrival[self._family(at)] = random.randrange(max(weeks - 2, 1))
         for name, fault in self.truth["faults"].items():
@@ -182,7 +182,7 @@ class _History:
                 self._plan_correction(row - 1, name, weeks)
 
     def _plan_correction(self, at: int, fault: str, weeks: int) -> None:
-        """Decide when a fault is corrected: with the weeks before it is ever sent, except by one photographer."""
+        """Decide when to fix a fault: over time, more often before it is first sent, except for one photographer."""
         arrival, is_portal = self._arrival(at), self.records[at]["photographer"] == PORTAL
         if arrival and not is_portal and self.random.random() < 0.3 + 0.7 * arrival / weeks:
             when = arrival
@@ -226,7 +226,7 @@ class _History:
         self.story["sent"].append({"week": week + 1, **_ends(run)})
 
     def _change(self, week: int) -> None:
-        """Lower some prices; in some weeks new products come with a season that is too long, for one week."""
+        """Lower some prices; in some weeks, give new products a season that is too long, for one week."""
         faulty = {row[0] - 1 for fault in self.truth["faults"].values() for row in fault["rows"]}
         long = self.story["too_long"]
         for at, record in enumerate(self.records):
@@ -243,7 +243,7 @@ class _History:
                 record["price"] = f"{float(record['price']) * 0.9:.2f}"
 
     def _correct(self, at: int, fault: str) -> None:
-        """Give a record sound values, or its picture a sound file."""
+        """Give a record sound values, or replace its image with a sound file."""
         record = self.records[at]
         sound = {"long-care": {"care": ""}, "long-season": {"season": "AW26"}, "price-range": {"price": "30.00"}}
         name = next(row[2] for row in self.truth["faults"][fault]["rows"] if row[0] == at + 1)
@@ -262,7 +262,7 @@ class _History:
         self.waiting.discard(record["sku"])
 
     def _export(self, records: list[dict[str, str]]) -> pd.DataFrame:
-        """Write a week's export, and load it as one's own would be."""
+        """Write a week's export, and load it like a real shop's export."""
         file = self.work / "export.csv"
         with file.open("w", encoding="utf-8", newline="") as text:
             writer = csv.DictWriter(text, [*COLUMNS, _WAITING], lineterminator="\n")
@@ -271,7 +271,7 @@ class _History:
         return load_catalogue(file, columns=self.shop.columns, where=f"{_WAITING} is empty")
 
     def _send_half(self, records: list[dict[str, str]], week: int) -> None:
-        """Try to send an export that broke off: the comparison with the last one must stop it."""
+        """Try to send a truncated export, which the comparison with the last one must stop."""
         half = self._export(records[: len(records) * 2 // 5])
         try:
             self._build(half, Baseline(known=self._known(), last=self.last), week)
@@ -299,7 +299,7 @@ class _History:
 
     @contextlib.contextmanager
     def _regions(self) -> Iterator[RegionStore]:
-        """Open the store of regions; three people draw them first, and two disagree on two images."""
+        """Open the region store, after three people have drawn regions; two of them disagree on two images."""
         first = not self.stores[0].exists()
         with RegionStore(self.stores[0], who=_PEOPLE[0]) as store:
             if first:
@@ -310,7 +310,7 @@ class _History:
         planted = {row[2] for fault in self.truth["faults"].values() for row in fault["rows"]}
         mapped = {record["image"] for record in self.records if record["region"]}
         names = [name for name in self.truth["subjects"] if name not in planted | mapped]
-        shares = (names[:30], names[24:50], names[50:70])  # six of them drawn by two people
+        shares = (names[:30], names[24:50], names[50:70])  # two people draw six of them
         self.story["disagree"] = shares[1][:2]
         for file, person, share in zip(self.stores, _PEOPLE, shares, strict=True):
             with contextlib.nullcontext(store) if person == store.who else RegionStore(file, who=person) as own:
@@ -337,7 +337,7 @@ def _ends(run: Run) -> dict[str, int]:
 
 
 def _place(source: Path, runs: Written, begun: datetime) -> None:
-    """Move a run to its day, with an invented id and invented times: the history is the same on every machine."""
+    """Copy a run to its day, with an invented id and invented times, so that histories are equal on every machine."""
     about = json.loads((source / "run.json").read_text(encoding="utf-8"))
     number = (begun - START).days
     about["id"] = f"{begun:%Y%m%dT%H%M%SZ}-demo-{number:04x}"

@@ -1,4 +1,4 @@
-"""Notebook inputs: the runs, exports and regions of a shop, or of the demo shop where the shop is the demo."""
+"""Notebook inputs: a shop's runs, exports and regions; for the demo shop, they are generated if necessary."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from imgprep.ship.gallery import kept_export, own_runs, runs_of
 from imgprep.ship.run import Run, load_runs
 
 _log = logging.getLogger(__name__)
-#: Most regions of `practice_regions`, which notebook 02 uses.
+#: Most regions returned by `practice_regions`, which notebook 02 uses.
 MOST_REGIONS = 20
 _REGION = ["PicName", "ProductId", "state", "x1", "y1", "x2", "y2", "width", "height", "digest", "how"]
 
 
 def last_run(shop: Settings) -> Run:
-    """Return the newest ended run of a shop, as `past_runs` chooses; if the demo shop has none yet, ship it first.
+    """Return a shop's newest ended run, selected as in `past_runs`; if the demo shop has none yet, ship it first.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def last_run(shop: Settings) -> Run:
     Raises
     ------
     ConfigError
-        No run of the shop has ended yet, and it is not the demo shop.
+        If no run of the shop has ended yet and it is not the demo shop.
 
     Examples
     --------
@@ -51,25 +51,25 @@ def last_run(shop: Settings) -> Run:
 
 
 def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
-    """Return the ended runs of a shop, oldest first; if the demo shop has none yet, generate a history.
+    """Return a shop's ended runs, oldest first; if the demo shop has none yet, generate a history.
 
     Parameters
     ----------
     shop : Settings
         From `open_project`.
     weeks, seed : int
-        Length and seed of the generated history, see `make_history`; other shops have a real one.
+        Length and seed of the generated history (see `make_history`); other shops have a real one.
 
     Returns
     -------
     list of Run
-        Those of the project's instance. If none went there, those of the gallery that the newest run was sent to, such
-        as a sandbox's, with a warning that names it.
+        The runs sent to the project's instance. If there are none, the runs sent to the newest run's gallery, such as a
+        sandbox's, with a warning that names it.
 
     Raises
     ------
     ConfigError
-        No run of the shop has ended yet, and it is not the demo shop.
+        If no run of the shop has ended yet and it is not the demo shop.
 
     Examples
     --------
@@ -83,10 +83,10 @@ def past_runs(shop: Settings, *, weeks: int = 12, seed: int = 7) -> list[Run]:
 
 
 def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalogue of the export before `this`, to compare with and to plan against.
+    """Return the catalogue of the export before `this`, for comparison and planning.
 
-    It is the file that the project names as ``earlier``; otherwise the copy that the newest run kept of another export
-    of the same products. Without either, it is generated: `this` without its last 10 %, which then count as new.
+    This is the file that the project names as ``earlier``, otherwise the newest copy that a run kept of another export
+    of the same products. If there is neither, it is `this` without its last 10 %, which then count as new.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def earlier_export(shop: Settings, this: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As from `load_catalogue`; ``.attrs["origin"]`` names its source for people.
+        As from `load_catalogue`; ``.attrs["origin"]`` describes its source.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def _from(origin: str, catalogue: pd.DataFrame) -> pd.DataFrame:
 
 
 def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
-    """Return regions to practise on: those of a file, or those of the project's store, filled up with suggestions.
+    """Return regions to practise on, from a file, or from the project's store supplemented by suggestions.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def practice_regions(shop: Settings, file: str | Path = "") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As from `RegionStore.frame`; for the demo shop, the regions that it comes with.
+        As from `RegionStore.frame`; for the demo shop, the regions supplied with it.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def _drawn(file: Path) -> pd.DataFrame:
 
 
 def _suggested(images: Source, names: Iterable[str], most: int) -> list[dict[str, object]]:
-    """Return the suggested regions of the first `most` images that can be opened."""
+    """Return suggested regions for the first `most` images that can be opened."""
     found: list[dict[str, object]] = []
     for name in names:
         if len(found) >= most:
@@ -198,7 +198,7 @@ def _is_demo(shop: Settings) -> bool:
 
 
 def _own(runs: list[Run], shop: Settings) -> list[Run]:
-    """Return the runs of the shop's gallery; if none went there, those of the newest run's, with a warning."""
+    """Return the runs sent to the shop's gallery; if there are none, those sent to the newest run's, with a warning."""
     own = own_runs(runs, shop)
     if runs and not own:
         _log.warning("no ended run went to %s; these are runs of %s", shop.gallery, runs[-1].gallery)
@@ -207,7 +207,7 @@ def _own(runs: list[Run], shop: Settings) -> list[Run]:
 
 
 def _ended(shop: Settings) -> list[Run]:
-    """Return the runs that have ended; for the demo shop, possibly none."""
+    """Return the ended runs; the list may be empty for the demo shop only."""
     ended = [run for run in load_runs(shop.runs) if run.ended]
     if not ended and not _is_demo(shop):
         remedy = "submit a batch and follow it until it ends first (notebook 00 does, in a sandbox)"

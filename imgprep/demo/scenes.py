@@ -1,4 +1,4 @@
-"""Where a product stands: a background, its shadow, and what shops write over a picture."""
+"""The scene around a product: its background, its shadow, and a shop's text overlays."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from imgprep.demo.drawing import BLACK, WHITE, Colour, clouds, drawn, lettering,
 from imgprep.demo.goods import Look, parts_of
 
 Setting: TypeAlias = Literal["studio", "grey", "gradient", "spot", "table", "room", "tiles", "shelf"]
-#: Settings in which a product stands on something; in the others it hangs or lies.
+#: Settings in which a product stands on a surface; in the others it hangs or lies.
 STANDING: tuple[Setting, ...] = ("table", "room", "shelf")
-#: Soft things are drawn this many times smaller, and then enlarged.
+#: Soft areas are drawn smaller by this factor, and then enlarged.
 _COARSE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture as it is planned: everything that decides its pixels."""
+    """The plan of an image: everything that determines its pixels."""
 
     name: str
     look: Look
@@ -33,28 +33,28 @@ class Picture:
     turn: float = 0.0
     mirror: bool = False
     badge: str = ""
-    form: str = "jpeg"  #: how it is saved, and what is wrong with the file: see `imgprep.demo.files`
-    scale: float = 1.0  #: what the finished picture is enlarged by
+    form: str = "jpeg"  #: file format, including any fault of the file; see `imgprep.demo.files`
+    scale: float = 1.0  #: factor by which the finished image is enlarged
 
     @property
     def saved_size(self) -> tuple[int, int]:
-        """Width and height of the file's image, upright."""
+        """Width and height of the saved image, upright."""
         return round(self.size[0] * self.scale), round(self.size[1] * self.scale)
 
     @property
     def is_readable(self) -> bool:
-        """Whether its file shows a product."""
+        """Whether the file can be read and shows a product."""
         return self.form not in ("page", "heic", "empty", "placeholder", "truncated")
 
     @property
     def saved_box(self) -> tuple[int, int, int, int]:
-        """The subject's box in the file's image, upright."""
+        """The subject's box in the saved image, upright."""
         x1, y1, x2, y2 = (round(edge * self.scale) for edge in self.box)
         return x1, y1, x2, y2
 
 
 def painted(picture: Picture) -> Image.Image:
-    """Return the picture (RGB)."""
+    """Return the finished image (RGB)."""
     image, cut = _background(picture, random.Random(picture.seed)), subject(picture)
     _shadow(image, cut.getchannel("A"), picture)
     image.paste(cut, picture.box[:2], cut)
@@ -64,21 +64,21 @@ def painted(picture: Picture) -> Image.Image:
 
 
 def subject(picture: Picture) -> Image.Image:
-    """Return the product alone (RGBA), in the size of its box."""
+    """Return the product alone (RGBA), at the size of its box."""
     x1, y1, x2, y2 = picture.box
     rng = random.Random(picture.seed)
     return drawn(parts_of(picture.look), (x2 - x1, y2 - y1), rng, picture.turn, mirror=picture.mirror)
 
 
 def _soft(levels: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """Enlarge a small array of colours."""
+    """Return a small array of colours enlarged to `size`."""
     return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
 
 
 def _ramp(
     size: tuple[int, int], top: Colour, bottom: Colour, rng: random.Random, vignette: float = 0.06
 ) -> Image.Image:
-    """Return a background from one colour to another, darker at the corners and a little uneven."""
+    """Return a background from one colour to another, darker at the corners and slightly uneven."""
     width, height = max(size[0] // _COARSE, 4), max(size[1] // _COARSE, 4)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     share = ((y + 1) / 2)[..., None]
@@ -109,7 +109,7 @@ def _background(picture: Picture, rng: random.Random) -> Image.Image:
 
 
 def _planks(size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """Return boards seen from the front: darker grain on a wood tone."""
+    """Return wooden boards seen from the front: a wood tone with darker grain."""
     width, height = size
     base = mix((182, 138, 92), (98, 66, 44), rng.random())
     image = _ramp(size, mix(base, WHITE, 0.12), mix(base, BLACK, 0.12), rng)
@@ -170,7 +170,7 @@ def _tiles(size: tuple[int, int], tint: Colour, rng: random.Random) -> Image.Ima
 
 
 def _shelf(size: tuple[int, int], tint: Colour, foot: int, rng: random.Random) -> Image.Image:
-    """Return boards with books and boxes out of focus behind the product."""
+    """Return shelves with books and boxes, out of focus, behind the product."""
     width, height = size[0] // 2, size[1] // 2
     image = Image.new("RGB", (width, height), mix(tint, (226, 218, 206), 0.7))
     pen, board = ImageDraw.Draw(image), max(height // 40, 3)
@@ -190,7 +190,7 @@ def _shelf(size: tuple[int, int], tint: Colour, foot: int, rng: random.Random) -
 
 
 def _shadow(image: Image.Image, alpha: Image.Image, picture: Picture) -> None:
-    """Darken what the product keeps the light from: below it if it stands, else to the lower right."""
+    """Draw the product's shadow: below the product if it stands, otherwise to the lower right."""
     x1, y1, x2, y2 = (edge // _COARSE for edge in picture.box)
     small = (max(image.width // _COARSE, 4), max(image.height // _COARSE, 4))
     wide, high = max(x2 - x1, 2), max(y2 - y1, 2)
@@ -208,7 +208,7 @@ def _shadow(image: Image.Image, alpha: Image.Image, picture: Picture) -> None:
 
 
 def _badge(image: Image.Image, text: str, *, right: bool) -> None:
-    """Write what shops write over pictures: a round badge, a bar, or a name in a corner."""
+    """Draw a shop's text overlay: a round badge, a bar, or a name in a corner."""
     width, height = image.size
     pen = ImageDraw.Draw(image)
     if text.startswith("©"):

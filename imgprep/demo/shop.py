@@ -1,4 +1,4 @@
-"""The demo shop on the disk: created at first use, kept in a cache folder, and rebuilt when its script changes."""
+"""The demo shop on disk: created at first use, kept in a cache folder, and rebuilt when its code changes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.demo.assortment import CATEGORIES, COLUMNS
 from imgprep.demo.faults import Stock, part_of, stock
 
-#: Names another folder for what can be made again.
+#: Environment variable that names another cache folder.
 CACHE_VARIABLE = "IMGPREP_CACHE"
-#: The modules that decide what the shop is.
+#: The modules that determine the shop's contents.
 _SCRIPT = ("assortment", "drawing", "faults", "files", "goods", "scenes", "shop")
-#: Notebooks, examples and the history use each so many-th product: they are quick, and still see every fault.
+#: Notebooks, examples and the history use one in this many products, so they are fast and still cover every fault.
 PART = 10
-#: Longest that one process waits for another that is making the shop.
+#: Longest time that a process waits while another one creates the shop.
 _WAIT_SECONDS = 900.0
 _CHUNK = 8
-#: Every so many sound images has a region that was drawn.
+#: One in this many sound images has a drawn region.
 _EVERY = 18
 
 _COLUMN_MAP = """\
@@ -57,18 +57,18 @@ column = "type"
 
 @dataclass(frozen=True, slots=True)
 class DemoShop:
-    """Where the files of the demo shop are."""
+    """The locations of the demo shop's files."""
 
     folder: Path
 
     @property
     def catalogue(self) -> Path:
-        """The export: one record per product, up to three images in each."""
+        """The export: one record per product, each with up to three images."""
         return self.folder / "catalogue.csv"
 
     @property
     def later(self) -> Path:
-        """The export of the week after; only a part of the shop has one."""
+        """The export of the following week; it exists only for a part of the shop."""
         return self.folder / "catalogue_week2.csv"
 
     @property
@@ -78,7 +78,7 @@ class DemoShop:
 
     @property
     def images(self) -> Path:
-        """The folder of images."""
+        """The image folder."""
         return self.folder / "images"
 
     @property
@@ -88,22 +88,22 @@ class DemoShop:
 
     @property
     def truth(self) -> Path:
-        """What was planted, as JSON; see `planted`."""
+        """The planted ground truth as JSON; see `planted`."""
         return self.folder / "truth.json"
 
     def planted(self) -> dict[str, Any]:
-        """Return the planted truth.
+        """Return the ground truth about the planted faults.
 
         Returns
         -------
         dict
             ``records``, ``rows`` (one per image, and one per product without any), ``products``, ``names`` (distinct
             PicNames) and ``files``, as numbers. ``faults``: fault → ``what``, ``rules`` that report it, ``remedy``
-            (who corrects it: ``prepare`` or a person), ``sent`` (what becomes of its rows if all that can be sent is
-            sent: imported, refused, or excluded, which is never sent), and ``rows``, each [row, ProductId, PicName].
-            ``copies``: images of one picture on two products, by ``kind`` (the same ``bytes``, ``near``, or one
-            ``shared`` name), ``images`` and ``products``. ``variants``: products that differ in colour alone.
-            Of a part also ``every``, and ``later``: ProductIds that are ``gone``, ``cheaper`` or ``new`` a week later.
+            (who corrects it: ``prepare`` or a person), ``sent`` (the outcome of its rows if every row that can be sent
+            is sent: imported, refused, or excluded, which is never sent), and ``rows``, each [row, ProductId, PicName].
+            ``copies``: the same image for two products, by ``kind`` (the same ``bytes``, ``near``, or one ``shared``
+            name), ``images`` and ``products``. ``variants``: products that differ only in colour.
+            For a part also ``every``, and ``later``: ProductIds that are ``gone``, ``cheaper`` or ``new`` a week later.
             ``subjects``: PicName → [x1, y1, x2, y2, width, height], pixels of the upright image, x2 and y2 exclusive.
         """
         truth: dict[str, Any] = json.loads(self.truth.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ class DemoShop:
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder: IMGPREP_CACHE, or where the system keeps caches."""
+    """Return the user's cache folder: IMGPREP_CACHE, or the system's default."""
     if own := os.environ.get(CACHE_VARIABLE):
         return Path(own)
     if sys.platform == "win32":
@@ -124,7 +124,7 @@ def cache_folder() -> Path:
 
 
 def part_shop() -> DemoShop:
-    """Return where the part of the demo shop is kept that notebooks and examples use, made or not."""
+    """Return the part of the demo shop that notebooks and examples use, whether or not it has been created."""
     return DemoShop(cache_folder() / f"demo-{_version()}-part")
 
 
@@ -134,16 +134,16 @@ def demo_shop(folder: str | Path | None = None, *, every: int = 1, progress: boo
     Parameters
     ----------
     folder : path, optional
-        Where it is kept; by default a folder of the user's cache whose name changes with the script.
+        Where to keep the shop; default: a folder in the user's cache whose name changes with the code.
     every : int
-        Make a part, with about each so many-th product; see `PART`.
+        Create only a part, with about one product in `every`; see `PART`.
     progress : bool
-        Show a progress bar while it is made, which takes about a minute of one processor.
+        Show a progress bar during creation, which takes about one minute of processor time.
 
     Raises
     ------
     ConfigError
-        The folder cannot be written, or holds other files under these names.
+        If the folder cannot be written, or holds other files under these names.
     """
     shop = DemoShop(Path(folder) if folder is not None else cache_folder() / f"demo-{_version()}")
     if folder is None and every == PART:
@@ -153,7 +153,7 @@ def demo_shop(folder: str | Path | None = None, *, every: int = 1, progress: boo
     try:
         shop.images.mkdir(parents=True, exist_ok=True)
         with alone(shop.folder):
-            if not shop.truth.is_file():  # another process may have made it meanwhile
+            if not shop.truth.is_file():  # another process may have created it meanwhile
                 _make(shop, stock() if every == 1 else part_of(stock(), every), progress=progress)
     except (OSError, sqlite3.Error) as error:
         remedy = f"set {CACHE_VARIABLE} to a folder that can be written"
@@ -168,15 +168,15 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from making the same files; the lock is released when its process ends."""
+    """Keep other processes from creating the same files; the lock is released when this process ends."""
     with contextlib.closing(sqlite3.connect(folder / ".lock", timeout=_WAIT_SECONDS, isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         yield
 
 
 def _make(shop: DemoShop, decided: Stock, *, progress: bool) -> None:
-    """Draw what is missing, and write the tables; the truth comes last, and marks the shop as complete."""
-    from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
+    """Draw missing images, then write the tables; the ground truth is last and marks the shop as complete."""
+    from tqdm.auto import tqdm  # noqa: PLC0415  needed only for the progress bar
 
     images, tables = Written(shop.images), Written(shop.folder)
     missing = [picture for name, picture in decided.pictures.items() if not images.is_ours(name)]
@@ -193,7 +193,7 @@ def _make(shop: DemoShop, decided: Stock, *, progress: bool) -> None:
 
 
 def _tables(shop: DemoShop, decided: Stock) -> dict[Path, str]:
-    """Return the texts of the shop's tables, the truth last."""
+    """Return the contents of the shop's tables by path, the ground truth last."""
     words = {category.word: category.number for category in CATEGORIES.values()}
     categories = [f'"{word}" = {number}' for word, number in words.items()]
     wrong = ['"Garden" = 23            # wrong on purpose: the category reference has no 23']
@@ -213,7 +213,7 @@ _REGION_COLUMNS = ("PicName", "state", "x1", "y1", "x2", "y2", "image_width", "i
 
 
 def _regions(decided: Stock) -> Iterator[list[Any]]:
-    """Yield the region of every n-th sound image, as if drawn by hand; a few are *whole image*."""
+    """Yield the region of one in `_EVERY` sound images, as if drawn by hand; a few are *whole image*."""
     faulty = {row[2] for fault in decided.truth["faults"].values() for row in fault["rows"]}
     mapped = {record["image"] for record in decided.records if record["region"]}
     sound = [name for name in decided.truth["subjects"] if name not in faulty | mapped]

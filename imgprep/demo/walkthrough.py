@@ -1,7 +1,7 @@
-"""The whole workflow with the demo shop, on its own sandbox.
+"""The complete workflow with the demo shop, on its own sandbox.
 
-Images that can be corrected are corrected; rows that are expected to be refused are sent all the same, so that the
-report has something to show and the predictions can be compared with the outcomes.
+Images that can be corrected are corrected. Rows that are expected to be refused are sent anyway, so that the report
+has something to show and the predictions can be compared with the outcomes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Draw: subject regions, their store, their exchange formats, suggestions, and the annotator."""
+"""Draw: the store of subject regions, exchange formats, suggestions, and the annotator."""

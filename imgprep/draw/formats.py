@@ -1,26 +1,26 @@
-"""Exchange formats of regions: increment.meta, tables (CSV, TSV, Excel, JSON), COCO, jupyter-bbox-widget's dicts.
+"""Exchange formats for regions: increment.meta, tables (CSV, TSV, Excel, JSON), COCO, and jupyter-bbox-widget dicts.
 
-Every function works on a regions frame (`RegionStore.frame()`; `RegionStore.load(frame)` saves one). The conventions:
+Every function works on a regions frame (from `RegionStore.frame`; `RegionStore.load` saves one). The conventions:
 
 ============= ========================= ==========================================================================
-format        a box is                  edges
+format        box                       edges
 ============= ========================= ==========================================================================
 tables (ours) x1, y1, x2, y2            x2, y2 exclusive; columns are found by name, in any order
-increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; written by `Region.wire` alone
+increment.meta ``"x1,x2,y1,y2"``        x2, y2 exclusive; written only by `Region.wire`
 COCO          ``[x, y, width, height]`` x2 = x + width: exclusive
 bbox-widget   x, y, width, height       x2 = x + width: exclusive
 ============= ========================= ==========================================================================
 
-The three states (a region, *whole image*, *left to the service*): tables and COCO hold them (COCO under ``"imgprep"``,
-which other tools drop). increment.meta holds ``Region`` and ``Crop: false``; its other lines are not decisions, since
-most lines have neither. bbox-widget's dicts hold regions only. Digest, size, note, and who, how and when are kept in
-tables and COCO alone; earlier decisions (`history`) in none.
+Tables and COCO store all three states: a region, *whole image*, and *left to the service* (COCO under ``"imgprep"``,
+which other tools drop). increment.meta stores ``Region`` and ``Crop: false``; lines with neither, which are the
+majority, are not decisions. bbox-widget dicts store only regions. Only tables and COCO store the digest, size, note,
+author, origin and time of a decision; no format stores earlier decisions (`history`).
 
-A table is what `dumps_csv`, ``frame().to_csv``, `imgprep.show.export.export_table` and ``imgprep regions --format
-csv|json`` write. The increment.meta of a batch or run folder is read with its prepare log: the regions that were sent
-with copies become regions of the sources again, under their names.
+Tables are written by `dumps_csv`, ``frame().to_csv``, `imgprep.show.export.export_table` and ``imgprep regions
+--format csv|json``. The increment.meta in a batch or run folder is read with its prepare log: regions sent with copies
+are converted back to regions of the source images, under the source names.
 
-Pixels of the upright image everywhere. A box of fractions, a second box, or one outside its image is refused.
+All coordinates are pixels of the upright image. A fractional box, a second box, or a box outside its image is refused.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _log = logging.getLogger(__name__)
 
 
 def edges_in(record: Mapping[Any, Any]) -> dict[str, int]:
-    """Return the edges of a record of a frame."""
+    """Return the edges from a record of a regions frame."""
     return {edge: int(record[edge]) for edge in EDGES}
 
 
 def edges_from_size(box: Iterable[Any], where: str) -> dict[str, int]:
-    """Return the edges of a box written as x, y, width, height."""
+    """Return the edges of a box given as x, y, width, height."""
     values = [whole_number(value, where) for value in box]
     if len(values) != 4 or None in values:
         raise RegionError(f"{where}: a box needs x, y, width, height")
@@ -61,7 +61,7 @@ def edges_from_size(box: Iterable[Any], where: str) -> dict[str, int]:
 
 
 def whole_number(value: Any, where: str) -> int | None:
-    """Return a number of pixels; a fraction is refused."""
+    """Return a value as a whole number of pixels; raise if it has a fraction."""
     if value is None:
         return None
     try:
@@ -74,7 +74,7 @@ def whole_number(value: Any, where: str) -> int | None:
 
 
 def checked_row(where: str, **values: Any) -> list[Any]:
-    """Return `values` in the frame's order, checked: a region lies inside its image."""
+    """Return `values` in the frame's column order, after checking that a region lies inside its image."""
     edges = [values.get(edge) for edge in EDGES]
     state = values.get("state") or ("region" if edges[0] is not None else None)
     if (
@@ -85,7 +85,7 @@ def checked_row(where: str, **values: Any) -> list[Any]:
         raise RegionError(f"{where}: state {state!r} and box {edges} contradict each other, or PicName is missing")
     if state == "region":
         try:
-            region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # checked there
+            region = Region(**{edge: values.get(edge) for edge in EDGES})  # type: ignore[arg-type]  # checked by Region
         except RegionError as error:
             raise RegionError(f"{where}: {error}") from None
         if values.get("width") and not region.fits(values["width"], values["height"]):
@@ -95,7 +95,7 @@ def checked_row(where: str, **values: Any) -> list[Any]:
 
 
 def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[str, list[dict[str, Any]]]:
-    """Return the regions as jupyter-bbox-widget's ``bboxes``, by PicName; the other states cannot be represented."""
+    """Return the regions as jupyter-bbox-widget ``bboxes`` by PicName; other states cannot be represented."""
     result: dict[str, list[dict[str, Any]]] = {}
     for row in records(frame[frame["state"] == "region"]):
         region = Region(**edges_in(row))
@@ -106,7 +106,7 @@ def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[st
 
 
 def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.DataFrame:
-    """Read jupyter-bbox-widget's ``bboxes`` by PicName; an image without boxes is left out."""
+    """Read jupyter-bbox-widget ``bboxes`` by PicName; images without boxes are omitted."""
     rows = []
     for name, boxes in data.items():
         found = list(boxes)
@@ -123,7 +123,7 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
 def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
     """Return a regions frame as a COCO data set (a dict for `json.dump`): ``bbox`` is ``[x, y, width, height]``.
 
-    What COCO cannot represent (state, product, who, …) is kept under ``"imgprep"`` of each image.
+    Values that COCO cannot represent (state, product, who, …) are stored under ``"imgprep"`` in each image.
     """
     images, annotations = [], []
     for number, record in enumerate(records(frame), 1):
@@ -148,7 +148,7 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
-    """Read a COCO data set, ours or another tool's; an image without a box and without our state is left out."""
+    """Read a COCO data set from imgprep or another tool; images with neither a box nor a state are omitted."""
     if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in ("images", "annotations")):
         raise RegionError('not a COCO data set: needs lists "images" and "annotations"')
     _need(data["annotations"], ("image_id", "bbox"), "an annotation")
@@ -185,10 +185,10 @@ def _need(items: Iterable[Any], names: Iterable[str], what: str) -> None:
 
 
 def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None) -> str:
-    """Return ADD lines of an increment.meta that hold the regions: Region, ``Crop: false``, or neither.
+    """Return increment.meta ADD lines that contain the regions: ``Region``, ``Crop: false``, or neither.
 
-    Rows without a ProductId need `catalogue` (``ProductId`` and ``PicName``): they are written for each product of the
-    image. `imgprep.plan_batch` makes the lines of a real batch; these hold regions only.
+    Rows without a ProductId require `catalogue` (``ProductId`` and ``PicName``) and yield one line for each product of
+    the image. These lines contain only regions; use `imgprep.plan_batch` for the lines of a real batch.
     """
     frame = frame.reset_index(drop=True)
     if catalogue is not None:
@@ -214,7 +214,7 @@ def dumps_region_meta(frame: pd.DataFrame, catalogue: pd.DataFrame | None = None
 
 
 def loads_region_meta(text: str | bytes) -> pd.DataFrame:
-    """Read the decisions of an increment.meta's ADD lines; MetaError as from `imgprep.loads_meta`."""
+    """Read the decisions from the ADD lines of an increment.meta; raise MetaError as `imgprep.loads_meta` does."""
     batch = loads_meta(text)
     rows = []
     for record in records(batch[batch["OperationType"] == "ADD"]):
@@ -230,7 +230,7 @@ def loads_region_meta(text: str | bytes) -> pd.DataFrame:
 
 
 def of_sources(frame: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
-    """Return the regions of the images sent as regions of their sources; `prepared` is the prepare log.
+    """Convert regions of the images sent to regions of their sources; `prepared` is the prepare log.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def of_sources(frame: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
 _CSV_NAMES = {"width": "image_width", "height": "image_height"}
 _FRAME_NAMES = {ours: name for name, ours in _CSV_NAMES.items()}
 _CSV_COLUMNS = [_CSV_NAMES.get(name, name) for name in FRAME_DTYPES]
-# Columns of other conventions: a box read as ours would be a wrong region without an error.
+# Columns of other conventions: reading them as ours would silently yield wrong regions.
 _FOREIGN = {"w", "h", "width", "height", "x", "y", "xmin", "xmax", "ymin", "ymax", "bbox", "left", "top", "region"}
 
 
@@ -273,9 +273,9 @@ def dumps_csv(frame: pd.DataFrame) -> str:
 
 
 def loads_csv(text: str) -> pd.DataFrame:
-    """Read the CSV of `dumps_csv`; columns in any order; only ``PicName`` and a box or ``state`` are required.
+    """Read CSV as written by `dumps_csv`, columns in any order; requires only ``PicName`` and a box or ``state``.
 
-    Columns of another convention (``x,y,width,height``, ``xmin…``) are refused (RegionError).
+    Raises RegionError for columns of another convention (``x,y,width,height``, ``xmin…``).
     """
     return _loads_delimited(text, ",")
 
@@ -288,9 +288,9 @@ def _loads_delimited(text: str, delimiter: str) -> pd.DataFrame:
 def loads_table(
     rows: Iterable[Mapping[Any, Any]], columns: Iterable[Any], what: str = "row", *, first: int = 1
 ) -> pd.DataFrame:
-    """Read the rows of a table of regions; `what` and `first` name and number them in messages."""
+    """Read the rows of a regions table; messages call a row `what` and number rows from `first`."""
     names = [str(name) for name in columns]
-    size = {"width", "height"} if {"state", *EDGES} <= set(names) else set()  # of the image, as in our frames
+    size = {"width", "height"} if {"state", *EDGES} <= set(names) else set()  # size of the image, as in regions frames
     foreign = sorted((_FOREIGN - size) & {name.lower() for name in names})
     if foreign:
         raise RegionError(
@@ -319,7 +319,7 @@ def loads_table(
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell as it was before it was written, None for an empty one."""
+    """Return the original value of a cell, or None if the cell is empty."""
     if value is None or value == "" or value != value:  # noqa: PLR0124  NaN
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else unguarded(value)
@@ -340,11 +340,11 @@ def _loads_json(text: str) -> pd.DataFrame:
 def read_regions(path: str | Path) -> pd.DataFrame:
     """Read a file of regions by its extension.
 
-    ``.csv``, ``.tsv``, ``.xlsx``: a table. ``.json``: a table, COCO, or bbox-widget's dicts. ``.meta``: an
-    increment.meta; in a batch or run folder its regions become those of the sources again (`of_sources`).
+    ``.csv``, ``.tsv``, ``.xlsx``: a table. ``.json``: a table, COCO, or bbox-widget dicts. ``.meta``: an
+    increment.meta; in a batch or run folder, regions are converted back to those of the sources (`of_sources`).
 
-    RegionError if the file does not exist, is of another kind, or does not have the format of its extension; MetaError
-    as from `imgprep.loads_meta`.
+    Raises RegionError if the file does not exist, is of another kind, or does not match its extension, and MetaError as
+    `imgprep.loads_meta` does.
     """
     file = Path(path)
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
@@ -370,7 +370,7 @@ def read_regions(path: str | Path) -> pd.DataFrame:
 
 
 def _read_excel(file: Path) -> pd.DataFrame:
-    from python_calamine import CalamineError  # noqa: PLC0415  only for workbooks
+    from python_calamine import CalamineError  # noqa: PLC0415  needed only for workbooks
 
     try:
         sheet = pd.read_excel(file, dtype=object, engine="calamine", keep_default_na=False)

@@ -1,4 +1,4 @@
-"""The file of a region store: its tables, their migrations, and the checks before it is opened."""
+"""The database file of a region store: tables, migrations, and checks before opening."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from imgprep.core.errors import RegionError
 from imgprep.core.files import free_space
 
-#: File systems of another machine. Source: https://sqlite.org/wal.html, "all processes … on the same host".
+#: Network file systems. Source: https://sqlite.org/wal.html, "all processes … on the same host".
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "davfs", "ncpfs", "glusterfs", "ceph"}
     | {
@@ -22,7 +22,7 @@ NETWORK = frozenset(
 
 
 def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> None:
-    """Raise if the file at `path` would be on a network drive."""
+    """Raise RegionError if `path` is on a network drive."""
     kind = _kind(path.absolute(), mounts)
     if kind:
         raise RegionError(
@@ -51,17 +51,17 @@ def _kind(path: Path, mounts: Path) -> str | None:
         if len(parts) < 3:
             continue
         where = Path(parts[1].replace("\\040", " "))
-        # Later lines hide earlier ones mounted at the same path.
+        # A later mount hides an earlier one at the same path.
         if (real == where or where in real.parents) and len(where.parts) >= best:
             best, kind = len(where.parts), parts[2]
     return kind if kind in NETWORK else None
 
 
-#: Kept in SQLite's ``user_version``; a file of a later version is refused, an earlier one is migrated.
+#: Schema version, stored in SQLite's ``user_version``; later versions are refused, earlier ones migrated.
 VERSION = 2
-#: SQLite's ``application_id`` ("IMGR"), so that another program's database is never written to.
+#: SQLite's ``application_id`` ("IMGR"), which prevents writing to another program's database.
 APPLICATION = 0x494D4752
-#: The remedy for each of SQLite's primary error codes.
+#: Primary SQLite error code → remedy.
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
     sqlite3.SQLITE_READONLY: "the file or its folder is not writable; change its permissions or choose another path",
@@ -70,7 +70,7 @@ _REMEDIES = {
     sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
 }
 
-#: Files beside a store whose changes are not in it yet.
+#: Suffixes of the files that contain changes not yet in the store.
 _UNFINISHED = ("-wal", "-journal")
 
 _TABLES = """
@@ -102,9 +102,9 @@ CREATE TABLE suggestion (
 );
 """
 
-#: Migrations from each version to the next. The tables above are version 1; a new file goes through the same steps.
+#: Migrations from each version to the next. The tables above are version 1; a new file is migrated in the same way.
 _MIGRATIONS = {
-    # The person who decided on a suggestion, and its unique id, so that a merge copies it once.
+    # Add the person who decided on a suggestion, and a unique id so that a merge copies the suggestion only once.
     1: """
 ALTER TABLE suggestion ADD COLUMN uid TEXT;
 ALTER TABLE suggestion ADD COLUMN who TEXT;
@@ -115,7 +115,7 @@ CREATE UNIQUE INDEX suggestion_uid ON suggestion (uid);
 
 
 def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
-    """Return a connection in WAL mode whose commits are durable when they return."""
+    """Return a connection in WAL mode, with durable commits."""
     _require_ours(path)
     # Autocommit: transactions begin explicitly, with BEGIN IMMEDIATE.
     try:
@@ -140,7 +140,7 @@ def open_file(path: str, *, timeout: float) -> sqlite3.Connection:
 
 
 def copy_file(path: Path, target: Path) -> Path:
-    """Copy a store as it is now; `path` and its folder are not changed, except where a process is saving in it."""
+    """Copy the current state of a store; `path` and its folder are not changed unless a process is saving to it."""
     if not path.is_file():
         raise RegionError(f"{path}: does not exist; give the path of a region store")
     _require_ours(str(path))
@@ -155,7 +155,7 @@ def copy_file(path: Path, target: Path) -> Path:
             shutil.copyfile(path, target)
             if state() == before:
                 return target
-        # In use, or left by a killed process. A connection reads a consistent state, but needs write permission.
+        # In use, or left by a killed process: a backup reads a consistent state, but needs write permission.
         target.unlink(missing_ok=True)
         source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         with contextlib.closing(source), contextlib.closing(sqlite3.connect(target)) as copy:
@@ -170,14 +170,14 @@ def copy_file(path: Path, target: Path) -> Path:
 
 
 def _require_ours(path: str) -> None:
-    """Refuse another program's file before SQLite opens it, which may already change it (a leftover WAL)."""
+    """Refuse another program's file before SQLite opens it; opening may already change it (a leftover WAL)."""
     file = Path(path)
-    if Path(f"{path}-journal").exists():  # left by a killed process: SQLite restores the file first
+    if Path(f"{path}-journal").exists():  # left by a killed process: SQLite must restore the file first
         return
     try:
         with file.open("rb") as stream:
             head = stream.read(72)
-    except OSError:  # missing, or SQLite names the reason
+    except OSError:  # the file is missing, or SQLite will report the reason
         return
     if head and not head.startswith(b"SQLite format 3\0"):
         raise RegionError(f"{path}: is not a region store (nor a SQLite file); choose another file name")
@@ -186,14 +186,14 @@ def _require_ours(path: str) -> None:
 
 
 def unusable(path: str, error: sqlite3.OperationalError) -> RegionError:
-    """Return the error for a file that SQLite cannot use, with the remedy."""
+    """Return an error, with a remedy, for a file that SQLite cannot use."""
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     remedy = _REMEDIES.get(code, "cannot be used as a region store").format(free=free_space(path))
     return RegionError(f"{path}: {remedy} ({error}); nothing was saved")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables or migrate an older file; refuse files of other programs and of a later imgprep."""
+    """Create the tables or migrate an older file; refuse files from other programs or a later imgprep."""
     if _version(connection) == (APPLICATION, VERSION):
         return
     connection.execute("BEGIN IMMEDIATE")

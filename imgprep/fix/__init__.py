@@ -1,1 +1,1 @@
-"""Fix: service-ready copies of images, and their log."""
+"""Fix: service-ready copies of images with a log, and fixes of catalogue fields."""

@@ -1,6 +1,6 @@
-"""One image: what must be done before the service accepts it, decided from its facts; and the bytes of its copy.
+"""One image: decide from its facts what the service requires, and encode the copy.
 
-Worker processes import it to make copies.
+Worker processes import this module to make copies.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
 from imgprep.look.rules.limits import FORMATS, MPO
 
-#: Raised whenever the same source would give another copy.
+#: Increased whenever the same source would yield a different copy.
 RECIPE_VERSION = 2
 
 _PLAIN = ("RGB", "L")
-#: Formats from which metadata and further pictures can be removed without touching a pixel; see `_strip`.
+#: Formats from which metadata and extra images can be removed without changing a pixel; see `_strip`.
 _STRIPPABLE = ("JPEG", MPO, "PNG", "WEBP")
-#: Format of the source → format of a copy; others become PNG, or JPEG if that is too heavy.
+#: Source format → copy format; other formats become PNG, or JPEG if the PNG is too large.
 _TARGET = {
     "JPEG": "JPEG",
     MPO: "JPEG",
@@ -39,19 +39,19 @@ _TARGET = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What would be done to one image."""
+    """The planned conversion of one image."""
 
     action: str  #: kept, converted, refused or missing
-    reason: str = ""  #: why, in words
+    reason: str = ""  #: human-readable reason
     target: str = ""  #: format of the copy
     width: int = 0
     height: int = 0
-    lossless: bool = False  #: removing metadata and further pictures is enough: pixels stay as they are
-    side_min: int = 1  #: shortest side, pixels, to which it may be scaled down to make it lighter
+    lossless: bool = False  #: only metadata and extra images are removed; pixels are unchanged
+    side_min: int = 1  #: shortest side, in pixels, to which the image may be scaled down to fit the byte limit
 
 
 def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
-    """Return what must be done to an image so that it is within `limits`."""
+    """Return the recipe that brings an image within `limits`."""
     problem = facts.get("problem")
     if problem == Problem.MISSING or (facts.get("exists") is False and problem is None):
         return Recipe("missing", facts.get("detail") or "no file with this name")
@@ -90,20 +90,20 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
 
 
 def is_open(recipe: Recipe, source_bytes: int, bytes_max: int) -> bool:
-    """Return whether format and size of a copy are only known once it is made, as it may be too large."""
+    """Return whether the copy may be too large, so that its format and size are known only once it is made."""
     if recipe.action != "converted":
         return False
     if recipe.lossless:
         return source_bytes > bytes_max
     pixels = recipe.width * recipe.height
     if recipe.target in ("JPEG", "WEBP"):
-        # At the lowest quality noise takes a byte or two per pixel, and a photograph far less than its source.
+        # At the lowest quality, noise takes one or two bytes per pixel; a photograph takes far less than its source.
         return 2 * pixels > bytes_max and 4 * source_bytes > bytes_max
-    return 3 * pixels + recipe.height + 10_000 > bytes_max  # as a PNG without any compression
+    return 3 * pixels + recipe.height + 10_000 > bytes_max  # size of an uncompressed PNG
 
 
 def _reasons(facts: Mapping[str, Any], bytes_max: int, orientation: int) -> tuple[list[str], list[str]]:
-    """Return reasons that require new pixels, and reasons that may not."""
+    """Return the reasons that require re-encoding, and those that may not."""
     format_, mode, frames = facts["format"], facts.get("mode") or "RGB", facts.get("frames") or 1
     pixels = []
     rest = []
@@ -139,19 +139,19 @@ def _within(width: int, height: int, side: int) -> tuple[int, int]:
     return max(round(width * side / longest), 1), max(round(height * side / longest), 1)
 
 
-#: JPEG and WebP quality: the best that still makes a difference, and the lowest tried before scaling down.
+#: JPEG and WebP quality: the highest worth using, and the lowest tried before scaling down.
 BEST = 95
 LEAST = 50
 _SHRINK = 0.85
 
 
 class TooHeavy(Exception):
-    """No copy of the required size is small enough."""
+    """No copy with the required dimensions fits the byte limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A copy that was made, under a temporary name; or why none could be made."""
+    """A copy made under a temporary name, or the reason why none could be made."""
 
     digest: str = ""
     bytes: int = 0
@@ -172,18 +172,18 @@ def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)
         with naming_full_disk(draft):
-            Path(draft).write_bytes(made)  # not visible before the caller renames it
+            Path(draft).write_bytes(made)  # not visible until the caller renames it
     except TooHeavy as error:
         return Copied(error=str(error))
     except MemoryError:
         return Copied(error="needs more memory than a worker is allowed")
-    except Exception as error:  # noqa: BLE001  as in inspecting: one file is one row
+    except Exception as error:  # noqa: BLE001  as in inspection, a bad file affects only its own row
         return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
     return copy
 
 
 def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:
-    """Return the copy of an image and its bytes."""
+    """Return the description and the bytes of an image's copy."""
     if recipe.lossless:
         bare = _strip(data, recipe.target)
         if bare is not None and len(bare) <= bytes_max and _same_picture(bare, recipe):
@@ -204,7 +204,7 @@ def _same_picture(bare: bytes, recipe: Recipe) -> bool:
 def _encode(image: Image.Image, recipe: Recipe, bytes_max: int, source_bytes: int) -> tuple[Copied, bytes]:
     target = recipe.target
     if target == "PNG":
-        # A PNG of a photograph takes seconds to make; none is tried where the source shows that it cannot fit.
+        # Encoding a photograph as PNG takes seconds; skip it if the source's size shows that it cannot fit.
         if source_bytes <= 4 * bytes_max:
             made = _saved(image, "PNG", optimize=False)
             if len(made) <= bytes_max:
@@ -247,11 +247,11 @@ def _best_that_fits(image: Image.Image, target: str, bytes_max: int) -> tuple[by
 def _lossy(image: Image.Image, target: str, quality: int) -> bytes:
     if target == "WEBP":
         return _saved(image, "WEBP", quality=quality, method=4)
-    # Colours at full resolution unless the quality is low.
+    # Full colour resolution unless the quality is low.
     subsampling = 0 if quality >= 90 else 2
     try:
         return _saved(image, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
-    except OSError:  # optimizing needs the whole file in one buffer, which Pillow guesses too small for noise
+    except OSError:  # optimizing needs the whole file in one buffer, and Pillow's estimate is too small for noise
         return _saved(image, "JPEG", quality=quality, subsampling=subsampling)
 
 
@@ -265,19 +265,19 @@ def _described(made: bytes, format_: str, size: tuple[int, int], note: str) -> C
     return Copied(hashlib.md5(made).hexdigest(), len(made), format_, size[0], size[1], note)
 
 
-#: JPEG segments that pixels depend on, and how they begin: JFIF, Adobe (the colour model), colour profiles.
+#: JPEG segments that affect pixels, and their first bytes: JFIF, Adobe (the colour model), colour profiles.
 #: Source: ITU-T T.81 and T.871; ICC.1, annex B.4.
 _JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 _JPEG_METADATA = (*range(0xE0, 0xF0), 0xFE)
-#: PNG chunks that pixels depend on. Source: W3C PNG, third edition, table of ancillary chunks.
+#: PNG chunks that affect pixels. Source: W3C PNG, third edition, table of ancillary chunks.
 _PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"pHYs"}
-#: WebP chunks likewise. Source: WebP Container Specification.
+#: WebP chunks that affect pixels. Source: WebP Container Specification.
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
 _WEBP_FLAGS = 0x08 | 0x04
 
 
 def _strip(data: bytes, format_: str) -> bytes | None:
-    """Return the file without metadata and further pictures, the bytes of its first picture unchanged."""
+    """Return the file without metadata and extra images; the bytes of the first image are unchanged."""
     try:
         return {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}[format_](data)
     except (IndexError, ValueError):
@@ -288,7 +288,7 @@ def _jpeg(data: bytes) -> bytes | None:
     kept = [SOI]
     for part in segments(data):
         if part.marker == EOI:
-            return b"".join([*kept, data[part.start : part.end]])  # beyond are further pictures, or a gain map
+            return b"".join([*kept, data[part.start : part.end]])  # extra images or a gain map follow
         start = _JPEG_KEPT.get(part.marker)
         if part.marker not in _JPEG_METADATA or (start and data.startswith(start, part.start + 4)):
             kept.append(data[part.start : part.end])

@@ -1,4 +1,4 @@
-"""Mechanical fixes of catalogue fields: applied with a log, and undone with it."""
+"""Mechanical fixes of catalogue fields, logged so that they can be undone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgprep.core.text import counted
 from imgprep.look.rules.book import RULES
 from imgprep.look.rules.sheet import near_files
 
-#: Column → dtype of the log of fixes.
+#: Column → dtype in the log of fixes.
 LOG_COLUMNS: dict[str, str] = {
     "position": "Int64",
     "row": "Int64",
@@ -29,29 +29,29 @@ LOG_COLUMNS: dict[str, str] = {
 def apply_fixes(
     catalogue: pd.DataFrame, findings: pd.DataFrame, *, files: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply the fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``, the file a name nearly matches.
+    """Apply fixes that need no judgement: trim, strip a slash, ``3.0`` → ``3``, use a nearly matching file name.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        The catalogue (fields as text) that was checked. It is not changed.
+        The checked catalogue, with fields as strings. It is not changed.
     findings : pandas.DataFrame
-        From `check`, or a selection of them; those that are not fixable are skipped.
+        Result of `check`, or a selection of its rows; findings that are not fixable are skipped.
     files : pandas.DataFrame, optional
-        From `match_names`, as passed to `check`.
+        Result of `match_names`, as passed to `check`.
 
     Returns
     -------
     fixed : pandas.DataFrame
-        The catalogue with the fixes.
+        The catalogue with the fixes applied.
     log : pandas.DataFrame
         One row per change: ``position`` (0 = first row), ``row``, ``line``, ``rule``, ``field``, ``before``,
-        ``after``. `undo_fixes` undoes it.
+        ``after``. `undo_fixes` reverses it.
 
     Raises
     ------
     ConfigError
-        A fix is the name of a file, and `files` was not given.
+        A fix needs a file name, and `files` was not given.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def apply_fixes(
         before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)
         texts = pl.from_pandas(before).to_frame("text")
         if rule.by_file and files is not None:
-            # By the name that was looked for: an earlier rule may have changed it.
+            # Look files up by the original name: an earlier rule may have changed it in `fixed`.
             names = catalogue[rule.field].iloc[positions].astype("str").reset_index(drop=True)
             texts = texts.with_columns(pl.from_pandas(names).alias("PicName"))
             texts = texts.join(near_files(files), on="PicName", how="left", maintain_order="left")
@@ -92,7 +92,7 @@ def apply_fixes(
 
 
 def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put the names of the files that were found into the catalogue.
+    """Replace the image names in the catalogue with the names of the matching files.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFr
     >>> fixed["PicName"].tolist(), log["after"].tolist()
     (['a.jpg'], ['a.jpg'])
     """
-    if "url" in matches.columns:  # a fetch log: the catalogue names the image by its URL
+    if "url" in matches.columns:  # a fetch log: the catalogue refers to images by URL
         matches = matches.rename(columns={"PicName": "file", "url": "PicName"}).assign(how="fetched")
     found = matches.dropna(subset=["PicName", "file"]).drop_duplicates("PicName").set_index("PicName")
     names = catalogue["PicName"]
@@ -116,7 +116,7 @@ def use_files(catalogue: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.DataFr
 
 
 def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
-    """Undo what `apply_fixes` or `use_files` changed.
+    """Undo the changes made by `apply_fixes` or `use_files`.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     [' 007']
     """
     result = fixed.copy(deep=False)
-    # Last change first: two rules may have changed one cell.
+    # Undo the last change first: two rules may have changed the same cell.
     for change in reversed(log.to_dict("records")):
         name, position, before, after = str(change["field"]), int(change["position"]), change["before"], change["after"]
         now = result[name].iloc[position]
@@ -153,7 +153,7 @@ def _log(catalogue: pd.DataFrame, changes: Sequence[pd.DataFrame]) -> pd.DataFra
 
 
 def _positions(catalogue: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Findings with the position of their row: by line, or by row, ProductId and PicName together."""
+    """Return findings with the position of their row, found by line, or by row, ProductId and PicName together."""
     keys = pd.DataFrame({"position": range(len(catalogue))})
     on = ["line"] if "line" in catalogue.columns else ["row", "ProductId", "PicName"]
     for name in on:

@@ -1,4 +1,4 @@
-"""Service-ready copies of images, and a log of what was done to each."""
+"""Service-ready copies of images, and a log of the changes to each."""
 
 from __future__ import annotations
 
@@ -52,46 +52,46 @@ def prepare_images(
 ) -> pd.DataFrame:
     """Make copies that the service accepts: upright, within the limits, in plain RGB, without personal metadata.
 
-    An image that needs no change is copied, not linked: editing the copy must not change the source. Nothing is ever
-    enlarged, and no source is ever changed. A second run makes only the copies of new or changed images.
+    An image that needs no change is copied, not linked, so that editing the copy cannot change the source. Images are
+    never enlarged, and sources are never changed. A second run makes copies only for new or changed images.
 
     Parameters
     ----------
     facts : pandas.DataFrame
-        From `inspect_images`, tier ``header`` or deeper.
+        Result of `inspect_images` with tier ``header`` or deeper.
     root : path
-        Folder or zip archive of the images.
+        Folder or zip archive that contains the images.
     out : path
-        Folder of the copies; created if missing.
+        Folder for the copies; created if missing.
     dry_run : bool
-        Return what would be done, and write nothing. Digest and bytes of copies are then unknown, except where only
-        encoding shows whether a copy fits: such copies are made and discarded.
+        Return the planned result and write nothing. Digest and bytes of copies are then unknown, unless only encoding
+        shows whether a copy fits: such copies are made and discarded.
     service : str
-        Service type of the instance; it determines which sizes are accepted.
+        Service type of the instance, which determines the accepted sizes.
     limits : mapping, optional
-        The shop's own thresholds, as for `imgprep.check`.
+        The shop's own thresholds, as in `imgprep.check`.
     progress : bool
         Show a progress bar.
     workers : int, optional
-        Number of processes; by default the number of processors.
+        Number of worker processes; by default the number of processors.
 
     Returns
     -------
     pandas.DataFrame
-        The prepare log, one row per row of facts: ``PicName``; ``new_name`` of the copy below `out`;
-        ``source_digest`` and ``digest`` (MD5 of source and copy); ``scale_x, scale_y`` (size of the copy over upright
-        size of the source); ``action`` (kept, converted, refused, missing) and ``reason``; ``width, height`` (pixels)
-        and ``bytes`` of the copy.
+        The prepare log, one row per row of facts: ``PicName``; ``new_name`` of the copy in `out`;
+        ``source_digest`` and ``digest`` (MD5 of source and copy); ``scale_x, scale_y`` (copy size divided by upright
+        source size); ``action`` (kept, converted, refused, missing) and ``reason``; ``width, height`` (pixels) and
+        ``bytes`` of the copy.
 
     Raises
     ------
     ConfigError
-        `out` is `root`, or the service type is unknown; or the disk is full or read-only, which would fail every other
-        image too.
+        `out` is `root`, the service type is unknown, or the disk is full or read-only, so that every other image would
+        fail too.
 
     Notes
     -----
-    Source: image limits of the vendor (4 MB, 100 … 4096 pixels per side by service type, eight formats, orientation 1
+    Source: the vendor's image limits (4 MB, 100 … 4096 pixels per side by service type, eight formats, orientation 1
     only). CMYK, 16 bits, transparency and animation are undocumented; every decoder agrees on plain RGB.
 
     Examples
@@ -124,7 +124,7 @@ def prepare_images(
 
 
 def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
-    """Return a region that was drawn on the source in pixels of the copy.
+    """Convert a region drawn on the source to pixels of the copy.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def transform_region(region: Region, log_row: Mapping[str, Any]) -> Region:
     return region.scaled(scale_x, scale_y, width=int(log_row["width"]), height=int(log_row["height"]))
 
 
-#: Words of a reason → those of the first version, which digests still contain.
+#: Current wording in a reason → wording of the first version, which plan digests still use.
 _FIRST_WORDS = {
     "bits per channel": "bits a channel",
     "is not accepted": "is not taken",
@@ -149,30 +149,30 @@ _FIRST_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What would be done to one row of facts."""
+    """The planned step for one row of facts."""
 
-    number: int  #: position among the rows
+    number: int  #: position of the row
     facts: dict[str, Any]
     recipe: Recipe
-    new_name: str  #: name of the copy; empty without one
-    fallback_name: str  #: its name if it becomes a JPEG because a PNG is too heavy
-    renamed: str  #: the new name and why, in words; empty if it is the old one
+    new_name: str  #: name of the copy; empty if there is none
+    fallback_name: str  #: name of the copy if it becomes a JPEG because the PNG is too large
+    renamed: str  #: the new name and the reason, for people; empty if the name is unchanged
 
     @property
     def names(self) -> list[str]:
-        """The names that the copy may get."""
+        """The possible names of the copy."""
         return list(dict.fromkeys(filter(None, (self.new_name, self.fallback_name))))
 
     @property
     def digest(self) -> str:
-        """MD5 of the source as inspected."""
+        """MD5 of the source when it was inspected."""
         return self.facts.get("digest") or ""
 
     @property
     def plan(self) -> str:
-        """A digest of what the copy depends on besides its source."""
+        """Digest of everything except the source that determines the copy."""
         recipe = self.recipe
-        # In the words of the first version: new ones would make every copy again.
+        # Use the wording of the first version: any other wording would cause every copy to be made again.
         reason = recipe.reason
         for word, first in _FIRST_WORDS.items():
             reason = reason.replace(word, first)
@@ -182,7 +182,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done to one row of facts; None where there is no copy, or before one is made."""
+    """The result of one step; values are None if there is no copy, or until it is made."""
 
     recipe: Recipe
     reason: str = ""
@@ -194,7 +194,7 @@ class Done:
 
 
 def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[Step]:
-    """Yield a step for each row of facts; no two copies share a name, not even in another case or Unicode form."""
+    """Yield a step for each row of facts; names of copies are unique, ignoring case and Unicode form."""
     recipes = [decide(row, limits) for row in rows]
     names = [
         ready_name(row["PicName"], recipe.target, converted=recipe.action == "converted" and not recipe.lossless)
@@ -202,7 +202,7 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
         else ""
         for row, recipe in zip(rows, recipes, strict=True)
     ]
-    # Names that need not change come first.
+    # Names that need not change take precedence.
     taken = {folded(name) for row, name in zip(rows, names, strict=True) if name and name == row["PicName"]}
     for number, (row, recipe, wanted) in enumerate(zip(rows, recipes, names, strict=True)):
         own = row["PicName"]
@@ -217,7 +217,7 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
                 if recipe.target in ("JPEG", "WEBP") or (recipe.lossless and recipe.target != "PNG"):
                     fallback = name
                 elif fallback != name:
-                    # Both names are reserved, so that they do not depend on which image is ready first.
+                    # Reserve both names, so that names do not depend on which image is ready first.
                     fallback = free_name(fallback, own, taken)
                     taken.add(folded(fallback))
         collides = name != wanted
@@ -226,7 +226,7 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
 
 
 def _record(step: Step, done: Done) -> tuple[Any, ...]:
-    """A row of the prepare log."""
+    """Return a row of the prepare log."""
     facts = step.facts
     scale_x = scale_y = None
     if done.width is not None and done.height is not None:
@@ -237,7 +237,7 @@ def _record(step: Step, done: Done) -> tuple[Any, ...]:
 
 
 def _expected(step: Step) -> Done:
-    """The result of a step unless making the copy shows otherwise."""
+    """Return the result to expect from a step before its copy is made."""
     recipe = step.recipe
     if recipe.action not in _MADE:
         return Done(recipe, recipe.reason)
@@ -247,7 +247,7 @@ def _expected(step: Step) -> Done:
 
 
 def _copied(step: Step, copy: Copied | LostTask) -> Done:
-    """The result of a step whose copy was made, or could not be made."""
+    """Return the result of a step after the attempt to make its copy."""
     if isinstance(copy, LostTask) or copy.error:
         why = copy.detail if isinstance(copy, LostTask) else copy.error
         if any(os.strerror(number) in why for number in NO_ROOM):
@@ -264,22 +264,22 @@ def _joined(*reasons: str) -> str:
 
 
 def _no_room(step: Step, why: str) -> ConfigError:
-    # If every image were refused for it, a batch without images would be built.
+    # Raise, because refusing every image for this reason would lead to a batch without images.
     name = shown(step.facts["PicName"])
     return ConfigError(
         f"no copy of {name} can be written: {why}; correct that and run it again: finished copies are kept"
     )
 
 
-#: Making a copy may take several encodings of a large picture.
+#: Timeout for one copy, which may require several encodings of a large image.
 COPY_SECONDS = 180.0
 _CHUNK = 4
 _DRAFTS = ".imgprep-drafts-"
-#: Drafts older than this belong to a run that was killed.
+#: Drafts older than this were left by a killed run.
 _STALE_SECONDS = 3600.0
 #: Errors that would fail every other image too: the disk is full or read-only.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-#: Actions that leave a copy.
+#: Actions that produce a copy.
 _MADE = ("kept", "converted")
 
 
@@ -292,7 +292,7 @@ class _Maker:
     workers: int
 
     def copies(self, steps: list[Step], drafts: Path) -> Iterator[tuple[Step, Copied | LostTask]]:
-        """Yield each step with the copy that was made for it, in `drafts` under its number."""
+        """Yield each step with its copy, stored in `drafts` under the step's number."""
         by_draft = {str(drafts / str(step.number)): step for step in steps}
         tasks = (
             (self.root, step.facts["PicName"], step.digest, draft, step.recipe, self.bytes_max)
@@ -306,7 +306,7 @@ class _Maker:
 
 
 def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
-    """Return what `_carry_out` would; copies of uncertain outcome are made and discarded."""
+    """Return what `_carry_out` would return; copies whose outcome is uncertain are made and discarded."""
     done = {step.number: _expected(step) for step in steps}
     uncertain = [step for step in steps if is_open(step.recipe, step.facts.get("bytes") or 0, make.bytes_max)]
     with tempfile.TemporaryDirectory(prefix="imgprep-") as drafts:
@@ -316,8 +316,8 @@ def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
 
 
 def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, progress: bool) -> dict[int, Done]:
-    """Do the steps; return the result of each by its number."""
-    from tqdm.auto import tqdm  # noqa: PLC0415  only this shows a bar
+    """Carry out the steps; return their results by step number."""
+    from tqdm.auto import tqdm  # noqa: PLC0415  needed only here
 
     manifest, written = Manifest(out), Written(out)
     done = {step.number: known for step in steps if (known := manifest.still_good(step)) is not None}
@@ -330,7 +330,7 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
     ):
 
         def settle(step: Step, result: Done) -> None:
-            """Move a copy out of `drafts`, where its number names it, to its name, and record it."""
+            """Rename a step's copy from its number in `drafts` to its final name, and record it."""
             if result.new_name is not None and result.digest is not None:
                 try:
                     manifest.add(step, result, written.place(drafts / str(step.number), result.new_name, result.digest))
@@ -351,7 +351,7 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
 
 
 def _keep(step: Step, source: Source, drafts: Path) -> Done:
-    """Copy an image that needs no change to `drafts`."""
+    """Copy an image that needs no change into `drafts`."""
     if step.recipe.action != "kept":
         return _expected(step)
     try:
@@ -375,7 +375,7 @@ def _refused(step: Step, error: OSError) -> Done:
 
 @contextlib.contextmanager
 def _drafts(copies: Written, needed: bool) -> Iterator[Path]:
-    """A folder for unfinished copies, removed afterwards; logged, so that a later run can clear a killed one's."""
+    """Yield a folder for unfinished copies, then remove it; it is logged so that a later run can clear leftovers."""
     if not needed:
         yield copies.folder
         return
@@ -391,7 +391,7 @@ def _clear_stale(copies: Written) -> None:
     for drafts in copies.folder.glob(f"{_DRAFTS}*"):
         with contextlib.suppress(OSError):
             if drafts.name in copies and time.time() - drafts.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(drafts)  # which follows no link
+                shutil.rmtree(drafts)  # rmtree follows no links
 
 
 MANIFEST = ".imgprep-prepare.jsonl"
@@ -399,7 +399,7 @@ MANIFEST = ".imgprep-prepare.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One copy as it was made."""
+    """The record of one finished copy."""
 
     pic_name: str
     new_name: str
@@ -416,25 +416,25 @@ class Entry:
 
 
 class Manifest:
-    """The entries of a folder; appended line by line, so that an interrupted run keeps its results."""
+    """The entries for a folder, appended line by line so that an interrupted run keeps its results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, require_no_link(folder / MANIFEST)
         self._entries: dict[str, Entry] = {}
         self._file: IO[str] | None = None
         if self._path.exists():
-            # A damaged entry fits no image: its copy is made again.
+            # A damaged entry matches no image, so the copy is made again.
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 if (entry := _entry(line)) is not None:
                     self._entries[entry.pic_name] = entry
 
     def still_good(self, step: Step) -> Done | None:
-        """Return the result of a step whose copy exists, from this source and plan, and was not changed since."""
+        """Return the result of a step if its copy exists, matches the source and the plan, and is unchanged."""
         entry = self._entries.get(step.facts["PicName"])
         if entry is None or not step.new_name or (entry.source_digest, entry.plan) != (step.digest, step.plan):
             return None
         try:
-            info = os.stat(self._folder / entry.new_name)  # noqa: PTH116  once for every image
+            info = os.stat(self._folder / entry.new_name)  # noqa: PTH116  runs once per image
         except OSError:
             return None
         if (info.st_size, info.st_mtime_ns) != (entry.bytes, entry.mtime_ns):
@@ -443,7 +443,7 @@ class Manifest:
         return Done(step.recipe, entry.reason, entry.new_name, entry.digest, entry.bytes, *size)
 
     def add(self, step: Step, done: Done, copy: Path) -> None:
-        """Record a copy that is in place."""
+        """Record a copy that has its final name."""
         info = copy.stat()
         entry = Entry(
             pic_name=step.facts["PicName"],
@@ -466,7 +466,7 @@ class Manifest:
             self._file.flush()
 
     def close(self) -> None:
-        """Rewrite the file, one line per copy, if lines were appended."""
+        """Rewrite the file with one line per copy, if lines were appended."""
         if self._file is None:
             return
         with naming_full_disk(self._path):
@@ -480,6 +480,6 @@ class Manifest:
 def _entry(line: str) -> Entry | None:
     try:
         entry = Entry(**json.loads(line))
-    except (ValueError, TypeError):  # cut off, or of another version
+    except (ValueError, TypeError):  # truncated, or from another version
         return None
     return entry if entry.version == RECIPE_VERSION else None

@@ -1,1 +1,1 @@
-"""One image: where it is stored, its kind, its metadata, its upright frame, its thumbnail."""
+"""One image: its storage, format, metadata, upright frame and thumbnail."""

@@ -1,4 +1,4 @@
-"""Image formats by their bytes, without decoding: kind, end marker, EXIF, text chunks of a PNG."""
+"""Read image formats from bytes, without decoding: kind, end marker, EXIF, PNG text chunks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-#: Offset, bytes there, kind.
+#: Offset, signature at that offset, kind.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -28,17 +28,17 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 _ORIENTATION = 0x0112
 _SHORT = 3
 _EXIF = b"Exif\0\0"
-#: Bytes of a value, by its type. Source: TIFF 6.0, page 15; EXIF 3.0 for 129 (UTF-8).
+#: Size of an EXIF value in bytes, by type. Source: TIFF 6.0, page 15; EXIF 3.0 for 129 (UTF-8).
 _WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
-#: Markers of a JPEG. Source: ITU-T T.81, table B.1.
+#: JPEG markers. Source: ITU-T T.81, table B.1.
 _APP1 = 0xE1
 _SCAN_OR_END = (0xDA, 0xD9)
-#: Most bytes that a compressed text of a PNG is decompressed to.
+#: Most bytes to decompress from a compressed PNG text chunk.
 MOST_TEXT = 1_048_576
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return the kind of a file by its first bytes: Pillow's name of a format, or a description ("an HTML page")."""
+    """Return the kind of a file from its first bytes: Pillow's format name, or a description ("an HTML page")."""
     for start, magic, name in _MAGIC:
         if data.startswith(magic, start):
             return name
@@ -53,7 +53,7 @@ def kind_of(data: bytes) -> str | None:
 
 
 def has_ended(format_: str | None, data: bytes) -> bool | None:
-    """Whether a file in a format (Pillow's name) is complete; None if the format does not mark its end.
+    """Return whether a file in a format (Pillow's name) is complete; None if the format does not mark its end.
 
     Source: ITU-T T.81 (end marker), PNG (IEND), RIFF (total length), ISO 14496-12 (length of every box).
     """
@@ -69,7 +69,7 @@ def has_ended(format_: str | None, data: bytes) -> bool | None:
 
 
 def _first_scan(data: bytes) -> int:
-    """Return where a JPEG's pixels start: a thumbnail in the metadata before them has its own end marker."""
+    """Return where a JPEG's pixels start; a thumbnail in the metadata before them has its own end marker."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -80,7 +80,7 @@ def _last_box_ends(data: bytes) -> bool:
     at = 0
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
-        if size == 0:  # up to the end of the file
+        if size == 0:  # extends to the end of the file
             return True
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
@@ -94,11 +94,11 @@ class Entry(NamedTuple):
     tag: int
     kind: int
     length: int
-    four: bytes  #: its value, or the place of a longer one
+    four: bytes  #: the value, or the offset of a longer one
 
 
 def orientation_in(exif: bytes | None) -> int:
-    """Return the orientation in an EXIF block, which may start with ``Exif``; 1 if there is none, or a wrong one."""
+    """Return the orientation from an EXIF block, which may start with ``Exif``; 1 if missing or invalid."""
     for entry in exif_entries(exif):
         if entry.tag == _ORIENTATION:
             number = int.from_bytes(entry.four[:2] if entry.kind == _SHORT else entry.four, _order(exif))
@@ -107,7 +107,7 @@ def orientation_in(exif: bytes | None) -> int:
 
 
 def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
-    """Return the block that a PNG's text chunk contains in hex, if any.
+    """Return the metadata block that a PNG text chunk holds in hex, if any.
 
     Source: ImageMagick writes EXIF, IPTC and XMP as ``Raw profile type exif``, a name, a length, and lines of hex.
     """
@@ -120,7 +120,7 @@ def raw_profile(keyword: bytes, text: bytes) -> bytes | None:
 
 
 def sole_exif(data: bytes) -> bytes:
-    """Return a JPEG without the EXIF segments after its first; any other file unchanged."""
+    """Return a JPEG without any EXIF segment after the first; return any other file unchanged."""
     if data[:3] != b"\xff\xd8\xff":
         return data
     kept, start, at, seen = [], 0, 2, False
@@ -140,7 +140,7 @@ def sole_exif(data: bytes) -> bytes:
 
 
 def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry]:
-    """Yield the entries of the directory at `start`, by default of the first."""
+    """Yield the entries of the directory at `start`, by default the first directory."""
     if not isinstance(exif, bytes):
         return
     exif = exif.removeprefix(_EXIF)
@@ -157,7 +157,7 @@ def exif_entries(exif: bytes | None, start: int | None = None) -> Iterator[Entry
 
 
 def exif_value(exif: bytes, entry: Entry) -> bytes:
-    """Return the bytes of an entry's value that exist, at most `MOST_TEXT`."""
+    """Return the available bytes of an entry's value, at most `MOST_TEXT`."""
     exif = exif.removeprefix(_EXIF)
     size = _WIDTH.get(entry.kind, 1) * entry.length
     if size <= len(entry.four):
@@ -167,24 +167,24 @@ def exif_value(exif: bytes, entry: Entry) -> bytes:
 
 
 def exif_place(exif: bytes, entry: Entry) -> int:
-    """Return the offset of an entry's value, or of the directory that it points to."""
+    """Return the offset of an entry's value, or of the directory it points to."""
     return int.from_bytes(entry.four, _order(exif))
 
 
 def png_exif(data: bytes) -> bytes | None:
-    """Return the eXIf of a PNG; it may follow the pixels, which Pillow would have to decode."""
+    """Return a PNG's eXIf chunk, which may follow the pixels; Pillow would have to decode those first."""
     return next((data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf"), None)
 
 
 def png_texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (keyword, text) of every text in a PNG, decompressed to at most `MOST_TEXT` bytes."""
+    """Yield (keyword, text) for every text chunk in a PNG, decompressed to at most `MOST_TEXT` bytes."""
     for kind, start, end in _png_chunks(data):
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
         keyword, _, rest = data[start:end].partition(b"\0")
         compressed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
         text = rest[1:] if kind == b"zTXt" else rest
-        if kind == b"iTXt":  # flag, method, language, keyword in that language
+        if kind == b"iTXt":  # flag, method, language, translated keyword
             text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         yield keyword, _decompressed(text) if compressed else text
 
@@ -197,7 +197,7 @@ def _decompressed(text: bytes) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of the data of every chunk."""
+    """Yield the kind of every chunk and the start and end of its data."""
     at = 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")

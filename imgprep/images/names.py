@@ -1,4 +1,4 @@
-"""Names for copies: accepted by the service and every file system, each used once."""
+"""Unique names for copies, accepted by the service and by every file system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from imgprep.core.fields import PIC_NAME_MAX
 
-#: Format → the extension written for it, and its other extensions.
+#: Format → the extension to write, then other accepted extensions.
 EXTENSIONS: dict[str, tuple[str, ...]] = {
     "JPEG": ("jpg", "jpeg"),
     "MPO": ("jpg", "jpeg"),
@@ -22,7 +22,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 _KNOWN = {extension for group in EXTENSIONS.values() for extension in group}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Windows opens a device under these names, whatever follows the dot: a copy would be lost. Source: Microsoft, "Naming
+#: Windows opens a device for these names, whatever follows the dot; a copy would be lost. Source: Microsoft, "Naming
 #: Files, Paths, and Namespaces".
 WINDOWS_DEVICES: tuple[str, ...] = ("con", "prn", "aux", "nul", "conin$", "conout$") + tuple(
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
@@ -31,7 +31,7 @@ _DEVICE = re.compile(rf"(?:{'|'.join(map(re.escape, WINDOWS_DEVICES))}) *(?:\..*
 
 
 def ready_name(name: str, format_: str, *, converted: bool) -> str:
-    """Return the name of a copy of the image `name` in a format."""
+    """Return the name for a copy of image `name` in `format_`."""
     plain = _CONTROL.sub("_", name).replace("\\", "_").replace(":", "_")
     parts = [_no_device(part) for part in plain.split("/") if part not in ("", ".", "..")]
     folder, base = parts[:-1], parts[-1] if parts else "image"
@@ -39,7 +39,7 @@ def ready_name(name: str, format_: str, *, converted: bool) -> str:
     fitting = EXTENSIONS.get(format_, ())
     allowed = fitting if converted else _KNOWN
     if not dot or not stem or extension.lower() not in allowed:
-        # "a.heic" loses its extension; "a.v2" has none.
+        # "a.heic" loses its extension; "v2" in "a.v2" is not one.
         stem = stem if dot and stem and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{1,4}", extension) else base.rstrip(".")
         base = f"{stem}.{fitting[0] if fitting else format_.lower()}"
     result = "/".join([*folder, base])
@@ -51,19 +51,19 @@ def _no_device(part: str) -> str:
 
 
 def is_windows_device(name: str) -> bool:
-    """Whether Windows would open a device, or another stream of a file, under this name."""
+    """Return whether Windows would open a device or an alternate data stream for this name."""
     return ":" in name or any(_DEVICE.fullmatch(part) for part in name.replace("\\", "/").split("/"))
 
 
 def shortened(name: str) -> str:
-    """Return a name of at most `PIC_NAME_MAX` characters that differs for every `name`."""
+    """Return a name of at most `PIC_NAME_MAX` characters, different for every `name`."""
     stem, _, extension = name.rpartition(".")
     mark = hashlib.md5(name.encode()).hexdigest()[:8]
     return f"{stem[: PIC_NAME_MAX - len(extension) - 10]}-{mark}.{extension}"
 
 
 def free_name(wanted: str, source: str, taken: Collection[str]) -> str:
-    """Return `wanted`, or the first name like it that is not taken."""
+    """Return `wanted`, or the first similar name that is not in `taken`."""
     if folded(wanted) not in taken:
         return wanted
     stem, _, extension = wanted.rpartition(".")
@@ -78,5 +78,5 @@ def free_name(wanted: str, source: str, taken: Collection[str]) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a key that is equal for names that mean the same file on some file systems."""
+    """Return a key that is equal for names that some file systems treat as the same file."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -1,4 +1,4 @@
-"""Storage of images: a folder, a zip archive, or several. Names that lead out of it are not followed."""
+"""Image storage: a folder, a zip archive, or several; names that point outside it are not followed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imgprep.images.names import is_windows_device
 
 
 class Problem(StrEnum):
-    """Problems of a file, whatever its image shows."""
+    """Problems with a file, regardless of what its image shows."""
 
     MISSING = "missing"
     OUTSIDE_ROOT = "outside_root"
@@ -36,13 +36,13 @@ class Problem(StrEnum):
 
 
 _UTF8_FLAG = 0x800
-#: Largest file that is read. The service takes far smaller ones; it keeps one file from filling the memory.
+#: Largest file to read: far above the service's limit, but keeps a single file from filling memory.
 MAX_FILE_BYTES = 268_435_456
 WINDOWS = os.name == "nt"
 
 
 class Unfit(Exception):
-    """No readable file has the name; `.problem` says why."""
+    """Raised if no readable file has the name; `.problem` says why."""
 
     def __init__(self, problem: Problem, detail: str) -> None:
         super().__init__(detail)
@@ -52,7 +52,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that exists."""
+    """An existing file."""
 
     path: str
     bytes: int
@@ -60,20 +60,20 @@ class Found:
 
 
 class Source(Protocol):
-    """Storage that images are read from."""
+    """A place to read images from."""
 
     def find(self, name: str) -> Found:
-        """Return a file, or raise `Unfit`."""
+        """Return the file `name`, or raise `Unfit`."""
 
     def read(self, found: Found) -> bytes:
-        """Return its bytes, or raise `Unfit`."""
+        """Return the bytes of a file, or raise `Unfit`."""
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every file, sorted."""
+        """Yield the names of all files, sorted."""
 
 
 class Folder:
-    """Files below a folder."""
+    """The files below a folder."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.path.realpath(root)
@@ -96,12 +96,12 @@ class Folder:
                 info = os.lstat(path)
                 if stat.S_ISLNK(info.st_mode):
                     inside = os.path.realpath(path).startswith(self._inside)
-                    info = os.stat(path) if inside else info  # noqa: PTH116  a Path costs more than the call
+                    info = os.stat(path) if inside else info  # noqa: PTH116  creating a Path costs more than the call
             if not inside:
                 raise Unfit(Problem.OUTSIDE_ROOT, "a link points outside the image folder; it was not followed")
         except (FileNotFoundError, NotADirectoryError):
             raise Unfit(Problem.MISSING, "no file with this name") from None
-        except ValueError:  # half a surrogate, a NUL
+        except ValueError:  # a lone surrogate or a NUL
             raise Unfit(Problem.MISSING, "no file can have this name") from None
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
@@ -116,7 +116,7 @@ class Folder:
         """Return the bytes of a file, or raise `Unfit`."""
         _check_size(found)
         try:
-            # Not blocking: the file may have been replaced by a pipe.
+            # Non-blocking, because a pipe may have replaced the file.
             handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
             with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
                 return file.read(MAX_FILE_BYTES + 1) or b""
@@ -126,11 +126,11 @@ class Folder:
             raise Unfit(Problem.UNREADABLE, _text(error)) from None
 
     def copy(self, found: Found, target: Path) -> None:
-        """Copy a file to `target`, however large."""
+        """Copy a file of any size to `target`."""
         shutil.copyfile(found.path, target)
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every file that is not hidden, folder by folder."""
+        """Yield the names of all files that are not hidden, folder by folder."""
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = os.path.relpath(folder, self.root).replace(os.sep, "/")
@@ -140,7 +140,7 @@ class Folder:
 
 
 class Archive:
-    """Files in a zip archive."""
+    """The files in a zip archive."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._zip = zipfile.ZipFile(path)
@@ -159,9 +159,9 @@ class Archive:
         _check_size(found)
         try:
             with self._zip.open(self._members[found.path]) as file:
-                # The size in the directory is a claim: no more than that is unpacked.
+                # The size in the directory is only a claim; unpack no more than that.
                 return file.read(found.bytes + 1)
-        # BadZipFile, RuntimeError (a password), NotImplementedError, zlib.error
+        # BadZipFile, RuntimeError (password needed), NotImplementedError, zlib.error
         except Exception as error:  # noqa: BLE001
             raise Unfit(Problem.UNREADABLE, f"in the archive: {_text(error)}") from None
 
@@ -170,17 +170,17 @@ class Archive:
         target.write_bytes(self.read(found))
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every member that is not hidden."""
+        """Yield the names of all members that are not hidden."""
         for name in sorted(self._members):
             if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
                 yield name
 
 
 def members_by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by their intended names; of duplicates, the last."""
+    """Return the members by intended name; the last of any duplicates wins."""
     members = list(members)
     raw = {info.filename: data for info in members if (data := _undeclared(info))}
-    # Pairs of bytes of GB2312 are Greek letters and box drawing in code page 437, which no file name uses.
+    # In code page 437, GB2312 byte pairs become Greek letters and box-drawing characters, which no file name uses.
     chinese = any(_decoded(data, "gb2312") and not _decoded(data, "utf-8") for data in raw.values())
     encodings = ("utf-8", "gb18030") if chinese else ("utf-8",)
     intended = {
@@ -191,7 +191,7 @@ def members_by_name(members: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.Zip
 
 
 def _undeclared(info: zipfile.ZipInfo) -> bytes | None:
-    """The bytes of a name that is not ASCII and whose encoding is not declared."""
+    """Return the bytes of a non-ASCII name whose encoding is undeclared, else None."""
     if info.flag_bits & _UTF8_FLAG or info.filename.isascii():
         return None
     try:
@@ -209,19 +209,19 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _FoundIn(Found):
-    """A file and its storage."""
+    """A file together with its storage."""
 
     source: Source
 
 
 class Several:
-    """Folders and zip archives that are searched in order; at least one."""
+    """One or more folders and zip archives, searched in order."""
 
     def __init__(self, roots: Iterable[str | os.PathLike[str]]) -> None:
         self._sources = [open_source(root) for root in roots]
 
     def find(self, name: str) -> Found:
-        """Return the file in the first storage that has it, or raise the last one's `Unfit`."""
+        """Return the file from the first storage that has it, or raise the last storage's `Unfit`."""
         for source in self._sources:
             try:
                 found = source.find(name)
@@ -238,7 +238,7 @@ class Several:
         return source.read(found)
 
     def names(self) -> Iterator[str]:
-        """Yield the name of every file."""
+        """Yield the names of all files."""
         for source in self._sources:
             yield from source.names()
 
@@ -253,7 +253,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
     if path.is_file() and zipfile.is_zipfile(path):
         try:
             return Archive(path)
-        # BadZipFile, NotImplementedError (a later version), UnicodeDecodeError (a name), OSError
+        # BadZipFile, NotImplementedError (a newer zip version), UnicodeDecodeError (in a name), OSError
         except Exception as error:
             raise ConfigError(
                 f"images: {root} is a zip archive whose list of files cannot be read ({_text(error)}); create it again"
@@ -262,12 +262,12 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive:
 
 
 def list_names(root: str | os.PathLike[str]) -> list[str]:
-    """Return the name of every file below a folder or in a zip archive, as in PicName."""
+    """Return the names of all files below a folder or in a zip archive, as written in PicName."""
     return list(open_source(root).names())
 
 
 def require_files(root: str | os.PathLike[str]) -> None:
-    """Raise if there are no files at all: one error instead of a missing image for each row."""
+    """Raise ConfigError if there are no files: one error instead of a missing image per row."""
     if next(open_source(root).names(), None) is None:
         raise ConfigError(
             f"images: {root} contains no files; give the folder that the PicNames are in, or download the images there "
@@ -276,7 +276,7 @@ def require_files(root: str | os.PathLike[str]) -> None:
 
 
 def legal(name: str) -> str:
-    """Return `name` if it stays below its root, else raise `Unfit`; no file is opened."""
+    """Return `name` if it stays below the root, else raise `Unfit`; open no file."""
     if not name or "\0" in name:
         raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
@@ -286,9 +286,9 @@ def legal(name: str) -> str:
 
 
 def legal_from(name: object, root: str | os.PathLike[str]) -> str:
-    """Return the name below `root` of a path that starts with it; any other name as it is."""
+    """Return a path below `root` relative to it, and any other name unchanged."""
     text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
-    if isinstance(name, os.PathLike) or os.path.isabs(text):  # noqa: PTH117  no Path for each of a million names
+    if isinstance(name, os.PathLike) or os.path.isabs(text):  # noqa: PTH117  avoids a Path for each of a million names
         whole = os.path.abspath(text)  # noqa: PTH100
         start = os.path.abspath(root).rstrip(os.sep) + os.sep  # noqa: PTH100
         if whole.startswith(start):

@@ -1,6 +1,6 @@
-"""Thumbnails for pages and widgets: bounded, upright, with a region drawn on them; a broken image raises nothing.
+"""Thumbnails for pages and widgets: bounded, upright, with the region outlined; broken images do not raise.
 
-The only place that turns a name from a catalogue, which is untrusted, into something that can be shown.
+Only this module turns an untrusted name from a catalogue into something that can be shown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imgprep.images.formats import kind_of
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 
-#: Colour of a region's outline, over a white one: Okabe and Ito's vermilion, safe for the colour-blind.
+#: Colour of a region's outline, drawn over a white one: Okabe and Ito's colour-blind-safe vermilion.
 OUTLINE = "#D55E00"
 _REASON = {
     "HEIF": "HEIC, which cannot be read here; install pillow-heif",
@@ -32,15 +32,15 @@ _END_OF_JPEG = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
-    """A small JPEG, or the reason why there is none; a truncated file has both."""
+    """A small JPEG, or the reason why there is none; a truncated file may have both."""
 
     data: bytes = b""  #: JPEG; empty if the image cannot be shown
-    size: tuple[int, int] = (0, 0)  #: upright width and height of the whole image, pixels; (0, 0) if unknown
-    why: str = ""  #: problem of the file
+    size: tuple[int, int] = (0, 0)  #: upright width and height of the full image, in pixels; (0, 0) if unknown
+    why: str = ""  #: the file's problem, if any
 
     @property
     def uri(self) -> str | None:
-        """A ``data:`` URI for an ``<img>``, or None."""
+        """A ``data:`` URI for an ``<img>``, or None if there is no JPEG."""
         return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}" if self.data else None
 
 
@@ -57,14 +57,14 @@ def thumb_of(
 
 
 def draw_thumb(data: bytes, *, side: int = 160, region: Region | None = None) -> Thumb:
-    """Return a thumbnail of the image in `data`, see `thumb_of`."""
+    """Return a thumbnail of the image in `data`; see `thumb_of`."""
     try:
         if not data:
             return Thumb(why="the file is empty (0 bytes)")
         return _small(data, side, region)
     except NotAnImage as error:
         return Thumb(why=_REASON.get(what := kind_of(data) or "", f"{what}, not an image" if what else str(error)))
-    except Exception as error:  # noqa: BLE001  a broken image raises anything
+    except Exception as error:  # noqa: BLE001  a broken image can raise any exception
         why = str(error)[:300] or type(error).__name__
     try:
         # The rest of a truncated JPEG is often enough to recognise it.

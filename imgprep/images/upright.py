@@ -1,6 +1,6 @@
-"""The upright frame: the only place that applies orientation, and limits what is decoded.
+"""The upright frame: this module alone applies orientation and limits what is decoded.
 
-Regions, thumbnails, suggestions and copies count the pixels of what `open_upright` returns.
+Regions, thumbnails, suggestions and copies use the pixel coordinates of the image that `open_upright` returns.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from imgprep.core.errors import ImgprepError
 from imgprep.images.formats import orientation_in, sole_exif
 
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY", "LAB": "Lab"}
-#: Most pixels that are decoded; a decompression bomb claims more. Source: Pillow's own limit (twice MAX_IMAGE_PIXELS),
+#: Most pixels to decode; a decompression bomb claims more. Source: Pillow's own limit (twice MAX_IMAGE_PIXELS),
 #: about 180 megapixels, half a gigabyte as RGB.
 MAX_PIXELS = 178_956_970
 
-#: Formats that are opened, by Pillow's names, likeliest first. Excluded: formats whose reader starts another program
-#: (EPS, WMF), and those without a signature, which match any file (TGA, PCD, …).
+#: Formats to open, by Pillow's names, most likely first. Not listed: formats whose reader starts another program
+#: (EPS, WMF) or that have no signature and so match any file (TGA, PCD, …).
 READABLE: tuple[str, ...] = (
     "JPEG",
     "PNG",
@@ -53,22 +53,22 @@ TURN: dict[int, Image.Transpose] = {
 
 
 class TooManyPixels(ImgprepError):
-    """An image claims more pixels than are decoded (a decompression bomb, or a mistake)."""
+    """An image claims more than `MAX_PIXELS` pixels (a decompression bomb or a mistake)."""
 
 
 class NotAnImage(ImgprepError):
-    """The format of the file is unknown."""
+    """The file's format is unknown."""
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Return width and height of an image after its EXIF orientation is applied."""
+    """Return the width and height of an image after applying its EXIF orientation."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def open_upright(source: str | os.PathLike[str] | bytes | Image.Image, *, max_side: int | None = None) -> Image.Image:
-    """Open an image as a person sees it: upright, in plain RGB, first frame, on white.
+    """Open an image as a viewer shows it: first frame, upright, plain RGB, on white.
 
-        Examples
+    Examples
     --------
     >>> from PIL import Image
     >>> open_upright(Image.new("RGBA", (40, 30))).getpixel((0, 0))
@@ -116,20 +116,20 @@ def _if_jpeg(file: Path) -> bytes:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that is still to be applied, 1 … 8."""
+    """Return the EXIF orientation still to be applied, 1 … 8."""
     if image.format == "TIFF":
         return 1
     return orientation_in(image.info.get("exif"))
 
 
 def can_read(format_: str) -> bool:
-    """Whether a format, by Pillow's name, can be read here; HEIF needs pillow-heif."""
+    """Return whether a format (Pillow's name) can be read here; HEIF needs pillow-heif."""
     return format_ in readers()
 
 
 @functools.cache
 def readers() -> list[str]:
-    """Return the formats of `READABLE` that have a reader here."""
+    """Return the formats in `READABLE` that have an installed reader."""
     Image.init()
     with contextlib.suppress(ImportError):
         import pillow_heif  # noqa: PLC0415  optional
@@ -139,8 +139,8 @@ def readers() -> list[str]:
 
 
 def plain_rgb(image: Image.Image) -> Image.Image:
-    """Return a new image in mode RGB: transparency on white, deep channels scaled, colours converted to sRGB."""
-    # Premultiplied alpha converts only to its plain counterpart.
+    """Return a new RGB image: transparency flattened on white, deep channels scaled, colours converted to sRGB."""
+    # Premultiplied alpha can only be converted to its plain counterpart.
     image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
     alpha = _alpha(image)
     opaque = _opaque(image)
@@ -156,7 +156,7 @@ def plain_rgb(image: Image.Image) -> Image.Image:
 
 
 def has_profile(image: Image.Image) -> bool:
-    """Whether the image has a colour profile other than sRGB."""
+    """Return whether the image has a colour profile other than sRGB."""
     data = image.info.get("icc_profile")
     return isinstance(data, bytes) and len(data) > 0 and not _is_srgb(data)
 
@@ -173,7 +173,7 @@ def _alpha(image: Image.Image) -> Image.Image | None:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Return the image in a mode that a profile can describe, without transparency."""
+    """Return the image without transparency, in a mode that a profile can describe."""
     mode = image.mode
     if mode in ("RGB", "L", "CMYK", "LAB"):
         return image
@@ -182,13 +182,13 @@ def _opaque(image: Image.Image) -> Image.Image:
     if mode in ("LA", "1"):
         return image.convert("L")
     if mode in ("P", "PA"):
-        # Through RGBA: a direct conversion would keep or drop the transparent palette entry.
+        # Via RGBA: a direct conversion would keep or drop the transparent palette entry.
         return image.convert("RGBA").convert("RGB")
     return image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale deep grey by the range that it uses."""
+    """Scale deep greyscale to 8 bits according to the range it uses."""
     deep = image if image.mode in ("I", "F") else image.convert("I")
     extrema: Any = deep.getextrema()
     low, high = (float(value) for value in extrema)
@@ -226,12 +226,12 @@ def _transformed(image: Image.Image, source: Any) -> Image.Image | None:
         return ImageCms.profileToProfile(
             image, source, _srgb(), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
         )
-    except Exception:  # noqa: BLE001  colours unmanaged rather than no image
+    except Exception:  # noqa: BLE001  unmanaged colours are better than no image
         return None
 
 
 def _is_srgb(profile: bytes) -> bool:
-    # The profile contains its description as ASCII (v2) or UTF-16 (v4).
+    # The profile stores its description as ASCII (v2) or UTF-16 (v4).
     return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
 
 

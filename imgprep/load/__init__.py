@@ -1,1 +1,1 @@
-"""Load: a shop's export becomes the catalogue, one row per image of a product."""
+"""Load: turn a shop's export into the catalogue, with one row per image of a product."""

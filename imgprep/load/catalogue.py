@@ -1,4 +1,4 @@
-"""From a shop's export to the catalogue: read the file, one row per image of a product, then the fields."""
+"""Turn a shop's export into the catalogue: read the file, make one row per image of a product, then the fields."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
 from imgprep.load.presets import Preset, Shape, choose_preset
 from imgprep.load.quoting import AMBIGUOUS
 
-#: Errors that hide records, or mean that a record may belong to another product than it seems to: a product that
-#: is missing from the catalogue may then still be in the shop.
+#: Errors that hide records, or mean that a record may belong to a different product than it seems to: with them, a
+#: product that is missing from the catalogue may still be in the shop.
 UNREAD = frozenset(
     {
         *(AMBIGUOUS, HEADER_MISSING, "no-records", "quote-left-open"),
         *("record-not-read", "record-too-few-cells", "record-too-many-cells"),
     }
 )
-#: Column of a catalogue with such records: the rule by which a row cannot be read correctly, or `ELSEWHERE`. It
-#: survives where ``.attrs`` are lost: after a merge, in a Parquet file.
+#: Column of a catalogue with such records: the rule id of a row's error, or `ELSEWHERE`. It survives operations that
+#: lose ``.attrs``, such as a merge or saving as Parquet.
 NOT_READ = "not_read"
 ELSEWHERE = "other records"
 
@@ -51,7 +51,7 @@ _WAY_ON = (
 )
 
 _TYPES = {TEXT: pd.StringDtype(na_value=float("nan")), pa.int64(): pd.Int64Dtype()}
-#: Extensions of text files that would be read as tables of one column.
+#: Extensions of text files that would be read as tables with one column.
 _NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", ".ini", ".yaml", ".yml", ".log"})
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
@@ -65,49 +65,49 @@ def load_catalogue(
     where: str | None = None,
     one_product: bool = False,
 ) -> pd.DataFrame:
-    """Load a shop's export into one canonical table, one row per image of a product.
+    """Load a shop's export into a canonical table with one row per image of a product.
 
-    Nothing is converted: ``007``, ``NA``, ``null`` and ``1e5`` stay as they are, and only an empty cell is missing.
-    What was repaired, refused or decided is in ``.attrs``.
+    Nothing is converted: ``007``, ``NA``, ``null`` and ``1e5`` are kept, and only an empty cell counts as missing.
+    ``.attrs`` records what was repaired, refused or decided.
 
     Parameters
     ----------
     path : path
         CSV or TSV (delimiter and encoding detected; BOM, UTF-8, UTF-16, GB18030), Excel, Parquet, JSON Lines, JSON,
-        or a Google Merchant feed in XML. The content decides, not the extension.
+        or a Google Merchant feed in XML. The format is detected from the content, not the extension.
     preset : {"auto", "fields", "shopify", "woocommerce", "magento", "google", "plain"}
-        How to read the export; ``auto`` recognises it by its columns, and ``.attrs["preset"]`` holds which and why.
+        How to read the export; ``auto`` recognises it by its columns. ``.attrs["preset"]`` records the choice and why.
     columns : mapping or path, optional
-        A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset, field
-        by field. See `parse_columns` for its forms; its key ``header`` is false for an export without a header, or
-        a list of its columns' names. A catalogue that was saved after `apply_matches`
-        (``imgprep match --out``) is read as found: map and preset have been applied to it already.
+        A column map, or a TOML file with one (in a project file, ``[shop.columns]``). It overrides the preset field
+        by field. See `parse_columns` for its forms. For an export without a header, set its key ``header`` to false,
+        or to a list of column names. A catalogue saved after `apply_matches` (``imgprep match --out``) is read as
+        found, as map and preset have been applied already.
     sheet : str or int, optional
-        The sheet of a workbook: its name, its number from 1, or ``all`` sheets of the same shape. By default the
-        first that holds a table; a finding names the others.
+        The sheet of a workbook: its name, its number from 1, or ``all`` for all sheets of the same shape. By default,
+        the first with a table; a finding names the others.
     where : str, optional
-        Which rows are wanted, as a condition on the export's columns: ``status = 'active' and stock > 0``; see
-        `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor sent,
-        and nothing of their products is deleted by absence.
+        A condition on the export's columns that selects the wanted rows, such as ``status = 'active' and stock > 0``;
+        see `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor
+        sent, and no image of their products is deleted by absence.
     one_product : bool
-        Of the products that share an image, keep the first that is wanted; the others are left out likewise.
+        Of several products that share an image, keep the first wanted one; leave the others out in the same way.
 
     Returns
     -------
     DataFrame
-        ``row`` (Int64, record number, 1 = first data record), the fields of increment.meta that are known, as text;
-        ``image_url`` where images are named by URL (PicName is then derived from it); every source column under its
-        own name; ``not_read`` where some records could not be read correctly. A product without any image stays as one
-        row without PicName.
+        ``row`` (Int64, record number, 1 = first data record); the known fields of increment.meta, as text;
+        ``image_url`` if images are given as URLs (PicName is then derived from it); every source column under its own
+        name; ``not_read`` if some records could not be read correctly. A product without images stays as one row
+        without PicName.
 
     Raises
     ------
     CatalogueError
-        No file is named, it cannot be read at all, or the column map names a column or field that does not exist.
+        No file is given, the file cannot be read at all, or the column map names an unknown column or field.
 
     Notes
     -----
-    Source of the fields: guide, "Prepare the increment.meta file".
+    Source for the fields: guide, "Prepare the increment.meta file".
 
     Examples
     --------
@@ -118,7 +118,7 @@ def load_catalogue(
     >>> catalogue[["row", "ProductId", "PicName"]].to_numpy().tolist(), catalogue.attrs["preset"]["name"]
     ([[1, '007', 'a.jpg']], 'plain')
     """
-    if path is None:  # a project whose imgprep.toml is not filled in
+    if path is None:  # the project's imgprep.toml is not filled in
         raise CatalogueError("catalogue: not given; set catalogue under [shop] in imgprep.toml, or pass the file")
     header = load_columns(columns)[0].get(HEADER) if columns is not None else None
     export = read_export(Path(path), sheet=sheet, header=header)
@@ -133,9 +133,9 @@ def as_catalogue(
     where: str | None = None,
     one_product: bool = False,
 ) -> pd.DataFrame:
-    """Return the catalogue of an export; see `load_catalogue`."""
+    """Turn an export into a catalogue; see `load_catalogue`."""
     if BY_MATCH in export.table.column_names:
-        # Files were matched to it already: the column map would restore the old names.
+        # Files have already been matched to it; the column map would restore the old names.
         preset, columns = "fields", None
     entries, place = load_columns(columns) if columns is not None else ({}, "columns")
     own = parse_columns(entries, export.table.column_names, place)
@@ -143,7 +143,7 @@ def as_catalogue(
     shape = chosen.shape(export)
     guessed = {} if chosen.name == "plain" and {"ProductId", "PicName"} <= own.keys() else shape.columns
     specs = {**parse_columns(guessed, shape.table.column_names, chosen.name), **own}
-    # For a field in the map, nothing was guessed, so nothing is doubtful.
+    # A field set in the map was not guessed, so a finding on a doubtful guess does not apply.
     notes = [*export.findings, *(found for found in shape.findings if found.get("field") not in own)]
     images_of = specs.get("PicName")
     notes += image_column_findings(shape.table, images_of.needs if images_of else (), own="PicName" in own)
@@ -169,7 +169,7 @@ def as_catalogue(
 
 
 def require_images(catalogue: pd.DataFrame) -> None:
-    """Raise if a catalogue has no image column, with the findings of loading."""
+    """Raise ConfigError if a catalogue has no image column; the findings from loading explain why."""
     if "PicName" in catalogue.columns:
         return
     found = catalogue.attrs.get("findings")
@@ -181,12 +181,12 @@ def require_images(catalogue: pd.DataFrame) -> None:
 
 
 def read_export(path: Path, *, sheet: str | int | None = None, header: Any = None) -> Export:
-    """Read an export in any format as text, without blank records; the content decides the format."""
+    """Read an export in any format as text, without blank records; the format is detected from the content."""
     return without_blank(with_header(_read(path, sheet), header))
 
 
 def _read(path: Path, sheet: str | int | None) -> Export:
-    if path.exists() and not path.is_file() and not path.is_dir():  # it is read more than once: a pipe cannot be
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe cannot be read more than once
         raise CatalogueError(f"{path}: is not a regular file; save the export, and pass that file")
     try:
         with path.open("rb") as file:
@@ -225,7 +225,7 @@ def _read(path: Path, sheet: str | int | None) -> Export:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Whether there are more control characters than in any text; UTF-16 has only its NULs."""
+    """Return whether there are more control characters than in any text; NULs do not count, as UTF-16 has them."""
     control = sum(byte < 32 and byte not in b"\0\t\n\r\f\x1a\x1b" for byte in head)
     return control * 20 > len(head)
 
@@ -242,7 +242,7 @@ def _is_workbook(path: Path) -> bool:
 def _per_image(
     preset: Preset, shape: Shape, specs: dict[str, Spec], notes: Findings
 ) -> tuple[pa.Table, pa.Array, pa.ChunkedArray | pa.Array | None]:
-    """The source columns, the record numbers, and the images' names, of one row per image."""
+    """Return the source columns, record numbers and image names, with one row per image."""
     spec = specs.get("PicName")
     if spec is None or not spec.columns:
         return shape.table, shape.rows, None
@@ -265,9 +265,9 @@ def _per_image(
     )
     frame = frame.explode("_image", empty_as_null=True, keep_nulls=True)
     frame = frame.with_columns(preset.clean(pl.col("_image")).alias("_image"), _found=pl.col("_image"))
-    if not shape.grouped:  # Magento writes a slash before each
+    if not shape.grouped:  # Magento puts a slash before every name
         _note_slashes(frame["_found"], frame["_image"], shape.rows.take(pa.array(frame["_i"].to_numpy())), notes)
-    # A record with images has no row without one, and lists no image twice.
+    # A record with images gets no row without one, and no image twice.
     frame = frame.filter(pl.col("_image").is_not_null() | ~pl.col("_image").is_not_null().any().over("_i"))
     frame = frame.unique(["_i", "_image"], keep="first", maintain_order=True)
     if shape.grouped:
@@ -277,7 +277,7 @@ def _per_image(
 
 
 def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Findings) -> None:
-    """Note names that began with a slash."""
+    """Add a finding on names from which a leading slash was removed."""
     changed = (found != images).fill_null(value=False)
     if count := int(changed.sum()):
         place = int(changed.arg_max() or 0)
@@ -290,7 +290,7 @@ def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Fi
 
 
 def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataFrame:
-    """Each image of a product once; a product without any keeps its first record."""
+    """Keep each image of a product once, and the first record of a product without images."""
     known = pl.col("_product").is_not_null()
     pictured = pl.col("_image").is_not_null().any().over("_product")
     again = known & ~pl.struct("_product", "_image").is_first_distinct()
@@ -314,30 +314,30 @@ def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataF
 
 
 def _columns_of(spec: Spec, table: pa.Table) -> pl.DataFrame:
-    """The columns of a table that a field is made of."""
+    """Return the columns of a table that a field is made from."""
     return pl.DataFrame([_series(table, name) for name in dict.fromkeys(spec.needs)])
 
 
 def _series(table: pa.Table, name: str) -> pl.Series:
-    # Strings are shared, not copied: only their offsets are created again.
+    # Strings are shared, not copied; only their offsets are rebuilt.
     series = pl.from_arrow(table[name])
     assert isinstance(series, pl.Series)  # noqa: S101  a column is never a frame
     return series.alias(name)
 
 
 def _as_texts(series: pl.Series) -> pa.ChunkedArray:
-    # Chunked, as a table's own columns are: a plain array would not equal them.
+    # Chunked like a table's own columns, to which a plain array would not compare equal.
     return pa.chunked_array([series.cast(pl.String).to_arrow().cast(TEXT)])
 
 
 def _fields(specs: dict[str, Spec], table: pa.Table, rows: pa.Array, images: Any, notes: Findings) -> dict[str, Any]:
-    """The fields of increment.meta, and image_url, by name."""
+    """Return the fields of increment.meta, and image_url, by name."""
     fields: dict[str, Any] = {}
     for name in FIELD_NAMES:
         if name == "PicName" and images is not None:
             fields[name] = images
         elif name in specs and specs[name].is_a_column:
-            fields[name] = table[specs[name].columns[0]]  # the very same memory
+            fields[name] = table[specs[name].columns[0]]  # shares the same memory
         elif name in specs:
             series, more = make_field(specs[name], _columns_of(specs[name], table), pl.Series(rows))
             fields[name] = _as_texts(series)
@@ -351,7 +351,7 @@ def _fields(specs: dict[str, Spec], table: pa.Table, rows: pa.Array, images: Any
 
 
 def _named_by_url(images: Any) -> dict[str, Any]:
-    """PicName and image_url, where images are named by URL."""
+    """Return PicName and image_url if images are given as URLs, otherwise nothing."""
     series = pl.Series(images)
     mark = series.str.contains("//", literal=True)
     urls = [text for text in series.filter(mark.fill_null(value=False)).unique(maintain_order=True) if is_url(text)]
@@ -366,7 +366,7 @@ def _named_by_url(images: Any) -> dict[str, Any]:
 
 
 def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings) -> Any:
-    """Remove the apostrophe that keeps a spreadsheet from changing an id."""
+    """Remove the leading apostrophe that prevents a spreadsheet from converting an id."""
     series = pl.Series(values)
     mark = series.str.starts_with("'").fill_null(value=False) & ~series.str.ends_with("'").fill_null(value=False)
     count = int(mark.sum())
@@ -391,7 +391,7 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findin
     columns: dict[str, Any] = {"row": rows, **fields}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in FIELD_NAMES and name in fields and fields[name].equals(column):
-            continue  # the field is this very column
+            continue  # the field is identical to this column
         own = name
         while own in columns or own in ("row", IMAGE_URL):
             own += " (source)"
@@ -404,20 +404,20 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findin
 
 
 def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> None:
-    """Add the column `NOT_READ` where some records could not be read correctly."""
+    """Add the column `NOT_READ` if some records could not be read correctly."""
     unread = found[found["rule"].isin(UNREAD) & found["severity"].eq(Severity.ERROR)]
     if unread.empty and not any(each.get("hides") for each in notes):
         return
     rules = unread.dropna(subset="row").drop_duplicates("row").set_index("row")["rule"].to_dict()
-    for each in notes:  # a kind with too many to list
+    for each in notes:  # kinds with too many findings to list
         rules.update(dict.fromkeys(each.get("rows", ()), each["rule"]))
-    # A saved catalogue has such a column from when it was loaded, and a shop may have its own.
+    # A saved catalogue already has such a column from loading, and a shop may have its own.
     name = NOT_READ if NOT_READ not in frame.columns else f"{NOT_READ}_now"
     frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 
 
 def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
-    """A finding for each product that has no image in any row."""
+    """Return a finding for each product that has no image in any row."""
     if "PicName" not in frame.columns:
         return findings_frame([export_finding(WITHOUT_IMAGES, _NO_IMAGES, _WAY_ON)])
     if "ProductId" not in frame.columns:
@@ -433,7 +433,7 @@ def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
     if not mask.any():
         return findings_frame()
     lone = rows.filter(mask)
-    # Few products lack an image: only their ids are looked up.
+    # Few products lack an image, so only their ids are looked up.
     again = rows["ProductId"].is_in(lone["ProductId"].drop_nulls().unique().implode())
     pictured = rows.filter(again & ~mask).select("ProductId").unique()
     lone = lone.join(pictured, on="ProductId", how="anti", maintain_order="left").filter(

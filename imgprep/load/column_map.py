@@ -1,4 +1,4 @@
-"""Column maps: which column, template, look-up or constant becomes which field of increment.meta; read and saved."""
+"""Column maps, which make the fields of increment.meta from columns, templates, look-ups and constants."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ ColumnMap = Mapping[str, Any]
 
 _SOURCES = ("column", "columns", "value", "template")
 _OPTIONS = (*_SOURCES, "quoting", "scale", "rounding", "decimal", "map", "default", "split")
-#: Columns that are listed where one is unknown.
+#: Most columns listed in a message about an unknown one.
 _LISTED = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How one field of increment.meta is made. Exactly one of `columns`, `template` and `value` is set."""
+    """How to make one field of increment.meta. Exactly one of `columns`, `template` and `value` is set."""
 
     field: str
-    columns: tuple[str, ...] = ()  #: several only for PicName, where each holds images
+    columns: tuple[str, ...] = ()  #: several only for PicName, each with images
     template: Template | None = None
-    value: str | None = None  #: a constant text, empty to clear the field in the gallery
-    scale: Decimal | None = None  #: factor of a number; without it the text as found
+    value: str | None = None  #: a constant string, empty to clear the field in the gallery
+    scale: Decimal | None = None  #: factor for a number; if None, the text is kept as found
     rounding: Rounding = Rounding.HALF_EVEN
-    decimal: str | None = None  #: the decimal separator where the map sets it
-    table: Mapping[str, str] | None = None  #: look-up, text of the shop → value
-    default: str | None = None  #: the value for texts that are not in the look-up
+    decimal: str | None = None  #: the decimal separator, if the map sets it
+    table: Mapping[str, str] | None = None  #: look-up: the shop's text → value
+    default: str | None = None  #: the value for text that is not in the look-up
     split: bool = True  #: PicName: whether a cell may hold several images
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The columns of the export that it reads."""
+        """The columns of the export that the field is made from."""
         return self.template.columns if self.template else self.columns
 
     @property
@@ -59,7 +59,7 @@ class Spec:
 
 
 def load_columns(columns: ColumnMap | str | Path) -> tuple[ColumnMap, str]:
-    """Return a column map, and its origin. A path is a TOML file: a map, or a project file with [shop.columns]."""
+    """Return a column map and its origin. A path must be a TOML file: a map, or a project file with [shop.columns]."""
     if isinstance(columns, Mapping):
         return columns, "columns"
     file = Path(columns)
@@ -77,11 +77,11 @@ def load_columns(columns: ColumnMap | str | Path) -> tuple[ColumnMap, str]:
 
 
 def parse_columns(columns: ColumnMap, names: Iterable[str] | None, where: str = "columns") -> dict[str, Spec]:
-    """Check a column map against the export's columns (None: any), and return how each field is made."""
+    """Check a column map against the export's columns (None accepts any), and return how to make each field."""
     known = list(names or ())
     result = {}
     for field, entry in columns.items():
-        if field == HEADER:  # about the export, see `with_header`
+        if field == HEADER:  # concerns the export; see `with_header`
             continue
         if field not in FIELD_NAMES:
             what = f"{field!r} is not a field of increment.meta"
@@ -103,9 +103,9 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
     if isinstance(entry, str):
-        if not entry:  # the field is named, and has no value: the gallery's is cleared
+        if not entry:  # a field without a value clears the gallery's value
             return Spec(field, value="")
-        # A column of that very name wins: metafields may have braces in their names.
+        # A column with exactly this name takes precedence, as metafields may have braces in their names.
         if entry not in known and parse_template(entry).columns:
             return _template(field, entry, Quoting.ESCAPE)
         return Spec(field, columns=(entry,))
@@ -156,7 +156,7 @@ def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
 
 
 def _template(field: str, text: str, quoting: str) -> Spec:
-    # Only CustomContent is parsed again by readers; a PicName such as {sku}.jpg must hold the value as it is.
+    # Readers parse only CustomContent again; a PicName such as {sku}.jpg must contain the value unchanged.
     template = parse_content_template(text, quoting) if field == "CustomContent" else parse_template(text)
     return Spec(field, template=template) if template.columns else Spec(field, value=template.literals[0])
 
@@ -166,7 +166,7 @@ def _constant(value: Any) -> str:
 
 
 def make_field(spec: Spec, table: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Findings]:
-    """Return the column of a field, as text, and findings on its values."""
+    """Return the values of a field as a text column, and findings on them."""
     if spec.value is not None:
         return pl.Series(spec.field, [spec.value or None], dtype=pl.String).new_from_index(0, len(rows)), []
     if spec.template is not None:
@@ -192,7 +192,7 @@ def _looked_up(spec: Spec, words: Mapping[str, str], column: pl.Series, rows: pl
         # A category that is already a number needs no look-up.
         if value is None and spec.field == "CategoryId" and re.fullmatch(r"\d+", text.strip()):
             value = text.strip()
-        if value is None and spec.field == "CategoryId":  # a cell of paths, by a leaf
+        if value is None and spec.field == "CategoryId":  # look up a cell with paths by its leaves
             value = next((words[leaf] for leaf in leaves(text) if leaf in words), None)
         if value is None:
             value = spec.default
@@ -237,7 +237,7 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
 
 
 def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".") -> Path:
-    """Write a column map into a project file; its comments, and everything else in it, are kept.
+    """Write a column map to a project file, keeping its comments and everything else in it.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
     [shop.columns]
     ProductId = "sku"  # the ERP has no sku
     """
-    import tomlkit  # noqa: PLC0415  for this alone
+    import tomlkit  # noqa: PLC0415  only needed here
 
     file = project.project if isinstance(project, Settings) else Path(project)
     file = file / PROJECT_FILE if file.is_dir() else file
@@ -272,10 +272,10 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
         table = last = _as_table(plain)
         while isinstance(inner := last[list(last)[-1]] if len(last) else None, tomlkit.items.Table):
             last = inner
-        last.add(tomlkit.nl())  # a blank line before what follows
+        last.add(tomlkit.nl())  # a blank line before the next table
         shop["columns"] = table
     text = tomlkit.dumps(document)
-    if tomllib.loads(text)["shop"]["columns"] != plain:  # never leave a file with another map
+    if tomllib.loads(text)["shop"]["columns"] != plain:  # never write a file with a different map
         raise ConfigError(f"{file}: [shop.columns] cannot be written there; edit the file by hand")
     with replacing(file) as draft:
         draft.write_bytes(text.encode("utf-8"))
@@ -283,7 +283,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
 
 
 def _rewrite(table: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Change `table` into what is `wanted`, touching only what differs: comments belong to what stays."""
+    """Change `table` to match `wanted`, touching only what differs, so that the comments on other entries stay."""
     for name in [name for name in table if name not in wanted]:
         del table[name]
     for name, value in wanted.items():
@@ -294,11 +294,11 @@ def _rewrite(table: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None
 
 
 def _as_table(entries: Mapping[str, Any]) -> Any:
-    """A TOML table: short ones in one line, look-ups on separate lines."""
+    """Return a TOML table, with short sub-tables inline and look-ups as tables of their own."""
     import tomlkit  # noqa: PLC0415
 
     table = tomlkit.table()
-    # Sub-tables come last: what follows a table's head belongs to it.
+    # Sub-tables come last, as any key after a table header belongs to that table.
     for name, value in sorted(entries.items(), key=lambda item: _is_long(item[1])):
         if _is_long(value):
             table[name] = _as_table(value)
@@ -315,7 +315,7 @@ def _is_long(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The same as plain Python: TOML has no numbers of pandas and numpy."""
+    """Return `value` as plain Python types, as TOML cannot represent those of pandas and NumPy."""
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

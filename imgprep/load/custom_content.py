@@ -1,4 +1,4 @@
-"""Templates of a column map (``title:{title},price:{price}``), quoted so that readers can separate the values again."""
+"""Templates in a column map (``title:{title},price:{price}``); quoting lets readers separate the values again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from imgprep.core.errors import CatalogueError
 
 
 class Quoting(StrEnum):
-    """What happens to a separator within a value."""
+    """How a separator inside a value is treated."""
 
-    ESCAPE = "escape"  #: A backslash is put before it, and before every backslash: nothing is lost. The default.
-    REPLACE = "replace"  #: it is replaced by its full-width form (， ：): easy to read, but the value changes
-    #: The whole is a JSON object instead, with the template's keys: nothing is lost, and any language can read it.
+    ESCAPE = "escape"  #: Put a backslash before it, and before every backslash: lossless. The default.
+    REPLACE = "replace"  #: Replace it with its full-width form (， ：): easy to read, but the value changes.
+    #: Write a JSON object with the template's keys instead: lossless, and readable in any language.
     JSON = "json"
 
 
-#: How a sign looks in its full-width form; others become a space.
+#: Character → its full-width form; any other character becomes a space.
 _WIDE = {sign: chr(ord(sign) + 0xFEE0) for sign in ",:;|=/{}[]()<>\"'!?#&*+-_~^@$%`"}
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
 _KEY = re.compile(r"[^\w]*([\w .-]*?)\s*[^\w\s]\s*$")
@@ -34,26 +34,26 @@ class Template:
     columns: tuple[str, ...]
 
     def joined(self, values: list[pl.Expr]) -> pl.Expr:
-        """Return the literals with `values` between them; a missing value makes the whole missing."""
+        """Return the literals with `values` between them, or null if any value is missing."""
         parts: list[pl.Expr] = [pl.lit(self.literals[0])]
         for value, literal in zip(values, self.literals[1:], strict=True):
             parts += [value, pl.lit(literal)]
         return pl.concat_str(parts)
 
     def expression(self) -> pl.Expr:
-        """The text of each row, values as they are."""
+        """Return the text of each row, with values unchanged."""
         return self.joined([pl.col(name) for name in self.columns])
 
 
 @dataclass(frozen=True, slots=True)
 class ContentTemplate(Template):
-    """A template whose values are quoted; null where every value is missing."""
+    """A template whose values are quoted; its text is null if every value is missing."""
 
     quoting: Quoting = Quoting.ESCAPE
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The names of the values: the text before each (``title:``), or the column's own name."""
+        """The names of the values: the text before each (``title:``), or the column's name."""
         found = [_KEY.match(literal) for literal in self.literals]
         return tuple(
             match[1] if match and match[1] else column for match, column in zip(found, self.columns, strict=False)
@@ -61,13 +61,13 @@ class ContentTemplate(Template):
 
     @property
     def separators(self) -> str:
-        """The characters that readers could mistake for a separator within a value."""
+        """The characters that, inside a value, readers could mistake for a separator."""
         signs = {sign for sign in "".join(self.literals) if not sign.isalnum() and not sign.isspace() and sign != "_"}
-        # The guide's own form is k1:v1,k2:v2, so readers cut at these two even where a template holds only one.
+        # The guide's own form is k1:v1,k2:v2, so readers split at both characters even if a template has only one.
         return "".join(sorted(signs | set(",:"))) if signs else ""
 
     def expression(self) -> pl.Expr:
-        """The text of each row, values quoted."""
+        """Return the text of each row, with values quoted."""
         if self.quoting is Quoting.JSON:
             pairs = zip(self.keys, self.columns, strict=True)
             text: pl.Expr = pl.struct([pl.col(column).alias(key) for key, column in pairs]).struct.json_encode()
@@ -84,7 +84,7 @@ class ContentTemplate(Template):
 
 
 def parse_template(text: str) -> Template:
-    """Parse a template. ``{{`` and ``}}`` are braces."""
+    """Parse a template. ``{{`` and ``}}`` stand for literal braces."""
     literals, columns, position, literal = [], [], 0, ""
     for match in _PLACEHOLDER.finditer(text):
         literal += text[position : match.start()]
@@ -99,7 +99,7 @@ def parse_template(text: str) -> Template:
 
 
 def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentTemplate:
-    """Parse the template of CustomContent; raise where readers could not separate its values."""
+    """Parse a template for CustomContent; raise CatalogueError if readers could not separate its values."""
     try:
         kind = Quoting(quoting)
     except ValueError:

@@ -1,4 +1,4 @@
-"""CSV and TSV: read by Arrow where every record has as many cells as the header, else record by record."""
+"""Read CSV and TSV: with Arrow if every record has as many cells as the header, otherwise record by record."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from imgprep.load.export import (
 )
 from imgprep.load.quoting import END, STANDARD, Quoting, find_quoting
 
-#: Above this, findings of one kind are counted in one more finding instead of listed.
+#: Most findings listed per kind; one more finding then gives the total.
 LISTED = 1_000
-#: Arrow parses a file in blocks of this size; a file with a record that does not fit into one is read by `csv`.
+#: Size of the blocks that Arrow parses; a file with a record larger than a block is read by `csv`.
 BLOCK_BYTES = 1 << 22
-#: Records that are held as Python texts at a time.
+#: Number of records held as Python strings at a time.
 CHUNK_RECORDS = 20_000
-#: Records of a different width that Arrow may pass to us; where there are more, the whole file is read by `csv`.
+#: Most records of a different width that Arrow may pass on; with more of them, the whole file is read by `csv`.
 MOST_ODD = 10_000
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -75,7 +75,7 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     layout = replace(layout, width=len(names))
     found = _by_arrow(layout, line_ends) if layout.quoting == STANDARD else None
     if found is None and encoding == "utf-8" and not is_utf8(path):
-        # The sample was UTF-8; what comes later decides between another encoding and damage.
+        # The sample was UTF-8; the rest of the file decides between another encoding and damage.
         encoding = weigh_encoding(path)
         if encoding != "utf-8":
             return read_delimited(path, encoding=encoding, delimiter=delimiter)
@@ -97,14 +97,14 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
 
 
 def sniff_delimiter(text: str) -> str:
-    """Return the delimiter that splits the first records of `text` into the same number of cells, and the most."""
+    """Return the delimiter that splits the first records of `text` most consistently, and into the most cells."""
     best, best_score = ",", (0.0, 0)
     for delimiter in _DELIMITERS:
         try:
             records = [cells for cells in islice(STANDARD.records(io.StringIO(text, ""), delimiter), 200) if cells]
         except csv.Error:
             continue
-        # The sample may end within a record.
+        # The sample may end in the middle of a record.
         widths = [len(cells) for cells in (records[:-1] if len(records) > 2 else records)]
         if not widths or widths[0] < 2:
             continue
@@ -118,7 +118,7 @@ def sniff_delimiter(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A file, and how it is split into cells; `skip` lines come before the header."""
+    """A file and how to split it into cells; `skip` lines precede the header."""
 
     path: Path
     encoding: str
@@ -128,28 +128,28 @@ class _Layout:
     quoting: Quoting = STANDARD
 
     def open(self) -> TextIO:
-        """Open the file as text, at its header."""
+        """Open the file as text, positioned at the header."""
         file = self.path.open(encoding=self.encoding, errors="replace", newline="")
         for _ in range(self.skip):
             file.readline()
         return file
 
     def records(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """Yield the records of a text."""
+        """Yield the records in `lines`."""
         return self.quoting.records(lines, self.delimiter)
 
     def one_record_a_line(self) -> bool:
-        """Whether each line has as many delimiters as the header, so that quotes need not matter."""
+        """Return whether every line has as many delimiters as the header, so that quotes may be ignored."""
         with self.open() as file:
             return all(line.count(self.delimiter) == self.width - 1 for line in file if line.strip("\r\n"))
 
     @property
     def places(self) -> list[str]:
-        """Names of the columns while they are read: the header's may repeat."""
+        """Temporary column names for reading, as names in the header may repeat."""
         return [f"f{position}" for position in range(self.width)]
 
     def table(self, records: list[list[str]]) -> pa.Table:
-        """Return records of the header's width as a table."""
+        """Return `records`, which are as wide as the header, as a table."""
         columns = list(zip(*records, strict=True)) or [()] * self.width
         return pa.table([text_array(column) for column in columns], names=self.places)
 
@@ -158,18 +158,18 @@ class _Layout:
 class LineEnds:
     """The line ends of a file."""
 
-    lines: int  #: line feeds, and one more where the last line has none
+    lines: int  #: number of line feeds, plus one if the last line has none
     carriage_returns: int
     doubtful: bool = False
-    """Whether there are quotes that RFC 4180 does not allow for, single quotes around cells, or escaped line ends."""
+    """Whether the file has quotes that RFC 4180 does not allow, single quotes around cells, or escaped line ends."""
 
     def fit(self, records: int) -> bool:
-        """Whether there are as many lines as `records`: then no cell can hold a line break."""
+        """Return whether there are as many lines as `records`, so that no cell can contain a line break."""
         return not self.carriage_returns and records == self.lines
 
 
 def count_line_ends(path: Path) -> LineEnds:
-    """Count the line feeds and carriage returns of a file's bytes."""
+    """Count the line feeds and carriage returns in a file, and note whether its quotes are doubtful."""
     counts = dict.fromkeys(b"\n\r", 0)
     held = bytearray(CACHE_BYTES)
     data = np.frombuffer(held, np.uint8)
@@ -185,15 +185,15 @@ def count_line_ends(path: Path) -> LineEnds:
     return LineEnds(counts[ord("\n")] + (last != ord("\n")), counts[ord("\r")], doubtful)
 
 
-#: What stands beside a quote by the standard: a delimiter, a line end, another quote, the mark before UTF-8. A NUL is
-#: half a character of UTF-16.
+#: Bytes that the standard allows next to a quote: a delimiter, a line end, another quote, part of a BOM. A NUL is
+#: half of a UTF-16 character.
 _BESIDE = np.isin(np.arange(256), list(b',;|\t\n\r"\0\xbf\xfe\xff'))
 _ESCAPED_END = np.isin(np.arange(256), list(b"\n\r\0"))
 _BEFORE_SINGLE = np.isin(np.arange(256), list(b",;|\t\n\r"))
 
 
 def _has_doubtful_quotes(piece: NDArray[np.uint8], last: int) -> bool:
-    """Whether a quote stands inside a text, behind a backslash, or is a single one at both ends of some cell."""
+    """Return whether a quote is inside a cell or follows a backslash, or single quotes begin and end cells."""
     at = np.flatnonzero(piece == ord('"'))
     if len(at):
         before = np.where(at > 0, piece[at - 1], last)
@@ -210,23 +210,23 @@ def _has_doubtful_quotes(piece: NDArray[np.uint8], last: int) -> bool:
 
 
 def _has_escaped_line_end(piece: NDArray[np.uint8], last: int) -> bool:
-    """Whether a backslash stands before a line end, or in UTF-16."""
+    """Return whether a backslash precedes a line end, or the NUL of a UTF-16 character."""
     at = np.flatnonzero(piece == ord("\\"))
     after = piece[at[at < len(piece) - 1] + 1]
     return (last == ord("\\") and bool(_ESCAPED_END[piece[0]])) or bool(_ESCAPED_END[after].any())
 
 
 def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings] | None:
-    """The table as Arrow reads it, and findings; None where Arrow may be wrong."""
+    """Return the table as Arrow reads it, and findings, or None if Arrow may be wrong."""
     table: pa.Table | None = None
     findings: Findings = []
     if not line_ends.carriage_returns:
-        # Nearly every file has one record per line, and then Arrow need not look for quotes to find where records end.
+        # Nearly every file has one record per line; Arrow then need not parse quotes to find where records end.
         table = _arrow(layout, breaks=False)
         table = table if table is not None and line_ends.fit(layout.skip + 1 + table.num_rows) else None
     if table is None:
         table = _arrow(layout, breaks=True)
-    # Of a record with damaged bytes Arrow cannot make the text that it would pass on, and complains on stderr.
+    # Arrow cannot decode a record with damaged bytes to pass it on, and prints an error to stderr.
     if table is None and (layout.encoding not in ("utf-8", "utf-8-sig") or is_utf8(layout.path)):
         table, findings = _arrow_with_odd_records(layout)
     if table is None or (line_ends.carriage_returns and _lone_carriage_return(table)):
@@ -235,7 +235,7 @@ def _by_arrow(layout: _Layout, line_ends: LineEnds) -> tuple[pa.Table, Findings]
 
 
 def _arrow_with_odd_records(layout: _Layout) -> tuple[pa.Table | None, Findings]:
-    """The table of a file with some records of a different width, which Arrow passes on one by one."""
+    """Return the table of a file with some records of a different width, which Arrow passes on one by one."""
     odd: list[tuple[int, str]] = []
 
     def take(row: arrow_csv.InvalidRow) -> str:
@@ -243,7 +243,7 @@ def _arrow_with_odd_records(layout: _Layout) -> tuple[pa.Table | None, Findings]
         return "skip" if len(odd) <= MOST_ODD else "error"
 
     table = _arrow(layout, breaks=True, take=take)
-    # Whether a quote is open at the end of the file cannot be seen on a last record that is odd itself.
+    # If the last record is odd, it cannot show whether a quote is still open at the end of the file.
     if table is None or not odd or odd[-1][0] == table.num_rows + len(odd):
         return None, []
     ragged = Ragged(layout.width)
@@ -262,7 +262,7 @@ def _arrow(
 ) -> pa.Table | None:
     encoding = layout.encoding
     try:
-        # Opened here: given the path, Arrow unpacks what is named .gz, and it is never mapped (see decisions).
+        # Opened here: given a path, Arrow would decompress a file named .gz. Never memory-mapped (see decisions).
         with pa.OSFile(str(layout.path)) as file:
             table = arrow_csv.read_csv(
                 file,
@@ -271,7 +271,7 @@ def _arrow(
                     autogenerate_column_names=True,
                     skip_rows=layout.skip,
                     block_size=BLOCK_BYTES,
-                    use_threads=take is None,  # several threads do not know the numbers of records
+                    use_threads=take is None,  # record numbers are unknown with several threads
                 ),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=layout.delimiter, newlines_in_values=breaks, invalid_row_handler=take
@@ -289,13 +289,13 @@ def _arrow(
 
 
 def _lone_carriage_return(table: pa.Table) -> bool:
-    """Whether a cell has a CR without its LF: Arrow drops an LF that is the first byte of one of its blocks."""
+    """Return whether a cell has a CR without an LF: Arrow drops an LF that is the first byte of a block."""
     suspects = (column for column in table.columns if may_hold(column, b"\r"))
     return any(pc.any(pc.match_substring_regex(column, r"\r(?:[^\n]|\z)")).as_py() for column in suspects)
 
 
 def _ends_closed(layout: _Layout, table: pa.Table) -> bool:
-    """Whether the file ends with the last cell of its table, plain or in quotes: then no quote is open there."""
+    """Return whether the file ends with the table's last cell, plain or quoted, so that no quote is left open."""
     if not table.num_rows:
         return False
     cell = table.column(table.num_columns - 1)[-1].as_py() or ""
@@ -304,9 +304,9 @@ def _ends_closed(layout: _Layout, table: pa.Table) -> bool:
     with layout.path.open("rb") as file:
         file.seek(max(0, layout.path.stat().st_size - size))
         tail = file.read()
-    # A mark at the start gives the order of bytes; the end of the file has none.
+    # Only the start of the file has a BOM.
     encoding = "utf-8" if layout.encoding == "utf-8-sig" else layout.encoding
-    # Cut to whole characters of any encoding; the first ones do not matter.
+    # Align to whole characters in any encoding; the first ones do not matter.
     text = tail[len(tail) % 4 :].decode(encoding, errors="replace").rstrip("\r\n")
     return text.endswith(tuple(before + end for before in (layout.delimiter, "\n", "\r") for end in (cell, quoted)))
 
@@ -315,7 +315,7 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
     ragged, findings = Ragged(layout.width), []
     pieces = [layout.table([])]
     with layout.open() as file:
-        # A line of our own after the last one is a record of its own, unless a quote is still open there.
+        # A line appended to the file is a record by itself, unless a quote is still open.
         source = (cells for cells in layout.records(chain(file, [END])) if cells)
         next(source, None)
         number = 0
@@ -341,18 +341,18 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
 
 
 class Ragged:
-    """Makes records as wide as the header, in their order, and collects findings on what it did."""
+    """Makes records as wide as the header, in order, and collects findings on the changes."""
 
     def __init__(self, width: int) -> None:
         self.width = width
         self._findings: Findings = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unread: dict[str, list[int]] = {}
-        self._ends_empty: list[tuple[int, int]] = []  # records whose cells beyond the header are empty, and their cells
-        self._short = (0, 0)  # the last short record: its number, and how many cells it has
+        self._ends_empty: list[tuple[int, int]] = []  # records whose extra cells are all empty: (number, cell count)
+        self._short = (0, 0)  # the last short record: (number, cell count)
 
     def fit(self, number: int, cells: list[str]) -> list[str]:
-        """Return the cells of record `number`, which has more or fewer of them than the header."""
+        """Return the cells of record `number`, padded or cut to the width of the header."""
         count, width = len(cells), self.width
         if count > width:
             extra = cells[width:]
@@ -372,8 +372,8 @@ class Ragged:
         return cells + [""] * (width - count)
 
     def findings(self, records: int) -> Findings:
-        """Return the findings of a file with `records` records, and one more for each kind with too many to list."""
-        # Exports that end their lines with delimiters do so throughout; else a cell may have been cut in two.
+        """Return the findings on a file with `records` records, plus one for each kind with too many to list."""
+        # Exports that end lines with delimiters do so throughout; otherwise, a cell may have been split in two.
         habit = 2 * len(self._ends_empty) > records
         for number, count in self._ends_empty:
             if habit:
@@ -389,7 +389,7 @@ class Ragged:
         return self._findings + more
 
     def _add(self, found: dict[str, Any]) -> None:
-        # Errors are counted by themselves: no number of harmless records may hide one that was misread.
+        # Errors are counted separately, so that harmless records cannot crowd out one that was misread.
         kind = found["rule"], found["severity"]
         self._counts[kind] += 1
         if found["severity"] == Severity.ERROR:
@@ -437,11 +437,11 @@ class Ragged:
 
 
 def _damaged(table: pa.Table, rows: pa.Array, encoding: str) -> Findings:
-    """Findings on cells with U+FFFD, which stands for bytes that could not be read, here or when exported."""
+    """Return findings on cells with U+FFFD, which replaces bytes that could not be decoded, here or by the shop."""
     findings = []
     fix = "export the file again as UTF-8"
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if not may_hold(column, b"\xef"):  # the sign's first byte, which hardly any other text has
+        if not may_hold(column, b"\xef"):  # the first byte of U+FFFD, rare in other text
             continue
         mask = pc.fill_null(pc.match_substring(column, "\ufffd"), False).combine_chunks()
         found = rows.filter(mask), column.filter(mask)
@@ -458,7 +458,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
-    """Findings on cells that look as if a stray quote had put records into them."""
+    """Return findings on cells that seem to have swallowed records because of a stray quote."""
     width = table.num_columns
     findings = []
     for position, name in enumerate(table.column_names if width > 1 else ()):

@@ -1,4 +1,4 @@
-"""This week's export compared with the last one, and the stop for an export that lost too much."""
+"""Compare this week's export with the last one, and stop if it has lost too much."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from imgprep.core.frames import to_pandas, to_polars
 from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.suggestions import category_column
 
-#: Share of rows, products or images that an export may lose from one week to the next; more is a collapse.
+#: Share of rows, products or images that an export may lose from one week to the next; losing more is a collapse.
 COLLAPSE_LOSS = 0.3
 
-#: Whole counts; a collapse of one of them stops a plan.
+#: Totals; a collapse of any of them stops a plan.
 TOTALS = ("rows", "products", "images")
 GONE = "products gone"
 COLLAPSED = "collapsed"
-#: A column whose filled share moves less than this is the same.
+#: A column whose filled share changes by less than this counts as unchanged.
 _STEADY = 0.05
-#: Columns of a catalogue that are not the shop's.
+#: Columns of a catalogue that do not come from the shop.
 _OWN = ("row", IMAGE_URL)
-#: What, its name, and how many of it the last export and this one have.
+#: ``what``, ``name``, and the counts in the last export and in this one.
 Counts = tuple[str, str | None, int | None, int | None]
 _SCHEMA: dict[str, type[pl.DataType]] = {
     "what": pl.String,
@@ -43,25 +43,25 @@ def compare_exports(
     last, this : pandas.DataFrame
         Catalogues, from `load_catalogue`, read in the same way.
     category : str, optional
-        The column of the shop's categories; by default the first that is named like one, else ``CategoryId``.
+        The column with the shop's categories; by default the first with a typical name, otherwise ``CategoryId``.
     collapse : float
-        Share, 0 … 1: an export that loses more of its rows, products or images has collapsed.
+        Share, above 0 and up to 1; an export that loses more of its rows, products or images has collapsed.
 
     Returns
     -------
     pandas.DataFrame
         One row per thing compared: ``what`` (``rows``, ``products``, ``images``, ``products gone``, ``products new``,
-        ``column``, ``category``), ``name`` (of the column or category), ``last`` and ``this`` (counts; of a column its
-        filled cells, NA where it is absent), ``change`` (1.0 is twice as many, −1.0 is none left, NA where there was
-        none; for a column, of its filled *share*), ``verdict``: ``same``, ``changed``, ``new``, ``vanished``,
-        ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than `collapse`),
-        ``collapsed`` (rows, products or images that lost more, and products gone that are more than this share of the
-        last export's: new ones do not make up for them, they may be the same products under other ids).
+        ``column``, ``category``), ``name`` (of the column or category), ``last`` and ``this`` (counts; for a column,
+        its filled cells, or NA if it is absent), ``change`` (1.0 is twice as many, −1.0 is none left, NA if there were
+        none before; for a column, the change in its filled *share*), ``verdict``: ``same``, ``changed``, ``new``,
+        ``vanished``, ``emptied`` (a column without values), ``thinned`` (a column or category that lost more than
+        `collapse`), ``collapsed`` (rows, products or images that lost more, or products gone that exceed this share of
+        the last export's: new ones do not make up for them, as they may be the same products under other ids).
 
     Raises
     ------
     ConfigError
-        `category` is a column of neither export, or `collapse` is not a share.
+        Neither export has the column `category`, or `collapse` is not a share.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def compare_exports(
 
 
 def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
-    """List the products removed, added and changed from one export to the next, and in which columns.
+    """List the products removed, added and changed from one export to the next, with the columns that changed.
 
     Parameters
     ----------
@@ -96,15 +96,15 @@ def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``ProductId``, ``change`` (``gone``, ``new``, ``changed``), ``field`` (a column of both exports; NA where the
-        product is gone or new), ``last`` and ``this``: its values, separated by a bar, NA where empty. One row per
-        product gone or new, and per column in which a product changed. Unchanged products have none; the order of
-        rows does not matter.
+        ``ProductId``, ``change`` (``gone``, ``new``, ``changed``), ``field`` (a column of both exports; NA if the
+        product is gone or new), ``last`` and ``this`` (its values, separated by a bar; NA if empty). One row per
+        product gone or new, and one per changed column of a product. Unchanged products are not listed; the order of
+        rows in the exports does not matter.
 
     Raises
     ------
     CatalogueError
-        One of the two has no ProductId.
+        `last` or `this` has no ProductId.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
 
 
 def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) -> None:
-    """Raise where an export collapsed, unless its number of rows was confirmed."""
+    """Raise ConfigError if an export has collapsed, unless its number of rows was confirmed."""
     fallen = drift[drift["verdict"] == COLLAPSED]
     if fallen.empty:
         return
@@ -155,9 +155,9 @@ def require_no_collapse(drift: pd.DataFrame, confirm_rows: int | None = None) ->
 
 
 def _texts(frame: pd.DataFrame) -> pl.DataFrame:
-    """Every cell as text, empty ones as null."""
+    """Return every cell as text, with empty ones as null."""
     table = to_polars(frame, [name for name in frame.columns if name not in _OWN])
-    # A frame without columns has rows all the same.
+    # A frame without columns still has rows.
     table = table if table.width else pl.DataFrame({"": [""] * len(frame)})
     return table.select(
         pl.when(pl.col(name).cast(pl.String).str.strip_chars() != "").then(pl.col(name).cast(pl.String)).alias(name)
@@ -204,7 +204,7 @@ def _frame(rows: list[Counts]) -> pl.DataFrame:
 
 def _change(rows_last: int, rows_this: int) -> pl.Expr:
     last, this = pl.col("last"), pl.col("this").fill_null(0)
-    # A column that is as full as it was has not changed because there are more rows.
+    # A column with the same filled share is unchanged, even if there are more rows.
     scale = pl.when(pl.col("what") == "column").then(rows_last / rows_this if rows_this else 1.0).otherwise(1.0)
     return pl.when(last > 0).then(this * scale / last - 1)
 

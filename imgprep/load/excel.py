@@ -1,4 +1,4 @@
-"""Excel workbooks: cells as Excel shows them, and what Excel did to them."""
+"""Read Excel workbooks: cells as Excel shows them, and findings on values that Excel changed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from imgprep.core.text import counted, did_you_mean
 from imgprep.load.export import TEXT, Export, Findings, distinct_names, export_finding, record_numbers, text_array
 from imgprep.load.suggestions import NAMES, plain_name
 
-#: Cells of the rectangle that a sheet spans, gaps included. The reader makes room for each, and where it cannot, it
-#: ends the process: one stray cell at XFD1048576 asks for half a terabyte.
+#: Most cells in the rectangle that a sheet spans, gaps included. The reader allocates memory for each, and aborts the
+#: process if it cannot: a single stray cell at XFD1048576 needs half a terabyte.
 MAX_CELLS = 80_000_000
-#: Bytes that the parts of a workbook may unpack to: a million rows of twenty columns are about a gigabyte of XML.
+#: Most bytes that a workbook may unpack to: a million rows with twenty columns are about a gigabyte of XML.
 MAX_UNPACKED = 4 << 30
-#: Column with the sheet of each row, where several are read.
+#: Column with the sheet of each row if several sheets are read.
 SHEET = "sheet"
-#: Bytes that the reader makes room for, for each cell of the rectangle.
+#: Bytes that the reader allocates per cell of the rectangle.
 _CELL_BYTES = 32
-#: Digits that a number in a cell keeps. Source: Excel's specifications, "Number precision: 15 digits".
+#: Significant digits of a number in a cell. Source: Excel's specifications, "Number precision: 15 digits".
 DIGITS = 15
-#: A worksheet of more XML than this is not searched for error cells.
+#: Worksheets with more XML than this are not searched for error cells.
 _SEARCHED_BYTES = 1 << 28
-#: How an .xls begins. Source: Microsoft, MS-CFB, 2.2.
+#: First bytes of an .xls file. Source: Microsoft, MS-CFB, 2.2.
 XLS_MAGIC = b"\xd0\xcf\x11\xe0"
 
 _ERROR_CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"[^>]*\bt="e"[^>]*>(?:<f[^>]*/>|<f.*?</f>)?<v>([^<]*)</v>', re.DOTALL)
@@ -41,12 +41,12 @@ _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
 _STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End leads to them), or export it as CSV"
 
 
-#: The value of `sheet` for every sheet with the columns of the first one.
+#: The value of `sheet` that reads every sheet with the same columns as the first table.
 ALL_SHEETS = "all"
 
 
 def read_excel(path: Path, sheet: str | int | None = None) -> Export:
-    """Read a sheet of a workbook: by name, by number from 1, all of the same shape, or the first with a table."""
+    """Read a sheet, by name or by number from 1; all sheets of the same shape; or, by default, the first table."""
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
     _require_size(path)
@@ -77,7 +77,7 @@ def read_excel(path: Path, sheet: str | int | None = None) -> Export:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """The lines of a sheet from its header on; `damaged` are the errors in the cells of a column."""
+    """A sheet from its header on; `damaged` maps the position of a column to the Excel errors in it."""
 
     header: list[str]
     records: list[list[Any]]
@@ -95,14 +95,14 @@ def _cells(sheet: Any, errors: Mapping[tuple[int, int], str]) -> _Lines:
                 damaged.setdefault(column, []).append(text)
     width = max(map(_filled, cells[start:]), default=0)
     records = cells[start + 1 :]
-    # Lines without cells are counted too, so that a record's number leads to its line; they are left out afterwards.
+    # Empty lines are counted too, so that record numbers match the lines in Excel; they are dropped later.
     while records and not _filled(records[-1]):
         records.pop()
     return _Lines([_as_text(cell) for cell in cells[start][:width]] if width else [], records, damaged)
 
 
 def _table_sheet(sheets: Mapping[str, _Lines], hidden: Container[str]) -> str | None:
-    """The sheet with the products: a workbook may start with a cover."""
+    """Return the name of the sheet with the products, as a workbook may start with a cover sheet."""
     visible = [name for name in sheets if name not in hidden] or list(sheets)
 
     def fields(name: str) -> int:
@@ -124,7 +124,7 @@ def _named_sheet(path: Path, sheet: str | int, names: list[str]) -> str:
 
 
 def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: Container[str]) -> Findings:
-    """The finding on sheets that were not read; those with `alike` columns may hold products."""
+    """Return a finding on the sheets that were not read; the sheets in `alike` may hold products."""
     if not unread:
         return []
     rows = [
@@ -140,7 +140,7 @@ def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: C
 
 
 def _together(parts: list[Export], names: list[str], findings: Findings) -> Export:
-    """Sheets of the same shape as one table, with the sheet of each row; records are numbered consecutively."""
+    """Combine sheets of the same shape into one table with a sheet column; records are numbered consecutively."""
     columns = parts[0].table.column_names
     tables, done = [], 0
     for part, name in zip(parts, names, strict=True):
@@ -177,10 +177,10 @@ def _export(lines: _Lines, sheet: str) -> Export:
 
 
 def _require_size(path: Path) -> None:
-    """Raise if the workbook needs more memory than any should."""
+    """Raise CatalogueError if the workbook needs more memory than any reasonable one."""
     with path.open("rb") as file:
         is_xls = file.read(len(XLS_MAGIC)) == XLS_MAGIC
-    if is_xls:  # it does not record the extent of its sheets: another process opens it first
+    if is_xls:  # it does not record the extent of its sheets, so another process opens it first
         task = "imgprep.load.excel:opens"
         ((_, result),) = run_in_processes(task, [str(path)], workers=1, memory=MAX_CELLS * _CELL_BYTES)
         if isinstance(result, LostTask):
@@ -207,7 +207,7 @@ def _require_size(path: Path) -> None:
 
 
 def opens(path: str) -> bool:
-    """Return whether a workbook can be opened; where it asks for too much memory, the process ends."""
+    """Return whether a workbook can be opened; if it needs too much memory, the process is aborted."""
     import python_calamine as calamine  # noqa: PLC0415  only for workbooks
 
     try:
@@ -218,9 +218,9 @@ def opens(path: str) -> bool:
 
 
 _PIECE_BYTES = 1 << 22
-#: No reference of a cell is longer than this.
+#: No cell reference is longer than this.
 _OVERLAP = 32
-# Far references only: near ones, which are nearly all, cost no Python object.
+# Match far references only, so that near ones, nearly all of them, create no Python objects.
 _FAR_ROW = re.compile(rb'r="[A-Z]{1,3}(\d{6,10})"')
 _NEAR_ROWS = 99_999
 _FAR_COLUMN = re.compile(rb'r="([A-Z]{3})\d')
@@ -230,10 +230,10 @@ _COLUMN = re.compile(rb'r="([A-Z]{1,3})\d')
 
 
 def _cells_spanned(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
-    """At most how many cells the rectangle of a sheet has."""
+    """Return an upper bound for the number of cells in the rectangle that a sheet spans."""
     rows = max(map(int, _found(_FAR_ROW, archive, part)), default=_NEAR_ROWS)
     columns = max(map(_column_number, _found(_FAR_COLUMN, archive, part)), default=_NEAR_COLUMNS)
-    if rows * columns > MAX_CELLS:  # in doubt, exactly
+    if rows * columns > MAX_CELLS:  # maybe too many: compute exactly
         rows = max(map(int, _found(_ROW, archive, part)), default=1)
         columns = max(map(_column_number, set(_found(_COLUMN, archive, part))), default=1)
     return rows * columns
@@ -249,7 +249,7 @@ def _found(pattern: re.Pattern[bytes], archive: zipfile.ZipFile, part: zipfile.Z
 
 
 def _column_number(letters: bytes) -> int:
-    """The number of a column, 1 for ``A``."""
+    """Return the number of a column, 1 for ``A``."""
     number = 0
     for letter in letters:
         number = number * 26 + letter - 64
@@ -257,7 +257,7 @@ def _column_number(letters: bytes) -> int:
 
 
 def _filled(line: list[Any]) -> int:
-    """How many cells a line has up to its last filled one."""
+    """Return the number of cells in a line up to the last filled one."""
     count = len(line)
     while count and line[count - 1] == "":
         count -= 1
@@ -277,7 +277,7 @@ def _as_text(value: Any) -> str:
 
 
 def _conversions(name: str, values: list[Any]) -> Findings:
-    """Findings on a column that Excel seems to have changed."""
+    """Return findings on a column that Excel seems to have changed."""
     records = {row: value for row, value in enumerate(values, 1) if value != "" and not isinstance(value, bool)}
     numbers = [row for row, value in records.items() if isinstance(value, (int, float))]
     dates = [row for row, value in records.items() if isinstance(value, (datetime.date, datetime.time))]
@@ -288,7 +288,7 @@ def _conversions(name: str, values: list[Any]) -> Findings:
     if long:
         message = f"{len(long):,} numbers of more than {DIGITS} digits: Excel keeps only {DIGITS}, the others are lost"
         found.append(("excel-long-number", message, fix, Severity.WARNING, long[0]))
-    # A column of numbers is fine; numbers among text are ids that Excel mistook for numbers.
+    # A column of numbers is fine; numbers in a text column are ids that Excel converted.
     if numbers and texts:
         message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers in a text column: zeros may be lost"
         found.append(("excel-number", message, fix, Severity.WARNING, numbers[0]))
@@ -304,7 +304,7 @@ def _conversions(name: str, values: list[Any]) -> Findings:
 
 
 def _error_cells(path: Path, index: int) -> dict[tuple[int, int], str]:
-    """Position (line, column; from 0) of every error cell such as #NAME?, which the reader gives as empty."""
+    """Return error cells such as #NAME?, which the reader returns as empty, by (line, column), from 0."""
     try:
         with zipfile.ZipFile(path) as archive:
             sheets = sorted(

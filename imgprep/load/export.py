@@ -1,4 +1,4 @@
-"""An export as every reader returns it (texts with record numbers, and findings), and its encoding."""
+"""The Export that every reader returns (strings, record numbers and findings), and detection of encodings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from imgprep.core.findings import Basis, Severity, finding
 from imgprep.core.frames import storable
 from imgprep.core.text import counted
 
-#: Bytes from which encoding and delimiter are guessed; exports keep one form from start to end.
+#: Number of bytes from which encoding and delimiter are guessed; an export uses the same ones throughout.
 SAMPLE_BYTES = 1 << 20
 TEXT = pa.large_string()
-#: Bytes searched at a time: what fits into a processor's cache.
+#: Number of bytes searched at a time, chosen to fit into the processor's cache.
 CACHE_BYTES = 1 << 18
 #: Records for a findings frame.
 Findings = list[dict[str, Any]]
@@ -31,11 +31,11 @@ Findings = list[dict[str, Any]]
 class Export:
     """An export as found."""
 
-    table: pa.Table  #: every column as text, empty cells null, one row per record, under distinct names
+    table: pa.Table  #: one row per record; every column as text under a distinct name, empty cells null
     rows: pa.Array  #: the record number of each row, 1 = first data record
-    how: str  #: what was decided while reading (encoding, delimiter, sheet), for people
+    how: str  #: the decisions made while reading (encoding, delimiter, sheet), for people
     findings: Findings = field(default_factory=list)
-    header: tuple[str, ...] = ()  #: its cells as found; empty where the format itself names the columns
+    header: tuple[str, ...] = ()  #: header cells as found; empty if the format itself names the columns
 
 
 def export_finding(
@@ -51,12 +51,12 @@ def record_numbers(count: int) -> pa.Array:
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
-    """Return texts as an array; empty is null."""
+    """Return strings as an array, with empty ones as null."""
     return pa.array([value or None for value in values], TEXT)
 
 
 def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
-    """Return a distinct, non-empty name for each column, and a finding on each that was changed."""
+    """Return a distinct, non-empty name for each column, and a finding on each changed name."""
     found = [(name or "").strip().lstrip("\ufeff") for name in names]
     # polars panics on a name with a NUL, and Arrow refuses half a surrogate.
     wanted = [storable(name.replace("\0", "\ufffd")) for name in found]
@@ -83,7 +83,7 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
 
 
 def without_blank(export: Export) -> Export:
-    """Return the export without records that are empty in every column; record numbers are kept."""
+    """Return the export without records that are empty in every column; the others keep their numbers."""
     blank: Any = None
     for column in export.table.columns:
         if not column.null_count:
@@ -109,7 +109,7 @@ def without_blank(export: Export) -> Export:
 
 
 def may_hold(texts: pa.Array | pa.ChunkedArray, sign: bytes) -> bool:
-    """Whether some text may hold `sign`, one byte or the same one twice; False is certain."""
+    """Return whether any string may contain `sign` (one byte, or the same byte twice); False is certain."""
     for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
         values = chunk.buffers()[2]
         if values is None:
@@ -129,23 +129,23 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-#: Some of these are in every export, in XML and in JSON.
+#: Every export contains some of these, as do XML and JSON.
 _ASCII_SIGNS = b'\n\r\t ,;|<>{}:"'
 _UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}")
 _GBK_RUN = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
-#: First bytes of the symbols of GB18030: × ℃ 。 “ and the wide forms ￥ （ ，
+#: First bytes of symbols in GB18030: × ℃ 。 “ and the full-width forms ￥ （ ，
 _GBK_SIGNS = b"\xa1\xa3"
-#: Latin letters in GB18030: those of pinyin (ā é ü) are a pair, all others (š ė ö) four bytes, of which the first is
-#: no letter in any western encoding.
+#: Accented Latin letters in GB18030: pinyin letters (ā é ü) take two bytes, all others (š ė ö) four, the first of
+#: which is not a letter in any western encoding.
 _GB_LATIN = re.compile(rb"(?:\xa8[\xa1-\xc0]|\x81[\x30\x31][\x81-\xfe][\x30-\x39])+")
-#: Of the bytes above ASCII, the share that may be damaged before an encoding is ruled out.
+#: Share of non-ASCII bytes that may be damaged before an encoding is ruled out.
 _DAMAGED = 0.02
-#: Bytes of a file that are weighed at a time.
+#: Number of bytes examined at a time.
 _PIECE_BYTES = 1 << 24
 
 
 def sniff_encoding(data: bytes) -> str:
-    """Return the Python name of the encoding that `data`, the start of a file, is most likely in."""
+    """Return the Python name of the most likely encoding of `data`, the start of a file."""
     for mark, name in _BOMS:
         if data.startswith(mark):
             return name
@@ -155,13 +155,13 @@ def sniff_encoding(data: bytes) -> str:
 
 
 def weigh_encoding(path: Path) -> str:
-    """Return the encoding of a file that is not UTF-8, from the whole file: its start may not be typical."""
+    """Return the encoding of a file that is not UTF-8, judged by the whole file, as its start may be atypical."""
     with path.open("rb") as file:
         return _not_utf8(iter(partial(file.read, _PIECE_BYTES), b""))
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether the whole file is UTF-8, read in pieces."""
+    """Return whether the whole file, read in pieces, is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         try:
@@ -182,18 +182,18 @@ def _decodes(data: bytes, encoding: str) -> bool:
 
 
 def _utf16(data: bytes) -> str:
-    """The kind of UTF-16 without a mark that these bytes are in; empty where they are not."""
+    """Return the variant of UTF-16 without a BOM that these bytes use, or an empty string if they do not."""
     if b"\0" not in data:
         return ""
     first, second = data[::2], data[1::2]
     big = first.count(0) > second.count(0)
     signs, others = (second, first) if big else (first, second)
     if _decodes(data, "utf-8"):
-        # Texts of ASCII: in UTF-16 every character has a NUL beside it; a stray NUL is beside few of them.
+        # ASCII text: in UTF-16, every character is next to a NUL; stray NULs are next to few characters.
         wide = sum(sign in _ASCII_SIGNS and not other for sign, other in zip(signs, others, strict=False))
         lone = sum(sign in _ASCII_SIGNS for sign in data) - wide
     else:
-        # Halves of other characters look like ASCII, but seldom like line feeds.
+        # Half of another character may look like ASCII, but seldom like a line feed.
         wide = others.count(0)
         lone = sum(sign == ord("\n") and bool(other) for sign, other in zip(signs, others, strict=False))
     return ("utf-16-be" if big else "utf-16-le") if wide > lone else ""
@@ -210,13 +210,13 @@ def _not_utf8(pieces: Iterable[bytes]) -> str:
         latin = _GB_LATIN.findall(data)
         chinese = [run for run in _GBK_RUN.findall(_GB_LATIN.sub(b" ", data)) if _is_chinese(run)]
         paired += sum(len(run.translate(None, ascii_bytes)) for run in latin + chinese)
-    # Three of four high bytes in good UTF-8: damaged UTF-8, not another encoding.
+    # If 75 % of the high bytes are valid UTF-8, the file is damaged UTF-8, not in another encoding.
     if utf8 * 4 >= high * 3:
         return "utf-8"
     return "gb18030" if paired * 5 >= high * 3 and damaged <= _DAMAGED * high else "cp1252"
 
 
 def _is_chinese(run: bytes) -> bool:
-    """Whether pairs of bytes hold a common Chinese letter or sign, rather than accents between letters ("blåbær")."""
+    """Return whether byte pairs contain a common Chinese character or symbol, not accented letters ("blåbær")."""
     common = any(0xB0 <= lead <= 0xD7 or lead in _GBK_SIGNS for lead in run[::2])
     return common and (len(run) > 2 or run[1] >= 0xA1)

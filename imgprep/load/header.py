@@ -1,4 +1,4 @@
-"""The first line of a table: the header, or a record of an export without one."""
+"""Decide whether the first line of an export is its header or a record."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from imgprep.load.export import Export, distinct_names, export_finding, record_n
 from imgprep.load.image_names import has_extension, is_url
 from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 
-#: The rule of an export whose header seems to be missing.
+#: Rule id for an export whose header seems to be missing.
 HEADER_MISSING = "header-missing"
-#: Key of a column map that is not a field: whether the export has a header, or the names of its columns.
+#: Key in a column map that is not a field: whether the export has a header, or the names of its columns.
 HEADER = "header"
 
 _KNOWN = frozenset(name for names in NAMES.values() for name in names) | {name.casefold() for name in FIELD_NAMES}
-#: Prices and long ids; short whole numbers are sizes and years, which do name columns.
+#: Prices and long ids; short whole numbers may be sizes or years, which do occur as column names.
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]\d{1,2}|\d{5,})")
 
 
 def with_header(export: Export, header: Any = None) -> Export:
-    """Return the export with its first line as a record if the map says so, or with a finding if it looks like one."""
+    """Return the export, with its first line as a record if the map says so, or a finding if it looks like one."""
     if header is None:
         why = _like_data(export)
         if not why:
@@ -74,15 +74,15 @@ def _first_as_record(export: Export, names: Sequence[str]) -> Export:
 
 
 def _like_data(export: Export) -> str:
-    """Why the header looks like a record; empty where it does not."""
+    """Return why the header looks like a record, or an empty string if it does not."""
     if not export.header or not export.table.num_rows:
         return ""
     table = export.table.slice(0, SAMPLE_ROWS).to_pydict()
     columns = [[value or "" for value in values] for values in table.values()]
-    # Exports that were pasted together repeat the header.
+    # Concatenated exports repeat the header.
     again = [list(line) == list(export.header) for line in zip(*columns, strict=True)]
     named = any(plain_name(cell) in _KNOWN for cell in export.header)
-    reasons: list[tuple[int, str]] = []  # the surest first
+    reasons: list[tuple[int, str]] = []  # (rank, reason), with the most certain ranked first
     for cell, column in zip(export.header, columns, strict=True):
         values = [value for value, repeated in zip(column, again, strict=True) if value and not repeated]
         images = sum(has_extension(value) or is_url(value) for value in values)

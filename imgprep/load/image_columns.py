@@ -1,4 +1,4 @@
-"""Which columns of an export hold images: by their values, in the order of the product's images."""
+"""Find the columns of an export that hold images, by their values, in the order of the product's images."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from imgprep.load.export import Findings, export_finding
 from imgprep.load.image_names import IMAGE_URL, has_extension, is_url, split_images
 from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 
-#: Share of a column's values that must be images; columns that are named after images often have notes among them.
+#: Least share of images among a column's values; a column named after images needs fewer, as it often has notes.
 _MOST, _SOME = 0.5, 0.2
-#: Values that are weighed.
+#: Number of values examined.
 _WEIGHED = 500
 _NAMED = re.compile(r"image|img|pictur|photo|foto|bild|galler|图")
-#: Texts about an image, which may be file names, and are not.
+#: Columns with text about an image, which may look like file names.
 _ABOUT = re.compile(r"alt|label|caption|text|title|descr|position|width|height")
-#: Columns of pictures that do not show the product, or show it too small to search by.
+#: Columns with images that do not show the product, or show it too small for a search.
 _OTHER = re.compile(r"thumb|swatch|icon|logo|banner|flag|avatar")
 _MAIN = re.compile(r"main|base|primary|cover|hero|featured|haupt|主图")
 _MORE = re.compile(r"other|extra|addition|more|galler|secondary|alternat|weitere|附图")
-#: A name without an extension, such as IMG_0012; no number alone, which counts or sorts.
+#: A name without an extension, such as IMG_0012; short plain numbers are counts or positions.
 _STEM = re.compile(r"(?=.*(?:[^\W\d]|\d{4}))[^\s<>{}\"',;|]{2,200}")
 _WORDS = frozenset(["true", "false", "yes", "no", "y", "n", "none", "null", "na", "n/a", "tbd"])
-#: Share of URLs whose last part is the local name beside it, above which two columns name the same images.
+#: Least share of URLs that end in the local name of the same record for two columns to name the same images.
 _SAME = 0.8
 
 
@@ -38,11 +38,11 @@ class ImageColumns:
     Attributes
     ----------
     taken : tuple of str
-        Those of the product's images, the main one first.
+        Columns with the product's images, the main one first.
     others : mapping
-        Column → why it is not among them, of those that look like images.
+        Column that looks like images but is not taken → why.
     without_extension : bool
-        Whether the one taken has names without an extension.
+        Whether the column taken has names without an extension.
     """
 
     taken: tuple[str, ...]
@@ -51,7 +51,7 @@ class ImageColumns:
 
 
 def find_image_columns(table: pa.Table) -> ImageColumns:
-    """Return the columns that hold images, by the first values of each."""
+    """Return the columns that hold images, judged by their first values."""
     values = {name: _first_values(table[name]) for name in table.column_names if name != IMAGE_URL}
     values = {name: texts for name, texts in values.items() if texts}
     found = [name for name, texts in values.items() if not _ABOUT.search(plain_name(name)) and _are_images(name, texts)]
@@ -70,7 +70,7 @@ def find_image_columns(table: pa.Table) -> ImageColumns:
 
 
 def main_first(names: Iterable[str]) -> list[str]:
-    """Return columns of images in the order of the product's images: the main one, numbered ones, further ones."""
+    """Return image columns in the order of the product's images: the main one, numbered ones, further ones."""
 
     def place(name: str) -> tuple[int, int]:
         plain = plain_name(name)
@@ -82,7 +82,7 @@ def main_first(names: Iterable[str]) -> list[str]:
 
 
 def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -> Findings:
-    """Return a finding for each column that looks like images and is not `taken`; `own`: the map named those."""
+    """Return findings on image columns: those `taken`, named by the column map if `own`, and those not used."""
     used = list(taken)
     found = find_image_columns(table)
     notes = []
@@ -108,7 +108,7 @@ def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -
 
 def _first_values(column: pa.ChunkedArray) -> list[str]:
     head = column.slice(0, SAMPLE_ROWS).drop_null()
-    if not len(head) and column.null_count < len(column):  # filled further down only
+    if not len(head) and column.null_count < len(column):  # only filled further down
         head = column.drop_null().slice(0, SAMPLE_ROWS)
     return [text for text in head.to_pylist() if text.strip()]
 
@@ -116,7 +116,7 @@ def _first_values(column: pa.ChunkedArray) -> list[str]:
 def _are_images(name: str, texts: list[str]) -> bool:
     named = bool(_NAMED.search(plain_name(name)))
     cells = [[] if "<" in text else split_images(text) for text in texts[:_WEIGHED]]
-    # An empty list is no more than an empty cell; HTML is no list.
+    # An empty list counts as an empty cell; HTML is not a list.
     filled = [parts for parts, text in zip(cells, texts, strict=False) if parts or "<" in text]
     images = sum(
         bool(parts) and all(has_extension(part) or (named and is_url(part)) for part in parts) for parts in filled

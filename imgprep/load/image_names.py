@@ -1,4 +1,4 @@
-"""The images that a cell of an export names, the PicName of an image at a URL, and which file came from which URL."""
+"""Image names: those listed in a cell of an export, PicNames derived from URLs, and the URL of each file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import polars as pl
 
 from imgprep.core.files import naming_full_disk, replacing, require_no_link
 
-#: Column in which `load_catalogue` puts the URL that a PicName was made of.
+#: Column in which `load_catalogue` stores the URL that a PicName was derived from.
 IMAGE_URL = "image_url"
-#: Image file names end in one of these; what ends in none is part of a name, not a name.
+#: Extensions of image files; a string without one is only part of a name.
 ENDINGS = "jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|ppm|jfif"
 
-#: Cells that may hold several images. Every other cell is one, and is not parsed.
+#: Cells that may hold several images. Any other cell is a single image and is not parsed.
 _SEVERAL = r"(?s)^\s*\[|[,;|\n].*\S|\s(?:https?:)?//"
 _BEFORE_URL = re.compile(r"(?:\s*[,;|]\s*|\s+)(?=(?:https?:)?//[^/])", re.IGNORECASE)
 _BEFORE_NAME = re.compile(r"\s*[;|\n]\s*|,\s+")
@@ -33,7 +33,7 @@ _JSON_KEYS = ("url", "src", "image", "link", "file", "path", "name")
 
 
 def split_column(cells: pl.Series) -> pl.Series:
-    """Return a column of lists of images; null where a cell is empty or missing."""
+    """Return the images in each cell as a column of lists, with null for an empty or missing cell."""
     name = cells.name
     frame = cells.str.strip_chars().to_frame(name).with_columns(pl.col(name).replace("", None))
     cell = pl.col(name)
@@ -50,12 +50,12 @@ def split_column(cells: pl.Series) -> pl.Series:
 
 
 def split_images(cell: str) -> list[str]:
-    """Return the images that a cell names, in order, each once."""
+    """Return the images listed in a cell, in order, without repeats."""
     text = cell.strip()
     if text.startswith("[") and (found := _json_list(text)) is not None:
         return list(dict.fromkeys(found))
     if "//" in text:
-        # Plain names may follow a URL (https://x/a.jpg;b.jpg), if all of them are whole images.
+        # Plain names may follow a URL (https://x/a.jpg;b.jpg), if every part is a complete image name.
         parts = [piece for part in _BEFORE_URL.split(text) for piece in _if_files(_BEFORE_NAME.split(part), part)]
     else:
         parts = _if_files(_SEPARATOR.split(text), text)
@@ -64,7 +64,7 @@ def split_images(cell: str) -> list[str]:
 
 
 def has_extension(name: str) -> bool:
-    """Whether a name ends like an image file."""
+    """Return whether a name has the extension of an image file."""
     return bool(_FILE.search(name))
 
 
@@ -74,7 +74,7 @@ def _if_files(pieces: list[str], whole: str) -> list[str]:
 
 def _json_list(text: str) -> list[str] | None:
     values: Any = None
-    for read in (json.loads, ast.literal_eval):  # as Python prints a list, too
+    for read in (json.loads, ast.literal_eval):  # also accepts a list as printed by Python
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             values = read(text)
             break
@@ -91,9 +91,9 @@ def _named(value: Any) -> str | None:
     return None
 
 
-#: Query parameters that give the version of an image, not its identity.
+#: Query parameters that state the version of an image and do not identify it.
 VERSION_PARAMETERS = frozenset({"v", "ver", "version", "t", "ts", "timestamp", "_", "cb", "rev", "updated"})
-#: Hex digits of the suffix: 40 bits, so that a million names of one stem collide with a chance below one half.
+#: Hex digits in the suffix: 40 bits, so that among a million names with one stem, a collision is less likely than not.
 SUFFIX_DIGITS = 10
 STEM_CHARS = 80
 
@@ -102,17 +102,17 @@ _URL = re.compile(r"^(?:https?:)?//[^/\s]", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` names an image by URL (``https://…``, ``http://…``, ``//host/…``)."""
+    """Return whether `text` is a URL (``https://…``, ``http://…``, ``//host/…``)."""
     return bool(_URL.match(text))
 
 
 def whole_url(url: str) -> str:
-    """Return a URL with its scheme: shops leave it out where the page's own applies."""
+    """Return a URL with its scheme, which shops omit if that of the page applies."""
     return f"https:{url}" if url.startswith("//") else url
 
 
 def pic_name_for_url(url: str) -> str:
-    """Return the PicName of the image at `url`: readable, always the same, different for different images."""
+    """Return the PicName of the image at `url`: readable, stable, and distinct for distinct images."""
     identity = _identity(url)
     path = identity.partition("?")[0][2:]
     base = unicodedata.normalize("NFC", path.rstrip("/").rpartition("/")[2])
@@ -125,10 +125,10 @@ def pic_name_for_url(url: str) -> str:
 
 
 def _identity(url: str) -> str:
-    """What identifies the image at `url`: without scheme and version parameters, host in lower case."""
+    """Return the part of `url` that identifies its image: no scheme, no version parameters, host in lower case."""
     try:
         parts = urlsplit(url.strip() if "//" in url[:8] else "//" + url.strip())
-    except ValueError:  # a bracket out of place; fetching it fails, and reports it
+    except ValueError:  # such as a misplaced bracket; fetching will fail and report it
         return "//" + url.strip().partition("//")[2]
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = urlencode([(name, value) for name, value in pairs if name.lower() not in VERSION_PARAMETERS])
@@ -136,7 +136,7 @@ def _identity(url: str) -> str:
 
 
 def wanted_files(catalogue: pd.DataFrame, column: str) -> Iterator[tuple[str, str]]:
-    """Yield each distinct URL, and the PicName of its file."""
+    """Yield each distinct URL with the PicName of its file."""
     names = catalogue["PicName"] if column == IMAGE_URL and "PicName" in catalogue.columns else None
     rows = pd.DataFrame({"url": catalogue[column].astype("str").str.strip(), "name": names}).dropna(subset="url")
     marked = rows["url"].str.contains("//" if names is not None else "://", regex=False)
@@ -148,7 +148,7 @@ MAP = ".imgprep-fetched.jsonl"
 
 
 class FetchMap:
-    """PicName → URL of the files of a folder; added to line by line, so that an interrupted run keeps it."""
+    """Maps the PicNames in a folder to their URLs; saved line by line, so that it survives an interrupted run."""
 
     def __init__(self, folder: Path) -> None:
         self._path = require_no_link(folder / MAP)
@@ -158,15 +158,15 @@ class FetchMap:
                 try:
                     record = json.loads(line)
                     self._urls[record["PicName"]] = record["url"]
-                except (ValueError, TypeError, KeyError):  # cut off, or edited
+                except (ValueError, TypeError, KeyError):  # truncated or edited
                     continue
 
     def is_of(self, name: str, url: str) -> bool:
-        """Return whether a file is the one at `url`, as far as is known: a newer version can have the same name."""
+        """Return whether a file came from `url`, or its origin is unknown: a newer version can have the same name."""
         return self._urls.get(name, url) == url
 
     def add(self, name: str, url: str) -> None:
-        """Note where a file came from."""
+        """Record the URL that a file came from."""
         if self._urls.get(name) != url:
             self._urls[name] = url
             with (
@@ -176,7 +176,7 @@ class FetchMap:
                 file.write(self._line(name))
 
     def close(self) -> None:
-        """Write the file again with one line per name, where there is one."""
+        """Rewrite the file, if it exists, with one line per name."""
         if self._path.exists():
             with replacing(self._path) as draft:
                 draft.write_text("".join(map(self._line, self._urls)), "utf-8", "surrogatepass", "\n")

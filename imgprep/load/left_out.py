@@ -1,4 +1,4 @@
-"""Rows of a catalogue that are not wanted: marked, and neither checked nor sent, nor deleted by absence."""
+"""Mark unwanted rows of a catalogue: they are not checked, sent, or deleted by absence."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from imgprep.load.export import TEXT, Findings, export_finding
 from imgprep.load.presets import as_polars
 from imgprep.load.where import Where
 
-#: Column of a catalogue with the reason why a row is not wanted. The row stays: without it, the product would be gone.
+#: Column of a catalogue with the reason why a row is unwanted. The row stays: without it, the product would be gone.
 LEFT_OUT = "left_out"
 BY_WHERE, SHARED_IMAGE = "left-out-by-where", "image-of-another-product"
-#: Its values; such a column of a shop's own has others.
+#: Values of that column; a shop's own column of this name has others.
 LEFT_OUT_REASONS = (BY_WHERE, SHARED_IMAGE)
-#: Share of the images that several products must share before it is offered to keep one product of each.
+#: Least share of shared images at which keeping only one product per image is suggested.
 _MANY = 0.1
 
 
 def left_out(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return the reason why each row of a catalogue is not wanted, NA where it is."""
+    """Return the reason why each row of a catalogue is unwanted, NA for wanted rows."""
     if LEFT_OUT not in frame.columns:
         return pd.Series(pd.NA, frame.index, dtype="str")
     return frame[LEFT_OUT].where(frame[LEFT_OUT].isin(LEFT_OUT_REASONS)).astype("str")
 
 
 def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
-    """Return the table with the column `LEFT_OUT`, filled where a record does not match the condition."""
+    """Return the table with the column `LEFT_OUT`, filled for records that do not match the condition."""
     names = [name for name in table.column_names if name != LEFT_OUT]
     rows = as_polars(table)
     fits = Where(where, names).mask(rows)
@@ -48,7 +48,7 @@ def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
 
 
 def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
-    """Mark, or offer to mark, the rows whose image an earlier product has."""
+    """Mark the rows whose image an earlier product has, or suggest it in a finding."""
     if not {"PicName", "ProductId"} <= set(frame.columns):
         return []
     pairs = to_polars(frame, ["PicName", "ProductId"]).with_columns(_i=pl.int_range(pl.len()))

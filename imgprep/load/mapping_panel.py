@@ -1,4 +1,4 @@
-"""MappingPanel: choose which column of an export is which field, with a preview of the first rows."""
+"""MappingPanel: map the columns of an export to fields, with a preview of the first rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from imgprep.load.presets import choose_preset
 from imgprep.load.suggestions import GOOD, as_map, suggest_categories, suggest_columns
 from imgprep.show.template import template
 
-#: Records that the preview is made of, and rows of it that are shown.
+#: Number of records behind the preview, and number of rows shown in it.
 SAMPLE, SHOWN = 200, 5
-#: Categories that can be mapped by hand.
+#: Most categories that can be mapped by hand.
 MOST_CATEGORIES = 60
 
 _UNUSED, _KEPT, _CLEARED = "— not used —", "— as in the map —", "— none: cleared in the gallery —"
@@ -36,27 +36,27 @@ _WIDE = {"description_width": "110px"}
 
 
 class MappingPanel:
-    """A panel in which the columns of an export become fields, with a preview of the first rows.
+    """A panel for mapping the columns of an export to fields, with a preview of the first rows.
 
     Parameters
     ----------
     export : path or Settings
-        The export, or a project, whose catalogue, preset and map are taken.
+        The export, or a project, which provides the catalogue, preset and map.
     project : path or Settings, optional
-        Where `save` writes: by default the project of `export`.
+        The project that `save` writes to; by default `export`, if it is a project.
     preset : str
-        How to read the export, see `load_catalogue`.
+        How to read the export; see `load_catalogue`.
     columns : mapping or path, optional
-        The map to start with; by default the project's, else what the preset found.
+        The initial map; by default the project's, otherwise the one suggested by preset and values.
 
     Attributes
     ----------
     columns : dict
-        The column map as chosen so far, for ``load_catalogue(…, columns=panel.columns)``.
+        The current column map, for ``load_catalogue(…, columns=panel.columns)``.
     preview : pandas.DataFrame
         The first rows under that map.
     categories : pandas.DataFrame
-        The shop's categories, see `suggest_categories`; ``unmapped`` are those without a CategoryId.
+        The shop's categories; see `suggest_categories`. ``unmapped`` has those without a CategoryId.
 
     Examples
     --------
@@ -109,12 +109,12 @@ class MappingPanel:
         return f"MappingPanel({', '.join(fields) or 'nothing chosen'}{unmapped})"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        # nbval compares the text; the widget's own would be the state of every control.
+        # nbval compares the text; the widget's own text would contain the state of every control.
         return {**self.view._repr_mimebundle_(**options), "text/plain": repr(self)}
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The column map as chosen so far."""
+        """The current column map."""
         chosen: dict[str, Any] = dict(self._header)
         for field in FIELD_NAMES:
             column = self._chosen[field].value
@@ -136,31 +136,31 @@ class MappingPanel:
 
     @property
     def categories(self) -> pd.DataFrame:
-        """The shop's categories, with what is chosen; empty where no column holds them."""
+        """The shop's categories and their chosen CategoryIds; empty if no column holds categories."""
         return self._categories.table
 
     @property
     def unmapped(self) -> pd.DataFrame:
-        """The shop's categories that have no CategoryId."""
+        """The shop's categories without a CategoryId."""
         return self._categories.unmapped
 
     def save(self) -> Path:
-        """Write the map into the project file, whose comments stay; see `save_columns`."""
+        """Write the map to the project file, keeping its comments; see `save_columns`."""
         if self._project is None:
             raise CatalogueError("MappingPanel: no project to save into; pass project= the folder of imgprep.toml")
         return save_columns(self.columns, self._project)
 
     def choose(self, field: str, column: str | None) -> None:
-        """Choose a column (for CustomContent a template) as a field, as if by hand; None leaves it out."""
+        """Set a field's column (for CustomContent, a template), as if chosen by hand; None leaves the field out."""
         control = self._template if field == _TEXT else self._chosen[field]
         control.value = column or ("" if field == _TEXT else _UNUSED)
 
     def place(self, category: str, number: int | None) -> None:
-        """Map one of the shop's categories to a CategoryId, as if by hand; None leaves it to the service."""
+        """Map one of the shop's categories to a CategoryId, as if chosen by hand; None leaves it to the service."""
         self._categories.place(category, number)
 
     def accept_suggestions(self) -> None:
-        """Map every unmapped category whose suggestion is a good one."""
+        """Map every unmapped category that has a good suggestion."""
         self._categories.accept_suggestions()
 
     def refresh(self) -> None:
@@ -235,7 +235,7 @@ class MappingPanel:
         return widgets.Dropdown(options=options, value=value, description=field, style=_WIDE, layout=layout)
 
     def _options(self, field: str, column: str) -> dict[str, Any]:
-        """The options of a field that the panel does not show, such as a default, or the rounding of numbers."""
+        """Return the options of a field that the panel does not show, such as a default or the rounding of numbers."""
         entry = self._start.get(field)
         if not isinstance(entry, Mapping) or entry.get("column", column) != column:
             return {}
@@ -257,13 +257,13 @@ class MappingPanel:
 
 
 def sample_of(export: Export, preset: str, columns: Mapping[str, Any], **wanted: Any) -> pd.DataFrame:
-    """Return the first records of an export under a column map; `wanted`: see `as_catalogue`."""
+    """Return the catalogue of the first records of an export; for `wanted`, see `as_catalogue`."""
     sample = Export(export.table.slice(0, SAMPLE), export.rows.slice(0, SAMPLE), export.how)
     return as_catalogue(sample, preset, columns, **wanted)
 
 
 def found_map(preset: str, export: Export) -> dict[str, Any]:
-    """Return the map to start with: the preset's, and what names and values of other columns suggest."""
+    """Return the initial map: the preset's, completed from the names and values of other columns."""
     chosen, _ = choose_preset(preset, export)
     table = export.table.slice(0, SAMPLE).to_pandas()
     found = {**as_map(suggest_columns(table)), **chosen.shape(export).columns}
@@ -278,7 +278,7 @@ def found_map(preset: str, export: Export) -> dict[str, Any]:
 
 
 def _factor(entry: Any) -> Any:
-    """The control of the number that an integer is multiplied by."""
+    """Return the control for the factor of an integer field."""
     scale = float(entry.get("scale", 1)) if isinstance(entry, Mapping) else 1.0
     narrow = {"description_width": "45px"}
     return widgets.FloatText(scale, description="times", layout={"width": "150px"}, style=narrow)
@@ -289,7 +289,7 @@ def _html(part: str, **values: Any) -> str:
 
 
 class _Categories:
-    """The shop's categories, each with a dropdown of the service's; `changed` is called after each choice."""
+    """The shop's categories, each with a dropdown of the service's; calls `changed` after each choice."""
 
     def __init__(
         self, catalogue: pd.DataFrame, column: str, numbers: Mapping[str, int], changed: Callable[[], None]
@@ -306,21 +306,21 @@ class _Categories:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The shop's categories, with what is chosen; empty where no column holds them."""
+        """The shop's categories and their chosen CategoryIds; empty if no column holds categories."""
         if self._column not in self._catalogue.columns:
             return suggest_categories(pd.DataFrame({"": []}), "")
         return suggest_categories(self._catalogue, self._column, mapped=self._mapped)
 
     @property
     def unmapped(self) -> pd.DataFrame:
-        """The shop's categories that have no CategoryId."""
+        """The shop's categories without a CategoryId."""
         table = self.table
         result: pd.DataFrame = table[table["CategoryId"].isna()].reset_index(drop=True)
         return result
 
     @property
     def look_up(self) -> dict[str, Any]:
-        """The look-up of the column map; one without entries still leaves names to the service's prediction."""
+        """The look-up for the column map; even an empty one leaves names to the service's prediction."""
         return {"map": self._mapped} if self._mapped or len(self.unmapped) else {}
 
     @property
@@ -328,7 +328,7 @@ class _Categories:
         return {name: number for name, number in self._numbers.items() if number is not None}
 
     def use_column(self, column: str) -> None:
-        """Take the categories from another column; nothing is mapped then."""
+        """Take the categories from another column, and clear the mapping."""
         self._column, self._numbers = column, {}
         self._show()
 
@@ -339,7 +339,7 @@ class _Categories:
         self._changed()
 
     def accept_suggestions(self) -> None:
-        """Map every unmapped category whose suggestion is a good one."""
+        """Map every unmapped category that has a good suggestion."""
         for row in records(self.unmapped):
             if row["score"] >= GOOD:
                 self._numbers[row["value"]] = row["suggested"]

@@ -1,4 +1,4 @@
-"""The map from files to products: saved and read, applied to a catalogue, and undone."""
+"""Save, read, apply and undo a map from files to products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imgprep.core.files import replacing
 from imgprep.core.frames import records
 from imgprep.core.text import counted
 
-#: States of a file: matched by rule or to be decided, decided by a person, and not an image.
+#: States of a file: decided by rule or still to be decided; decided by a person, or not an image.
 MATCHED, AMBIGUOUS, UNMATCHED = "matched", "ambiguous", "unmatched"
 CHOSEN, SET_ASIDE, IGNORED = "chosen", "set aside", "ignored"
 
@@ -39,7 +39,7 @@ def matches_frame(files: Iterable[dict[str, Any]] = ()) -> pd.DataFrame:
 
 
 def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Save a map from files to products as JSON Lines: one file per line, to be read, edited and compared.
+    """Save a map from files to products as JSON Lines, one file per line, easy to read, edit and compare.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     1
     """
     file = Path(path)
-    # People edit maps, so the log of what imgprep wrote does not help: only a map is replaced.
+    # People edit maps, so the log of files written by imgprep cannot decide: only a map is replaced.
     if os.path.lexists(file) and (file.is_symlink() or read_matches(file).empty):
         raise CatalogueError(
             f"{file}: is not a map of files, so it is not replaced; move it away, or choose another path"
@@ -65,7 +65,7 @@ def write_matches(matches: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 
 def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a map that `write_matches` has saved.
+    """Read a map saved by `write_matches`.
 
     Examples
     --------
@@ -88,34 +88,34 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
     return matches_frame(files)
 
 
-#: Column with the origin of a row's image: NA (the export), filled, or added.
+#: Column with the origin of a row's image: NA (from the export), filled, or added.
 BY_MATCH = "by_match"
 FILLED, ADDED = "filled", "added"
-#: Fields of one image, which do not hold for another one of the product.
+#: Fields that describe one image, and do not apply to other images of the product.
 _OF_ONE_IMAGE = ("Region", "Crop")
 
 
 def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalogue with the files of a map: one row per image of a product.
+    """Return the catalogue with the files from a map, one row per image of a product.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        Has ``ProductId``; ``PicName`` may be absent, or filled for some rows only.
+        Must have ``ProductId``; ``PicName`` may be absent, or filled in some rows only.
     matches : pandas.DataFrame
-        From `match_files`. Only files that are matched, or chosen by a person, count.
+        From `match_files`. Only files that are matched, or chosen by a person, are used.
 
     Returns
     -------
     pandas.DataFrame
-        Products in their order, their files by number, then by name. A row without image is filled, further ones are
-        added as copies of the product's first row, without its Region. ``by_match`` marks both. Products without a
-        file stay as they are. `undo_matches` restores the catalogue.
+        Products in the catalogue's order, their files by number, then by name. Rows without an image are filled; for
+        further files, copies of the product's first row are added, without its Region and Crop. ``by_match`` marks
+        both. Products without a file are unchanged. `undo_matches` restores the catalogue.
 
     Raises
     ------
     CatalogueError
-        No ProductId, or files of products that the catalogue does not have.
+        The catalogue has no ProductId, or lacks a product in the map.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
     names = frame["PicName"].tolist()
     marks: list[object] = [pd.NA] * len(frame)
     rows_of = frame.groupby("ProductId", sort=False).indices
-    added: dict[int, list[str]] = {}  # after the product's last row
+    added: dict[int, list[str]] = {}  # files to add after a product's last row
     for product, several in files.groupby("ProductId", sort=False)["file"]:
         rows = rows_of[product]
         known = {names[row] for row in rows}
@@ -164,7 +164,7 @@ def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFram
 
 
 def undo_matches(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return a catalogue as it was before `apply_matches`: added rows are removed, filled ones lose their image.
+    """Return a catalogue as it was before `apply_matches`: without the added rows, and without the filled-in images.
 
     Examples
     --------

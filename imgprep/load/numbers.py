@@ -1,4 +1,4 @@
-"""Prices and other decimal numbers, from text to the integer that IntAttr takes, without floats."""
+"""Convert prices and other decimal numbers from text to the integers of IntAttr, without floats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 
 from imgprep.core.text import counted
 
-#: A number with what shops write around it: a sign, a currency, separators of thousands.
+#: A number as shops write it: with a sign, a currency, and thousands separators.
 _NUMBER = re.compile(
     r"^[^\d.,+-]{0,5}?(?P<sign>[+-]?)\s*[^\d.,+-]{0,5}?(?P<digits>\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)\s*[^\d]{0,6}$"
 )
@@ -23,19 +23,19 @@ _SPACES = re.compile(r"[' \u00a0\u202f\u2019]")
 class Rounding(StrEnum):
     """How a number between two integers is rounded."""
 
-    HALF_EVEN = "half-even"  #: To the nearest, a half to the even neighbour: sums stay unbiased. The default.
-    HALF_UP = "half-up"  #: to the nearest, a half away from zero: as prices are rounded by hand
-    DOWN = "down"  #: towards zero: the decimals are cut off
+    HALF_EVEN = "half-even"  #: To the nearest integer, halves to the even one, so that sums stay unbiased. The default.
+    HALF_UP = "half-up"  #: To the nearest integer, halves away from zero, as when prices are rounded by hand.
+    DOWN = "down"  #: Towards zero: the decimals are cut off.
 
     @property
     def mode(self) -> str:
-        """The mode's name in `decimal`."""
+        """The name of the mode in `decimal`."""
         return f"ROUND_{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which decimal separator a column's numbers use, and why that was decided."""
+    """The decimal separator of a column's numbers, and the reason for the decision."""
 
     decimal: str
     why: str
@@ -43,7 +43,7 @@ class Reading:
 
 
 def decimal_sign(texts: Iterable[str]) -> Reading:
-    """Decide for a whole column whether ``.`` or ``,`` is the decimal separator."""
+    """Decide whether ``.`` or ``,`` is the decimal separator of a whole column."""
     votes: dict[str, list[str]] = {".": [], ",": []}
     unclear: str | None = None
     for text in texts:
@@ -75,14 +75,14 @@ def decimal_sign(texts: Iterable[str]) -> Reading:
 
 
 def read_number(text: str, sign: str) -> Decimal | None:
-    """Return the number in a text with `sign` as its decimal separator, or None."""
+    """Return the number in `text`, read with `sign` as the decimal separator, or None if it is not a number."""
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
     digits = _SPACES.sub("", match["digits"])
     other = "," if sign == "." else "."
     whole, point, rest = digits.partition(sign)
-    # Thousands come in threes; anything else means that the column's separator does not fit this cell.
+    # Thousands groups have three digits; otherwise, the column's separator does not fit this cell.
     groups = whole.split(other)
     grouped = len(groups) == 1 or (groups[0] and all(len(group) == 3 for group in groups[1:]))
     if sign in rest or other in rest or not grouped:
@@ -96,7 +96,7 @@ def read_number(text: str, sign: str) -> Decimal | None:
 def scaled_column(
     texts: pl.Series, scale: Decimal, rounding: Rounding, sign: str | None
 ) -> tuple[pl.Series, Reading, list[str], int]:
-    """Return a column of integers as texts, how it was read, what is not a number, and how many values were rounded."""
+    """Return the integers as strings, how they were read, the values that are not numbers, and the number rounded."""
     name = texts.name
     distinct = texts.drop_nulls().unique(maintain_order=True).to_list()
     reading = Reading(sign, "the column map sets it", True) if sign else decimal_sign(distinct)

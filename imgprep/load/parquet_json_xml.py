@@ -1,4 +1,4 @@
-"""Parquet, JSON Lines, JSON and XML feeds: values as strings, exactly as in the file."""
+"""Read Parquet, JSON Lines, JSON and XML feeds; values are strings, exactly as in the file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from imgprep.load.export import (
     sniff_encoding,
 )
 
-#: Records that are held as Python objects at a time.
+#: Number of records held as Python objects at a time.
 CHUNK_RECORDS = 20_000
 
 
 def read_parquet(path: Path) -> Export:
-    """Read a Parquet file. Integers that were stored as floats (7.0) are written as integers again."""
+    """Read a Parquet file. Whole numbers stored as floats (7.0) become integers again."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -52,7 +52,7 @@ def read_parquet(path: Path) -> Export:
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """A column as strings, and whether it held whole numbers as floats. Empty strings are kept."""
+    """Return a column as strings, and whether it held whole numbers as floats. Empty strings are kept."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -69,13 +69,13 @@ def _texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
 
 
 class _Number(str):
-    """A number as it is written in the file: 1.10 stays 1.10."""
+    """A number exactly as written in the file: 1.10 stays 1.10."""
 
     __slots__ = ()
 
 
 def _text(value: Any) -> str | None:
-    """A value as text: strings and numbers unchanged, the rest as JSON, null as None."""
+    """Return a value as text: strings and numbers unchanged, null as None, anything else as JSON."""
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, bytes):
@@ -84,7 +84,7 @@ def _text(value: Any) -> str | None:
 
 
 def read_json(path: Path) -> Export:
-    """Read JSON Lines, a JSON array of objects, or an object that holds one such array."""
+    """Read JSON Lines, a JSON array of objects, or an object with one such array."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
     encoding = sniff_encoding(head)
@@ -103,7 +103,7 @@ def _decoder() -> json.JSONDecoder:
 
 
 def _whole(path: Path, encoding: str) -> list[Any] | None:
-    """The documents of a file that is one JSON value; None where it may be JSON Lines."""
+    """Return the documents in a file that is one JSON value, or None if it may be JSON Lines."""
     text = path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff")
     try:
         document = _decoder().decode(text.strip())
@@ -132,8 +132,8 @@ def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
 
 
 def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.Array, Findings]:
-    """The table of decoded records, or why one could not be decoded."""
-    # Columns go by their place until all are known: what JSON allows as a name, Arrow need not.
+    """Return a table of decoded records, their numbers, and findings; each item is (record, problem or None)."""
+    # Columns are named by position until all are known: Arrow does not accept every name that JSON allows.
     places: dict[str, int] = {}
     pieces: list[pa.Table] = []
     findings: Findings = []
@@ -168,7 +168,7 @@ def _tabulated(records: Iterable[tuple[Any, str | None]]) -> tuple[pa.Table, pa.
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """The values of a column and the records that have one: of thousands of columns, most may be in one record only."""
+    """The values of a column, and the records that have one: a file may have thousands of nearly empty columns."""
 
     records: list[int] = field(default_factory=list)
     texts: list[str | None] = field(default_factory=list)
@@ -185,7 +185,7 @@ def _by_name(items: Iterable[Mapping[str, Any]], as_text: Callable[[Any], str | 
 
 
 def _spread(array: pa.Array, values: _Values, count: int) -> pa.Array:
-    """A column of `count` records, null where a record has no value."""
+    """Return a column for `count` records, null for records without a value."""
     if len(array) == count:
         return array
     places = np.full(count, -1)
@@ -203,7 +203,7 @@ def _column(name: str, values: _Values, findings: Findings) -> pa.Array:
         return pa.array([None if text is None else storable(text) for text in values.texts], TEXT)
 
 
-#: Elements that are one product each. Source: Google Merchant Center Help, "RSS 2.0 specification", "Atom 1.0".
+#: Elements that each describe one product. Source: Google Merchant Center Help, "RSS 2.0 specification", "Atom 1.0".
 ITEMS = frozenset({"item", "entry", "product"})
 
 
@@ -212,7 +212,7 @@ def read_xml(path: Path) -> Export:
     records: list[dict[str, list[str]]] = []
     stack: list[str] = []
     item: dict[str, list[str]] = {}
-    inside = 0  # depth at which the item began, 0 outside
+    inside = 0  # depth at which the item began, 0 outside an item
     text: list[str] = []
 
     def refuse(*_: Any) -> None:

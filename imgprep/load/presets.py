@@ -1,7 +1,7 @@
-"""The shop systems whose exports are known: their columns, and how their records make products.
+"""Presets for known shop systems: their columns, and how their records form products.
 
-To add one: a subclass of `Preset` with its columns, and its entry in `PRESETS`. Only what is special about its exports
-needs code: `complete` for records that leave out what an earlier one has, `clean` for how images are written.
+To add a system, subclass `Preset` with its columns, and add it to `PRESETS`. Only the peculiarities of its exports
+need code: `complete` for records that omit values of an earlier one, `clean` for the way images are written.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from imgprep.load.image_columns import find_image_columns
 from imgprep.load.suggestions import SAMPLE_ROWS, content_template, plain_name, suggest_columns
 from imgprep.load.where import Where
 
-#: The names of one column, best first; compared without case and punctuation.
+#: Possible names of a column, best first; case and punctuation are ignored.
 Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An interpreted export: where the products and the images are."""
+    """An interpreted export: the columns with its products and images."""
 
-    table: pa.Table  #: the source columns; blanks that the shop system leaves out are filled
+    table: pa.Table  #: the source columns, with the values that the shop system omits filled in
     rows: pa.Array  #: the record number of each row
-    columns: Mapping[str, Any]  #: the column map of the preset; the user's wins field by field
-    why: Mapping[str, str]  #: field → what was decided about it, for people
+    columns: Mapping[str, Any]  #: the preset's column map; the user's overrides it field by field
+    why: Mapping[str, str]  #: field → explanation of the choice, for people
     findings: Findings = field(default_factory=list)
-    #: Several records are one product: a record without an image is dropped where its product has one elsewhere, and an
-    #: image comes once per product.
+    #: Whether several records form one product: a record without an image is dropped if its product has one elsewhere,
+    #: and each image is kept once per product.
     grouped: bool = False
 
 
 class Preset:
-    """A shop system: the columns of its exports, and what is special about them."""
+    """A shop system: the columns and peculiarities of its exports."""
 
-    #: What ``preset=`` takes.
+    #: Value of ``preset=``.
     name: ClassVar[str]
-    #: Columns without which an export cannot be read, and further ones by which it is recognised.
+    #: Columns that an export must have, and further ones by which the system is recognised.
     required: ClassVar[tuple[Names, ...]]
     recognised_by: ClassVar[tuple[Names, ...]] = ()
     #: Columns that may be the product's key, best first.
     keys: ClassVar[tuple[Names, ...]]
-    #: Every column that holds images.
+    #: All columns that hold images.
     images: ClassVar[tuple[Names, ...]]
     title: ClassVar[Names]
     price: ClassVar[Names]
-    #: Columns by which the shop hides a product, and the condition of those that customers can find.
+    #: Columns with which the shop hides products, each with the condition for a product that customers can find.
     listed: ClassVar[tuple[tuple[Names, str], ...]] = ()
 
     def recognise(self, export: Export) -> str | None:
-        """Return why an export seems to be of this system, or None."""
+        """Return why an export seems to come from this system, or None."""
         names = export.table.column_names
         found = [find(names, *wanted) for wanted in (*self.required, *self.recognised_by)]
         return f"it has the columns {', '.join(map(repr, found))}" if all(found) else None
 
     def shape(self, export: Export) -> Shape:
-        """Return where the export has its products and images."""
+        """Return the export with a column map for its products and images."""
         names = export.table.column_names
         if any(find(names, *wanted) is None for wanted in self.required):
             wanted = " and ".join(f'"{alternatives[0]}"' for alternatives in self.required)
@@ -84,7 +84,7 @@ class Preset:
         return Shape(table, export.rows, columns, why, findings, grouped=True)
 
     def unlisted(self, table: pa.Table) -> Findings:
-        """Return a finding on the records that the shop hides, with the condition to leave them out."""
+        """Return a finding on the records that the shop hides, with a condition that leaves them out."""
         names = table.column_names
         conditions = [f"`{name}` {test}" for wanted, test in self.listed if (name := find(names, *wanted))]
         if not conditions or "left_out" in names:
@@ -98,7 +98,7 @@ class Preset:
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
-        """Return the table with the blanks filled that the system leaves out, and findings."""
+        """Return the table with the values that the system omits filled in, and findings."""
         return export.table, []
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
@@ -106,7 +106,7 @@ class Preset:
         return choose_key(table, rows, [find(table.column_names, *wanted) for wanted in self.keys])
 
     def clean(self, image: pl.Expr) -> pl.Expr:
-        """Return an image of a cell without what the system puts around it; null leaves it out."""
+        """Return an image from a cell without the system's decoration; null leaves the image out."""
         return image
 
 
@@ -116,13 +116,13 @@ class Fields(Preset):
     name = "fields"
 
     def recognise(self, export: Export) -> str | None:
-        """Return why an export seems to be of this system, or None."""
+        """Return why an export seems to come from this system, or None."""
         names = set(export.table.column_names)
         known = {"ProductId", "PicName"} <= names or {"OperationType", "ProductId"} <= names
         return "its columns are the fields of increment.meta" if known else None
 
     def shape(self, export: Export) -> Shape:
-        """Return every field as found."""
+        """Return the export with every field unchanged."""
         known = [name for name in FIELD_NAMES if name in export.table.column_names]
         columns = {name: {"column": name, "split": False} for name in known}
         return Shape(export.table, export.rows, columns, {"": "every field is used as found"})
@@ -131,7 +131,7 @@ class Fields(Preset):
 class Shopify(Preset):
     """Shopify. Source: Shopify Help Center, "Using CSV files to import and export products".
 
-    The second names are those of its newer template.
+    The second name of each column is from the newer template.
     """
 
     name = "shopify"
@@ -153,7 +153,7 @@ class Shopify(Preset):
     )
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
-        """Fill what only the first record of a handle has."""
+        """Fill in the values that only the first record of a handle has."""
         frame = as_polars(export.table)
         names = frame.columns
         handle = find(names, *self.keys[0])
@@ -168,7 +168,7 @@ class Shopify(Preset):
             frame = frame.with_columns(pl.col(handle).forward_fill())
         others = [name for name in names if name != handle and not self.of_image.match(name)]
         variant = [name for name in others if self.of_variant.match(name)]
-        # Records that only add an image have nothing of a variant; the others keep their own blanks.
+        # Records that only add an image have no variant data; all others keep their blanks.
         bare = pl.all_horizontal(pl.col(name).is_null() for name in variant or others)
         frame = frame.with_columns(
             pl.when(bare).then(pl.col(name).first().over(handle)).otherwise(pl.col(name)).alias(name)
@@ -203,7 +203,7 @@ class WooCommerce(Preset):
     price = ("Regular price", "Price")
     listed = ((("Published",), "not in ('0', '-1')"), (("Visibility in catalog",), "!= 'hidden'"))
     parent = ("Parent",)
-    #: What a variation takes from its parent where its own cell is empty.
+    #: Columns that a variation inherits from its parent if its own cell is empty.
     inherited = (
         "Name",
         "Short description",
@@ -216,7 +216,7 @@ class WooCommerce(Preset):
     )
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
-        """Fill what a variation has from its parent, which is named by SKU or as ``id:7``."""
+        """Fill in the values that a variation inherits from its parent, which is named by SKU or as ``id:7``."""
         names = export.table.column_names
         sku, number, parent = (find(names, *wanted) for wanted in (*self.keys[:2], self.parent))
         if parent is None or not (sku or number):
@@ -233,7 +233,7 @@ class WooCommerce(Preset):
         return filled.to_arrow().cast(export.table.schema), []
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the column that every record fills and no two share: names, above all, repeat."""
+        """Return the column with a distinct value in every record; names in particular repeat."""
         record, names = "(record)", table.column_names
         numbers = ("record " + pl.Series(rows).cast(pl.String)).to_arrow().cast(TEXT)
         numbered = table.append_column(record, numbers)
@@ -271,7 +271,7 @@ class Magento(Preset):
         return Key(sku, f"{sku!r} is the product's key: Magento has each once, and repeats it for store views only")
 
     def clean(self, image: pl.Expr) -> pl.Expr:
-        """Return the name below the media store, with or without its slash; ``no_selection`` is no image."""
+        """Return the name below the media store, without a leading slash; ``no_selection`` is not an image."""
         return pl.when(image != "no_selection").then(below_root(image))
 
 
@@ -287,24 +287,24 @@ class Google(Preset):
     price = ("price",)
 
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
-        """Return the id, unless it is on two links, which are two products."""
+        """Return the id, unless one id has two links, which means two products."""
         columns = [find(table.column_names, *wanted) for wanted in self.keys]
         return choose_key(table, rows, columns, columns[1])
 
 
 class Plain(Preset):
-    """Any other table: nothing is guessed but the product, its images, and a CustomContent."""
+    """Any other table: only the product, its images and a CustomContent are guessed."""
 
     name = "plain"
     title = ("title", "name", "product name", "product title", "titel", "bezeichnung", "标题", "商品名称", "名称")
     price = ("price", "regular price", "preis", "价格")
 
     def recognise(self, export: Export) -> str | None:
-        """Return that no other preset recognises the export."""
+        """Return the reason for the fallback: no other preset recognises the export."""
         return "no shop system is recognised by its columns"
 
     def shape(self, export: Export) -> Shape:
-        """Return where the export seems to have its products and images."""
+        """Return the export with a guessed column map for its products and images."""
         table, names = export.table, export.table.column_names
         types = {pa.large_string(): pd.StringDtype(na_value=float("nan"))}
         suggested = suggest_columns(table.slice(0, SAMPLE_ROWS).to_pandas(types_mapper=types.get))
@@ -323,16 +323,16 @@ class Plain(Preset):
         return Shape(table, export.rows, columns, {"ProductId": key.why, "PicName": where}, key.findings)
 
     def clean(self, image: pl.Expr) -> pl.Expr:
-        """Return the name below the folder of images: a leading slash is the folder itself."""
+        """Return the name below the image folder; a leading slash stands for the folder itself."""
         return below_root(image)
 
 
-#: In the order in which they are tried; the last takes anything.
+#: In the order in which they are tried; the last accepts any table.
 PRESETS: tuple[Preset, ...] = (Fields(), Shopify(), WooCommerce(), Magento(), Google(), Plain())
 
 
 def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
-    """Return the preset with that name, or for ``auto`` the first that recognises the export, and why."""
+    """Return the preset called `name`, or for ``auto`` the first that recognises the export, and the reason."""
     for preset in PRESETS:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
@@ -343,7 +343,7 @@ def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
 
 
 def find(names: Iterable[str], *wanted: str) -> str | None:
-    """Return the first column that is called one of `wanted`, regardless of case and punctuation."""
+    """Return the column with the first name in `wanted` that exists, ignoring case and punctuation."""
     known: dict[str, str] = {}
     for name in names:
         known.setdefault(plain_name(name.removeprefix("g:")), name)
@@ -351,12 +351,12 @@ def find(names: Iterable[str], *wanted: str) -> str | None:
 
 
 def below_root(image: pl.Expr) -> pl.Expr:
-    """Return a name without its leading slash; ``//host/a.jpg`` is a URL."""
+    """Return a name without its leading slashes, unless it is a URL (``//host/a.jpg``)."""
     return pl.when(image.str.starts_with("//")).then(image).otherwise(image.str.strip_chars_start("/"))
 
 
 def as_polars(table: pa.Table) -> pl.DataFrame:
-    """Return a table as polars; texts are shared, not copied."""
+    """Return a table as a polars frame; strings are shared, not copied."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is never a series
     return frame
@@ -364,7 +364,7 @@ def as_polars(table: pa.Table) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The column that is the product's key, why, and findings where that is doubtful."""
+    """The column with the product's key, the reason for the choice, and findings if the choice is doubtful."""
 
     column: str | None
     why: str
@@ -372,7 +372,7 @@ class Key:
 
 
 def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None], identity: str | None = None) -> Key:
-    """Choose the first column that every row has, and that never has one value for two values of `identity`."""
+    """Choose the first column filled in every row in which no value occurs with two values of `identity`."""
     faults: list[str] = []
     faulty: list[tuple[int, int, str]] = []
     for name in dict.fromkeys(name for name in candidates if name is not None):
@@ -400,7 +400,7 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
 
 
 def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> Findings:
-    """Findings on the records that a doubtful key would merge."""
+    """Return findings on the records that a doubtful key would merge."""
     if identity in (None, key):
         return []
     frame = pl.DataFrame({"key": pl.Series(table[key]), "name": pl.Series(table[identity]), "row": pl.Series(rows)})
@@ -424,5 +424,5 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
 
 
 def _normal(name: str) -> pl.Expr:
-    """A name without the differences between two spellings of it."""
+    """Return a name with case and spacing normalised."""
     return pl.col(name).str.strip_chars().str.to_lowercase().str.replace_all(r"\s+", " ")

@@ -1,4 +1,4 @@
-"""How a delimited file quotes its cells: the only reading that fits, or a finding that several do."""
+"""Detect how a delimited file quotes its cells; report a finding if several readings fit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from imgprep.core.findings import Severity
 from imgprep.core.text import counted
 from imgprep.load.export import Findings, export_finding
 
-#: The rule of a file that can be read in several ways.
+#: Rule id for a file that can be read in several ways.
 AMBIGUOUS = "quoting-ambiguous"
-#: No cell is cut; Python's own limit is 128 KiB.
+#: Most characters in a cell, high enough that none is refused; Python's default is 128 KiB.
 CELL_CHARS = 1 << 30
-#: Placed after the last line, to see whether a quote is open there.
+#: Appended after the last line, to detect whether a quote is still open.
 END = "\x02imgprep-end-of-file\x03"
 
 
 @dataclass(frozen=True, slots=True)
 class Quoting:
-    """How cells are quoted: the quote (None: not at all), and the escape before a quote in a cell (else doubled)."""
+    """How cells are quoted: `quote` (None if they are not), and `escape` before a quote in a cell (None if doubled)."""
 
     quote: str | None = '"'
     escape: str | None = None
@@ -34,7 +34,7 @@ class Quoting:
         return quote + (f", {self.escape} before special characters" if self.escape else "")
 
     def records(self, lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Iterator[list[str]]:
-        """Yield the records of a text."""
+        """Yield the records in `lines`."""
         csv.field_size_limit(CELL_CHARS)
         return csv.reader(
             lines,
@@ -50,7 +50,7 @@ STANDARD = Quoting()
 _ESCAPED, _SINGLE, _SINGLE_ESCAPED = Quoting('"', "\\"), Quoting("'"), Quoting("'", "\\")
 _NONE, _NONE_ESCAPED = Quoting(None), Quoting(None, "\\")
 _QUOTES = ("'", '"')
-#: A backslash before a line end: it keeps the record going, or ends a text such as a Windows path.
+#: A backslash before a line end either continues the record or ends a string such as a Windows path.
 _JOINED = ("\\\n", "\\\r")
 
 
@@ -59,21 +59,21 @@ class Reading:
     """The result of reading a file with one kind of quoting."""
 
     quoting: Quoting
-    records: Counter[int]  #: hash of a record → how often
-    faults: int  #: records with more or fewer cells than the header, an open quote, text after a closing quote
-    in_quotes: int  #: cells that keep quotes around them
-    quoted_column: bool  #: whether all cells of a column do
+    records: Counter[int]  #: hash of a record → number of occurrences
+    faults: int  #: number of records with another width than the header, open quotes, and text after a closing quote
+    in_quotes: int  #: number of cells that still have quotes around them
+    quoted_column: bool  #: whether all filled cells in some column do
 
     def differs_from(self, other: Reading) -> int:
-        """Return how many records differ in the other reading."""
+        """Return the number of records that differ in the other reading."""
         return max((self.records - other.records).total(), (other.records - self.records).total())
 
 
 def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoting, Findings]:
-    """Return how a file with doubtful quotes is quoted, and a finding where that cannot be decided."""
+    """Return how a file with doubtful quotes is quoted, and a finding if that cannot be decided."""
     with open_text() as file:
         signs = _signs(file, delimiter)
-    # A writer that puts a backslash before delimiters doubles those that are text.
+    # A writer that escapes delimiters with a backslash doubles literal backslashes.
     escapes = "\\" not in signs or "\\" + delimiter not in signs
     kinds = [STANDARD]
     kinds += [_ESCAPED] if escapes and '\\"' in signs else []
@@ -83,7 +83,7 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
     kinds += [_NONE_ESCAPED] if joined or (escapes and "\\" + delimiter in signs) else []
     kinds += [_NONE]
     standard, *others = (_read(open_text, delimiter, kind) for kind in kinds)
-    # Quotes that stay around whole cells show that quotes are used; a reading without them is then no reading.
+    # Quotes left around whole cells show that the file uses quotes, which rules out a reading without them.
     fit = [each for each in others if not each.faults and (each.quoting.quote or not each.in_quotes)]
     if standard.faults:
         best = fit[0] if fit else min([standard, *others[:-1]], key=lambda each: each.faults)
@@ -94,28 +94,28 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
         best = single[0] if single else standard
         rivals = [each for each in fit if each.quoting == _ESCAPED and "\\" not in signs]
         rivals += [each for each in fit if each.quoting == _NONE_ESCAPED and joined]
-        # Each line on its own is a record too: cells with line breaks may be records that stray quotes joined.
+        # If each line is also a record by itself, cells with line breaks may be records joined by stray quotes.
         rivals += [each for each in others if not each.faults and each.records.total() > standard.records.total()]
         wrong = 0 if single else max((best.differs_from(each) for each in rivals), default=0)
     return best.quoting, [ambiguous(wrong, best.quoting)] if wrong else []
 
 
 def ambiguous(records: int, quoting: Quoting) -> dict[str, Any]:
-    """Return the finding that some records may have been read wrong."""
+    """Return a finding that some records may have been misread."""
     message = f"the quoting of this file is ambiguous; {counted(records, 'record')} may be wrong (read with {quoting})"
     fix = "export it again with cells in double quotes, and double quotes inside them doubled"
     return export_finding(AMBIGUOUS, message, fix, Severity.ERROR)
 
 
 def _signs(lines: Iterable[str], delimiter: str) -> set[str]:
-    """The pairs of characters that suggest a kind of quoting; ``'`` stands for cells within single quotes."""
+    """Return the character pairs that suggest a kind of quoting; ``'`` stands for cells in single quotes."""
     found: set[str] = set()
     wanted = {'\\"', "\\'", "\\" + delimiter, *_JOINED}
     lone = re.compile(rf"""(?<!\\)(?:\\\\)*\\[^\\"'\r\n{re.escape(delimiter)}]""")
     starts = ends = False
     for line in lines:
         found |= {pair for pair in wanted - found if pair in line}
-        if "\\" in line and lone.search(line):  # before a letter: where it marks signs, it is doubled itself
+        if "\\" in line and lone.search(line):  # before a letter: a backslash used as an escape would be doubled
             found.add("\\")
         if "'" in line:
             text = delimiter + line.rstrip("\r\n") + delimiter
@@ -148,7 +148,7 @@ def _read(open_text: Callable[[], TextIO], delimiter: str, quoting: Quoting) -> 
 
 
 def _malformed(open_text: Callable[[], TextIO], delimiter: str, quoting: Quoting) -> int:
-    """Whether there is text after a closing quote."""
+    """Return 1 if there is text after a closing quote, otherwise 0."""
     if quoting.quote is None:
         return 0
     with open_text() as file:

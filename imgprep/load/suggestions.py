@@ -1,4 +1,4 @@
-"""Suggestions for a column map: which column may be which field, and which CategoryId a shop's category may be."""
+"""Suggest a column map: fields for an export's columns, and CategoryIds for a shop's categories."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEG
 from imgprep.core.text import nearest, percent
 from imgprep.load.image_names import ENDINGS
 
-#: Rows whose values are examined.
+#: Number of rows whose values are examined.
 SAMPLE_ROWS = 2_000
 
-#: Field → names that shops give it, best first; in lower case without punctuation.
+#: Field → names that shops use for it, best first; in lower case, without punctuation.
 NAMES: Mapping[str, list[str]] = {
     field: names.split()
     for field, names in {
@@ -37,7 +37,7 @@ NAMES: Mapping[str, list[str]] = {
 }
 
 _IMAGE = re.compile(rf"(?i)\.(?:{ENDINGS})(?:[?#]\S*)?(?:[\"\]\s,;|]|$)")
-#: Field → what its values look like.
+#: Field → a pattern for its values, and a description of them.
 _PATTERNS = {
     "PicName": (_IMAGE, "look like image files"),
     **dict.fromkeys(INT_ATTRS, (re.compile(r"^\W{0,3}\d[\d.,' ]*\D{0,4}$"), "are numbers")),
@@ -48,7 +48,7 @@ _PATTERNS = {
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in lower case, letters and digits only."""
+    """Return a column's name in lower case, reduced to letters and digits."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
@@ -58,13 +58,13 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        An export as texts, for example ``load_catalogue(path, preset="plain")``. Only its first rows are examined.
+        An export as strings, such as ``load_catalogue(path, preset="plain")``. Only its first rows are examined.
 
     Returns
     -------
     DataFrame
-        ``field``, ``column``, ``score`` (0…1), ``why``, ``example``: the best columns of each field, best first. The
-        first of each field makes a column map: see `as_map`.
+        ``field``, ``column``, ``score`` (0…1), ``why``, ``example``: the best columns for each field, best first. The
+        first for each field form a column map; see `as_map`.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     [['ProductId', 'sku'], ['PicName', 'image']]
     """
     records = []
-    # Columns that imgprep added on loading are not part of the export.
+    # Columns that imgprep added while loading are not part of the export.
     made = frame.attrs.get("preset", {}).get("columns", {})
     source = {}
     for name in frame.columns:
@@ -92,9 +92,9 @@ def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any]:
-    """Return a column map of the best suggestion of each field, of PicName all that are good; no column is used twice.
+    """Return a column map with the best suggestion for each field, and all good ones for PicName; no column is reused.
 
-    Further columns that suit IntAttr or StrAttr take the next attribute of that kind.
+    Further columns that suit IntAttr or StrAttr are mapped to the next attribute of that kind.
     """
     used: set[str] = set()
     chosen: dict[str, Any] = {}
@@ -112,14 +112,14 @@ def as_map(suggestions: pd.DataFrame, *, at_least: float = 0.6) -> dict[str, Any
             used.add(column)
     images = good.loc[good["field"] == "PicName", "column"].tolist()
     if len(images) > 1:
-        chosen["PicName"] = images  # each product has an image in several of them
+        chosen["PicName"] = images  # a product may have an image in each
     if (title := chosen.get("CustomContent")) not in (None, "CustomContent"):
         chosen.update(content_template(title, chosen.get("IntAttr")))
     return {field: chosen[field] for field in FIELD_NAMES if field in chosen}
 
 
 def content_template(title: str | None, price: str | None) -> dict[str, str]:
-    """Return the CustomContent that is proposed for an export: the service requires one on every ADD."""
+    """Return the proposed CustomContent for an export, as the service requires one on every ADD."""
     parts = [f"{key}:{{{name}}}" for key, name in (("title", title), ("price", price)) if name]
     return {"CustomContent": ",".join(parts)} if parts else {}
 
@@ -149,7 +149,7 @@ def _score(field: str, name: str, values: list[str], rows: int) -> tuple[float, 
 
 
 def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, str]:
-    """How well the values look like the field's (0…1; None: unknown), and what was seen."""
+    """Return how well the values suit the field (0…1, or None if unknown), and what they look like."""
     if not values:
         return 0.0, ""
 
@@ -173,7 +173,7 @@ def _by_value(field: str, values: list[str], rows: int) -> tuple[float | None, s
     return None, ""
 
 
-#: Category → words that shops use. Of several in a name, the last is what the thing is: a "dress shoe" is a shoe.
+#: Category → words that shops use. The last of several in a name decides: a "dress shoe" is a shoe.
 WORDS: Mapping[int, str] = {
     0: "top shirt tshirt tee blouse sweater hoodie jacket coat cardigan vest polo pullover jumper sweatshirt blazer "
     "outerwear knitwear hemd bluse jacke mantel 上衣 衬衫 外套 毛衣 卫衣",
@@ -194,7 +194,7 @@ WORDS: Mapping[int, str] = {
 }
 _BY_WORD: dict[str, int] = {word: number for number, words in WORDS.items() for word in words.split()}
 _BY_NAME = {plain_name(name): number for number, name in CATEGORIES.items()}
-#: `as_category_map` takes suggestions with at least this score.
+#: `as_category_map` accepts suggestions with at least this score.
 GOOD = 0.7
 _COLUMNS = {
     "value": "str",
@@ -213,19 +213,19 @@ def suggest_categories(
 ) -> pd.DataFrame:
     """Suggest a CategoryId for each of the shop's categories.
 
-    Where cells hold several paths, as those of Magento do, ``value`` is the leaf of the longest path, by which a column
-    map finds it too.
+    If cells hold several paths, as in exports from Magento, ``value`` is the leaf of the longest path, which a
+    column map finds too.
 
     Returns
     -------
     DataFrame
         ``value`` (the shop's category), ``rows``, ``CategoryId`` and ``category`` (as decided in `mapped`),
-        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` is the condition on categories below.
+        ``suggested``, ``name``, ``score`` (0…1), ``why``. ``.attrs["note"]`` states the condition in the notes below.
 
     Notes
     -----
-    A category that is set when adding must be set when searching too, or the image does not find itself: mapping
-    categories is a decision about the shop's search code. Source: the vendor's page on adding images.
+    A category set when adding must also be set when searching, or a search with the same image does not find it, so
+    mapping categories is a decision about the shop's search code. Source: the vendor's page on adding images.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def suggest_categories(
         raise ConfigError(f"suggest_categories: {what}; the columns are: {', '.join(map(str, catalogue.columns))}")
     texts = catalogue[column].dropna().astype("str").str.strip()
     texts = texts[texts != ""]
-    if texts.str.contains(_PATHS).any():  # a map of all combinations would be long: its keys are the leaves
+    if texts.str.contains(_PATHS).any():  # a map of all combinations would be long, so its keys are leaves
         texts = texts.map({text: leaves(text)[0] for text in texts.unique()})
     counts = texts.value_counts()
     known = {str(word).strip(): value for word, value in (mapped or {}).items()}
@@ -270,27 +270,27 @@ _PATHS = re.compile(r"[^/,]+/[^,]*,[^/,]+/")
 
 
 def leaves(text: str) -> list[str]:
-    """Return the last parts of the paths in a cell, those of the longest paths first; the text itself is no path."""
+    """Return the leaves of the paths in a cell, longest path first, or the text itself if it is not a path."""
     paths = [path.split("/") for path in text.split(",") if path.strip()] if _PATHS.search(text) or "/" in text else []
     ordered = sorted((path for path in paths if len(path) > 1), key=len, reverse=True)
     return [path[-1].strip() for path in ordered if path[-1].strip()] or [text]
 
 
 def as_category_map(table: pd.DataFrame, *, at_least: float = GOOD) -> dict[str, int]:
-    """Return the look-up of a column map: what is decided, else suggested with a score of `at_least`."""
+    """Return a look-up for a column map: decided CategoryIds, otherwise those suggested with a score ≥ `at_least`."""
     good = table["suggested"].where(table["score"] >= at_least)
     chosen = table["CategoryId"].fillna(good)
     return {str(value): int(number) for value, number in zip(table["value"], chosen, strict=True) if pd.notna(number)}
 
 
 def category_column(catalogue: pd.DataFrame) -> str | None:
-    """Return the column that is named like one of the shop's own categories, or None."""
+    """Return the column that seems, by its name, to hold the shop's own categories, or None."""
     names = {plain_name(str(name)): str(name) for name in reversed(list(catalogue.columns)) if name != "CategoryId"}
     return next((names[name] for name in NAMES["CategoryId"] if name in names), None)
 
 
 def _suggested(text: str) -> tuple[int | None, float, str | None]:
-    """The likeliest category of a shop's category, how likely, and why."""
+    """Return the likeliest CategoryId for a shop's category, its score, and the reason."""
     # Shops write paths: "Women > Clothing > Dresses", and lists of them; the last part is the most specific.
     parts = [part for part in re.split(r"\s*(?:>|/|\||,|»|::)\s*", text) if part.strip()]
     for depth, part in enumerate(reversed(parts)):
@@ -322,7 +322,7 @@ def _of_part(part: str) -> tuple[int | None, float, str | None]:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """A word, and its possible singulars: dresses → dress, hoodies → hoodie, accessories → accessory."""
+    """Return a word and its possible singulars: dresses → dress, hoodies → hoodie, accessories → accessory."""
     plain = plain_name(word)
     if not plain.endswith("s") or plain.endswith("ss"):
         return (plain,)

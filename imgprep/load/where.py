@@ -1,9 +1,9 @@
-"""Which rows of an export are wanted: a small language over its columns, parsed and never evaluated as code.
+"""Conditions that select rows of an export, in a small language that is parsed, never evaluated as code.
 
 ``condition := column (= | != | < | <= | > | >=) value | column [not] in (value, …) | column [not] like 'pattern' |
-column is [not] empty``, joined by ``and``, ``or``, ``not`` and parentheses. A column with blanks in its name is quoted;
-a text is quoted, a number is not. ``like`` takes % for any text and _ for one character, and ignores case. An empty
-cell is an empty string, not a number.
+column is [not] empty``, combined with ``and``, ``or``, ``not`` and parentheses. Quote strings and column names with
+spaces, but not numbers. In ``like``, % matches any string and _ one character, ignoring case. An empty cell is an
+empty string, not a number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from imgprep.core.errors import CatalogueError
 from imgprep.core.text import did_you_mean
 from imgprep.load.numbers import decimal_sign, read_number
 
-#: Longest condition, and how deep its parentheses may be nested: project files come by mail.
+#: Maximum length and nesting depth of a condition, as a project file may come from an untrusted sender.
 MAX_CHARS, MAX_DEPTH = 4_000, 40
 _NAMED = 30
 
@@ -75,7 +75,7 @@ class Where:
             raise self._unexpected("and, or, or the end")
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
-        """Return whether each row of `frame` matches."""
+        """Return, for each row of `frame`, whether it matches."""
         return self._mask(frame)
 
     def _tokenised(self) -> list[_Token]:
@@ -94,7 +94,7 @@ class Where:
         return self._tokens[self._next]
 
     def _take(self, *words: str) -> bool:
-        """Whether the next token is one of these words or symbols; it is then passed."""
+        """Consume the next token if it is one of `words`; return whether it was."""
         token = self._token
         taken = token.is_word(*words) or (token.kind == "sign" and token.text in words)
         self._next += taken
@@ -208,7 +208,7 @@ def _compared(name: str, test: Callable[[Any, Any], Any], value: str | float) ->
 
 
 def _numbers(frame: pl.DataFrame, name: str) -> pl.Series:
-    """The numbers of a column, read as those of a column map are; null where a cell is not a number."""
+    """Return the numbers in a column, read as for a column map; null for a cell that is not a number."""
     texts = _texts(frame, name)
     distinct = texts.unique(maintain_order=True).to_list()
     sign = decimal_sign(distinct).decimal

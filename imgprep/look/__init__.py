@@ -1,1 +1,1 @@
-"""Look: images → facts, rules → findings, files → products."""
+"""Inspect images for facts, check rules for findings, and match files to products."""

@@ -1,20 +1,20 @@
-// Small pictures with a word each. Python sends a page of them and owns the rest: a click or a tick is a proposal,
-// which it may refuse. Texts come from strangers and are only ever set as text.
+// Captioned thumbnails. Python sends one page at a time and owns the state: a click or a tick is a proposal that Python
+// may refuse. Strings are untrusted and are only ever set as text.
 
-/** The card that a key leads to from card number `at` of `count`; null for keys that are not ours. */
+/** Return the card that a key moves to from card number `at` of `count`, or null for keys not handled here. */
 export function step(key, at, count, across) {
   const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[key];
   if (by === undefined || count === 0) return null;
   return Math.min(count - 1, Math.max(0, at + by));
 }
 
-/** The ticks after one is set or taken away. */
+/** Return the ticks after one is set or cleared. */
 export function toggled(ticked, id, on) {
   const rest = ticked.filter((each) => each !== id);
   return on ? [...rest, id] : rest;
 }
 
-/** Only pictures that Python made may be shown. */
+/** Return `uri` if it is a JPEG data URI made by Python, else null: nothing else may be shown. */
 export function safeSource(uri) {
   return typeof uri === "string" && uri.startsWith("data:image/jpeg;base64,") ? uri : null;
 }

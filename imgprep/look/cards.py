@@ -1,4 +1,4 @@
-"""Small pictures to look at, open and tick, a page at a time. They show text and JPEGs, never markup."""
+"""Cards with thumbnails to browse, open and tick, one page at a time; they show text and JPEGs, never markup."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CardGrid(anywidget.AnyWidget):
     _esm = _HERE / "cards.mjs"
     _css = _HERE / "cards.css"
     cards = traitlets.List(traitlets.Dict()).tag(sync=True)  #: from `card`; one page, never all
-    opened = traitlets.Int(-1).tag(sync=True)  #: id of the card that was clicked last; -1 for none
-    ticked = traitlets.List(traitlets.Int()).tag(sync=True)  #: ids of the ticked cards of this page
+    opened = traitlets.Int(-1).tag(sync=True)  #: id of the last card clicked; -1 for none
+    ticked = traitlets.List(traitlets.Int()).tag(sync=True)  #: ids of the ticked cards on this page
     ticks = traitlets.Bool(True).tag(sync=True)
     side = traitlets.Int(130).tag(sync=True)
     empty = traitlets.Unicode("nothing to show").tag(sync=True)
@@ -32,7 +32,7 @@ class CardGrid(anywidget.AnyWidget):
         return f"CardGrid({len(self.cards)} cards)"
 
     def show(self, cards: Iterable[dict[str, Any]], *, ticked: Iterable[int] = ()) -> None:
-        """Show other cards; none of them is opened."""
+        """Replace the cards; no card is open afterwards."""
         with self.hold_sync():
             self.opened = -1
             self.cards = list(cards)
@@ -40,7 +40,7 @@ class CardGrid(anywidget.AnyWidget):
 
 
 def card(number: int, *, name: object, title: object, note: object, thumb: Thumb) -> dict[str, Any]:
-    """Return one card: texts are bounded, and invisible characters in them made visible."""
+    """Return one card, its strings shortened and their invisible characters made visible."""
     texts = {
         "name": shown(name, 120),
         "title": shown(title, 80),
@@ -51,7 +51,7 @@ def card(number: int, *, name: object, title: object, note: object, thumb: Thumb
 
 
 class Pager:
-    """Buttons that turn pages; `show` shows the page that was turned to."""
+    """Page buttons; `show` is called to display the new page."""
 
     def __init__(self, show: Callable[[], None]) -> None:
         self._page, self._show = 0, show
@@ -60,7 +60,7 @@ class Pager:
         self.next.on_click(lambda _: self._turn(1))
 
     def page_of(self, items: Any, per_page: int, *, first: bool = False) -> tuple[Any, str]:
-        """Return the part of `items` on the current page, or on the first one, and its label."""
+        """Return the slice of `items` on the current page (with `first`, on the first page) and the page label."""
         pages = max(1, -(-len(items) // per_page))
         self._page = 0 if first else min(max(0, self._page), pages - 1)
         self.back.disabled, self.next.disabled = self._page == 0, self._page == pages - 1
@@ -73,21 +73,21 @@ class Pager:
 
 
 class OpenedPicture(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
-    """A large picture beside the cards, and the details of it, as HTML."""
+    """A large image beside the cards, with its details as HTML."""
 
     def __init__(self, layout: Any) -> None:
-        # Without stretching, so that a small picture is not enlarged.
+        # No stretching, so that a small image is not enlarged.
         shrunk = ipywidgets.Layout(max_width="100%", align_self="flex-start", display="none")
         self.picture, self.details = ipywidgets.Image(format="jpeg", layout=shrunk), ipywidgets.HTML()
         super().__init__([self.picture, self.details], layout=layout)
 
     def show(self, thumb: Thumb, details: str) -> None:
-        """Show a picture, or none where it has no data."""
+        """Show an image and its details; show no image if `thumb` has no data."""
         self.picture.value = thumb.data
         self.picture.layout.display = "" if thumb.data else "none"
         self.details.value = details
 
 
 def button(text: str, tooltip: str, width: str) -> Any:
-    """Return a button, its width in CSS pixels."""
+    """Return a button; `width` is a CSS length."""
     return ipywidgets.Button(description=text, tooltip=tooltip, layout=ipywidgets.Layout(width=width))

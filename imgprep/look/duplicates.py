@@ -1,4 +1,4 @@
-"""Duplicate images: of equal bytes, equal pixels, or a near perceptual hash and colour."""
+"""Find duplicate images: equal bytes, equal pixels, or similar perceptual hash and colour."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.load.left_out import left_out
 
-#: Bits of 64 in which the hashes of two copies of one picture may differ. Measured: 4 finds recompressed and resized
+#: Bits, of 64, by which the hashes of two copies of one image may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).
 RADIUS = 4
-#: Largest difference of mean colour, per channel of 255: a shirt in red and in blue has nearly one hash.
+#: Largest difference in mean colour, per channel (0 … 255): a red and a blue shirt have nearly the same hash.
 COLOUR = 18
-#: A picture of less entropy than this, bits, is nearly blank: its hash means nothing.
+#: An image with less entropy than this, in bits, is nearly blank, and its hash means nothing.
 _PLAIN = 1.0
-#: Images decoded whole per message to a worker.
+#: Images to decode in full per message to a worker.
 _CHUNK = 4
 
-#: Column → dtype; one row per image that has a twin.
+#: Column → dtype; one row per image that has a duplicate.
 DUPLICATE_COLUMNS: dict[str, str] = {
     "group": "Int64",
     "kind": "str",
@@ -48,23 +48,23 @@ def find_duplicates(
     Parameters
     ----------
     facts : pandas.DataFrame
-        From `inspect_images`, tier ``decode`` for more than equal bytes.
+        From `inspect_images`; finding more than equal bytes takes tier ``decode``.
     catalogue : pandas.DataFrame, optional
-        The products of each image: groups across products then come first.
+        Names the products of each image; groups that span products then come first.
     root : path, optional
-        Folder or zip archive of the images: those of equal size that look alike are then decoded whole and compared,
-        which proves ``pixels``. Without it they are ``near``.
+        Folder or zip archive of the images; similar images of equal size are then decoded in full and compared,
+        which proves ``pixels``. Without `root` they are ``near``.
     radius : int
-        Bits in which two hashes may differ, 0 … 7.
+        Bits by which two hashes may differ, 0 … 7.
     colour : int
-        Levels of 255 by which mean colours may differ: variants of a garment are not duplicates.
+        Levels, out of 255, by which mean colours may differ: colour variants of a garment are not duplicates.
 
     Returns
     -------
     pandas.DataFrame
-        ``group``, ``kind`` (file: one file that several products name; bytes, pixels, near: the loosest tie in the
-        group; blank for nearly blank pictures),
-        ``PicName``, ``ProductId`` (several are joined by a comma), ``products`` in the group, ``distance`` (bits from
+        ``group``, ``kind`` (file: one file named by several products; bytes, pixels, near: the weakest link in the
+        group; blank: nearly blank images),
+        ``PicName``, ``ProductId`` (several joined by commas), ``products`` (in the group), ``distance`` (bits from
         the group's first image).
 
     Examples
@@ -112,7 +112,7 @@ def find_duplicates(
 
 
 def near_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
-    """Return every pair (i < j) of distinct hashes that differ in at most `radius` bits."""
+    """Return every pair (i < j) of distinct hashes that differ by at most `radius` bits."""
     edges = [64 * number // (radius + 2) for number in range(radius + 3)]
     bands = [(hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1) for low, high in itertools.pairwise(edges)]
     found = [np.empty((0, 2), dtype=np.int64)]
@@ -121,18 +121,18 @@ def near_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
         left, step = np.arange(len(hashes)), 0
-        while left.size:  # each with the next of the same key, then with the one after that
+        while left.size:  # pair each with the next one of the same key, then the one after
             step += 1
             left = left[left + step < len(hashes)]
             left = left[ordered[left] == ordered[left + step]]
-            first, second = order[left], order[left + step]  # a stable order: the first is the smaller
+            first, second = order[left], order[left + step]  # the sort is stable, so the first index is smaller
             near = np.bitwise_count(hashes[first] ^ hashes[second]) <= radius
             found.append(np.column_stack([first[near], second[near]]))
     return np.unique(np.concatenate(found), axis=0)
 
 
 def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
-    """Return (first position of the value, this position) for every repeated value."""
+    """Return (first position of the value, position of the repeat) for every repeated value."""
     codes = pd.factorize(column)[0]
     known = np.flatnonzero(codes >= 0)
     _, first = np.unique(codes[known], return_index=True)
@@ -142,7 +142,7 @@ def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
 
 
 def fingerprints(facts: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
-    """Return the positions of the rows whose hash means something, and hash and mean colour of each."""
+    """Return the positions, hashes and mean colours of the rows whose hash is meaningful."""
     places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool))
     colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)
     return places, _hashes(facts["phash"])[places], colours[places]
@@ -152,7 +152,7 @@ def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]
     places, hashes, colours = fingerprints(facts)
     if not places.size:
         return []
-    # Equal hash and colour are grouped first; pairs are then sought among the rest.
+    # Group equal hash and colour first, then look for pairs among the rest.
     shade = (colours // max(colour, 1)).astype(np.int64) @ np.array([1, 256, 65_536])
     order = np.lexsort((shade, hashes))
     new = np.r_[True, (np.diff(hashes[order]) != 0) | (np.diff(shade[order]) != 0)]
@@ -176,12 +176,12 @@ def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]
 def _pixel_digests(
     facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: str | os.PathLike[str]
 ) -> pd.Series[Any]:
-    """A digest of all pixels of every image that may equal another one, decoded in other processes."""
+    """Return a digest of all pixels for each image that may equal another, decoded in other processes."""
     digests, names = facts["digest"].tolist(), facts["PicName"].tolist()
     sides = [tuple(sorted(map(str, pair))) for pair in zip(facts["width"], facts["height"], strict=True)]
     wanted = {at for pair in pairs if sides[pair[0]] == sides[pair[1]] for at in pair}
     one_of_each = {digests[at]: names[at] for at in sorted(wanted)}
-    whole_root = os.path.abspath(root)  # noqa: PTH100  keeps links
+    whole_root = os.path.abspath(root)  # noqa: PTH100  keeps symlinks
     tasks = [(whole_root, name, digest) for digest, name in one_of_each.items() if isinstance(digest, str)]
     found: dict[str, str | None] = {}
     for (_, _, digest), answer in run_in_processes("imgprep.look.probe:pixel_digest", tasks, chunk=_CHUNK):
@@ -202,7 +202,7 @@ def _root(parents: NDArray[np.int64], index: int) -> int:
 
 
 def _shared(names: pd.Series[Any], catalogue: pd.DataFrame | None) -> NDArray[np.bool_]:
-    """Whether several products name the file."""
+    """Return, for each file, whether several products name it."""
     if catalogue is None or not {"PicName", "ProductId"} <= set(catalogue.columns):
         return np.zeros(len(names), dtype=bool)
     owned = catalogue.loc[left_out(catalogue).isna(), ["PicName", "ProductId"]].dropna().drop_duplicates()

@@ -1,11 +1,11 @@
-"""What is known about an image: the columns of facts, and the tiers that fill them."""
+"""Facts about an image: the columns of a facts frame and the tiers that fill them."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-#: Raised whenever the same file would give other facts; older entries of a cache are then ignored.
+#: Increased whenever the same file would yield different facts; older cache entries are then ignored.
 PROBE_VERSION = 5
 
 #: Column → pandas dtype and meaning of a facts frame; one row per distinct PicName.
@@ -26,13 +26,13 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "problem": ("str", "code of the file's problem; NA if none"),
     "detail": ("str", "the problem in words"),
     "tier": ("str", "how deep it was inspected: stat, header, decode, strict"),
-    # tier header and below
+    # tier header and deeper
     "depth": ("Int64", "bits per channel"),
     "alpha": ("boolean", "has an alpha channel or a transparent colour"),
     "profile": ("boolean", "carries a colour profile other than sRGB"),
     "personal": ("boolean", "metadata name a place, a person or a serial number, or hold free text"),
     "ended": ("boolean", "the end of the file is present; NA where the format does not mark it"),
-    # tier decode and below; statistics of the picture at 48 … 96 pixels, upright, on white, in sRGB
+    # tier decode and deeper; statistics of the image reduced to 48 … 96 pixels, upright, on white, in sRGB
     "pixels": ("str", "hash of the reduced picture and its size: equal for pictures that look the same"),
     "brightness": ("float64", "mean luma, 0 … 1"),
     "contrast": ("float64", "standard deviation of luma, 0 … 0.5"),
@@ -49,14 +49,14 @@ _COLUMNS: dict[str, tuple[str, str]] = {
 FACT_COLUMNS: dict[str, str] = {name: dtype for name, (dtype, _) in _COLUMNS.items()}
 FACT_MEANING: dict[str, str] = {name: meaning for name, (_, meaning) in _COLUMNS.items()}
 
-#: Facts of one file; columns that are unknown are left out.
+#: Facts of one file; unknown columns are omitted.
 Record: TypeAlias = dict[str, Any]
 
 
 class Tier(StrEnum):
-    """How deep to inspect; each includes those above it."""
+    """How deeply to inspect; each tier includes those above it."""
 
     STAT = "stat"  #: existence, size and age
-    HEADER = "header"  #: one read: digest, format, size, mode, frames, orientation
-    DECODE = "decode"  #: decoded, scaled: broken files, statistics, perceptual hash
-    STRICT = "strict"  #: also damage that decoders accept: checksums inside a PNG and, with OpenCV, libjpeg's warnings
+    HEADER = "header"  #: one read of the file: digest, format, size, mode, frames, orientation
+    DECODE = "decode"  #: decoded at reduced size: broken files, statistics, perceptual hash
+    STRICT = "strict"  #: also damage that decoders accept: PNG checksums and, with OpenCV, libjpeg warnings

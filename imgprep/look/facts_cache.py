@@ -1,8 +1,8 @@
-"""Facts as frames and files, and the cache of earlier facts: Parquet files in a folder.
+"""Facts as frames and Parquet files, and a cache of earlier facts: a folder of Parquet files.
 
-Path, size and time of change identify an unchanged file; its digest identifies the same bytes under another name. The
-cache is written in parts during the work, so that an interrupted run continues where it stopped. Parts are added and
-joined, never changed, so that several processes may share one cache.
+An unchanged file is recognised by path, size and mtime, and the same bytes under another name by their digest. The
+cache is written in parts as work proceeds, so that an interrupted run resumes where it stopped. Parts are added and
+merged but never changed, so that several processes can share one cache.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from imgprep.look.facts import FACT_COLUMNS, PROBE_VERSION, Record, Tier
 
 _POLARS: dict[str, Any] = {"str": pl.String, "Int64": pl.Int64, "boolean": pl.Boolean, "float64": pl.Float64}
 
-#: Column → polars type of facts.
+#: Column of facts → polars type.
 SCHEMA: dict[str, Any] = {name: _POLARS[dtype] for name, dtype in FACT_COLUMNS.items()}
 
 
@@ -49,7 +49,7 @@ def facts_frame(records: Iterable[Record] = ()) -> pd.DataFrame:
 
 
 class FactsFile:
-    """A Parquet file of facts, written window by window; it appears when complete, and keeps pandas' dtypes."""
+    """A Parquet file of facts, written window by window; the file appears once complete and keeps pandas dtypes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -72,13 +72,13 @@ class FactsFile:
 
 _log = logging.getLogger(__name__)
 _PARTS = 24
-#: The name of a part, strictly: parts are removed once they are joined.
+#: Exact pattern of a part's name; strict, because parts are deleted once merged.
 _PART = re.compile(r"facts-\d{20}-\d+-\d+\.parquet")
 _RANK = {str(tier): rank for rank, tier in enumerate(Tier)}
 
 
 class FactCache:
-    """Facts of the files below `root`; other roots and processes may share the folder."""
+    """Cached facts of the files below `root`; other roots and processes may share the folder."""
 
     def __init__(self, folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -89,7 +89,7 @@ class FactCache:
         self._count = itertools.count()
 
     def known(self, places: pl.DataFrame, tier: Tier) -> pl.DataFrame:
-        """Return the facts of files that have not changed."""
+        """Return the cached facts of unchanged files."""
         rows = self._rows(tier)
         if rows is None or places.is_empty():
             return pl.DataFrame(schema=SCHEMA)
@@ -103,7 +103,7 @@ class FactCache:
         return found.collect()
 
     def by_digest(self, sizes: Iterable[int], tier: Tier) -> dict[int, dict[str, Record]]:
-        """Return size → digest → facts of every file of one of these `sizes`, below any root."""
+        """Return size → digest → facts for every cached file, below any root, whose size is in `sizes`."""
         rows = self._rows(tier)
         result: dict[int, dict[str, Record]] = {}
         if rows is None:
@@ -117,19 +117,19 @@ class FactCache:
         return result
 
     def add(self, records: list[Record]) -> None:
-        """Add the facts of files that exist."""
+        """Add the facts of existing files."""
         if kept := [record for record in records if record.get("mtime_ns") is not None]:
             root, version = pl.lit(self._root).alias("root"), pl.lit(_version()).alias("version")
             self._write(records_frame(kept).with_columns(root, version))
 
     def close(self) -> None:
-        """Join the parts if there are many."""
+        """Merge the parts if there are many."""
         parts = self._parts()
         if len(parts) <= _PARTS:
             return
         try:
             frame = pl.concat([pl.read_parquet(part) for part in parts], how="diagonal")
-        except OSError:  # another process is joining them
+        except OSError:  # another process is merging them
             return
         frame = frame.filter(pl.col("version") == _version())
         self._write(frame.unique(["root", "PicName"], keep="last", maintain_order=True))
@@ -155,6 +155,6 @@ class FactCache:
 
 
 def _version() -> str:
-    """What facts depend on beside the file: our own probe, and the installed readers."""
+    """Return what facts depend on besides the file: the probe version and the installed readers."""
     extra = "+heif" if "HEIF" in readers() else ""
     return f"{PROBE_VERSION}/{PIL.__version__.partition('.')[0]}{extra}"

@@ -1,4 +1,4 @@
-"""Images that an export names by URL → files, and their PicNames."""
+"""Fetch the images that an export names by URL, as files with PicNames."""
 
 from __future__ import annotations
 
@@ -71,22 +71,22 @@ def fetch_images(
     catalogue : pandas.DataFrame
         From `load_catalogue`.
     into : path
-        Folder of the files; created if missing. Existing files are not fetched again.
+        Folder for the files; created if missing. Existing files are not fetched again.
     column : str, optional
-        The column with URLs; rows without one are skipped. By default ``image_url``, where `load_catalogue` puts
+        The column with URLs; rows without one are skipped. Default: ``image_url``, where `load_catalogue` puts
         them, else ``PicName``.
     at_once, per_host : int
-        Maximum number of concurrent requests, in all and to one host.
+        Maximum number of concurrent requests, in total and per host.
     tries : int
-        Maximum number of attempts for a request that may succeed later (no answer, 408, 425, 429, 5xx).
+        Maximum number of attempts for a request that may yet succeed (no answer, 408, 425, 429, 5xx).
     pause : float
-        Seconds before the second try; doubled each time. A longer Retry-After of the server applies, up to a minute.
+        Seconds before the second try; doubled each time. A longer Retry-After from the server applies, up to a minute.
     seconds : float
         Seconds to wait for a connection or for the next bytes; ten times as many for a whole file.
     max_bytes : int
         Larger files are not fetched.
     private : bool
-        Also fetch from this machine and hosts in private networks, such as a shop's own server. An untrusted export
+        Also fetch from this machine and from hosts in private networks, such as the shop's server. An untrusted export
         could make this machine send requests to them; cloud metadata services are never contacted.
     progress : bool
         Show a progress bar.
@@ -94,10 +94,10 @@ def fetch_images(
     Returns
     -------
     pandas.DataFrame
-        The columns of `FETCH_COLUMNS`: the map from ``url`` to ``PicName`` below `into`, and ``problem`` (NA if there
-        is none): bad_url, bad_name, occupied (by a file that was not fetched, or was changed since), private_host,
+        The columns of `FETCH_COLUMNS`: they map ``url`` to ``PicName`` below `into`, with a ``problem`` (NA if there
+        is none): bad_url, bad_name, occupied (by a file that was not fetched or has changed since), private_host,
         not_found, refused, http_error, timeout, unreachable, too_large, cut_off, incomplete, not_an_image.
-        ``.attrs["findings"]`` has them as findings, by row of the catalogue.
+        ``.attrs["findings"]`` has the problems as findings, by catalogue row.
 
     Raises
     ------
@@ -106,10 +106,10 @@ def fetch_images(
 
     Notes
     -----
-    Only http and https, through the environment's proxies; a redirect is followed under the same rules, and even with
-    `private` never from a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` makes the name
-    of a file from its URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any
-    other. The folder keeps the map as well: a file whose URL has changed since (a new version) is fetched again.
+    Only http and https are used, through the environment's proxies; redirects obey the same rules and, even with
+    `private`, never lead from a public host into a private network. `imgprep.load.image_urls.pic_name_for_url` names
+    a file after its URL. A catalogue from `load_catalogue` already has these names; `use_files` puts them into any
+    other. The folder also stores the map, so a file whose URL has since changed (a new version) is fetched again.
 
     Examples
     --------
@@ -141,9 +141,9 @@ def fetch_images(
 
 
 def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    from tqdm.auto import tqdm  # noqa: PLC0415  only fetching shows a bar
+    from tqdm.auto import tqdm  # noqa: PLC0415  only fetching shows a progress bar
 
-    # Versions of one image share a name; the first is fetched for all.
+    # Versions of one image share a name; fetch the first for all of them.
     first: dict[str, str] = {}
     for url, name in wanted.items():
         first.setdefault(name, url)
@@ -191,7 +191,7 @@ _REMEDY = {
 
 
 def _unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.DataFrame:
-    """Return a finding for every row of `catalogue` whose image, in `column`, was not fetched according to `log`."""
+    """Return a finding for each row of `catalogue` whose image URL, in `column`, was not fetched according to `log`."""
     failed = log.dropna(subset="problem").set_index("url")[["problem", "detail"]].to_dict("index")
     urls = catalogue[column].astype("str").str.strip()
     places = [place for place, url in enumerate(urls) if url in failed]
@@ -220,12 +220,12 @@ class Limits:
     private: bool
 
 
-#: Most seconds that a host is waited for, however long it asks for.
+#: Longest wait for a host, in seconds, however long a wait it requests.
 _LONGEST_REST = 60.0
 
 
 class Fetcher:
-    """What all requests of one `fetch_images` share; its methods may be called from several threads."""
+    """State shared by all requests in one `fetch_images` call; its methods may be called from several threads."""
 
     def __init__(self, into: Path, limits: Limits) -> None:
         self.limits = limits
@@ -238,22 +238,22 @@ class Fetcher:
         self._stop = threading.Event()
 
     def note(self, row: dict[str, Any]) -> None:
-        """Log where a file came from."""
+        """Record which URL a file came from."""
         if row["PicName"] is not None:
             self._map.add(row["PicName"], row["url"])
 
     def stop(self) -> None:
-        """End all waiting and reading: the run was interrupted."""
+        """Stop all waiting and reading, because the run was interrupted."""
         self._stop.set()
 
     def close(self) -> None:
-        """Write the map in order, and close every connection."""
+        """Write the map in order and close every connection."""
         self._map.close()
         for pool in self._pools.values():
             pool.clear()
 
     def fetch(self, url: str, name: str) -> dict[str, Any]:
-        """Return one row of the log; without a problem, the file `name` exists afterwards."""
+        """Return one row of the log; if it has no problem, the file `name` now exists."""
         row: dict[str, Any] = dict.fromkeys(FETCH_COLUMNS)
         row |= {"url": url, "attempts": 0}
         try:
@@ -264,9 +264,9 @@ class Fetcher:
                 self._get(url, host, name, row)
         except Failed as failed:
             return row | {"problem": failed.problem, "detail": discreet(failed.detail)[:300]}
-        except ConfigError:  # a proxy or certificates that cannot be used for any URL
+        except ConfigError:  # unusable proxy or certificates, which affect every URL
             raise
-        except Exception as error:  # noqa: BLE001  one URL is one row
+        except Exception as error:  # noqa: BLE001  each URL yields one row
             return row | {"problem": "unreachable", "detail": discreet(f"{type(error).__name__}: {error}")[:300]}
         data = place.read_bytes()
         return row | {"PicName": name, "bytes": len(data), "digest": hashlib.md5(data).hexdigest()}
@@ -284,11 +284,11 @@ class Fetcher:
             raise Failed("occupied", str(error)) from None
 
     def _get(self, url: str, host: str, name: str, row: dict[str, Any]) -> None:
-        """Request an image until it arrives or retrying is useless; a file appears only when it is complete."""
+        """Request an image until it arrives or retrying is pointless; the file appears only once complete."""
         limits = self.limits
         attempts = Attempts(SystemClock(), most=limits.tries, first=limits.pause, longest=math.inf, jitter=0)
         while True:
-            # Every request to a host waits, not only the one that the host asked to retry later.
+            # All requests to the host wait, not only the one that it asked to retry later.
             self._wait(self._rest_of.get(host, 0.0) - time.monotonic())
             row["attempts"] = attempts.number
             try:
@@ -305,7 +305,7 @@ class Fetcher:
             draft.write_bytes(data)
 
     def _follow(self, url: str) -> bytes:
-        """Request, and follow redirects; requests to a host are limited to `per_host` at a time."""
+        """Request `url` and follow redirects, with at most `per_host` concurrent requests per host."""
         public = False
         for _ in range(MOST_HOPS + 1):
             host = host_of(url)
@@ -318,12 +318,12 @@ class Fetcher:
         raise Failed("http_error", f"redirected more than {MOST_HOPS} times")
 
     def _is_public(self, url: str, host: str) -> bool:
-        """Whether a host is public: behind a proxy, or with public addresses only; raise if it is off limits."""
+        """Return whether a host is public (proxied, or only public addresses); raise if it is off limits."""
         proxied = proxy_for(url) is not None
         key = host, proxied
         if key not in self._public:
             found = literal_address(host) if proxied else addresses_of(host)
-            if not found and not proxied:  # perhaps only now: it is looked up again by the next try
+            if not found and not proxied:  # perhaps temporary: the next attempt looks it up again
                 raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
             if any(map(is_metadata, found)):
                 raise Failed("refused", f"{host} is a cloud metadata service, which is never contacted")
@@ -333,7 +333,7 @@ class Fetcher:
         return self._public[key]
 
     def _pool(self, url: str, *, public: bool) -> urllib3.PoolManager:
-        """The connections for `url`; once `public`, only to public addresses."""
+        """Return the connection pool for `url`; with `public`, it connects only to public addresses."""
         key = (urlsplit(url).scheme, proxy_for(url), public)
         with self._lock:
             if key not in self._pools:
@@ -351,13 +351,13 @@ class Fetcher:
             raise Failed("unreachable", "interrupted")
 
 
-#: Redirects that are followed, and how many in a row. Source: RFC 9110, 15.4.
+#: Redirect status codes to follow, and the longest chain. Source: RFC 9110, 15.4.
 REDIRECTS = {301, 302, 303, 307, 308}
 MOST_HOPS = 5
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL that can be fetched."""
+    """Return the host from a URL; raise if the URL cannot be fetched."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -369,7 +369,7 @@ def host_of(url: str) -> str:
 
 
 def next_hop(url: str, location: str) -> str:
-    """Return where a redirect leads."""
+    """Return the target URL of a redirect."""
     try:
         there = urljoin(url, location)
         host = host_of(there)
@@ -381,7 +381,7 @@ def next_hop(url: str, location: str) -> str:
 
 
 def is_private(host: str) -> bool:
-    """Return whether a host is this machine or in a private network, by every address that its name resolves to now."""
+    """Return whether a host is this machine or in a private network, judging by every address it now resolves to."""
     return any(not is_public(address) for address in addresses_of(host))
 
 
@@ -390,7 +390,7 @@ def is_public(address: Address) -> bool:
     return without_prefix(address).is_global
 
 
-#: Where virtual machines of the large clouds get their credentials from, and an agent of Azure that is no host either.
+#: Addresses where virtual machines in large clouds get their credentials, and that of Azure's agent.
 _METADATA = frozenset(
     map(
         ipaddress.ip_address,
@@ -408,7 +408,7 @@ def _is_no_metadata(address: Address) -> bool:
     return not is_metadata(address)
 
 
-#: What an image may be, by `kind_of`.
+#: Results of `kind_of` that count as an image.
 _IMAGES = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"}
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _PIECE = 65_536
@@ -416,7 +416,7 @@ _HEADERS = {"User-Agent": "imgprep", "Accept": "image/*"}
 
 
 class Failed(Exception):
-    """No image: `.problem` is a code; `.again`: a later try may succeed, after `.after` seconds."""
+    """Raised if there is no image: `.problem` is a code, `.again` whether to retry after `.after` seconds."""
 
     def __init__(self, problem: str, detail: str, *, again: bool = False, after: float = 0.0) -> None:
         super().__init__(detail)
@@ -427,7 +427,7 @@ class Failed(Exception):
 
 
 def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[], object]) -> tuple[bytes, str | None]:
-    """Request an image once; return its bytes, or the URL that it redirects to."""
+    """Request an image once; return its bytes and the redirect target, if any."""
     ends = time.monotonic() + 10 * limits.seconds
     try:
         answer = pool.request(
@@ -448,8 +448,8 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
         raise _unreached(error, "cut_off") from error
     finally:
         if not whole:
-            answer.close()  # the rest is not read
-        answer.release_conn()  # closed or not: the pool waits for it
+            answer.close()  # the rest stays unread
+        answer.release_conn()  # even if closed, because the pool waits for it
     _require_whole_image(data, length_known="Content-Length" in answer.headers or answer.chunked)
     return data, None
 
@@ -488,14 +488,14 @@ def _require_whole_image(data: bytes, *, length_known: bool) -> None:
     if has_ended(kind, data) is not False:
         return
     detail = f"the {kind} ends too early, after {len(data):,} bytes"
-    if length_known:  # the server sent all it has
+    if length_known:  # the server sent everything it has
         raise Failed("incomplete", f"{detail}: the file on the server is incomplete")
     raise Failed("cut_off", detail, again=True)
 
 
 def _unreached(error: BaseException, problem: str = "unreachable") -> Failed:
     text = f"{type(error).__name__}: {error}"
-    # urllib3 counts a refused connection among the time-outs.
+    # urllib3 classes a refused connection as a timeout.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     late = (isinstance(error, urllib3.exceptions.TimeoutError) and not refused) or "timed out" in text.lower()
     return Failed("timeout" if late else problem, text, again=True)

@@ -1,4 +1,4 @@
-"""The findings panel: findings by rule, with their rows and pictures, filtered and ticked."""
+"""The findings panel: filter and tick findings by rule, beside their rows and images."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from imgprep.look.rules.book import summary
 from imgprep.show.contact_sheet import Drawn, Regions
 from imgprep.show.template import template
 
-#: Findings on a page, and small pictures kept for paging back.
+#: Findings per page, and thumbnails cached for paging back.
 PER_PAGE, KEPT = 12, 400
-#: Longest side of the opened picture, pixels.
+#: Longest side of the opened image, in pixels.
 LARGE = 620
 _DETAILS = ("rule", "severity", "message", "fix", "field", "value", "ProductId", "PicName", "row")
 
 
 class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
-    """Browse findings: rules on the left, their pictures in the middle, the opened one on the right.
+    """Browse findings: rules on the left, their images in the middle, the opened image on the right.
 
     Parameters
     ----------
     findings : pandas.DataFrame
         From `check`.
     root : path, optional
-        Folder or zip archive of the images; without it there are no pictures.
+        Folder or zip archive of the images; without it, no images are shown.
     catalogue : pandas.DataFrame, optional
-        Its row is shown beside the opened picture, and `rows` returns its rows.
+        Its row is shown beside the opened image, and `rows` returns rows from it.
     regions : RegionStore, pandas.DataFrame or mapping, optional
-        Drawn over the pictures.
+        Regions to draw over the images.
     per_page : int
-        Findings on a page. Only one page is read and sent, however many there are.
+        Findings per page. Only one page is read and sent, however many findings there are.
 
     Attributes
     ----------
     selected : pandas.DataFrame
-        The ticked findings; if none are ticked, all that the filters show.
+        The ticked findings; if none are ticked, all that pass the filters.
     rows : pandas.DataFrame
-        The catalogue's rows of `selected`, each once.
+        The catalogue's rows for `selected`, each once.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         self._shown = np.arange(len(self._findings))
         self._ticked: set[int] = set()
         self._thumbs: OrderedDict[int, Thumb] = OrderedDict()
-        # Messages of the browser may arrive on another thread than the cell that runs.
+        # Messages from the browser may arrive on a different thread from the running cell.
         self._lock = threading.RLock()
         self._make(summary(self._findings))
         super().__init__([self._bar, ipywidgets.HBox([self._rules, self._middle, self._opened])])
@@ -98,14 +98,14 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The ticked findings; if none are ticked, all that the filters show."""
+        """The ticked findings; if none are ticked, all that pass the filters."""
         with self._lock:
             places = sorted(self._ticked) if self._ticked else self._shown
             return self._findings.iloc[places].reset_index(drop=True)
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The catalogue's rows of `selected`, each once."""
+        """The catalogue's rows for `selected`, each once."""
         if self._catalogue is None or "row" not in self._catalogue:
             raise ConfigError(
                 "rows: the catalogue is missing; pass it: FindingsBrowser(findings, root, catalogue=catalogue)"
@@ -113,14 +113,14 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return self._catalogue[self._catalogue["row"].isin(self.selected["row"].dropna())].reset_index(drop=True)
 
     def filter(self, *, rule: str | None = None, severity: str | None = None, text: str | None = None) -> None:
-        """Show only some findings; a filter that is not given is unchanged, and an empty string means all.
+        """Filter the findings; an omitted filter stays unchanged, and an empty string matches all.
 
         Parameters
         ----------
         rule, severity : str, optional
             A rule with findings; error, warning or info.
         text : str, optional
-            A part of ProductId, PicName, value or message, in upper or lower case.
+            Part of a ProductId, PicName, value or message, ignoring case.
 
         Raises
         ------
@@ -137,14 +137,14 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
                     widget.value = value
 
     def tick(self, places: Any = None) -> None:
-        """Tick findings by their position in `shown`; without positions, all that are shown."""
+        """Tick findings by position in `shown`; without positions, tick all of `shown`."""
         with self._lock:
             chosen = self._shown if places is None else self._shown[np.asarray(list(places), dtype=int)]
             self._ticked |= {int(place) for place in chosen}
             self._refresh()
 
     def clear(self) -> None:
-        """Remove every tick."""
+        """Clear all ticks."""
         with self._lock:
             self._ticked.clear()
             self._refresh()
@@ -172,7 +172,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             layout=ipywidgets.Layout(align_items="center", flex_flow="row wrap"),
         )
         self._grid = CardGrid(empty="No finding here.")
-        # As high as a screen, so that the opened picture stays beside the cards.
+        # No taller than a screen, so that the opened image stays beside the cards.
         self._middle = ipywidgets.Box(
             [self._grid],
             layout=ipywidgets.Layout(
@@ -254,11 +254,11 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             thumb = self._read(place, LARGE)
             details = {name: record[name] for name in _DETAILS}
             details |= {"size": f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else "", "file": thumb.why}
-            details = {**details, **self._catalogue_row(record), **details}  # the finding's own come first
+            details = {**details, **self._catalogue_row(record), **details}  # the finding's values come first and win
             self._opened.show(thumb, template("details.html").render(fields=details.items()))
 
     def _catalogue_row(self, record: pd.Series) -> dict[str, Any]:
-        """The catalogue's row of a finding; if a record has several images, the row of its image."""
+        """Return the catalogue's row for a finding; if a record has several images, the row of the finding's image."""
         if self._catalogue is None or pd.isna(record["row"]) or "row" not in self._catalogue:
             return {}
         rows = self._catalogue[self._catalogue["row"] == record["row"]]

@@ -1,4 +1,4 @@
-"""Many files → facts: known ones from the cache, the rest inspected in other processes."""
+"""Gather the facts of many files: known ones from the cache, the rest inspected in other processes."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from imgprep.look.probe import probe, probe_many
 
 _log = logging.getLogger(__name__)
 
-#: Names inspected at once; bounds the memory of a run that streams.
+#: Names per window; bounds the memory of a streaming run.
 WINDOW = 50_000
-#: Chunks that an executor has at once.
+#: Most chunks submitted to an executor at once.
 _SUBMITTED = 64
 _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
 
 Names: TypeAlias = pd.DataFrame | pd.Series | Iterable[Any]
-#: Root, name, tier, digests whose facts are known.
+#: Root, name, tier, and digests whose facts are known.
 Task: TypeAlias = tuple[str, str, str, frozenset[str]]
 
 
 class Options(TypedDict, total=False):
-    """Options of `inspect_images` that do not change the type of its result."""
+    """Options for `inspect_images` that do not change its return type."""
 
     tier: str
     cache: str | os.PathLike[str] | None
@@ -70,20 +70,20 @@ def inspect_images(
     workers: int | None = None,
     seconds: float = TASK_SECONDS,
 ) -> pd.DataFrame | Path:
-    """Inspect every image; a broken file is a row like any other.
+    """Inspect every image; a broken file yields a row like any other.
 
     Parameters
     ----------
     names : catalogue frame, or iterable of str or path
-        The ``PicName`` column of a frame; or names below `root`, or full paths below it. Repeated names are inspected
-        once, missing values are skipped.
+        A frame with a ``PicName`` column, or names or full paths below `root`. Repeated names are inspected
+        once; missing values are skipped.
     root : path
         Folder or zip archive of the images.
     tier : {"stat", "header", "decode", "strict"}
-        How deep to inspect; see `Tier`. Each includes those before it. Finding damage in a JPEG with ``strict`` takes
-        OpenCV (the extra ``suggest``); without it, facts of JPEGs have tier ``decode``.
+        How deeply to inspect; see `Tier`. Each includes those before it. Finding damage in JPEGs with ``strict`` needs
+        OpenCV (the extra ``suggest``); without it, JPEGs get facts of tier ``decode``.
     cache : path, optional
-        Folder of cached facts; files that have not changed are then not opened again.
+        Folder of cached facts; unchanged files are then not reopened.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Runs the work instead of local processes. Its workers must reach `root` by the same path, and
         `seconds` does not apply. Create a Dask executor with ``client.get_executor(pure=False)``.
@@ -109,8 +109,8 @@ def inspect_images(
 
     Notes
     -----
-    No file is opened in the calling process: a decoder that crashes takes its process with it, which must not be the
-    analyst's notebook.
+    No file is opened in the calling process, because a crashing decoder takes its process with it, and that must not be
+    the analyst's notebook.
 
     Examples
     --------
@@ -128,10 +128,10 @@ def inspect_images(
         raise ConfigError(f"tier {tier!r}: needs one of {', '.join(Tier)}")
     if tier == Tier.STRICT and not can_find_damage("JPEG"):
         _log.warning("tier strict: OpenCV is not installed, so damage inside JPEG files is not found")
-    from tqdm.auto import tqdm  # noqa: PLC0415  only inspecting shows a bar
+    from tqdm.auto import tqdm  # noqa: PLC0415  only inspecting shows a progress bar
 
     source = open_source(root)
-    root = os.path.abspath(root)  # noqa: PTH100  keeps links, which other machines may have elsewhere
+    root = os.path.abspath(root)  # noqa: PTH100  keeps symlinks, whose targets may differ on other machines
     wanted = distinct_names(names, root)
     run = _Run(source, root, Tier(tier), cache=cache, executor=executor, workers=workers or cores(), seconds=seconds)
     with tqdm(total=len(wanted), disable=not progress, unit="image", desc="inspect") as bar:
@@ -149,7 +149,7 @@ def inspect_images(
 
 
 def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
-    """Return every name once, in order, as it is below `root`."""
+    """Return each name once, in order, relative to `root`."""
     if isinstance(names, pd.DataFrame):
         require_images(names)
         names = names.loc[left_out(names).isna(), "PicName"]
@@ -179,7 +179,7 @@ class _Run:
         self._root = root
         self._tier = tier
         self._cache = None if cache is None or tier is Tier.STAT else FactCache(cache, root)
-        # A Dask client has executors but is not one.
+        # A Dask client is not an executor but provides one.
         self._executor = executor.get_executor(pure=False) if hasattr(executor, "get_executor") else executor
         self._workers = workers
         self._seconds = seconds
@@ -187,7 +187,7 @@ class _Run:
         self._flushed = time.monotonic()
 
     def window(self, names: pl.Series, step: Callable[[int], Any]) -> pl.DataFrame:
-        """Return the facts of some names, in their order."""
+        """Return the facts of `names`, in their order."""
         places: list[Record] = [{"PicName": name} for name in names]
         if self._tier is Tier.STAT or self._cache is not None:
             places = [probe(self._source, name, Tier.STAT) for name in names]
@@ -198,7 +198,7 @@ class _Run:
         if self._cache is not None:
             existing = records_frame(place for place in places if "problem" not in place)
             known = self._cache.known(existing, self._tier)
-        # A missing file needs no worker.
+        # Missing files need no worker.
         settled = [{**place, "tier": str(self._tier)} for place in places if "problem" in place]
         step(known.height + len(settled))
         done = {*known["PicName"], *(place["PicName"] for place in settled)}
@@ -207,7 +207,7 @@ class _Run:
         return pl.DataFrame(names).join(frame, on="PicName", how="left", maintain_order="left").select(list(SCHEMA))
 
     def close(self) -> None:
-        """Write the rest to the cache."""
+        """Write the remaining facts to the cache."""
         if self._cache is not None:
             self._flush()
             self._cache.close()
@@ -231,7 +231,7 @@ class _Run:
                 step(1)
                 yield record
         except BaseException:
-            # Interrupted: the next run continues from here.
+            # If interrupted, the next run resumes from here.
             self._flush()
             raise
 
@@ -251,7 +251,7 @@ class _Run:
 
     def _lost(self, name: str, tier: str, casualty: LostTask) -> Record:
         problem = Problem.TIMEOUT if casualty.timeout else Problem.CRASHED
-        # Size and age are known without opening it.
+        # Size and age are known without opening the file.
         place = probe(self._source, name, Tier.STAT)
         return {**place, "tier": tier, "decodes": False, "problem": str(problem), "detail": casualty.detail}
 
@@ -270,7 +270,7 @@ class _Run:
 
 
 def _on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Iterator[tuple[Task, Record]]:
-    """Yield each task and its record as chunks come back; the tasks of failed chunks are added to `lost`."""
+    """Yield each task and its record as chunks complete; add the tasks of failed chunks to `lost`."""
     run = uuid.uuid4().hex
     submitted: dict[Future[list[Record]], list[Task]] = {}
     chunks = (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
@@ -278,7 +278,7 @@ def _on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Ite
         for chunk in chunks:
             try:
                 submitted[executor.submit(probe_many, chunk, run)] = chunk
-            except Exception:  # noqa: BLE001  a broken pool takes nothing more; our own processes do the rest
+            except Exception:  # noqa: BLE001  a broken pool accepts no more work; our own processes do the rest
                 lost.extend(chunk)
             if len(submitted) >= _SUBMITTED:
                 break
@@ -288,7 +288,7 @@ def _on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Ite
             chunk = submitted.pop(future)
             try:
                 records = future.result()
-            except Exception:  # noqa: BLE001  one bad file fails its chunk, a dead worker everything unfinished
+            except Exception:  # noqa: BLE001  one bad file fails its chunk, a dead worker fails all unfinished chunks
                 lost.extend(chunk)
             else:
                 yield from zip(chunk, records, strict=True)

@@ -1,4 +1,4 @@
-"""Photographers' folders: the product that each file shows, how sure that is, and by what name or similarity."""
+"""Match photographers' files to products: which product each file shows, how confidently, and on what evidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 from imgprep.look.duplicates import COLOUR, RADIUS, fingerprints, near_pairs
 from imgprep.look.inspect import inspect_images
 
-#: File names that photographers commonly use.
+#: Patterns for file names that photographers commonly use.
 PATTERNS: tuple[str, ...] = (
     "{ProductId}",
     "{ProductId}_{n}",
@@ -33,11 +33,11 @@ PATTERNS: tuple[str, ...] = (
     "{ProductId} ({n})",
     "{ProductId}/{any}",
 )
-#: A match of at least this confidence, and this far ahead of the next, is taken; a person decides on the others.
+#: Accept a match with at least this confidence and this far ahead of the next; a person decides the rest.
 AT_LEAST, AHEAD = 0.8, 0.1
-#: States that a person decided: matching again keeps them.
+#: States set by a person; matching again keeps them.
 DECIDED = (CHOSEN, SET_ASIDE)
-#: Extensions of images; other files of a folder are ignored.
+#: Image extensions; other files in a folder are ignored.
 PICTURES = frozenset(
     ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "heic", "heif", "avif", "mpo", "psd", "ico"]
 )
@@ -54,27 +54,27 @@ def match_files(
     at_least: float = AT_LEAST,
     within: str | None = None,
 ) -> pd.DataFrame:
-    """Find the product of each file of a folder.
+    """Find the product that each file in a folder shows.
 
     Parameters
     ----------
     folder : path
         Folder or zip archive of images. Nothing in it is changed or renamed.
     catalogue : pandas.DataFrame
-        With ``ProductId`` and the columns that patterns name.
+        Must have ``ProductId`` and the columns that `patterns` name.
     patterns : sequence of str
-        Such as ``{ProductId}_{n}``; see `imgprep.look.match_files.parse_pattern`.
+        Patterns such as ``{ProductId}_{n}``; see `imgprep.look.match_files.parse_pattern`.
     earlier : pandas.DataFrame, optional
-        Facts of the products' earlier images; a ``ProductId`` that it lacks is taken from the catalogue, by
+        Facts of the products' earlier images; a missing ``ProductId`` is looked up in the catalogue by
         ``PicName``. Files are then also matched by similarity: perceptual hash and colour.
     facts : pandas.DataFrame, optional
         Facts of the folder's files; by default they are inspected here if `earlier` is given.
     known : pandas.DataFrame, optional
-        An earlier map, whose decisions by a person are kept.
+        An earlier map; decisions that a person made in it are kept.
     at_least : float
         Lowest confidence, 0 … 1, of a match that needs no review.
     within : str, optional
-        A folder below `folder`, such as ``new``: only its files are matched. ``file`` remains a path below `folder`,
+        A subfolder of `folder`, such as ``new``; only its files are matched. ``file`` remains a path below `folder`,
         so that the map fits the folder that batches are built from.
 
     Returns
@@ -83,17 +83,17 @@ def match_files(
         The map, one row per file: ``file``, ``ProductId`` (NA if unknown), ``state`` (matched, ambiguous, unmatched;
         chosen or set aside by a person; ignored: not an image), ``confidence`` (0 … 1), ``how``, ``number`` (of the
         image among those of its product), ``candidates`` (ProductIds, likeliest first), ``detail``. A file that is a
-        ``PicName`` of the catalogue belongs to that product under any name. An id among other words of a name, or
-        one that is one character off, is offered but not accepted. ``.attrs["tried"]`` has each ``column`` and
-        ``pattern`` that was tried, and how many ``files`` it read. Where the default patterns name fewer than half of
-        the images, other columns of ids are tried, and the one that names most is read as well.
+        ``PicName`` in the catalogue belongs to that product, whatever its name. An id among other words in a name, or
+        one that is one character off, is suggested but not accepted. ``.attrs["tried"]`` has each ``column`` and
+        ``pattern`` tried, and how many ``files`` it matched. If the default patterns match fewer than half of
+        the images, other id columns are tried, and the one that matches most is used as well.
 
     Raises
     ------
     CatalogueError
-        The catalogue has no ProductId, or a pattern names no column of it.
+        The catalogue has no ProductId, or a pattern names none of its columns.
     ConfigError
-        `folder` is neither a folder nor an archive, or has no file `within`.
+        `folder` is neither a folder nor an archive, or has no files in `within`.
 
     Examples
     --------
@@ -137,12 +137,12 @@ def match_files(
     return frames.attach(matches_frame(records), tried=pd.DataFrame(tried, columns=["column", "pattern", "files"]))
 
 
-#: Columns besides ProductId that may hold ids in file names, and how many of their values must differ.
+#: Most columns besides ProductId to try as ids, and the share of their values that must be distinct.
 _OTHER_IDS, _DISTINCT = 12, 0.5
 
 
 def _hit(images: Iterable[str], patterns: Sequence[Pattern], names: Mapping[str, Names]) -> set[str]:
-    """The files whose name is read as an id of a product, in any spelling."""
+    """Return the files whose names, read by a pattern, contain a product's id in any spelling."""
     return {
         file
         for file in images
@@ -161,11 +161,11 @@ def _with_other_ids(
     names: dict[str, Names],
     tried: list[tuple[str, str, int]],
 ) -> tuple[list[Pattern], dict[str, Names], list[tuple[str, str, int]]]:
-    """Try the other columns of ids: the one that names most files is read as well."""
+    """Try the other id columns; add the one that matches most files."""
     sample = catalogue.head(SAMPLE_ROWS)
     columns = [str(name) for name in catalogue.columns if name not in ("row", *FIELD_NAMES, IMAGE_URL)]
     columns = [name for name in columns if sample[name].nunique() >= _DISTINCT * max(1, sample[name].count())]
-    columns.sort(key=lambda name: plain_name(name) not in NAMES["ProductId"])  # named like ids first
+    columns.sort(key=lambda name: plain_name(name) not in NAMES["ProductId"])  # columns with id-like names first
     best: tuple[int, list[Pattern], dict[str, Names]] = (0, [], {})
     for column in columns[:_OTHER_IDS]:
         others = [parse_pattern(text.replace("{ProductId}", f"{{{column}}}"), catalogue.columns) for text in PATTERNS]
@@ -177,7 +177,7 @@ def _with_other_ids(
 
 
 def undecided(matches: pd.DataFrame) -> pd.DataFrame:
-    """Return the files that a person has to decide on: ambiguous ones first."""
+    """Return the files that a person has to decide on, ambiguous ones first."""
     return matches[matches["state"].isin([AMBIGUOUS, UNMATCHED])].sort_values("state", kind="stable")
 
 
@@ -203,7 +203,7 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
 
 
 def _named(catalogue: pd.DataFrame) -> dict[str, list[str]]:
-    """File → the products whose PicName it is."""
+    """Return file → the products that have it as PicName."""
     if "PicName" not in catalogue:
         return {}
     pairs = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()
@@ -240,7 +240,7 @@ def _decided(known: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _together(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """One candidate per product: two ways to the same product raise its confidence."""
+    """Return one candidate per product; if two ways find the same product, raise its confidence."""
     merged: dict[str, Candidate] = {}
     for new in candidates:
         old = merged.get(new.product)
@@ -276,9 +276,9 @@ def _detail(file: str) -> Any:
 
 
 EXACT, FOLDED, AMONG, NEAR = 1.0, 0.9, 0.7, 0.6
-#: Shorter ids are near to too many others, and occur in too many names by chance.
+#: Shorter ids resemble too many others and occur in too many names by chance.
 _NEAR_CHARS = 5
-#: Words of a name that are searched for an id, and the most words of an id.
+#: Most words of a name to search for an id, and most words in an id.
 _WORDS, _ID_WORDS = 24, 6
 _WORD = re.compile(r"[^\W_]+")
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -288,7 +288,7 @@ _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A product that a file may show: how sure, 0 … 1, why, and which image of it (or None)."""
+    """A product that a file may show, with the confidence (0 … 1), the reason, and the image number or None."""
 
     product: str
     confidence: float
@@ -306,10 +306,10 @@ class Pattern:
     anywhere: bool
 
     def read(self, name: str) -> Iterator[tuple[str, int | None]]:
-        """Yield each possible value of the column, and the number."""
+        """Yield each possible value of the column, with the image number if any."""
         stem = _stem(name)
         stem = stem if "/" in self.text else stem.rpartition("/")[2]
-        # After {any}, each possible start of the id is tried.
+        # After {any}, try each possible start of the id.
         for start in range(len(stem) if self.anywhere else 1):
             found = self.regex.fullmatch(stem, start)
             if found is not None:
@@ -342,7 +342,7 @@ def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
 
 
 class Names:
-    """Products by the values of a column, in any spelling."""
+    """Products indexed by the values of a column, in any spelling."""
 
     def __init__(self, catalogue: pd.DataFrame, column: str) -> None:
         pairs = catalogue[[column, "ProductId"] if column != "ProductId" else [column]].dropna().astype("str")
@@ -355,14 +355,14 @@ class Names:
         self._letters = sorted({letter for value in self._folded for letter in value})
 
     def find(self, value: str) -> Iterator[tuple[str, float, str]]:
-        """Yield (product, confidence, how) of the products that `value` names: exactly, else in another spelling."""
+        """Yield (product, confidence, how) for products that `value` names exactly, else in another spelling."""
         if products := self._exact.get(value):
             yield from ((product, EXACT, "") for product in sorted(products))
         elif products := self._folded.get(folded_id(value)):
             yield from ((product, FOLDED, "in another spelling") for product in sorted(products))
 
     def among(self, name: str) -> Iterator[tuple[str, float, str]]:
-        """Yield the products whose whole id is among other words of a file's name; of overlapping ids the longest."""
+        """Yield products whose whole id is among other words in a file's name; the longest of overlapping ids."""
         stem = unicodedata.normalize("NFC", _stem(name).rpartition("/")[2])
         words = list(itertools.islice(_WORD.finditer(stem), _WORDS))
         found: dict[tuple[int, int], set[str]] = {}
@@ -376,7 +376,7 @@ class Names:
         yield from ((product, AMONG, "among other words") for product in sorted(set().union(*found.values())))
 
     def near(self, value: str) -> Iterator[tuple[str, float, str]]:
-        """Yield the products whose id is one character off."""
+        """Yield products whose id is one character off."""
         loose = folded_id(value)
         if len(loose) >= _NEAR_CHARS:
             near = {product for one in set(_one_off(loose, self._letters)) for product in self._folded.get(one, ())}
@@ -384,16 +384,16 @@ class Names:
 
 
 def folded_id(value: str) -> str:
-    """Return an id in the form that its spellings have in common."""
+    """Return the form of an id that all its spellings share."""
     text = unicodedata.normalize("NFKC", value).casefold()
-    # Between digits a separator counts: 0001_1 is the first image of 0001, not product 00011.
+    # A separator between digits counts: 0001_1 is the first image of 0001, not product 00011.
     return "-".join(_LOOSE.sub("", part) for part in _BETWEEN_DIGITS.split(text))
 
 
 def candidates_by_name(name: str, patterns: Iterable[Pattern], names: Mapping[str, Names]) -> list[Candidate]:
-    """Return the products that a file's name may mean, by every pattern; only those of the highest confidence."""
+    """Return the products that a file name may mean under any pattern; only those with the highest confidence."""
     readings = [(pattern, value, number) for pattern in patterns for value, number in pattern.read(name)]
-    # A name that matches needs no guesses, which cost a hundred times as much.
+    # If the name matches, skip the guesses, which cost a hundred times as much.
     return (
         _surest(_read(readings, names, Names.find))
         or _surest(
@@ -416,7 +416,7 @@ def _read(
 
 
 def _surest(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """One per product, and only the products of the highest confidence."""
+    """Return one candidate per product, and only the products with the highest confidence."""
     found: dict[str, Candidate] = {}
     for each in candidates:
         if each.product not in found or found[each.product].confidence < each.confidence:
@@ -440,9 +440,9 @@ def _one_off(text: str, letters: list[str]) -> Iterator[str]:
             yield head + tail[1] + tail[0] + tail[2:]
 
 
-#: An image shared by more products than this identifies none of them: a placeholder, a size chart.
+#: An image shared by more products than this, such as a placeholder or size chart, identifies none of them.
 SHARED = 3
-#: Confidence by likeness: equal bytes, equal pixels, and near hashes, less for each bit that differs (2 are taken).
+#: Confidence by similarity: equal bytes, equal pixels, and near hashes minus a deduction for each differing bit.
 BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.9, 0.04
 _KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same picture as", PIXELS)}
 
@@ -479,7 +479,7 @@ def candidates_by_likeness(facts: pd.DataFrame, earlier: pd.DataFrame) -> dict[s
 
 
 def _near(facts: pd.DataFrame, owned: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
-    """(file, position in `owned`, bits between) where hash and colour are near."""
+    """Yield (file, position in `owned`, differing bits) for each pair with near hash and colour."""
     new_at, new_hashes, new_colours = fingerprints(facts)
     old_at, old_hashes, old_colours = fingerprints(owned)
     distinct, which = np.unique(np.concatenate([new_hashes, old_hashes]), return_inverse=True)

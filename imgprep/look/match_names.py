@@ -1,4 +1,4 @@
-"""The file that each PicName of a catalogue means: with exactly this name, with nearly this name, or none."""
+"""Find the file that each PicName in a catalogue refers to: exact match, near match or none."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from imgprep.images.names import folded
 from imgprep.images.storage import list_names
 from imgprep.load.catalogue import require_images
 
-#: Column → dtype; one row per distinct PicName, then one per file that no row names.
+#: Column → dtype; one row per distinct PicName, then one per file not named by any row.
 NAME_COLUMNS: dict[str, str] = {"PicName": "str", "file": "str", "how": "str", "candidates": "Int64", "others": "str"}
 _SHOWN = 5
 
 
 def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.DataFrame:
-    """Find the file that each PicName means, and the files that no row names, in one listing of the folder.
+    """Find the file for each PicName, and the files that no row names, in one listing of the folder.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        With PicName. URLs are skipped: `fetch_images` is for them.
+        Must have PicName. URLs are skipped; use `fetch_images` for them.
     root : path
         Folder or zip archive of the images.
 
     Returns
     -------
     pandas.DataFrame
-        ``PicName``; the ``file`` below `root`, NA if there is none or more than one; ``how`` the names match: exact,
-        or but for slash (leading, doubled or backward, ``./``, surrounding blanks), escapes (``%20``), case (or Unicode
+        ``PicName``; the ``file`` below `root`, NA if none or several match; ``how`` the names match: exact, or ignoring
+        slash (leading, doubled or backward, ``./``, surrounding blanks), escapes (``%20``), case (or Unicode
         form), extension, folder, folder and extension; else ambiguous or missing; ``candidates``, the number of
-        matching files, and ``others``, some of them. Below these, a row with ``how`` unnamed for each file that no row
-        means.
+        matching files, and ``others``, some of them. At the end, one row with ``how`` unnamed for each file that no row
+        refers to.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
 
 @dataclass
 class _Step:
-    """One kind of difference to ignore, and the files by what is left of their names."""
+    """A difference to ignore, with the files grouped by their names without it."""
 
     how: str
     key: Callable[[str], str]
@@ -95,7 +95,7 @@ class _Step:
 
 
 def _climb(name: str, ladder: list[_Step]) -> tuple[str, list[str]]:
-    """Return the smallest difference at which files match, and these files."""
+    """Return the smallest difference at which files match, and those files."""
     for step in ladder:
         found = step.files.get(step.key(name))
         if found:
@@ -116,7 +116,7 @@ def _stem(name: str) -> str:
     return posixpath.splitext(_plain(name))[0]
 
 
-#: Ignored differences, smallest first; each step also ignores those before it.
+#: Differences to ignore, smallest first; each step also ignores the earlier ones.
 _LADDER: dict[str, Callable[[str], str]] = {
     "slash": _straight,
     "escapes": lambda name: unquote(_straight(name)),

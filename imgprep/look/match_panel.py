@@ -1,4 +1,4 @@
-"""The match panel: a person decides which product a file shows where `match_files` could not."""
+"""The match panel: a person decides which product a file shows when `match_files` could not."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
 from imgprep.look.match_files import decide, undecided
 from imgprep.show.template import template
 
-#: Undecided files on a page, products offered for one, and the longest side of the picture, pixels.
+#: Undecided files per page, products offered per file, and the image's longest side in pixels.
 PER_PAGE, OFFERED, LARGE = 8, 8, 460
 _TITLES = ("title", "Title", "name", "Name", "product_title", "CustomContent")
 
 
 class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
-    """Decide on the files that `match_files` was unsure about.
+    """Decide on files that `match_files` was unsure about.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
     folder : path
         Folder or zip archive of the images.
     catalogue : pandas.DataFrame
-        Its products are offered, with their titles.
+        Products to offer, with their titles.
     earlier : path, optional
         Folder of the products' earlier images (the catalogue's ``PicName``), shown beside the candidates.
     path : path, optional
-        File of the map, written after each decision.
+        File to write the map to after each decision.
 
     Attributes
     ----------
     matches : pandas.DataFrame
-        The map with the decisions. `match_files` takes it as ``known``, `apply_matches` applies it.
+        The map with the decisions. Pass it to `match_files` as ``known``; apply it with `apply_matches`.
 
     Examples
     --------
@@ -86,12 +86,12 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return f"MatchPanel({len(self.matches):,} files, {len(undecided(self.matches)):,} to decide)"
 
     def choose(self, file: str, product_id: str | None) -> None:
-        """Decide which product a file shows; None if it shows none.
+        """Record which product a file shows, or None if it shows none.
 
         Raises
         ------
         CatalogueError
-            The map has no such file, or the catalogue no such product.
+            The map has no such file, or the catalogue has no such product.
         """
         if product_id is not None and product_id not in self._products.index:
             raise CatalogueError(f"ProductId {product_id!r} is not in the catalogue; search for a part of it")
@@ -102,7 +102,7 @@ class MatchPanel(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             self._keep()
 
     def undo(self) -> None:
-        """Undo the last decision of this panel."""
+        """Undo the last decision made in this panel."""
         with self._lock:
             if self._before:
                 file, record = self._before.pop()

@@ -1,7 +1,7 @@
-"""Whether metadata of an image are personal: whether they name a place, a person or an individual camera.
+"""Detect personal metadata in an image: anything that identifies a place, a person or an individual camera.
 
-Serial numbers count, and so does free text, which may name anyone. What programs and cameras write about themselves
-and about the exposure does not.
+Serial numbers count, as does free text, which may name anyone. What programs and cameras write about themselves
+and about the exposure does not count.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from imgprep.images.formats import (
 
 _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
-#: Latitude and longitude, of the camera and of its subject; the name of the area.
+#: Latitude and longitude of the camera and of its subject; area name.
 _GPS_PLACE = {0x02, 0x04, 0x14, 0x16, 0x1C}
-#: The maker's note, which repeats serial numbers, and IPTC in a TIFF: always personal.
+#: Maker note, which repeats serial numbers, and IPTC in a TIFF: always personal.
 _BLOCKS = {0x927C, 0x83BB}
-#: Texts: description, artist, copyright, comment, the title, comment, author, keywords and subject of Windows,
-#: owner, serial numbers of body and lens (the last three as Adobe's converters write them).
+#: Text fields: description, artist, copyright, comment; Windows title, comment, author, keywords and subject;
+#: owner, body and lens serial numbers (the last three as Adobe's converters write them).
 #: Source: EXIF 2.32, tables 4 and 5; DNG 1.6 for 0xC62F; exiftool.org for 0xFDE8 and 0xFDE9.
 _TEXTS = {0x010E, 0x013B, 0x8298, 0x9286, *range(0x9C9B, 0x9CA0), 0xA430, 0xA431, 0xA435, 0xC62F, 0xFDE8, 0xFDE9}
-#: The character code that a comment of EXIF begins with.
+#: The character code at the start of an EXIF comment.
 _CHARACTER_CODE = re.compile(rb"\A(?:ASCII|JIS|UNICODE)\0*")
-#: Complete comments that programs write.
+#: Full text of comments that programs write.
 _OF_PROGRAMS = re.compile(
     rb"CREATOR: gd-jpeg v[\d.]+ \(using IJG JPEG v\d+\)(?:, (?:default quality|quality = \d+))?"
     rb"|Created with (?:The )?GIMP|Lavc[\d.]+|AppleMark|LEAD Technologies Inc\. V[\d.]+"
@@ -47,7 +47,7 @@ _XMP = re.compile(
     rb"|xmpRights:Owner|plus:"
 )
 _IPTC = b"8BIM\x04\x04"
-#: Keywords of PNG texts that programs write.
+#: Keywords of PNG text chunks that programs write.
 _KEYWORDS_OF_PROGRAMS = {
     b"Software",
     b"Creation Time",
@@ -60,7 +60,7 @@ _KEYWORDS_OF_PROGRAMS = {
 
 
 def has_personal_metadata(image: Image.Image, exif: bytes | None, data: bytes) -> bool:
-    """Return whether the metadata of an opened image, its EXIF among them, are personal."""
+    """Return whether an opened image has personal metadata, including its EXIF."""
     if image.format == "PNG":
         return _is_personal(exif) or _png_is_personal(data)
     if image.format in ("JPEG", "MPO"):
@@ -69,7 +69,7 @@ def has_personal_metadata(image: Image.Image, exif: bytes | None, data: bytes) -
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]  # only TIFFs have it
         xmp, photoshop = tags.get(700), tags.get(34377)
-        exif = data  # built like one
+        exif = data  # a TIFF file is laid out like an EXIF block
     comment = image.info.get("comment")
     return _is_personal(
         exif, xmp if isinstance(xmp, bytes) else None, photoshop if isinstance(photoshop, bytes) else None
@@ -77,7 +77,7 @@ def has_personal_metadata(image: Image.Image, exif: bytes | None, data: bytes) -
 
 
 def _jpeg_is_personal(image: Image.Image, data: bytes) -> bool:
-    """Look at all segments: XMP that is too long for one goes on in others, and there may be several comments."""
+    """Check all segments: long XMP continues in further segments, and there may be several comments."""
     for name, segment in getattr(image, "applist", ()):
         if name == "COM" and _is_free_text(segment):
             return True
@@ -85,14 +85,14 @@ def _jpeg_is_personal(image: Image.Image, data: bytes) -> bool:
             return True
         if name == "APP13" and _is_personal(photoshop=segment):
             return True
-    return sole_exif(data) is not data  # a second EXIF segment is not read
+    return sole_exif(data) is not data  # a second EXIF segment is not read, so assume the worst
 
 
 def _png_is_personal(data: bytes) -> bool:
     length = 0
     for keyword, text in png_texts(data):
         length += len(text)
-        if length >= MOST_TEXT or _png_text_is_personal(keyword, text):  # beyond what is read, the worst is assumed
+        if length >= MOST_TEXT or _png_text_is_personal(keyword, text):  # unread text: assume the worst
             return True
     return False
 
@@ -133,6 +133,6 @@ def _entry_is_personal(exif: bytes, entry: Entry) -> bool:
 
 
 def _is_free_text(text: bytes) -> bool:
-    """Return whether a person may have written a text: it is neither blank nor a program's own."""
+    """Return whether a person may have written `text`: it is neither blank nor a known program's."""
     text = text.strip(b" \t\r\n\0")
     return bool(text) and not _OF_PROGRAMS.fullmatch(text)

@@ -1,4 +1,4 @@
-"""What only decoding shows: statistics of a picture, its perceptual hash, and damage that decoders silently accept."""
+"""Facts that need decoding: image statistics, perceptual hash, and damage that decoders silently accept."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from PIL import Image
 from imgprep.images.upright import plain_rgb
 from imgprep.look.facts import Record
 
-#: Shorter side, pixels, that statistics are computed at; the decoder may leave up to twice as many.
+#: Shorter side, in pixels, at which statistics are computed; the decoder may leave up to twice as many.
 SMALL = 48
 _HASH = 32
 _BAND = 16
 _TILES = 16
-_MEAN = 4  # Pillow's BOX, the plain mean; faster than an array of the pixels
+_MEAN = 4  # Pillow's BOX, the plain mean; faster than converting to an array
 _LEVELS = np.arange(256.0)
 _SQUARES = _LEVELS * _LEVELS
 _REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "F")
 
 
 def shrink(image: Image.Image) -> Image.Image:
-    """Return a small RGB version of a decoded image, not turned upright."""
+    """Return a small RGB version of a decoded image, without applying its orientation."""
     factor = min(image.width, image.height) // SMALL
     if factor > 1:
         info = dict(image.info)
         if image.mode in ("P", "PA", "1"):
-            # Palette indices cannot be averaged; every n-th pixel is near enough for statistics.
+            # Palette indices cannot be averaged; every nth pixel is good enough for statistics.
             image = image.resize((max(image.width // factor, 1), max(image.height // factor, 1)), 0)
         elif image.mode in _REDUCIBLE:
             image = image.reduce(factor)
@@ -50,7 +50,7 @@ def shrink(image: Image.Image) -> Image.Image:
 
 
 def statistics(small: Image.Image, size: tuple[int, int]) -> Record:
-    """Return the statistics of a small upright RGB picture, and of the size of its image."""
+    """Return the statistics of a small upright RGB image; `size` is that of the original."""
     grey = small.convert("L")
     levels = np.asarray(grey)
     share = np.bincount(levels.ravel(), minlength=256) / levels.size
@@ -58,7 +58,7 @@ def statistics(small: Image.Image, size: tuple[int, int]) -> Record:
     mean = float(share @ _LEVELS)
     occurring = share[share > 0]
     width, height = small.size
-    # The middle: what surrounds a product says little about its colour.
+    # Use the middle: the surroundings say little about a product's colour.
     middle = (width // 4, height // 4, max(width - width // 4, 1), max(height - height // 4, 1))
     colour: Any = small.resize((1, 1), _MEAN, box=middle).getpixel((0, 0))
     return {
@@ -79,8 +79,8 @@ def statistics(small: Image.Image, size: tuple[int, int]) -> Record:
 
 
 def _phash(grey: Image.Image) -> str:
-    """The 64-bit perceptual hash of a grey picture, 16 hex digits."""
-    pixels = np.asarray(grey.resize((_HASH, _HASH), 5), dtype=np.float32)  # 5: HAMMING, fast and without ringing
+    """Return the 64-bit perceptual hash of a grey image as 16 hex digits."""
+    pixels = np.asarray(grey.resize((_HASH, _HASH), 5), dtype=np.float32)  # 5: HAMMING, fast and free of ringing
     waves = (_cosines() @ pixels @ _cosines().T).ravel()
     bits = waves > np.median(waves[1:])
     return np.packbits(bits).tobytes().hex()
@@ -113,18 +113,18 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
 
 
 _JPEG = ("JPEG", "MPO")
-#: libjpeg's warnings about data that it could not decode as they are, and then conceals.
+#: libjpeg warnings about data that it could not decode faithfully and concealed.
 _WARNING = re.compile(rb"^(?:Corrupt JPEG data|Premature end of JPEG file|Inconsistent progression sequence).*$", re.M)
 _one_at_a_time = threading.Lock()
 
 
 def can_find_damage(format_: str | None) -> bool:
-    """Return whether damage in this format can be found: in a JPEG it takes OpenCV."""
+    """Return whether damage in this format can be found; JPEG needs OpenCV."""
     return format_ not in _JPEG or importlib.util.find_spec("cv2") is not None
 
 
 def damage(data: bytes, format_: str | None) -> str | None:
-    """Return what is wrong inside an image that decodes, or None."""
+    """Return a description of the damage in an image that decodes, or None."""
     if format_ == "PNG":
         return _png_damage(data)
     if format_ in _JPEG and can_find_damage(format_):
@@ -136,13 +136,13 @@ def _png_damage(data: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.verify()
-    except Exception as error:  # noqa: BLE001  decoders raise anything
+    except Exception as error:  # noqa: BLE001  decoders can raise any exception
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def _jpeg_damage(data: bytes) -> str | None:
-    import cv2  # noqa: PLC0415  heavy, and only this tier needs it
+    import cv2  # noqa: PLC0415  heavy, and needed only by this tier
 
     flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
     with _one_at_a_time, _standard_error() as caught:
@@ -157,7 +157,7 @@ def _jpeg_damage(data: bytes) -> str | None:
 
 @contextlib.contextmanager
 def _standard_error() -> Iterator[IO[bytes]]:
-    """Catch what this process writes to its standard error; what the decoder did not write is passed on afterwards."""
+    """Capture this process's standard error; afterwards, pass on anything that the decoder did not write."""
     with tempfile.TemporaryFile() as caught:
         before = os.dup(2)
         os.dup2(caught.fileno(), 2)

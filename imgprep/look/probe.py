@@ -1,4 +1,4 @@
-"""One file → its facts, and never an exception. Worker processes import it, without numpy."""
+"""Return the facts of one file, never raising; worker processes import this module without numpy."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from imgprep.images.upright import (
 from imgprep.look.facts import Record, Tier
 from imgprep.look.personal import has_personal_metadata
 
-#: The smallest fraction of a JPEG that libjpeg decodes; a pixel is then the mean of a block.
+#: Largest reduction at which libjpeg can decode a JPEG; each pixel is then the mean of a block.
 _EIGHTH = 8
-#: Formats whose reader decodes the whole file at a smaller scale; that of HEIF would decode a thumbnail beside it.
+#: Formats whose reader decodes the whole file at a reduced scale; the HEIF reader would decode a separate thumbnail.
 _SCALED = ("JPEG", "MPO")
 _NO_READER = {"HEIF": "HEIC/HEIF; install pillow-heif to read it, or export it as JPEG"}
 
 
 def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) -> Record:
-    """Return the facts of one file; only the digest if it is in `known`."""
+    """Return the facts of one file; if its digest is in `known`, inspect no further."""
     record: Record = {"PicName": name, "exists": False, "tier": str(tier)}
     try:
         found = source.find(name)
@@ -48,7 +48,7 @@ def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) ->
         _set_problem(record, unfit.problem, unfit.detail)
     except MemoryError:
         _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker is allowed")
-    except Exception as error:  # noqa: BLE001  decoders raise anything; one file is one row
+    except Exception as error:  # noqa: BLE001  decoders can raise any exception; one file is one row
         _set_problem(record, Problem.UNREADABLE, _text_of(error))
     return record
 
@@ -59,13 +59,13 @@ def probe_many(tasks: Iterable[tuple[str, str, str, Collection[str]]], run: str 
 
 
 def probe_one(task: tuple[str, str, str, Collection[str]]) -> Record:
-    """Return the facts of one file: (root, name, tier, known digests)."""
+    """Return the facts of one file; `task` is (root, name, tier, known digests)."""
     root, name, tier, known = task
     return probe(_source(root, os.getpid()), name, Tier(tier), known)
 
 
 def pixel_digest(task: tuple[str, str, str]) -> str | None:
-    """Return a digest of all pixels, upright and in RGB, of one image: (root, name, digest of its bytes)."""
+    """Return a digest of all pixels, upright and in RGB; `task` is (root, name, digest of the file's bytes)."""
     root, name, expected = task
     try:
         source = _source(root, os.getpid())
@@ -74,12 +74,12 @@ def pixel_digest(task: tuple[str, str, str]) -> str | None:
             return None
         image = open_upright(data)
         return hashlib.sha256(b"%d,%d " % image.size + image.tobytes()).hexdigest()[:32]
-    except Exception:  # noqa: BLE001  what cannot be decoded equals nothing
+    except Exception:  # noqa: BLE001  an undecodable image equals no other
         return None
 
 
 @functools.lru_cache(maxsize=4)
-def _source(root: str, pid: int) -> Source:  # an open archive must not be shared with a forked process
+def _source(root: str, pid: int) -> Source:  # a forked process must not share an open archive
     return open_source(root)
 
 
@@ -109,7 +109,7 @@ def _read(source: Source, found: Found, tier: Tier, known: Collection[str], reco
 
 
 def _header_facts(image: Image.Image, data: bytes) -> Record:
-    """The facts of tier ``header``."""
+    """Return the facts of tier ``header``."""
     info = image.info
     width, height = image.size
     exif = info.get("exif")
@@ -117,7 +117,7 @@ def _header_facts(image: Image.Image, data: bytes) -> Record:
     if image.format == "TIFF":
         stated = _tiff_tags(image).get(0x0112, 1)
         orientation = stated if stated in range(1, 9) else 1
-        # Pillow reports the upright size of a TIFF, and only of a TIFF.
+        # For TIFFs, and only for TIFFs, Pillow reports the upright size.
         width, height = upright_size(width, height, orientation)
         exif = None
     elif image.format == "PNG" and exif is None:
@@ -142,7 +142,7 @@ def _header_facts(image: Image.Image, data: bytes) -> Record:
 def _frames(image: Image.Image) -> int | None:
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # noqa: BLE001  a fault in later frames does not concern the first
+    except Exception:  # noqa: BLE001  a fault in later frames does not affect the first
         return None
 
 
@@ -162,7 +162,7 @@ def _tiff_tags(image: Image.Image) -> Any:
 
 
 def _decode(image: Image.Image, data: bytes, record: Record, *, whole: bool) -> None:
-    from imgprep.look import pixels  # noqa: PLC0415  numpy, which the other tiers do not need
+    from imgprep.look import pixels  # noqa: PLC0415  imports numpy, which the other tiers do not need
 
     size = upright_size(record["width"], record["height"], record["orientation"])
     try:
@@ -190,7 +190,7 @@ def _decode(image: Image.Image, data: bytes, record: Record, *, whole: bool) -> 
 
 
 def _coarse(image: Image.Image, data: bytes) -> Image.Image:
-    """Return a drafted progressive JPEG without the scans that its small picture does not need."""
+    """Return a drafted progressive JPEG without the scans that a small version does not need."""
     if not image.info.get("progressive") or getattr(image, "decoderconfig", ())[:1] != (_EIGHTH,):
         return image
     lean = without_fine_scans(sole_exif(data))
@@ -226,14 +226,14 @@ def _text_of(error: BaseException) -> str:
 
 SOI = b"\xff\xd8"
 EOI, SOS, SOF_PROGRESSIVE = 0xD9, 0xDA, 0xC2
-#: Ends entropy-coded data: a marker that is neither stuffing nor a restart.
+#: End of entropy-coded data: a marker that is neither stuffing nor a restart.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-#: Markers that may stand between a progressive file's scans: tables, metadata, comments, frame, scan, end.
+#: Markers allowed between a progressive file's scans: tables, metadata, comments, frame, scan, end.
 _BETWEEN_SCANS = {0xC2, 0xC4, SOS, EOI, 0xDB, 0xFE, *range(0xE0, 0xF0)}
 
 
 class Segment(NamedTuple):
-    """A marker segment of a JPEG: its marker begins at `start`, the entropy-coded data of a scan at `body`."""
+    """A JPEG marker segment: its marker begins at `start`, the entropy-coded data of a scan at `body`."""
 
     marker: int
     start: int
@@ -242,7 +242,7 @@ class Segment(NamedTuple):
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Yield the segments of a JPEG as far as they are well formed, up to and including its end marker."""
+    """Yield a JPEG's segments, as far as they are well-formed, up to and including the end marker."""
     at = len(SOI) if data.startswith(SOI) else len(data)
     while at + 1 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -264,7 +264,7 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 
 def without_fine_scans(data: bytes) -> bytes | None:
-    """Return a progressive JPEG whose scans after the first, coarse ones are empty; None where that saves nothing."""
+    """Return a progressive JPEG whose scans after the first, coarse ones are empty; None if that saves nothing."""
     kept = []
     start = 0
     progressive = emptied = False
@@ -272,7 +272,7 @@ def without_fine_scans(data: bytes) -> bytes | None:
         if part.marker not in _BETWEEN_SCANS:
             return None
         progressive |= part.marker == SOF_PROGRESSIVE
-        # A scan header ends with first coefficient, last coefficient, precision: 0 is the mean of a block.
+        # A scan header ends with first coefficient, last coefficient, precision; coefficient 0 is a block's mean.
         if part.marker == SOS and data[part.body - 3] > 0:
             kept.append(data[start : part.body])
             start = part.end

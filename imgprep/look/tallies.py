@@ -1,4 +1,4 @@
-"""Counts of images by size, weight, format and shape, of images per product, and of attributes to filter by."""
+"""Tally images by pixel size, file size, format and shape, images per product, and filterable attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imgprep.look.rules.limits import FORMATS, limits_for, service_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: The commonest values, which are listed.
+#: Number of most common values to list.
 _SHOWN = 5
 
 
@@ -33,16 +33,16 @@ def tally_attributes(catalogue: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row each of IntAttr and StrAttr, and of the other attributes that the catalogue has: ``field``, ``rows``,
-        ``filled``, ``share`` (0…1), ``distinct`` (different values), ``minimum`` and ``maximum`` (of numbers; of texts
-        the shortest and longest length, characters), ``unusable`` (not an integer, over 32 bits, over 128 characters),
-        ``alike`` (values that differ from another one only in case or spaces), ``common`` (the most common values with
-        their rows), ``advice``.
+        One row each for IntAttr and StrAttr, and for the other attributes in the catalogue: ``field``, ``rows``,
+        ``filled``, ``share`` (0…1), ``distinct`` (different values), ``minimum`` and ``maximum`` (numbers; for strings,
+        shortest and longest length in characters), ``unusable`` (not an integer, over 32 bits, over 128 characters),
+        ``alike`` (values that differ from another only in case or spaces), ``common`` (the most common values with
+        their row counts), ``advice``.
 
     Notes
     -----
-    Source: filters; searches can be filtered by ``IntAttr`` … ``IntAttr4`` and ``StrAttr`` … ``StrAttr4``. Only the
-    AddImage reference mentions the 32 bits.
+    Source: filters; searches can filter by ``IntAttr`` … ``IntAttr4`` and ``StrAttr`` … ``StrAttr4``. Only the
+    AddImage reference mentions the 32-bit limit.
 
     Examples
     --------
@@ -122,18 +122,18 @@ _KB, _MB = 1024, 1024 * 1024
 _BYTES = (0, 1, 10 * _KB, 50 * _KB, 100 * _KB, 200 * _KB, 500 * _KB, _MB, 2 * _MB, 4 * _MB + 1)
 _BYTE_LABELS = ("empty", "< 10 KB", "10–50 KB", "50–100 KB", "100–200 KB", "200–500 KB", "0.5–1 MB", "1–2 MB", "2–4 MB",
                 "> 4 MB")  # fmt: skip
-# Width by height. The middle one is what people call square.
+# Width to height; the middle class is what people call square.
 _SHAPES = (0.0, 1 / 3, 1 / 2, 2 / 3, 0.9, 1.1, 1.5, 2.0, 3.0)
 _SHAPE_LABELS = ("beyond 1:3", "1:3 – 1:2", "1:2 – 2:3", "2:3 – 9:10", "square", "11:10 – 3:2", "3:2 – 2:1",
                  "2:1 – 3:1", "beyond 3:1")  # fmt: skip
-#: Images per product that are counted together.
+#: Products with this many images or more are counted together.
 _MANY = 10
 
 
 def tally_images(
     facts: pd.DataFrame, catalogue: pd.DataFrame | None = None, *, service: str = "product"
 ) -> Mapping[str, pd.DataFrame]:
-    """Count images by size, weight, format and shape, and with a catalogue, products by their number of images.
+    """Count images by pixel size, file size, format and shape and, with a catalogue, products by number of images.
 
     Parameters
     ----------
@@ -142,16 +142,16 @@ def tally_images(
     catalogue : pandas.DataFrame, optional
         From `load_catalogue`.
     service : str
-        Service type of the instance, whose limits apply.
+        Service type of the instance; its limits apply.
 
     Returns
     -------
     mapping of str to pandas.DataFrame
         ``sizes`` (``pixels`` of the longer side), ``bytes``, ``formats`` (by content; a file that cannot be read is
         ``(not read)``), ``shapes`` (width to height, upright), each with ``images`` and ``outside`` (how many of them
-        the service would refuse; of shapes, how many are narrower than recommended). ``per_product``: ``images``
-        (distinct, 0 … 9, 10+), ``products``, ``outside`` (without any image, so they cannot be found); DELETE rows are
-        ignored. An image of unknown size counts in no size or shape, and a missing file in no format.
+        the service would refuse; for shapes, how many are narrower than recommended). ``per_product``: ``images``
+        (distinct, 0 … 9, 10+), ``products``, ``outside`` (those without images, which cannot be found); DELETE rows are
+        ignored. An image of unknown size is left out of ``sizes`` and ``shapes``, a missing file out of ``formats``.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def tally_images(
 
 
 def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by their longer side: ``pixels, images, outside`` (a side too short or too long)."""
+    """Count images by their longer side: ``pixels, images, outside`` (a side is too short or too long)."""
     limits = limits_for(service_type(service))
     sized = facts.dropna(subset=["width", "height"])
     sides = sized[["width", "height"]].to_numpy(dtype="int64").reshape(-1, 2)
@@ -186,24 +186,24 @@ def tally_image_sizes(facts: pd.DataFrame, *, service: str = "product") -> pd.Da
 
 
 def tally_image_bytes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count files by their size: ``bytes, images, outside`` (empty, or larger than the service accepts)."""
+    """Count files by size: ``bytes, images, outside`` (empty, or larger than the service accepts)."""
     limits = limits_for(service_type(service))
     sizes = facts["bytes"].dropna().to_numpy(dtype="int64")
     return _binned("bytes", sizes, _BYTES, _BYTE_LABELS, (sizes == 0) | (sizes > limits["image_bytes"]))
 
 
 def tally_image_formats(facts: pd.DataFrame) -> pd.DataFrame:
-    """Count files by format, by content: ``format, images, outside`` (not accepted, or unreadable)."""
+    """Count files by format, judged by content: ``format, images, outside`` (not accepted, or unreadable)."""
     there = facts[facts["exists"].fillna(value=False).astype(bool)]
     formats = there["format"].astype(object).where(there["format"].notna(), "(not read)")
     counts = formats.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     frame = pd.DataFrame({"format": counts.index.astype(str), "images": counts.to_numpy(dtype="int64")})
-    # An MPO is a JPEG with several pictures, and accepted as one.
+    # An MPO is a JPEG with several images and is accepted as a JPEG.
     return frame.assign(outside=frame["images"].where(~frame["format"].isin([*FORMATS, "MPO"]), 0))
 
 
 def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.DataFrame:
-    """Count images by shape, upright: ``shape`` (width to height), ``images, outside`` (narrower than recommended)."""
+    """Count images by upright shape: ``shape`` (width to height), ``images, outside`` (narrower than recommended)."""
     limits = limits_for(service_type(service))
     sized = facts.dropna(subset=["width", "height"])
     sized = sized[(sized["width"] > 0) & (sized["height"] > 0)]
@@ -215,7 +215,7 @@ def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.D
 
 
 def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Count products by how many distinct images they have: ``images, products, outside`` (without any)."""
+    """Count products by number of distinct images: ``images, products, outside`` (without any)."""
     rows = catalogue
     if "OperationType" in rows:
         rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]
@@ -232,7 +232,7 @@ def _binned(
     labels: Sequence[str],
     outside: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Counts between edges: a bin includes its lower edge, and the last has no end."""
+    """Return counts between edges; a bin includes its lower edge, and the last bin has no upper limit."""
     bins = np.searchsorted(np.asarray(edges), values, side="right") - 1
     counts = np.bincount(bins, minlength=len(labels))
     beyond = np.bincount(bins[outside], minlength=len(labels))

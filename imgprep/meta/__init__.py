@@ -1,1 +1,1 @@
-"""increment.meta: text ↔ frame."""
+"""Convert increment.meta between text and frame."""

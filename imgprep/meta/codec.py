@@ -1,7 +1,7 @@
-"""increment.meta: text ↔ frame.
+"""Convert increment.meta between text and frame.
 
-One JSON object per line, in the form of the guide's sample: UTF-8 without BOM, LF, a space after colons and none after
-commas, fields in the order of `imgprep.core.fields.FIELDS`, absent fields left out.
+One JSON object per line, formatted like the guide's sample: UTF-8 without BOM, LF, a space after colons and none after
+commas, fields in the order of `imgprep.core.fields.FIELDS`, absent fields omitted.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from imgprep.meta.reading import SCHEMA, encodes, parse, unknown_field
 from imgprep.meta.rules import content_findings, record, summary
 from imgprep.meta.writing import blocks
 
-#: Columns of a batch that are not fields of the line.
+#: Columns of a batch that are not fields of increment.meta.
 BOOKKEEPING = ("line", "row", "digest", "file", "reason", "expected")
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 
 
 def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Return the lines of `batch` in the types of the fields, and the problems of columns and cells."""
+    """Return the lines of `batch` with each field in its type, and the problems found in columns and cells."""
     problems: list[dict[str, Any]] = []
     for name in batch.columns:
         if name not in BOOKKEEPING and name not in {field.name for field in FIELDS}:
@@ -42,7 +42,7 @@ def typed(batch: pd.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
         problems.append(record("meta-repeated-key", "is the name of two columns", field=str(name)))
     columns: dict[str, pl.Series] = {"line": pl.int_range(1, len(batch) + 1, dtype=pl.Int64, eager=True)}
     if "row" in batch and "row" not in twice:
-        # The DELETE of a product that left the catalogue has no row in it.
+        # The DELETE of a product that left the catalogue has no row in the catalogue.
         rows = pd.to_numeric(batch["row"], errors="coerce").astype("Int64")
         columns["row"] = to_polars(rows.to_frame("row"))["row"]
     for field in FIELDS:
@@ -66,7 +66,7 @@ def _column(cells: pd.Series[Any], field: Field, problems: list[dict[str, Any]])
 
 
 def _cell_by_cell(cells: pd.Series[Any], field: Field, problems: list[dict[str, Any]]) -> pl.Series:
-    """Read a column of an unexpected dtype: slow, for small or broken batches."""
+    """Read a column of an unexpected dtype cell by cell; slow, so only for small or broken batches."""
     values: list[Any] = []
     for line, cell in enumerate(cells.to_list(), start=1):
         value, rule, text = _cell(cell, field.kind)
@@ -113,7 +113,7 @@ def _shown(cell: Any) -> str:
     return str(cell).encode("utf-8", "backslashreplace").decode()
 
 
-#: Bytes that are synced to the disk at a time.
+#: Bytes to sync to the disk at a time.
 SYNC_BYTES = 1 << 25
 
 
@@ -123,7 +123,7 @@ def dumps_meta(batch: pd.DataFrame) -> str:
     Parameters
     ----------
     batch : pandas.DataFrame
-        One row per line, in the order of the file; columns are fields of increment.meta (absent = NA) and a batch's
+        One row per line, in file order; columns are fields of increment.meta (absent = NA) and the batch's
         own ``line``, ``row``, ``digest``, ``file``, ``reason`` and ``expected``, which are not written.
 
     Returns
@@ -134,9 +134,9 @@ def dumps_meta(batch: pd.DataFrame) -> str:
     Raises
     ------
     MetaError
-        Some line cannot be written, or would not mean the same as the row: an empty PicName on a DELETE, a
-        CategoryId that is not an integer, an unknown column, … ``.findings`` has all of them. Values that can be
-        written and that the service will refuse (a text that is too long) are left to `imgprep.check`.
+        A line cannot be written, or would differ in meaning from its row: an empty PicName on a DELETE, a
+        CategoryId that is not an integer, an unknown column, … ``.findings`` lists them all. Values that can be
+        written but that the service will refuse (such as an overlong string) are left to `imgprep.check`.
 
     Notes
     -----
@@ -152,19 +152,19 @@ def dumps_meta(batch: pd.DataFrame) -> str:
 
 
 def write_meta(batch: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write `batch` as the increment.meta at `path`: in full or not at all.
+    """Write `batch` as the increment.meta at `path`, in full or not at all.
 
     Parameters
     ----------
     batch : pandas.DataFrame
-        As for `dumps_meta`.
+        See `dumps_meta`.
     path : path
-        The file; it is replaced in one step, after the text is on the disk.
+        Destination file; replaced atomically, once the text is on the disk.
 
     Raises
     ------
     MetaError
-        As for `dumps_meta`; nothing was written.
+        See `dumps_meta`; nothing was written.
 
     Examples
     --------
@@ -190,20 +190,20 @@ def loads_meta(text: str | bytes, *, strict: bool = True) -> pd.DataFrame | tupl
     text : str or bytes
         The whole file.
     strict : bool
-        Raise if a line is bad (default), or return the readable lines together with the findings.
+        Raise if a line is bad (default), or return the readable lines and the findings.
 
     Returns
     -------
     batch : pandas.DataFrame
-        ``line`` and the fields in their dtypes; absent = NA. With ``strict=False``, every line whose fields could be
-        read in their types; other problems are in the findings.
+        ``line`` and the fields in their dtypes; absent = NA. With ``strict=False``, every line whose fields could
+        be read as their types; other problems are in the findings.
     findings : pandas.DataFrame
-        Only with ``strict=False``: all problems, by line.
+        Only with ``strict=False``: all problems, in line order.
 
     Raises
     ------
     MetaError
-        With `strict`: a line is bad. ``.findings`` has every problem of every line, warnings too.
+        With `strict`, a line is bad. ``.findings`` lists every problem on every line, including warnings.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def read_meta(path: str | os.PathLike[str], *, strict: bool = True) -> pd.DataFr
 
 
 def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
-    """Write the pieces; the first ones are sent to the disk while the next ones are computed."""
+    """Write the pieces, syncing the first ones to the disk while the next ones are computed."""
     going: Future[None] | None = None
     waiting = 0
     with ThreadPoolExecutor(1) as disk:
@@ -243,7 +243,7 @@ def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
             waiting += file.write(piece)
             if waiting >= SYNC_BYTES and (going is None or going.done()):
                 if going is not None:
-                    going.result()  # raises what the disk refused
+                    going.result()  # re-raises a disk error
                 file.flush()
                 going, waiting = disk.submit(os.fsync, file.fileno()), 0
     if going is not None:
@@ -253,7 +253,7 @@ def _write_through(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
 def _legal(batch: pd.DataFrame) -> pl.DataFrame:
     lines, problems = typed(batch)
     bad = {(item.get("line"), item.get("field")) for item in problems}
-    # An unreadable cell is null here; it must not be reported as missing too.
+    # An unreadable cell is null here; do not also report it as missing.
     problems += [item for item in content_findings(lines, unwritable=True) if (item["line"], item["field"]) not in bad]
     if problems:
         raise MetaError(summary(problems, "these lines cannot be written"), findings_frame(problems))

@@ -1,4 +1,4 @@
-"""Bytes of an increment.meta → lines: legal blocks by columns, the rest line by line."""
+"""Parse the bytes of an increment.meta: valid blocks column by column, the rest line by line."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from imgprep.core.text import nearest
 from imgprep.meta.rules import content_findings, quoted, record
 from imgprep.meta.writing import written
 
-#: Fields of the service's old row form. Source: api (the first version of AddImage took these names).
+#: Fields of the service's old row format. Source: api (the first version of AddImage used these names).
 LEGACY = frozenset({"operator", "item_id", "cat_id", "int_attr", "str_attr", "cust_content", "pic_list", "pic_map"})
-#: Of these, the ones that are not mistyped names of fields.
+#: Those of `LEGACY` that cannot be misspelt current field names.
 _LEGACY_SIGNS = frozenset({"operator", "item_id", "pic_list"})
 
 #: The only key of a line that states the outcome of the line above it.
 ANNOTATION = "imgprep:outcome"
 
 _INT64 = range(-(2**63), 2**63)
-#: White space of JSON; other blanks (no-break space, form feed) are not part of it.
+#: JSON white space; other blanks (no-break space, form feed) do not count.
 _BLANK = " \t\r\n"
 
 
 class _Repeats(dict[str, Any]):
-    """An object's pairs, and its repeated keys."""
+    """Key–value pairs of an object, with its repeated keys."""
 
     __slots__ = ("repeated",)
 
@@ -45,7 +45,7 @@ class _Repeats(dict[str, Any]):
 
 
 class _NoNumber:
-    """Represents NaN, Infinity and -Infinity, which Python's reader accepts as numbers."""
+    """NaN, Infinity or -Infinity, which Python's JSON reader accepts as numbers."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -55,7 +55,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Repeats, parse_constant=_NoNumber
 
 
 def read_line(text: str, line: int, *, cut_off: bool = False) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Read one line that is not blank; return its fields, if it is an object, and the problems."""
+    """Read one non-blank line; return its fields (None if it is not an object) and its problems."""
     start = len(text) - len(text.lstrip(_BLANK))
     try:
         found, end = _DECODER.raw_decode(text, start)
@@ -153,7 +153,7 @@ def _unknown(name: str, value: object, line: int, who: dict[str, str]) -> dict[s
 
 
 def unknown_field(name: str) -> str:
-    """Return the message about a name that is not a field, with the nearest field."""
+    """Return the message for an unknown field `name`, suggesting the nearest field."""
     legacy = {"operator": "OperationType", "item_id": "ProductId", "cat_id": "CategoryId"}
     legacy |= {"int_attr": "IntAttr", "str_attr": "StrAttr", "cust_content": "CustomContent", "pic_list": "PicName"}
     squeezed = "".join(part for part in name[:80] if part.isalnum())
@@ -162,7 +162,7 @@ def unknown_field(name: str) -> str:
 
 
 def encodes(text: str) -> bool:
-    """Whether a text can be written as UTF-8."""
+    """Return whether `text` can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -177,7 +177,7 @@ def _safe(text: str) -> str:
 SCHEMA: dict[str, pl.DataType] = {
     item.name: {"string": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[item.kind] for item in FIELDS
 }
-#: Bytes read at a time: memory beyond the result is constant at any size, and is reused by the next block.
+#: Bytes read at a time; besides the result, memory use is constant because each block reuses it.
 BLOCK_BYTES = 4 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
@@ -189,14 +189,14 @@ _VALUES = {"string": _TEXT, "integer": r"-?(?:0|[1-9][0-9]{0,17})", "boolean": "
 
 
 def _canonical() -> str:
-    # A matching line is legal JSON with each field at most once, in its type: the fast reader is safe on it.
+    # A matching line is valid JSON with each field at most once, in its type, so the fast reader is safe.
     first, *others = FIELDS
     rest = "".join(f'(?:, ?"{item.name}": ?{_VALUES[item.kind]})?' for item in others)
     return rf'\A\{{"{first.name}": ?"(?:ADD|DELETE)"{rest}\}}\r?\n?\z'
 
 
 def _any_order() -> str:
-    # The same in any order and spacing; repeated fields are found afterwards, by counting.
+    # The same, in any order and spacing; repeated fields are found afterwards by counting keys.
     pair = "|".join(rf'"{item.name}"[ \t]*:[ \t]*{_VALUES[item.kind]}' for item in FIELDS)
     pair = rf"[ \t]*(?:{pair})[ \t]*"
     return rf"\A[ \t]*\{{{pair}(?:,{pair})*\}}[ \t]*\r?\n?\z"
@@ -204,13 +204,13 @@ def _any_order() -> str:
 
 _CANONICAL = _canonical()
 _ANY_ORDER = _any_order()
-# Inside a text, a quote follows a backslash: this matches keys only.
+# Inside a string, every quote is escaped with a backslash, so this matches only keys.
 _KEY = r'[{,][ \t]*"[A-Za-z]+"[ \t]*:'
 
 
 @dataclass(slots=True)
 class _Reading:
-    """The result so far."""
+    """The lines and problems read so far."""
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -236,7 +236,7 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
         more = f" (and {state.carriages - 1} more lines)" if state.carriages > 1 else ""
         state.problems.append(record("meta-crlf", f"ends with CR LF{more}", line=state.first_carriage))
     frame = _frame(state.frames)
-    # An unreadable field is null here; it must not be reported as missing too.
+    # An unreadable field is null here; do not also report it as missing.
     state.problems += [item for item in content_findings(frame) if (item["line"], item["field"]) not in state.bad]
     state.problems.sort(key=lambda item: item["line"])
     broken = {line for line, _ in state.bad}
@@ -248,7 +248,7 @@ def _frame(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _blocks(file: BinaryIO, start: bytes) -> Iterator[bytes]:
-    """Yield pieces of whole lines; only the last may lack its line end."""
+    """Yield blocks of whole lines; only the last may lack a line ending."""
     while block := start + file.read(BLOCK_BYTES):
         yield block if block.endswith(b"\n") else block + file.readline()
         start = b""
@@ -286,7 +286,7 @@ def _attempt(block: bytes) -> tuple[bytes, pl.DataFrame | None]:
 
 
 def _as_written(block: bytes) -> pl.DataFrame | None:
-    """Return the lines of a block if rewriting them gives the same bytes: then they are legal and read correctly."""
+    """Return a block's lines if rewriting them yields the same bytes, which proves them valid and read correctly."""
     first = block[: block.find(b"\n") + 1]  # enough to recognise most files that imgprep did not write
     try:
         for piece in (first, block):
@@ -303,7 +303,7 @@ def _numbers(before: int, last: int) -> pl.Series:
 
 
 def _split(block: bytes) -> pl.Series:
-    """Return the lines with their ends, without a copy of each."""
+    """Return the lines with their line endings, without copying each one."""
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 0x0A).astype(np.int64) + 1
     if not block.endswith(b"\n"):
         ends = np.append(ends, len(block))
@@ -326,7 +326,7 @@ def _count_carriages(lines: pl.Series, block: bytes, before: int, state: _Readin
 def _texts(lines: pl.Series) -> pl.Series:
     try:
         return lines.cast(pl.String)
-    except pl.exceptions.PolarsError:  # bytes that are not UTF-8: find them line by line, in this block only
+    except pl.exceptions.PolarsError:  # invalid UTF-8: decode this block line by line
         return pl.Series("text", [_decoded(piece) for piece in lines], dtype=pl.String)
 
 
@@ -336,11 +336,11 @@ def _matching(texts: pl.Series, pattern: str) -> pl.Series:
 
 
 def _parsed(text: bytes, chosen: pl.Series) -> pl.DataFrame:
-    """Return the fields of the `chosen` lines, whose `text` is legal."""
+    """Return the fields of the `chosen` lines, whose `text` is valid."""
     if not text:
         return pl.DataFrame(schema=SCHEMA)
     frame = pl.read_ndjson(text, schema=SCHEMA)
-    assert frame.height == chosen.sum()  # noqa: S101  a row for each line, or line numbers would be wrong
+    assert frame.height == chosen.sum()  # noqa: S101  one row per line, or line numbers would be wrong
     return frame
 
 

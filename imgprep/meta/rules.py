@@ -1,4 +1,4 @@
-"""The codec's rules: the problems of an increment.meta, each with its source, and the tests of values."""
+"""The codec's rules: problems in an increment.meta, each with its source, and the tests for values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from imgprep.core.regions import Region, wire_edges
 
 @dataclass(frozen=True, slots=True)
 class MetaRule:
-    """One problem of a line, or of the whole file."""
+    """A problem with one line, or with the whole file."""
 
     id: str  #: stable, starts with ``meta-``
     severity: Severity  #: an ``error`` makes `loads_meta` raise
     basis: Basis
     #: ``guide`` (the vendor's page on batch operations), ``api`` (the reference of AddImage), ``json`` (RFC 8259), or
-    #: ``own`` (undocumented; imgprep is careful).
+    #: ``own`` (undocumented; imgprep errs on the safe side).
     source: str
-    what: str  #: one line for the docs
+    what: str  #: one-line description for the docs
     remedy: str
 
 
@@ -114,8 +114,8 @@ META_RULES: tuple[MetaRule, ...] = (
     ),
 )
 
-#: `dumps_meta` refuses these too: the line would mean something else, or could not be written. The other errors are
-#: lines that can be written, and that the service is expected to refuse.
+#: `dumps_meta` raises on these too: the line would change its meaning, or could not be written. The other errors are
+#: in lines that can be written but that the service is expected to refuse.
 UNWRITABLE = frozenset(
     {"meta-not-unicode", "meta-repeated-key", "meta-unknown-field", "meta-wrong-type", "meta-operation"}
     | {"meta-missing-field", "meta-empty-name"}
@@ -143,7 +143,7 @@ def record(rule_id: str, text: str, **columns: Any) -> dict[str, Any]:
 
 
 def cut(text: str, chars: int) -> str:
-    """Return `text`, shortened to `chars` characters and an ellipsis."""
+    """Return `text`, cut to `chars` characters plus an ellipsis if it is longer."""
     return text if len(text) <= chars else text[:chars] + "…"
 
 
@@ -153,23 +153,23 @@ def quoted(value: object) -> str:
 
 
 def summary(records: Sequence[Mapping[str, Any]], what: str) -> str:
-    """Return the message of a MetaError about `records`: the first three, and how many there are."""
+    """Return the MetaError message for `records`: the first three problems and the total number."""
     shown = "; ".join(str(item["message"]) for item in records[:3])
     more = f"; and {len(records) - 3} more (all in .findings)" if len(records) > 3 else ""
     return f"{what}: {shown}{more}"
 
 
-#: Two file names: an image's extension, a separator, another extension.
+#: Two file names: an image extension, a separator and another image extension.
 _EXTENSION = r"\.(?:jpe?g|png|bmp|gif|webp|tiff?|ppm)"
 _TWO_NAMES = rf"(?i){_EXTENSION}\s*[,;|]\s*.*{_EXTENSION}"
-#: The text of a region with readable numbers; their order is tested separately.
+#: A region string with readable numbers; their order is tested separately.
 _REGION = r"^[0-9]{1,10},[0-9]{1,10},[0-9]{1,10},[0-9]{1,10}$"
 
 _Text = Callable[[dict[str, Any]], str]
 
 
 def content_findings(frame: pl.DataFrame, *, unwritable: bool = False) -> list[dict[str, Any]]:
-    """Test the values of `frame`."""
+    """Return findings about the values in `frame`."""
     if not frame.height:
         return []
     tests = [test for test in _tests() if test[0] in UNWRITABLE or not unwritable]
@@ -203,7 +203,7 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Text]]:
             optional_somewhere = field.name == "CustomContent"
             rule = "meta-no-custom-content" if optional_somewhere else "meta-missing-field"
             where = column.is_null() & (operation == wanted)
-            if field.required == frozenset(Operation):  # also without an operation
+            if field.required == frozenset(Operation):  # applies even without an operation
                 if wanted is not Operation.ADD:
                     continue
                 where = column.is_null()
@@ -214,7 +214,7 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Text]]:
                 rule = "meta-empty-name" if named else "meta-empty-text"
                 tests.append((rule, field.name, (column == "").fill_null(value=False), _empty(field.name)))
             if field.max_chars is not None:
-                # A text has at most as many characters as bytes: the cheap count decides nearly every row.
+                # A string never has more characters than bytes, so the cheap byte count settles nearly every row.
                 long = (column.str.len_bytes() > field.max_chars) & (column.str.len_chars() > field.max_chars)
                 tests.append(
                     ("meta-too-long", field.name, long.fill_null(value=False), _long(field.name, field.max_chars))
@@ -249,7 +249,7 @@ def _outside(low: int, high: int | None) -> _Text:
 
 
 def _several_names(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    # Nearly no name contains a separator: the cheap search comes first.
+    # Hardly any name contains a separator, so the cheap search comes first.
     names = pl.col("PicName")
     given = frame.filter(names.str.contains_any([",", ";", "|"])).filter(names.str.contains(_TWO_NAMES))
     text = "contains more than one name"

@@ -1,4 +1,4 @@
-"""Lines as polars columns → the text of increment.meta, block by block."""
+"""Write lines, held as polars columns, as the text of increment.meta, block by block."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pyarrow as pa
 from imgprep.core.fields import FIELDS
 from imgprep.core.processes import ahead
 
-#: Lines per block: few enough that their memory is reused by the next block.
+#: Lines per block: small enough for the next block to reuse their memory.
 BLOCK_LINES = 25_000
 
-# JSON escapes these in texts; beyond what it demands, DEL, the C1 controls and the two Unicode line separators,
-# since some readers take these for line ends.
+# Characters escaped in strings: those that JSON requires, plus DEL, the C1 controls and the two Unicode line
+# separators, because some readers treat these as line endings.
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 for _code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029):
     _ESCAPED.setdefault(chr(_code), f"\\u{_code:04x}")
-#: The first byte, in UTF-8, of every escaped character from 0x20 on.
+#: First UTF-8 byte of every escaped character from 0x20 upwards.
 _FIRST_BYTES = sorted({sign.encode()[0] for sign in _ESCAPED} - set(range(0x20)))
-#: Bytes searched at a time: they fit into a processor's cache.
+#: Bytes searched at a time; small enough for a processor's cache.
 _SEARCH_BYTES = 1 << 17
 
 
 def blocks(lines: pl.DataFrame) -> Iterator[memoryview]:
-    """Yield the text of `lines`, UTF-8, each line ended by LF, in pieces of whole lines."""
+    """Yield the text of `lines` in blocks of whole lines, as UTF-8, each line ending in LF."""
     yield from ahead(written, (lines.slice(start, BLOCK_LINES) for start in range(0, lines.height, BLOCK_LINES)))
 
 
 def written(lines: pl.DataFrame) -> memoryview:
-    """Return the text of a few lines, see `blocks`."""
-    lines = lines.rechunk()  # on an empty chunk `pl.format` panics
+    """Return the text of one block of lines; see `blocks`."""
+    lines = lines.rechunk()  # `pl.format` panics on an empty chunk
     special = _special(lines)
     template, parts = "{}", [pl.lit("{")]
     for field in FIELDS:
@@ -46,7 +46,7 @@ def written(lines: pl.DataFrame) -> memoryview:
         piece = f'"{field.name}": "{{}}"' if field.kind == "string" else f'"{field.name}": {{}}'
         piece = piece if template == "{}" else f",{piece}"
         if nulls:
-            # The format of a null is null, then empty: an absent field leaves nothing, not even its comma.
+            # `pl.format` turns a null into null, later made empty: an absent field leaves nothing, not even a comma.
             template, column = template + "{}", pl.format(piece, column).fill_null("")
         else:
             template += piece
@@ -56,7 +56,7 @@ def written(lines: pl.DataFrame) -> memoryview:
 
 
 def _special(lines: pl.DataFrame) -> set[str]:
-    """Return the text columns with something to escape: nearly always none, and then nothing is rewritten."""
+    """Return the string columns with something to escape; nearly always none, so that nothing is rewritten."""
     texts = [field.name for field in FIELDS if field.kind == "string" and lines[field.name].null_count() < lines.height]
     suspects = [name for name in texts if _suspect(lines[name])]
     if not suspects:
@@ -66,7 +66,7 @@ def _special(lines: pl.DataFrame) -> set[str]:
 
 
 def _suspect(column: pl.Series) -> bool:
-    """Whether the bytes of all texts contain the first byte of something to escape."""
+    """Return whether any string in the column contains the first byte of a character to escape."""
     values = np.frombuffer(_buffer(column), np.uint8)
     for start in range(0, len(values), _SEARCH_BYTES):
         piece = values[start : start + _SEARCH_BYTES]
@@ -76,7 +76,7 @@ def _suspect(column: pl.Series) -> bool:
 
 
 def _buffer(made: pl.Series) -> memoryview:
-    """Return the texts end to end: the values buffer of an Arrow string array, without a copy of each."""
+    """Return the strings end to end, as the values buffer of an Arrow string array, without copying each one."""
     array = made.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

@@ -1,1 +1,1 @@
-"""Reconcile: causes and tallies across runs, and what to do next."""
+"""Reconcile: causes of failure, tallies across runs, and the next steps."""

@@ -1,4 +1,4 @@
-"""The cause explorer, a panel: from a cause to its failed lines, their images and records, and what to do with them."""
+"""The cause explorer: a panel to browse causes of failure, their lines and images, and to decide about each line."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from imgprep.ship.run import Run
 from imgprep.show.contact_sheet import region_of
 from imgprep.show.template import template
 
-#: Lines on a page of the list, which bounds what the browser holds.
+#: Lines per page of the list; bounds what the browser holds.
 PAGE = 15
-#: What can be decided about a line, and how the list marks it.
+#: Decision about a line → its mark in the list.
 _MARKS = {"region": "▣ ", "exclude": "✕ ", "retry": "↻ "}
-#: Which of a cause's lines are listed.
+#: Filters for the list of a cause's lines.
 _FILTERS = ("all", "not predicted", "undecided")
-#: Stands in place of a cause for lines whose outcome is unknown.
+#: Used instead of a cause for lines whose outcome is unknown.
 END_UNKNOWN = "end unknown"
-#: Longest side of the picture, pixels.
+#: Longest side of the displayed image, pixels.
 _SIDE = 420
 
 Positions = np.ndarray[tuple[int, ...], np.dtype[Any]]
@@ -41,27 +41,27 @@ _NOWHERE: Positions = np.empty(0, dtype=np.int64)
 
 
 class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
-    """Browse the causes of failure, their lines, images and records, and decide about each line.
+    """Browse causes of failure, their lines, images and records, and decide about each line.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        With several, the newest is shown first and the others can be chosen.
+        If several are given, the newest is shown first and the others can be selected.
     images : path or iterable of path, optional
-        Folders or zip archives to look for images in: the batch folder's ``images`` first, then the shop's originals.
+        Folders or zip archives to search for images: the batch folder's ``images`` first, then the shop's originals.
     store : RegionStore or path, optional
-        The region store; without it no region can be corrected here.
+        The region store, needed to correct regions.
     causes : CauseTable, optional
-        Default: the table that the run was read with.
+        The cause table; default: the one that the run was read with.
 
     Attributes
     ----------
     annotator : RegionAnnotator or None
-        The annotator that *Fix region* has opened.
+        The annotator opened by *Fix region*, if any.
 
     Notes
     -----
-    The browser holds one page of lines and one picture at a time, so a million failures are as quick to browse as
+    The browser holds one page of lines and one image at a time, so browsing a million failures is as fast as browsing
     ten.
 
     Examples
@@ -104,36 +104,36 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     @property
     def run(self) -> Run:
-        """The run that is shown."""
+        """The displayed run."""
         return self._runs[self._failed.run]
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The lines chosen in the list, or all of the cause where *every line* is ticked.
+        """The lines selected in the list, or every line of the cause if *every line* is ticked.
 
-        Columns: those of the outcome frame, and ``decision`` (``region``, ``exclude``, ``retry`` or missing).
+        Columns: those of the outcome frame plus ``decision`` (``region``, ``exclude``, ``retry`` or missing).
         """
         return self._frame(self._chosen())
 
     @property
     def decisions(self) -> pd.DataFrame:
-        """Every line of this run that has a decision, with its ``decision``."""
+        """The lines of this run that have a ``decision``, with that column."""
         lines = self._failed.lines
         return self._frame(np.flatnonzero(lines["line"].isin(self._decided[self._failed.run])))
 
     def retry(self, now: pd.DataFrame | None = None) -> Retry:
-        """Return the retry batch that follows from the decisions: see `plan_retry`."""
+        """Return the retry batch that results from the decisions; see `plan_retry`."""
         decided = self._decided[self._failed.run].items()
         include, leave_out = ([line for line, what in decided if what == name] for name in ("retry", "exclude"))
         return plan_retry(self.run, now, causes=self._causes, include=include, leave_out=leave_out)
 
     def show(self, cause: str, position: int = 0) -> None:
-        """Show a cause, and one of its lines, counted from 0: what a click does.
+        """Show a cause and the line at `position` (from 0), as a click does.
 
         Raises
         ------
         ConfigError
-            No line of this run has the cause.
+            If no line of this run has the cause.
         """
         known = list(self._failed.causes["cause"])
         if cause not in known:
@@ -147,12 +147,12 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             self._parts.list.value = (int(self._positions[position]),)
 
     def decide(self, what: str | None) -> None:
-        """Decide about the selected lines: what the buttons do.
+        """Set or remove the decision for the selected lines, as the buttons do.
 
         Parameters
         ----------
         what : {"region", "exclude", "retry", None}
-            None removes the decision.
+            The decision; None removes it.
         """
         if what is not None and what not in _MARKS:
             raise ConfigError(f"CauseExplorer: unknown decision {what!r}; known: {', '.join(_MARKS)}")
@@ -170,7 +170,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         Raises
         ------
         RegionError
-            No store was given, or none of the images is in the folders.
+            If no store was given, or none of the images is in the folders.
         """
         if self._store is None:
             raise RegionError("CauseExplorer: there is no region store; pass store= to draw regions here")
@@ -221,7 +221,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._on_filter()
 
     def _on_filter(self, _: Any = None) -> None:
-        """Start at the first line after a change of cause, filter or search."""
+        """Go to the first line after the cause, filter or search has changed."""
         if self._filling:
             return
         parts = self._parts
@@ -250,7 +250,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             names = " · ".join(str(row[name] or "–") for name in ("ProductId", "PicName"))
             options.append((f"{mark}{row['line']} · {names}", at))
         kept = tuple(at for at in parts.list.value if keep and at in shown)
-        self._filling = True  # filling a list changes its value twice; the line is shown once
+        self._filling = True  # filling a list changes its value twice; the line must be shown only once
         parts.list.options = options
         parts.list.value = kept or tuple(shown[:1])
         self._filling = False
@@ -274,11 +274,11 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._parts.picture.value = self._html.picture(self._images.thumb(found))
 
     def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
-        """Catalogue-like rows of the chosen lines whose images are in one folder: that of the first one found."""
+        """Return the first image's folder, and catalogue-like rows of the selected lines whose images are in it."""
         root, rows = None, []
         for position in self._chosen():
             found = self._failed.line_at(int(position))
-            # Regions are stored under the catalogue's names, so the original is preferred to its copy.
+            # Regions are stored under the catalogue's names, so prefer the original to its copy.
             folder, name = self._images.locate(found.row.get("PicName"), found.line["PicName"])
             root = root or folder
             if folder is not None and folder == root:
@@ -335,10 +335,10 @@ def _column(width: str, least: str, **more: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class FailedLine:
-    """One failed line and everything known about it; empty where nothing is, and None for a missing value.
+    """A failed line and everything known about it; unknown parts are empty, missing values are None.
 
-    ``line``, ``sent``, ``row`` and ``facts`` are its rows of the outcome, the batch, the catalogue and the facts;
-    ``predicted`` is the finding that expected the refusal, or its rule alone; ``others`` are other findings of the row.
+    ``line``, ``sent``, ``row`` and ``facts`` are its rows in the outcomes, the batch, the catalogue and the facts;
+    ``predicted`` is the finding that predicted the refusal, or only its rule; ``others`` are other findings of the row.
     """
 
     line: dict[str, Any]
@@ -349,15 +349,15 @@ class FailedLine:
     others: list[dict[str, Any]]
 
 
-#: Facts shown of an image, and columns of the batch that are not shown.
+#: Image facts to show, and batch columns to hide.
 _FACTS = ("format", "width", "height", "bytes", "orientation", "mode", "problem")
 _HIDDEN = frozenset({"line", "row", "digest", "file", "reason", "expected"})
 
 
 class FailedLines:
-    """The failed and unknown lines of a run (`lines`), and the causes that they have (`causes`).
+    """The failed and unknown lines of a run (`lines`), and their causes (`causes`).
 
-    The tables of the run are read once; positions count the rows of `lines`.
+    The run's tables are read once; positions are row numbers in `lines`.
     """
 
     def __init__(self, run: Run, causes: CauseTable | None = None) -> None:
@@ -372,7 +372,7 @@ class FailedLines:
         self._catalogue = _Index(run.catalogue, "row")
         self._findings = _Index(run.findings, "row")
         self._facts = run.facts.drop_duplicates("PicName").set_index("PicName")
-        self._facts.index.get_indexer(self._facts.index[:1])  # builds its hash table now, not at the first click
+        self._facts.index.get_indexer(self._facts.index[:1])  # builds the hash table now instead of at the first click
         expected = batch["expected"] if "expected" in batch else pd.Series(pd.NA, index=batch.index)
         passes = batch.loc[expected.isin(["imported", "deleted"]) | expected.isna(), "line"]
         self._missed = (self.lines["line"].isin(passes) & self.lines["outcome"].eq(Outcome.FAILED)).to_numpy()
@@ -396,7 +396,7 @@ class FailedLines:
         """Return everything known about the line at a position."""
         (line,) = records(self.lines.iloc[[position]])
         sent = next(iter(self._batch.rows(line["line"])), {})
-        # One record of the export may give several rows: the one with the line's image is preferred.
+        # One record of the export may yield several rows: prefer the one with the line's image.
         rows = self._catalogue.rows(sent.get("row"))
         row = next((row for row in rows if row.get("PicName") == line["PicName"]), rows[0] if rows else {})
         found = self._findings.rows(sent.get("row"))
@@ -410,7 +410,7 @@ class FailedLines:
 
 
 def _cause_list(at: Mapping[str, Positions], table: CauseTable) -> pd.DataFrame:
-    """``cause, label, family, remedy, count``: unrecognised causes first, then by count, unknown outcomes last."""
+    """Return ``cause, label, family, remedy, count``: unrecognised first, then by count, unknown outcomes last."""
     known = table.frame().set_index("cause")[["label", "family", "remedy"]]
     known.loc[END_UNKNOWN] = [END_UNKNOWN, "check it", "Send the lines again, or check the gallery."]
     frame = pd.DataFrame({"cause": list(at), "count": [len(there) for there in at.values()]})
@@ -421,7 +421,7 @@ def _cause_list(at: Mapping[str, Positions], table: CauseTable) -> pd.DataFrame:
 
 
 class _Index:
-    """Rows of a frame by a whole number that may occur several times."""
+    """Lookup of a frame's rows by an integer key that need not be unique."""
 
     def __init__(self, frame: pd.DataFrame, column: str) -> None:
         self._frame = frame
@@ -437,13 +437,13 @@ class _Index:
 
 
 class _Images:
-    """The folders and archives to look for images in, in order."""
+    """The folders and archives to search for images, in this order."""
 
     def __init__(self, folders: Iterable[str | Path]) -> None:
         self._sources: dict[Path, Source] = {Path(folder): open_source(Path(folder)) for folder in folders}
 
     def locate(self, *names: Any) -> tuple[Path | None, str]:
-        """Return the first folder that has an image under one of its names, and that name."""
+        """Return the first folder that has an image under one of `names`, and that name."""
         for folder, source in self._sources.items():
             for name in names:
                 try:
@@ -454,7 +454,7 @@ class _Images:
         return None, ""
 
     def thumb(self, found: FailedLine) -> Thumb:
-        """Return a small image of a line, with its region."""
+        """Return a thumbnail of a line's image, with its region."""
         folder, name = self.locate(found.line["PicName"], found.row.get("PicName"))
         if folder is None:
             why = "it is in none of the folders" if self._sources else "no folder was given as images="

@@ -1,13 +1,13 @@
-"""The counting rule of every tally, chart, page and command that looks at several runs.
+"""The counting rule shared by every tally, chart, page and command that covers several runs.
 
-- What is counted are *lines* (of increment.meta) or *images* (of a product); a total names which.
-- A line is *sent again* if its image was open: the run before that sent it, of the same gallery, left it failed or
-  unknown. Every other line is sent for the *first time*, also one that changes an image that the gallery holds.
-- Success, causes and their shares are of first-time lines. Lines sent again are a separate series.
-- The *backlog* after a run is the images that are open, each once.
-- Among several lines for one image in one run, a successful one decides: the gallery then has what was wanted.
+- A total counts either *lines* (of increment.meta) or *images* (of a product), and states which.
+- A line is *sent again* if its image was open: the last earlier run of the same gallery that sent it left it failed or
+  unknown. Every other line is sent for the *first time*, even if it changes an image that is in the gallery.
+- Success, causes and shares refer to first-time lines. Lines sent again are a separate series.
+- The *backlog* after a run is the number of open images, each counted once.
+- If a run has several lines for one image, a successful one decides: the gallery then has the image as intended.
 - A DELETE of a whole product is one line and no image. If it succeeds, it deletes every image of the product that was
-  sent until then.
+sent before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[tuple[Run, T]]:
-    """Yield each run once with the result of `read`; among several, one with a broken table is logged and skipped."""
+    """Yield each run once with the result of `read`; if several are given, log and skip one with a broken table."""
     several, seen = isinstance(runs, Iterable), set[str]()
     for run in runs if isinstance(runs, Iterable) else [runs]:
         if run.id in seen:
@@ -49,12 +49,12 @@ def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[t
 
 
 def in_order(runs: Run | Iterable[Run]) -> Run | list[Run]:
-    """Return runs oldest first; a single run as it is."""
+    """Return the runs, oldest first; return a single run unchanged."""
     return sorted(runs, key=lambda run: run.sort_key) if isinstance(runs, Iterable) else runs
 
 
 class Counted(NamedTuple):
-    """The lines of a run with the column ``again``, and the number of images that are open after it."""
+    """The lines of a run with the column ``again``, and the number of open images after the run."""
 
     run: Run
     lines: pd.DataFrame
@@ -62,7 +62,7 @@ class Counted(NamedTuple):
 
 
 def count_lines(runs: Run | Iterable[Run], read: Callable[[Run], pd.DataFrame]) -> Iterator[Counted]:
-    """Yield the lines of each run, oldest first; `read` returns them, with at least the key and ``outcome``."""
+    """Yield the lines of each run, oldest first, as returned by `read` with at least the key and ``outcome``."""
     open_of: dict[str, pl.DataFrame] = {}
     for run, lines in read_each(in_order(runs), read):
         ended = to_polars(lines, [*KEY, "outcome"]).cast(pl.String)
@@ -87,7 +87,7 @@ def _whole(ended: pl.DataFrame) -> pl.DataFrame:
 
 
 def image_ends(runs: Iterable[Run], *columns: str) -> pl.DataFrame:
-    """Return how each image ended in each run that sent or deleted it: key, ``number`` of the run, outcome."""
+    """Return the outcome of each image in each run that sent or deleted it: key, ``number`` of the run, outcome."""
     parts = [
         to_polars(lines).cast(pl.String).with_columns(pl.lit(number).alias("number"))
         for number, (_, lines) in enumerate(
@@ -98,7 +98,7 @@ def image_ends(runs: Iterable[Run], *columns: str) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys([*KEY, "outcome", *columns], pl.String) | {"number": pl.Int32})
     every = pl.concat(parts)
     images = every.filter(pl.col("PicName").is_not_null())
-    # A successful line is the last of its run, and decides.
+    # A successful line is sorted last in its run, so it decides.
     images = images.sort("number", pl.col("outcome").is_in(_GOOD), maintain_order=True)
     images = images.unique([*KEY, "number"], keep="last", maintain_order=True)
     sent = images.group_by(KEY).agg(pl.col("number").min().alias("since"))

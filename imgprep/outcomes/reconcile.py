@@ -26,7 +26,7 @@ CONFIDENCE = 0.95
 
 _KEY = ["ProductId", "PicName"]
 _COMPARED = list(PAYLOAD)
-#: The service fills these in where a line leaves them out.
+#: The service fills in these fields if a line omits them.
 _FILLED_IN = ("CategoryId", "Crop", "Region")
 _COLUMNS = [*_KEY, "line", "difference", "field", "sent", "there"]
 
@@ -38,16 +38,16 @@ class Reconciliation:
     Attributes
     ----------
     sums : pandas.DataFrame
-        ``outcome, lines``: imported, deleted, failed, unknown, and ``sent``, which is their sum.
+        ``outcome, lines``: imported, deleted, failed, unknown, and their sum, ``sent``.
     differences : pandas.DataFrame
-        One row each: ``ProductId, PicName, line, difference`` (``imported but not there``, ``deleted but there``,
+        ``ProductId, PicName, line, difference`` (``imported but not there``, ``deleted but there``,
         ``there but not sent``, ``other value``, ``predicted``), ``field, sent, there``. A ``predicted`` category was
         chosen by the service because none was sent; it is listed, but needs no correction.
     winners : pandas.DataFrame
         Keys that several lines add: ``ProductId, PicName, lines, won, why``. ``won`` is missing where it cannot be
         determined: the order within a file is undocumented.
     compared : str
-        What it was compared with, and how certain that is.
+        What the run was compared with, and how certain the result is.
 
     Examples
     --------
@@ -76,13 +76,13 @@ def reconcile(
     Parameters
     ----------
     run : Run or iterable of Run
-        The run. With several, the latest is accounted for, and all runs of its gallery determine what the gallery
-        should hold; with one alone, images of older runs are ``there but not sent``.
+        The run. If several are given, the latest is accounted for, and all runs of its gallery determine what the
+        gallery should hold; if only one is given, images from older runs are ``there but not sent``.
     dump : frame or path, optional
         An export of the gallery (DumpMeta).
     sample : int, optional
-        Ask the service (CheckImageExists) about this many images, drawn at random from those that should be there
-        and those deleted. Needs `settings`.
+        Number of images to ask the service about (CheckImageExists), drawn at random from those that should be there
+        and those deleted. Requires `settings`.
     settings : Settings, optional
         The service to ask.
 
@@ -93,13 +93,13 @@ def reconcile(
     Raises
     ------
     ConfigError
-        No run, a sample without settings, or both a dump and a sample.
+        If there is no run, a sample is requested without settings, or both a dump and a sample are given.
     ServiceError
-        The service refuses to answer.
+        If the service refuses to answer.
 
     Notes
     -----
-    Source: api (DumpMeta, CheckImageExists); the export's format is undocumented, see `gallery_state`.
+    Source: api (DumpMeta, CheckImageExists). The export's format is undocumented; see `gallery_state`.
 
     Examples
     --------
@@ -136,14 +136,14 @@ def _sums(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _expected(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The gallery state that follows from the runs, and the keys that they deleted."""
+    """Return the gallery state that results from the runs, and the keys that the runs deleted."""
     state = gallery_state(runs)
     deleted = pd.concat([run.batch.loc[run.outcome["outcome"].eq(Outcome.DELETED).to_numpy(), _KEY] for run in runs])
     return state, _without(deleted.dropna().drop_duplicates(), state)
 
 
 def _without(keys: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """The keys that are not among `others`."""
+    """Return the keys that are not in `others`."""
     joined = keys[_KEY].merge(others[_KEY].drop_duplicates(), on=_KEY, how="left", indicator=True)
     return joined.loc[joined["_merge"] == "left_only", _KEY]
 
@@ -184,7 +184,7 @@ def _field_differences(both: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:
-    """Keys that several lines add, and the line whose values the gallery has."""
+    """Return the keys that several lines add, and the line whose values the gallery has."""
     adds = lines[lines["OperationType"].eq("ADD")].dropna(subset=_KEY)
     repeated = adds[adds.duplicated(_KEY, keep=False)]
     images = {} if there is None else {(image["ProductId"], image["PicName"]): image for image in records(there)}
@@ -218,7 +218,7 @@ def _against_sample(
     held = state.loc[state["state"] == "held", _KEY]
     keys = pd.concat([held.assign(expected=True), deleted.assign(expected=False)], ignore_index=True)
     asked = min(max(sample, 0), len(keys))
-    # Seeded: the same call asks about the same images.
+    # Seeded, so that the same call asks about the same images.
     chosen = keys.iloc[sorted(random.Random(0).sample(range(len(keys)), asked))]  # noqa: S311
     service = ImageSearch(settings)
     found = [service.image_record(product, name) is not None for product, name in chosen[_KEY].to_numpy()]
@@ -237,7 +237,7 @@ def _against_sample(
 
 
 def upper_share(wrong: int, asked: int, confidence: float = CONFIDENCE) -> float:
-    """Return the upper confidence bound of the share of wrong images, from a sample (Clopper–Pearson, one-sided)."""
+    """Return the upper confidence bound (Clopper–Pearson, one-sided) on the share of wrong images in a sample."""
     if wrong >= asked:
         return 1.0
     low, high = 0.0, 1.0

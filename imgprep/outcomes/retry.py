@@ -1,4 +1,4 @@
-"""The retry batch: the failed lines of a run that can succeed now. The others are listed with their remedy."""
+"""The retry batch: the failed lines of a run that can succeed now. Other lines are listed with their remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imgprep.ship.run import Run, load_runs
 
 @dataclass(frozen=True)
 class Retry:
-    """The retry batch, and the lines that stay out of it.
+    """The retry batch, and the lines left out of it.
 
     Attributes
     ----------
@@ -55,24 +55,24 @@ def plan_retry(
     include: Iterable[int] = (),
     leave_out: Iterable[int] = (),
 ) -> Retry:
-    """Choose the lines of a run that are worth sending again.
+    """Select the lines of a run that are worth sending again.
 
     Lines whose cause belongs to the family *retry as it is*, and lines whose outcome is unknown (a repeated ADD
-    overwrites, a repeated DELETE succeeds), are sent as they were. Other lines are sent only if their row, image or
-    region differs in `now`, and then in their present form. The rest is listed with its remedies.
+    overwrites, a repeated DELETE succeeds), are sent unchanged. Other lines are sent only if their row, image or
+    region differs in `now`, and then in their current form. The rest are listed with their remedies.
 
     Parameters
     ----------
     run : Run
-        The run that failed in part.
+        The partially failed run.
     now : pandas.DataFrame, optional
-        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). With it, an ADD that
-        could be sent as it was takes its form from `now`, and is left out if `now` does not contain it.
+        A batch planned from today's catalogue, images and regions (`plan_batch(...).batch`). If given, an
+        ADD that could be sent unchanged takes its form from `now`, and is left out if `now` does not contain it.
     causes : CauseTable, optional
-        Default: the table that the run was read with.
+        The cause table; default: the one that the run was read with.
     include, leave_out : iterable of int
-        Failed lines to send although their cause remains, and lines to leave out (chosen in `CauseExplorer`); the
-        latter are in the rest.
+        Failed lines to send although their cause remains, and lines to leave out (selected in `CauseExplorer`); the
+        latter are listed in ``rest``.
 
     Returns
     -------
@@ -132,13 +132,13 @@ def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
 
 
 def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Today's form of `lines`, under their numbers; ``_differs`` and ``reason`` state whether and where it differs."""
+    """Return today's form of `lines`, by line number; ``_differs`` and ``reason`` state whether and how it differs."""
     compared = [*FIELD_NAMES, "digest"]
     today = now.assign(_at=range(len(now)))
-    # A corrected image may be sent under another name: then its catalogue row identifies it.
+    # A corrected image may be sent under another name; its catalogue row then identifies it.
     by_name = lines.merge(today, on=["OperationType", "ProductId", "PicName"], suffixes=("", "_now"))
     by_row = lines.dropna(subset="row").merge(today, on=["row", "ProductId"], suffixes=("", "_now"))
-    # A row may have several images: those of the same name are pairs, the others follow in their order.
+    # A row may have several images: equal names are paired first, the others in order.
     same = by_row[by_row["PicName"] == by_row["PicName_now"]]
     other = by_row[~by_row["line"].isin(same["line"]) & ~by_row["_at"].isin(same["_at"])]
     lines_of, at_of = (other.groupby("row")[name].rank("dense") for name in ("line", "_at"))
@@ -153,7 +153,7 @@ def _today(lines: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_sent(known: pd.DataFrame, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add what a run's lines repeated from an export of the gallery, which the runs alone do not know."""
+    """Add the values that a run's lines repeated from a gallery export, which the runs alone do not record."""
     sent = run.batch[run.batch["OperationType"].eq(Operation.ADD)].drop_duplicates(KEY, keep="last")
     named = {*run.catalogue.columns, *rows.columns, "Region", "Crop"}  # these may come from the region store
     kept = [name for name in PAYLOAD if name in sent.columns and name not in named]
@@ -174,26 +174,26 @@ def build_retry(
     causes: CauseTable | None = None,
     **options: Any,
 ) -> tuple[Built, Retry]:
-    """Build the batch folder of the lines of a run that can succeed now.
+    """Build a batch folder from the lines of a run that can succeed now.
 
     Parameters
     ----------
     run : Run
-        The run that failed in part.
+        The partially failed run.
     images, out : path
-        The folder of the images as they are now; the batch folder to create.
+        The folder of the current images; the batch folder to create.
     catalogue : pandas.DataFrame, optional
-        Today's catalogue; default: the rows that the run kept.
+        Today's catalogue; default: the rows kept by the run.
     causes : CauseTable, optional
         See `plan_retry`.
     **options
-        As for `build_batch`: rules, regions, … The `baseline` is by default what the gallery holds by all runs beside
-        `run`, so that a line keeps the fields that the catalogue does not name.
+        As for `build_batch`: rules, regions, … By default, `baseline` is the gallery state according to all runs in
+        the same folder, so that a line keeps the fields that the catalogue does not name.
 
     Returns
     -------
     tuple of Built and Retry
-        The folder, whose batch holds only the lines worth sending; and the lines left out, with their remedies.
+        The batch folder, which holds only the lines worth sending, and the lines left out, with their remedies.
 
     Examples
     --------
@@ -206,13 +206,13 @@ def build_retry(
     if "baseline" not in options:
         known = _with_sent(gallery_state(load_runs(run.folder.parent), of=run.sent_to), run, rows)
         instance = run.settings.get("instance") or ""
-        # Rows that stay out of a retry do not show that the export is broken.
+        # Rows left out of a retry are no sign of a broken export.
         options["baseline"] = Baseline(known=known, instance=instance, confirm_rows=len(rows))
     built = build_batch(rows, images, out, **options)
     retry = plan_retry(run, built.plan.batch, causes=causes)
     narrow_folder(built.folder, retry.batch)
     plan, numbers = built.plan, retry.batch[["ProductId", "PicName", "line"]]
-    # The lines are numbered again; what states something about lines follows them.
+    # The lines are renumbered, so everything that refers to line numbers is updated.
     about = (frame.drop(columns="line").merge(numbers)[frame.columns] for frame in (plan.before, plan.carried))
     before, carried = (frame.sort_values("line", ignore_index=True) for frame in about)
     return replace(built, plan=replace(plan, batch=retry.batch, before=before, carried=carried)), retry

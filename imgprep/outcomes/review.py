@@ -1,4 +1,4 @@
-"""The review of a month: how much of the catalogue is findable, waiting or failing, and what improved."""
+"""The monthly review: how much of the catalogue is findable, waiting or failing, and what improved."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Review:
-    """The review of a month, as frames. It displays itself as a page in a notebook.
+    """The monthly review as frames; displayed as a page in a notebook.
 
     Attributes
     ----------
     month : str
-        As ``2026-11``.
+        The month, such as ``2026-11``.
     gallery : str
-        The gallery that it describes, see `Settings.gallery`.
+        The gallery that the review describes; see `Settings.gallery`.
     funnel : pandas.DataFrame
         ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
-        ``passes``: it has no error among the newest run's findings. The gallery may hold an image that does not pass,
-        such as an earlier version of it; apart from that, an image counts in a stage only if it is in those before.
+        ``passes``: the newest run's findings have no error for the image. The gallery may hold an image that does not
+        pass, such as an earlier version; otherwise an image counts in a stage only if it is in all previous stages.
     coverage : pandas.DataFrame
         ``category, catalogue, in_gallery, share``.
     backlog : pandas.DataFrame
         ``age, pictures``: how long images of the catalogue have been waiting to be in the gallery.
     findable : pandas.DataFrame
-        ``days, pictures``: from the first catalogue that had an image to its import, for imports of this month.
+        ``days, pictures``: time from the first catalogue with an image to its import, for imports of this month.
     sources : pandas.DataFrame
-        Causes of failure by the source of the image (`tally_by`); empty where the catalogue has no such column.
+        Causes of failure by the source of the image (`tally_by`); empty if the catalogue has no such column.
     better : pandas.DataFrame
-        ``measure, before, now``: compared with the month before, counted by `imgprep.outcomes.counting`, and the
-        failures that were open at the end of either by `tally_failure_changes`.
+        ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
+        open at the end of each month as in `tally_failure_changes`.
 
     Examples
     --------
@@ -111,7 +111,7 @@ _HEADERS = {
 
 
 def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
-    """A table for display: causes by their labels, shares in percent, unknown cells empty."""
+    """Return a table for display: causes as labels, shares in percent, unknown cells empty."""
     labels = frame.attrs.get("labels", {})
 
     def cell(name: str, value: object) -> str:
@@ -130,23 +130,23 @@ def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 _KEY = ["ProductId", "PicName"]
-#: Age → the day from which an image belongs to the next age.
+#: Age group → the day on which an image enters the next group.
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
 def review(
     runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
 ) -> Review:
-    """Review a month, for decision makers.
+    """Return the review of a month, for decision makers.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        Every run of one instance: runs before the month count too.
+        Every run of one instance; runs before the month are needed too.
     month : str, optional
-        As ``2026-11``; default: the month of the last run. Months are in UTC.
+        The month, such as ``2026-11``; default: the month of the last run. Months are in UTC.
     source : str
-        Column of the catalogue that names the source of an image, such as who took it.
+        Catalogue column that names the source of an image, such as the photographer.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to leave out rehearsals.
 
@@ -157,7 +157,7 @@ def review(
     Raises
     ------
     ConfigError
-        No run was made before the month's end, `month` is not a month, or the runs belong to several galleries.
+        If no run precedes the month's end, `month` is not a month, or the runs belong to several galleries.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def _bounds(month: str) -> tuple[datetime, datetime]:
 
 
 def _names(past: list[Run]) -> pd.DataFrame:
-    """Every name (`sent`) under which an image of the catalogue was sent; a converted copy has another extension."""
+    """Return every name (`sent`) under which a catalogue image was sent; a converted copy has another extension."""
     parts = [pd.DataFrame(columns=[*_KEY, "sent"], dtype="str")]
     for run in past:
         own = run.catalogue[[name for name in ("row", *_KEY) if name in run.catalogue.columns]].dropna(subset=_KEY)
@@ -222,13 +222,13 @@ def _names(past: list[Run]) -> pd.DataFrame:
 
 
 def _as_catalogued(sent: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """Images that were sent, each once, under their names in the catalogue."""
+    """Return the images that were sent, each once, under their catalogue names."""
     known = names.merge(sent.rename(columns={"PicName": "sent"}), on=["ProductId", "sent"])
     return known.drop(columns="sent").drop_duplicates(_KEY)
 
 
 def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """The catalogue's images, with a column for each stage that they have reached."""
+    """Return the catalogue's images, with one column per stage that states whether the image has reached it."""
     held = _as_catalogued(held[[*_KEY, "Region"]], names)
     columns = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
     rows = run.catalogue[columns].drop_duplicates(_KEY).reset_index(drop=True)
@@ -260,7 +260,7 @@ def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_times(past: list[Run], names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """When each image was first in a catalogue (`seen`), and first imported (`imported`)."""
+    """Return when each image first appeared in a catalogue (`seen`) and was first imported (`imported`)."""
     seen = pd.concat([run.catalogue[_KEY].assign(seen=_when(run)) for run in past])
     parts = []
     for run in past:

@@ -1,4 +1,4 @@
-"""Counts over runs: outcomes, causes of failure, predictions and durations. `imgprep.show.charts` draws them."""
+"""Tallies over runs: outcomes, causes of failure, predictions and durations. `imgprep.show.charts` draws them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Parameters
     ----------
     runs : Run or iterable of Run
-        Every run of a gallery: which lines are sent again follows from those before. Of one run alone, every line
+        Every run of a gallery: earlier runs determine which lines are sent again. If only one run is given, every line
         counts as sent for the first time.
 
     Returns
@@ -33,8 +33,8 @@ def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     pandas.DataFrame
         One row per run, oldest first: ``run, lines, imported, deleted, failed, unknown`` (the four outcomes sum to
         ``lines``), ``success`` (the share of first-time lines that were imported or deleted, 0 … 1; NaN without any),
-        ``again`` (lines that were sent again), ``backlog`` (images that are open after the run, each once). See
-        `imgprep.outcomes.counting` for the rule. ``.attrs["again"]``: the same counts of the lines sent again.
+        ``again`` (lines sent again), ``backlog`` (images open after the run, each counted once). See
+        `imgprep.outcomes.counting` for the rule. ``.attrs["again"]``: the same counts for lines sent again.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     runs : Run or iterable of Run
         Every run of a gallery, as for `tally_outcomes`.
     causes : CauseTable, optional
-        Gives labels, families and remedies; default: the table that the runs were read with.
+        Provides labels, families and remedies; default: the table that the runs were read with.
     by : str, optional
         A column of the outcome frame; each of its values is counted separately.
 
@@ -80,8 +80,8 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     -------
     pandas.DataFrame
         One row per run and cause that occurred: ``run, cause, label, family, remedy, count`` (first-time lines that
-        failed for it), ``again`` (lines sent again that did), ``failed`` and ``lines`` (first-time lines of the run),
-        ``share`` (of the first-time lines). Oldest run first, then by count; `unrecognised` leads its run.
+        failed for it), ``again`` (lines sent again that failed for it), ``failed`` and ``lines`` (first-time lines),
+        ``share`` (of the first-time lines). Oldest run first, then by count; `unrecognised` comes first in its run.
         ``.attrs["runs"]``: ``run, failed, lines`` of every run counted, including runs without failures.
 
     Examples
@@ -124,34 +124,34 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
 def tally_by(
     runs: Run | Iterable[Run], column: str = "", *, top: int = 12, within: Iterable[Run] | None = None
 ) -> pd.DataFrame:
-    """Count causes of failure by a column of the catalogue or of the image facts.
+    """Count causes of failure by a column of the catalogue or the image facts.
 
-    A run keeps its catalogue rows and facts, so this still works a year later.
+    A run keeps its catalogue rows and facts, so old runs can be counted too.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        What to count.
+        The runs to count.
     column : str, optional
         A column of the catalogue (``brand``, ``CategoryId``, …) or of the facts (``format``, …); ``side`` counts
-        by the shorter side of the image in pixels. By default the brand, maker, type or the like that the newest
-        catalogue has; else its column with the fewest values; else the format.
+        by the shorter side of the image in pixels. Default: the newest catalogue's column for brand, maker, type or
+        similar; otherwise its column with the fewest values; otherwise the format.
     top : int
-        The most common values, counted separately; the others are counted as ``(other)``.
+        Number of most common values to count separately; the others are counted as ``(other)``.
     within : iterable of Run, optional
-        Count only these runs, such as a month's; what the others sent before still counts as sent.
+        Count only these runs, such as a month's; lines sent in earlier runs still count as sent before.
 
     Returns
     -------
     pandas.DataFrame
-        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines), all of lines sent for
-        the first time (see `imgprep.outcomes.counting`); in ``.attrs["lines"]`` all of them, in
-        ``.attrs["labels"]`` the causes' labels, in ``.attrs["column"]`` the column.
+        ``value, cause, count, lines`` (lines sent with that value), ``share`` (of those lines), for lines sent for the
+        first time only (see `imgprep.outcomes.counting`). ``.attrs["lines"]`` is the number of such lines,
+        ``.attrs["labels"]`` the labels of the causes, ``.attrs["column"]`` the column.
 
     Raises
     ------
     KeyError
-        Neither the catalogue nor the facts have the column.
+        If neither the catalogue nor the facts have the column.
 
     Examples
     --------
@@ -184,18 +184,18 @@ def tally_by(
 
 
 def _commonest(values: pd.Series, top: int) -> pd.Series:
-    """Values as text; all but the `top` most common become "(other)"."""
+    """Return the values as text; all but the `top` most common become "(other)"."""
     text = values.astype("str").fillna("(none)")
     return text.where(text.isin(text.value_counts().index[:top]), "(other)")
 
 
-#: Usual names of a column that groups products, the likeliest first.
+#: Usual names of columns that group products, the likeliest first.
 _GROUPS = (
     *("brand", "vendor", "manufacturer", "supplier", "品牌"),
     *("product_type", "product type", "category", "type", "categories", "collection", "类目", "分类", "categoryid"),
 )
 _NO_GROUPS = {"row", *KEY, "CustomContent", "Crop", "Region", "OperationType"}
-#: A column of another name groups products if it has at most this many values.
+#: A column with another name groups products if it has at most this many values.
 _FEW = 20
 _SIDES = [0, 100, 200, 448, 800, 1600, 4096]
 _SIDE_LABELS = [f"{low}…{high - 1} px" for low, high in pairwise(_SIDES)] + [f"≥ {_SIDES[-1]} px"]
@@ -213,7 +213,7 @@ def _grouping_column(runs: Run | list[Run]) -> str:
 
 
 def _with_values(run: Run, column: str) -> pd.DataFrame:
-    """The lines of a run: ``line, outcome, cause`` and, as ``value``, a column of its catalogue or facts."""
+    """Return a run's ``line, outcome, cause`` and, as ``value``, a column of its catalogue or facts."""
     facts = run.facts
     if column == "side":
         shorter = facts[["width", "height"]].min(axis=1).astype("float64")
@@ -233,20 +233,20 @@ def _with_values(run: Run, column: str) -> pd.DataFrame:
 
 
 def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None = None) -> pd.DataFrame:
-    """Compare the images that had failed after one run with those after a later one, along all runs between.
+    """Compare the failed images after one run with those after a later run, taking all runs in between into account.
 
     Parameters
     ----------
     before, after : Run
-        The two moments.
+        The two runs to compare.
     runs : iterable of Run, optional
         Every run of the gallery; default: those in the folder of `before`.
 
     Returns
     -------
     pandas.DataFrame
-        One row per product's image whose last outcome at either moment is a failure: ``ProductId, PicName, change``
-        (``new``, ``persisting``, also where it is unknown since, ``fixed``, or ``not sent again``), ``cause_before,
+        One row per product's image whose last outcome after either run is a failure: ``ProductId, PicName, change``
+        (``new``, ``persisting``, even if the outcome is now unknown, ``fixed``, or ``not sent again``), ``cause_before,
         cause_after``.
 
     Examples
@@ -278,9 +278,9 @@ def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None
 
 
 def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
-    """Count the sequences of outcomes that products' images had over runs, oldest run first.
+    """Count the sequences of outcomes of products' images over the runs, oldest run first.
 
-    A DELETE of a whole product is a step of each of its images that was sent, and no image of its own.
+    A DELETE of a whole product is a step for each of its images that was sent, and does not count as an image.
 
     Returns
     -------
@@ -342,7 +342,7 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``verdict`` (see `line_verdicts`), ``rule`` (that predicted refusal), ``cause``, ``count``.
+        ``verdict`` (see `line_verdicts`), ``rule`` (that predicted the refusal), ``cause``, ``count``.
 
     Examples
     --------
@@ -361,7 +361,7 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
 
 
 def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str, *, top: int = 12) -> pd.DataFrame:
-    """Count the categories that the service predicted, by a column of the shop's export.
+    """Count the categories predicted by the service, by a column of the shop's export.
 
     Examples
     --------
@@ -383,13 +383,13 @@ def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str,
 
 
 def tally_durations(runs: Run | Iterable[Run]) -> pd.DataFrame:
-    """Measure how long the tasks of runs took, and their uploads.
+    """Measure the duration of each run's task and upload.
 
     Returns
     -------
     pandas.DataFrame
-        ``run, lines, seconds`` (from the creation of the task to its end; missing where it has not ended),
-        ``images, bytes, upload_seconds`` (the upload before it; missing where it was not recorded), oldest first.
+        ``run, lines, seconds`` (from the creation of the task to its end; missing if it has not ended),
+        ``images, bytes, upload_seconds`` (the preceding upload; missing if it was not recorded), oldest first.
         ``.attrs["gallery"]``: the galleries of the runs.
 
     Examples

@@ -1,4 +1,4 @@
-"""Why is this product found, or not? Its history, from the run folders and the region store."""
+"""The history of a product, from the run folders and the region store: why is it found, or not?"""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _COLUMNS = ["at", "run", "what", "PicName", "detail"]
 
 @dataclass(frozen=True, repr=False)
 class Trace:
-    """The history of a product. It displays itself in a notebook, with images.
+    """The history of a product; displayed with images in a notebook.
 
     Attributes
     ----------
     product_id : str
         The product.
     answer : str
-        One sentence: what the gallery holds of it, and why the rest is missing.
+        One sentence: which of its images the gallery holds, and why the others are missing.
     events : pandas.DataFrame
         Oldest first: ``at`` (ISO 8601, UTC), ``run``, ``what`` (``exported``, ``excluded``, ``sent``, ``imported``,
         ``deleted``, ``failed``, ``unknown``, ``region``), ``PicName``, ``detail``.
     gallery : pandas.DataFrame
-        What the gallery holds of it now (the gallery state's columns).
+        The product's images that the gallery holds now (columns as in the gallery state).
     images : Path, optional
         The project's folder or zip archive of images.
 
@@ -69,7 +69,7 @@ class Trace:
             return {}
         try:
             source = open_source(self.images)
-        except ConfigError:  # neither a folder nor an archive: the history is shown without images
+        except ConfigError:  # neither a folder nor an archive: show the history without images
             return {}
         return {name: thumb_of(name, source, side=120) for name in sorted(set(self.events["PicName"].dropna()))}
 
@@ -82,9 +82,9 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     product_id : str
         The ProductId, as sent.
     project : Settings or path, optional
-        The project, its folder, or a folder of run folders; default: the nearest project. The events are those of
-        every gallery. The answer names the gallery that it is about: that of the project's instance or, if the project
-        names none, that of the newest run.
+        The project, its folder, or a folder of run folders; default: the nearest project. The events cover every
+        gallery. The answer covers one gallery, and names it: that of the project's instance or, if the project has no
+        instance, that of the newest run.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
     events += _of_regions(settings, product_id, names)
     frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)
-    ours = own_runs(runs, settings)  # rehearsals lie beside real runs
+    ours = own_runs(runs, settings)  # rehearsals are kept beside real runs
     state = gallery_state(ours)
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
     own = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
@@ -138,14 +138,14 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
         yield event(planned, "exported", row, f"row {row['row']} of the export")
     for row in own_rows(run.excluded):
         yield event(planned, "excluded", row, row["reason"])
-    of_export = bool(own_rows(run.catalogue))  # an undo has no rows of an export
+    of_export = bool(own_rows(run.catalogue))  # an undo has no export rows
     for row in own_rows(run.batch):
         kept = [name for name in PAYLOAD if row.get(name) is not None and name not in run.catalogue.columns]
-        kept = [name for name in kept if name not in ("Region", "Crop")]  # which may come from the region store
+        kept = [name for name in kept if name not in ("Region", "Crop")]  # these may come from the region store
         more = f"; kept from the gallery: {', '.join(kept)}" if of_export and kept else ""
         yield event(planned, "sent", row, f"line {row['line']}, {row['OperationType']}: {row['reason']}{more}")
     for row in own_rows(run.outcome):
-        # A cause without a label is shown by its id.
+        # Show a cause without a label by its id.
         parts = [row.get("code"), labels.get(row["cause"], row["cause"]), row.get("message")]
         yield event(ended, row["outcome"], row, " · ".join(str(part) for part in parts if part))
 

@@ -1,4 +1,4 @@
-"""Undo a run: the plan and the batch folder that restore what the gallery held before it."""
+"""Undo a run: plan and build the batch that restores what the gallery held before the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imgprep.plan.preview import blast_radius
 from imgprep.ship.gallery import UNKNOWN, gallery_state, one_gallery
 from imgprep.ship.run import Run, load_runs
 
-#: Why a line is excluded: none of the folders has the bytes that the gallery held.
+#: Reason for excluding a line: none of the folders has the bytes that the gallery held.
 NOT_AT_HAND = "image-not-at-hand"
 
 
@@ -37,22 +37,21 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
     run : Run
         The run to undo.
     runs : iterable of Run, optional
-        Every run of its gallery; default: all in the folder that it is in.
+        Every run of its gallery; default: all runs in the same folder.
     later : bool
-        Undo the later runs too. Without this, later runs are an error that names them.
+        Undo later runs too. If False, later runs raise an error that names them.
 
     Returns
     -------
     Plan
         Images that the run added are deleted; images that it replaced or deleted are added again as they were.
-        Images whose state before the run is unknown stay as they are, such as those that only an export of the
-        gallery knew. Images are named by ``file`` and ``digest``;
-        `build_undo` finds their bytes.
+        Images whose state before the run is unknown are left unchanged, such as those recorded only in an export of
+        the gallery. Images are identified by ``file`` and ``digest``; `build_undo` finds their bytes.
 
     Raises
     ------
     ConfigError
-        Later runs changed the gallery, and `later` is False.
+        If later runs changed the gallery and `later` is False.
 
     Examples
     --------
@@ -91,7 +90,7 @@ def build_undo(
     add = plan.batch["OperationType"].eq(Operation.ADD)
     lacking = plan.batch[add & ~found].assign(reason=NOT_AT_HAND)
     batch = plan.batch[~add | found].reset_index(drop=True)
-    # The remaining lines are numbered again; `before` follows them.
+    # The remaining lines are renumbered, and `before` with them.
     number = pd.Series(range(1, len(batch) + 1), index=batch["line"], dtype="Int64")
     before = plan.before[plan.before["line"].isin(batch["line"])]
     before = before.assign(line=before["line"].map(number).astype("Int64"))
@@ -108,7 +107,7 @@ def build_undo(
 
 
 def _states(run: Run, runs: Iterable[Run] | None, *, later: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the gallery holds, and what it held before the run."""
+    """Return what the gallery holds now, and what it held before the run."""
     every = list(runs) if runs is not None else load_runs(run.folder.parent)
     if run.id not in {other.id for other in every}:
         every.append(run)
@@ -125,7 +124,7 @@ def _states(run: Run, runs: Iterable[Run] | None, *, later: bool) -> tuple[pd.Da
 
 
 def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:
-    """Add, as unknown, the images that runs replaced and only an export of the gallery can have known."""
+    """Add, as unknown, the images that the runs replaced and that only a gallery export can have recorded."""
     names = [*KEY, "OperationType", "reason"]
     lines = pd.concat([run.batch.reindex(columns=names) for run in undone], ignore_index=True).drop_duplicates(KEY)
     changed = lines["reason"].fillna("").str.replace(" cleared", "").str.split(", ").map(set(compared(())).issuperset)
@@ -138,11 +137,11 @@ def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:
 
 
 def _copied(batch: pd.DataFrame, folders: list[Path], out: Path) -> pd.Series:
-    """Copy every image whose bytes match its digest; return, per line, whether one was found."""
+    """Copy every image whose bytes match its digest; return for each line whether one was found."""
     found: set[tuple[str, str]] = set()
     copies = Written(out)
     for name, digest in batch[["file", "digest"]].dropna().drop_duplicates().itertuples(index=False):
-        if Path(name).is_absolute() or ".." in Path(name).parts:  # a run folder may have come by mail
+        if Path(name).is_absolute() or ".." in Path(name).parts:  # a run folder may come from an untrusted source
             continue
         for source in (folder / name for folder in folders):
             if source.is_file() and digest_of(source) == digest:

@@ -1,1 +1,1 @@
-"""Plan: wanted state against known state → a batch."""
+"""Plan: compare the wanted state with the known state to make a batch."""

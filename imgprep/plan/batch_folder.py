@@ -1,4 +1,4 @@
-"""The batch folder: ``increment.meta``, the tables behind it, and ``images/``; what may be overwritten in it."""
+"""The batch folder (``increment.meta``, its tables and ``images/``), and the checks before overwriting one."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from imgprep.plan.preview import BlastRadius
 
 IMAGES = "images"
 VERSION = 1
-#: Describes the batch and marks the folder as a batch folder: it is written before anything else.
+#: Describes the batch and marks the folder as a batch folder, so it is written before anything else.
 ABOUT = "batch.json"
 MARK = "batch folder"
-#: Journal of uploads, and the mark in its first line.
+#: The upload journal, and the mark in its first line.
 JOURNAL, JOURNAL_MARK = "upload.jsonl", "upload journal"
-#: The wanted state of every catalogue row, from which the batch can be planned again without its images.
+#: The wanted state of every catalogue row, from which the batch can be replanned without its images.
 WANTED = "wanted.parquet"
 _FILES = (META_NAME, ABOUT, WANTED, *(f"{name}.parquet" for name in TABLES))
 
 
 @dataclass(frozen=True)
 class Built:
-    """A batch folder, and the plan, findings and images that it was built from.
+    """A batch folder, and the plan, findings and image facts that it was built from.
 
     Attributes
     ----------
     folder : Path
         The batch folder.
     plan : Plan
-        Sent, unchanged and excluded rows, with reasons.
+        The sent, unchanged and excluded rows, with reasons.
     findings : pandas.DataFrame
-        From loading and from `check`, on the rows and on the images as they would be sent.
+        Findings from loading and from `check`, on the rows and on the images as they would be sent.
     facts, source_facts : pandas.DataFrame
-        Facts of the images that are sent, and of the images they were made from.
+        Facts about the images that are sent, and about the originals.
     prepared : pandas.DataFrame
         The prepare log.
     loss : BlastRadius
-        What the batch deletes from the gallery.
+        The images and products that the batch deletes from the gallery.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class Built:
 
 
 def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
-    """Raise if a batch folder at `folder` would overwrite anything that is not imgprep's. Nothing is touched."""
+    """Raise ConfigError if a batch folder at `folder` would overwrite anything foreign. Nothing is changed."""
     for place in images:
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
@@ -107,12 +107,12 @@ def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: It
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a folder has the ``batch.json`` of a batch folder."""
+    """Return whether a folder has the ``batch.json`` of a batch folder."""
     return read_about(folder).get("imgprep") == MARK
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Return the content of ``batch.json``, empty where it cannot be read."""
+    """Return the content of ``batch.json``, or an empty dict if it cannot be read."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -121,7 +121,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def is_journal(file: Path) -> bool:
-    """Whether a file is an upload journal of imgprep, and not a link."""
+    """Return whether a file is an upload journal written by imgprep, and not a link."""
     try:
         with file.open(encoding="utf-8") as stream:
             first = json.loads(stream.readline(1000))
@@ -131,7 +131,7 @@ def is_journal(file: Path) -> bool:
 
 
 def fresh_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
-    """Return an empty batch folder, marked as one; an earlier one is cleared, anything else is refused."""
+    """Create a batch folder and mark it as one; clear an earlier batch folder, and refuse anything else."""
     require_batch_folder(folder, images, sources)
     folder.mkdir(parents=True, exist_ok=True)
     written = Written(folder)
@@ -141,12 +141,12 @@ def fresh_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[s
             written.remove(name)
     if is_journal(folder / JOURNAL):
         (folder / JOURNAL).unlink()
-    (folder / IMAGES).mkdir(exist_ok=True)  # copies that are up to date stay; prepare_images checks
+    (folder / IMAGES).mkdir(exist_ok=True)  # prepare_images keeps copies that are up to date
     return folder
 
 
 def keep_only(images: Path, names: Iterable[str]) -> None:
-    """Remove the copies of an earlier batch that this one lacks: they could be sent by mistake."""
+    """Remove copies from an earlier batch that this one does not need, as they could be sent by mistake."""
     wanted, copies = set(names), Written(images)
     for name in list_names(images):
         if name not in wanted:
@@ -154,9 +154,9 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
 
 
 def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
-    """Return what a batch is planned against: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``.
+    """Return the basis of a plan: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``, and options.
 
-    `at` is the time after which the gallery may have changed, used if the known state does not record it.
+    `at` is the time since which the gallery may have changed, used if the known state does not record it.
     """
     known = baseline.known
     found = {} if known is None else dict(known.attrs.get("basis") or {})
@@ -180,7 +180,7 @@ def write_folder(
     *,
     basis: Mapping[str, Any],
 ) -> None:
-    """Write the tables, batch.json and increment.meta of a batch folder."""
+    """Write the tables, batch.json and increment.meta into a batch folder."""
     tables = {
         "batch": built.plan.batch,
         "catalogue": catalogue,
@@ -202,9 +202,9 @@ def write_folder(
 
 
 def write_plan(folder: Path, plan: Plan, loss: BlastRadius, basis: Mapping[str, Any]) -> None:
-    """Replace the plan of a batch folder; everything else in it is kept."""
+    """Replace the plan in a batch folder; keep everything else."""
     written, about = Written(folder), read_about(folder)
-    written.remove(META_NAME)  # until the tables are the new plan's, nothing can be sent
+    written.remove(META_NAME)  # nothing can be sent until the new plan's tables are written
     for name in ("batch", "excluded"):
         _write_table(written, name, getattr(plan, name))
     _write_plan(written, about, plan, loss, basis)
@@ -221,7 +221,7 @@ def _write_plan(
         "basis": dict(basis),
     }
     _write_about(written, about)
-    _write_meta(written, plan.batch)  # last: without it nothing can be sent
+    _write_meta(written, plan.batch)  # last, as nothing can be sent without it
 
 
 def _write_table(written: Written, name: str, table: pd.DataFrame) -> None:
@@ -230,7 +230,7 @@ def _write_table(written: Written, name: str, table: pd.DataFrame) -> None:
 
 
 def narrow_folder(folder: Path, batch: pd.DataFrame) -> None:
-    """Rewrite the batch of a batch folder with fewer lines; it cannot be planned again, which would bring them back."""
+    """Rewrite a batch folder with fewer lines; prevent replanning, which would bring the removed lines back."""
     written = Written(folder)
     written.remove(WANTED)
     _write_table(written, "batch", batch)
@@ -259,13 +259,13 @@ def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
 
 
 def _is_below(inner: Path, outer: Path) -> bool:
-    """Whether `inner` is `outer` or lies below it, links resolved."""
+    """Return whether `inner` is `outer` or is below it, after resolving links."""
     path, top = inner.resolve(), outer.resolve()
     return any(place == top or _is_same(place, top) for place in (path, *path.parents))
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, also if only their case differs."""
+    """Return whether two paths refer to the same file, even if they differ in case."""
     try:
         return one.samefile(other)
     except OSError:  # one of them does not exist

@@ -1,7 +1,7 @@
-"""build_batch: a catalogue and its images → a batch folder that can be shipped.
+"""Build a batch folder that can be shipped from a catalogue and its images.
 
-Inspect → prepare → inspect the copies → check → plan → write. The folder holds ``increment.meta``, the tables behind
-it, and ``images/``.
+Inspect → prepare → inspect the copies → check → plan → write. The folder holds ``increment.meta``, its tables, and
+``images/``.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from imgprep.plan.preview import blast_radius, require_few_excluded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The rules of a shop: `check` and `prepare_images` take the same values.
+    """The rules of a shop, with the same values as in `check` and `prepare_images`.
 
     Parameters
     ----------
     service : str
         Service type of the instance.
     severity : mapping of str to str
-        Rule id → ``error``, ``warning``, ``info`` or ``off``, where the shop's differs.
+        Rule id → ``error``, ``warning``, ``info`` or ``off``, if the shop's severity differs from the default.
     limits : mapping of str to number
-        Threshold → value, where the shop's differs.
+        Threshold → value, if the shop's differs from the default.
 
     Examples
     --------
@@ -86,31 +86,31 @@ def build_batch(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> Built:
-    """Build the batch folder of a catalogue.
+    """Build the batch folder for a catalogue.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
         From `load_catalogue`.
     images : path
-        Folder or zip archive of the images.
+        Folder or zip archive with the images.
     out : path
-        The batch folder, apart from the images. Rebuilt if it is one already; refused if it is anything else, or
-        holds a file that imgprep did not write or that was changed since.
+        The batch folder, separate from the images. An existing batch folder is rebuilt; anything else is refused, as
+        is a folder with a file that imgprep did not write or that has changed since.
     rules : Rules, optional
-        The shop's rules; by default those of the service type product.
+        The shop's rules; by default those for the service type product.
     baseline : Baseline, optional
         The gallery's known state, the last export, and what may be deleted; by default everything is new.
     regions : RegionStore or pandas.DataFrame, optional
         Subject regions.
     keep_refused : bool
-        Send every row that can be written, although `check` expects refusal: to compare prediction with outcome.
+        Send every row that can be written, even if `check` expects refusal, to compare prediction with outcome.
     prepare : bool
-        Make service-ready copies; otherwise images are sent as they are.
+        Make service-ready copies; otherwise, images are sent unchanged.
     sources : iterable of path
         Files whose hashes are recorded, such as the export.
     cache : path, optional
-        Facts of images inspected before.
+        Folder of cached facts about the images.
     progress : bool
         Show progress bars.
 
@@ -121,8 +121,8 @@ def build_batch(
     Raises
     ------
     ConfigError
-        `out` is not a batch folder, holds a file that is not imgprep's, or overlaps with `images` or `sources`; the
-        export has collapsed, or many deletions are unconfirmed. A batch that is in `out` already is then left as it is.
+        `out` is not a batch folder, holds a file not written by imgprep, or overlaps with `images` or `sources`; the
+        export has collapsed; or many deletions are unconfirmed. A batch already in `out` is then left unchanged.
 
     Examples
     --------
@@ -139,19 +139,19 @@ def build_batch(
     require_rules(rules.service, rules.severity, rules.limits)
     began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
     few = partial(require_few_excluded, catalogue=catalogue, limits=limits, confirm_rows=baseline.confirm_rows)
-    if baseline.last is not None:  # before an hour of work on the images of half an export
+    if baseline.last is not None:  # before spending an hour on the images of half an export
         require_no_collapse(compare_exports(baseline.last, catalogue), baseline.confirm_rows)
     outbox, sources = Path(out) / IMAGES, list(sources)
     folders = [] if images is None else [images]
     require_batch_folder(Path(out), folders, sources)
     source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
-    if not keep_refused:  # which asks for what is expected to be refused
+    if not keep_refused:  # keep_refused asks for such rows
         few(_missing(catalogue, source_facts))  # before the earlier batch is touched
     judge = partial(_judge, catalogue, rules=rules, baseline=baseline, keep_refused=keep_refused)
     copy = partial(prepare_images, source_facts, images, outbox, service=rules.service, limits=rules.limits)
     instance = baseline.instance or "gallery"
     if baseline.delete_missing or "OperationType" in catalogue.columns:
-        # Deletions depend on the names of the copies, not on the copies: nothing is touched before this stop.
+        # Deletions depend only on the names of the copies, so this check runs before anything is changed.
         _, foreseen = judge(prepared=copy(dry_run=True) if prepare else None)
         blast_radius(foreseen, baseline.known).require(instance, baseline.confirm)
     folder = fresh_folder(Path(out), folders, sources)
@@ -161,7 +161,7 @@ def build_batch(
     ready = prepared["action"].isin(["kept", "converted"])
     keep_only(outbox, prepared.loc[ready, "new_name"])
     sent = inspect_images(prepared.loc[ready, "new_name"], outbox, progress=progress)
-    # An image without a copy is checked as it is: its findings are the reason why its row is excluded.
+    # An image without a copy is checked unprepared, as its findings give the reason for excluding its row.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
     findings, plan = judge(facts, regions=regions, prepared=prepared, files=match_names(catalogue, images), keep=folder)
@@ -187,10 +187,10 @@ def preview_batch(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[Plan, pd.DataFrame, list[str]]:
-    """Return the plan that `build_batch` would make, the prepare log, and what would stop it; no copy is made.
+    """Return the plan that `build_batch` would make, the prepare log, and what would stop it; make no copies.
 
-    For images that would be converted, only the copy shows whether it differs from the gallery's: they count as the
-    same.
+    Images that would be converted count as unchanged, as only the copy would show whether it differs from the gallery's
+    image.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def preview_batch(
     facts = prepared = files = None
     if images is not None:
         found = inspect_images(catalogue, images, cache=cache, progress=progress)
-        # No copy is written, so that their folder is only a name.
+        # No copies are written, so their folder is only a name.
         out = Path(images).absolute().parent / "copies that are not made"
         options = {"service": rules.service, "limits": rules.limits, "progress": progress}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
@@ -218,7 +218,7 @@ def preview_batch(
 
 
 def _stops(catalogue: pd.DataFrame, plan: Plan, rules: Rules, baseline: Baseline) -> list[str]:
-    """Return why `build_batch` would ask for a confirmation."""
+    """Return the reasons why `build_batch` would require a confirmation."""
     limits = limits_for(service_type(rules.service), rules.limits)
 
     def collapse() -> None:
@@ -241,7 +241,7 @@ def _stops(catalogue: pd.DataFrame, plan: Plan, rules: Rules, baseline: Baseline
 
 
 def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame:
-    """Return the facts of images as they will be sent; what only the copy of a converted one shows is unknown."""
+    """Return facts about images as they will be sent; for converted ones, those that need the copy are unknown."""
     ready, converted = prepared["action"].isin(["kept", "converted"]), prepared["action"].eq("converted")
     foreseen = facts.assign(PicName=facts["PicName"].mask(ready, prepared["new_name"]))
     for name in ("width", "height"):
@@ -253,16 +253,16 @@ def _foreseen_facts(facts: pd.DataFrame, prepared: pd.DataFrame) -> pd.DataFrame
 
 
 def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None = None) -> Plan:
-    """Plan a batch folder again, against another gallery state; its images and findings are kept.
+    """Plan a batch folder again, against another gallery state; keep its images and findings.
 
     Parameters
     ----------
     folder : path
         From `build_batch`. A retry or undo batch cannot be planned again.
     known : pandas.DataFrame
-        What the gallery holds now (`gallery_state`).
+        The current gallery state (`gallery_state`).
     confirm : str, optional
-        The instance's name, where the batch deletes much of the gallery.
+        The instance's name, to confirm a batch that deletes much of the gallery.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
     Raises
     ------
     ConfigError
-        The folder does not hold what a plan needs, or many deletions are unconfirmed; it is then left as it is.
+        The folder lacks files that a plan needs, or many deletions are unconfirmed; the folder is then left unchanged.
 
     Examples
     --------
@@ -329,7 +329,7 @@ def _judge(
     files: pd.DataFrame | None = None,
     keep: Path | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
-    """Return the findings of `check` and the plan, both from one sheet; the wanted rows are written into `keep`."""
+    """Return the findings of `check` and the plan, both from one sheet; write the wanted rows into folder `keep`."""
     sheet = make_sheet(
         catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
@@ -345,7 +345,7 @@ def _judge(
 
 
 def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
-    """Copy every existing image into `out` unchanged; return the log."""
+    """Copy every existing image into `out` unchanged; return a prepare log."""
     source, copies = open_source(images), Written(out)
     lacking: dict[str, str] = {}
     for name in facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"]:
@@ -353,7 +353,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
             found = source.find(name)
             with copies.writing(name) as draft:
                 source.copy(found, draft)
-        except (Unfit, OSError) as error:  # a folder, a device, a circular link; nothing can be sent of it
+        except (Unfit, OSError) as error:  # a folder, a device or a circular link, which cannot be sent
             if getattr(error, "errno", None) in NO_ROOM:
                 raise
             lacking[name] = getattr(error, "strerror", None) or str(error)
@@ -370,7 +370,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
 
 
 def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
-    """Add the images that prepare_images refused, unchanged."""
+    """Add unchanged copies of the images that `prepare_images` refused."""
     refused = prepared["action"].eq("refused")
     as_is = _as_is(facts[facts["PicName"].isin(prepared.loc[refused, "PicName"])], images, out)
     return pd.concat([prepared[~refused], as_is], ignore_index=True)[list(prepared.columns)]

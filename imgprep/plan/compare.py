@@ -1,7 +1,7 @@
-"""Wanted rows against known ones: lines to send, rows that stay, images that are gone or wait.
+"""Compare wanted rows with known ones: lines to send, unchanged rows, and images that are gone or waiting.
 
-An ADD replaces the whole record of its image. So a line repeats what the gallery is known to hold in the fields that
-the catalogue does not name; a field that it names without a value is cleared.
+An ADD replaces the whole record of its image. For fields absent from the catalogue, a line therefore repeats the value
+that the gallery is known to hold; a field that is present but empty is cleared.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _KNOWN: dict[str, type[pl.DataType]] = {
     "digest": pl.String,
     "state": pl.String,
 }
-#: Compared column, in the order in which a reason names them → its name there.
+#: Compared column → its name in a reason, in the order used there.
 _COMPARED: dict[str, str] = {"digest": "image", "Region": "region"}
 _COMPARED |= {name: name for name in HELD_COLUMNS if name not in (*_KEY, "Region")}
 _REFUSED = [rule.id for rule in RULES if rule.refuses]
 
 
 def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> pl.DataFrame:
-    """Return one row per catalogue row, with the fields of its line, ``excluded`` and ``expected``."""
+    """Return one row per catalogue row, with the fields of its line, and ``excluded`` and ``expected``."""
     rows = sheet.rows
-    # Joined to the numbers alone, and put beside the rows: a join of the whole sheet would copy it.
+    # Joined to the row numbers only, then stacked beside the rows: joining the whole sheet would copy it.
     errors = rows.select("_i").join(_errors(rows, findings), on="_i", how="left", maintain_order="left")
     rows = rows.hstack(errors.drop("_i")).with_columns(unwritable(sheet).alias("_unwritable"))
     delete = pl.col("op") == _DELETE
@@ -58,7 +58,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
     expected = pl.coalesce(pl.col("rules").str.split(", ").list.first(), unprepared, accepted)
     excluded = pl.coalesce("left_out", excluded)
     rows = rows.with_columns(excluded.alias("excluded"), expected.alias("expected"))
-    # Among rows with the same key, the first is sent.
+    # Of several rows with the same key, the first is sent.
     twins = rows.select("_i", "op", "ProductId", "name", "excluded").filter(twice(rows, "op", "ProductId", "name"))
     kept = twins.filter(pl.col("excluded").is_null())
     again = kept.filter(~pl.struct("op", "ProductId", "name").is_first_distinct())["_i"]
@@ -91,7 +91,7 @@ def wanted_rows(sheet: Sheet, findings: pd.DataFrame, *, keep_refused: bool) -> 
 
 
 def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
-    """``_i``, ``rules`` (ids of the errors, in their order) and ``only_refused`` of every row that has errors."""
+    """Return ``_i``, ``rules`` (ids of the errors, in order) and ``only_refused`` for every row with errors."""
     table = to_polars(findings, ["rule", "severity", "row", *_KEY])
     errors = table.filter((pl.col("severity") == Severity.ERROR.value) & pl.col("row").is_not_null())
     own = rows.select("_i", "row", *_KEY, "name")
@@ -100,7 +100,7 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
         & (
             pl.col("PicName").is_null()
             | pl.col("PicName").eq_missing(pl.col("PicName_row"))
-            # Findings on the copies have the name that the image is sent under.
+            # Findings on copies have the name under which the image is sent.
             | pl.col("PicName").eq_missing(pl.col("name"))
         )
     )
@@ -111,7 +111,7 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
 
 
 def compared(ignore: Collection[str]) -> dict[str, str]:
-    """Return the compared columns → their names in a reason, without the ignored ones."""
+    """Return the compared columns, except those in `ignore`, mapped to their names in a reason."""
     if isinstance(ignore, str):
         ignore = [ignore]
     columns = {**{name: name for name in _COMPARED}, **{label: name for name, label in _COMPARED.items()}}
@@ -125,7 +125,7 @@ def compared(ignore: Collection[str]) -> dict[str, str]:
 
 
 def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
-    """Return a gallery state, typed, one row per key; only ``held`` and ``unknown`` ones."""
+    """Return a gallery state with typed columns, one row per key, restricted to ``held`` and ``unknown`` rows."""
     if known is None or not len(known.columns):
         return pl.DataFrame(schema=_KNOWN)
     lacking = [name for name in _KEY if name not in known.columns]
@@ -143,12 +143,12 @@ def known_rows(known: pd.DataFrame | None) -> pl.DataFrame:
     return table
 
 
-#: Rows written as text at once for a digest.
+#: Number of rows written as text at a time for a digest.
 _AT_ONCE = 100_000
 
 
 def gallery_digest(known: pd.DataFrame) -> str:
-    """Return a digest of a gallery state: of its keys, their fields and their states, regardless of their origin."""
+    """Return a digest of the keys, fields and states in a gallery state, regardless of their origin."""
     digest = hashlib.sha256()
     for part in known_rows(known).sort(_KEY).iter_slices(_AT_ONCE):
         digest.update(part.write_csv(include_header=False, null_value="\\N").encode())
@@ -163,7 +163,7 @@ def compare(
 ) -> pl.DataFrame:
     """Return `wanted` with ``verdict`` (send, same, excluded), ``reason`` and `CARRIED`.
 
-    Fields that are not `named` take the value that the gallery is known to hold.
+    Fields not in `named` take the value that the gallery is known to hold.
     """
     chosen = compared(ignore)
     held = known_rows(None) if known is None else known
@@ -198,12 +198,12 @@ def compare(
     return rows.with_columns(verdict.alias("verdict")).drop("_code")
 
 
-#: Column of a plan's rows: one bit for each compared field that repeats the gallery's value.
+#: Column in which each bit marks a compared field that repeats the gallery's value.
 CARRIED = "_carried"
 
 
 def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> pl.DataFrame:
-    """Fill the fields that are not `named` with what the gallery holds, and mark them."""
+    """Fill the fields not in `named` with the gallery's values, and mark them."""
     add, drawn = pl.col("OperationType") == _ADD, pl.col("_drawn")
     fields, marks = [], [pl.lit(0, pl.UInt16)]
     for place, name in enumerate(_COMPARED):
@@ -211,7 +211,7 @@ def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> 
             continue
         old = pl.lit(held[name]).gather("k_at")
         mine = add & pl.col(name).is_null() & old.is_not_null()
-        # Region and Crop state one thing together, and pixels of one image mean nothing on another.
+        # Region and Crop belong together, and pixel coordinates in one image mean nothing in another.
         if name == "Region":
             other = _differs("digest", pl.lit(held["digest"]).gather("k_at"))
             mine &= ~drawn & ~other & pl.col("Crop").fill_null(value=True)
@@ -223,7 +223,7 @@ def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> 
 
 
 def carried_fields(lines: pl.DataFrame) -> pl.DataFrame:
-    """Take `CARRIED` out of numbered lines; return ``line``, its key and ``field``, one row for each marked field."""
+    """Remove `CARRIED` from numbered lines; return ``line``, the key and ``field``, one row per marked field."""
     codes, keys = lines.drop_in_place(CARRIED).fill_null(0), lines.select("line", *_KEY)
     parts = [keys.clear().with_columns(pl.lit("").alias("field"))]
     for place, name in enumerate(_COMPARED):
@@ -231,12 +231,12 @@ def carried_fields(lines: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).sort("line", maintain_order=True)
 
 
-#: Place of the first bit that marks a cleared field, above those that mark a different one.
+#: Position of the first bit that marks a cleared field; the bits below mark fields that differ.
 _CLEARED = 16
 
 
 def _label(code: int, chosen: Collection[str]) -> str:
-    """The reason for the bits of `code`: what changed, else what changed and is ignored, else "same"."""
+    """Return the reason encoded in `code`: the changes, otherwise the ignored changes, otherwise "same"."""
     differing = [(name, code >> place + _CLEARED & 1) for place, name in enumerate(_COMPARED) if code >> place & 1]
     labels = {name: _COMPARED[name] + " cleared" * cleared for name, cleared in differing}
     counted = [label for name, label in labels.items() if name in chosen]
@@ -246,7 +246,7 @@ def _label(code: int, chosen: Collection[str]) -> str:
 
 
 def _matches(wanted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """``k_at`` and ``k_state`` of the known row with the same key; of the keys alone, to save memory."""
+    """Return ``k_at`` and ``k_state`` of the known row with the same key; only keys are joined, to save memory."""
     if not held.height:
         nothing = pl.DataFrame(schema={"k_at": pl.UInt32, "k_state": pl.String})
         return nothing.clear(wanted.height)
@@ -255,10 +255,10 @@ def _matches(wanted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 
 def _differences(rows: pl.DataFrame, held: pl.DataFrame) -> pl.Series:
-    """One number per row, whose bits mark the fields that differ from the matching known row, and the cleared ones."""
+    """Return a number per row whose bits mark the fields that differ from the known row, and those cleared."""
     if not held.height:
         return pl.repeat(0, rows.height, dtype=pl.UInt32, eager=True)
-    # The known values are fetched field by field: side by side with the wanted ones they would take gigabytes.
+    # Known values are gathered one field at a time; all of them beside the wanted ones would take gigabytes.
     bits = []
     for place, name in enumerate(_COMPARED):
         differs = _differs(name, pl.lit(held[name]).gather("k_at"))
@@ -279,18 +279,18 @@ def _differs(name: str, old: pl.Expr) -> pl.Expr:
 
 
 def unmatched(judged: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `known` whose key no row of `judged` (from `compare`) has."""
+    """Return the rows of `known` whose key does not occur in `judged` (from `compare`)."""
     free = np.ones(known.height, dtype=bool)
     free[judged["k_at"].drop_nulls().to_numpy()] = False
     return known.filter(pl.Series(free))
 
 
 def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the known rows that the catalogue lacks: those that may go, and those that wait."""
+    """Return the known rows that the catalogue lacks: those that may be deleted, and those that must wait."""
     asked_whole = judged.filter((pl.col("OperationType") == _DELETE) & pl.col("PicName").is_null())
     gone = unmatched(judged, known)
     gone = gone.filter(~pl.col("ProductId").is_in(asked_whole["ProductId"].unique().implode()))
-    # A row without ProductId may mean any product that has an image of this name.
+    # A row without ProductId may mean any product that has an image with this name.
     anonymous = judged.filter(pl.col("ProductId").fill_null("") == "")
     names = pl.concat([anonymous["PicName"], anonymous["found_name"]]).drop_nulls().unique()
     missing = (pl.col("OperationType") != _DELETE) & (
@@ -303,6 +303,6 @@ def gone_rows(judged: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, 
     going = gone.filter(~waits)
     products = going["ProductId"].unique()
     present = judged.filter(pl.col("ProductId").is_in(products.implode()))["ProductId"].unique()
-    # A name that waits keeps its product from going as a whole.
+    # A waiting image prevents its product from being deleted as a whole.
     present = pl.concat([present, waiting["ProductId"]]).unique()
     return going.with_columns((~pl.col("ProductId").is_in(present.implode())).alias("whole")), waiting

@@ -1,4 +1,4 @@
-"""plan_batch: excluded, unchanged and deferred rows, and the numbered lines of a batch."""
+"""Plan a batch: its numbered lines, and the excluded, unchanged and deferred rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imgprep.look.rules.sheet import Sheet, make_sheet, sheet_rows
 from imgprep.plan.compare import CARRIED, carried_fields, compare, gone_rows, known_rows, unmatched, wanted_rows
 from imgprep.plan.model import BATCH_COLUMNS, HELD_COLUMNS, STAYS, WAITS_FOR_EXPORT, WAITS_FOR_IMAGES, Baseline, Plan
 
-#: Characters that do not belong in an id, and those ignored when two spellings are compared.
+#: Characters that do not belong in an id, and those ignored when comparing two spellings.
 _STRAY, _IGNORED = r"^\s|\s$|[\x00-\x1f\x7f]", r"[\s\x00-\x1f\x7f]"
 
 
@@ -39,63 +39,63 @@ def plan_batch(
     last: pd.DataFrame | None = None,
     confirm_rows: int | None = None,
 ) -> Plan:
-    """Decide which ADDs and DELETEs take the gallery from its known state to that of the catalogue.
+    """Decide which ADDs and DELETEs bring the gallery from its known state to that of the catalogue.
 
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        The whole catalogue, one row per image; ``OperationType`` absent means ADD.
+        The whole catalogue, one row per image; without ``OperationType``, every row is an ADD.
     images : pandas.DataFrame, optional
-        Facts of the images as they will be sent (of the copies, where they were prepared).
+        Facts about the images as they will be sent (about the copies, if images were prepared).
     prepared : pandas.DataFrame, optional
-        The prepare log: names under which copies are sent, and how regions scale with them.
+        The prepare log, with the names under which copies are sent and the scaling of regions.
     regions : RegionStore or pandas.DataFrame, optional
-        Drawn regions; they take precedence over ``Region`` and ``Crop`` of the catalogue.
+        Drawn regions; they take precedence over ``Region`` and ``Crop`` in the catalogue.
     known : pandas.DataFrame, optional
-        A gallery state (`gallery_state`); without it everything is new.
+        A gallery state (`gallery_state`); without it, everything is new.
     findings : pandas.DataFrame, optional
-        From `check`; rows with errors are excluded. By default `check` runs here. Findings of loading
+        From `check`, which runs here by default; rows with errors are excluded. Errors from loading
         (``catalogue.attrs["findings"]``) are added in either case.
     delete_missing : bool
-        DELETE what the gallery holds and the catalogue lacks.
+        DELETE images that the gallery holds and the catalogue lacks.
     ignore : collection of str
-        Fields, or ``image``, ``region``, that do not count as a difference.
+        Fields, or ``image`` or ``region``, whose differences are ignored.
     keep_refused : bool
-        Keep rows that can be written although `check` expects the service to refuse them; ``expected`` then names the
+        Keep rows that can be written even if `check` expects the service to refuse them; ``expected`` then names the
         rule.
     service : str
-        Service type of the instance. Most types other than product store one category for all, so that a difference in
-        CategoryId does not count.
+        Service type of the instance. Most types other than product store a single category, so differences in
+        CategoryId are ignored for them.
     last : pandas.DataFrame, optional
-        The catalogue of the last export. If this one has collapsed against it (`compare_exports`), nothing is planned.
+        The last export's catalogue. If this one has collapsed against it (`compare_exports`), nothing is planned.
     confirm_rows : int, optional
-        The number of rows of the catalogue, to confirm that the collapse is intended.
+        The number of rows in the catalogue, to confirm that the collapse is intended.
 
     Returns
     -------
     Plan
-        Every catalogue row is in exactly one of its ``batch``, ``unchanged`` and ``excluded``.
+        Every catalogue row is in exactly one of ``batch``, ``unchanged`` and ``excluded``.
 
     Raises
     ------
     ConfigError
-        The catalogue collapsed against `last`; a name in `ignore` is not compared; `known` is not a gallery state.
+        The catalogue has collapsed against `last`; a name in `ignore` is not compared; `known` is not a gallery state.
 
     Notes
     -----
     Source: the vendor's guide (ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName
-    deletes all of a product).
+    deletes all images of a product).
 
-    - An ADD replaces the whole record. A line therefore repeats what `known` holds in the fields that the catalogue has
-      no column for, see ``Plan.carried``; a field whose cell is empty is cleared, and the reason says so. Region and
-      Crop stay too, unless the store has the image, and a Region only while the image is the same.
-    - *Gone* means missing from the full catalogue, before exclusions: an excluded row never causes a DELETE.
-    - While a wanted image of a product is not in the gallery yet, nothing of that product is deleted by absence; see
+    - An ADD replaces the whole record. For fields without a column in the catalogue, a line therefore repeats the value
+      in `known` (see ``Plan.carried``); a field with an empty cell is cleared, and the reason says so. Region and Crop
+      are repeated too, unless the image has a drawn region; a Region only while the image is unchanged.
+    - *Gone* means missing from the full catalogue, before exclusions, so an excluded row never causes a DELETE.
+    - While a wanted image of a product is not yet in the gallery, no image of that product is deleted by absence; see
       ``Plan.deferred``.
     - While the export has records that could not be read correctly, or ids that a spreadsheet or a wrong encoding
-      damaged, nothing is deleted by absence: they may mean any product. The same holds for a product that the export
-      has under an id with a line break in it, or spaces around it. Those, too, are in ``Plan.deferred``.
-    - A whole product is deleted in one line only when no row of the catalogue names it any more.
+      damaged, nothing is deleted by absence, as they may mean any product. The same applies to a product whose id in
+      the export contains a line break or is surrounded by spaces. These images, too, are in ``Plan.deferred``.
+    - A whole product is deleted in one line only if no row of the catalogue names it any more.
 
     Examples
     --------
@@ -122,14 +122,14 @@ def plan_batch(
 def plan_rows(
     catalogue: pd.DataFrame, wanted: pl.DataFrame, findings: pd.DataFrame, service: Service, baseline: Baseline
 ) -> Plan:
-    """Plan as `plan_batch` from rows that exist already (`wanted_rows`); `wanted` is empty afterwards."""
+    """Plan as `plan_batch` does, but from existing `wanted` rows (`wanted_rows`), which are emptied."""
     held = None if baseline.known is None else known_rows(baseline.known)
     ignore, named = baseline.ignore, set(catalogue.columns)
     if service in FORCING:
         ignore = [*([ignore] if isinstance(ignore, str) else ignore), "CategoryId"]
         named.add("CategoryId")
     judged = compare(wanted, held, ignore, named)
-    for name in wanted.columns:  # `judged` shares them, and frees them one by one
+    for name in wanted.columns:  # `judged` shares the columns and frees them one by one
         wanted.drop_in_place(name)
     gone = []
     waiting = _waiting(known_rows(None))
@@ -154,7 +154,7 @@ def plan_rows(
 
 
 def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
-    """Plan the changes from one state of the gallery to another, such as back to the one before a run.
+    """Plan the changes from one state of the gallery to another, such as back to the state before a run.
 
     Examples
     --------
@@ -195,16 +195,16 @@ def plan_between(state_now: pd.DataFrame, state_then: pd.DataFrame) -> Plan:
 
 
 def with_loaded(findings: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Add the errors of loading: a record that could not be read correctly is not sent, whatever `check` found."""
+    """Add the errors from loading: a record that could not be read correctly is never sent, whatever `check` found."""
     loaded = catalogue.attrs.get("findings")
     loaded = findings.iloc[:0] if loaded is None else loaded[loaded["severity"].eq(Severity.ERROR)]
-    # The column names every such record, also after a merge, a filter, or a file in between.
+    # The column marks every such record, even after a merge, a filter, or saving and loading.
     parts = [part for part in (loaded, _column_findings(catalogue)) if len(part)]
     return pd.concat([*parts, findings], ignore_index=True) if parts else findings
 
 
 def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns about records that could not be read correctly, as findings."""
+    """Return findings from the columns that mark records that could not be read correctly."""
     names = list(catalogue.columns)
     rows = catalogue["row"] if names.count("row") == 1 else pd.Series(range(1, len(catalogue) + 1))
     rows = pd.to_numeric(rows, errors="coerce").reset_index(drop=True)
@@ -213,13 +213,13 @@ def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
         if not str(name).startswith(NOT_READ):
             continue
         cells = catalogue.iloc[:, place].reset_index(drop=True)
-        if cells.empty:  # the only sign of an export without records, or of rows that a filter removed
+        if cells.empty:  # the only trace of an export without records, or of rows removed by a filter
             cells = pd.Series([ELSEWHERE])
         cells = cells[cells.isin([*UNREAD, ELSEWHERE])]
         rules = cells[cells.ne(ELSEWHERE)]
         unread = pd.DataFrame({"rule": rules, "row": rows.reindex(rules.index)})
         for key in ("ProductId", "PicName"):
-            # In combined exports, several records have the same number.
+            # In combined exports, several records may have the same number.
             if names.count(key) == 1:
                 unread[key] = catalogue[key].reset_index(drop=True).reindex(rules.index)
         found.append(unread)
@@ -232,21 +232,21 @@ def _column_findings(catalogue: pd.DataFrame) -> pd.DataFrame:
 
 
 def hides_products(findings: pd.DataFrame) -> bool:
-    """Whether the export has records that may belong to any product."""
+    """Return whether the export has records that may belong to any product."""
     table = to_polars(findings, ["rule", "severity"])
     unread = pl.col("rule").is_in(UNREAD) & (pl.col("severity") == Severity.ERROR.value)
     return bool(table.select((unread | pl.col("rule").is_in([DAMAGED_ID, DATE_ID])).any()).item())
 
 
 def _bare_sheet(rows: pl.DataFrame, service: Service) -> Sheet:
-    """Return a sheet for rules that test every row: without what only `check` needs, which takes time."""
+    """Return a sheet for rules that test every row, without the parts that only `check` needs, which take time."""
     add, delete = (pl.col("op") == operation.value for operation in Operation)
     scopes = {"all": None, "add": add, "delete": delete}
     return Sheet(rows, service, str(service), {}, {}, rows.clear(), frozenset(), scopes, {})
 
 
 def _misspelt(wanted: pl.Series) -> pl.Expr:
-    """Whether a row of an export means this product under an id with a line break in it, or spaces around it."""
+    """Return an expression: whether a wanted id with line breaks or surrounding spaces may mean this product."""
     odd = wanted.filter(wanted.str.contains(_STRAY)).unique().str.replace_all(_IGNORED, "")
     return pl.col("ProductId").str.replace_all(_IGNORED, "").is_in(odd.implode())
 
@@ -256,14 +256,14 @@ def _waiting(held: pl.DataFrame, reason: str = WAITS_FOR_IMAGES) -> pl.DataFrame
 
 
 def _sent(judged: pl.DataFrame) -> pl.DataFrame:
-    """The rows to send, as lines; these columns are removed from `judged`."""
+    """Return the rows to send as lines; their columns are removed from `judged`."""
     mask = judged["verdict"] == "send"
     columns = [name for name in (*BATCH_COLUMNS, CARRIED) if name in judged.columns]
     return pl.DataFrame([judged.drop_in_place(name).filter(mask) for name in columns])
 
 
 def _deletes(going: pl.DataFrame) -> pl.DataFrame:
-    """DELETE lines: one per image, or one per product if all of it goes."""
+    """Return DELETE lines: one per image, or one per product if all its images go."""
     lines = going.select("ProductId", pl.when(~pl.col("whole")).then("PicName").alias("PicName"))
     return (
         lines.unique()
@@ -279,19 +279,19 @@ def _deletes(going: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbered(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Numbered lines: those of the catalogue, then those of what is gone."""
+    """Return numbered lines: those from the catalogue, then those for images that are gone."""
     lines = pl.concat(parts, how="diagonal")
     return lines.with_columns((pl.int_range(pl.len(), dtype=pl.Int64) + 1).alias("line"))
 
 
 def _as_batch(lines: pl.DataFrame) -> pd.DataFrame:
-    """The batch frame; `lines` is empty afterwards."""
+    """Return the batch frame; `lines` is emptied."""
     add = lines["OperationType"] == Operation.ADD.value
     if not add.all():
         lines.hstack([lines.select(pl.when(add).then("PicName").alias("file"))["file"]], in_place=True)
     batch = drain_to_pandas(lines)
     if "file" not in batch:
-        batch["file"] = batch["PicName"]  # the same memory
+        batch["file"] = batch["PicName"]  # shares the same memory
     return batch[list(BATCH_COLUMNS)]
 
 
@@ -300,7 +300,7 @@ def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame, verdict: str) -> pd.
     if not mask.any():
         rows = detached(catalogue).iloc[:0]
     else:
-        # Column by column: taking rows from a frame would first combine the chunks of every text column.
+        # Column by column, as taking rows from a frame would first combine the chunks of every text column.
         chosen = mask.to_numpy()
         taken = (pd.Series(column.array[chosen], name=name, dtype=column.dtype) for name, column in catalogue.items())
         rows = pd.concat(taken, axis=1)
@@ -308,12 +308,12 @@ def _rows_of(catalogue: pd.DataFrame, judged: pl.DataFrame, verdict: str) -> pd.
 
 
 def _before(batch: pl.DataFrame, held: pl.DataFrame | None) -> pd.DataFrame:
-    """The known rows that the lines replace or delete."""
+    """Return the known rows that the lines replace or delete."""
     if held is None:
         return to_pandas(known_rows(None).select(pl.lit(None, pl.Int64).alias("line"), *HELD_COLUMNS, "digest"))
     lines = batch.select("line", "OperationType", "ProductId", "PicName")
     single = lines.filter(pl.col("PicName").is_not_null())
-    # Sorted afterwards: a join without an order may look the few up among the many.
+    # Sorted afterwards, as a join that need not keep the order can look up the few rows among the many.
     found = single.join(held, on=["ProductId", "PicName"], how="inner")
     whole = lines.filter(pl.col("PicName").is_null()).select("line", "ProductId")
     found = pl.concat(

@@ -1,4 +1,4 @@
-"""Plan: the batch to send, unchanged, excluded and deferred rows, and their summaries."""
+"""The plan (batch, unchanged, excluded and deferred rows) with its summaries, and the baseline it starts from."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BATCH_COLUMNS: dict[str, str] = {
     "expected": "str",
 }
 
-#: The fields that the gallery holds; the columns of ``Plan.before`` and ``Plan.deferred``.
+#: The fields that the gallery holds, which are also columns of ``Plan.before`` and ``Plan.deferred``.
 HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.name != "OperationType")
 
-#: Why an image that the catalogue lacks stays in the gallery.
+#: Reasons why an image missing from the catalogue stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
 WAITS_FOR_EXPORT = "waits for an export that can be read"
 STAYS = "deletion was not requested"
@@ -34,24 +34,24 @@ STAYS = "deletion was not requested"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Baseline:
-    """The state that a batch is planned against, and the deletions that are confirmed.
+    """The known state that a batch is planned against, and the confirmations for the plan.
 
     Parameters
     ----------
     known : pandas.DataFrame, optional
-        A gallery state (`gallery_state`); without it everything is new.
+        A gallery state (`gallery_state`); without it, everything is new.
     last : pandas.DataFrame, optional
-        The catalogue of the last export: if this one has collapsed against it, nothing is built.
+        The catalogue from the last export; if this one has collapsed against it, nothing is built.
     delete_missing : bool
-        DELETE what the gallery holds and the catalogue lacks.
+        DELETE images that the gallery holds and the catalogue lacks.
     ignore : collection of str
-        Fields, or ``image``, ``region``, that do not count as a difference.
+        Fields, or ``image`` or ``region``, whose differences are ignored.
     instance : str
-        The instance's name; without one, ``gallery`` is the name to confirm.
+        The instance's name; without it, the name to confirm is ``gallery``.
     confirm : str, optional
-        The instance's name, typed, where the batch deletes more of the gallery than `LOSS_THRESHOLD`.
+        The instance's name, to confirm a batch that deletes more of the gallery than `LOSS_THRESHOLD`.
     confirm_rows : int, optional
-        The number of rows of the catalogue, typed, to confirm that a collapse is intended.
+        The number of rows in the catalogue, to confirm that a collapse is intended.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class Baseline:
 
 
 def left_note(left: Mapping[str, int]) -> str | None:
-    """Return the line about images that stay in the gallery, see `Plan.left`; None where there are none."""
+    """Return a sentence about images that stay in the gallery (see `Plan.left`), or None if there are none."""
     if not left.get("images"):
         return None
     stay = "stays" if left["images"] == 1 else "stay"
@@ -79,27 +79,27 @@ def left_note(left: Mapping[str, int]) -> str | None:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
-    """The batch that takes the gallery from its state to that of the catalogue. Returned by `plan_batch`.
+    """The batch that brings the gallery to the state of the catalogue. Returned by `plan_batch`.
 
     Attributes
     ----------
     batch : pandas.DataFrame
-        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (an earlier run
-        left it open), ``asked`` or ``gone`` (DELETE), or what changed: ``image``, ``region``, names of fields.
+        One row per line of increment.meta; see `BATCH_COLUMNS`. ``reason`` is ``new``, ``unknown`` (left open by an
+        earlier run), ``asked`` or ``gone`` (DELETE), or lists the changes: ``image``, ``region``, names of fields.
     unchanged : pandas.DataFrame
-        Catalogue rows that the gallery holds as they are, with ``reason``: ``same``, ``ignored: …`` (differs only in
-        ignored fields), ``not held`` (a DELETE with nothing to delete).
+        Catalogue rows that the gallery already matches, with ``reason``: ``same``, ``ignored: …`` (only ignored fields
+        differ), ``not held`` (a DELETE with nothing to delete).
     excluded : pandas.DataFrame
         Catalogue rows that are not sent, with ``reason``: the ids of the rules they failed.
     deferred : pandas.DataFrame
         Images that the catalogue lacks but that stay in the gallery, with ``reason``: other images of the product are
-        not in the gallery yet (ADD first, DELETE once the ADD is reconciled), or the export has records that could
-        not be read, or another spelling of its id, which may mean it; or deletion was not requested.
+        not in the gallery yet (ADD first, DELETE once the ADD is reconciled); the export has unreadable records or
+        another spelling of the product's id, which may mean this product; or deletion was not requested.
     before : pandas.DataFrame
-        ``line`` and the fields as the gallery held them, for the lines that replace or delete.
+        ``line`` and the fields as the gallery held them, for lines that replace or delete.
     carried : pandas.DataFrame
-        ``line, ProductId, PicName, field``: the fields of a line that repeat what the gallery holds, as the catalogue
-        does not name them: an ADD replaces the whole record.
+        ``line, ProductId, PicName, field``: fields absent from the catalogue in which a line repeats the gallery's
+        value, as an ADD replaces the whole record.
 
     Examples
     --------
@@ -129,11 +129,11 @@ class Plan:
 
     @property
     def left(self) -> dict[str, int]:
-        """``images`` and ``products`` that stay in the gallery although the export no longer has them."""
+        """Counts of ``images`` and ``products`` that stay in the gallery although the export no longer has them."""
         return {"images": len(self.deferred), "products": self.deferred["ProductId"].nunique()}
 
     def summary(self) -> pd.DataFrame:
-        """Count rows by what would happen to them.
+        """Count rows by planned action.
 
         Returns
         -------
@@ -143,13 +143,13 @@ class Plan:
         columns = ["ProductId", "reason"]
         parts = [_acted(self.batch).select("what", *columns)]
         for what in ("unchanged", "excluded", "deferred"):
-            frame = getattr(self, what).reindex(columns=columns)  # a catalogue may lack the column ProductId
+            frame = getattr(self, what).reindex(columns=columns)  # a catalogue may lack ProductId
             parts.append(to_polars(frame, columns).select(pl.lit(what).alias("what"), *columns))
         rows = pl.concat([part.cast(pl.String) for part in parts])
         return to_pandas(_count(rows, "what", "reason", name="rows").sort(_ORDER, -pl.col("rows"), "reason"))
 
     def rows(self) -> pd.DataFrame:
-        """List what would happen to each row, and to each image that the catalogue lacks.
+        """List the planned action for each row, and for each image that the catalogue lacks.
 
         Returns
         -------
@@ -167,18 +167,18 @@ class Plan:
         return to_pandas(listed.sort(_ORDER, maintain_order=True))
 
     def diff(self) -> pd.DataFrame:
-        """Count what would be added, replaced and deleted, by category and by reason.
+        """Count the images to be added, replaced and deleted, by category and reason.
 
         Returns
         -------
         pandas.DataFrame
-            ``what`` (add, replace, delete), ``category`` (name from the category reference, ``predicted`` where the
-            service chooses), ``reason``, ``images``, ``products``. A line that deletes a whole product counts the
-            images that the gallery is known to hold of it.
+            ``what`` (add, replace, delete), ``category`` (name from the category reference, or ``predicted`` if the
+            service chooses), ``reason``, ``images``, ``products``. A line that deletes a whole product counts as all
+            images of the product that the gallery is known to hold.
         """
         lines = _acted(self.batch).select("what", "line", "ProductId", "CategoryId", "reason")
         held = to_polars(self.before, ["line", "CategoryId"]).rename({"CategoryId": "_held"})
-        # A DELETE has no category itself: the gallery's is used. One line may delete several images.
+        # A DELETE has no category, so the gallery's is used. One line may delete several images.
         lines = lines.join(held, on="line", how="left", maintain_order="left")
         number = pl.when(pl.col("what") == "delete").then("_held").otherwise("CategoryId")
         names = number.replace_strict(CATEGORIES, default=None, return_dtype=pl.String)
@@ -194,7 +194,7 @@ class Plan:
         Returns
         -------
         pandas.DataFrame
-            ``line``, ``ProductId``, ``PicName``, ``field``, ``before``, ``after`` (texts, NA where absent).
+            ``line``, ``ProductId``, ``PicName``, ``field``, ``before``, ``after`` (strings, NA if absent).
         """
         fields = [name for name in HELD_COLUMNS if name not in ("ProductId", "PicName")]
         after = to_polars(self.batch, ["line", "OperationType", "ProductId", "PicName", *fields])
@@ -217,17 +217,17 @@ class Plan:
         return to_pandas(pl.concat(parts).sort("line", maintain_order=True))
 
     def category_changes(self) -> pd.DataFrame:
-        """Count the images whose category a line would change in the gallery.
+        """Count the images whose category in the gallery would change.
 
         Returns
         -------
         pandas.DataFrame
-            ``before``, ``after`` (CategoryId, NA where the service predicts one), ``images``, most first.
+            ``before``, ``after`` (CategoryId, or NA if the service predicts it), ``images``, largest number first.
 
         Notes
         -----
-        A category that is set when adding must be set when searching too, or the image does not find itself. Source:
-        the vendor's page on adding images.
+        A category set when adding must also be set when searching, or a search with the same image does not find it.
+        Source: the vendor's page on adding images.
         """
         changes = self.changes()
         changes = changes[changes["field"] == "CategoryId"]
@@ -238,12 +238,12 @@ class Plan:
 
 _WHAT = ("add", "replace", "delete", "unchanged", "excluded", "deferred")
 _ORDER = pl.col("what").replace_strict({what: place for place, what in enumerate(_WHAT)}, return_dtype=pl.Int64)
-#: Reasons of an ADD of an image that the gallery may not hold.
+#: Reasons for adding an image that the gallery may not hold.
 NOT_HELD = ("new", "unknown")
 
 
 def _acted(batch: pd.DataFrame, *more: str) -> pl.DataFrame:
-    """The batch with ``what``: add, replace or delete."""
+    """Return the batch with a column ``what``: add, replace or delete."""
     lines = to_polars(batch, ["line", "OperationType", "ProductId", "CategoryId", "reason", *more])
     what = (
         pl.when(pl.col("OperationType") == Operation.DELETE.value)

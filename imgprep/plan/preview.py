@@ -1,4 +1,4 @@
-"""Before a batch is sent: parts of a limited size, the loss for the gallery, and an estimate of the cost."""
+"""Before sending a batch: split it into parts of limited size, count what the gallery loses, and estimate the cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imgprep.plan.model import NOT_HELD, Plan
 def split_batch(
     batch: pd.DataFrame, *, max_rows: int | None = None, max_bytes: int | None = None
 ) -> list[pd.DataFrame]:
-    """Split a batch into parts of a limited size.
+    """Split a batch into parts of limited size.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ def split_batch(
     Returns
     -------
     list of pandas.DataFrame
-        Batch frames, ``line`` counting from 1 in each. Products come in the order of their first line; the rows of one
-        stay together. An empty batch gives no part.
+        Batch frames, each with ``line`` numbered from 1. Products are in the order of their first line; the rows of a
+        product stay together. An empty batch gives no parts.
 
     Raises
     ------
     ConfigError
-        A limit is not positive, or the rows of one product alone exceed it.
+        A limit is not positive, or the rows of a single product exceed it.
 
     Notes
     -----
-    The vendor documents no limit of rows or bytes; the caller chooses one.
+    The vendor documents no limit on rows or bytes; the caller chooses one.
 
     Examples
     --------
@@ -92,12 +92,12 @@ def split_batch(
 
 
 def _line_bytes(batch: pd.DataFrame) -> np.ndarray:
-    # Every line ends with one line feed, and contains none.
+    # Every line ends with a line feed and contains no other.
     lines = dumps_meta(batch).encode("utf-8").split(b"\n")[: len(batch)]
     return np.fromiter((len(line) + 1 for line in lines), dtype=np.int64, count=len(batch))
 
 
-#: Share of the gallery's images above which a loss must be confirmed by the instance's name.
+#: Share of the gallery's images above which a loss must be confirmed with the instance's name.
 LOSS_THRESHOLD = 0.05
 
 #: Images per second. Source: the vendor's quotas ("adds 5/s (1/s on the smallest), deletes 20/s").
@@ -110,16 +110,16 @@ SMALLEST_CAPACITY = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlastRadius:
-    """What a plan deletes from the gallery."""
+    """The images and products that a plan deletes from the gallery."""
 
     images: int
-    products: int  #: that lose their last image
+    products: int  #: products that lose their last image
     held: int  #: images that the gallery is known to hold
     threshold: float = LOSS_THRESHOLD  #: share above which the loss must be confirmed
 
     @property
     def share(self) -> float:
-        """Images lost, of those held, 0 … 1; 1 if the gallery's state is unknown and images are lost."""
+        """Lost share of the images held, 0 … 1; 1 if images are lost and the gallery's state is unknown."""
         if not self.images:
             return 0.0
         return min(self.images / self.held, 1.0) if self.held else 1.0
@@ -130,7 +130,7 @@ class BlastRadius:
         return self.share > self.threshold
 
     def require(self, instance: str, confirm: str | None = None) -> None:
-        """Raise unless the loss is small, or `confirm` is the instance's name."""
+        """Raise ConfigError unless the loss is small or `confirm` is the instance's name."""
         if self.needs_confirmation and (not instance or confirm != instance):
             raise ConfigError(
                 f"{self}; to continue, confirm with the name of the instance: {instance!r} (confirm=, --confirm)"
@@ -165,7 +165,7 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
             held.join(deletes, on=["ProductId", "PicName"], how="semi"),
         ]
     ).unique()
-    # A DELETE of an image that no run and no dump names counts as one: the gallery may hold it.
+    # A DELETE of an image in no run or dump counts as one lost image, as the gallery may hold it.
     unseen = deletes.join(lost, on="ProductId", how="anti").height
     left = held.join(lost, on=["ProductId", "PicName"], how="anti").select("ProductId").unique()
     adds = batch.filter(pl.col("OperationType") == Operation.ADD.value).select("ProductId").unique()
@@ -176,10 +176,10 @@ def blast_radius(plan: Plan, known: pd.DataFrame | None, *, threshold: float = L
 
 
 def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) -> str | None:
-    """Return a note that the export is probably broken, as so many rows are excluded; None where they are few.
+    """Return a note that the export is probably broken if many rows are excluded, otherwise None.
 
-    `reasons` has one text per excluded row, `rows` is the number of rows that are wanted; `limits` has
-    ``excluded_share`` and ``excluded_rows``.
+    `reasons` has one string per excluded row; `rows` is the number of wanted rows; `limits` has ``excluded_share``
+    and ``excluded_rows``.
     """
     reasons = reasons[~reasons.isin(LEFT_OUT_REASONS)]
     count = len(reasons)
@@ -196,7 +196,7 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
 def require_few_excluded(
     reasons: pd.Series, catalogue: pd.DataFrame, limits: Mapping[str, float], confirm_rows: int | None = None
 ) -> None:
-    """Raise if `excluded_note` returns a note, unless the catalogue's number of rows was confirmed."""
+    """Raise ConfigError if `excluded_note` returns a note, unless the catalogue's number of rows was confirmed."""
     note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
     if note is not None and confirm_rows != len(catalogue):
         rows = f"{len(catalogue)} (confirm_rows=, --confirm-rows)"
@@ -221,15 +221,15 @@ def estimate(
     plan : Plan
         From `plan_batch`.
     facts : pandas.DataFrame, optional
-        Facts of the images as they will be sent, for their bytes.
+        Facts about the images as they will be sent, which provide their sizes.
     capacity : int, optional
-        Images that the instance can hold (`Detail` gives it in units of 10,000).
+        Number of images that the instance can hold (`Detail` states it in units of 10,000).
     held : int, optional
-        Images it holds now.
+        Number of images that it holds now.
     durations : pandas.DataFrame, optional
-        Durations of earlier runs, from `tally_durations`: times are then also estimated from their pace.
+        Durations of earlier runs, from `tally_durations`; times are then also estimated from their rates.
     uploads_per_second, adds_per_second, deletes_per_second : float, optional
-        Known rates; by default the vendor's for adding and deleting, none for uploading.
+        Known rates; by default the vendor's quotas for adding and deleting, and none for uploading.
 
     Returns
     -------
@@ -257,7 +257,7 @@ def estimate(
     if facts is not None and "bytes" in facts.columns:
         sizes = facts.drop_duplicates("PicName").set_index("PicName")["bytes"].reindex(files)
         lacking = int(sizes.isna().sum())
-        if lacking < len(sizes) or not len(sizes):  # without any known size it is NA, not 0 bytes
+        if lacking < len(sizes) or not len(sizes):  # if no size is known, the total is NA, not 0 bytes
             size = float(sizes.sum())
             sized = f"counted, without {lacking:,} of unknown size" if lacking else "counted"
     small = capacity is not None and capacity <= SMALLEST_CAPACITY
@@ -271,7 +271,7 @@ def estimate(
         ("delete", deletes, "lines", exact),
         ("upload", len(files), "images", exact),
         ("upload", size, "bytes", sized),
-        # A PUT per image and one of increment.meta, and a HEAD each to verify.
+        # A PUT per image and one for increment.meta, each verified by a HEAD.
         ("requests", 2 * (len(files) + 1), "requests", "a PUT and a HEAD each, increment.meta included"),
         (
             "upload",
@@ -292,7 +292,7 @@ def estimate(
 
 
 def _as_before(amount: float, durations: pd.DataFrame, unit: str, seconds: str) -> tuple[float | None, str, str]:
-    """Value, unit and basis: seconds for `amount` at the pace of earlier runs."""
+    """Return value, unit and basis: the seconds for `amount` at the rate of earlier runs."""
     timed = durations[(durations[seconds] > 0) & durations[unit].notna()]
     rate = timed[unit].sum() / timed[seconds].sum() if len(timed) else 0
     value = amount / rate if rate else None

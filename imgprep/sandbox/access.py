@@ -1,8 +1,8 @@
-"""Access: whose key signed a request, and what RAM policies let a key or a role do.
+"""Access control: whose key signed a request, and what RAM policies allow a key or a role to do.
 
-Policies are evaluated from the vendor's description of policy documents (Version "1"; Effect, Action, Resource; a Deny
-wins; ``*`` and ``?`` are wildcards). Conditions are not evaluated: a statement with a condition grants nothing, and
-denies everything it names, so that a rehearsal never promises access that a condition might take away.
+Policies are evaluated according to the vendor's description of policy documents (Version "1"; Effect, Action, Resource;
+Deny takes precedence; ``*`` and ``?`` are wildcards). Conditions are not evaluated: an Allow with a condition grants
+nothing, and a Deny with one always applies, so that a rehearsal never promises access that a condition might remove.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from imgprep.core.credentials import Credentials
 SERVICE_PRINCIPAL = "imagesearch.aliyuncs.com"
 ASSUME = "sts:AssumeRole"
 READ = "oss:GetObject"
-#: The secret of every key of a sandbox begins with this, so that a leaked one is recognised anywhere.
+#: Prefix of every secret that a sandbox generates, so that a leaked one is recognised anywhere.
 _PREFIX = "sandbox-secret-"
-#: RAM actions of the operations that are not checked under their own name. Source: the vendor's table of OSS actions.
+#: RAM actions for operations that are not checked under their own name. Source: the vendor's table of OSS actions.
 _ACTIONS = {
     "HeadObject": READ,
     "GetObjectMeta": READ,
@@ -34,12 +34,12 @@ _ACTIONS = {
     "DeleteMultipleObjects": "oss:DeleteObject",
 }
 
-#: A RAM document: a mapping, or its JSON text.
+#: A RAM document: a mapping, or the same as JSON text.
 Document: TypeAlias = "Mapping[str, Any] | str"
 
 
 class KeyRing:
-    """Every key of a sandbox; `policy` limits the account's own (None: it may do everything). Thread-safe."""
+    """All keys of a sandbox; `policy` limits the owner's key (None: no limits). Thread-safe."""
 
     def __init__(self, owner: Credentials, policy: Document | None = None) -> None:
         self._lock = threading.Lock()
@@ -47,16 +47,16 @@ class KeyRing:
         self._add(owner, None, policy)
 
     def find(self, access_key_id: str) -> Principal | None:
-        """Return the holder of a key, None for an unknown key."""
+        """Return the holder of a key, or None for an unknown key."""
         return self._principals.get(access_key_id)
 
     def issue(self, expires: float, policy: Document | None = None) -> Credentials:
-        """Return a temporary key as STS issues them, valid until `expires` (seconds since 1970)."""
+        """Return a temporary key like those from STS, valid until `expires` (seconds since 1970)."""
         token = f"CAIS{secrets.token_urlsafe(96)}"
         return self._add(Credentials(f"STS.{secrets.token_urlsafe(18)}", _new_secret(), token), expires, policy)
 
     def add(self, policy: Document | None = None) -> Credentials:
-        """Return a permanent key of a RAM user with this policy."""
+        """Return a permanent key for a RAM user with this policy."""
         return self._add(new_key(), None, policy)
 
     def _add(self, credentials: Credentials, expires: float | None, policy: Document | None) -> Credentials:
@@ -77,14 +77,14 @@ def _new_secret() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The holder of a key: when it expires (seconds since 1970), and what it may do (None: everything)."""
+    """The holder of a key: when the key expires (seconds since 1970), and what it may do (None: everything)."""
 
     credentials: Credentials
     expires: float | None = None
     role: Role | None = None
 
     def token_problem(self, token: str | None, now: float) -> Literal["", "missing", "wrong", "expired"]:
-        """Return what is wrong with the security token of a request."""
+        """Return what is wrong with the security token of a request; empty if nothing is."""
         expected = self.credentials.security_token
         if expected and not token:
             return "missing"
@@ -93,7 +93,7 @@ class Principal:
         return "expired" if self.expires is not None and now >= self.expires else ""
 
     def may(self, operation: str, bucket: str, key: str, region: str, account: str) -> bool:
-        """Whether the policy allows an OSS operation on a bucket, or on an object where `key` is given."""
+        """Return whether the policy allows an OSS operation on a bucket, or on an object if `key` is not empty."""
         if self.role is None:
             return True
         names: tuple[str, ...] = ("acs:oss:*:*:*",)
@@ -105,37 +105,37 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A RAM role: its trust policy (None trusts the service), and the permission policies attached to it."""
+    """A RAM role: its trust policy (None: it trusts the service), and the permission policies attached to it."""
 
     trust: Mapping[str, Any] | None
     policies: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(cls, *policies: Document, trust: Document | None = None) -> Role:
-        """Return a role with these documents; raises ValueError for one that RAM would not save."""
+        """Return a role with these documents; raise ValueError for a document that RAM would not accept."""
         return cls(
             None if trust is None else _checked(trust, "trust policy", needs="Principal"),
             tuple(_checked(policy, "policy", needs="Resource") for policy in policies),
         )
 
     def trusts(self, service: str = SERVICE_PRINCIPAL) -> bool:
-        """Whether `service` may assume the role."""
+        """Return whether `service` may assume the role."""
         statements = [item for item in _statements(self.trust or {}) if _names_action(item, ASSUME)]
         return self.trust is None or _decide([item for item in statements if service in _services(item)])
 
     def allows(self, action: str, *resources: str) -> bool:
-        """Whether the role may do `action` to a resource known under any of these names."""
+        """Return whether the role may perform `action` on a resource with any of these names."""
         statements = [item for policy in self.policies for item in _statements(policy) if _names_action(item, action)]
         return _decide([item for item in statements if any(_names_resource(item, name) for name in resources)])
 
 
 def object_names(bucket: str, key: str, region: str, account: str) -> tuple[str, str]:
-    """Return the names of an object in policies: both forms of the region are in use."""
+    """Return an object's names in policies; the region has two forms, and both are in use."""
     return f"acs:oss:{region}:{account}:{bucket}/{key}", f"acs:oss:oss-{region}:{account}:{bucket}/{key}"
 
 
 def folder_policy(bucket: str, folder: str) -> dict[str, Any]:
-    """Return the guide's policy for a folder, without the folder's outer slashes."""
+    """Return the guide's policy for a folder; leading and trailing slashes are removed from the folder."""
     prefix = "/".join(part for part in (bucket, folder.strip("/")) if part)
     return {
         "Version": "1",
@@ -182,7 +182,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _names_action(statement: Mapping[str, Any], action: str) -> bool:
-    # Actions are compared without case, resources with it.
+    # Actions are case-insensitive, resources case-sensitive.
     return _names(statement, "Action", lambda pattern: _like(pattern.lower(), action.lower()))
 
 
@@ -199,7 +199,7 @@ def _names(statement: Mapping[str, Any], element: str, matches: Callable[[str], 
 def _resource_like(pattern: str, resource: str) -> bool:
     if pattern == "*":
         return True
-    # The first four colons separate the segments; a key may contain colons of its own.
+    # The first four colons separate the segments; a key may contain colons itself.
     expected, given = pattern.split(":", 4), resource.split(":", 4)
     return len(expected) == len(given) and all(map(_like, expected, given))
 

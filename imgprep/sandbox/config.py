@@ -1,4 +1,4 @@
-"""What both services of a sandbox share: its switches, its clock, which tests can move, and the stored objects."""
+"""State shared by both services of a sandbox: switches, a clock that tests can advance, and the stored objects."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from imgprep.sandbox.imagesearch.readings import Readings, ServiceType
 from imgprep.sandbox.imagesearch.reports import DUMP_FORMATS, LINK_SECONDS, REPORT_FORMATS
 from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 
-#: Bytes of a body; OSS takes 5 GB in one PUT, but the sandbox holds a body in memory.
+#: Maximum bytes of a body; OSS accepts 5 GB in one PUT, but the sandbox holds a body in memory.
 MAX_BODY = 256 * 1024 * 1024
 
-#: What can happen to an API call. The first five happen *instead of* the work, the others after it is done.
+#: What can happen to an API call. The first five happen *instead of* the work, the others after the work is done.
 ApiFault = Literal[
     "throttled",  # 403 DeniedRequest
     "server_error",  # 500 InternalError
     "unavailable",  # 503 ServiceUnavailable
     "unsuccessful",  # 200 with Success: false
-    "reset",  # the connection breaks, nothing was done
+    "reset",  # the connection breaks, and nothing is done
     "answer_lost",  # the connection breaks after the work is done
     "empty",  # 200 with {}
     "not_json",  # 200 with a page of HTML
-    "server_error_after",  # the work is done, and yet 500
+    "server_error_after",  # the work is done, but the answer is 500
 ]
 ReportFault = Literal["", "expired", "endless", "server_error", "cut"]
 TaskIds = Literal["documented", "string", "integer"]
@@ -37,77 +37,77 @@ AccessFails = Literal["task", "request"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """How a sandbox behaves; each switch is an argument of ``Sandbox``.
+    """The switches that control a sandbox; each is an argument of ``Sandbox``.
 
     Attributes
     ----------
     region, account : str
-        The region and the account of everything.
+        The region and the account of all resources.
     bucket, path, instance : str
-        What `Sandbox.settings` names. The bucket is created at the start.
+        The names in `Sandbox.settings`. The bucket is created at the start.
     buckets : sequence of str, or mapping of str to str
-        More buckets to create; a mapping gives their regions. A bucket of another region answers as a wrong endpoint.
+        More buckets to create; a mapping gives their regions. A bucket in another region gives a wrong-endpoint error.
     access_key_id, access_key_secret : str
-        The owner's key. Empty: a random one, kept under `root`, so that it survives a restart.
+        The owner's key. Empty: a random key, stored in `root`, so that it survives a restart.
     policy : mapping or str or None
-        RAM policy document of the owner's key; None: it may do everything.
+        RAM policy document of the owner's key. None: the key may do everything.
     denied_prefixes : sequence of str
-        Keys that start with one of these are AccessDenied.
+        Requests for keys that start with one of these are refused with AccessDenied.
     denied_operations : sequence of str
-        OSS operations that are AccessDenied, such as ``ListObjects``.
+        OSS operations that are refused with AccessDenied, such as ``ListObjects``.
     oss_activated : bool
-        False: OSS is not activated for the account, every request is UserDisable.
+        False: OSS is not activated for the account, and every request is refused with UserDisable.
     oss_region_check : bool
-        Whether a bucket of another region is refused.
+        Whether requests for a bucket in another region are refused.
     skew : float
         Seconds by which the sandbox's clock is ahead of the true time.
     max_body : int
-        Bytes of a request's body; a longer one is EntityTooLarge.
+        Maximum bytes of a request's body; a longer one is refused with EntityTooLarge.
     min_part : int
-        Minimum size of every part of a multipart upload but the last, in bytes.
+        Minimum bytes of every part of a multipart upload except the last.
     faults : sequence of Fault or str
-        Faults of the OSS side, see `Fault`; a text is a kind that every request meets.
+        Faults on the OSS side, see `Fault`; a string is a kind of fault that affects every request.
     instances : mapping of str to str or int
-        Name → service type (``product``, ``generic``, ``fabric``, … or the number that Detail gives). Empty: `instance`
-        alone, a product instance.
+        Name → service type (``product``, ``generic``, ``fabric``, … or the number from Detail). Empty: only `instance`,
+        as a product instance.
     capacity : int
-        Images that an instance may hold.
+        Maximum number of images that an instance may hold.
     strict : bool or collection of str
-        Read what the vendor leaves open strictly: all of it, or the points named (see `readings.OPEN_POINTS`).
+        Apply the strict reading to all points that the vendor leaves open, or to those named (`readings.OPEN_POINTS`).
     throttle : bool
-        IncreaseList, DumpMeta, DumpMetaList and Detail take one request per second, as documented.
+        Whether IncreaseList, DumpMeta, DumpMetaList and Detail are limited to one request per second, as documented.
     task_ids : {"documented", "string", "integer"}
-        How IncreaseInstance and DumpMeta write Id. Lists always give integers. ``documented`` is ``string``.
+        Type of Id in answers from IncreaseInstance and DumpMeta; ``documented`` is ``string``. Lists have integers.
     task_seconds : float
-        Minimum duration of a task, on the sandbox's clock.
+        Minimum duration of a task in seconds, by the sandbox's clock.
     failing_task : str
-        Not empty: every task ends FAIL with this message.
+        If not empty, every task ends with FAIL and this message.
     running_status : str
-        Not empty: the word that the lists give for a running task, instead of PROCESSING.
+        If not empty, the status of a running task in the lists, instead of PROCESSING.
     report_format, dump_format : str
-        ``jsonl``, ``csv``, for reports also ``text`` and ``text-zh``.
+        ``jsonl`` or ``csv``; for reports also ``text`` or ``text-zh``.
     report_lines : bool
-        Whether a report names the line of increment.meta that failed.
+        Whether a report gives the numbers of the lines of increment.meta that failed.
     report_fault : str
-        What happens to a download: ``expired``, ``endless``, ``server_error``, ``cut`` (half of it, then a reset).
+        The fault on a download: ``expired``, ``endless``, ``server_error``, or ``cut`` (a reset halfway through).
     report_url : str
-        Not empty: the link that the lists give instead of the sandbox's own.
+        If not empty, the link in the lists, instead of the sandbox's own.
     link_seconds : float
         Seconds until a link expires.
     role_policy, role_trust : mapping, str or None
-        Documents of the role that tasks read the bucket with. None: it covers the folder of each task; it trusts the
-        service.
+        Documents of the role with which tasks read the bucket. None: the policy covers each task's folder, and the role
+        trusts the service.
     access_fails : {"task", "request"}
-        Where the role may not read increment.meta: the task ends FAIL, or IncreaseInstance is refused.
+        What fails if the role may not read increment.meta: the task ends with FAIL, or IncreaseInstance is refused.
     api_faults : mapping of str to str or sequence of str
-        Action, or ``*`` → a fault each time, or faults to be used up one by one (see `ApiFault`).
+        Action or ``*`` → one fault for every call, or a sequence of faults for one call each (see `ApiFault`).
     row_faults : mapping of str to str or sequence of str
-        PicName, or ``*`` → a code with which its ADD fails each time, or codes to be used up one by one, row by row.
+        PicName or ``*`` → the code with which every ADD of the image fails, or a sequence of codes for one ADD each.
 
     Raises
     ------
     ValueError
-        A value outside those listed.
+        If a value is not one of those listed.
     """
 
     region: str = "cn-shanghai"
@@ -149,7 +149,7 @@ class Switches:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Switches:
-        """Return the switches given by name; raises TypeError for an unknown name."""
+        """Return the switches given by name; raise TypeError for an unknown name."""
         known = {item.name for item in fields(cls)}
         for name in given:
             if name not in known:
@@ -176,17 +176,17 @@ class Switches:
         Role.of(*([] if self.role_policy is None else [self.role_policy]), trust=self.role_trust)
 
     def all_buckets(self) -> dict[str, str]:
-        """Return the buckets to create: name → region."""
+        """Return the buckets to create, as name → region."""
         more = self.buckets if isinstance(self.buckets, Mapping) else dict.fromkeys(self.buckets, self.region)
         return {self.bucket: self.region, **more}
 
 
 class Clock:
-    """Two readings of one clock. Thread-safe.
+    """A clock with two readings. Thread-safe.
 
-    Clients cannot move their own clocks, so a sandbox whose only time is two hours ahead refuses every signature.
-    Hence `now` is the time of things that age (tasks, links, tokens, objects), which `advance` moves; and `wall` is
-    the time that the dates of requests are compared with, which only the skew moves.
+    Clients cannot move their own clocks, so a sandbox with a single clock two hours ahead would refuse every signature.
+    Hence there are two times: `now` for everything that ages (tasks, links, tokens, objects), which `advance` moves;
+    and `wall` for checking the dates of requests, which only the skew moves.
     """
 
     def __init__(self, skew: float = 0.0, source: Callable[[], float] = time.time) -> None:
@@ -196,27 +196,27 @@ class Clock:
         self._source = source
 
     def now(self) -> float:
-        """Return the time of things that age, seconds since 1970."""
+        """Return the time by which things age, in seconds since 1970."""
         return self.wall() + self._advanced
 
     def wall(self) -> float:
-        """Return the time that dates of requests are compared with, seconds since 1970."""
+        """Return the time with which the dates of requests are compared, in seconds since 1970."""
         return self._source() + self._skew
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass for tasks, links and tokens."""
+        """Let `seconds` pass for tasks, links, tokens and objects."""
         with self._lock:
             self._advanced += seconds
 
     def set_skew(self, seconds: float) -> None:
-        """Set the clock `seconds` ahead of the true time, or behind it where negative."""
+        """Set the clock `seconds` ahead of the true time, or behind it if negative."""
         with self._lock:
             self._skew = seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the services work on."""
+    """The shared state that both services use."""
 
     store: ObjectStore
     uploads: Uploads

@@ -1,4 +1,4 @@
-"""Deliberate faults: which request meets which fault, chosen so that a run can be repeated."""
+"""Deliberate faults: which requests they affect, chosen deterministically so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ FaultKind = Literal[
     "503",  # throttled: nothing is done
     "500",  # InternalError: nothing is done
     "reset",  # the connection breaks before the body is read: nothing is done
-    "reset_body",  # it breaks in the middle of the request's body, or of the answer's where the request has none
+    "reset_body",  # it breaks in the middle of the request's body, or of the answer's if the request has none
     "answer_lost",  # the work is done, then the connection breaks
     "500_after",  # the work is done, then 500 InternalError
     "wrong_crc",  # the work is done; the answer has a wrong CRC64
     "no_crc",  # the work is done; the answer has no CRC64
     "wrong_etag",  # the work is done; the answer has a wrong ETag
-    "corrupt",  # one bit of the body is flipped: of a PUT before it is stored, of a GET after the checksums were read
-    "stall",  # nothing is done, and no answer comes until the client gives up
+    "corrupt",  # one bit of the body is flipped: in a PUT before it is stored, in a GET after the checksums were read
+    "stall",  # nothing is done, and nothing is sent until the client gives up
     "skew",  # 403 RequestTimeTooSkewed
     "expired_token",  # 403 SecurityTokenExpired
     "denied",  # 403 AccessDenied
 ]
 
-#: Name, or ``*`` for all → a fault each time, or faults in the order of use.
+#: Name, or ``*`` for all → one fault for every call, or a sequence of faults for one call each, in order.
 Planned: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens, and to which calls; see `Fault` for the fields."""
+    """A fault and the calls that it affects; see `Fault` for the fields."""
 
     kind: str
     rate: float = 1.0
@@ -47,7 +47,7 @@ class Rule:
     seed: int = 0
 
     def matches(self, operation: str, key: str) -> bool:
-        """Whether the rule applies to such a call."""
+        """Return whether the rule applies to calls of `operation` on `key`."""
         if self.operation:
             wanted = (self.operation,) if isinstance(self.operation, str) else self.operation
             if operation not in wanted:
@@ -57,36 +57,36 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Fault(Rule):
-    """A fault, and the OSS requests that meet it.
+    """A fault, and the OSS requests that it affects.
 
     Parameters
     ----------
     kind : str
         What happens, see `FaultKind`.
     rate : float
-        Share of the matching requests, 0…1. Which ones follows from `seed`, the operation, the key, and how often that
-        key was requested; time and threads play no part, so a run can be repeated.
+        Share of the matching requests that are affected, 0…1. The choice depends on `seed`, the operation, the key and
+        how often that key was requested, but not on time or threads, so a run can be repeated.
     operation : str or sequence of str
-        As OSS names it: ``PutObject``, ``GetObject``, ``HeadObject``, ``ListObjects``, ``UploadPart``, …; empty: all.
+        OSS operations: ``PutObject``, ``GetObject``, ``HeadObject``, ``ListObjects``, ``UploadPart``, …; empty: all.
     key : str
-        Pattern of object keys (``*``, ``?``, ``[…]``; ``*`` also matches ``/``); empty: all, and requests without one.
+        Pattern for keys (``*``, ``?``, ``[…]``; ``*`` also matches ``/``); empty: all requests, with or without key.
     count : int or None
-        Maximum number of times; None: no limit.
+        Maximum number of requests affected; None: no limit.
     after : int
-        Matching requests that pass before the first one is hit.
+        Number of matching requests that pass before the first one is affected.
     seed : int
-        Another seed hits other requests.
+        Seed for the choice of requests.
     code : str
-        For ``503``: its code, such as ``SlowDown``, ``RequestTimeTooFrequent`` or ``QpsLimitExceeded``.
+        For ``503``: the error code, such as ``SlowDown``, ``RequestTimeTooFrequent`` or ``QpsLimitExceeded``.
     retry_after : float or None
-        For ``503``: value of ``Retry-After``, seconds.
+        For ``503``: value of ``Retry-After``, in seconds.
     qos_delay : int or None
-        For ``503``: value of ``x-oss-qos-delay-time``, milliseconds.
+        For ``503``: value of ``x-oss-qos-delay-time``, in milliseconds.
 
     Raises
     ------
     ValueError
-        Unknown kind, or a rate outside 0…1.
+        If the kind is unknown, or the rate is outside 0…1.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class Fault(Rule):
 
 
 def planned(plan: Planned) -> list[Rule]:
-    """Return the rules of a plan: the faults of each name, then those of ``*``; listed ones are used up one by one."""
+    """Return the rules for a plan: those for each name, then those for ``*``; a fault in a sequence applies once."""
     rules = []
     for name in sorted(plan, key=lambda name: name == "*"):
         kinds = plan[name]
@@ -121,14 +121,14 @@ _Rule = TypeVar("_Rule", bound=Rule)
 
 
 class Faults(Generic[_Rule]):
-    """The faults in force, and how often each was met. Thread-safe."""
+    """The active faults, and how many calls each has affected. Thread-safe."""
 
     def __init__(self, rules: Iterable[_Rule] = ()) -> None:
         self._lock = threading.Lock()
         self.set(rules)
 
     def set(self, rules: Iterable[_Rule]) -> None:
-        """Replace the faults in force."""
+        """Replace the active faults."""
         with self._lock:
             self._rules = list(rules)
             self._seen: list[Counter[tuple[str, str]]] = [Counter() for _ in self._rules]
@@ -136,7 +136,7 @@ class Faults(Generic[_Rule]):
             self._hits = [0] * len(self._rules)
 
     def next(self, operation: str, key: str = "") -> _Rule | None:
-        """Return the fault that this call meets: the first that applies."""
+        """Return the first fault that applies to this call, or None; a fault that is returned counts as a hit."""
         if not self._rules:
             return None
         with self._lock:
@@ -160,7 +160,7 @@ class Faults(Generic[_Rule]):
         return True
 
     def hits(self) -> list[tuple[_Rule, int]]:
-        """Return each fault in force and how many calls met it."""
+        """Return each active fault and how many calls it has affected."""
         with self._lock:
             return list(zip(self._rules, self._hits, strict=True))
 

@@ -1,4 +1,4 @@
-"""HTTP messages: requests and how their heads are parsed, responses, and the error that either service raises."""
+"""HTTP messages: requests, the parsing of their heads, responses, and the errors that the services raise."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from email.utils import formatdate
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-#: How an answer goes wrong on its way: not at all; the connection breaks before the answer ("lost"), after half of the
-#: request's body ("half_request") or half of its own ("cut"); its body repeats without end; nothing is sent.
+#: How sending a response ends: normally (""); the connection breaks before the response ("lost"), halfway through the
+#: request's body ("half_request") or through the response's ("cut"); the body repeats endlessly; nothing is sent.
 Ending = Literal["", "lost", "half_request", "cut", "endless", "stall"]
 
 
 @dataclass(slots=True)
 class Request:
-    """A request: `path` as sent, `query` decoded in its order, lower-case header names.
+    """A request: `path` as sent, `query` decoded in its original order, header names in lower case.
 
-    Header values are UTF-8 where possible; other bytes are kept as surrogates.
+    Header values are decoded as UTF-8; invalid bytes are kept as surrogates.
     """
 
     method: str
     path: str
-    # A query may hold a signature, a header a token: neither is shown.
+    # A query may contain a signature, and a header a token, so neither is shown.
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
-    #: What a service read from the head before the body arrived.
+    #: The service's result of processing the head, before the body arrived.
     call: Any = None
 
 
@@ -36,11 +36,11 @@ class Request:
 class Response:
     """A response; the server adds Content-Length, Date, Server and Connection.
 
-    `length` is the Content-Length where it is not that of `body` (HEAD of an object).
+    `length` is the Content-Length if it is not the length of `body` (HEAD of an object).
     """
 
     status: int
-    # An error repeats the text that was to be signed, with the token.
+    # An error response quotes the string to sign, which contains the token.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     length: int | None = None
@@ -48,7 +48,7 @@ class Response:
 
 
 class Refused(Exception):
-    """A request that a service answers with an error."""
+    """An error with which a service answers a request."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -58,21 +58,21 @@ class Refused(Exception):
 
 
 class BadRequest(Exception):
-    """Bytes that are not a valid request."""
+    """The bytes received are not a valid request."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
         self.status = status
 
 
-#: What a header's name is made of. Source: RFC 9110, 5.6.2.
+#: A valid header name. Source: RFC 9110, 5.6.2.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-#: What another server might take for the end of a line, so that one request here were two there.
+#: Characters that another server might treat as the end of a line, so that it would see two requests instead of one.
 _BREAKS = re.compile("[\r\n\0]")
 
 
 def parse_head(head: bytes) -> tuple[Request, bool]:
-    """Return the request of a head, and whether the connection stays open."""
+    """Parse the head of a request; return the request, and whether the connection stays open."""
     first, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0") or _BREAKS.search(first):
@@ -93,7 +93,7 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
     if not is_loopback(headers.get("host", "")):
         raise BadRequest(421)
     if not target.startswith("/"):
-        # A client that takes this for a proxy sends the whole URL.
+        # A client that uses this server as a proxy sends the whole URL.
         scheme, separator, place = target.partition("://")
         if scheme != "http" or not separator:
             raise BadRequest(400)
@@ -108,13 +108,13 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
 
 
 def _parse_query(text: str) -> tuple[tuple[str, str], ...]:
-    """A ``+`` is a space: common clients write one so."""
+    """Parse a query string; ``+`` is a space, as common clients encode it that way."""
     pairs = (part.partition("=") for part in text.replace("+", " ").split("&") if part)
     return tuple((decode(name), decode(value)) for name, _, value in pairs)
 
 
 def decode(text: str) -> str:
-    """Return percent-encoded text decoded; bytes that are not UTF-8 are kept as surrogates."""
+    """Decode percent-encoded text; bytes that are not UTF-8 are kept as surrogates."""
     if "%" not in text:
         return text
     return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
@@ -124,7 +124,7 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+))(?::[0-9]{1,5})?"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a Host header names this machine; that of a foreign page whose name was pointed here does not."""
+    """Return whether a Host header names this machine; a foreign page that uses DNS rebinding sends its own name."""
     match = _HOST.fullmatch(host)
     if match is None:
         return False
@@ -138,5 +138,5 @@ def is_loopback(host: str) -> bool:
 
 
 def http_date(seconds: float) -> str:
-    """Return a time (seconds since 1970) as HTTP writes it."""
+    """Return a time (seconds since 1970) in HTTP's date format."""
     return formatdate(seconds, usegmt=True)

@@ -23,40 +23,40 @@ from imgprep.sandbox.server import HOST, Server
 
 ROLE = "imagesearch-reader"
 _KEY_FILE = "key.json"
-#: Marks a folder whose content the sandbox may change and remove.
+#: File that marks a folder whose content the sandbox may change and remove.
 _MARK = ".imgprep-sandbox"
 
 
 class Sandbox:
-    """OSS and Image Search on this machine: the real clients and protocols, free of charge and private.
+    """OSS and Image Search on this machine, for the real clients and protocols, free of charge and private.
 
     Parameters
     ----------
     root : path, optional
-        Folder of the objects (``objects/``) and of the Image Search state (``imagesearch/``); they and the key survive
-        a restart. None: a temporary folder, removed at the end.
+        Folder for the objects (``objects/``), the Image Search state (``imagesearch/``) and the owner's key, all of
+        which survive a restart. None: a temporary folder, removed at the end.
     port : int
-        0 takes a free port.
+        The port to listen on; 0 selects a free one.
     **switches
         Every attribute of `imgprep.sandbox.config.Switches`.
 
     Attributes
     ----------
     identity : str
-        Names this sandbox's gallery among others; kept in `root`, so that a restart on another port has the same.
+        Identifies this sandbox's gallery; stored in `root`, so that it stays the same after a restart on another port.
     clock : Clock
-        ``clock.advance(seconds)`` lets time pass for tasks, links and tokens.
+        The sandbox's clock; ``clock.advance(seconds)`` lets time pass for tasks, links and tokens.
     store : ObjectStore
-        The stored objects, to inspect and to change behind the clients' backs.
+        The stored objects; tests can inspect them, or change them behind the clients' backs.
     imagesearch : ImageSearch
         The Image Search service.
 
     Raises
     ------
     TypeError
-        Unknown switch; the message names the nearest known one.
+        If a switch is unknown; the message suggests the closest known one.
     FileExistsError
-        `root` contains files that are not a sandbox's.
+        If `root` contains files that are not a sandbox's.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Break all connections and stop; a temporary folder is removed."""
+        """Break all connections and stop; remove the folder if it is temporary."""
         if self._stopped:
             return
         self._stopped = True
@@ -122,7 +122,7 @@ class Sandbox:
 
     @property
     def port(self) -> int:
-        """The port."""
+        """The port on which the sandbox listens."""
         return self._server.port
 
     @property
@@ -154,8 +154,8 @@ class Sandbox:
         Returns
         -------
         dict of str to str
-            For ``os.environ``, or to be printed as ``export NAME=value``. They contain the sandbox's own key, which
-            is valid for this sandbox only.
+            For ``os.environ``, or to print as ``export NAME=value``. The variables include the sandbox's own key, which
+            is valid only for this sandbox.
         """
         settings = self.settings
         return {
@@ -175,55 +175,55 @@ class Sandbox:
         }
 
     def issue_token(self, seconds: float = 3600.0, policy: Document | None = None) -> Credentials:
-        """Return temporary credentials as STS issues them; `policy` limits what they may do."""
+        """Return temporary credentials like those from STS; `policy` limits what they may do."""
         return self._keys.issue(self.clock.now() + seconds, policy)
 
     def add_user(self, policy: Document | None = None) -> Credentials:
-        """Return permanent credentials of a RAM user with this policy."""
+        """Return permanent credentials for a RAM user with this policy."""
         return self._keys.add(policy)
 
     # For tests
 
     def gallery(self, instance: str | None = None) -> list[dict[str, Any]]:
-        """Return the images that an instance holds (None: that of `settings`); see `ImageSearch.gallery`."""
+        """Return the images that an instance holds (None: the one in `settings`); see `ImageSearch.gallery`."""
         return self.imagesearch.gallery(instance or self.switches.instance)
 
     def tasks(self, instance: str | None = None) -> list[dict[str, Any]]:
-        """Return an instance's batch tasks (None: that of `settings`), newest first; see `ImageSearch.tasks`."""
+        """Return an instance's batch tasks (None: the one in `settings`), newest first; see `ImageSearch.tasks`."""
         return self.imagesearch.tasks(instance or self.switches.instance)
 
     def finish_tasks(self) -> None:
-        """End every running task now, whatever the clock shows."""
+        """End every running task now, regardless of the clock."""
         self.imagesearch.finish_tasks()
 
     def cancel_tasks(
         self, *, done: float = 0.5, status: str = "CANCELLED", report: bool = False, instance: str | None = None
     ) -> None:
-        """Cancel the running batch tasks of an instance (None: that of `settings`), as its console can.
+        """Cancel the running batch tasks of an instance (None: the one in `settings`), as the console can.
 
         Parameters
         ----------
         done : float
-            The share of each task's lines, 0 … 1, that is processed before.
+            The share of each task's lines, 0 … 1, that is processed before the cancellation.
         status : str
-            The word that IncreaseList gives from then on; the vendor does not document it.
+            The status in IncreaseList after the cancellation; the vendor does not document it.
         report : bool
-            Whether there is an error report of what failed by then; the vendor does not document it either.
+            Whether there is an error report on the lines that failed before; the vendor does not document this either.
         instance : str, optional
-            The instance.
+            The instance's name.
         """
         self.imagesearch.cancel_tasks(instance or self.switches.instance, done, status, report=report)
 
     def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
-        """Replace the documents of the role that tasks read the bucket with; see `ImageSearch.set_role`."""
+        """Replace the documents of the role with which tasks read the bucket; see `ImageSearch.set_role`."""
         self.imagesearch.set_role(policy, trust)
 
     def set_faults(self, *faults: Fault | FaultKind) -> None:
-        """Replace the faults of the OSS side; without arguments, remove them all."""
+        """Replace the faults on the OSS side; without arguments, remove them all."""
         self._oss.set_faults(*faults)
 
     def fault_hits(self) -> list[tuple[Fault, int]]:
-        """Return each fault of the OSS side, and how many requests met it."""
+        """Return each fault on the OSS side, and how many requests it has affected."""
         return self._oss.faults.hits()
 
     @property
@@ -232,7 +232,7 @@ class Sandbox:
         return list(self._oss.handled)
 
     def forget_requests(self) -> None:
-        """Empty `requests`."""
+        """Clear the record of requests."""
         self._oss.handled.clear()
 
     # For the server
@@ -244,7 +244,7 @@ class Sandbox:
         return self.imagesearch.handle(request) if _is_imagesearch(request) else self._oss.handle(request)
 
     def _key(self) -> Credentials:
-        """Return the owner's key: from the switches, as kept by an earlier sandbox of this root, or a new one."""
+        """Return the owner's key: from the switches, as stored in `root` by an earlier sandbox, or a new one."""
         switches = self.switches
         if switches.access_key_id or switches.access_key_secret:
             if not (switches.access_key_id and switches.access_key_secret):
@@ -260,7 +260,7 @@ class Sandbox:
 
 
 def _claim(root: Path, name: str) -> str:
-    """Mark an empty folder as a sandbox's, and return its identity; any other may contain files of someone else."""
+    """Mark an empty folder as a sandbox's; return its identity. Refuse any other folder: it may hold a user's files."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file() and any(root.iterdir()):
         raise FileExistsError(f"{root}: contains files that are not a sandbox's; pass a new or empty folder as root")
@@ -271,7 +271,7 @@ def _claim(root: Path, name: str) -> str:
             )
     mark = root / _MARK
     identity = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
-    if not identity:  # a new folder, or one of a version without identities
+    if not identity:  # a new folder, or one from a version without identities
         identity = f"{re.sub('[^A-Za-z0-9_.]+', '-', name).strip('-') or 'sandbox'}-{secrets.token_hex(4)}"
         mark.write_text(identity + "\n", encoding="utf-8")
     return identity

@@ -1,4 +1,4 @@
-"""The HTTP server: a socket on loopback, one thread per connection, and answers that break off deliberately."""
+"""The HTTP server: a socket on loopback, one thread per connection, and responses that break off deliberately."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from imgprep.sandbox.http import BadRequest, Request, Response, http_date, parse
 HOST = "127.0.0.1"
 MAX_CONNECTIONS = 512
 MAX_HEAD = 64 * 1024
-#: Seconds without a byte in the middle of a request, after which the client is given up.
+#: Seconds without a byte in the middle of a request, after which the server closes the connection.
 READ_SECONDS = 30.0
-#: Seconds that a connection without a request stays open.
+#: Seconds for which a connection without a request stays open.
 IDLE_SECONDS = 120.0
-#: Seconds that a whole head may take.
+#: Maximum seconds to receive a whole head.
 HEAD_SECONDS = 30.0
 _DRAIN = 4 * 1024 * 1024
 #: Source: RFC 9112, 7.1.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?")
-#: Methods whose bodies mean nothing: they are not waited for, and the connection ends after the answer.
+#: Methods whose bodies have no meaning: the server does not wait for a body and closes the connection afterwards.
 _WITHOUT_BODY = ("GET", "HEAD", "DELETE")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 _log = logging.getLogger(__name__)
 
-#: Looks at a request before its body is read, given the body's length; a response ends the connection.
+#: Inspects a request before its body is read, given the body's length; a returned response ends the connection.
 Begin = Callable[[Request, int | None], Response | None]
 Handle = Callable[[Request], Response]
 
@@ -79,7 +79,7 @@ class Server:
             except OSError:
                 if self.stopping.is_set():
                     return
-                time.sleep(0.05)  # out of file descriptors: those in use will be closed
+                time.sleep(0.05)  # out of file descriptors; wait for others to close
                 continue
             with self._lock:
                 if len(self._connections) >= MAX_CONNECTIONS:
@@ -109,7 +109,7 @@ class _ClientGone(Exception):
 
 
 class _Connection:
-    """One connection: its requests, one after another."""
+    """A connection, which handles its requests one after another."""
 
     def __init__(self, connection: socket.socket, server: Server) -> None:
         self._socket = connection
@@ -117,7 +117,7 @@ class _Connection:
         self._buffer = bytearray()
 
     def run(self) -> None:
-        """Answer until one side ends it."""
+        """Answer requests until one side closes the connection."""
         try:
             while not self._server.stopping.is_set() and self._answer_one():
                 pass
@@ -261,7 +261,7 @@ class _Connection:
             self._socket.sendall(body)
 
     def _send_and_close(self, response: Response, method: str) -> None:
-        """Send a response, then read on for a while: closing at once would break the response on its way."""
+        """Send a response, then keep reading for a while: closing at once could destroy the response in transit."""
         self._send(response, method, keep=False)
         with contextlib.suppress(OSError, _ClientGone):
             self._socket.shutdown(socket.SHUT_WR)
@@ -282,7 +282,7 @@ class _Connection:
 
 
 def _body_length(request: Request) -> int | None:
-    """Return the body's length; None where it comes in chunks."""
+    """Return the body's length, or None if the body is chunked."""
     coding = request.headers.get("transfer-encoding", "")
     length = request.headers.get("content-length", "")
     if coding:
@@ -293,6 +293,6 @@ def _body_length(request: Request) -> int | None:
         return 0
     if not (length.isascii() and length.isdigit()):
         raise BadRequest(400)
-    # However many zeros it begins with, and however long it is: another length than the client's makes two requests of
-    # one. Twenty digits are more than any body.
+    # Leading zeros and very long numbers are accepted: reading a different length than the client's would turn one
+    # request into two. Twenty digits exceed any body.
     return int(length.lstrip("0")[:20] or "0")

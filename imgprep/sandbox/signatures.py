@@ -1,6 +1,6 @@
-"""Signatures, verified: V1 and V4 of OSS requests (in headers and in signed URLs), and ACS3 of Image Search requests.
+"""Verification of signatures: V1 and V4 for OSS (in headers and signed URLs), and ACS3 for Image Search.
 
-Each mistake of a client has its own error. Sources: the vendor's descriptions of the three signature versions.
+Each client mistake has its own error. Sources: the vendor's descriptions of the three signature versions.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from imgprep.sandbox.config import Clock
 from imgprep.sandbox.http import Refused, Request
 from imgprep.sandbox.oss.protocol import SIGNING_REGION, Call, OssError, invalid_argument
 
-#: Seconds that a request's date may differ from the server's.
+#: Maximum seconds by which a request's date may differ from the server's.
 MAX_SKEW = 15 * 60
-#: Seconds for which a signed URL of V4 is valid at most.
+#: Maximum seconds for which a V4 signed URL is valid.
 MAX_EXPIRES = 7 * 24 * 3600
 V4 = "OSS4-HMAC-SHA256"
 ACS3 = "ACS3-HMAC-SHA256"
-#: Query parameters that V1 signs. Source: the vendor's list of sub-resources, and of those that override headers.
+#: Query parameters that V1 signs. Source: the vendor's lists of sub-resources and of parameters that override headers.
 V1_SIGNED = re.compile(
     "acl|append|bucketInfo|callback|callback-var|cname|comp|continuation-token|cors|delete|encryption|endTime|img|"
     "inventory|inventoryId|lifecycle|live|location|logging|metaQuery|objectMeta|partNumber|policy|position|qos|referer|"
@@ -45,7 +45,7 @@ V1_SIGNED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """Who claims to have signed an OSS request, and how the claim is checked."""
+    """A claim to have signed an OSS request, and how to check it."""
 
     key_id: str
     token: str | None
@@ -55,7 +55,7 @@ class _Claim:
 
 
 def verify_oss(call: Call, keys: KeyRing, clock: Clock, region: str) -> Principal:
-    """Return who signed an OSS request."""
+    """Verify the signature of an OSS request; return the signer."""
     authorization = call.request.headers.get("authorization", "")
     if authorization.startswith("OSS "):
         claim = _v1_header(call, clock, authorization[4:])
@@ -71,7 +71,7 @@ def verify_oss(call: Call, keys: KeyRing, clock: Clock, region: str) -> Principa
         raise OssError("AccessDenied", "You have no right to access this object: the request is not signed.")
     principal = keys.find(claim.key_id)
     problem = principal.token_problem(claim.token, clock.now()) if principal else ""
-    if principal is None or problem == "missing":  # a temporary key without its token is an unknown key
+    if principal is None or problem == "missing":  # without its token, a temporary key is unknown
         raise OssError("InvalidAccessKeyId", more={"OSSAccessKeyId": claim.key_id})
     if problem:
         raise OssError("InvalidSecurityToken" if problem == "wrong" else "SecurityTokenExpired")
@@ -109,7 +109,7 @@ def _v1_claim(call: Call, key_id: str, token: str | None, signature: str, date: 
 
 
 def v1_text(call: Call, date: str) -> bytes:
-    """Return the text that V1 signs; `date` is that of the header, or the expiry of a signed URL."""
+    """Return the string that V1 signs; `date` is the date from the header, or the expiry of a signed URL."""
     headers = call.request.headers
     extra = sorted((name, value) for name, value in headers.items() if name.startswith("x-oss-"))
     parameters = sorted((name, value) for name, value in call.parameters.items() if V1_SIGNED.fullmatch(name))
@@ -126,7 +126,7 @@ def v1_text(call: Call, date: str) -> bytes:
 
 
 def v1_signature(secret: str, text: bytes) -> str:
-    """Return the signature of V1, Base64."""
+    """Return the V1 signature, in Base64."""
     return base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha1).digest()).decode()
 
 
@@ -191,7 +191,7 @@ def _v4_claim(
 
 
 def v4_request(call: Call, additional: str) -> bytes:
-    """Return the canonical request of V4; `additional` names more signed headers, separated by ``;``."""
+    """Return the canonical request for V4; `additional` names more signed headers, separated by ``;``."""
     more = {name for name in additional.lower().split(";") if name}
     headers = call.request.headers
     signed = sorted(
@@ -215,13 +215,13 @@ def v4_request(call: Call, additional: str) -> bytes:
 
 
 def v4_text(date: str, region: str, request: bytes) -> bytes:
-    """Return the text that V4 signs; `date` is like ``20261124T031500Z``."""
+    """Return the string that V4 signs; `date` has the form ``20261124T031500Z``."""
     scope = f"{date[:8]}/{region}/oss/aliyun_v4_request"
     return f"{V4}\n{date}\n{scope}\n{hashlib.sha256(request).hexdigest()}".encode()
 
 
 def v4_signature(secret: str, date: str, region: str, text: bytes) -> str:
-    """Return the signature of V4, hex."""
+    """Return the V4 signature, in hex."""
     return hmac.new(_v4_key(secret, date[:8], region), text, hashlib.sha256).hexdigest()
 
 
@@ -242,7 +242,7 @@ def _check_date(at: float | None, clock: Clock) -> None:
 
 
 def skewed(at: float, now: float) -> OssError:
-    """Return the error of a request whose date is too far from the server's time."""
+    """Return the error for a request whose date is too far from the server's time."""
     form = "%Y-%m-%dT%H:%M:%S.000Z"
     times = {
         "MaxAllowedSkewMilliseconds": str(MAX_SKEW * 1000),
@@ -252,7 +252,7 @@ def skewed(at: float, now: float) -> OssError:
     return OssError("RequestTimeTooSkewed", more=times)
 
 
-@lru_cache(maxsize=16)  # many requests of one second have the same date
+@lru_cache(maxsize=16)  # requests within one second have the same date
 def _http_seconds(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
@@ -272,13 +272,13 @@ def _iso_seconds(date: str, form: str = "%Y%m%dT%H%M%SZ") -> float | None:
 
 
 class Nonces:
-    """Remembers each nonce for as long as the date of its request is accepted. The caller locks."""
+    """Remembers each nonce for as long as its request's date is accepted. Not thread-safe: the caller must lock."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, float] = OrderedDict()
 
     def take(self, nonce: str, now: float) -> bool:
-        """Whether `nonce` is new; afterwards it is not."""
+        """Record `nonce`; return whether it is new."""
         while self._seen and next(iter(self._seen.values())) < now - 2 * MAX_SKEW:
             self._seen.popitem(last=False)
         if nonce in self._seen:
@@ -296,7 +296,7 @@ _TOKEN_ERRORS = {
 
 
 def verify_acs3(request: Request, keys: KeyRing, nonces: Nonces, clock: Clock) -> None:
-    """Raise `Refused` where an Image Search request is not signed correctly."""
+    """Raise `Refused` if an Image Search request is not signed correctly."""
     headers = request.headers
     match = _ACS3_HEADER.fullmatch(headers.get("authorization", "").strip())
     if match is None:
@@ -331,7 +331,7 @@ def verify_acs3(request: Request, keys: KeyRing, nonces: Nonces, clock: Clock) -
 
 
 def acs3_signature(secret: str, request: Request, signed: Iterable[str], payload: str) -> str:
-    """Return the signature of ACS3, hex; `signed` names the signed headers, `payload` is the body's SHA-256, hex."""
+    """Return the ACS3 signature in hex; `signed` names the signed headers, `payload` is the body's SHA-256 in hex."""
     names = list(signed)
     query = "&".join("=".join(map(_encode, pair)) for pair in sorted(request.query))
     lines = "".join(f"{name}:{request.headers.get(name, '').strip()}\n" for name in names)
@@ -341,7 +341,7 @@ def acs3_signature(secret: str, request: Request, signed: Iterable[str], payload
 
 
 def _encode(text: str) -> str:
-    # Bytes that are not UTF-8 arrive as surrogates, and are signed as the bytes they were.
+    # Bytes that are not UTF-8 arrive as surrogates, but the signature covers the original bytes.
     return quote(text.encode("utf-8", "surrogateescape"), safe="~")
 
 

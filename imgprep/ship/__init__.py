@@ -1,1 +1,1 @@
-"""Ship: upload, submit, follow; runs, the reports that end them, and the gallery as the fold of all runs."""
+"""Ship: upload, submit and follow batches; runs, their error reports, and the gallery state computed from all runs."""

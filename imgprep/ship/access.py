@@ -1,4 +1,4 @@
-"""Access rights: the form of bucket, path and role names, the RAM documents, and their evaluation."""
+"""Access rights: checks of bucket, path and role names, the RAM documents, and their evaluation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from imgprep.core.settings import Settings
 #: Source: OSS, bucket naming.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 BUCKET_MIN, BUCKET_MAX = 3, 63
-#: Source: RAM, "acs:ram::ACCOUNT:role/NAME"; names of letters, digits, ``.``, ``-`` and ``_``, at most 64.
+#: Source: RAM, "acs:ram::ACCOUNT:role/NAME"; a name has at most 64 letters, digits, ``.``, ``-`` and ``_``.
 _ROLE_ARN = re.compile(r"acs:ram::([^:]*):role/(.*)", re.DOTALL)
 _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def bucket_problems(name: str) -> list[str]:
-    """Return what is wrong with the form of a bucket name; empty if nothing is."""
+    """Return the problems with a bucket name's form; empty if it is valid."""
     if not name:
         return ["bucket: is empty; give the name of the bucket, without oss:// and folder"]
     where = f'bucket "{name}"'
@@ -35,7 +35,7 @@ def bucket_problems(name: str) -> list[str]:
 
 
 def path_problems(path: str) -> list[str]:
-    """Return what is wrong with the form of a task's path; empty if nothing is."""
+    """Return the problems with the form of a task's path; empty if it is valid."""
     where = f'path "{path}"'
     good = "/" + "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
     remedy = f'write "{good}"'
@@ -58,7 +58,7 @@ def path_problems(path: str) -> list[str]:
 
 
 def role_arn_problems(arn: str) -> list[str]:
-    """Return what is wrong with the form of a role's ARN; empty if nothing is."""
+    """Return the problems with the form of a role's ARN; empty if it is valid."""
     where = f'ARN "{arn}"'
     found = _ROLE_ARN.fullmatch(arn)
     if found is None:
@@ -74,20 +74,20 @@ def role_arn_problems(arn: str) -> list[str]:
     return problems
 
 
-#: The service that assumes the role. The form of the document is the vendor's; this name is inferred: compare it with
+#: The service that assumes the role. The document's form is the vendor's, but this name is inferred; compare it with
 #: the role that the console creates for "Trusted Service: Image Search".
 SERVICE_PRINCIPAL = "imagesearch.aliyuncs.com"
-#: The name that the guide gives the role.
+#: The role name used in the guide.
 ROLE_NAME = "imagesearch-test"
 
 
 def object_resource(bucket: str, key: str) -> str:
-    """Return an object as policies name it: ``acs:oss:*:*:BUCKET/KEY``."""
+    """Return an object's resource name in policies: ``acs:oss:*:*:BUCKET/KEY``."""
     return f"acs:oss:*:*:{bucket}/{key}"
 
 
 def folder_resource(bucket: str, path: str) -> str:
-    """Return all objects in a folder as policies name them, without the double slash."""
+    """Return the resource name in policies for all objects in a folder, without a double slash."""
     folder = path.strip("/")
     return object_resource(bucket, f"{folder}/*" if folder else "*")
 
@@ -98,12 +98,12 @@ def trust_policy() -> dict[str, Any]:
 
 
 def role_policy(bucket: str, path: str) -> dict[str, Any]:
-    """Return the role's permission policy: read the objects in the folder, nothing else. Source: the guide."""
+    """Return the role's permission policy, which only allows reading the folder's objects. Source: the guide."""
     return _document({"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [folder_resource(bucket, path)]})
 
 
 def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
-    """Return the least policy that the uploader needs: the folder in OSS, and the operations that imgprep calls.
+    """Return the minimal policy for the uploader: access to the OSS folder and the operations that imgprep calls.
 
     Source: OSS and Image Search, RAM actions. AliyunImagesearchFullAccess, the vendor's policy for users who manage an
     instance, is not needed.
@@ -120,7 +120,7 @@ def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
 
 
 def documents(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return all documents for the bucket and path of `settings`."""
+    """Return all documents for the bucket and path in `settings`."""
     settings.require("bucket", "path")
     return {
         "trust": trust_policy(),
@@ -130,7 +130,7 @@ def documents(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def console_steps(settings: Settings) -> str:
-    """Return the guide's steps in the consoles, with the values to enter and the documents."""
+    """Return the guide's console steps, with the values to enter and the documents."""
     made = {name: json.dumps(document, indent=2) for name, document in documents(settings).items()}
     role = settings.role_arn.rpartition("/")[2] or ROLE_NAME
     path = "/" + settings.path.strip("/")
@@ -181,11 +181,11 @@ Policy = Mapping[str, Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether something is allowed, and why."""
+    """A policy decision: whether something is allowed, and why."""
 
     allowed: bool
-    statement: int | None  #: which decides, 1 = first through all documents; None where none applies, which denies
-    reason: str  #: the decision in words
+    statement: int | None  #: the deciding one, numbered from 1 across all documents; None if none applies (denied)
+    reason: str  #: explanation of the decision
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -214,7 +214,7 @@ def trusts(trust: Policy, service: str = SERVICE_PRINCIPAL) -> Decision:
 def _decide(
     statements: Sequence[Mapping[str, Any]], covers: Callable[[Mapping[str, Any], bool], bool], what: str
 ) -> Decision:
-    """Return the decision of the statements that cover `what`; a Deny covers loosely, without case."""
+    """Return the decision of the statements that cover `what`; a Deny matches case-insensitively."""
     granted: Decision | None = None
     conditional: int | None = None
     for number, statement in enumerate(statements, start=1):
@@ -238,19 +238,19 @@ def _decide(
 
 
 def explain(policy: Policy | Sequence[Policy], bucket: str, path: str) -> str:
-    """Explain whether a role's `policy` lets the service read the folder, and how to correct it.
+    """Explain whether a role's `policy` lets the service read the folder, and how to correct the policy.
 
     Parameters
     ----------
     policy : mapping, str, or a sequence of them
         The role's permission policy.
     bucket, path : str
-        Where the batch is.
+        Location of the batch.
 
     Returns
     -------
     str
-        One line per problem; the last says what to write.
+        One line per problem; the last line gives the correct resource.
 
     Examples
     --------
@@ -312,7 +312,7 @@ def _statements(policy: Policy | Sequence[Policy]) -> list[Mapping[str, Any]]:
 
 
 def _names(statement: Mapping[str, Any], element: str, value: str, *, loose: bool = False) -> bool:
-    """Whether a statement covers `value`, by ``Action`` or ``NotAction``, ``Resource`` or ``NotResource``."""
+    """Return whether a statement covers `value` by `element` (``Action`` or ``Resource``) or its ``Not`` form."""
     if element in statement:
         return any(_matches(pattern, value, loose=loose) for pattern in _texts(statement[element]))
     if f"Not{element}" in statement:
@@ -327,7 +327,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _matches(pattern: str, value: str, *, loose: bool = False) -> bool:
-    """Match ``*`` and ``?`` in time proportional to the lengths: a hostile pattern cannot stall it."""
+    """Match ``*`` and ``?`` without exponential backtracking, so that a hostile pattern cannot stall the match."""
     if loose:
         pattern, value = pattern.lower(), value.lower()
     at = place = 0

@@ -1,4 +1,4 @@
-"""Downloading the two-hour link of an error report or export: complete, bounded, and only from public addresses."""
+"""Download of an error report or export from its two-hour link: complete, bounded, and from public addresses only."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from imgprep.core.retry import Attempts
 from imgprep.core.settings import is_loopback
 from imgprep.ship.task_status import Meaning, meaning
 
-#: Largest report, bytes; the longest batch's report is far smaller.
+#: Maximum report size in bytes; even the longest batch's report is far smaller.
 REPORT_MAX = 2 * 1024**3
 REDIRECTS_MAX = 3
-#: Attempts to download a report; each asks for the task again, whose link may be missing at first or have expired.
+#: Attempts to download a report; each requests the task again, because its link may be missing at first or expired.
 DOWNLOADS = 6
 CHUNK = 1024 * 1024
 
 
 class LinkDead(ReportError):
-    """The link has expired, or its file cannot be downloaded: a fresh link may help."""
+    """The link has expired, or its file cannot be downloaded; a fresh link may help."""
 
 
 def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock, limit: int = REPORT_MAX) -> bool:
-    """Save the error report of a task that ended; return whether it has one. Expired links are renewed."""
+    """Save an ended task's error report, renewing expired links; return whether the task has a report."""
     expected = meaning(task.message) is Meaning.SOME_FAILED
     local = is_loopback(service.settings.imagesearch_url)
     last: LinkDead | None = None
@@ -59,7 +59,7 @@ def save_report(task: Task, service: ImageSearch, target: Path, *, clock: Clock,
 def save_link(
     url: str, target: Path, *, local: bool = False, limit: int = REPORT_MAX, what: str = "error report"
 ) -> int:
-    """Save the file behind `url` as `target`: in full or not at all; return its size."""
+    """Save the file at `url` as `target`, completely or not at all; return its size."""
     host = urlsplit(url).hostname
 
     def allowed(address: Address) -> bool:
@@ -84,7 +84,7 @@ def save_link(
                         return _save(answer, target, limit, what)
                 finally:
                     answer.close()
-        except AddressRefused as refused:  # its name resolved to another address before
+        except AddressRefused as refused:  # the name resolved to another address earlier
             raise _not_public(refused, what) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # str(error) may hold the link.
@@ -106,19 +106,19 @@ def _save(answer: urllib3.BaseHTTPResponse, target: Path, limit: int, what: str)
                 if size > limit:
                     raise ReportError(f"the {what} is longer than {limit:,} bytes; not saved")
                 file.write(chunk)
-    except OSError as error:  # of the disk: urllib3 wraps those of the network
+    except OSError as error:  # a disk error: urllib3 wraps network errors
         raise ReportError(f"the {what} cannot be saved in {target.parent}: {error.strerror or error}") from error
     return size
 
 
 def _check_link(url: str, host: str | None, what: str, allowed: Callable[[Address], bool]) -> None:
-    """Raise where a link from the network would make this machine send requests into a private network."""
+    """Raise ReportError if a link would make this machine send requests into a private network."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ReportError(f"the {what}'s link is neither http nor https; not followed")
     if parts.hostname != host:
         raise ReportError(f"the {what}'s link is redirected to another host, {parts.hostname}; not followed")
-    for address in addresses_of(parts.hostname):  # none: a proxy may resolve it; without one the download fails
+    for address in addresses_of(parts.hostname):  # if empty, a proxy may resolve it; without one the download fails
         if not allowed(address):
             raise _not_public(address, what)
 

@@ -1,4 +1,4 @@
-"""An export of the gallery (DumpMeta): started, saved before its link expires, and read."""
+"""Exports of the gallery (DumpMeta): start one, save it before its link expires, and read it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from imgprep.ship.task_status import reads_as_cancelled
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between looks; the service allows one a second.
+#: Seconds between polls; the service allows one per second.
 LOOK_SECONDS = 2.0
-#: Looks in which an export may be missing from the list, or its link be dead, before that is believed.
+#: Polls for which an export may be missing from the list, or its link dead, before that counts as final.
 LOOKS = 6
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
-#: Name of a saved export: when it was made, the instance, its number.
+#: Name of a saved export: its time, instance and number.
 _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-(.+)-[^-]+\.dump")
 
 
@@ -48,17 +48,17 @@ def dump_gallery(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Path:
-    """Have the service export what the gallery holds (DumpMeta), and save it before its link expires.
+    """Have the service export the gallery's content (DumpMeta), and save the export before its link expires.
 
-    Nothing is changed. An export that is running already, such as one of an earlier call that was interrupted, is
-    followed instead of starting another: the service runs one at a time.
+    The gallery is not changed. If an export is already running, for example from an interrupted call, it is followed
+    instead of starting another, because the service runs one at a time.
 
     Parameters
     ----------
     settings : Settings
-        Names the instance.
+        Settings that name the instance.
     into : path, optional
-        The folder it is saved in; default: ``dumps/`` in the project's work folder.
+        The folder to save the export in; default: ``dumps/`` in the project's work folder.
     timeout : float, optional
         Seconds after which to stop waiting.
     progress : bool
@@ -69,13 +69,13 @@ def dump_gallery(
     Returns
     -------
     Path
-        The file, as downloaded, for ``gallery_state(runs, dump=…)`` and ``imgprep build --known``. Its format is not
-        documented; its name contains the time of the export.
+        The downloaded file, for ``gallery_state(runs, dump=…)`` and ``imgprep build --known``. Its format is
+        undocumented; its name contains the time of the export.
 
     Raises
     ------
     ServiceError
-        Refused, failed, or not done in time; the call can be repeated.
+        The export was refused, failed, or did not finish in time; the call can be repeated.
     ReportError
         The file cannot be downloaded.
 
@@ -112,7 +112,7 @@ def dump_gallery(
                         local = is_loopback(settings.imagesearch_url)
                         save_link(task.report_url, draft, local=local, what="export")
                     return target
-                except LinkDead as error:  # the next poll brings a fresh link
+                except LinkDead as error:  # the next poll returns a fresh link
                     last = error
             pause = attempts.pause()
             if pause is None:
@@ -124,7 +124,7 @@ def dump_gallery(
 
 
 def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | None:
-    """Return when an export was made; None if its name does not contain the time."""
+    """Return the time of an export, or None if its name does not contain one."""
     found = None if isinstance(source, pd.DataFrame) else _NAME.fullmatch(Path(source).name)
     try:
         return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC) if found else None
@@ -133,7 +133,7 @@ def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | N
 
 
 def newest_export(files: Sequence[Path], instance: str = "") -> Path:
-    """Return the newest of several exports of one instance."""
+    """Return the newest export of one instance in `files`."""
     names = {file: _NAME.fullmatch(file.name) for file in files}
     instances = {name[2]: file for file, name in names.items() if name}
     wanted = instance or min(instances, default="")
@@ -150,7 +150,7 @@ def newest_export(files: Sequence[Path], instance: str = "") -> Path:
 
 
 def read_dump(source: pd.DataFrame | str | os.PathLike[str], fields: Sequence[str]) -> pl.DataFrame:
-    """Return an export as a frame with ``ProductId, PicName`` and those of `fields` that it has, typed."""
+    """Return an export as a typed frame with ``ProductId, PicName`` and whichever of `fields` it has."""
     name = "the dump" if isinstance(source, pd.DataFrame) else str(source)
     frame = to_polars(source) if isinstance(source, pd.DataFrame) else _read(Path(source))
     spelled = {_plain(field): field for field in ("ProductId", "PicName", *fields)}
@@ -174,7 +174,7 @@ def _running_or_new(service: ImageSearch) -> str:
         try:
             return service.start_export()
         except ServiceError as error:
-            # After a lost answer it is safe to ask again, since nothing is changed: a started export is in the list.
+            # Asking again after a lost answer is safe: nothing is changed, and a started export is in the list.
             if not again or not (isinstance(error, AnswerLost) or error.code == EXPORT_BUSY):
                 raise
             _log.warning("%s; looking for a running export", error)
@@ -182,7 +182,7 @@ def _running_or_new(service: ImageSearch) -> str:
 
 
 def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Clock) -> Iterator[Task]:
-    """Yield the export once it has ended, requested again each time, so that its link is fresh."""
+    """Yield the export once it has ended, requesting it again each time so that its link is fresh."""
     started, missing = clock.monotonic(), 0
     status, since = "", started
     while True:
@@ -220,7 +220,7 @@ def _typed(frame: pl.DataFrame, field: str) -> pl.Expr:
 
 
 def _read(path: Path) -> pl.DataFrame:
-    """Read an export whose format is not documented: JSON Lines, a JSON array, CSV or TSV."""
+    """Read an export as JSON Lines, a JSON array, CSV or TSV; its format is undocumented."""
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":

@@ -1,4 +1,4 @@
-"""Following a task until it ends: when to poll, and how its lines ended if the report does not tell."""
+"""Follow a task until it ends: when to poll, and the outcome of lines that no report covers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from imgprep.plan.preview import ADDS_PER_SECOND, ADDS_PER_SECOND_SMALLEST, DELE
 from imgprep.ship.report.match import Outcome, settle
 from imgprep.ship.task_status import Meaning, meaning
 
-#: Seconds between looks, by the seconds since the first: the service allows one a second, and a long task needs few.
+#: Seconds between polls, by the seconds since the first; the service allows one per second, and a long task needs few.
 _INTERVALS = ((30.0, 1.0), (600.0, 3.0), (float("inf"), 10.0))
-#: Looks in which a task may be missing from the list before that is believed.
+#: Polls for which a task may be missing from the list before that counts as final.
 LOOKS = 5
-#: A task that runs so many times as long as estimated, and at least so many seconds, is overdue.
+#: A task is overdue if it runs longer than this many times its estimate, and longer than this many seconds.
 OVERDUE_TIMES, OVERDUE_SECONDS = 3.0, 1800.0
 
 
 def watch(
     service: ImageSearch, task_id: str, *, wait: bool, timeout: float | None, clock: Clock
 ) -> Iterator[Task | None]:
-    """Yield the task at each poll, None where the service does not list it, until waiting ends."""
+    """Yield the task at each poll, or None if the service does not list it, until waiting ends."""
     started = clock.monotonic()
     while True:
         yield service.task(task_id)
@@ -37,7 +37,7 @@ def watch(
 
 
 class Overdue:
-    """Whether a task runs far longer than estimated by the vendor's quotas."""
+    """Detector for a task that runs far longer than estimated from the vendor's quotas."""
 
     def __init__(self, counts: Mapping[str, int], service: ImageSearch) -> None:
         self._counts = counts
@@ -46,7 +46,7 @@ class Overdue:
         self._asked = False
 
     def note(self, task_id: str, since: float, now: float) -> str | None:
-        """Return that it is overdue, and the remedy; None where it is not. `since` and `now` in seconds since 1970."""
+        """Return a note with the remedy if the task is overdue, else None; `since` and `now`: seconds since 1970."""
         if not self._is_late(now - since):
             return None
         if not self._asked:  # the smallest instances are five times as slow
@@ -77,7 +77,7 @@ def _lasting(seconds: float) -> str:
 
 
 def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> pd.DataFrame:
-    """Return the outcome of the lines of a task that has no error report; `why` says why there is no result."""
+    """Return the outcome of each line of a task without an error report; `why` is the reason for a missing result."""
     if why:
         return settle(batch, Outcome.UNKNOWN, message=why)
     found = meaning(task.message)
@@ -87,7 +87,7 @@ def outcome_without_report(batch: pd.DataFrame, task: Task, why: str | None) -> 
 
 
 def outcome_without_result(outcome: pd.DataFrame, why: str) -> pd.DataFrame:
-    """Return the outcome of a task without a result: it may not have reached lines that its report does not name."""
+    """Return the outcome of a task without a result; lines that its report does not name may not have been reached."""
     good = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
     changed = outcome.copy()
     changed.loc[good, "outcome"] = str(Outcome.UNKNOWN)

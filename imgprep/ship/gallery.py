@@ -1,4 +1,4 @@
-"""The gallery as the fold of all runs: what each (ProductId, PicName) holds, and since which run."""
+"""The gallery state computed from all runs: what each (ProductId, PicName) holds, and since which run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 KEY = ("ProductId", "PicName")
 HELD, UNKNOWN = "held", "unknown"
 _POLARS = {"string": pl.String, "integer": pl.Int64, "boolean": pl.Boolean}
-#: What a line stores about an image, besides its key.
+#: The fields that a line stores for an image, besides its key.
 PAYLOAD: dict[str, type[pl.DataType]] = {
     field.name: _POLARS[field.kind] for field in FIELDS if field.name not in ("OperationType", *KEY)
 } | {"digest": pl.String}
@@ -50,49 +50,49 @@ def gallery_state(
     dump: pd.DataFrame | str | os.PathLike[str] | None = None,
     of: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return what the gallery holds, computed from its runs.
+    """Return the content of the gallery, computed from its runs.
 
     Parameters
     ----------
     runs : Run or iterable of Run
-        Every run of one instance, in any order; one run alone is only a change. Runs that never reached the service are
-        ignored.
+        Every run of one instance, in any order; a single run describes only a change. Runs that never reached the
+        service are ignored.
     at : str, date or datetime, optional
-        The state at that time: only runs whose task was created by then (ISO 8601, UTC where no zone is given).
-        A date without a time means its end.
+        Return the state at this time, using only runs whose task was created by then (ISO 8601, UTC unless a zone
+        is given). A date without a time means the end of that day.
     before : Run, optional
-        The state before this run: only runs that came earlier.
+        Return the state before this run, using only earlier runs.
     dump : frame or path, optional
-        An export of the gallery (DumpMeta): exactly its images are held. Its format is not documented: JSON Lines, CSV
-        and TSV with the service's field names are read. If its name contains the time of the export, as for a file of
-        `dump_gallery`, later runs are applied on top of it, and it is ignored where the state before it is asked for;
-        any other export is taken to be newer than every run.
+        An export of the gallery (DumpMeta); exactly its images are held. Its format is undocumented; JSON Lines, CSV
+        and TSV with the service's field names are read. If its name contains the time of the export, as in files from
+        `dump_gallery`, later runs are applied on top of it, and it is ignored if an earlier state is requested; any
+        other export is assumed to be newer than every run.
     of : Settings, optional
-        Use only runs that were sent to this instance, for example to leave out rehearsals.
+        Use only runs that were sent to this instance, for example to exclude rehearsals.
 
     Returns
     -------
     pandas.DataFrame
         One row per (ProductId, PicName), sorted: ``ProductId, PicName``, the other fields and ``digest`` as last
-        imported (or as last sent, if no ADD is certain to have been), ``state`` (``held``, or ``unknown`` where a
-        later line's outcome is unknown), ``run`` that put it there or left it unknown, ``at`` (when). What is not in
-        the gallery is not in the frame.
-        ``.attrs["unmatched"]``: for each run whose report has entries that name no line, their number; its lines that
-        the report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's identity.
-        ``.attrs["readings"]``: for each run whose outcome was read
-        several times, the reading that counts (see `Run.readings`) and ``of`` how many. ``.attrs["basis"]``:
-        ``instance``, newest ``run``, ``dump``, and when this was computed (``at``), for the record of a batch.
+        imported (or as last sent, if no ADD is certain to have been imported), ``state`` (``held``, or ``unknown`` if
+        a later line's outcome is unknown), ``run`` (which imported the image or left it unknown), ``at`` (when).
+        Images that are not in the gallery are not in the frame.
+        ``.attrs["unmatched"]``: the number of entries that name no line, for each run whose report has any; lines of
+        such a run that its report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's
+        identity. ``.attrs["readings"]``: for each run whose outcome was read several times, the reading that counts
+        (see `Run.readings`) and the number of readings (``of``). ``.attrs["basis"]``: ``instance``, newest ``run``,
+        ``dump``, and the time of this computation (``at``), for the record of a batch.
 
     Raises
     ------
     ConfigError
-        Runs of several instances, or of a sandbox and production, are mixed; the dump cannot be read.
+        The runs belong to several instances, or to both a sandbox and production; or the dump cannot be read.
 
     Notes
     -----
     Source: api; ProductId and PicName are the key, a later ADD overwrites, a DELETE without PicName removes the whole
-    product. The order of lines within one file is not documented: where one run both adds and deletes an image, or
-    adds it twice with different fields, its state is ``unknown``.
+    product. The order in which the lines of one file are processed is undocumented: if one run both adds and deletes
+    an image, or adds it twice with different fields, its state is ``unknown``.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def _finished(state: pl.DataFrame, attrs: dict[str, Any]) -> pd.DataFrame:
 
 
 def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return what is held after `runs`, oldest first, on top of `base`."""
+    """Return the content of the gallery after applying `runs`, oldest first, on top of `base`."""
     read = [(run, lines) for run in runs if (lines := _lines(run)) is not None]
     runs, parts = [run for run, _ in read], [lines for _, lines in read]
     names = pl.DataFrame(
@@ -175,7 +175,7 @@ def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
 
 
 def _lines(run: Run) -> pl.DataFrame | None:
-    """Return the lines of a run with their outcomes: unknown where that table is broken, None where the batch is."""
+    """Return a run's lines with outcomes (unknown if the outcome table is broken), or None if its batch is broken."""
     try:
         batch = to_polars(run.batch)
     except ConfigError as error:
@@ -200,14 +200,14 @@ def _lines(run: Run) -> pl.DataFrame | None:
 
 
 def fold(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return what the gallery holds after lines with outcomes; `parts` is one frame per run, oldest first."""
+    """Return the content of the gallery after lines with outcomes; `parts` has one frame per run, oldest first."""
     kinds = [part.lazy().select(*KEY, *PAYLOAD, _kind(), pl.lit(at, pl.Int64).alias("run"), "line").drop_nulls("kind")
              for at, part in enumerate(parts)]  # fmt: skip
     events = pl.concat(kinds).collect() if kinds else pl.DataFrame(schema=_EVENTS)
     whole = events.filter(pl.col("PicName").is_null())
     single = events.filter(pl.col("PicName").is_not_null())
     if whole.height:
-        # A DELETE of a whole product deletes each of its images that was ever sent, in the same run too.
+        # A DELETE of a whole product deletes every image of it sent so far, including those in the same run.
         keys = single.group_by(KEY).agg(pl.col("run").min().alias("since"))
         each = whole.select("ProductId", "kind", "run", "line").join(keys, on="ProductId")
         each = each.filter(pl.col("since") <= pl.col("run")).drop("since")
@@ -216,7 +216,7 @@ def fold(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _kind() -> pl.Expr:
-    """Return add, delete, add?, delete?, or null for a line that changed nothing."""
+    """Return the kind of change (add, delete, add?, delete?), or null for a line that changed nothing."""
     delete = pl.col("OperationType") == Operation.DELETE
     outcome = pl.col("outcome")
     return (
@@ -233,17 +233,17 @@ def _kind() -> pl.Expr:
 
 
 def _last(events: pl.DataFrame) -> pl.DataFrame:
-    """Return for each key the last certain event, and whether an uncertain one came after it."""
+    """Return, for each key, the state after its last certain event and any uncertain events since."""
     certain = events.filter(pl.col("kind").is_in(["add", "delete"])).sort("run", "line")
     last = certain.group_by(KEY, maintain_order=True).last().rename({"run": "since"})
-    # The order within one run is not documented: of an ADD and a DELETE, or of two ADDs, either may have come last.
+    # The order within one run is undocumented: either of an ADD and a DELETE, or of two ADDs, may have come last.
     contents = pl.struct("kind", *PAYLOAD)
     several = certain.join(last.select(*KEY, "since"), on=KEY).filter(pl.col("run") == pl.col("since"))
     several = several.filter(pl.len().over(KEY) > 1).group_by(KEY).agg((contents.n_unique() > 1).alias("mixed"))
     uncertain = events.filter(pl.col("kind").is_in(["add?", "delete?"])).join(
         last.select(*KEY, "since"), on=KEY, how="left"
     )
-    # The order within one run is not documented, so its uncertain lines count.
+    # The order within one run is undocumented, so uncertain lines of that same run count, too.
     uncertain = uncertain.filter(pl.col("since").is_null() | (pl.col("run") >= pl.col("since")))
     newest = uncertain.filter(pl.col("kind") == "add?").sort("run", "line").group_by(KEY, maintain_order=True).last()
     uncertain = uncertain.group_by(KEY).agg(
@@ -255,7 +255,7 @@ def _last(events: pl.DataFrame) -> pl.DataFrame:
     joined = joined.filter(there | mixed | maybe)
     undecided = mixed | pl.col("uncertain_run").is_not_null()
     fields = [pl.when(there).then(pl.col(name)).alias(name) for name in PAYLOAD]
-    if newest.height:  # where nothing is certain, the fields of an uncertain ADD are the newest that may be there
+    if newest.height:  # without a certain event, an uncertain ADD has the newest possible fields
         joined = joined.join(newest.select(*KEY, pl.col(PAYLOAD).name.prefix("u_")), on=KEY, how="left")
         fields = [pl.when(there).then(pl.col(name)).otherwise(f"u_{name}").alias(name) for name in PAYLOAD]
     return joined.select(
@@ -267,7 +267,7 @@ def _last(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
-    """Return the dump's images; what only the runs know (digest, run, missing fields) is kept where both agree."""
+    """Return the dump's images; values known only from runs (digest, run, missing fields) are kept if both agree."""
     known = state.select(*KEY, *(pl.col(name).alias(f"r_{name}") for name in (*PAYLOAD, "state", "run", "at")))
     joined = dump.unique(KEY, keep="last").join(known, on=KEY, how="left")
     in_dump = [name for name in PAYLOAD if name in dump.columns]
@@ -283,11 +283,11 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
         ),
         pl.lit(HELD).alias("state"),
         *(pl.when(same).then(pl.col(f"r_{name}")).alias(name) for name in ("run", "at")),
-    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]  # polars wants a Schema, and takes a dict
+    ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]  # polars declares Schema but accepts a dict
 
 
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
-    """Return the runs that reached the service, of the instance `of` if given; raise where they are of several."""
+    """Return the runs that reached the service, limited to instance `of` if given; raise for several galleries."""
     sent = [run for run in runs if reached(run)]
     if of is not None:
         return runs_of(sent, of)
@@ -301,19 +301,19 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
 
 
 def runs_of(runs: Iterable[Run], of: Settings) -> list[Run]:
-    """Return the runs that were sent to the instance `of`, or intended for it."""
+    """Return the runs that were sent to, or intended for, the instance `of`."""
     return [run for run in runs if run.gallery == of.gallery]
 
 
 def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
-    """Return the runs of a project's gallery, oldest first; without an instance, those of the newest run's gallery."""
+    """Return the runs of a project's gallery (without an instance, the newest run's gallery), oldest first."""
     every = sorted(runs, key=lambda run: run.sort_key)
     gallery = project.gallery if project.instance or not every else every[-1].gallery
     return [run for run in every if run.gallery == gallery]
 
 
 def reached(run: Run) -> bool:
-    """Whether the service may have processed it: an intent that was never sent, or was refused, changed nothing."""
+    """Return whether the service may have processed a run; an unsent or refused request changed nothing."""
     if run.state is State.INTENDED:
         return run.about.get("request") in ("sent", "lost")
     return True
@@ -332,12 +332,12 @@ def _utc(value: str | date | datetime) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-#: Lowest share of an export's products that an earlier version of it also holds.
+#: Minimum share of an export's products that an earlier version of that export also contains.
 SAME_EXPORT = 0.5
 
 
 def kept_export(runs: Iterable[Run], this: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the catalogue of the newest run whose export has mostly the same products as `this`."""
+    """Return the newest run catalogue with mostly the same products as `this`, else the newest one, or None."""
     newest: pd.DataFrame | None = None
     for run in sorted(runs, key=lambda run: run.sort_key, reverse=True):
         kept: pd.DataFrame = run.catalogue

@@ -1,4 +1,4 @@
-"""Locks between processes: one upload per folder of a bucket and machine, one submit per gallery and runs folder."""
+"""Locks between processes: one upload per bucket folder and machine, one submit per gallery and runs folder."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pathlib import Path
 from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 
-#: What a lock that is held raises; on Windows EACCES or EDEADLOCK.
+#: Error numbers of a lock that is already held; EACCES or EDEADLOCK on Windows.
 _HELD = {errno.EACCES, errno.EAGAIN, getattr(errno, "EDEADLOCK", errno.EAGAIN)}
-#: The byte that is locked on Windows, where a locked byte cannot be read: beyond the note of who holds the lock.
+#: The byte to lock on Windows, beyond the note of who holds the lock, because a locked byte cannot be read there.
 _BYTE = 1 << 20
 
 
 def gallery_lock(settings: Settings, runs: Path) -> contextlib.AbstractContextManager[None]:
-    """Hold the lock of a gallery, beside its runs: of all who share the folder, one submits at a time."""
+    """Hold the gallery's lock, a file in the runs folder, so that only one of those sharing the folder submits."""
     name = re.sub(r"[^\w.]+", "-", settings.gallery).strip("-")
     return only_one(f"submit to {settings.gallery}, runs in {runs}", file=runs / f".{name}.lock")
 
 
 @contextlib.contextmanager
 def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
-    """Hold a lock while the body runs; without a file, one of this user in the temporary folder, then gone."""
+    """Hold a lock while the body runs; without `file`, use a per-user temporary file that is removed afterwards."""
     shared = file is not None
     if file is None:
         name = hashlib.sha256(f"{_user()}\0{what}".encode()).hexdigest()[:20]
@@ -42,7 +42,7 @@ def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
         handle = _opened(file, what)
         try:
             if shared:
-                with contextlib.suppress(OSError):  # another's file: that one has opened it to all
+                with contextlib.suppress(OSError):  # another user's file, which its owner has made writable for all
                     file.chmod(0o666)
             _hold(handle, what, file)
         except BaseException:
@@ -50,14 +50,14 @@ def only_one(what: str, *, file: Path | None = None) -> Iterator[None]:
             raise
         if _is_there(file, handle):
             break
-        os.close(handle)  # its holder removed it after it was opened here: the next to come would not see this lock
+        os.close(handle)  # its holder removed it after it was opened here: the next process would not see this lock
     try:
         os.ftruncate(handle, 0)
         os.write(handle, f"{who()}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n".encode())
         yield
     finally:
         if not shared and _is_there(file, handle):
-            with contextlib.suppress(OSError):  # on Windows it stays
+            with contextlib.suppress(OSError):  # it remains on Windows
                 file.unlink()
         os.close(handle)  # which also unlocks
 
@@ -73,7 +73,7 @@ def _opened(file: Path, what: str) -> int:
 
 
 def _is_there(file: Path, handle: int) -> bool:
-    """Whether a path still leads to an open file, which Windows never removes."""
+    """Return whether a path still refers to the open file; Windows never removes an open file."""
     if sys.platform == "win32":
         return True
     try:
@@ -112,12 +112,12 @@ def _lock(handle: int) -> None:
 
 
 def who() -> str:
-    """Return the person and machine: ``ann@laptop``."""
+    """Return the user and machine, such as ``ann@laptop``."""
     return f"{_user() or 'unknown'}@{socket.gethostname() or 'unknown'}"
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # ImportError: Windows, where no variable names the user
+    except (KeyError, OSError, ImportError):  # ImportError: on Windows, if no variable names the user
         return ""

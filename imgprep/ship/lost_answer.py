@@ -1,4 +1,4 @@
-"""A lost answer of IncreaseInstance: the request may have started a task, which is found and assigned to its run."""
+"""Lost answers from IncreaseInstance: find the task that the request may have started, and assign it to its run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from imgprep.ship.task_status import State
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between looks, the last for all that follow: the service allows one list a second.
+#: Seconds between polls, the last repeated; the service allows one list request per second.
 LOOKS = (1.0, 2.0, 3.0, 5.0)
-#: Seconds from the end of a late request until its task is in the list.
+#: Seconds from the end of a late request until its task is listed.
 LISTED_SECONDS = 5.0
 #: Tasks requested at each poll: one page of the list.
 LOOKED_AT = 100
@@ -37,7 +37,7 @@ _CLOCK_SECONDS = 60.0
 
 
 def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-    """Look once for the tasks of requests whose answers were lost, and assign them to their runs; start nothing."""
+    """Look once for tasks of requests whose answers were lost, and assign them to their runs; start no task."""
     clock, root = clock or SystemClock(), Path(runs)
     if any(unanswered(run) for run in load_runs(root)):
         with gallery_lock(settings, root):
@@ -45,9 +45,9 @@ def look_for_late(settings: Settings, runs: str | os.PathLike[str], *, clock: Cl
 
 
 def unanswered(run: Run) -> list[str]:
-    """Return the times of a run's requests that may or may not start a task, oldest first."""
+    """Return the times of a run's unanswered requests, which may have started a task, oldest first."""
     times = run.about.get("unanswered")
-    if times is None and run.about.get("request") in ("sent", "lost"):  # by a version that kept no list
+    if times is None and run.about.get("request") in ("sent", "lost"):  # from a version that kept no list
         times = [run.times.get("submitted", "")]
     return list(times or [])
 
@@ -61,13 +61,13 @@ def seconds_left(run: Run, settings: Settings, clock: Clock) -> float:
         passed = clock.time() - datetime.fromisoformat(sent[-1]).timestamp()
     except (ValueError, TypeError):
         passed = 0.0
-    return settings.gateway_timeout + LISTED_SECONDS - max(passed, 0.0)  # a clock that was set back: all of it
+    return settings.gateway_timeout + LISTED_SECONDS - max(passed, 0.0)  # if the clock was set back, wait in full
 
 
 def resolve_others(
     runs: Sequence[Run], but: Run | None, service: ImageSearch, clock: Clock, *, now: bool, progress: bool
 ) -> None:
-    """Look for the tasks of other runs' unanswered requests; one on this folder would read this increment.meta."""
+    """Look for tasks of other runs' unanswered requests; one for this folder would read this increment.meta."""
     for run in runs:
         left = seconds_left(run, service.settings, clock)
         other = but is None or run.id != but.id
@@ -79,7 +79,7 @@ def resolve_others(
 def find_task(
     run: Run, service: ImageSearch, clock: Clock, seconds: float, *, now: bool = False, progress: bool
 ) -> bool:
-    """Look for the task of an unanswered request for `seconds`, at least once; return whether it was found."""
+    """Look for an unanswered request's task for `seconds`, at least once; return whether it was found."""
     until = clock.monotonic() + max(seconds, LOOKS[0])
     unknown = "it is not known which tasks existed before" if run.about.get("before") is None else None
     text = f"the request of {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
@@ -108,7 +108,7 @@ def find_task(
 
 
 def take_new_task(run: Run, tasks: Iterable[Task], service: ImageSearch, clock: Clock) -> bool | None:
-    """Give the run the task that its unanswered request started; None where it could be one of several."""
+    """Assign the task that an unanswered request started; return whether one was found, or None if it is ambiguous."""
     new = new_tasks(run, tasks, load_runs(run.folder.parent))
     if len(new) > len(unanswered(run)):
         _leave_undecided(run, f"tasks {', '.join(task.id for task in new)} are all candidates")
@@ -118,7 +118,7 @@ def take_new_task(run: Run, tasks: Iterable[Task], service: ImageSearch, clock: 
 
 
 def new_tasks(run: Run, tasks: Iterable[Task], runs: Iterable[Run]) -> list[Task]:
-    """Return the tasks, oldest first, that a run's unanswered requests may have started; `runs` are all runs."""
+    """Return the tasks that a run's unanswered requests may have started, oldest first; `runs` are all known runs."""
     known = {other.task_id for other in runs} | set(run.about.get("before") or ())
     place = (run.settings["bucket"], run.settings["path"].strip("/"))
     fitting = [task for task in tasks if task.id not in known and (task.bucket, task.path.strip("/")) == place]
@@ -126,7 +126,7 @@ def new_tasks(run: Run, tasks: Iterable[Task], runs: Iterable[Run]) -> list[Task
 
 
 def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) -> None:
-    """Give a run the task that its unanswered request started; for any further task make a separate run."""
+    """Assign a run the task that its unanswered request started; make a separate run for each further task."""
     for task in new:
         sent = unanswered(run)
         if run.task_id is None:
@@ -142,7 +142,7 @@ def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) 
 
 
 def run_of_task(task: Task, settings: Settings, root: Path, clock: Clock) -> tuple[Run, str | None]:
-    """Make a run of a task that belongs to none, from its increment.meta; return it and what is doubtful about it."""
+    """Make a run for a task that has none, from its increment.meta; return the run and a warning, if any."""
     there = settings.with_(bucket=task.bucket or settings.bucket, path=task.path or settings.path)
     bucket, key = open_bucket(there, clock=clock), there.prefix + META_NAME
     text, stored = read_object(bucket, key), head(bucket, key)
@@ -157,8 +157,8 @@ def run_of_task(task: Task, settings: Settings, root: Path, clock: Clock) -> tup
         (folder / META_NAME).write_bytes(text)
         batch.to_parquet(folder / "batch.parquet", index=False)
         findings.to_parquet(folder / "findings.parquet", index=False)
-        # The run has its task from the first moment: if this process were killed, a run without one would remain
-        # forever.
+        # The run is created with its task, because a run without one would remain forever if this process were
+        # killed.
         of_task = {"state": State.SUBMITTED, "task_id": task.id, "request": "elsewhere", "adopted": True}
         run = make_run(folder, there, root, digest=batch_digest(folder), clock=clock, **of_task)
     run.record(task)
@@ -168,7 +168,7 @@ def run_of_task(task: Task, settings: Settings, root: Path, clock: Clock) -> tup
 
 
 def is_in_time(run: Run, task: Task) -> bool:
-    """Whether a task was created after a run's first request; true where that is unknown."""
+    """Return whether a task was created after a run's first request; true if that is unknown."""
     try:
         sent = datetime.fromisoformat(unanswered(run)[0])
         return task.created is None or (sent - task.created).total_seconds() < _CLOCK_SECONDS
@@ -177,12 +177,12 @@ def is_in_time(run: Run, task: Task) -> bool:
 
 
 def same_instance(run: Run, settings: Settings) -> bool:
-    """Whether a run was sent to the instance of these settings."""
+    """Return whether a run was sent to the instance that the settings name."""
     return run.gallery == settings.gallery
 
 
 def same_folder(run: Run, settings: Settings) -> bool:
-    """Whether a run was sent to the instance, bucket and path of these settings."""
+    """Return whether a run was sent to the instance, bucket and path that the settings name."""
     here = settings.public()
     return same_instance(run, settings) and all(run.settings.get(name) == here[name] for name in ("bucket", "path"))
 

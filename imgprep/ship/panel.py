@@ -1,4 +1,4 @@
-"""What the user sees while shipping: the banner, the confirmation for production, and the status of a task."""
+"""Displays for shipping: the banner, the production confirmation, and the task status."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def confirm_production(settings: Settings) -> str:
     Parameters
     ----------
     settings : Settings
-        Names the instance.
+        Settings that name the instance.
 
     Returns
     -------
     str
-        The name, for ``confirm=``.
+        The instance's name, to pass as ``confirm=``.
 
     Raises
     ------
     ConfigError
-        Another name was typed, or there is no user to ask (papermill, nbval, cron).
+        A different name was entered, or there is no user to ask (papermill, nbval, cron).
 
     Examples
     --------
@@ -58,7 +58,7 @@ def confirm_production(settings: Settings) -> str:
 
 
 def check_confirmed(settings: Settings, confirm: str | None) -> None:
-    """Raise unless sending to these settings is confirmed; in a notebook the user is asked about production."""
+    """Raise ConfigError unless sending is confirmed; in a notebook, ask the user before production is changed."""
     if confirm is None:
         if in_notebook() and not settings.is_sandbox:
             confirm_production(settings)
@@ -70,9 +70,9 @@ def check_confirmed(settings: Settings, confirm: str | None) -> None:
 
 
 class AskedCredentials:
-    """Credentials for the endpoint in a run folder, which anyone may have written: an unknown one needs confirmation.
+    """Credentials for a run folder's endpoint; an unknown one must be confirmed, as anyone may have written it.
 
-    Known are this machine, the vendor's hosts over https, and the endpoints of the project's settings.
+    The known endpoints are this machine, the vendor's hosts over https, and those in the project's settings.
     """
 
     def __init__(self, provider: CredentialsProvider, url: str) -> None:
@@ -82,7 +82,7 @@ class AskedCredentials:
         self._lock = threading.Lock()
 
     def credentials(self) -> Credentials:
-        """Return the credentials, or raise ConfigError where the user does not confirm the endpoint."""
+        """Return the credentials; raise ConfigError unless the endpoint is known or the user confirms it."""
         with self._lock:
             self._confirmed = self._confirmed or self._url in _own_endpoints() or _confirm_endpoint(self._url)
         return self._provider.credentials()
@@ -118,7 +118,7 @@ _SANDBOX, _PRODUCTION = "#1f6feb", "#b42318"
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """SANDBOX, or PRODUCTION with the instance's name; from `banner`."""
+    """The banner returned by `banner`: SANDBOX, or PRODUCTION with the instance's name."""
 
     production: bool
     text: str
@@ -138,7 +138,7 @@ def banner(settings: Settings) -> Banner:
     Parameters
     ----------
     settings : Settings
-        Name instance, bucket and path.
+        Settings that name instance, bucket and path.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def banner(settings: Settings) -> Banner:
 
 
 _COLOURS = {PROCESSING: "#1f6feb", SUCCESS: "#1a7f37", FAIL: "#b42318"}
-#: For a SUCCESS with failed lines.
+#: Colour for a SUCCESS with failed lines.
 _PARTIAL = "#9a6700"
 
 
@@ -167,7 +167,7 @@ _PARTIAL = "#9a6700"
 def task_progress(
     task_id: str, where: str, *, show: bool, clock: Clock, waiting: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Yield a function that shows the status of a task, with a note: in a notebook panel, or on a line."""
+    """Yield a function that shows a task's status and a note, in a notebook panel or on a terminal line."""
     if not show:
         yield lambda task, note=None: None
     elif in_notebook():
@@ -180,7 +180,7 @@ def task_progress(
 
 @contextmanager
 def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
-    """Yield a function that shows `text` and the seconds left; hidden in a log file."""
+    """Yield a function that shows `text` and the seconds left; nothing is shown in a log file."""
     from tqdm import tqdm  # noqa: PLC0415
 
     hidden = not show or (None if not in_notebook() else False)
@@ -196,7 +196,7 @@ def _line(task_id: str, word: str) -> Iterator[Callable[..., None]]:
         bar.set_description_str(f"{word} {task_id}")
 
         def update(task: Task, note: str | None = None) -> None:
-            message = f", {shown(task.message)}" if task.message else ""  # a terminal obeys escape sequences
+            message = f", {shown(task.message)}" if task.message else ""  # a terminal would execute escape sequences
             bar.set_description_str(f"{word} {shown(task.id)}: {shown(task.status)}{message}")
 
         yield update
@@ -217,7 +217,7 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
     try:
         yield update
     finally:
-        # The last status stays as plain HTML: a widget in a saved notebook is dead.
+        # The last status remains as plain HTML, because a widget does not work in a saved notebook.
         last = panel.value
         panel.close()
         if shown is not None:
@@ -225,12 +225,12 @@ def _panel(task_id: str, where: str, clock: Clock, waiting: bool) -> Iterator[Ca
 
 
 def named(settings: Settings) -> str:
-    """Return the instance's name, and whether it is a sandbox or production."""
+    """Return the instance's name, labelled as sandbox or production."""
     return f"{settings.instance} {'(SANDBOX)' if settings.is_sandbox else f'in {settings.region} (PRODUCTION)'}"
 
 
 def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False, note: str | None = None) -> str:
-    """Return the panel's content; text of the service is escaped."""
+    """Return the panel's content, with the service's text escaped."""
     partial = task.status == SUCCESS and meaning(task.message) is Meaning.SOME_FAILED
     colour = _PARTIAL if partial else _COLOURS.get(task.status, "#57606a")
     lasted = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Preflight: check everything that a batch task needs, before anything is sent."""
+"""Preflight: check every prerequisite of a batch task before anything is sent."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Check(NamedTuple):
 
 
 _REMEDY = "`imgprep policy` prints the right document"
-#: Check → where it is written. ``faq`` is the vendor's list of reasons why a batch task is not accepted, ``own`` a
-#: precaution of imgprep.
+#: Check → its source. ``faq`` is the vendor's list of reasons why a batch task is not accepted; ``own`` is
+#: imgprep's own precaution.
 _SOURCES = {
     "bucket name": "faq: the bucket is invalid",
     "bucket exists": "faq: the bucket is invalid",
@@ -65,23 +65,23 @@ _SOURCES = {
 def preflight(
     settings: Settings, batch: pd.DataFrame | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
 ) -> pd.DataFrame:
-    """Check everything that a batch task needs, and change nothing.
+    """Check every prerequisite of a batch task without changing anything.
 
     Parameters
     ----------
     settings : Settings
-        Name instance, bucket and path.
+        Settings that name instance, bucket and path.
     batch : frame or path, optional
-        A batch frame, or batch folder, that was uploaded: compares increment.meta and every image with the bucket, as
-        `submit` does, and checks that they fit into the instance.
+        An uploaded batch frame or batch folder; increment.meta and every image are compared with the bucket, as in
+        `submit`, and checked against the instance's capacity.
     clock : Clock, optional
         Injectable clock.
 
     Returns
     -------
     pandas.DataFrame
-        ``check, result, message, remedy, source``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` where it
-        could not be checked.
+        ``check, result, message, remedy, source``; ``result``: ``ok``, ``warn``, ``fail``, or ``unknown`` if the check
+        could not be made.
 
     Raises
     ------
@@ -93,9 +93,9 @@ def preflight(
     Notes
     -----
     Source: faq (the vendor's reasons why a task is not accepted), guide (same region, same path, the path's form) and
-    api (Detail, one task at a time); the column ``source`` has that of each check. The role's documents
-    are evaluated where the settings name files of them (``role_policy``, ``role_trust``, ``uploader_policy``);
-    otherwise that row reads "not checked". The caller's own rights are tested without storing anything.
+    api (Detail, one task at a time); the column ``source`` gives the source of each check. The role's documents are
+    evaluated if the settings name their files (``role_policy``, ``role_trust``, ``uploader_policy``); otherwise
+    that row reads "not checked". The caller's own rights are tested without storing anything.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def _storage(settings: Settings, images: list[Item], text: bytes | None, clock: 
 def _uploaded(
     settings: Settings, images: list[Item], text: bytes | None, stored: Mapping[str, Stored], bucket: Any
 ) -> Iterator[Check]:
-    """Compare the folder in the bucket with the batch, as `submit` does; `text` is None without a batch."""
+    """Compare the folder in the bucket with the batch, as `submit` does; `text` is None if there is no batch."""
     there = settings.prefix + META_NAME in stored
     if not there:
         yield Check(META_NAME, FAIL, "not there", "upload the batch")
@@ -243,7 +243,7 @@ def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) ->
 
 
 def _documents(settings: Settings, keys: Sequence[str]) -> Iterator[Check]:
-    """Check whether the documents that the settings name cover the folder."""
+    """Check whether the policy documents named in the settings cover the folder."""
     wanted = [settings.prefix + META_NAME, *keys]
     rows: list[tuple[str, Path | None, str, Callable[[Any], Check]]] = [
         ("role policy", settings.role_policy, "[service] role_policy", lambda text: _role(text, settings, wanted)),
@@ -262,7 +262,7 @@ def _documents(settings: Settings, keys: Sequence[str]) -> Iterator[Check]:
 
 
 def _own_rights(settings: Settings, bucket: Any) -> Iterator[Check]:
-    """Check what the caller may do in the folder by asking OSS; `probe_put` explains why nothing is changed."""
+    """Check the caller's rights in the folder by asking OSS; see `probe_put` for why this changes nothing."""
     key = settings.prefix + META_NAME
     probes: list[tuple[str, Callable[[Any, str], object]]] = [("may read", head), ("may write", probe_put)]
     for name, ask in probes:
@@ -276,7 +276,7 @@ def _own_rights(settings: Settings, bucket: Any) -> Iterator[Check]:
 
 
 def _same_region(settings: Settings, bucket: Any) -> Iterator[Check]:
-    """Check whether the bucket is in the region that the settings name for the instance."""
+    """Check whether the bucket is in the instance's region, as given in the settings."""
     try:
         region = bucket_region(bucket)
     except StorageError as error:

@@ -1,4 +1,4 @@
-"""The runs on disk: their size, age and authors, and the images of old batches, which can be removed."""
+"""Runs on disk: their size, age and authors, and the removal of images from old batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEGABYTE = 1_000_000
 
 
 class Batch(NamedTuple):
-    """A batch folder of a run: its images that imgprep wrote and that are unchanged since."""
+    """A run's batch folder, with the images that imgprep wrote and that have not changed since."""
 
     run: Run
     images: Written
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
 
 def list_runs(runs: Iterable[Run], places: Iterable[Path], *, now: datetime | None = None) -> pd.DataFrame:
-    """Return what each run holds, oldest first; its batch folder is looked for in `places`.
+    """Return the size, age and author of each run, oldest first; batch folders are searched for in `places`.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def list_runs(runs: Iterable[Run], places: Iterable[Path], *, now: datetime | No
 
 
 def batches_of(runs: Iterable[Run], places: Iterable[Path]) -> list[Batch]:
-    """Return the batch folders in `places` and in the folders below that `runs` were made of."""
+    """Return the batch folders of `runs` that are found in or below `places`."""
     by_digest = {run.about.get("batch"): run for run in runs}
     found = []
     for folder in sorted({file.parent.resolve() for place in places for file in place.glob(f"**/{ABOUT}")}):
@@ -71,7 +71,7 @@ def batches_of(runs: Iterable[Run], places: Iterable[Path]) -> list[Batch]:
             continue
         try:
             run = by_digest.get(batch_digest(folder))
-        except ConfigError:  # half built
+        except ConfigError:  # partly built
             continue
         if run is not None and (folder / IMAGES).is_dir():
             images = Written(folder / IMAGES)
@@ -82,7 +82,7 @@ def batches_of(runs: Iterable[Run], places: Iterable[Path]) -> list[Batch]:
 
 
 def prunable(runs: Iterable[Run], places: Iterable[Path], *, days: float, now: datetime | None = None) -> list[Batch]:
-    """Return the batches whose images can go: of runs that have ended, are old, and are not their gallery's newest."""
+    """Return the batches with removable images: the run has ended, is old, and is not its gallery's newest."""
     every = sorted(runs, key=lambda run: run.sort_key)
     newest = {run.gallery: run.id for run in every}
     old = [run for run in every if run.ended and _days(run, now) > days and run.id != newest[run.gallery]]
@@ -90,7 +90,7 @@ def prunable(runs: Iterable[Run], places: Iterable[Path], *, days: float, now: d
 
 
 def prune(batches: Iterable[Batch]) -> None:
-    """Remove the images of batches; run folders, which the gallery is computed from, are left as they are."""
+    """Remove the images of batches; run folders remain unchanged, because the gallery is computed from them."""
     for batch in batches:
         for name in batch.names:
             batch.images.remove(name)
@@ -99,7 +99,7 @@ def prune(batches: Iterable[Batch]) -> None:
 def _days(run: Run, now: datetime | None) -> float:
     try:
         began = datetime.fromisoformat(run.started_at)
-    except ValueError:  # without times: not old
+    except ValueError:  # a run without times does not count as old
         return 0.0
     began = began if began.tzinfo else began.replace(tzinfo=UTC)
     return ((now or datetime.now(UTC)) - began).total_seconds() / 86_400

@@ -1,4 +1,4 @@
-"""A run: the folder of one batch task, what it holds, and how it ends."""
+"""A run: the folder for one batch task, its content, and the ways to end it."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ _log = logging.getLogger(__name__)
 
 #: Version of run.json.
 VERSION = 1
-#: Sandbox of runs from before sandboxes had identities; one gallery, as it was then.
+#: Identity for runs made before sandboxes had identities; they form one gallery, as they did then.
 NO_IDENTITY = "of an earlier version"
 RUN_FILE, REPORT = "run.json", "report.raw"
-#: A report that is being downloaded; it is then kept as `REPORT`, or beside those that are there.
+#: A report that is being downloaded; it is then kept as `REPORT`, or beside earlier reports.
 _ARRIVING = "report.arriving"
-#: Tables written when the run ends; `TABLES` are copied from the batch folder.
+#: Tables written when the run ends, whereas `TABLES` are copied from the batch folder.
 OUTCOME, UNMATCHED = "outcome", "unmatched"
 #: The remedy for a damaged file of a run.
 RESTORE = "restore it from a copy of the run folder"
 REBUILD = "build the batch again"
-#: Text of unmatched entries that do not fit into the table, one entry per line.
+#: File with the text of unmatched entries that exceed the table, one entry per line.
 OVERFLOW = "unmatched.rest.txt"
-#: Columns of tables that a run may lack; they are read as empty.
+#: Columns of tables that a run may lack; a missing table is read as empty.
 _EMPTY: dict[str, tuple[str, ...]] = {
     "catalogue": ("row", "ProductId", "PicName"),
     "facts": ("PicName", "digest"),
@@ -78,15 +78,15 @@ _EMPTY: dict[str, tuple[str, ...]] = {
 class Run:
     """One run folder, from `submit`, `load_runs` or `open_run`.
 
-    Tables are read from the folder each time, so that changes by another process are seen; run.json is read again by
-    `refresh`.
+    Tables are read from the folder on each access, so that changes by other processes are visible; `refresh` reads
+    run.json again.
 
     Parameters
     ----------
     folder : path
         The run folder.
     settings : Settings, optional
-        Settings that know the credentials; default: those of the run, with credentials from the environment.
+        Settings with credentials; default: the run's settings, with credentials from the environment.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Run:
     Raises
     ------
     ConfigError
-        It is not a run folder, or run.json is broken.
+        `folder` is not a run folder, or its run.json is broken.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Name of the run; names sort by time."""
+        """Name of the run; sorting by name sorts by time."""
         return str(self._about["id"])
 
     @property
@@ -133,19 +133,19 @@ class Run:
 
     @property
     def undecided(self) -> bool:
-        """Whether it is unknown if a task was started, or how its lines ended."""
+        """Whether it is unknown if a task was started or how its lines ended."""
         return self.state is State.UNKNOWN
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """Where it was sent: region, endpoints, bucket, path, instance, role, service type. Never credentials."""
+        """Destination of the run: region, endpoints, bucket, path, instance, role, service type; never credentials."""
         return dict(self._about["settings"])
 
     @property
     def sent_to(self) -> Settings:
-        """`settings` as `Settings`, with credentials from the environment; unknown hosts have to be confirmed."""
+        """`settings` as `Settings`, with credentials from the environment; unknown hosts must be confirmed."""
         settings = self._sent_to
-        with contextlib.suppress(ConfigError):  # no endpoint, and nothing is sent there
+        with contextlib.suppress(ConfigError):  # without an endpoint nothing is sent
             settings = settings.with_(oss_credentials=AskedCredentials(settings.oss_credentials, settings.oss_url))
             url = settings.imagesearch_url
             settings = settings.with_(imagesearch_credentials=AskedCredentials(settings.imagesearch_credentials, url))
@@ -158,32 +158,32 @@ class Run:
 
     @property
     def gallery(self) -> str:
-        """Identity of the gallery that it was sent to, see `Settings.gallery`."""
+        """Identity of the gallery that the run was sent to, see `Settings.gallery`."""
         return self._sent_to.gallery
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether it was sent to a sandbox."""
+        """Whether the run was sent to a sandbox."""
         return self._sent_to.is_sandbox
 
     @property
     def task_id(self) -> str | None:
-        """Number of the batch task; None before there is one, and where it was created in the console."""
+        """Number of the batch task; None before it exists, and if it was created in the console."""
         return self._about.get("task_id")
 
     @property
     def task_status(self) -> str | None:
-        """Status as the service spells it: PROCESSING, SUCCESS (which includes partial failure), FAIL, or another."""
+        """Status in the service's spelling: PROCESSING, SUCCESS (which includes partial failure), FAIL, or another."""
         return self._about.get("task_status")
 
     @property
     def message(self) -> str | None:
-        """Message of the service or the console."""
+        """Message from the service or the console."""
         return self._about.get("message")
 
     @property
     def note(self) -> str | None:
-        """What to check or do next, in imgprep's words."""
+        """Note from imgprep on what to check or do next."""
         return self._about.get("note")
 
     @property
@@ -193,31 +193,31 @@ class Run:
 
     @property
     def submitted_by(self) -> str | None:
-        """Who made the run, as ``ann@laptop``; None for runs of earlier versions."""
+        """User and machine that made the run, such as ``ann@laptop``; None for runs from earlier versions."""
         return self._about.get("by")
 
     @property
     def times(self) -> Mapping[str, str]:
         """Times in ISO 8601: intended, submitted, created (by the service's clock), ended.
 
-        ``status``: since when the task has a status that is not documented.
+        ``status``: the time since which the task has had an undocumented status.
         """
         return dict(self._about["times"])
 
     @property
     def started_at(self) -> str:
-        """When its task was created, by the service's clock where known, else by this machine's."""
+        """Time when the task was created, by the service's clock if known, otherwise by this machine's."""
         times = self.times
         return next((times[name] for name in ("created", "submitted", "intended") if times.get(name)), self.id)
 
     @property
     def sort_key(self) -> tuple[str, str]:
-        """Sorts runs by time."""
+        """Key for sorting runs by time."""
         return self.started_at, self.id
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Lines, ADDs, DELETEs, images; after the end also imported, deleted, failed, unknown."""
+        """Counts of lines, ADDs, DELETEs and images; after the end also of imported, deleted, failed and unknown."""
         counts = dict(self._about["counts"])
         if self.in_doubt and "unknown" in counts:
             counts["unknown"] += counts.get("imported", 0) + counts.get("deleted", 0)
@@ -226,34 +226,34 @@ class Run:
 
     @property
     def readings(self) -> list[dict[str, Any]]:
-        """How the outcome was read, each time: ``when``, ``why``, ``report`` (a file of the run, or None).
+        """Each reading of the outcome: ``when``, ``why``, ``report`` (a file in the run, or None).
 
-        The last one counts; the reports of the others stay in the run.
+        The last reading counts; the reports from earlier readings remain in the run.
         """
         if (entries := self._about.get("readings")) is not None:
             return list(entries)
         if not (self.folder / REPORT).is_file():
             return []
-        return [{"when": self.times.get("ended"), "why": "the task ended", "report": REPORT}]  # of an earlier version
+        return [{"when": self.times.get("ended"), "why": "the task ended", "report": REPORT}]  # earlier version
 
     @property
     def unmatched(self) -> int:
-        """Number of entries of the error report that name no line of the batch."""
+        """Number of entries in the error report that name no line of the batch."""
         return int((self._about.get("report") or {}).get("unmatched", 0))
 
     @property
     def in_doubt(self) -> bool:
-        """Whether such entries may be about any line that the report does not name; no line is imported then."""
+        """Whether unmatched entries may concern any line that the report does not name; no line is then imported."""
         return self.unmatched > 0 and not self._about["report"].get("ignored")
 
     @property
     def left(self) -> Mapping[str, int]:
-        """``images`` and ``products`` that its plan left in the gallery although the export no longer had them."""
+        """``images`` and ``products`` that the plan left in the gallery although the export no longer had them."""
         return dict(self._about.get("left") or {})
 
     @property
     def upload(self) -> Mapping[str, float]:
-        """``images``, ``bytes`` and ``seconds`` of the upload; empty where no journal was kept."""
+        """``images``, ``bytes`` and ``seconds`` of the upload; empty if no journal was kept."""
         return dict(self._about.get("upload") or {})
 
     @property
@@ -263,7 +263,7 @@ class Run:
 
     @property
     def batch(self) -> pd.DataFrame:
-        """The batch as sent, one row per line of increment.meta; fields that it lacks are NA."""
+        """The batch as sent, one row per line of increment.meta; missing fields are NA."""
         frame = read_table(self.folder, "batch")
         if frame is None:
             raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run is broken; {RESTORE}")
@@ -277,22 +277,22 @@ class Run:
 
     @property
     def facts(self) -> pd.DataFrame:
-        """Facts of the images sent."""
+        """Facts about the images sent."""
         return self._table("facts")
 
     @property
     def source_facts(self) -> pd.DataFrame:
-        """Facts of the images that the copies were made from."""
+        """Facts about the original images from which the copies were made."""
         return self._table("source_facts")
 
     @property
     def findings(self) -> pd.DataFrame:
-        """Findings of `check` before the batch was sent."""
+        """Findings from `check` before the batch was sent."""
         return self._table("findings")
 
     @property
     def excluded(self) -> pd.DataFrame:
-        """Catalogue rows that were left out, each with its reason."""
+        """Catalogue rows that were excluded, each with its reason."""
         return self._table("excluded")
 
     @property
@@ -302,7 +302,7 @@ class Run:
 
     @property
     def outcome(self) -> pd.DataFrame:
-        """Outcome of each line; all unknown until the run has ended. See `read_report` for the columns."""
+        """Outcome of each line; every line is unknown until the run has ended. See `read_report` for the columns."""
         frame = read_table(self.folder, OUTCOME)
         if frame is None:
             return settle(self.batch, Outcome.UNKNOWN, message=f"the run is {self.state}")
@@ -311,7 +311,7 @@ class Run:
         return frame if unmatched is None else attach(frame, unmatched=unmatched)
 
     def outcome_columns(self, *columns: str) -> pd.DataFrame:
-        """Return some columns of `outcome`: for many or large runs far faster than reading all of them."""
+        """Return some columns of `outcome`; far faster than reading all columns of many or large runs."""
         frame = read_table(self.folder, OUTCOME, list(columns))
         if frame is None or (self.in_doubt and "message" in columns):
             return self.outcome[list(columns)]
@@ -319,7 +319,7 @@ class Run:
 
     @property
     def causes(self) -> CauseTable:
-        """The causes that the report was read with: the built-in ones and the project's own."""
+        """The causes used to read the report: the built-in ones and the project's own."""
         try:
             return with_custom(self._about.get("causes") or [], f"{self.folder / RUN_FILE}")
         except (ConfigError, TypeError) as error:
@@ -328,11 +328,11 @@ class Run:
 
     @property
     def causes_changed(self) -> bool:
-        """Whether the project now defines other causes than those that the report was read with."""
+        """Whether the project's causes differ from those used to read the report."""
         return self.ended and self._report() is not None and self._cause_table().custom != self.causes.custom
 
     def check_tables(self) -> None:
-        """Read every table once; raise where one is broken."""
+        """Read every table once; raise ConfigError if one is broken."""
         for table in (*TABLES, OUTCOME):
             _check_table(self.folder, table, deep=True)
 
@@ -345,22 +345,22 @@ class Run:
         progress: bool = True,
         clock: Clock | None = None,
     ) -> Run:
-        """Follow the task until it ends, and save its error report as soon as it exists.
+        """Follow the task until it ends, and save its error report as soon as the report exists.
 
-        It can be interrupted, killed and repeated at any time; a run that has ended is returned unchanged. A status
-        that reads as cancelled ends the run in state ``cancelled``; any other that is not documented ends it in state
-        ``unknown`` once it has stood unchanged for ``settings.status_timeout`` seconds, and each call then checks it
-        again. Lines that no report names are unknown then; ``note`` names the ways to settle them. A task that
-        runs far longer than the vendor's quotas suggest is reported as overdue, in ``note`` too.
+        Calls can be interrupted, killed and repeated at any time; a run that has ended is returned unchanged. A status
+        that reads as cancelled ends the run in state ``cancelled``; any other undocumented status ends it in state
+        ``unknown`` after ``settings.status_timeout`` seconds without a change, and each further call checks it again.
+        Lines that no report names are then unknown; ``note`` says how to settle them. A task that runs far longer than
+        the vendor's quotas suggest is reported as overdue, also in ``note``.
 
         Parameters
         ----------
         settings : Settings, optional
-            For credentials; default: those of `submit`, or the run's own with credentials from the environment. These
-            go to this machine, the vendor's hosts over https and the endpoints of the project's settings; another host
-            that the run folder names has to be confirmed.
+            Settings with credentials; default: those from `submit`, or the run's own with credentials from the
+            environment, which are sent only to this machine, the vendor's hosts over https and the endpoints in the
+            project's settings; any other host that the run folder names must be confirmed.
         wait : bool
-            False: check once.
+            If False, check once.
         timeout : float, optional
             Seconds after which to stop polling; the run then stays ``processing``.
         progress : bool
@@ -376,7 +376,7 @@ class Run:
         Raises
         ------
         ServiceError
-            The service refuses to answer, or is not reached for a long time.
+            The service refuses the request, or cannot be reached for a long time.
         ConfigError
             There is no task to follow, the settings name another instance, or an unknown endpoint is not confirmed.
         """
@@ -384,13 +384,13 @@ class Run:
         if self.refresh()._is_final:
             return self
         task_id = self._task_to_follow(settings)
-        causes = causes_of(settings, self.folder)  # before the wait: a broken file of causes is reported now
+        causes = causes_of(settings, self.folder)  # before the wait, so that a broken causes file is reported at once
         clock = clock or SystemClock()
         service = ImageSearch(settings, clock=clock)
         missing, overdue = 0, Overdue(self.counts, service)
         with task_progress(task_id, named(settings), show=progress, clock=clock) as show:
             for task in watch(service, task_id, wait=wait, timeout=timeout, clock=clock):
-                if self.refresh()._is_final:  # by another process: a cron job may follow the same run
+                if self.refresh()._is_final:  # ended by another process: a cron job may follow the same run
                     break
                 if task is None:
                     missing += 1
@@ -410,7 +410,7 @@ class Run:
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
                     self._leave_open(State.PROCESSING, note)
                     continue
-                if not (note and self.ended):  # else it stands as it did when the run ended
+                if not (note and self.ended):  # otherwise nothing has changed since the run ended
                     self.finish(task, service, causes, clock=clock)
                 break
         return self
@@ -424,7 +424,7 @@ class Run:
         clock: Clock,
         limit: int = REPORT_MAX,
     ) -> None:
-        """Save the error report of a task that ended, and write the outcome of every line."""
+        """Save an ended task's error report, and write the outcome of every line."""
         batch, state = self.batch, state_of(task.status)
         why = None if state is None else _no_result(state, task)
         note = None if state is None else note_of(state, task.status)
@@ -441,7 +441,7 @@ class Run:
                 outcome = outcome_without_report(batch, task, why)
         except ReportError as error:
             problem = f"its error report could not be {doing}: {error}"
-            if state in (None, State.FAILED):  # not the end: the next poll may bring a link that works
+            if state in (None, State.FAILED):  # not final: the next poll may return a working link
                 self._leave_open(State.UNKNOWN, f"the task ended, but {problem}. {self.without_report()}")
                 return
             outcome, note = outcome_without_report(batch, task, why), f"{note}; {problem}"
@@ -457,43 +457,42 @@ class Run:
         confirm: str | None = None,
         clock: Clock | None = None,
     ) -> Run:
-        """End the run by the console's message, where the API cannot be used.
+        """End the run with the console's message if the API cannot be used.
 
-        A run that has ended can be closed again: lines that were unknown are settled, and lines whose outcome is known
-        change only with `confirm`. Every report that was read stays in the run, see `readings`.
+        A run that has ended can be closed again: unknown lines are settled, and lines with a known outcome change only
+        with `confirm`. Every report that was read remains in the run, see `readings`.
 
         Parameters
         ----------
         message : str, optional
             The console's Error Message, or the task's status: FAIL, CANCELLED.
             ``"Success"``: every line was imported or deleted. ``"Some of the images cannot be imported. Click
-            Download"``: with `report` its causes are read; without, it is unknown which lines failed, and all are
-            unknown. FAIL, CANCELLED: all that the report does not name are unknown until the gallery is checked.
+            Download"``: the causes are read from `report`; without a report, all lines are unknown. FAIL, CANCELLED:
+            lines that the report does not name are unknown until the gallery is checked.
         report : path, optional
-            The downloaded file of failure causes; it is copied into the run. It needs no `message`.
+            The downloaded file of failure causes, which is copied into the run; `message` is then not needed.
         causes : CauseTable or path, optional
             A table from `load_causes`, or its TOML file; default: the project's.
         ignore_unmatched : bool
-            The entries of the report that name no line of the batch (``outcome.attrs["unmatched"]``) are ignored:
-            lines that no entry names are then imported or deleted, not unknown. Without `report`, the saved report is
-            read again.
+            Ignore entries in the report that name no line of the batch (``outcome.attrs["unmatched"]``), so that lines
+            that no entry names are imported or deleted, not unknown. Without `report`, the saved report is read again.
         confirm : str, optional
-            The instance's name, where lines of a run that has ended get another outcome.
+            The instance's name; required if known outcomes of a run that has ended would change.
         clock : Clock, optional
             Injectable clock.
 
         Returns
         -------
         Run
-            This run. With neither argument it is set aside: state ``closed``, lines without an outcome unknown.
+            This run. With neither argument it is set aside in state ``closed``; lines without an outcome are unknown.
 
         Raises
         ------
         ConfigError
-            The message is unknown, or it reports full success while a report is given; or the run has ended, and lines
-            whose outcome is known would change without `confirm`.
+            The message is unknown, or reports full success although a report is given; or the run has ended, and known
+            outcomes would change without `confirm`.
         ReportError
-            The report cannot be read, or belongs to another batch.
+            The report cannot be read or belongs to another batch.
 
         Notes
         -----
@@ -532,14 +531,14 @@ class Run:
         readings = self._read_as(f"{by}, its unmatched entries ignored" if ignore_unmatched else by, kept, clock)
         no_report = {"report": None, "causes": None} if report is None else {}
         self._end(outcome, state, clock=clock, message=message, closed_by="hand", **readings, **no_report)
-        if report is None:  # the outcome no longer comes from the saved report
+        if report is None:  # the outcome is no longer based on the saved report
             (self.folder / OVERFLOW).unlink(missing_ok=True)
         return self
 
     def read_again(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> Run:
-        """Classify the failures again, such as after a phrase was added to the project's causes.
+        """Classify the failures again, for example after adding a phrase to the project's causes.
 
-        The report that was saved with the run is read once more; which lines failed does not change.
+        The report saved with the run is read again; the set of failed lines does not change.
 
         Parameters
         ----------
@@ -549,13 +548,13 @@ class Run:
         Returns
         -------
         Run
-            This run; charts, `retry_batch`, `trace` and the pages use the new causes from now on, with their labels,
-            families and remedies.
+            This run; charts, `retry_batch`, `trace` and the pages then use the new causes, with their labels, families
+            and remedies.
 
         Raises
         ------
         ConfigError
-            The run has no outcome yet, or no report; the file is not a table of causes.
+            The run has no outcome yet or no report, or the file is not a table of causes.
         ReportError
             The report cannot be read.
 
@@ -582,7 +581,7 @@ class Run:
         return self
 
     def without_report(self) -> str:
-        """Return what to do where the error report has expired or cannot be read."""
+        """Return the steps to take if the error report has expired or cannot be read."""
         run = shlex.quote(str(self.folder))
         return (
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
@@ -597,21 +596,21 @@ class Run:
         return self
 
     def update(self, **entries: Any) -> None:
-        """Change entries of run.json that differ; what another process wrote meanwhile is kept."""
+        """Change the entries of run.json that differ, keeping what another process has written in the meantime."""
         before = _read_run(self.folder)
         self._about = {**before, **entries}
         if self._about != before:
             _write_run(self.folder, self._about)
 
     def record(self, task: Task) -> None:
-        """Write what the service returns about the task to run.json."""
+        """Write the service's information about the task to run.json."""
         times = dict(self.refresh().times)
         if task.created:
             times["created"] = task.created.isoformat(timespec="seconds")
         self.update(task_id=task.id, task_status=task.status, message=task.message or None, times=times)
 
     def use_settings(self, settings: Settings) -> None:
-        """Use these settings, which know the credentials, from now on."""
+        """Use these settings, which have the credentials, from now on."""
         self._settings = settings
 
     def _table(self, name: str) -> pd.DataFrame:
@@ -627,7 +626,7 @@ class Run:
 
     def _task_to_follow(self, settings: Settings) -> str:
         sent, asked = self.gallery, settings.gallery
-        if sent != asked:  # another instance has tasks of the same numbers
+        if sent != asked:  # task numbers are not unique across instances
             raise ConfigError(
                 f"run {self.id}: was sent to {sent}, and the settings name {asked}; follow it with the "
                 "settings of its own instance"
@@ -641,7 +640,7 @@ class Run:
         return self.task_id
 
     def _leave_open(self, state: State, note: str | None) -> None:
-        """Write the state of a run that has not ended, unless another process has ended it."""
+        """Write the state of an unfinished run, unless another process has ended it."""
         if state is State.UNKNOWN or (note and note != self.note):
             _log.warning("run %s: %s", self.id, note)
         if not self.refresh().ended:
@@ -649,11 +648,11 @@ class Run:
 
     @property
     def _is_final(self) -> bool:
-        """Whether it has ended, and not only because of a status that is not documented."""
+        """Whether the run has ended for a reason other than an undocumented status."""
         return self.ended and self.state is not State.UNKNOWN
 
     def _stood(self, task: Task, clock: Clock) -> float:
-        """Return for how many seconds the task has had its status, where that is not documented."""
+        """Return for how many seconds the task has had an undocumented status."""
         since = moment(self.times.get("status"))
         if is_undocumented(task.status) and (task.status != self.task_status or since is None):
             self.update(times={**self.times, "status": stamp(clock)})
@@ -665,13 +664,13 @@ class Run:
         return clock.time() if begun is None else begun
 
     def _report(self) -> Path | None:
-        """Return the report that the outcome comes from."""
+        """Return the report on which the outcome is based, if any."""
         name = self.readings[-1]["report"] if self.readings else None
         report = None if name is None else self.folder / Path(name).name
         return report if report is not None and report.is_file() else None
 
     def _keep_report(self, source: Path) -> Path:
-        """Keep a report in the run, under its own name; one with the same bytes may be there already."""
+        """Copy a report into the run under a unique name, unless an identical one is there; return its path."""
         for number in itertools.count(1):
             kept = self.folder / (REPORT if number == 1 else f"report.{number}.raw")
             if not kept.exists():
@@ -686,12 +685,12 @@ class Run:
         raise AssertionError  # the loop returns
 
     def _read_as(self, why: str, report: Path | None, clock: Clock) -> dict[str, Any]:
-        """Return the entry of run.json that says how the outcome was read."""
+        """Return the run.json entries with this reading of the outcome added."""
         reading = {"when": stamp(clock), "why": why, "report": None if report is None else report.name}
         return {"readings": [*self.readings, reading]}
 
     def _changed(self, outcome: pd.DataFrame) -> int:
-        """Return how many lines of a run that has ended have a known outcome now, and another one in `outcome`."""
+        """Return how many known line outcomes would change to those in `outcome`; 0 if the run has not ended."""
         if not self.ended:
             return 0
         both = self.outcome.merge(outcome[["line", "outcome"]], on="line", suffixes=("", "_new"))
@@ -715,7 +714,7 @@ class Run:
     def _read_report(
         self, batch: pd.DataFrame, causes: CauseTable, report: Path, *, ignore: bool = False
     ) -> pd.DataFrame:
-        """Read a report; its counts and the custom causes go with the outcome into run.json."""
+        """Read a report; its counts and the custom causes are attached to the outcome, for run.json."""
         unmatched = "ignore" if ignore else "doubt"
         outcome = read_report(report, batch, causes=causes, unmatched=unmatched, overflow=self.folder / OVERFLOW)
         if ignore:
@@ -724,7 +723,7 @@ class Run:
         return outcome
 
     def _end(self, outcome: pd.DataFrame, state: State | None, *, clock: Clock, **entries: Any) -> None:
-        """Write the outcome and the state; after a SUCCESS, None, the state follows from the outcome."""
+        """Write the outcome and the state; if `state` is None (after SUCCESS), derive it from the outcome."""
         self._write_outcome(outcome, outcome.attrs.get("unmatched"))
         self.refresh()
         attrs = {"counts": "report", "causes": "causes"}
@@ -746,7 +745,7 @@ class Run:
 
 
 def _no_result(state: State, task: Task) -> str:
-    """Return why a line of a task that ended without a result is unknown."""
+    """Return why the lines of a task that ended without a result are unknown."""
     if state is State.FAILED:
         return f"the task failed: {task.message or task.code or 'no reason'}"
     what = "was cancelled" if state is State.CANCELLED else "ended without a result"
@@ -754,7 +753,7 @@ def _no_result(state: State, task: Task) -> str:
 
 
 def moment(value: object) -> float | None:
-    """Return the seconds since 1970 of a time in run.json; None where there is none."""
+    """Return a time from run.json as seconds since 1970, or None if it is missing or invalid."""
     try:
         return datetime.fromisoformat(str(value)).timestamp()
     except ValueError:
@@ -778,13 +777,13 @@ def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
     Parameters
     ----------
     folder : path
-        The folder of run folders. One that does not exist has no runs.
+        The folder of run folders; if it does not exist, there are no runs.
 
     Returns
     -------
     list of Run
-        Tables are read on access. Broken run folders are named in the log and skipped; where a table proves broken
-        only when it is read, functions that look at several runs leave that run out, and name it.
+        Tables are read on access. Broken run folders are named in the log and skipped; if a table turns out to be
+        broken only on access, functions that use several runs skip that run and name it.
 
     Examples
     --------
@@ -799,7 +798,7 @@ def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
 
 
 def read_runs(root: Path) -> tuple[list[Run], dict[Path, ConfigError]]:
-    """Return the runs below `root`, oldest first, and the error of each folder that cannot be read."""
+    """Return the runs below `root`, oldest first, and the error for each folder that cannot be read."""
     found: list[Run] = []
     broken: dict[Path, ConfigError] = {}
     for item in sorted(root.iterdir()) if root.is_dir() else ():
@@ -816,7 +815,7 @@ def read_runs(root: Path) -> tuple[list[Run], dict[Path, ConfigError]]:
 
 
 def _each_once(runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs without copies of one: a run in the folder with its name is the original."""
+    """Yield each run once, without copies; the original is the one in the folder named after the run."""
     originals: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: (run.folder.name != run.id, run.folder.name)):
         original = originals.setdefault(run.id, run)
@@ -833,10 +832,10 @@ _INSTANCE = re.compile(r'"instance":\s*("(?:[^"\\]|\\.)*")')
 
 
 def check_readable(broken: Mapping[Path, ConfigError], settings: Settings, digest: str) -> None:
-    """Raise where an unreadable run folder may be one of this batch, or of this instance."""
+    """Raise ConfigError if an unreadable run folder may belong to this batch or this instance."""
     for folder, error in broken.items():
         if not any((folder / name).exists() for name in (RUN_FILE, META_NAME, "batch.parquet")):
-            continue  # never was a run folder
+            continue  # was never a run folder
         try:
             text = (folder / RUN_FILE).read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -855,7 +854,7 @@ def check_readable(broken: Mapping[Path, ConfigError], settings: Settings, diges
 
 
 def batch_digest(folder: Path) -> str:
-    """Return a digest that identifies a batch folder: of its lines, its images, and when it was built."""
+    """Return a digest that identifies a batch folder, computed from its lines, its images and its build time."""
     digest = hashlib.sha256()
     for name in (META_NAME, "batch.json"):
         file = folder / name
@@ -874,7 +873,7 @@ def batch_digest(folder: Path) -> str:
 
 
 def make_run(batch_folder: Path, settings: Settings, runs: Path, *, digest: str, clock: Clock, **entries: Any) -> Run:
-    """Make the run folder of a batch, in state ``intended``: in full or not at all. `entries` go into run.json."""
+    """Make a batch's run folder in state ``intended``, completely or not at all; `entries` are added to run.json."""
     runs.mkdir(parents=True, exist_ok=True)
     made = datetime.fromtimestamp(clock.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
     instance = re.sub(r"[^A-Za-z0-9_.]+", "-", settings.instance).strip("-.") or "instance"
@@ -917,14 +916,14 @@ _DRAFT_NAME = re.compile(r"\.\d{8}T\d{6}Z-[A-Za-z0-9_.-]+-[0-9a-f]{4}\.making")
 
 
 def _remove_drafts(runs: Path) -> None:
-    """Remove the leftovers of a process that was killed while it made a run; callers hold the lock of `runs`."""
+    """Remove the leftovers of processes killed while making a run; callers hold the lock on `runs`."""
     for draft in runs.glob(".*.making"):
         if draft.is_dir() and not draft.is_symlink() and _DRAFT_NAME.fullmatch(draft.name):
             shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a table of a run: in full or not at all."""
+    """Write a run's table, completely or not at all."""
     with replacing(folder / f"{name}.parquet") as draft:
         detached(frame).to_parquet(draft, index=False)
 
@@ -932,7 +931,7 @@ def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
 def read_table(
     folder: Path, name: str, columns: list[str] | None = None, *, remedy: str = RESTORE
 ) -> pd.DataFrame | None:
-    """Return a table of a run, or of a batch folder; None where it has none."""
+    """Return a table from a run or a batch folder, or None if it does not exist."""
     file = folder / f"{name}.parquet"
     try:
         return pd.read_parquet(file, columns=columns)
@@ -943,7 +942,7 @@ def read_table(
 
 
 def _check_table(folder: Path, name: str, *, deep: bool = False) -> None:
-    """Raise where a table is cut off, judged by its first and last bytes, or (`deep`) cannot be read."""
+    """Raise ConfigError if a table is truncated, judged by its first and last bytes, or (`deep`) cannot be read."""
     file = folder / f"{name}.parquet"
     magic = b"PAR1"
     try:
@@ -961,14 +960,14 @@ def _check_table(folder: Path, name: str, *, deep: bool = False) -> None:
         raise ConfigError(f"{file}: is not a complete Parquet file; {RESTORE}")
 
 
-#: Kinds of the entries of run.json that every run has, and of those that it may lack.
+#: Types of the run.json entries that every run has, and of those that a run may lack.
 _HAS: dict[str, type] = {"id": str, "settings": dict, "times": dict, "counts": dict}
 _MAY_HAVE: dict[str, type] = {
     **dict.fromkeys(("task_id", "task_status", "message", "note", "batch", "request"), str),
     **dict.fromkeys(("unanswered", "before", "causes", "readings"), list),
     **dict.fromkeys(("report", "upload", "left"), dict),
 }
-#: Kinds of what entries hold in turn.
+#: Types of the values inside entries.
 _HOLDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("settings", "times"), str),
     **dict.fromkeys(("counts", "report", "left"), int),

@@ -1,4 +1,4 @@
-"""Whether the gallery has changed since a batch was planned against it."""
+"""Detection of gallery changes since a batch was planned."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from imgprep.ship.dump import export_moment, newest_export
 from imgprep.ship.gallery import gallery_state, reached, runs_of
 from imgprep.ship.run import Run, batch_digest, load_runs, moment, read_runs
 
-#: Runs that a message names.
+#: Maximum number of runs named in a message.
 _NAMED = 3
 
 
 def require_current(folder: Path, settings: Settings, runs: Path, *, beside: Collection[str] = ()) -> None:
-    """Raise where the gallery has changed since a batch was planned; `beside`: digests of batches planned with it."""
+    """Raise ConfigError if the gallery has changed since a batch was planned; ignore the batch digests in `beside`."""
     change = change_since(folder, settings, runs, beside=beside)
     if change is not None:
         raise ConfigError(
@@ -32,7 +32,7 @@ def require_current(folder: Path, settings: Settings, runs: Path, *, beside: Col
 
 
 def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collection[str] = ()) -> str | None:
-    """Return what has changed since a batch was planned; None where nothing has, or where it does not record that."""
+    """Return what has changed since a batch was planned; None if nothing has, or if the batch records no basis."""
     basis = read_about(folder).get("basis")
     if not isinstance(basis, dict) or not settings.instance:
         return None
@@ -59,7 +59,7 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
 
 
 def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
-    """Return what the gallery holds by all runs and the project's newest export, to plan a batch again."""
+    """Return the gallery state from all runs and the project's newest export, to plan a batch again."""
     dump = newest_dump(settings)
     basis = read_about(folder).get("basis") or {}
     if dump is None and basis.get("dump"):
@@ -71,14 +71,14 @@ def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
 
 
 def newest_dump(settings: Settings) -> Path | None:
-    """Return the newest export of the instance's gallery in the project, see `dump_gallery`."""
+    """Return the project's newest export of the instance's gallery, if any; see `dump_gallery`."""
     files = sorted((settings.work / "dumps").glob(f"*-{settings.instance}-*.dump"))
     files = [file for file in files if export_moment(file) is not None]
     return newest_export(files, settings.instance) if files else None
 
 
 def _since(runs: list[Run], newest: object, planned: float | None) -> list[Run]:
-    """Return the runs that came or ended after the plan, oldest first."""
+    """Return the runs that began or ended after the plan, oldest first."""
     known: Mapping[str, Any] = {run.id: run for run in runs}
     last = known.get(str(newest))
     found = []
@@ -94,6 +94,6 @@ def _since(runs: list[Run], newest: object, planned: float | None) -> list[Run]:
 
 
 def _changes(run: Run) -> bool:
-    """Whether a run changed the gallery, as far as is known: not where every line of it failed."""
+    """Return whether a run may have changed the gallery; false if every line is known to have failed."""
     counts = run.counts
     return bool(counts.get("lines")) and counts.get("failed", 0) < counts["lines"]

@@ -1,4 +1,4 @@
-"""Tasks of the instance: starting one for a batch, listing all, and adopting one created elsewhere."""
+"""Tasks of the instance: start one for a batch, list all, and adopt one created elsewhere."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from imgprep.ship.upload_plan import differing_message, find_differing, meta_ite
 
 _log = logging.getLogger(__name__)
 
-#: Seconds of looking for a task right after its answer was lost.
+#: Seconds to look for a task immediately after its answer was lost.
 LOOK_SECONDS = 19.0
-#: Seconds between looks at a busy instance.
+#: Seconds between polls of a busy instance.
 BUSY_SECONDS = 5.0
-#: Objects asked for at once where the folder cannot be listed.
+#: Number of parallel object requests if the folder cannot be listed.
 THREADS = 8
-#: Tasks remembered from before a request; more than one instance runs in a year.
+#: Tasks remembered from before a request; more than an instance runs in a year.
 REMEMBERED = 500
 
 
@@ -66,54 +66,54 @@ def submit(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> Run:
-    """Start the batch task of an uploaded folder, and make a run folder.
+    """Start the batch task for an uploaded folder, and create a run folder.
 
-    It is safe to repeat: a batch that was submitted is not submitted again, and its run is returned; only a batch whose
-    task failed as a whole is. After a lost answer, `submit` waits until no gateway can still deliver the request
+    Calls are safe to repeat: if the batch was already submitted, its run is returned; it is submitted again only if its
+    task failed as a whole. After a lost answer, `submit` waits until no gateway can still deliver the request
     (``settings.gateway_timeout``), and sends another only if no task has appeared.
 
     Parameters
     ----------
     batch_folder : path
-        From ``imgprep build``, uploaded.
+        An uploaded batch folder from ``imgprep build``.
     settings : Settings
-        Names instance, bucket and path.
+        Settings that name instance, bucket and path.
     runs : path
         The folder of run folders.
     wait : bool or float
-        Whether to wait for another task that is running on the instance; a number is the longest wait in seconds.
+        Whether to wait while another task is running on the instance; a number is the maximum wait in seconds.
     confirm : str, optional
-        The instance's name, from `confirm_production`. Without it a notebook asks before production is changed.
+        The instance's name, from `confirm_production`. If omitted, a notebook asks before production is changed.
     again : bool
-        Start another task although this batch was submitted.
+        Start another task even if this batch was already submitted.
     stale_ok : bool
-        Send the batch although the gallery has changed since it was planned.
+        Send the batch even if the gallery has changed since it was planned.
     now : bool
-        After a lost answer, check once and then send another request, although two tasks may result. In production this
-        needs `confirm`, or asks for it.
+        After a lost answer, check only once before sending another request, which may result in two tasks. In
+        production this needs `confirm`, or asks for it.
     by_hand : bool
-        Send no request to the service: the task is created in the console (see `task_steps`), and the run is closed
-        with `Run.close`.
+        Send no request to the service; create the task in the console (see `task_steps`) and close the run with
+        `Run.close`.
     progress : bool
-        Show what it waits for: a panel in a notebook, a line elsewhere.
+        Show the wait status: a panel in a notebook, a line elsewhere.
     clock : Clock, optional
         Injectable clock.
 
     Returns
     -------
     Run
-        In state ``submitted``; ``unknown`` where it is unknown whether a task was started. `Run.follow` continues.
+        A run in state ``submitted``, or ``unknown`` if a task may have been started. `Run.follow` continues.
 
     Raises
     ------
     ServiceError
-        Refused, busy, or unreachable; no task was started, and the call can be repeated.
+        The service refused, was busy or was unreachable; no task was started, and the call can be repeated.
     StorageError
-        The bucket gave no answer, so the upload could not be compared with the batch; no task was started.
+        The bucket did not answer, so the upload could not be compared with the batch; no task was started.
     ConfigError
-        Not a batch folder, not uploaded, images in the bucket are missing or differ from the batch's, settings are
-        missing, not confirmed, another process is submitting, an unreadable run folder may be one of this batch, or the
-        gallery has changed since the batch was planned.
+        `batch_folder` is not a batch folder or not uploaded, images in the bucket are missing or differ from the batch,
+        settings are missing, production is not confirmed, another process is submitting, an unreadable run folder may
+        belong to this batch, or the gallery has changed since the batch was planned.
     NothingToSend
         The batch has no lines; no task was started.
 
@@ -191,9 +191,9 @@ def submit_all(
     progress: bool = True,
     clock: Clock | None = None,
 ) -> list[Run]:
-    """Upload, submit and follow batches one after another; stop when too many lines fail.
+    """Upload, submit and follow batches one after another; stop if too many lines fail.
 
-    It is safe to repeat: a batch that was shipped is not shipped again.
+    Calls are safe to repeat: a batch that was already shipped is not shipped again.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def submit_all(
     folders, done = [Path(folder) for folder in batch_folders], list[Run]()
     digests = [batch_digest(folder) for folder in folders]
     for folder in folders:
-        require_current(folder, settings, Path(runs), beside=digests)  # earlier ones are meant to change the gallery
+        require_current(folder, settings, Path(runs), beside=digests)  # by design, earlier ones change the gallery
         target = settings.with_(path=f"/{settings.path.strip('/')}/{folder.name}") if apart else settings
         log = upload(folder, None, target, runs=runs, stale_ok=True, progress=progress, clock=clock)
         bad = log[log["outcome"].isin(["failed", "changed"])]
@@ -235,12 +235,12 @@ def submit_all(
 def tasks(
     settings: Settings, *, runs: str | os.PathLike[str] | None = None, clock: Clock | None = None
 ) -> pd.DataFrame:
-    """Return every batch task of the instance, newest first, with the run that each belongs to.
+    """Return every batch task of the instance, newest first, with the run to which it belongs.
 
     Parameters
     ----------
     settings : Settings
-        Names the instance.
+        Settings that name the instance.
     runs : path, optional
         The folder of run folders; default: the project's.
     clock : Clock, optional
@@ -249,12 +249,12 @@ def tasks(
     Returns
     -------
     pandas.DataFrame
-        As `imgprep.cloud.imagesearch.list_tasks`, and ``run``: NA for a task created elsewhere, see `adopt`.
+        As from `imgprep.cloud.imagesearch.list_tasks`, plus ``run``: NA for a task created elsewhere, see `adopt`.
 
     Raises
     ------
     ServiceError
-        The service refuses to answer, or cannot be reached.
+        The service refuses the request or cannot be reached.
 
     Examples
     --------
@@ -274,14 +274,14 @@ def tasks(
 
 
 def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str], clock: Clock | None = None) -> Run:
-    """Make a run of a task that was created elsewhere: its increment.meta and its error report, marked adopted.
+    """Make a run, marked adopted, for a task created elsewhere, with the task's increment.meta and error report.
 
     Parameters
     ----------
     task_id : str or int
-        From `tasks`.
+        A task's id from `tasks`.
     settings : Settings
-        Names the instance; bucket and path are the task's own.
+        Settings that name the instance; bucket and path are taken from the task.
     runs : path
         The folder of run folders.
     clock : Clock, optional
@@ -290,13 +290,13 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     Returns
     -------
     Run
-        With its outcome if the task has ended; otherwise `Run.follow` continues. For a task that belongs to a run
-        already, that run. ``note`` warns where the increment.meta in the bucket is newer than the task.
+        The run, with its outcome if the task has ended; otherwise continue with `Run.follow`. If the task already
+        belongs to a run, that run. ``note`` warns if the increment.meta in the bucket is newer than the task.
 
     Raises
     ------
     ConfigError
-        There is no such task, or its increment.meta is missing.
+        The task does not exist, or its increment.meta is missing.
 
     Examples
     --------
@@ -311,7 +311,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     (True, 5)
     """
     clock, root = clock or SystemClock(), Path(runs)
-    # `submit` holds this lock too: until its answer is processed, a new task belongs to no run yet.
+    # `submit` also holds this lock: a new task belongs to no run until the service's answer is processed.
     with gallery_lock(settings, root):
         known = _runs_by_task(settings, root)
         if str(task_id) in known:
@@ -334,7 +334,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
 
 
 def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
-    """Raise unless increment.meta and each image in the bucket are this batch's: the task reads what is there."""
+    """Raise unless the bucket holds this batch's increment.meta and images, which are what the task reads."""
     meta = meta_item(settings.prefix, (folder / META_NAME).read_bytes())
     images = wanted_items(pd.read_parquet(folder / "batch.parquet"), folder / "images", settings.prefix)
     where = f"{settings.bucket}/{settings.prefix}"
@@ -356,7 +356,7 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
 
 
 def _is_resolved(run: Run, service: ImageSearch, clock: Clock, *, now: bool, progress: bool) -> bool:
-    """Wait until a run's unanswered requests can no longer start a task; return whether one did, or may have."""
+    """Wait until a run's unanswered requests can no longer start a task; return whether one has or may have."""
     if unanswered(run):
         left = 0.0 if now else seconds_left(run, service.settings, clock)
         if find_task(run, service, clock, left, now=now, progress=progress):
@@ -377,7 +377,7 @@ def _start(
     deadline = checked + (float("inf") if wait is True else float(wait))
     while True:
         tasks = _wait_until_free(run, service, deadline, clock, progress=progress)
-        if clock.monotonic() - checked >= BUSY_SECONDS:  # another upload may have come while this one waited
+        if clock.monotonic() - checked >= BUSY_SECONDS:  # another upload may have started during the wait
             try:
                 check_uploaded()
             except ConfigError as error:
@@ -391,7 +391,7 @@ def _start(
         if before is None and tasks is not None:
             before = [task.id for task in tasks]
         sent = stamp(clock)
-        # Written before the request: from now on a task may exist, even if this process is killed.
+        # Written before the request, because from here on a task may exist even if this process is killed.
         run.update(
             request="sent",
             unanswered=[*open_before, sent],
@@ -411,7 +411,7 @@ def _start(
                     "starts a task only if none has appeared by then",
                     code=error.code,
                     request_id=error.request_id,
-                    passing=True,  # whatever code the failing server gave
+                    passing=True,  # whatever code the failing server returned
                 ) from error
             return
         except ServiceError as error:
@@ -431,7 +431,7 @@ def _start(
 def _wait_until_free(
     run: Run, service: ImageSearch, deadline: float, clock: Clock, *, progress: bool
 ) -> list[Task] | None:
-    """Return the tasks of the instance once none is running; None where the service does not list them."""
+    """Return the tasks of the instance once none is running, or None if the service does not list them."""
     with contextlib.ExitStack() as shown:
         show: Callable[[Task], None] | None = None
         while True:
@@ -458,7 +458,7 @@ def _wait_until_free(
 
 
 def _waiting_run(task: Task, settings: Settings, root: Path, clock: Clock) -> Run | None:
-    """Give the task to the run whose unanswered request started it, if there is one; return that run."""
+    """Assign the task to the run whose unanswered request started it and return that run, or None if there is none."""
     runs = load_runs(root)
     for run in reversed(runs):
         is_waiting = run.task_id is None and unanswered(run) and not run.ended and same_instance(run, settings)

@@ -1,4 +1,4 @@
-"""Task status: what the messages of service and console mean, and the state that a run ends in."""
+"""Task status: the meaning of messages from the service and the console, and the final state of a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from imgprep.core.settings import Settings
 #: The console's two messages, word for word. Source: guide, "What to do next".
 ALL_IMPORTED = "Success"
 SOME_FAILED = "Some of the images cannot be imported. Click Download"
-#: A status that reads as cancelled. The console can cancel a task; the word for it in IncreaseList is not documented.
+#: A status that reads as cancelled. The console can cancel a task; the status in IncreaseList is then undocumented.
 _CANCELLED = re.compile(r"(?<![a-z])(cancel|stop)|取消|停止", re.I)
-#: In such a word: the cancelling did not succeed.
+#: Words in such a status that mean the cancellation did not succeed.
 _NOT_DONE = re.compile(r"fail|error|失败", re.I)
 
 
 class State(StrEnum):
     """State of a run.
 
-    ``PARTIAL``: the task's SUCCESS with failed or unknown lines. ``UNKNOWN``: whether a task was started, or how its
-    lines ended, is not known yet; or the task's status was one that is not documented, for a long time. ``CLOSED``: set
+    ``PARTIAL``: the task reported SUCCESS, but lines failed or are unknown. ``UNKNOWN``: it is still unknown whether a
+    task was started or how its lines ended, or the task had an undocumented status for a long time. ``CLOSED``: set
     aside without an outcome.
     """
 
@@ -40,24 +40,24 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-#: States in which nothing more is expected from the service: the task no longer reads its folder.
+#: States in which nothing more is expected from the service, and the task no longer reads its folder.
 ENDED = frozenset({State.SUCCESS, State.PARTIAL, State.FAILED, State.CANCELLED, State.CLOSED})
-#: States of a run that ended without a result: which of its lines the task reached is unknown.
+#: States of a run that ended without a result, so that it is unknown which lines the task reached.
 NO_RESULT = frozenset({State.FAILED, State.CANCELLED, State.UNKNOWN})
 
 
 def reads_as_cancelled(status: str) -> bool:
-    """Whether a status, or a message, says that the task was cancelled or stopped."""
+    """Return whether a status or message says that the task was cancelled or stopped."""
     return bool(_CANCELLED.search(status)) and not _NOT_DONE.search(status)
 
 
 def is_undocumented(status: str) -> bool:
-    """Whether a status tells neither that the task is running nor how it ended."""
+    """Return whether a status shows neither that the task is running nor how it ended."""
     return status not in STATUSES and not reads_as_cancelled(status)
 
 
 def state_of(status: str) -> State | None:
-    """Return the state in which a run ends whose task has this status; None after SUCCESS, where its lines decide."""
+    """Return the final state of a run whose task has this status; None for SUCCESS, after which the lines decide."""
     if status == SUCCESS:
         return None
     if status == FAIL:
@@ -66,11 +66,11 @@ def state_of(status: str) -> State | None:
 
 
 def end_state(counts: Mapping[str, int]) -> State:
-    """Return the state of a run after the task's SUCCESS: with failed or unknown lines it is ``PARTIAL``."""
+    """Return a run's state after the task's SUCCESS; ``PARTIAL`` if lines failed or are unknown."""
     return State.PARTIAL if counts["failed"] or counts["unknown"] else State.SUCCESS
 
 
-#: How to settle the lines of a run that ended without a result.
+#: Instructions for settling the lines of a run that ended without a result.
 SETTLE = (
     "which lines it reached is unknown. Look in the console first; then verify against the gallery (`imgprep dump`, "
     "and plan with `build --known RUNS DUMP`), or close the run with the console's message (`imgprep close RUN "
@@ -79,7 +79,7 @@ SETTLE = (
 
 
 def note_of(state: State, status: str) -> str:
-    """Return what a run's end without a result means, and how to settle its lines."""
+    """Return an explanation of why a run has no result, and how to settle its lines."""
     happened = {State.FAILED: "the task failed", State.CANCELLED: f"the task was cancelled (status {status})"}
     unknown = f"the task's status {status} is not documented and has not changed for a long time"
     text = f"{happened.get(state, unknown)}: {SETTLE}"
@@ -87,7 +87,7 @@ def note_of(state: State, status: str) -> str:
 
 
 class Meaning(StrEnum):
-    """What a message says about the lines of a task."""
+    """Meaning of a message for the lines of a task."""
 
     ALL_IMPORTED = "all imported"
     SOME_FAILED = "some failed"
@@ -97,7 +97,7 @@ class Meaning(StrEnum):
 
 
 def meaning(message: str | None) -> Meaning:
-    """Return what a message means; capitals, spaces and full stops do not matter."""
+    """Return the meaning of a message, ignoring case, spaces and full stops."""
     text = " ".join((message or "").casefold().split()).strip(" .!\"'")
     if text in ("success", "succeeded", "all images imported", "成功"):
         return Meaning.ALL_IMPORTED
@@ -109,7 +109,7 @@ def meaning(message: str | None) -> Meaning:
 
 
 def console_meaning(message: str) -> Meaning:
-    """Return what a message copied from the console means; raise where it is not one of the console's."""
+    """Return the meaning of a message copied from the console; raise ConfigError if the console has no such message."""
     found = meaning(message)
     if found is Meaning.UNKNOWN:
         raise ConfigError(
@@ -120,14 +120,14 @@ def console_meaning(message: str) -> Meaning:
 
 
 def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
-    """Return the console steps that create the batch task and close its run, with the values for the form.
+    """Return the console steps to create the batch task and close its run, with the values for the form.
 
     Parameters
     ----------
     settings : Settings
-        Names instance, bucket and path.
+        Settings that name instance, bucket and path.
     run_folder : Path, optional
-        The run, for the commands; without it the steps are for a notebook where the run is called ``run``.
+        The run folder to use in the commands; if omitted, the steps are for a notebook with the run in ``run``.
 
     Returns
     -------

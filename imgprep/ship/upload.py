@@ -1,4 +1,4 @@
-"""A batch to its folder in the bucket: images first, each verified, then increment.meta."""
+"""Upload of a batch to its folder in the bucket: images first, each verified, then increment.meta."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from imgprep.ship.upload_workers import send_all
 _log = logging.getLogger(__name__)
 
 THREADS = 8
-#: Seconds for which sending one file is repeated.
+#: Seconds for which sending a file is retried.
 PATIENCE = 300.0
-#: Seconds for which asking the service for its tasks is repeated.
+#: Seconds for which requesting the service's tasks is retried.
 TASK_PATIENCE = 20.0
-#: Column → dtype of the upload log; the fields of `Sent` in their order, after the image's name and size.
+#: Column → dtype of the upload log: the image's name and size, then the fields of `Sent` in order.
 LOG_COLUMNS = {
     "key": "str",
     "PicName": "str",
@@ -73,32 +73,32 @@ def upload(
 ) -> pd.DataFrame:
     """Upload a batch: its images, each verified, then increment.meta.
 
-    Objects that are already there are kept, so that a repeated call continues where the last one ended, even if that
-    was killed. increment.meta is written only once every image is there.
+    Objects that are already in the bucket are kept, so that a repeated call continues where the last one ended, even if
+    that one was killed. increment.meta is written only once every image is there.
 
     Parameters
     ----------
     batch : pandas.DataFrame or path
         A batch frame, or a batch folder.
     root : path or None
-        The folder of the images; None: ``images/`` of the batch folder.
+        The folder with the images; if None, ``images/`` in the batch folder.
     settings : Settings
-        Names bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
+        Settings with bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
     dry_run : bool
-        Return what would be sent (outcome ``planned``); send nothing.
+        Return what would be sent (outcome ``planned``) without sending it.
     replace : bool
-        Replace an increment.meta that belongs to no finished run. Never while a task reads the folder.
+        Replace an increment.meta that belongs to no finished run, but never while a task reads the folder.
     stale_ok : bool
-        Send a batch folder although the gallery has changed since it was planned.
+        Send a batch folder even if the gallery has changed since it was planned.
     runs : path, optional
-        The folder of run folders, by which the increment.meta of an earlier run is recognised, and whether the gallery
-        has changed since the batch was planned; default: the project's.
+        The folder of run folders, used to recognise an earlier run's increment.meta and to detect gallery changes since
+        the batch was planned; default: the project's.
     known : pandas.DataFrame, optional
-        A gallery state; objects of its images are not reported as strays.
+        A gallery state; objects for images in it are not reported as strays.
     threads, processes : int
-        PUTs at once: `threads` in each of `processes`.
+        Number of parallel PUTs: `threads` in each of `processes`.
     patience : float
-        Seconds for which sending one file is repeated.
+        Seconds for which sending a file is retried.
     progress : bool
         Show a progress bar.
     clock : Clock, optional
@@ -108,8 +108,8 @@ def upload(
     -------
     pandas.DataFrame
         The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
-        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file has
-        other bytes than planned), ``failed``, ``missing`` (no such file, and expected to be refused anyway),
+        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file's bytes differ
+        from the plan), ``failed``, ``missing`` (the file does not exist, and its refusal is expected anyway),
         ``planned`` (dry run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
         ``.attrs["strays"]``: objects in the folder that belong neither to the batch nor to `known` (``key, bytes,
         modified``); they are never deleted.
@@ -117,18 +117,18 @@ def upload(
     Raises
     ------
     StorageError
-        An error that every file would meet: a wrong key, no bucket, no permission, a wrong clock, no answer for a long
-        time.
+        An error that affects every file: a wrong access key, no bucket, no permission, a wrong clock, or no answer for
+        a long time.
     ConfigError
         The increment.meta in the bucket must not be replaced; another upload is running; settings are missing; the
         gallery has changed since the batch was planned.
     MetaError
-        The batch cannot be written as increment.meta.
+        The batch cannot be encoded as increment.meta.
 
     Notes
     -----
-    Source: the guide wants increment.meta and images under one path. The order is imgprep's: a task finds every image
-    that increment.meta names, whenever it starts.
+    Source: the guide requires increment.meta and images under one path. The order is imgprep's choice, so that a task
+    finds every image that increment.meta names, whenever the task starts.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def upload(
     clock = clock or SystemClock()
     folder = None if isinstance(batch, pd.DataFrame) else Path(batch)
     runs_folder = Path(runs) if runs is not None else settings.runs
-    frame, text = read_batch(batch)  # before the settings: a path that was mistyped is not their fault
+    frame, text = read_batch(batch)  # before the settings, so that a mistyped path is not blamed on them
     settings.require("bucket", "path")
     if frame.empty:
         _log.info("the batch has no lines: nothing to send")
@@ -206,7 +206,7 @@ def read_batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFra
         if not file.is_file():
             raise ConfigError(f"{folder}: is not a batch folder: {file.name} is missing; build it")
     frame, text = read_table(folder, "batch", remedy=REBUILD), meta.read_bytes()
-    assert frame is not None  # noqa: S101  it is a file, see above
+    assert frame is not None  # noqa: S101  `batch` is a file, see above
     if dumps_meta(frame).encode() != text:
         raise ConfigError(f"{meta}: differs from the batch.parquet beside it; do not edit it, build the batch again")
     return frame, text
@@ -227,7 +227,7 @@ def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Se
 
 
 def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
-    """Mark as failed what the bucket no longer holds as planned."""
+    """Mark as failed the items whose objects are no longer in the bucket as planned."""
     sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
     stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
     differing = find_differing(sent, stored, bucket, threads=threads)
@@ -239,7 +239,7 @@ def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[s
 
 
 def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
-    """Return why increment.meta must not be written now; empty where it may be."""
+    """Return why increment.meta must not be written now; empty if it may be."""
     bad = sum(sent.outcome in ("failed", "changed") for sent in done.values())
     if bad:
         return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
@@ -249,7 +249,7 @@ def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
 
 
 def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace: bool, clock: Clock) -> None:
-    """Raise where the increment.meta in the bucket must not be replaced."""
+    """Raise ConfigError if the increment.meta in the bucket must not be replaced."""
     where = f"{settings.bucket}/{settings.prefix}{META_NAME}"
     running, asked = running_task(settings, clock)
     if running:
@@ -265,7 +265,7 @@ def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace
 
 
 def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
-    """Return the id of a task that is reading the folder now, and whether the service could be asked."""
+    """Return the id of the task that is reading the folder, if any, and whether the service could tell."""
     if not settings.instance:
         return None, False
     try:
@@ -284,7 +284,7 @@ def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
 
 
 def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:
-    """Return the newest run that sent these bytes to this place."""
+    """Return the newest run that sent these bytes to this bucket and path, if any."""
     for run in reversed(read_runs(runs)[0]):
         bucket, path = run.settings.get("bucket"), run.settings.get("path", "")
         if bucket != settings.bucket or path.strip("/") != settings.path.strip("/"):
@@ -297,7 +297,7 @@ def _run_of(there: Stored, settings: Settings, runs: Path) -> Run | None:
 
 
 def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: Clock, patience: float) -> Sent:
-    """Write increment.meta, and compare it with what the bucket returns afterwards."""
+    """Write increment.meta, then read it back from the bucket and compare it."""
     now = head(bucket, key)
     digest = hashlib.md5(text).hexdigest()
     if now is not None and now.md5 == digest and now.bytes == len(text):
@@ -310,7 +310,7 @@ def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: 
         )
     sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())
     item = Item(key, "", "", len(text), digest)
-    # Only where there is none: what another upload writes between the look above and now is not overwritten.
+    # With `new`, a file that another upload has written since the check above is not overwritten.
     sent = sender.send_bytes(item, text, new=now is None)
     return _read_back(bucket, sent, text) if sent.outcome == "uploaded" else sent
 
@@ -322,7 +322,7 @@ def _differs(before: Stored | None, now: Stored | None) -> bool:
 
 
 def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
-    for _ in range(2):  # bytes may change on their way back, too
+    for _ in range(2):  # bytes may also be corrupted on the way back
         try:
             found = read_object(bucket, sent.key, limit=len(text))
         except StorageError as error:
@@ -366,9 +366,9 @@ def _bar(items: list[Item], progress: bool) -> Any:
 
 @contextlib.contextmanager
 def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, int | None], None]]:
-    """Yield a function that appends an outcome to a file, as one JSON object per line; it does nothing without a file.
+    """Yield a function that appends an outcome to a file as one JSON object per line, or does nothing without a file.
 
-    A record for people, and for estimating the next upload; the bucket's listing decides what is there.
+    The journal is for people and for estimating the next upload; the bucket's listing decides what is uploaded.
     """
     file: IO[bytes] | None = None
     began, sizes = clock.monotonic(), []
@@ -387,7 +387,7 @@ def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, in
     with contextlib.ExitStack() as stack:
         new = path is not None and not os.path.lexists(path)
         if path is not None and (new or is_journal(path)):
-            with contextlib.suppress(OSError):  # a read-only batch folder can still be sent
+            with contextlib.suppress(OSError):  # a batch in a read-only folder can still be sent
                 file = stack.enter_context(path.open("ab", buffering=0))
         elif path is not None:
             _log.warning("%s: was not written by imgprep and is left as it is; no journal is kept", path)
@@ -402,7 +402,7 @@ def open_journal(path: Path | None, clock: Clock) -> Iterator[Callable[[Sent, in
 
 
 def read_pace(folder: Path) -> dict[str, float] | None:
-    """Return ``images``, ``bytes`` and ``seconds`` of the uploads of a batch folder; None without a journal."""
+    """Return ``images``, ``bytes`` and ``seconds`` of a batch folder's uploads, or None if it has no journal."""
     total = {"images": 0, "bytes": 0, "seconds": 0.0}
     try:
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()

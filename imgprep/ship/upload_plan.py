@@ -1,4 +1,4 @@
-"""What an upload would send: the objects of a batch compared with the bucket. Nothing is sent here."""
+"""Upload planning: compare the objects of a batch with the bucket. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
 from imgprep.images.storage import Folder, Problem, Unfit
 
-#: Objects that a message names.
+#: Maximum number of objects named in a message.
 NAMED = 5
 _GOOD = ("imported", "deleted")
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
 class Decision(NamedTuple):
-    """What to do with each image; every image is in exactly one of these."""
+    """Action for each image; every image is in exactly one field."""
 
     send: list[Item]
     unchanged: list[tuple[Item, str]]
@@ -37,7 +37,7 @@ class Decision(NamedTuple):
 
 
 def meta_item(prefix: str, text: bytes) -> Item:
-    """Return the item of an increment.meta, to compare it as an image is compared."""
+    """Return the item for an increment.meta, so that it can be compared like an image."""
     return Item(prefix + META_NAME, META_NAME, "", None, hashlib.md5(text).hexdigest())
 
 
@@ -68,12 +68,12 @@ def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str)
 _COLUMNS = ["PicName", "OperationType", "file", "digest", "expected"]
 
 
-def _item(prefix: str, images: Folder, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  the columns of a row
+def _item(prefix: str, images: Folder, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  one argument per column
     key = prefix + name
     path, size, problem = "", None, _key_problem(name, key) or _digest_problem(digest)
     if not problem:
         try:
-            found = images.find(file)  # names come from a catalogue, and neither they nor links lead out of the folder
+            found = images.find(file)  # neither catalogue names nor links may escape the folder
             path, size = found.path, found.bytes
         except Unfit as unfit:
             problem = f"no such file: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
@@ -96,12 +96,12 @@ def _digest_problem(digest: str | None) -> str:
     return f"the batch's digest {digest[:40]!r} is not an MD5 (32 hexadecimal digits); build the batch again"
 
 
-#: Problems that are ignored where `check` expects the service to refuse the row anyway.
+#: Problems that are ignored if `check` expects the service to refuse the row anyway.
 _FORESEEN = ("no such", "the key is longer")
 
 
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:
-    """Sort images into those to send, those in the bucket, those without a file, and those that cannot be sent."""
+    """Divide images into those to send, those in the bucket, those without a file, and those that cannot be sent."""
     decision = Decision([], [], [], [])
     unsure: list[Item] = []
     for item in items:
@@ -127,7 +127,7 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
 
 
 def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any, *, threads: int = 8) -> list[Item]:
-    """Return the items whose object is missing, or has other bytes than the batch planned."""
+    """Return the items whose object is missing or differs from the planned bytes."""
     differing, unsure = [], []
     for item in items:
         there = stored.get(item.key)
@@ -145,7 +145,7 @@ def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: 
 
 
 def differing_message(differing: Sequence[Item], where: str) -> str:
-    """Return the message for a result of `find_differing`."""
+    """Return the message for a result from `find_differing`."""
     names = ", ".join(item.pic_name for item in differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
     one = len(differing) == 1
     objects = "1 object is missing or differs" if one else f"{len(differing):,} objects are missing or differ"
@@ -156,9 +156,9 @@ def differing_message(differing: Sequence[Item], where: str) -> str:
 
 
 def _by_content(item: Item, there: Stored, bucket: Any) -> str:
-    """Return how an object is proved to be the planned file; empty where it is not. An ETag need not be an MD5."""
+    """Return how an object is proved to be the planned file, or "" if it is not; an ETag need not be an MD5."""
     data = None
-    if item.bytes is not None:  # else the file is missing, or must not be opened
+    if item.bytes is not None:  # otherwise the file is missing or must not be opened
         with contextlib.suppress(OSError):
             data = Path(item.file).read_bytes()
     found = hashlib.md5(data).hexdigest() if data is not None else None

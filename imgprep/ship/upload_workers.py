@@ -1,4 +1,4 @@
-"""Many files at once: threads in this process, or in several."""
+"""Parallel uploads: threads in one or several processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imgprep.core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Files for a worker process, and how to send them; `settings` are pickled, and hold credentials."""
+    """Files for a worker process, and how to send them; `settings` is pickled and contains credentials."""
 
     settings: bytes = field(repr=False)
     items: Sequence[Item]
@@ -32,18 +32,18 @@ class Lot:
     patience: float
 
 
-#: Files given to a process at once; another process opens its connections anew for each lot.
+#: Minimum and maximum files per lot; a worker process opens new connections for each lot.
 LOT_MIN, LOT_MAX = 100, 1000
-#: A thread reports its outcomes when it has this many, or after this many seconds: each report wakes the reader, and
-#: waking it for every file costs 10 % of a PUT.
+#: A thread reports its outcomes once it has this many, or after this many seconds, because each report wakes the
+#: reader, and waking it for every file costs 10 % of a PUT.
 REPORT_COUNT, REPORT_SECONDS = 16, 0.2
-#: While the running threads leave this share of a core idle, one more is started, at most one per NEXT_SECONDS. Where
-#: answers come as fast as a core can send, more threads only compete for Python's lock: 8 on loopback cost 470 us per
-#: PUT, one 280, at the same rate. Over a network all run after a moment.
+#: While the running threads leave this share of a core idle, one more is started, at most one per NEXT_SECONDS. If
+#: answers arrive as fast as a core can send, more threads only compete for Python's lock: on loopback, 8 threads cost
+#: 470 us per PUT and one costs 280 us, at the same rate. Over a network, all threads are soon running.
 IDLE, NEXT_SECONDS = 0.5, 0.01
-#: Load is measured over the last one or two such spans: what was fast for an hour may be slow from now on.
+#: Load is measured over the last one or two such spans, because a connection that was fast for an hour may slow down.
 RECENT_SECONDS = 5.0
-#: Longest wait for a thread at a time: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
+#: Maximum single wait for a thread: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
 WAIT_SECONDS = 0.5
 
 _Report = Callable[[list[Sent]], None]
@@ -59,7 +59,7 @@ def send_all(
     patience: float,
     clock: Clock,
 ) -> Iterator[Sent]:
-    """Yield the outcome of each item, soon after it is known."""
+    """Yield the outcome of each item soon after the item is done."""
     sending = _Sending(settings, bucket, threads, patience, clock)
     if processes > 1 and len(items) > 2 * LOT_MIN:
         yield from sending.by_processes(items, processes)
@@ -68,18 +68,18 @@ def send_all(
 
 
 def idle(busy: float, elapsed: float) -> bool:
-    """Whether another thread would send more, given the busy seconds of all threads in the elapsed ones."""
+    """Return whether another thread would increase throughput; `busy` sums the threads' busy seconds in `elapsed`."""
     return busy < (1 - IDLE) * (elapsed - NEXT_SECONDS)
 
 
 class Load:
-    """How busy the threads were recently; `now` is when they began."""
+    """Recent load of the threads; `now` is their start time."""
 
     def __init__(self, now: float) -> None:
         self._marks = deque([(now, 0.0)], maxlen=2)
 
     def is_low(self, busy: float, now: float) -> bool:
-        """Whether another thread would send more; `busy` is in seconds since they began."""
+        """Return whether another thread would increase throughput; `busy` is the total busy seconds since the start."""
         if now - self._marks[-1][0] > RECENT_SECONDS:
             self._marks.append((now, busy))
         since, before = self._marks[0]
@@ -101,7 +101,7 @@ class _Sending:
         todo = iter(items)
         lock = threading.Lock()
         busy = [0.0] * self._threads
-        load = Load(time.monotonic())  # the machine's, not the clock's: it is compared with time on a core
+        load = Load(time.monotonic())  # real time, not the injected clock's: it is compared with CPU time
 
         def work(number: int, report: _Report) -> None:
             done, since = [], self._clock.monotonic()
@@ -123,7 +123,7 @@ class _Sending:
         yield from self._gathered(works, another=lambda: load.is_low(sum(busy), time.monotonic()))
 
     def by_processes(self, items: Sequence[Item], processes: int) -> Iterator[Sent]:
-        """This process is one of them, and sends while the others start."""
+        """Send with `processes` processes; this process is one of them, and sends while the others start."""
         settings = _pickled(self._settings)
         size = min(LOT_MAX, max(LOT_MIN, len(items) // (processes * 8)))
         lots = queue.SimpleQueue[Sequence[Item]]()
@@ -138,7 +138,7 @@ class _Sending:
                 workers=processes - 1,
                 chunk=1,
                 waiting=0,
-                seconds=math.inf,  # each file has its patience
+                seconds=math.inf,  # patience applies to each file
                 stop=self._stop,
             )
             for lot, result in results:
@@ -160,13 +160,13 @@ class _Sending:
                 return
 
     def _gathered(self, works: Sequence[Callable[[_Report], None]], *, another: Callable[[], bool]) -> Iterator[Sent]:
-        """Yield what threads report, as it comes: first of one, then of as many as `another` asks for."""
+        """Yield the outcomes that threads report; start one thread, then another whenever `another` returns true."""
         reports = queue.SimpleQueue[list[Sent] | BaseException | None]()
 
         def run(work: Callable[[_Report], None]) -> None:
             try:
                 work(reports.put)
-            except BaseException as error:  # noqa: BLE001  raised again where it is read
+            except BaseException as error:  # noqa: BLE001  raised again by the reader
                 reports.put(error)
                 self._stop.set()
             finally:
@@ -189,12 +189,12 @@ class _Sending:
                 elif isinstance(reported, list):
                     yield from reported
                 elif first is None or isinstance(first, Stopped):
-                    first = reported  # later errors explain less than the first
+                    first = reported  # later errors are less informative than the first
         except BaseException:
             self._stop.set()
             raise
         finally:
-            for thread in threads:  # not the first `started`: an interrupt may have come before one was counted
+            for thread in threads:  # all, not only `started`: an interrupt may have come before one was counted
                 while thread.is_alive():
                     thread.join(WAIT_SECONDS)
         if first is not None:
@@ -202,7 +202,7 @@ class _Sending:
 
 
 def send_lot(lot: Lot) -> list[Sent] | Exception:
-    """Send the files of a lot; called in a worker process."""
+    """Send the files in a lot; called in a worker process."""
     try:
         settings = pickle.loads(lot.settings)  # noqa: S301  from the process that started this one
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Contact sheets: small pictures of images, of findings rule by rule, or of duplicates side by side, in pages."""
+"""Contact sheets: pages of thumbnails of images, of findings by rule, or of duplicates side by side."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.rules.book import summary
 from imgprep.show.template import template, write_page
 
-#: Images on a page; findings of each rule, or groups of duplicates, on a page.
+#: Images per page; findings per rule, or groups of duplicates, per page.
 PER_PAGE, PER_SECTION = 60, 12
-#: Columns that identify a frame of duplicates.
+#: Columns by which a frame of duplicates is recognised.
 _DUPLICATES = {"group", "kind", "PicName", "products", "distance"}
 _TIES = {
     "file": "one file under several products",
@@ -37,7 +37,7 @@ _TIES = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A picture and its texts. Texts are plain; the template escapes them."""
+    """A thumbnail and its captions, which are plain text; the template escapes them."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Cards that belong together: those of a rule, or of a group of duplicates."""
+    """Cards that belong together: those for one rule, or for one group of duplicates."""
 
     title: str
     count: int
@@ -58,20 +58,20 @@ class Section:
 
 @dataclass(frozen=True, repr=False)
 class ContactSheet:
-    """A page of small pictures. It displays itself in a notebook; `write` makes it a file.
+    """A page of thumbnails; displayed in a notebook, or saved by `write`.
 
     Attributes
     ----------
     title : str
-        What it shows.
+        The title of the sheet.
     sections : sequence of Section
-        In their order.
+        The sections, in display order.
     page, pages : int
-        Which page of how many; the first is 1.
+        The page number, from 1, and the number of pages.
     total : int
-        Images, findings or groups on all pages.
+        Number of images, findings or groups on all pages.
     side : int
-        Longest side of a picture, pixels.
+    Longest side of a thumbnail, pixels.
 
     Examples
     --------
@@ -102,7 +102,7 @@ Regions = RegionStore | pd.DataFrame | Mapping[str, Region]
 
 
 class Drawn:
-    """The regions to draw over images, from a store, a regions frame or a mapping."""
+    """The regions to draw over images, from a region store, a regions frame or a mapping."""
 
     def __init__(self, given: Regions | None) -> None:
         self._store = given if isinstance(given, RegionStore) else None
@@ -121,7 +121,7 @@ class Drawn:
         return self._known.get(name) if self._store is None else self._store.get(name, product)
 
     def of_finding(self, record: Mapping[Any, Any]) -> Region | None:
-        """Return the region that a finding is about where it can be drawn, else its image's."""
+        """Return the region that a finding is about if it can be drawn, otherwise the region of its image."""
         region = region_of(record["value"]) if record["field"] == "Region" else None
         name, product = record["PicName"], record["ProductId"]
         if region is not None or not isinstance(name, str):
@@ -130,7 +130,7 @@ class Drawn:
 
 
 def region_of(text: object) -> Region | None:
-    """Return the region of a ``Region`` field, or None where the text is none."""
+    """Return the region of a ``Region`` field, or None if the field is not a valid region."""
     with suppress(RegionError):
         return Region.from_wire(text) if isinstance(text, str) else None
     return None
@@ -146,39 +146,39 @@ def contact_sheet(
     per_page: int | None = None,
     side: int = 140,
 ) -> ContactSheet:
-    """Show images as thumbnails, a page at a time: all of them, or findings by rule, or duplicates side by side.
+    """Show one page of thumbnails: of all images, of findings by rule, or of duplicates side by side.
 
-    Only the page's own images are opened, so a folder of 100,000 is as fast as one of a hundred.
+    Only the images on the page are opened, so a folder of 100,000 images is as fast as one of 100.
 
     Parameters
     ----------
     found : pandas.DataFrame or iterable of str
         A catalogue or facts (``PicName``; a ``ProductId`` is shown), or names below `root`: each image is shown once.
-        Findings from `check`: a section for each rule. Groups from `find_duplicates`: a section for each group.
+        Findings from `check`: one section per rule. Groups from `find_duplicates`: one section per group.
     root : path
         Folder or zip archive of the images.
     rules : iterable of str, optional
-        For findings, show only these rules.
+        The rules to show, if `found` holds findings.
     regions : RegionStore, pandas.DataFrame or mapping, optional
-        Drawn over the images, in the upright frame: a store, its frame, or PicName → `Region`. A finding about a
-        ``Region`` draws that region where possible.
+        Regions to draw over the images, in the upright frame: a store, its frame, or PicName → `Region`. A finding
+        about a ``Region`` draws that region if possible.
     page : int
-        From 1.
+    The page number, from 1.
     per_page : int, optional
-        Images on a page (60); findings of each rule, or groups of duplicates (12).
+        Images per page (60), or findings per rule and groups of duplicates per page (12).
     side : int
-        Longest side of a picture, pixels.
+    Longest side of a thumbnail, pixels.
 
     Returns
     -------
     ContactSheet
-        Displays itself in a notebook. A rule with fewer pages than others is left out of the later ones.
+        Displayed in a notebook. A rule with fewer pages than others is omitted from the later pages.
 
     Raises
     ------
     ConfigError
-        `root` is neither a folder nor an archive, the frame has no PicName, a rule has no finding, or the page does
-        not exist.
+        If `root` is neither a folder nor an archive, the frame has no PicName, a rule has no findings, or the page
+        does not exist.
 
     Examples
     --------
@@ -204,14 +204,14 @@ def contact_sheet(
 
 
 class _Part(NamedTuple):
-    """Which page to show, how much is on it, and the longest side of its pictures."""
+    """The page number, the number of items per page, and the longest side of a thumbnail."""
 
     page: int
     size: int
     side: int
 
     def of(self, items: Any) -> tuple[Any, int]:
-        """Return the items on the page, and how many pages there are; a page that does not exist is an error."""
+        """Return the items on the page and the number of pages; raise ConfigError if the page does not exist."""
         if self.size < 1:
             raise ConfigError(f"per_page={self.size}: must be 1 or more")
         pages = max(1, -(-len(items) // self.size))
@@ -262,7 +262,7 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
     sections = []
     for number in numbers:
         members = found[found["group"] == number]
-        # A placeholder may belong to thousands of products: the first images show which one it is.
+        # A placeholder may belong to thousands of products; the first images are enough to recognise it.
         rows = records(members.head(PER_SECTION))
         kind, products = rows[0]["kind"], rows[0]["products"]
         cards = []
@@ -277,7 +277,7 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
 
 
 def sections_for_page(found: pd.DataFrame, roots: Sequence[Path], *, per_section: int = 8) -> tuple[list[Section], int]:
-    """Return the first findings of each rule, or groups of duplicates, that have a picture; and how many there are."""
+    """Return the first findings per rule, or groups of duplicates, that have an image, and their total number."""
     if found.empty or not roots:
         return [], 0
     part = _Part(1, per_section, 140)
@@ -290,12 +290,12 @@ def sections_for_page(found: pd.DataFrame, roots: Sequence[Path], *, per_section
 
 
 def size_text(thumb: Thumb) -> str:
-    """Return the size of the image behind a small picture: "800 × 600"; empty where it is unknown."""
+    """Return the size of a thumbnail's image, such as "800 × 600", or an empty string if it is unknown."""
     return f"{thumb.size[0]} × {thumb.size[1]}" if thumb.size[0] else ""
 
 
 def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
-    """A card of texts from outside: bounded, and with hidden characters made visible."""
+    """Return a card with external text: shortened, and with hidden characters made visible."""
     return Card(shown(name, 300), shown(title, 120), shown(note, 240), thumb)
 
 
@@ -309,7 +309,7 @@ def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side:
 
 
 def _products(frame: pd.DataFrame, names: pd.Series) -> dict[str, list[str]]:
-    """The products of each of the images `names`."""
+    """Return the products of each image in `names`."""
     if "ProductId" not in frame:
         return {}
     some = frame[frame["PicName"].isin(names)].dropna(subset=["ProductId"])

@@ -1,4 +1,4 @@
-"""Results as files for other programs: tables for spreadsheets, and an increment.meta with its outcomes."""
+"""Export results for other programs: tables for spreadsheets, and an increment.meta with its outcomes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from imgprep.ship.run import Run
 
 
 def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Write a frame for a spreadsheet: CSV, TSV or Excel, by the file's extension.
+    """Write a frame as CSV, TSV or Excel, depending on the file's extension.
 
-    Text that a spreadsheet would treat as a formula gets a leading apostrophe, also in column names. CSV is UTF-8
+    Text that a spreadsheet would treat as a formula gets a leading apostrophe, even in column names. CSV is UTF-8
     with a byte order mark, without which Excel misreads Chinese text.
 
     Examples
@@ -45,7 +45,7 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     safe.columns = pd.Index([guarded(str(name)) for name in safe.columns], dtype=object)
     with overwriting(target) as draft:
         if extension == ".xlsx":
-            # The writer turns text that starts with = into formulas; the apostrophe keeps it text.
+            # The writer turns text that starts with = into a formula; the apostrophe keeps it as text.
             safe.to_excel(draft, index=False, engine="openpyxl")
         else:
             safe.to_csv(draft, index=False, encoding="utf-8-sig", sep="\t" if extension == ".tsv" else ",")
@@ -53,10 +53,10 @@ def export_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 
 def annotate_meta(run: Run, *, causes: CauseTable | None = None) -> str:
-    """Return the text of the increment.meta that was sent, with its failures.
+    """Return the text of the increment.meta that was sent, annotated with its failures.
 
     Each line that failed, or whose outcome is unknown, is followed by a separate line: one JSON object with the
-    single key ``imgprep:outcome``, so that the file stays JSON Lines and every field stays as it was. `read_meta`
+    single key ``imgprep:outcome``, so that the file stays JSON Lines and no field changes. `read_meta`
     skips these lines; with ``strict=False`` they are findings of the rule ``meta-annotation``. The text is for people
     and programs, not for sending: the service does not know the key.
 

@@ -1,4 +1,4 @@
-"""The fault sheet for photographers: which images have which faults, and what to do, to print or to mail."""
+"""The fault sheet for photographers, to print or mail: which images have which faults, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.show.contact_sheet import Card, Section, size_text
 from imgprep.show.template import template, write_page
 
-#: Rule → (what is wrong, what to do), in photographers' words. Other rules do not concern them.
+#: Rule → (fault, remedy), in photographers' terms. Other rules do not concern them.
 FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
     "image-missing": ("The image did not arrive", "Send it again under exactly this name."),
     "image-empty": ("The file is empty", "Export it again and open the file before sending it."),
@@ -44,16 +44,16 @@ FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
     "pic-name-missing": ("A product without an image", "Take a photograph."),
 }
 
-#: Images shown of one fault in one group; the names of the next ones are listed.
+#: Images shown per fault and group; the names of this many more are listed.
 SHOWN, _LISTED = 24, 200
-#: A group of at most this many images, two rows of them, is kept on one page when printed.
+#: A group of at most this many images (two rows) is kept on one page when printed.
 _TOGETHER = 10
 _SIDE = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The images of one folder, or of one name pattern."""
+    """The images in one folder, or with one name pattern."""
 
     name: str
     images: int
@@ -62,7 +62,7 @@ class Group:
 
     @property
     def small(self) -> bool:
-        """Whether it is kept on one page."""
+        """Whether the group is kept on one printed page."""
         return sum(len(section.cards) for section in self.sections) <= _TOGETHER
 
 
@@ -80,16 +80,16 @@ def write_feedback(
     Parameters
     ----------
     findings : pandas.DataFrame
-        From `check`, with facts. Only faults of images are included: rows and prices do not concern photographers.
+        From `check`, with facts. Only image faults are included; rows and prices do not concern photographers.
     path : path
         The HTML file to write. It is self-contained and prints well: small groups are kept together.
     root : path
         Folder or zip archive of the images.
     by : str
-        ``folder``: one group per folder; or a regular expression, searched in PicName, whose first group (or whole
-        match) names the group, such as ``^([a-z]+)-`` for the part before the first dash.
+        ``folder``: one group per folder; otherwise a regular expression to search for in PicName: its first group, or
+        the whole match, names the group, such as ``^([a-z]+)-`` for the part before the first dash.
     rules : iterable of str, optional
-        Include only these faults.
+        The rules whose faults to include; default: all.
     title : str
         The heading.
 
@@ -101,7 +101,7 @@ def write_feedback(
     Raises
     ------
     ConfigError
-        `by` is not a regular expression, a rule is not about images, or `root` is neither a folder nor an archive.
+        If `by` is not a regular expression, a rule is not about images, or `root` is neither a folder nor an archive.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def write_feedback(
 
 
 def _grouping(by: str) -> Callable[[object], str]:
-    """Return the function from a PicName to the name of its group."""
+    """Return a function that maps a PicName to the name of its group."""
     try:
         pattern = None if by == "folder" else re.compile(by)
     except re.error as error:

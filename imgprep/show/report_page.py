@@ -23,9 +23,9 @@ from imgprep.ship.run import Run
 from imgprep.show.contact_sheet import region_of, sections_for_page
 from imgprep.show.template import figure_uri, template, write_page
 
-#: Failed lines shown with a picture, for each cause; the rest is counted.
+#: Failed lines shown with their image per cause; the rest are counted.
 SHOWN_PER_CAUSE = 24
-#: Rows of the longer tables.
+#: Most rows shown in the longer tables.
 SHOWN_ROWS = 200
 
 
@@ -41,13 +41,13 @@ def write_report(
     Parameters
     ----------
     run : Run
-        From `submit` or `load_runs`.
+        The run, from `submit` or `load_runs`.
     path : path
         The file to write.
     images : path or iterable of path, optional
-        Folders or zip archives to look for the images in, for pictures of what failed.
+        Folders or zip archives to search for the images of failed lines.
     causes : CauseTable, optional
-        Default: the table that the run was read with.
+        The cause table; default: the one that the run was read with.
 
     Returns
     -------

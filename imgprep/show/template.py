@@ -1,4 +1,4 @@
-"""HTML from the templates in `show/templates`, escaped; pages are written whole or not at all."""
+"""Escaped HTML from the templates in `show/templates`; pages are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def template(name: str) -> Template:
-    """Return the template `name`."""
+    """Return the template called `name`."""
     return _environment().get_template(name)
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a page where there is none, or one of ours; create its folders."""
+    """Write a page; create missing folders, and replace an existing file only if imgprep wrote it."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with overwriting(file) as draft:
@@ -32,7 +32,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
 
 
 def figure_uri(figure: Figure) -> str:
-    """Return a data URI (SVG) of a figure, and close it."""
+    """Return a figure as a data URI (SVG), and close the figure."""
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     buffer = io.BytesIO()
@@ -43,7 +43,7 @@ def figure_uri(figure: Figure) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and only pages need it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy, and needed only for pages
 
     loader = PackageLoader("imgprep", "show/templates")
     environment = Environment(

@@ -1,1 +1,1 @@
-"""The commands: one function each, options in, exit code out. Their help is in `imgprep.cli.parser`."""
+"""The commands: each is a function from options to an exit code. Their help is in `imgprep.cli.parser`."""

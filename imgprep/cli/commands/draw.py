@@ -1,4 +1,4 @@
-"""Subject regions without a notebook: list decisions, and merge the work of several people."""
+"""Subject regions without a notebook: list decisions, and merge work from several people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imgprep.core.errors import RegionError
 if TYPE_CHECKING:
     from imgprep.draw.store import RegionStore
 
-#: Decisions that agree in these columns are the same.
+#: Decisions are equal if they agree in these columns.
 _DECISION = ["PicName", "ProductId", "who", "state", "x1", "y1", "x2", "y2"]
 #: First bytes of a SQLite file.
 _SQLITE = b"SQLite format 3\x00"
@@ -49,7 +49,7 @@ def regions(options: Namespace) -> int:
 
 
 def _merged(store: RegionStore, other: Path, who: str | None) -> pd.DataFrame:
-    """Merge a store or a file of regions, treated as another person's store, so that nothing is replaced silently."""
+    """Merge a store or a file of regions as another person's store, so that nothing is silently replaced."""
     from imgprep.draw.formats import read_regions
     from imgprep.draw.store import RegionStore
 
@@ -57,7 +57,7 @@ def _merged(store: RegionStore, other: Path, who: str | None) -> pd.DataFrame:
         if opened.read(len(_SQLITE)) == _SQLITE:
             return store.merge(other)
     frame = read_regions(other).assign(who=who or other.stem)
-    # Lines of a file have no id: a decision equal to an earlier one of the same person is not new.
+    # Lines in a file have no id: a decision equal to an earlier one by the same person is not new.
     known = (
         frame.merge(store.history()[_DECISION].drop_duplicates(), on=_DECISION, how="left", indicator=True)["_merge"]
         == "both"

@@ -38,7 +38,7 @@ def compare(options: Namespace) -> int:
     return ExitCode.FINDINGS if drift["verdict"].isin(["collapsed", "emptied", "vanished"]).any() else ExitCode.FINE
 
 
-#: Findings per rule on a page; a page in a file is longer than a notebook cell.
+#: Findings per rule on a page; a page in a file may be longer than a notebook cell.
 _PER_RULE = 48
 
 
@@ -95,7 +95,7 @@ def _write_sheet(sheet: ContactSheet, file: Path) -> None:
 
 
 def _found(options: Namespace) -> pd.DataFrame:
-    """Return the findings of rows and images."""
+    """Return the findings for rows and images."""
     from imgprep.look.inspect import inspect_images
     from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check

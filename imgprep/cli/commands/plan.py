@@ -43,7 +43,7 @@ def check(options: Namespace) -> int:
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
-    # Without an image column, the findings of loading state the cause and the remedy.
+    # Without an image column, the loader's findings state the cause and the remedy.
     images = options.images if "PicName" in catalogue.columns else None
     facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
     judged = check_rows(
@@ -54,7 +54,7 @@ def check(options: Namespace) -> int:
         files=match_names(catalogue, images) if images else None,
     )
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
-    findings.attrs = judged.attrs  # the rows that each rule's share refers to
+    findings.attrs = judged.attrs  # the rows on which each rule's share is based
     show(summary(findings) if options.summary else findings, options.format)
     if options.format == "table":
         counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
@@ -150,7 +150,7 @@ def plan(options: Namespace) -> int:
 
 def _print_categories(plan: Plan, settings: Settings) -> None:
     recategorised = int(plan.category_changes()["images"].sum())
-    if recategorised and settings.service not in FORCING:  # these store one category, whatever a line says
+    if recategorised and settings.service not in FORCING:  # these services store one category, whatever a line states
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
 
 
@@ -163,7 +163,7 @@ def _print_left(plan: Plan, options: Namespace) -> None:
 
 
 def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
-    """Return the settings, the catalogue, and what a batch is planned against."""
+    """Return the settings, the catalogue, and the baseline to plan against."""
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
@@ -230,7 +230,7 @@ def week(options: Namespace) -> int:
 
 
 def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
-    """Print a step of the week for people; programs read one list."""
+    """Print a step of the weekly workflow, for people only; programs read one list."""
     if options.format == "table":
         print(f"\n{title}")
         if frame is not None:

@@ -42,5 +42,5 @@ def sandbox(options: Namespace) -> int:
 
 
 def _as_set(name: str, value: str) -> str:
-    """Assignment of an environment variable in this system's shell (PowerShell on Windows)."""
+    """Return an assignment of an environment variable for this system's shell (PowerShell on Windows)."""
     return f'$env:{name} = "{value}"' if os.name == "nt" else f"export {name}={value}"

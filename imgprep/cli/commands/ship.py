@@ -15,7 +15,7 @@ from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 
-#: Unknown objects or tasks named in a message; a dry run lists all.
+#: Most unknown objects or tasks named in a message; a dry run lists all.
 _NAMED = 5
 
 
@@ -68,7 +68,7 @@ def _replan(options: Namespace, settings: Settings, runs: Path) -> None:
 
 
 def _strays(log: pd.DataFrame, settings: Settings, runs: Path) -> pd.DataFrame:
-    """Objects in the batch's folder that no earlier run uploaded."""
+    """Return the objects in the batch's folder that no earlier run uploaded."""
     from imgprep.ship.gallery import gallery_state
     from imgprep.ship.run import load_runs
 
@@ -92,7 +92,7 @@ def preflight(options: Namespace) -> int:
 
 
 def _remedies(found: pd.DataFrame) -> str:
-    """Remedies in full; a table would truncate them."""
+    """Return the remedies in full; a table would truncate them."""
     bad = found[found["result"] != "ok"]
     lines = [f"{', '.join(group['check'])}: {remedy}" for remedy, group in bad.groupby("remedy", sort=False)]
     counts = [f"{number:,} {result}" for result, number in found["result"].value_counts().items()]
@@ -144,7 +144,7 @@ def follow(options: Namespace) -> int:
         return show_ended([open_run(options.run_folder).follow(settings)], options.format)
     try:
         look_for_late(settings, options.runs or settings.runs)
-    except ImgprepError as error:  # runs with a task are followed regardless
+    except ImgprepError as error:  # follow runs with a task regardless
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
     open_ones = []
     for run in load_runs(options.runs or settings.runs):
@@ -157,7 +157,7 @@ def follow(options: Namespace) -> int:
     for run in open_ones:
         try:
             run.follow(settings)
-        except ImgprepError as error:  # continue with the others: their report links expire after two hours
+        except ImgprepError as error:  # continue with the others, whose report links expire after two hours
             print(escaped(f"imgprep: {error}"), file=sys.stderr)
             if isinstance(error, ServiceError) and not error.passing:
                 refused = error

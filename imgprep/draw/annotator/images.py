@@ -1,4 +1,4 @@
-"""The images of the annotator's items: previews and parts for the browser, digests and sizes, suggestions."""
+"""The images of the annotator's items: previews and details for the browser, digests, sizes and suggestions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from imgprep.draw.store import EDGES
 from imgprep.images.storage import Archive, Folder, Found, Problem, Unfit
 from imgprep.images.upright import exif_orientation, open_header, open_upright
 
-#: Longer side of a preview, pixels; closer views get parts at full resolution.
+#: Longer side of a preview in pixels; zoomed-in views get parts of the image at full resolution.
 PREVIEW_SIDE = 2048
-#: A file up to this many bytes, upright and of a browser's format, is sent unchanged.
+#: A file up to this many bytes is sent unchanged if it is upright and in a format that browsers display.
 AS_IT_IS = 3_000_000
-#: Encoded previews kept in Python for going back and for a second display.
+#: Bytes of encoded previews cached in Python, for going back and for a second display.
 CACHE_BYTES = 64_000_000
-#: Errors of opening a broken file.
+#: Errors raised when a broken file is opened.
 UNREADABLE = (Unfit, ImgprepError, OSError, ValueError, SyntaxError, TypeError)
 
 _MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-#: Takes a file's path, or its bytes if it is in an archive.
+#: A function of a file's path, or of its bytes if the file is in an archive.
 Suggest = Callable[[Any], tuple[Region, float] | tuple[Region, float, str]]
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded preview: its bytes and their pixel size, the upright size of the file, and the file's MD5 (hex)."""
+    """An encoded preview: its bytes and pixel size, and the file's upright size and MD5 (hex)."""
 
     data: bytes
     mime: str
@@ -48,7 +48,7 @@ class Picture:
 
 
 class FileState(NamedTuple):
-    """A file when it was last read: MD5 (hex) and upright (width, height)."""
+    """State of a file when it was last read: MD5 (hex) and upright (width, height)."""
 
     digest: str
     size: tuple[int, int]
@@ -57,8 +57,8 @@ class FileState(NamedTuple):
 class Suggestion(NamedTuple):
     """A region offered for an item.
 
-    ``method`` is ``border``, ``grabcut`` or ``model``, ``own`` for a user's function that names none, or ``stale``
-    for the region of an older file.
+    ``method`` is ``border``, ``grabcut`` or ``model``, ``own`` for a user's function that names no method, or
+    ``stale`` for a region drawn on an older file.
     """
 
     region: Region
@@ -67,7 +67,7 @@ class Suggestion(NamedTuple):
 
 
 class ItemImages:
-    """Previews and suggestions by item number; safe from several threads, bounded in memory."""
+    """Previews and suggestions by item number; thread-safe, with bounded memory."""
 
     def __init__(self, queue: Queue, source: Folder | Archive, suggest: Suggest | None) -> None:
         self._queue, self._source, self._suggest = queue, source, suggest
@@ -77,12 +77,12 @@ class ItemImages:
         self._cached: OrderedDict[int, tuple[int, Picture]] = OrderedDict()
 
     def describe(self, number: int) -> dict[str, Any]:
-        """Return what the browser shows of an item."""
+        """Return the data that the browser shows for an item."""
         item = self._queue.items[number]
         entry = self._queue.store.entry(item.pic_name, item.product_id, exact=True)
         with self._lock:
             file, offered = self._states.get(number), self._suggestions.get(number)
-            # From the entry, so that state and revision belong together: item.status follows a little later.
+            # Take the state from the entry, so that it matches the revision: item.status is updated slightly later.
             state = "undone" if entry is None else "stale" if file and entry.is_stale(file.digest) else entry.state
             is_open = state in OPEN
             size = file.size if file else entry.size if entry else None
@@ -109,16 +109,16 @@ class ItemImages:
             }
 
     def digest(self, number: int) -> str | None:
-        """Return the MD5 of the item's file when it was last read; None if it was not read yet."""
+        """Return the MD5 of the item's file when it was last read, or None if it has not been read."""
         file = self._states.get(number)
         return file.digest if file else None
 
     def suggestion(self, number: int) -> Suggestion | None:
-        """Return the region offered for the item, None if there is none yet."""
+        """Return the suggestion for the item, or None if there is none yet."""
         return self._suggestions.get(number)
 
     def file_state(self, number: int) -> FileState | None:
-        """Return digest and size of the item's file, reading it if necessary; None if it cannot be read."""
+        """Return the digest and size of the item's file, reading it if necessary; None if it cannot be read."""
         if number not in self._states:
             try:
                 self.picture(number)
@@ -127,7 +127,7 @@ class ItemImages:
         return self._states[number]
 
     def picture(self, number: int) -> Picture:
-        """Return the item's preview; raises one of `UNREADABLE`."""
+        """Return the item's preview, or raise one of `UNREADABLE`."""
         found = self._find(number)
         with self._lock:
             held = self._cached.get(number)
@@ -144,7 +144,7 @@ class ItemImages:
         return picture
 
     def detail(self, number: int, part: Region, *, side: int = 2048) -> tuple[bytes, tuple[int, int]]:
-        """Return a part of the image at full resolution (at most `side` pixels a side) as JPEG, and its pixel size."""
+        """Return part of the image at full resolution (at most `side` pixels per side) as JPEG, and its pixel size."""
         image = open_upright(self._read(number)).crop((part.x1, part.y1, part.x2, part.y2))
         image.thumbnail((side, side), Image.Resampling.BICUBIC)
         return _encoded(image, quality=92), image.size
@@ -201,7 +201,7 @@ class ItemImages:
 
 
 def load_picture(data: bytes) -> Picture:
-    """Return the preview of a file, by its bytes."""
+    """Return the preview of a file, given its bytes."""
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if not data:
         raise OSError("the file is empty (0 bytes)")
@@ -213,12 +213,12 @@ def load_picture(data: bytes) -> Picture:
             and len(data) <= AS_IT_IS
             and max(size) <= PREVIEW_SIDE
             and getattr(header, "n_frames", 1) == 1
-            # A PNG's tag may follow its pixels: any trace of one, and the preview is encoded here.
+            # The EXIF chunk in a PNG may follow the pixels: if there is any sign of one, encode the preview here.
             and (b"eXIf" not in data if header.format == "PNG" else exif_orientation(header) == 1)
         )
         if plain:
             mime = _MIME[str(header.format)]
-            # A truncated file shows half an image in a browser; here it is an error.
+            # A browser shows half of a truncated image; here it is an error.
             if header.format == "JPEG":
                 header.draft("L", (size[0] // 8, size[1] // 8))
             header.load()

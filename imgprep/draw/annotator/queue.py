@@ -1,4 +1,4 @@
-"""The annotator's queue: its items, their states, filters and orders, and the progress of the work."""
+"""The annotator's queue: items, their states, filters and orders, and progress."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ FILTERS = ("all", "undone", "done", "flagged", "suggested", "stale", "failed", "
 ORDERS = ("given", "product", "confidence", "findings")
 #: States that need a decision.
 OPEN = frozenset({"undone", "stale"})
-#: The pace (items per hour) is measured over the last half hour.
+#: Period, in seconds, over which the pace (items per hour) is measured.
 PACE_SECONDS = 1800
-#: Displays whose filtered order is remembered.
+#: Number of displays whose filtered order is remembered.
 VIEWS_KEPT = 16
 
 
 @dataclass(slots=True)
 class Item:
-    """One thing to decide on: an image, or an image of one product.
+    """One decision to make, on an image or on an image for one product.
 
     ``status`` is undone, region, whole, service or stale; ``rows`` are positions in the catalogue; ``conflict`` holds
-    both sides of a merge conflict, one dict each: ``rev``, ``who``, ``state`` and ``region`` (edges by name).
+    the sides of a merge conflict, one dict each: ``rev``, ``who``, ``state`` and ``region`` (edges by name).
     """
 
     pic_name: str
     product_id: str | None
-    products: tuple[str, ...] = ()  # tuples: with 100,000 items, the garbage collector would have to visit each list
+    products: tuple[str, ...] = ()  # tuples: with 100,000 items, the garbage collector would have to visit every list
     rows: tuple[int, ...] = ()
     status: str = "undone"
     flagged: bool = False
@@ -46,9 +46,9 @@ class Item:
 
 
 class Queue:
-    """The items of one widget, the order that each of its displays shows, and the pace; `lock` guards their states.
+    """The items of one widget, the order in each of its displays, and the pace; `lock` guards the items' states.
 
-    An item's number is its place in `items`, for as long as the widget lives.
+    An item's number is its index in `items`, which is fixed for the lifetime of the widget.
     """
 
     def __init__(self, items: list[Item], store: RegionStore) -> None:
@@ -59,7 +59,7 @@ class Queue:
         self._views: OrderedDict[str, list[int]] = OrderedDict()
 
     def read_states(self, digest_of: Callable[[int], str | None]) -> None:
-        """Update the items from the store, in one query; `digest_of` returns a file's digest, where known."""
+        """Update the items from the store in one query; `digest_of` returns a file's digest, if known."""
         with self.lock:
             for pic_name, product_id, state, flagged, digest in self.store.states():
                 number = self.numbers.get((pic_name, product_id))
@@ -75,7 +75,7 @@ class Queue:
         for record in records(self.store.conflicts()):
             number = self.numbers.get((record["PicName"], record["ProductId"]))
             if number is not None:
-                sides = found.setdefault(number, [_side(record, "ours")])  # theirs may be several
+                sides = found.setdefault(number, [_side(record, "ours")])  # there may be several "theirs"
                 sides.append(_side(record, "theirs"))
         with self.lock:
             for number, item in enumerate(self.items):
@@ -83,7 +83,7 @@ class Queue:
                     item.conflict = found.get(number, ())
 
     def saved(self, number: int, state: str, flagged: bool) -> None:
-        """Update an item after its decision was saved."""
+        """Update an item after its decision has been saved."""
         item = self.items[number]
         with self.lock:
             if item.status in OPEN and state != "undone":
@@ -107,7 +107,7 @@ class Queue:
         return numbers
 
     def part(self, view: str, at: int, around: int) -> tuple[int, list[int]]:
-        """Return the first position and the items around a position of a display."""
+        """Return the items around a position in a display, as (position of the first, items)."""
         numbers = self._views.get(view, [])
         first = max(0, at - min(around, 100))
         return first, numbers[first : max(0, at + min(around, 100) + 1)]
@@ -117,12 +117,12 @@ class Queue:
         return next((at for at, number in enumerate(numbers) if self.items[number].status in OPEN), 0)
 
     def progress(self) -> tuple[int, int]:
-        """Return the number of items done, stale ones not counted, and of all items."""
+        """Return the number of items done, excluding stale ones, and the total number of items."""
         with self.lock:
             return sum(item.status not in OPEN for item in self.items), len(self.items)
 
     def counts(self) -> dict[str, Any]:
-        """Return done, left, total and, from five saves on, items per hour."""
+        """Return done, left, total and, after at least five saves, items per hour."""
         done, total = self.progress()
         now = time.monotonic()
         with self.lock:
@@ -134,7 +134,7 @@ class Queue:
 
 
 def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = False) -> list[Item]:
-    """Return one item per distinct image (or image and product), in the order they first appear."""
+    """Return one item per distinct image (or image and product), in order of first appearance."""
     if not isinstance(source, pd.DataFrame):
         names = [source] if isinstance(source, str) else list(source)
         return [Item(name, None) for name in dict.fromkeys(map(str, names)) if name]
@@ -157,7 +157,7 @@ def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = Fal
 
 
 def mark_items(items: list[Item], outcome: pd.DataFrame | None, findings: pd.DataFrame | None) -> None:
-    """Mark the images that failed in the last run, and count the findings of each."""
+    """Mark images that failed in the last run, and count the findings for each image."""
     failed: set[str] = set()
     if outcome is not None and len(outcome):
         failed = set(outcome["PicName"][outcome["outcome"] == "failed"].dropna())
@@ -170,7 +170,7 @@ def mark_items(items: list[Item], outcome: pd.DataFrame | None, findings: pd.Dat
 
 
 def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> list[int]:
-    """Return the numbers of the items that a filter shows, in order."""
+    """Return the ordered numbers of the items that match a filter."""
     tests: dict[str, Callable[[Item], bool]] = {
         "all": bool,
         "undone": lambda item: item.status in OPEN,
@@ -197,7 +197,7 @@ def arranged(items: list[Item], *, show: str = "all", order: str = "given") -> l
 
 
 def find(items: list[Item], text: str) -> int | None:
-    """Return the best match for `text`: an exact product or image name, then a prefix, then a part of one."""
+    """Return the best match for `text`: an exact product or image name, then a prefix, then a substring."""
     wanted = text.strip().lower()
     if not wanted:
         return None
@@ -214,7 +214,7 @@ def find(items: list[Item], text: str) -> int | None:
 
 
 def product_text(catalogue: pd.DataFrame | None, item: Item, *, limit: int = 3) -> list[list[tuple[str, str]]]:
-    """Return (column, text) of the filled cells of an item's first catalogue rows."""
+    """Return (column, text) for the non-empty cells in an item's first catalogue rows."""
     if catalogue is None:
         return []
     rows = []

@@ -1,4 +1,4 @@
-"""Saving a box: the browser's proposal is checked and stored, and always answered."""
+"""Saving: check and store a proposal from the browser, and always answer it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from imgprep.draw.annotator.images import FileState, ItemImages
 from imgprep.draw.annotator.queue import OPEN, Queue
 from imgprep.draw.store import EDGES, Entry
 
-#: Answers remembered, so that a repeated save is stored once.
+#: Number of answers remembered, so that a repeated save is stored only once.
 ANSWERS_KEPT = 2000
 
 
 class Saver:
-    """The only writer of a widget; called from one thread."""
+    """The only object in a widget that saves decisions; called from one thread."""
 
     def __init__(self, queue: Queue, images: ItemImages) -> None:
         self._queue, self._images, self._store = queue, images, queue.store
@@ -27,7 +27,7 @@ class Saver:
         key = content.get("key")
         if not isinstance(key, str) or not key:
             raise RegionError("a save without a key cannot be answered")
-        if key in self._answers:  # sent twice: answered twice, stored once
+        if key in self._answers:  # sent twice: answer twice, store once
             return self._answers[key]
         if not isinstance(content.get("rev"), int) or isinstance(content.get("rev"), bool):
             raise RegionError("a save needs the revision it was made on")
@@ -47,7 +47,7 @@ class Saver:
             _require_same_file(item.pic_name, content, file)
         before = self._store.entry(item.pic_name, item.product_id, exact=True)
         if before is not None and before.revision != revision and _is_same(before, region, state, content):
-            return before  # the save had arrived, only its answer was lost
+            return before  # the save had arrived; only its answer was lost
         note, flagged = content.get("note"), content.get("flagged")
         entry = self._store.put(
             item.pic_name,
@@ -65,7 +65,7 @@ class Saver:
         return entry
 
     def _settle(self, content: dict[str, Any], number: int) -> Entry:
-        """Make one side of a merge conflict current, if both sides are still those that were shown."""
+        """Make one side of a merge conflict current, if both sides are still the ones shown."""
         item = self._queue.items[number]
         chosen = content.get("revision")
         with self._store.writing():
@@ -108,7 +108,7 @@ def _region(content: dict[str, Any]) -> Region | None:
 
 
 def _require_same_file(pic_name: str, content: dict[str, Any], file: FileState | None) -> None:
-    """Raise unless the box was drawn on the file as it is now."""
+    """Raise unless the box was drawn on the current version of the file."""
     if file is None:
         raise RegionError(f"{pic_name}: cannot be read, so no region can be saved for it")
     size = content.get("size")

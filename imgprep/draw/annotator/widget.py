@@ -1,8 +1,8 @@
-"""RegionAnnotator: the widget, and the messages between it and its displays in the browser.
+"""RegionAnnotator: the widget, and its messages to and from its displays in the browser.
 
-Python owns the queue and the truth; the browser proposes. Every message is answered. A save names the item, the
-session, the revision it was made on and the size of the image it was drawn on; it is stored if all of them match, and
-otherwise refused with a reason. `queue` holds the items, `images` their files and suggestions, `saving` stores boxes.
+Python owns the queue and the stored state; the browser makes proposals. Every message is answered. A save states its
+item, session, base revision, and image size. It is stored if all of these match, and otherwise refused with a reason.
+The modules: `queue` manages the items, `images` their files and suggestions, and `saving` stores boxes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 #: Messages that change the store; each gets its own answer, ``saved`` or ``refused``.
 SAVES = ("save", "decide")
-#: Items on a page of the grid.
+#: Number of items on a grid page.
 PAGE = 40
-#: Pictures that one message may request.
+#: Number of previews that one message may request.
 AT_ONCE = 12
 
 Content = dict[str, Any]
@@ -50,35 +50,35 @@ class RegionAnnotator(anywidget.AnyWidget):
     Parameters
     ----------
     catalogue_or_names : pandas.DataFrame or iterable of str
-        A catalogue (its text is shown beside the image), or file names.
+        A catalogue, whose text is shown beside the image, or file names.
     root : path
-        The folder or zip archive that each PicName is relative to.
+        Folder or zip archive that PicNames are relative to.
     store : RegionStore or path
-        Where regions are kept.
+        Store for the regions.
     suggest : bool or callable
-        Offer a suggestion on undone images; a callable takes a path (of a file in an archive, its bytes) and returns
-        (Region, confidence), or with the name of its method (Region, confidence, method).
+        Offer suggestions for undone images. A callable takes a path (or bytes, for a file in an archive) and returns
+        (Region, confidence) or (Region, confidence, method), with the name of its method.
     per_product : bool
-        Where products share an image: one item per image and product instead of one per image.
+        Make one item per image and product instead of one per image, for products that share images.
     outcome, findings : pandas.DataFrame, optional
-        The outcome of the last run and the findings of the checks, for filters and order.
+        Outcome of the last run and findings from the checks, used by filters and orders.
     show, order : str
-        The filter and order to open with (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
+        Initial filter and order (`imgprep.draw.annotator.queue.FILTERS` and ``ORDERS``).
     height : int
-        Height of the stage, CSS pixels.
+        Height of the stage in CSS pixels.
 
     Raises
     ------
     RegionError
-        An unknown filter or order, or a frame without PicName.
+        The filter or order is unknown, or the frame has no PicName column.
 
     Notes
     -----
     Works in JupyterLab 4 and Notebook 7 (tested with 4.6 and 7.6).
 
-    Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. Three threads of the
-    widget's own do the work: saves, pictures, and suggestions with thumbnails, so that neither a slow store nor a slow
-    suggestion delays pictures.
+    Messages may arrive on a subshell thread (JupyterLab 4.4+ with ipykernel 7) or the main thread. The widget has
+    three worker threads: one for saves, one for previews, and one for suggestions and thumbnails. Neither a slow store
+    nor a slow suggestion delays previews.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     >>> widget.close(); store.close(); folder.cleanup()
     """
 
-    # Declared, because the files are joined when a widget is created, not when the module is imported.
+    # Only declared here, because the files are joined when a widget is created, not when the module is imported.
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
 
@@ -113,10 +113,10 @@ class RegionAnnotator(anywidget.AnyWidget):
     ) -> None:
         source = open_source(root)
         items = build_items(catalogue_or_names, per_product=per_product)
-        arranged(items[:1], show=show, order=order)  # a wrong name is reported here, not in the browser
+        arranged(items[:1], show=show, order=order)  # report an unknown name here, not in the browser
         mark_items(items, outcome, findings)
         self.store = store if isinstance(store, RegionStore) else RegionStore(store)
-        # A new session for every widget: a message of a view that outlived its kernel matches none.
+        # Each widget gets a new session, so that a message from a view that outlived its kernel matches none.
         self._session = secrets.token_hex(8)
         self._catalogue = catalogue_or_names if isinstance(catalogue_or_names, pd.DataFrame) else None
         self._opening: Content = {"show": show, "order": order, "height": height}
@@ -152,7 +152,7 @@ class RegionAnnotator(anywidget.AnyWidget):
 
     @property
     def selected(self) -> pd.DataFrame:
-        """Regions frame of this queue's images, as stored so far."""
+        """Regions frame of the stored decisions on this queue's images."""
         frame = self.store.frame()
         products = [product if isinstance(product, str) else None for product in frame["ProductId"]]
         keys = zip(frame["PicName"], products, strict=True)
@@ -160,22 +160,22 @@ class RegionAnnotator(anywidget.AnyWidget):
         return frame[here].reset_index(drop=True)
 
     def progress(self) -> tuple[int, int]:
-        """Return the number of items done, stale ones not counted, and of all items."""
+        """Return the number of items done, excluding stale ones, and the total number of items."""
         return self._queue.progress()
 
     def close(self) -> None:
-        """Close the widget in every display, after finishing the saves that have arrived."""
-        if getattr(self, "_save_thread", None):  # not if the constructor raised
+        """Close the widget in every display after finishing all received saves."""
+        if getattr(self, "_save_thread", None):  # missing if the constructor raised
             self._picture_thread.shutdown(wait=False, cancel_futures=True)
             self._suggest_thread.shutdown(wait=False, cancel_futures=True)
             self._save_thread.shutdown(wait=True)
         super().close()
 
     def finish(self) -> None:
-        """Wait until everything that has arrived from the browser is saved."""
+        """Wait until every save received from the browser is stored."""
         self._save_thread.submit(lambda: None).result()
 
-    # Messages: from any thread to the handler's, and the answer
+    # Messages: passed from any thread to the handler's thread, and answered
 
     def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """Accept a message on any thread; never raise into the kernel."""
@@ -193,7 +193,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     def _submit(self, thread: ThreadPoolExecutor, handler: Handler, content: Content) -> None:
         try:
             future: Future[None] = thread.submit(self._run, handler, content)
-        except RuntimeError:  # closed meanwhile
+        except RuntimeError:  # closed in the meantime
             self._refuse(content, "the widget was closed in Python")
         else:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -201,7 +201,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     def _run(self, handler: Handler, content: Content) -> None:
         try:
             if content["type"] not in ("hello", *SAVES) and content.get("session") != self._session:
-                return  # of a view that is older than this widget; it will send hello
+                return  # from a view older than this widget; the view will send hello
             handler(content)
         except ImgprepError as error:
             self._refuse(content, str(error))
@@ -220,8 +220,8 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._answer(type="refused", key=content.get("key"), id=content.get("id"), why=why, about=about)
 
     def _answer(self, *, about: int | None = None, buffers: Any = None, **content: Any) -> None:
-        """Send a message to all displays, with the current state of its item."""
-        with self._queue.lock:  # in turns, so that no message carries an older state than one sent before it
+        """Send a message to all displays, with the current state of the item that it is about."""
+        with self._queue.lock:  # one at a time, so that no message has an older state than one sent before it
             if about is not None:
                 content["item"] = self._images.describe(about)
             self.send({"session": self._session, **content}, buffers=buffers)
@@ -231,7 +231,7 @@ class RegionAnnotator(anywidget.AnyWidget):
             self._answer(**content, items=[self._images.describe(number) for number in numbers])
 
     def _number(self, content: Content) -> int:
-        """Return the item a message is about; by name if it comes from before a kernel restart."""
+        """Return the number of the item that a message is about, found by name if it predates a kernel restart."""
         if content.get("session") == self._session:
             number = content.get("id")
         else:
@@ -255,9 +255,9 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._answer(**answer, about=number, counts=self._queue.counts())
 
     def _hello(self, content: Content) -> None:
-        """Welcome a display, once, and show it the queue."""
+        """Welcome a display once, and send it the queue."""
         view = _view(content)
-        if not self._queue.add_view(view):  # repeated while the first one waited behind a busy cell
+        if not self._queue.add_view(view):  # a repeat, sent while the first hello waited behind a busy cell
             return
         self._queue.read_states(self._images.digest)
         self._answer(
@@ -274,7 +274,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._arrange({"view": view, "id": content.get("id"), **opening})
 
     def _arrange(self, content: Content) -> None:
-        """Filter and order the queue for a display, and send its position."""
+        """Filter and order the queue for a display, and send the display's position."""
         view, queue = _view(content), self._queue
         show, order = str(content.get("show", "all")), str(content.get("order", "given"))
         if show == "conflict":
@@ -298,13 +298,13 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._window({"view": view, "at": at})
 
     def _window(self, content: Content) -> None:
-        """Send a display the items around a position."""
+        """Send the items around a position to a display."""
         view, at = _view(content), content.get("at")
         first, chosen = self._queue.part(view, at if isinstance(at, int) else 0, int(content.get("around") or 30))
         self._answer_items(chosen, type="window", view=view, first=first)
 
     def _send_pictures(self, content: Content) -> None:
-        """Send pictures; suggestions for them follow."""
+        """Send previews, followed by their suggestions."""
         for number in self._numbers(content, AT_ONCE):
             head: Content = {"type": "picture", "view": content.get("view"), "id": number, "about": number}
             try:
@@ -326,12 +326,12 @@ class RegionAnnotator(anywidget.AnyWidget):
             self._submit(self._suggest_thread, self._suggest, {**content, "id": number})
 
     def _suggest(self, content: Content) -> None:
-        """Compute the suggestion of one item, and send it."""
+        """Compute the suggestion for one item, and send it."""
         if self._images.suggest(content["id"]):
             self._answer_items([content["id"]], type="items")
 
     def _suggest_ahead(self, content: Content) -> None:
-        """Compute the suggestions of the next page, one by one, so that requests are answered in between."""
+        """Compute the suggestions for the next page one by one, so that other requests are answered in between."""
         ids = self._numbers(content, PAGE)
         if not ids:
             return
@@ -340,7 +340,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._submit(self._suggest_thread, self._suggest_ahead, {**content, "ids": ids[1:]})
 
     def _send_detail(self, content: Content) -> None:
-        """Send a part of an image at full resolution."""
+        """Send part of an image at full resolution."""
         number = self._number(content)
         edges = {name: content[name] for name in EDGES}
         data, size = self._images.detail(number, Region(**edges))
@@ -348,8 +348,8 @@ class RegionAnnotator(anywidget.AnyWidget):
         self._answer(**head, mime="image/jpeg", pw=size[0], ph=size[1], buffers=[data])
 
     def _send_thumbnails(self, content: Content) -> None:
-        """Send thumbnails: of the filmstrip, or of a page of the grid with their suggestions."""
-        page = bool(content.get("suggest"))  # of the grid: what is accepted there needs suggestion and digest
+        """Send thumbnails for the filmstrip, or for a grid page together with their suggestions."""
+        page = bool(content.get("suggest"))  # a grid page: accepting an item there requires its suggestion and digest
         for number in self._numbers(content, PAGE):
             head: Content = {"type": "thumb", "view": content.get("view"), "id": number, "about": number}
             try:
@@ -375,7 +375,7 @@ _NAME = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let)\s+(
 
 
 def join_modules(folder: Path, entry: str) -> str:
-    """Return the module `entry` and all it imports as one ES module."""
+    """Return the module `entry` and all its imports as one ES module."""
     owners: dict[str, str] = {}
     parts = []
     for name, text in _collect(folder, entry, {}, ()).items():
@@ -393,7 +393,7 @@ def join_modules(folder: Path, entry: str) -> str:
 
 
 def _collect(folder: Path, name: str, texts: dict[str, str], path: tuple[str, ...]) -> dict[str, str]:
-    """Add a module to `texts`, after those it imports."""
+    """Add a module to `texts`, after its imports."""
     if name in path:
         raise ValueError(f"modules import in a circle: {' → '.join([*path, name])}")
     if name not in texts:
@@ -409,6 +409,6 @@ def _view(content: Content) -> str:
 
 
 def _keep_threads(comm: Any) -> None:
-    """Let messages arrive on the thread that the browser addressed."""
+    """Let messages arrive on the thread selected by the browser."""
     if getattr(comm, "_reply_subshell_for", None):
         comm._reply_subshell_for = None

@@ -1,1 +1,1 @@
-"""The rules of the service, and the check that applies them to every row and image."""
+"""The service's rules, and the check that applies them to every row and image."""

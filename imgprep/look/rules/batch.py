@@ -1,4 +1,4 @@
-"""Rules across rows: how two rows of one batch affect each other."""
+"""Rules across rows: how rows of one batch affect each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.look.rules.rule import Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
-#: Below this many regions that settle the order of their numbers, the others are not judged.
+#: Fewest regions that must settle the order of the numbers before the others are judged.
 MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
 _IS_ADD = pl.col("op") == Operation.ADD.value
@@ -30,14 +30,14 @@ def _unknown_service(sheet: Sheet) -> tuple[int, str]:
 
 
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
-    """Name another row of the same key and operation: the first, or for the first the last."""
+    """Name another row with the same key and operation: the first such row or, for the first row, the last."""
     label = row_label()
     first, last = (end.over("ProductId", "name", "op") for end in (label.first(), label.last()))
     return rows.select("_i", pl.when(label == first).then(last).otherwise(first).alias("other"))
 
 
 def _same_key(sheet: Sheet) -> pl.DataFrame:
-    """Rows of the same key and operation, and how many different payloads (``_kinds``) they carry."""
+    """Return rows that share key and operation, with the number of different payloads (``_kinds``)."""
     rows = sheet.repeated.filter(pl.len().over("ProductId", "name", "op") > 1)
     kinds = pl.struct(*PAYLOAD).n_unique().over("ProductId", "name", "op")
     # The payload of a DELETE has no effect.
@@ -75,8 +75,8 @@ def _add_and_product_delete(sheet: Sheet) -> pl.DataFrame:
 
 
 def _twins(sheet: Sheet) -> pl.DataFrame:
-    """Names that differ only in case or Unicode form."""
-    # Of two twins at least one is not in the folded form, and so is not plain.
+    """Return rows whose names differ only in case or Unicode form."""
+    # At least one name of such a pair differs from its folded form, and so is not plain.
     folded = pl.col("name").str.normalize("NFC").str.to_lowercase().alias("_folded")
     unfolded = sheet.odd["PicName"].filter(pl.col("name").is_not_null()).select("name", folded)
     unfolded = unfolded.filter(pl.col("name") != pl.col("_folded")).unique()
@@ -92,15 +92,15 @@ def _twins(sheet: Sheet) -> pl.DataFrame:
 
 
 def _swapped(sheet: Sheet) -> pl.DataFrame:
-    """Regions legal on the wire, in a batch that was probably written as x1,y1,x2,y2."""
+    """Return rows with valid regions in a batch that was probably written as x1,y1,x2,y2."""
     speaks = _IS_ADD & pl.col("region").is_not_null() & pl.col("subject").is_null()
     x1, y1, x2, y2, width, height = (pl.col(name) for name in (*EDGES, "width", "height"))
     impossible = (x1 >= x2) | (y1 >= y2) | (x2 > width) | (y2 > height)
     settling = speaks & impossible.fill_null((x1 >= x2) | (y1 >= y2))
-    # Equal regions on equal sizes are one piece of evidence: a batch with one region for all is judged at once.
+    # Equal regions on equal sizes count as one piece of evidence, so a batch with one region for all is quick to judge.
     kind = ["region", "width", "height"]
     if sheet.rows.filter(settling).select(kind).n_unique() < MIN_DECIDED:
-        return _NONE  # too few settle the order, as in nearly every batch
+        return _NONE  # too few settle the order, as in almost every batch
     known = sheet.rows.select("_i", "op", "subject", *kind).filter(speaks)
     kinds = known.select(kind).unique(maintain_order=True).with_row_index("kind")
     keys = kinds["kind"].cast(pl.String).to_list()
@@ -131,9 +131,9 @@ def _placeholders(sheet: Sheet) -> pl.DataFrame:
 
 
 def _shared_numbers(sheet: Sheet) -> tuple[int, str]:
-    """How many record numbers belong to different products: all rows of a record should belong to one."""
+    """Count the record numbers shared by different products; all rows of a record should belong to one product."""
     if sheet.rows["row"].is_sorted():
-        return 0, ""  # an export in its own order
+        return 0, ""  # the export is in its original order
     known = sheet.rows.select("row", "ProductId").drop_nulls()
     several = known.group_by("row").agg(pl.col("ProductId").unique(maintain_order=True).alias("products"))
     several = several.filter(pl.col("products").list.len() > 1).sort("row")

@@ -1,4 +1,4 @@
-"""The rule book: all rules in their order, and the check that runs them."""
+"""The rule book: all rules in order, and the check that runs them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
 from imgprep.look.rules.sheet import Sheet, make_sheet
 
-#: Every rule, in the order in which the findings of a row come. To add one, add an entry to the RULES of its module.
+#: Every rule, in the order of a row's findings. To add one, add an entry to RULES in the module for its subject.
 RULES: tuple[Rule, ...] = (*fields.RULES, *images.RULES, *regions.RULES, *batch.RULES)
 
-#: What a shop may set a rule to.
+#: Values that a shop may set as a rule's severity.
 SETTINGS: tuple[str, ...] = (*(severity.value for severity in Severity), "off")
 
-#: Rules that are not about rows, and those with one finding for all rows of a file.
+#: Rules that are not about rows, and rules with one finding for all rows that share a file.
 _NOTES = [rule.id for rule in RULES if rule.note is not None]
 _PER_FILE = [rule.id for rule in RULES if rule.per]
-#: How many examples a summary shows for a rule.
+#: Number of examples that a summary shows per rule.
 EXAMPLES = 3
 
 
@@ -46,41 +46,41 @@ def check(
     Parameters
     ----------
     catalogue : pandas.DataFrame
-        A catalogue (``row``, fields as text) or a batch (``line``, native types). Without ``OperationType`` every row
+        A catalogue (``row``, fields as text) or a batch (``line``, native types). Without ``OperationType``, every row
         is an ADD.
     facts : pandas.DataFrame, optional
-        From `inspect_images`, of the images that will be sent. Without them no rule about images runs.
+        From `inspect_images`, for the images that will be sent. Without facts, no rule about images runs.
     regions : RegionStore or pandas.DataFrame, optional
-        Regions that were drawn; they take precedence over ``Region`` and ``Crop`` of the catalogue.
+        Drawn regions; these take precedence over ``Region`` and ``Crop`` in the catalogue.
     prepared : pandas.DataFrame, optional
-        A prepare log: the copies are sent, under their new names, and regions are scaled with them. `facts` are then
-        those of the copies.
+        A prepare log: its copies are sent under their new names, with regions scaled to match. `facts` must then
+        describe the copies.
     service : str
         Service type of the instance: product, generic, furniture, hardware, fabric, trademark, copyright or
-        multimodal; of any other, one finding warns, and only what all types share is checked.
+        multimodal. For any other, one finding warns, and only rules common to all types are checked.
     severity : mapping of str to str, optional
-        Rule id → ``error``, ``warning``, ``info`` or ``off``, where the shop's severity differs from the rule's own.
+        Rule id → ``error``, ``warning``, ``info`` or ``off``, if the shop's severity differs from the rule's own.
     limits : mapping of str to number, optional
         Limit → value; see `imgprep.look.rules.limits.DEFAULTS`.
     files : pandas.DataFrame, optional
-        From `match_names`: the fix of a missing image is then the file that its name nearly matches, which
+        From `match_names`: the fix for a missing image is then the file that its name nearly matches, which
         ``apply_fixes(…, files=files)`` applies, and files that no row names are reported.
 
     Returns
     -------
     pandas.DataFrame
-        A findings frame (`imgprep.core.findings.FINDING_COLUMNS`), by row, then by rule. ``.attrs["ran"]`` is a frame
-        of ``rule``, ``rows`` (how many it checked), ``findings`` and ``why`` (why it did not run, or NA). A rule of
-        severity info that more than 1,000 rows fail (limit ``info_rows``) makes one finding without a row.
+        A findings frame (`imgprep.core.findings.FINDING_COLUMNS`), sorted by row and rule. ``.attrs["ran"]`` is a frame
+        of ``rule``, ``rows`` (number checked), ``findings`` and ``why`` (why it did not run, or NA). A rule with
+        severity info that more than 1,000 rows fail (limit ``info_rows``) yields one finding without a row.
 
     Raises
     ------
     ConfigError
-        An unknown rule, severity or limit, or a service type that is nearly a known one; the message names the nearest.
+        An unknown rule, severity or limit, or a misspelt service type; the message names the nearest.
 
     Notes
     -----
-    Source: the vendor's batch operations guide and image limits; each rule names its own (`rules_table`).
+    Source: the vendor's batch operations guide and image limits; each rule names its own source (`rules_table`).
 
     Examples
     --------
@@ -91,7 +91,7 @@ def check(
     >>> found["fix"].iloc[1]
     'write "a.jpg"'
     """
-    severities_for(service_type(service), severity)  # a wrong name is refused before any work
+    severities_for(service_type(service), severity)  # reject wrong names before doing any work
     sheet = make_sheet(
         catalogue, facts, regions=regions, prepared=prepared, service=service, limits=limits, files=files
     )
@@ -99,20 +99,20 @@ def check(
 
 
 def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return the findings of a sheet, as `check` does: for callers that also plan from it."""
+    """Return the findings for a sheet, as `check` does; for callers that also plan from the sheet."""
     found, ran = run_rules(sheet.of_wanted(), RULES, severities_for(sheet.service, severity))
     table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})
     return attach(to_pandas(found), ran=table)
 
 
 def unwritable(sheet: Sheet) -> pl.Expr:
-    """Return the expression: id of the first rule, of any severity, that makes the row unwritable."""
+    """Return an expression for the id of the first rule, of any severity, that makes a row unwritable."""
     parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
     return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
 
 
 def severities_for(service: Service, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the severity of every rule for `service`, with the shop's `own` on top."""
+    """Return the severity of every rule for `service`, overridden by the shop's `own`."""
     result = {rule.id: rule.severity_for(service).value for rule in RULES}
     for name, value in (own or {}).items():
         if name not in result:
@@ -124,7 +124,7 @@ def severities_for(service: Service, own: Mapping[str, str] | None = None) -> di
 
 
 def require_rules(service: str = "product", severity: Mapping[str, str] | None = None, limits: Any = None) -> None:
-    """Raise where a service type, rule, severity or limit is misspelt: before any image is opened."""
+    """Raise ConfigError if a service type, rule, severity or limit is misspelt, before any image is opened."""
     kind = service_type(service)
     severities_for(kind, severity)
     limits_for(kind, limits)
@@ -168,13 +168,13 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     findings : pandas.DataFrame
         From `check`.
     rows : int, optional
-        Number of rows that the share refers to; by default the rows that the rule checked.
+        Denominator of the share; by default the number of rows that the rule checked.
 
     Returns
     -------
     pandas.DataFrame
-        ``rule``, ``severity``, ``count`` (findings; of a finding that stands for many rows, these), ``rows`` (of the
-        catalogue, or lines), ``share`` (of the rows checked, 0 … 1, NA if their number is unknown, or the rule is not
+        ``rule``, ``severity``, ``count`` (findings; one for many rows counts them all), ``rows`` (of the
+        catalogue, or lines), ``share`` (of the rows checked, 0 … 1, NA if that number is unknown or the rule is not
         about rows), ``examples``; errors first, then by count.
 
     Examples
@@ -198,7 +198,7 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
         counts = to_polars(ran, ["rule", "rows", "findings"]).rename({"rows": "_checked", "findings": "_failing"})
         counted = counted.join(counts, on="rule", how="left", maintain_order="left")
         checked = pl.col("_checked") if rows is None else checked
-        # One finding stands for all rows that fail: where there are many, or where they share a file.
+        # One finding stands for all failing rows if there are many or if they share a file.
         folded = pl.col("_folded") & ~pl.col("rule").is_in(_NOTES) & pl.col("_failing").is_not_null()
         counted = counted.with_columns(
             pl.when(folded).then("_failing").otherwise("count").alias("count"),

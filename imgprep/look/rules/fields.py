@@ -1,4 +1,4 @@
-"""Rules about the fields of a row: operation, ids, categories, attributes, content, and the name of its image."""
+"""Rules about a row's fields: operation, ids, categories, attributes, content and image name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _too_long(name: str, limit: str, source: str) -> Rule:
         what=f"{name} is longer than the service allows",
         message=f"{name} has {{chars}} characters; at most {{limit:{limit}}} are allowed",
         remedy="shorten it",
-        # Bytes are counted in no time; a text within the limit in bytes is within it in characters.
+        # Counting bytes is cheap, and a string within the limit in bytes is also within it in characters.
         test=lambda sheet: pl.col(name).str.len_bytes() > sheet.limits[limit],
         confirm=lambda sheet: pl.col(name).str.len_chars() > sheet.limits[limit],
         refuses=True,
@@ -152,7 +152,7 @@ def _str_attr_empty(name: str) -> Rule:
 
 
 def _each(names: Sequence[str], rule: Callable[[str], Rule]) -> Rule:
-    """One rule about several fields, under the id for the first."""
+    """Return one rule about several fields, under the id for the first field."""
     first, *others = map(rule, names)
     return replace(first, also=tuple(replace(other, id=first.id) for other in others))
 
@@ -163,10 +163,10 @@ def _kebab(name: str) -> str:
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _OPERATIONS = [operation.value for operation in Operation]
-#: The rules on ids that a spreadsheet or a wrong encoding has changed.
+#: Ids of the rules about product ids changed by a spreadsheet or a wrong encoding.
 DAMAGED_ID, DATE_ID = "product-id-damaged", "product-id-date"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mär|Mai|Okt|Dez)"
-#: How Excel shows a date, and writes it to CSV: 1-Mar, Mar-01, 01. Mrz, 3/1/2024, 2024-03-01, 3月1日, 2024年3月1日.
+#: Dates as Excel shows them and writes them to CSV: 1-Mar, Mar-01, 01. Mrz, 3/1/2024, 2024-03-01, 3月1日, 2024年3月1日.
 _DATE = (
     rf"^(?:[0-9]{{1,2}}[-.] ?{_MONTH}(?:[-. ] ?[0-9]{{2,4}})?|{_MONTH}[- ][0-9]{{2,4}}|[0-9]{{1,2}}[/.][0-9]{{1,2}}[/.]"
     r"(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[-/][0-9]{1,2}[-/][0-9]{1,2}(?: 0?0:00(?::00)?)?"
@@ -175,15 +175,15 @@ _DATE = (
 _TRUE, _FALSE = ("true", "yes", "y", "1", "t", "on"), ("false", "no", "n", "0", "f", "off")
 
 _NAMED = "|".join(FORMAT_OF)
-#: Windows allows neither these characters nor a dot or a space at the end of a name or a folder. Source: Microsoft,
+#: Windows allows neither these characters nor a dot or space at the end of a file or folder name. Source: Microsoft,
 #: "Naming Files, Paths, and Namespaces".
 _NO_LETTERS = list('<>:"|?*')
 _NOT_ON_WINDOWS = (
     rf"(?i)(?:^|/)(?:{'|'.join(map(re.escape, WINDOWS_DEVICES))}) *(?:\.[^/]*)?(?:/|$)|[{''.join(_NO_LETTERS)}]|[. ]/"
 )
-#: One of these is in every name that the slower expression above can match.
+#: Every name that the slower expression above can match contains one of these.
 _PERHAPS = [name + end for name in WINDOWS_DEVICES for end in "./ "] + _NO_LETTERS + ["./", " /"]
-#: Joiners, direction marks, and other characters that are invisible in a name.
+#: Joiners, direction marks and other characters that are invisible in a name.
 _HIDDEN = [
     chr(code) for span in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for code in range(span[0], span[1] + 1)
 ]
@@ -215,11 +215,11 @@ def _operation(text: pl.Expr) -> pl.Expr:
 
 def _several(sheet: Sheet) -> pl.Expr:
     several = pl.col("name").str.contains(_SEVERAL)
-    # A file of exactly this name is one image, however odd its name.
+    # If a file with exactly this name exists, it is one image, however odd the name.
     return several & ~pl.col("i_exists").fill_null(value=False) if sheet.has("facts") else several
 
 
-#: A rule about PicName that a plain name cannot fail.
+#: Base for rules about PicName that a plain name cannot fail.
 _NAME = partial(Rule, field="PicName", among="PicName")
 
 RULES: tuple[Rule, ...] = (
@@ -285,7 +285,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="category-unknown",
         field="CategoryId",
-        # Whether the two types that force no category take this one is undocumented.
+        # Whether the two types that do not force a category accept this one is undocumented.
         by_service=dict.fromkeys([*FORCING, Service.MULTIMODAL, Service.UNKNOWN], Severity.INFO),
         source="guide",
         what="CategoryId is not in the category reference; most service types other than product overwrite it anyway",
@@ -399,7 +399,7 @@ RULES: tuple[Rule, ...] = (
         remedy="rename the file if anyone works on Windows; copies of prepare_images get another name",
         scope="add",
         test=lambda sheet: pl.col("name").str.contains_any(_PERHAPS, ascii_case_insensitive=True),
-        # URLs, folders that lead out and names that are several have their own findings.
+        # URLs, paths out of the folder and several names in one have their own findings.
         confirm=lambda sheet: (
             pl.col("name").str.contains(_NOT_ON_WINDOWS)
             & ~pl.col("name").str.contains(rf"://|(?:^|/)\.\.?(?:/|$)|{_SEVERAL}")
@@ -473,7 +473,7 @@ RULES: tuple[Rule, ...] = (
         what="PicName has no extension; the service requires one",
         remedy="name the file with its extension, such as .jpg",
         test=lambda sheet: (pl.col("name") != "") & ~pl.col("name").str.contains(r"[^./\\ ][^/\\]*\.[^./\\ ]+ *$"),
-        # A name that is a folder, or only dots, has its own finding.
+        # A name that is a folder or only dots has its own finding.
         confirm=lambda sheet: ~pl.col("name").str.contains(r"(?:^|[/\\])\.*$"),
         refuses=True,
     ),

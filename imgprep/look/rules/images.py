@@ -1,4 +1,4 @@
-"""Rules about the image of a row, judged by its facts."""
+"""Rules about a row's image, based on its facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgprep.look.rules.limits import FORMAT_OF, FORMATS, MPO
 from imgprep.look.rules.rule import Rule
 from imgprep.look.rules.sheet import Sheet
 
-#: Codes of ``problem`` with a rule of their own; any other is ``image-unreadable``.
+#: Values of ``problem`` that have their own rule; all others fall under ``image-unreadable``.
 _OWN_RULE = ("missing", "empty", "outside_root")
 _EXAMPLES = 3
 
@@ -47,7 +47,7 @@ def _unnamed(sheet: Sheet) -> tuple[int, str]:
     return count, f"{counted(count, 'file is', 'files are')} not named by any row: {some}{more}"
 
 
-#: A rule about the file of an ADD, and one about a picture that could be read.
+#: Bases for rules about the file of an ADD, and for rules about an image that could be read.
 _FILE = partial(Rule, field="PicName", scope="add", needs="facts")
 _PICTURE = partial(Rule, field="PicName", scope="picture", needs="facts")
 

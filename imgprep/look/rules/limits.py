@@ -1,4 +1,4 @@
-"""Limits of the checks: what the service documents, by service type, and what a shop may set itself."""
+"""Limits for the checks: those that the service documents, by service type, and those that a shop may set."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from imgprep.core.fields import BY_NAME, INT32_MAX, INT32_MIN, KEY_BYTES, Servic
 from imgprep.core.text import did_you_mean
 from imgprep.images.names import EXTENSIONS
 
-#: Image formats the service takes, by Pillow's names. Source: the vendor's image limits.
+#: Image formats that the service accepts, by Pillow's names. Source: the vendor's image limits.
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-#: Pillow's name of the JPEG with several pictures that cameras and phones write; the service takes it as a JPEG.
+#: Pillow's name for the multi-image JPEG that cameras and phones write; the service accepts it as a JPEG.
 MPO = "MPO"
 
-#: Extension → the format it promises.
+#: Extension → the format it implies.
 FORMAT_OF: dict[str, str] = dict(sorted((end, name) for name in FORMATS for end in EXTENSIONS[name]))
 
-#: Limit → default. Sources: image limits and field table of the vendor; the last group is our own judgement.
+#: Limit → default. Sources: the vendor's image limits and field table; the last group is our own judgement.
 DEFAULTS: dict[str, float] = {
     "image_bytes": 4_194_304,
     "side_min": 100,
@@ -29,19 +29,19 @@ DEFAULTS: dict[str, float] = {
     "int_attr_min": INT32_MIN,
     "int_attr_max": INT32_MAX,
     "key_bytes": KEY_BYTES,
-    # Bytes of the key that the folder takes ("increment/" is 10); 0 while unknown.
+    # Bytes that the folder takes up in the key ("increment/" is 10); 0 while unknown.
     "folder_bytes": 0,
     "aspect_ratio": 4,
     "placeholder_products": 10,
-    # Above this many rows, a rule of severity info makes one finding without a row.
+    # Above this many rows, a rule with severity info yields one finding without a row.
     "info_rows": 1000,
-    # An export is probably broken if a larger share of its rows is excluded, and at least so many.
+    # An export is probably broken if more than this share, and at least this number, of its rows are excluded.
     "excluded_share": 0.2,
     "excluded_rows": 20,
 }
 
-#: What a service type changes. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096"). What the other
-#: types share is the widest: no type takes what it refuses.
+#: Limits by service type. Source: the vendor's image limits ("≥ 200 and < 4096", "448 … 4096"). The other
+#: types share the widest limits: what these rule out, no type accepts.
 BY_SERVICE: dict[Service, dict[str, float]] = {
     Service.TRADEMARK: {"side_min": 200, "side_max": 4095},
     Service.FABRIC: {"side_min": 448},
@@ -49,7 +49,7 @@ BY_SERVICE: dict[Service, dict[str, float]] = {
 
 
 def service_type(name: str) -> Service:
-    """Return the service type called `name`: one that is not known, and not a known one misspelt, is `UNKNOWN`."""
+    """Return the service type called `name`; an unknown one is `UNKNOWN`, but a misspelt known one raises."""
     if name in tuple(Service):
         return Service(name)
     if did_you_mean(str(name), tuple(Service)):
@@ -60,7 +60,7 @@ def service_type(name: str) -> Service:
 
 
 def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return every limit for `service`, with the shop's `own` values on top."""
+    """Return every limit for `service`, overridden by the shop's `own` values."""
     result = {**DEFAULTS, **BY_SERVICE.get(service, {})}
     for name, value in (own or {}).items():
         if name not in result:
@@ -72,5 +72,5 @@ def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """Return the end of a message about an unknown `name`: the nearest known one, and all of them."""
+    """Return the end of a message about an unknown `name`: the nearest known name, then all known names."""
     return f"unknown{did_you_mean(str(name), known) or '.'} Known: {', '.join(known)}"

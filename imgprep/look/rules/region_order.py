@@ -1,8 +1,8 @@
-"""Whether regions were written in another order: the one mistake that no syntax check finds.
+"""Detect regions written in another order, the one mistake that no syntax check finds.
 
-The wire order is ``x1,x2,y1,y2``; most vision tools use ``x1,y1,x2,y2``, and ``20,40,60,80`` is legal as both. Two
-things distinguish them: a region that is impossible in one reading (empty, or outside its image), and, over a whole
-batch, how much the regions resemble boxes around products in each.
+The wire order is ``x1,x2,y1,y2``; most vision tools use ``x1,y1,x2,y2``, and ``20,40,60,80`` is valid as both. Two
+things distinguish them: a region that is impossible in one reading (empty or outside its image) and, over a whole
+batch, how closely the regions resemble boxes around products in each reading.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from imgprep.core.frames import attach
 from imgprep.core.regions import EDGES, WIRE_ORDER, reordered
 
-#: One row of the result per line that has a region.
+#: Columns of the result, which has one row per line with a region.
 ORDER_COLUMNS: dict[str, str] = {
     "line": "Int64",
     "row": "Int64",
@@ -32,11 +32,11 @@ ORDER_COLUMNS: dict[str, str] = {
     "evidence": "float64",
 }
 
-#: How likely a batch is to be swapped before anything is known about it.
+#: Prior probability that a batch is swapped.
 PRIOR = 0.1
-#: The share of single regions that are wrong for reasons of their own: it bounds the evidence of one region.
+#: Share of regions that are wrong for unrelated reasons; limits the evidence that one region can give.
 NOISE = 0.02
-#: Above this probability the verdict on a batch is swapped, below one minus it, right.
+#: Above this probability a batch is judged swapped; below one minus this, right.
 SURE = 0.95
 
 _Numbers = npt.NDArray[np.float64]
@@ -50,9 +50,9 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
     ----------
     batch : pandas.DataFrame
         A batch, a read increment.meta or a catalogue: ``Region`` (text as on the wire) and ``PicName``; ``line``,
-        ``row`` and ``ProductId`` where known.
+        ``row`` and ``ProductId`` if known.
     facts : pandas.DataFrame, optional
-        ``PicName, width, height`` (stored pixels) and ``orientation``. Without the size of an image only the order of
+        ``PicName, width, height`` (stored pixels) and ``orientation``. Without an image's size, only the order of
         the four numbers is evidence.
 
     Returns
@@ -61,16 +61,16 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
         One row per line whose Region is four integers: ``line, row, ProductId, PicName, Region``, ``width`` and
         ``height`` (upright; NA = unknown), ``impossible`` and ``impossible_swapped`` (why it cannot be x1,x2,y1,y2,
         and why it cannot be x1,y1,x2,y2; NA = it can), ``evidence`` (natural log of the odds that this region adds
-        towards swapped). ``.attrs["verdict"]`` is a one-row frame about the whole batch: ``regions, distinct,
+        towards swapped). ``.attrs["verdict"]`` is a one-row frame for the whole batch: ``regions, distinct,
         impossible, impossible_swapped, settled_right, settled_swapped`` (counts; settled: possible in one reading
         only), ``probability`` (that the batch is swapped), ``verdict`` (``right``, ``swapped``, ``undecided``,
         ``none``) and ``message``.
 
     Notes
     -----
-    Source: the guide for the order on the wire. The odds are our own judgement: equal regions on equal sizes count
-    once, a region that is impossible in one reading is evidence for the other up to the share of single mistakes, and
-    a region possible in both is compared as a box around a product: large, and near the middle of its image.
+    Source: the guide, for the order on the wire. The odds are our own judgement: equal regions on equal sizes count
+    once, a region that is impossible in one reading is evidence for the other, up to the share of stray mistakes, and
+    a region possible in both is scored as a box around a product: large and near the middle of its image.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def detect_swapped_regions(batch: pd.DataFrame, facts: pd.DataFrame | None = Non
 
 def _readable(batch: pd.DataFrame) -> pd.DataFrame:
     given = pd.DataFrame({name: batch.get(name, pd.Series(pd.NA, index=batch.index)) for name in ORDER_COLUMNS})
-    # Numbers of more digits than any image has are not read: they would not fit.
+    # Numbers with more digits than any image size needs are not read, because they would overflow.
     edges = given["Region"].astype("str").str.extract(r"^([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})$")
     edges.columns = pd.Index(["_a", "_b", "_c", "_d"])
     legal = edges["_a"].notna()
@@ -147,7 +147,7 @@ def _faults(edges: Mapping[str, int], width: float, height: float) -> str:
 def _evidence(ours: _Edges, other: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = _likeness(other, width, height) - _likeness(ours, width, height)
-    # Where both readings are impossible, the region is simply wrong and no evidence.
+    # If both readings are impossible, the region is simply wrong and gives no evidence.
     odds = np.where(np.isnan(odds), 0.0, odds)
     bound = math.log((1 - NOISE) / NOISE)
     result: _Numbers = np.clip(odds, -bound, bound)
@@ -155,7 +155,7 @@ def _evidence(ours: _Edges, other: _Edges, width: _Numbers, height: _Numbers) ->
 
 
 def _likeness(edges: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
-    """Log of how much the regions resemble boxes around products; -inf where they are impossible."""
+    """Return the log of each region's resemblance to a box around a product; -inf if the region is impossible."""
     x1, y1, x2, y2 = (edges[name] for name in EDGES)
     known = ~(np.isnan(width) | np.isnan(height))
     possible = (x1 < x2) & (y1 < y2) & ~((x2 > width) | (y2 > height))
@@ -164,7 +164,7 @@ def _likeness(edges: _Edges, width: _Numbers, height: _Numbers) -> _Numbers:
 
 
 def _axis(low: _Numbers, high: _Numbers, side: _Numbers) -> _Numbers:
-    # The middle of a product lies near the middle of its image, and its extent is more likely large than small.
+    # A product's middle lies near the middle of its image, and the product is more likely large than small.
     middle = (low + high) / (2 * side)
     extent = np.maximum((high - low) / side, 1e-6)
     return np.asarray(-0.5 * ((middle - 0.5) / 0.15) ** 2 + 1.5 * np.log(extent))

@@ -1,4 +1,4 @@
-"""Rules about the subject region of a row, and about Crop beside it."""
+"""Rules about a row's subject region and its Crop."""
 
 from __future__ import annotations
 

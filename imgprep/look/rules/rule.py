@@ -1,7 +1,7 @@
-"""What a rule is, and how rules become findings.
+"""Define a rule, and turn rules into findings.
 
-A rule is data: what it looks at, a vectorised test, and texts. Tests run over whole columns, all of them in one pass;
-texts are built only for the rows that fail.
+A rule is data: its scope, a vectorised test, and message templates. All tests run over whole columns in one pass;
+messages are built only for the rows that fail.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from imgprep.look.rules.sheet import Sheet
 Test: TypeAlias = Callable[[Sheet], pl.Expr]
 Change: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
-#: Longest reason in a message.
+#: Longest reason quoted in a message, in characters.
 REASON_CHARS = 400
-#: The basis of a rule that states none, by its source; any other source is documentation.
+#: Source → basis of a rule that states none; all other sources count as documentation.
 _BASIS = {"own": Basis.UNKNOWN, "secondary": Basis.WEAK}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule about rows: an entry of RULES in the module of its subject.
+    """A rule about rows: an entry in RULES in the module for its subject.
 
-    It has a `test` of each row, or `find` or `note` in its place.
+    A rule has a `test` for each row, or `find` or `note` instead.
     """
 
     id: str  #: stable, kebab-case
-    field: str = ""  #: the field it is about; empty where it is about the row or its image
+    field: str = ""  #: the field the rule is about; empty if it is about the row or its image
     severity: Severity = Severity.ERROR
-    by_service: Mapping[Service, Severity] = dataclasses.field(default_factory=dict)  #: where the severity differs
-    #: Where it is written: ``guide`` (batch operations), ``api`` (AddImage), ``limits`` (image limits), ``oss``,
-    #: ``secondary`` (one text that is not the vendor's), ``own`` (documented nowhere).
+    by_service: Mapping[Service, Severity] = dataclasses.field(default_factory=dict)  #: if the severity differs
+    #: Where the rule is stated: ``guide`` (batch operations), ``api`` (AddImage), ``limits`` (image limits), ``oss``,
+    #: ``secondary`` (one source other than the vendor), ``own`` (documented nowhere).
     source: str
-    basis: Basis = None  # type: ignore[assignment]  #: how sure it is; by default what its source implies
+    basis: Basis = None  # type: ignore[assignment]  #: how certain the rule is; by default implied by the source
     what: str  #: what is wrong, in one line; by default also the message, with the value after the field's name
     message: str = ""  #: template over columns of the sheet, ``{CategoryId}``, and limits, ``{limit:side_min}``
-    remedy: str  #: template likewise
-    scope: Literal["all", "add", "delete", "picture"] = "all"  #: rows it checks; picture: ADDs whose image exists
-    needs: Literal["", "facts", "regions", "files"] = ""  #: it cannot run without them
-    among: str = ""  #: column whose plain texts cannot fail the test (see `Sheet.odd`): only the others are tested
-    test: Test | None = None  #: true where a row fails
-    confirm: Test | None = None  #: a slower test, only of the rows that fail `test`
-    find: Callable[[Sheet], pl.DataFrame] | None = None  #: ``_i`` of the failing rows, and columns for the templates
-    note: Callable[[Sheet], tuple[int, str]] | None = None  #: how many, and the message of one finding without a row
+    remedy: str  #: template, like `message`
+    scope: Literal["all", "add", "delete", "picture"] = "all"  #: rows to check; picture: ADDs whose image exists
+    needs: Literal["", "facts", "regions", "files"] = ""  #: table that the rule cannot run without
+    among: str = ""  #: column whose plain values cannot fail the test, so only the others are tested (see `Sheet.odd`)
+    test: Test | None = None  #: true for rows that fail
+    confirm: Test | None = None  #: a slower test, run only on rows that fail `test`
+    find: Callable[[Sheet], pl.DataFrame] | None = None  #: returns ``_i`` of failing rows and template columns
+    note: Callable[[Sheet], tuple[int, str]] | None = None  #: a count, and the message for one finding without a row
     value: str = ""  #: column shown as the value; by default the field
-    fix: Change | None = None  #: text of the field → corrected text, null to leave it out; mechanical fixes only
-    where_url: str = ""  #: the remedy for a row with the URL of its image
-    per: str = ""  #: column of the sheet: unless it is an error, one finding for all failing rows with one value
-    also: tuple[Rule, ...] = ()  #: the same rule, by id, about further fields
-    by_file: bool = False  #: the fix is a file's name: it is known only with `files`
-    refuses: bool = False  #: the service is expected to refuse such a line
-    unwritable: bool = False  #: no line can carry such a row, at any severity that the shop sets
+    fix: Change | None = None  #: field text → corrected text, or null to omit it; mechanical fixes only
+    where_url: str = ""  #: the remedy if the row has the URL of its image
+    per: str = ""  #: sheet column: unless an error, the rule makes one finding for all failing rows with the same value
+    also: tuple[Rule, ...] = ()  #: the same rule, with the same id, for further fields
+    by_file: bool = False  #: the fix is a file name, known only with `files`
+    refuses: bool = False  #: the service is expected to refuse a failing line
+    unwritable: bool = False  #: a failing row cannot be written as a line, whatever severity the shop sets
 
     def __post_init__(self) -> None:
         if not self.basis:
@@ -71,21 +71,21 @@ class Rule:
 
     @property
     def parts(self) -> tuple[Rule, ...]:
-        """The rule for each of its fields."""
+        """One rule for each field."""
         return (self, *self.also)
 
     @property
     def key(self) -> str:
-        """Its id, and the field where the rule is about several."""
+        """The rule's id and field, which tell apart the parts of a rule about several fields."""
         return f"{self.id} {self.field}"
 
     def severity_for(self, service: Service) -> Severity:
-        """Return the severity on an instance of type `service`."""
+        """Return the severity for an instance of type `service`."""
         return self.by_service.get(service, self.severity)
 
     def failing(self, sheet: Sheet) -> pl.Expr:
-        """Return the test, for the rows in scope alone."""
-        assert self.test is not None  # noqa: S101  the caller chose by it
+        """Return the test, limited to the rows in scope."""
+        assert self.test is not None  # noqa: S101  the caller selects rules with a test
         scope = sheet.scopes[self.scope]
         return self.test(sheet) if scope is None else scope & self.test(sheet)
 
@@ -93,7 +93,7 @@ class Rule:
 def run_rules(
     sheet: Sheet, rules: Sequence[Rule], severities: Mapping[str, str]
 ) -> tuple[pl.DataFrame, list[dict[str, object]]]:
-    """Return the findings of `rules`, and a record of each rule: whether it ran, and on how many rows."""
+    """Return the findings of `rules`, and a record for each rule: whether it ran, and on how many rows."""
     skipped = {
         rule.id: "off" if severities[rule.id] == "off" else f"no {rule.needs}"
         for rule in rules
@@ -133,7 +133,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 
 def _suspects(sheet: Sheet, rules: Sequence[Rule], among: str) -> pl.DataFrame:
-    """The rows that fail at least one test, with a column for each test: usually few, and found in one pass."""
+    """Return the rows that fail at least one test, usually few, with a column per test, in one pass."""
     tests = {rule.key: rule.failing(sheet) for rule in rules if rule.test is not None and rule.among == among}
     rows = sheet.odd[among] if among else sheet.rows
     return rows.lazy().with_columns(**tests).filter(pl.any_horizontal(pl.lit(value=False), *tests)).collect()
@@ -150,7 +150,7 @@ def _failing(rule: Rule, sheet: Sheet, suspects: Mapping[str, pl.DataFrame]) -> 
 
 
 def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
-    """Columns that only texts need: sizes in words, and whether another order of a region's numbers would fit."""
+    """Return columns that only messages need, such as sizes in words and whether a swapped region would fit."""
     columns = []
     if rule.field:
         columns += [
@@ -181,7 +181,7 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
 
 
 def _near_file() -> pl.Expr:
-    """Name the file that exists instead, and how its name differs."""
+    """Return an expression that names the file that exists instead, and how its name differs."""
     quoted, others = cut(pl.col("f_file"), QUOTE_CHARS), cut(pl.col("f_others"), 2 * QUOTE_CHARS)
     one = pl.concat_str(pl.lit('; "'), quoted, pl.lit('" exists and differs in '), "f_how")
     several = pl.concat_str(pl.lit("; it may be "), others)
@@ -189,7 +189,7 @@ def _near_file() -> pl.Expr:
 
 
 def _note(rule: Rule, severity: str, message: str, place: int) -> pl.DataFrame:
-    """One finding without a row."""
+    """Return one finding without a row."""
     texts = {
         "rule": rule.id,
         "severity": str(severity),
@@ -235,22 +235,22 @@ def _findings(rule: Rule, sheet: Sheet, failing: pl.DataFrame, severity: str, pl
 
 
 def plain(template: str) -> str:
-    """Return a template as readable text that keeps its placeholders."""
+    """Return a template as readable text with its placeholders intact."""
     return template.replace("{{", "{").replace("}}", "}")
 
 
 def cut(text: pl.Expr, chars: int) -> pl.Expr:
-    """Return `text` with no more than `chars` characters, and an ellipsis where there were more."""
+    """Return `text` cut to `chars` characters, plus an ellipsis if it was longer."""
     return pl.when(text.str.len_chars() > chars).then(text.str.head(chars) + "…").otherwise(text)
 
 
 def row_label() -> pl.Expr:
-    """Return the expression "line 3" or "row 3"."""
+    """Return an expression for a label such as "line 3" or "row 3"."""
     return pl.coalesce(pl.lit("line ") + pl.col("line").cast(pl.String), pl.lit("row ") + pl.col("row").cast(pl.String))
 
 
 def _filled(template: str, limits: Mapping[str, float]) -> pl.Expr:
-    """Return an expression that fills `template` with columns and limits."""
+    """Return an expression that fills in `template` from columns and limits."""
     parts: list[pl.Expr] = []
     for literal, name, spec, _ in string.Formatter().parse(template):
         if literal:
@@ -259,7 +259,7 @@ def _filled(template: str, limits: Mapping[str, float]) -> pl.Expr:
             limit = limits[spec or ""]
             parts.append(pl.lit(f"{limit:.0f}" if limit == int(limit) else f"{limit:g}"))
         elif name is not None:
-            # A value is quoted in part; a reason is read to its end.
+            # A value may be quoted in part, but a reason must be readable to the end.
             chars = QUOTE_CHARS if name in (*FIELD_NAMES, "name") else REASON_CHARS
             parts.append(cut(pl.col(name).cast(pl.String), chars).fill_null("?"))
     return pl.concat_str(parts) if parts else pl.lit("")

@@ -1,4 +1,4 @@
-"""The check sheet: the rows of a catalogue or a batch, typed, with the facts and the region of each row's image."""
+"""The check sheet: typed rows of a catalogue or batch, with the facts and region of each row's image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from imgprep.look.rules.limits import FORMAT_OF, limits_for, service_type
 
 
 def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
-    """Return a mask of the rows whose values in `names` probably occur more than once."""
-    # Sorting hashes takes a third of the time of `is_duplicated` on texts.
+    """Return a mask of rows whose combination of values in `names` probably occurs more than once."""
+    # Sorting hashes takes a third as long as `is_duplicated` on strings.
     key = frame.select(
         pl.fold(
             pl.lit(0, pl.UInt64),
@@ -43,12 +43,12 @@ _MADE_BY = {
     "files": "match_names",
     "regions": "RegionStore.frame",
 }
-#: How far rounding alone may push a scaled edge outside, in pixels.
+#: Farthest that rounding alone may push a scaled edge outside the image, in pixels.
 ROUNDING = 0.5
 
 
 def region_rows(regions: Any) -> pl.DataFrame:
-    """Return the regions of a frame, or of a store that has ``.frame()``."""
+    """Return the regions from a frame, or from a store that has ``.frame()``."""
     frame = regions if isinstance(regions, pd.DataFrame) else getattr(regions, "frame", lambda: None)()
     if not isinstance(frame, pd.DataFrame):
         raise ConfigError(f"regions: needs a regions frame or a RegionStore; got {type(regions).__name__}")
@@ -65,7 +65,7 @@ def region_rows(regions: Any) -> pl.DataFrame:
 def _typed_columns(
     what: str, frame: pd.DataFrame, columns: Mapping[str, tuple[str, type[pl.DataType]]]
 ) -> pl.DataFrame:
-    """Return the columns (name in `frame` → name and type), null where `frame` lacks one; it must have PicName."""
+    """Return the columns (name in `frame` → name and type), null if missing; `frame` must have PicName."""
     if "PicName" not in frame.columns:
         raise ConfigError(f"{what}: the frame has no PicName column; pass what {_MADE_BY[what]} returned")
     table = to_polars(frame, [name for name in columns if name in frame.columns])
@@ -76,7 +76,7 @@ def _typed_columns(
 
 
 def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool, prepared: bool) -> pl.DataFrame:
-    """Return `rows` with the region of each: from the store, else from the row itself."""
+    """Return `rows` with each row's region, taken from the store or else from the row itself."""
     scale_x, scale_y = (
         pl.col(f"p_{name}").fill_null(1.0) if prepared else pl.lit(1.0) for name in ("scale_x", "scale_y")
     )
@@ -97,11 +97,11 @@ def add_subject(rows: pl.DataFrame, regions: pl.DataFrame | None, *, facts: bool
 
 
 def _numbers(texts: pl.Series) -> pl.DataFrame:
-    """The edges in each wire text, null where one is not an integer."""
+    """Return the edges from each wire string, null for any that is not an integer."""
     if texts.null_count() == len(texts):
         return pl.DataFrame({name: pl.repeat(None, len(texts), dtype=pl.Int64, eager=True) for name in EDGES})
     numbers = (edge.alias(name) for name, edge in wire_edges(pl.col("text")).items())
-    # In a stream, so that the parts, four texts per row, never exist all at once.
+    # Streamed, so that the parts (four strings per row) never all exist at once.
     return texts.alias("text").to_frame().lazy().select(numbers).collect(engine="streaming")
 
 
@@ -123,7 +123,7 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
     digest, sized = pl.col("d_digest"), pl.col("d_width").is_not_null() & pl.col("d_height").is_not_null()
     same_size = (pl.col("d_width") == pl.col("width")) & (pl.col("d_height") == pl.col("height"))
     if prepared:
-        # Without a source digest there is no copy to compare with; another rule finds that.
+        # Without a source digest there is no copy to compare with; another rule reports that.
         judged = pl.col("p_source").is_not_null()
         on_copy = pl.when(digest.is_not_null()).then(digest == pl.col("p_digest")).otherwise(sized & same_size)
         source_size = ((pl.col("width") / pl.col("kx") - pl.col("d_width")).abs() <= 1) & (
@@ -162,7 +162,7 @@ def _drawn(rows: pl.DataFrame, regions: pl.DataFrame, *, facts: bool, prepared: 
 
 
 def sent_region() -> pl.Expr:
-    """Return the expression of ``Region`` as it is sent: scaled to the image sent, see `Region.scaled`."""
+    """Return an expression for ``Region`` as sent: scaled to the image sent; see `Region.scaled`."""
     kx, ky, width = pl.col("kx"), pl.col("ky"), pl.col("width")
     edges = scaled_edges({name: pl.col(name) for name in EDGES}, kx, ky, width=width, height=pl.col("height"))
     scaled = ((kx != 1) | (ky != 1)) & is_legal() & ~is_outside() & width.is_not_null()
@@ -170,21 +170,21 @@ def sent_region() -> pl.Expr:
 
 
 def is_legal() -> pl.Expr:
-    """Return the expression: four integers that enclose at least one pixel."""
+    """Return an expression that is true if four integers enclose at least one pixel."""
     return (
         (pl.col("x1") >= 0) & (pl.col("y1") >= 0) & (pl.col("x1") < pl.col("x2")) & (pl.col("y1") < pl.col("y2"))
     ).fill_null(value=False)
 
 
 def is_outside() -> pl.Expr:
-    """Return the expression: the region reaches beyond its image."""
+    """Return an expression that is true if the region extends beyond its image."""
     across = pl.col("x2") * pl.col("kx") > pl.col("width") + ROUNDING
     down = pl.col("y2") * pl.col("ky") > pl.col("height") + ROUNDING
     return (across | down).fill_null(value=False)
 
 
 _KINDS: dict[str, type[pl.DataType]] = {"str": pl.String, "Int64": pl.Int64, "boolean": pl.Boolean}
-#: Fact that rules and plans look at → name and type on the sheet.
+#: Fact that rules and plans use → name and type on the sheet.
 _FACTS = {
     name: (f"i_{name}", _KINDS[FACT_COLUMNS[name]])
     for name in (
@@ -192,7 +192,7 @@ _FACTS = {
         *("digest", "decodes", "problem", "detail"),
     )
 }
-#: Column of the prepare log → name and type on the sheet.
+#: Prepare log column → name and type on the sheet.
 _LOG: dict[str, tuple[str, type[pl.DataType]]] = {
     "PicName": ("PicName", pl.String),
     "new_name": ("p_name", pl.String),
@@ -205,56 +205,56 @@ _LOG: dict[str, tuple[str, type[pl.DataType]]] = {
     "width": ("width", pl.Int64),
     "height": ("height", pl.Int64),
 }
-#: A folder, or a name up to its first dot, that is not a device of Windows: these have three or four letters.
+#: A folder, or a name up to its first dot, that is not a Windows device; those have three or four letters.
 _NO_DEVICE = r"(?:[bd-kmoq-z0-9_-][a-z0-9_-]*|[aclnp][a-z0-9_-]?|[aclnp][a-z0-9_-]{4,})"
-#: Column that a rule is about → column and pattern of its plain texts, in which no rule about the text can find
-#: anything. Most texts are plain, and one expression is cheaper than ten.
+#: Column that a rule is about → column and pattern of its plain values, in which no rule about the value can find
+#: anything. Most values are plain, and one expression is cheaper than ten.
 PLAIN: dict[str, tuple[str, str]] = {
-    # A date has signs between its parts, and no part of it is longer than four.
+    # A date has separators between its parts, and no part is longer than four characters.
     "ProductId": ("ProductId", r"^(?:[A-Za-z0-9_]+|[A-Za-z0-9_-]*[A-Za-z0-9_]{5}[A-Za-z0-9_-]*)$"),
     "PicName": (
         "name",
-        # Lower case only: of two names that differ in case, at least one is not plain.
+        # Lower case only, so that of two names that differ in case, at least one is not plain.
         rf"^(?:{_NO_DEVICE}/)*{_NO_DEVICE}(?:\.[a-z0-9_-]+)*\.(?:{'|'.join(FORMAT_OF)})$",
     ),
     **{name: (name, r"^[A-Za-z0-9_.-]+(?: [A-Za-z0-9_.-]+)*$") for name in STR_ATTRS},
 }
-#: Column of `match_names` → name and type on the sheet.
+#: `match_names` column → name and type on the sheet.
 _NEAR: dict[str, tuple[str, type[pl.DataType]]] = {
     "PicName": ("PicName", pl.String),
     **{name: (f"f_{name}", pl.String) for name in ("file", "how", "others")},
 }
-#: Field → its column of integers on the sheet.
+#: Field → its integer column on the sheet.
 TYPED = {"CategoryId": "category", **{name: name.replace("IntAttr", "int_attr") for name in INT_ATTRS}}
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows as rules see them."""
+    """The rows as rules see them."""
 
     #: ``_i`` (0 …), ``row``, ``line``; the fields of increment.meta as text; ``op`` (ADD by default); ``name`` (the
-    #: image's name as sent); ``category``, ``int_attr`` … ``int_attr4``, ``crop`` (typed, null where the text is
+    #: image's name as sent); ``category``, ``int_attr`` … ``int_attr4``, ``crop`` (typed, null if the text is
     #: unreadable); the region (see `add_subject`); with facts ``i_exists``, ``i_bytes``, … and ``width``, ``height``
-    #: (upright, of the image sent); ``left_out`` (why the row is not wanted, else null), ``url`` (of its image).
+    #: (upright, of the image sent); ``left_out`` (why the row is left out, else null), ``url`` (of its image).
     rows: pl.DataFrame
     service: Service
     spelt: str  #: the service type as the caller spelt it
     limits: Mapping[str, float]
-    #: ProductId, PicName, StrAttr … StrAttr4 → the rows whose text is not plain, or, of the first two, absent.
+    #: ProductId, PicName, StrAttr … StrAttr4 → the rows whose value is not plain or, for the first two, absent.
     odd: Mapping[str, pl.DataFrame]
-    repeated: pl.DataFrame  #: the rows that share ProductId and the name sent with another row
-    given: frozenset[str]  #: the tables given beside the rows: facts, regions, files
-    scopes: Mapping[str, pl.Expr | None]  #: scope of a rule → mask, None for all rows
-    counts: Mapping[str, int]  #: scope of a rule → number of rows
-    unnamed: tuple[str, ...] = ()  #: the files that no row names
+    repeated: pl.DataFrame  #: rows that share both ProductId and the name sent with another row
+    given: frozenset[str]  #: the tables given besides the rows: facts, regions, files
+    scopes: Mapping[str, pl.Expr | None]  #: rule scope → mask, None for all rows
+    counts: Mapping[str, int]  #: rule scope → number of rows
+    unnamed: tuple[str, ...] = ()  #: files that no row names
 
     def of_wanted(self) -> Sheet:
-        """Return the sheet without the rows that are left out: they are not checked."""
+        """Return the sheet without the rows that are left out, which are not checked."""
         wanted = self.rows["left_out"].is_null()
         return self if wanted.all() else replace(self, rows=self.rows.filter(wanted))
 
     def has(self, need: str) -> bool:
-        """Return whether `need` was given; an empty need always is."""
+        """Return whether table `need` was given; true if `need` is empty."""
         return not need or need in self.given
 
 
@@ -268,7 +268,7 @@ def make_sheet(
     limits: Mapping[str, float] | None = None,
     files: pd.DataFrame | None = None,
 ) -> Sheet:
-    """Return the sheet of `catalogue`, as `check` takes it; plans read its rows too."""
+    """Return the sheet for `catalogue`, with parameters as for `check`; plans read its rows too."""
     kind = service_type(service)
     thresholds = limits_for(kind, limits)
     rows = sheet_rows(catalogue, facts, regions=regions, prepared=prepared)
@@ -295,7 +295,7 @@ def make_sheet(
 
 
 def near_files(files: pd.DataFrame) -> pl.DataFrame:
-    """Return ``PicName``, ``f_file`` (the file that it nearly names), ``f_how`` and ``f_others``, one row per name."""
+    """Return ``PicName``, ``f_file`` (the file it nearly matches), ``f_how`` and ``f_others``, one row per name."""
     return _typed_columns("files", files, _NEAR).filter(pl.col("PicName").is_not_null()).unique("PicName", keep="first")
 
 
@@ -325,7 +325,7 @@ def sheet_rows(
 
 
 def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
-    """Return ``row``, ``line`` and the fields of increment.meta as text, absent as null."""
+    """Return ``row``, ``line`` and the fields of increment.meta as text, null if absent."""
     keys = [name for name in ("row", "line") if name in catalogue.columns]
     beside = [name for name in (LEFT_OUT, IMAGE_URL) if name in catalogue.columns]
     present = [name for name in FIELD_NAMES if name in catalogue.columns]
@@ -365,7 +365,7 @@ def read_fields(catalogue: pd.DataFrame) -> pl.DataFrame:
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[str]:
-    """Values of any kind as text, as a file would store a column of mixed types."""
+    """Return values of any kind as text, as a file would store a column of mixed types."""
 
     def text(value: Any) -> str | None:
         if isinstance(value, str):
@@ -397,5 +397,5 @@ def _facts(facts: pd.DataFrame) -> pl.DataFrame:
     table = _typed_columns("facts", facts, {"PicName": ("name", pl.String), **_FACTS})
     if twice(table, "name").any():
         table = table.unique("name", keep="first", maintain_order=True)
-    # Facts without `exists` come from callers who list only what exists.
+    # Facts without `exists` come from callers that list only existing files.
     return table if "exists" in facts.columns else table.with_columns(pl.lit(value=True).alias("i_exists"))

@@ -1,1 +1,1 @@
-"""Image Search as the sandbox serves it: batch tasks, their judging, reports, and the gallery."""
+"""The sandbox's Image Search: batch tasks, checks of their lines and images, reports, and the gallery."""

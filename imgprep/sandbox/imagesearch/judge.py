@@ -1,4 +1,4 @@
-"""A whole increment.meta judged: its lines, their images in parallel, then the gallery's changes in row order."""
+"""Checks of a whole increment.meta: its lines, then the images in parallel, then the gallery's changes in row order."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _EXTENSIONS = {
 }
 _CHUNK = 64
 
-#: Returns the bytes and the ETag of the object of a PicName, or why there are none.
+#: Returns the bytes and ETag of the object for a PicName, or the reason for their absence.
 Fetch = Callable[[str], "tuple[bytes, str] | Failure"]
 
 
 class Stopped(Exception):
-    """The sandbox is stopping; the task is judged again at the next start."""
+    """The sandbox is stopping; it repeats the task at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An image that is accepted: its stored size in pixels, and its object's ETag."""
+    """An accepted image: its size in pixels as stored, and the ETag of its object."""
 
     width: int
     height: int
@@ -70,7 +70,7 @@ def judge_batch(
     time: float = 0.0,
     row_fault: Callable[[str], str] = lambda pic_name: "",
 ) -> Verdict:
-    """Judge every line of `meta` against what the gallery held before it."""
+    """Check every line of `meta` against the gallery before the batch; return the result."""
     readings = readings or Readings()
     lines = list(read_lines(meta, service, readings))
     names = dict.fromkeys(line.pic_name for line in lines if line.operation == "ADD" and line.failure is None)
@@ -102,14 +102,14 @@ def _judge_images(
             raise Stopped
         return [judge(name) for name in names[start : start + _CHUNK]]
 
-    # Threads are enough, since Pillow decodes without the interpreter's lock; processes would need a main module.
+    # Threads suffice, since Pillow releases the interpreter's lock to decode; processes would need a main module.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="imagesearch-judge") as pool:
         judged = [verdict for chunk in pool.map(judge_chunk, range(0, len(names), _CHUNK)) for verdict in chunk]
     return dict(zip(names, judged, strict=True))
 
 
 def judge_image(data: bytes, name: str, service: ServiceType, readings: Readings) -> Accepted | Failure:
-    """Judge an image by its bytes."""
+    """Check an image's bytes; return it as accepted, or the reason why it failed."""
     if len(data) > MAX_BYTES:
         return Failure("InvalidPicContent", f"It has {len(data)} bytes.")
     try:
@@ -117,7 +117,7 @@ def judge_image(data: bytes, name: str, service: ServiceType, readings: Readings
             return _judge_opened(image, name, service, readings)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Failure("UnsupportedPicPixels", "It claims far too many.")
-    except Exception:  # noqa: BLE001  Pillow's plugins raise all kinds on hostile files
+    except Exception:  # noqa: BLE001  Pillow's plugins raise any exception on hostile files
         return Failure("UnsupportedPicFormat", "It cannot be decoded.")
 
 
@@ -131,7 +131,7 @@ def _judge_opened(image: Image.Image, name: str, service: ServiceType, readings:
     # Pillow rotates a TIFF while loading it and then drops the tag; PNG may keep its EXIF at the end.
     orientation = None if image.format == "PNG" else image.getexif().get(_ORIENTATION)
     if image.format in ("JPEG", "MPO"):
-        image.draft("L", (max(width // 8, 1), max(height // 8, 1)))  # finds what a full decode finds, much faster
+        image.draft("L", (max(width // 8, 1), max(height // 8, 1)))  # finds the same errors as a full decode, faster
     image.load()
     if orientation is None:
         orientation = image.getexif().get(_ORIENTATION)
@@ -158,7 +158,7 @@ def _strict_failure(image: Image.Image, name: str, readings: Readings) -> Failur
 
 @dataclass
 class _Gallery:
-    """Applies lines one by one, and counts what the gallery would hold."""
+    """Applies lines one by one and counts the images that the gallery would hold."""
 
     instance: str
     held: State
@@ -166,7 +166,7 @@ class _Gallery:
     time: float
     row_fault: Callable[[str], str]
     verdict: Verdict = field(default_factory=Verdict)
-    # Product → pic name → whether it is held now; other images are held as before, or were dropped with the product.
+    # Product → pic name → whether the image is held now; others are unchanged, or were dropped with their product.
     known: dict[str, dict[str, bool]] = field(default_factory=dict)
     emptied: set[str] = field(default_factory=set)
 
@@ -185,7 +185,7 @@ class _Gallery:
             self.verdict.imported += 1
         else:
             self._delete(line)
-            self.verdict.deleted += 1  # deleting what is not held succeeds, as documented
+            self.verdict.deleted += 1  # deleting a missing image succeeds, as documented
 
     def _held_before(self, product_id: str, pic_name: str | None = None) -> int:
         if product_id in self.emptied:

@@ -1,7 +1,7 @@
-"""increment.meta judged as text: each line becomes a `Line`, parsed or refused.
+"""Checks of increment.meta as text: each line becomes a `Line`, parsed or failed.
 
-Written from the guide's table of parameters, the page on filter conditions and the AddImage reference, not with
-imgprep's own codec: if both were the same code, their agreement would prove nothing.
+Based on the guide's table of parameters, the page on filter conditions and the AddImage reference. imgprep's own codec
+is not used: if both sides shared code, their agreement would prove nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KNOWN = (
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNWANTED = re.compile(r"[\\¥$&%]")
 _REGION = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
-#: In "Dress No. 5" the text after the last dot is not an extension.
+#: Valid extension; in "Dress No. 5", for example, the text after the last dot is not one.
 _EXTENSION = re.compile(r"[^ \\]+ *")
 _BOM = b"\xef\xbb\xbf"
 
@@ -37,9 +37,9 @@ _BOM = b"\xef\xbb\xbf"
 class Line:
     """One line of increment.meta; `number` counts from 1.
 
-    Texts are empty where the line lacks them; an empty pic name on a DELETE means the whole product. `fields` are what
-    the gallery keeps of an ADD, `region` is ``(x1, y1, x2, y2)`` in pixels from the top left, None where there is none
-    or it does not count.
+    Strings are empty if the line lacks them; an empty pic name on a DELETE means the whole product. `fields` holds the
+    fields that the gallery stores for an ADD; `region` is ``(x1, y1, x2, y2)`` in pixels from the top left, or None if
+    there is no region or it is ignored.
     """
 
     number: int
@@ -58,7 +58,7 @@ class _Refused(Exception):
 
 
 def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterator[Line]:
-    """Yield every line of `meta` in order; blank lines only where they are read strictly."""
+    """Yield every line of `meta` in order; blank lines are included only under the strict reading."""
     if meta.startswith(_BOM) and not readings.strict("bom"):
         meta = meta[len(_BOM) :]
     raw_lines = meta.split(b"\n")
@@ -70,7 +70,7 @@ def read_lines(meta: bytes, service: ServiceType, readings: Readings) -> Iterato
 
 
 def judge_line(number: int, raw: bytes, service: ServiceType, readings: Readings) -> Line:
-    """Judge one line by its text alone, without its image."""
+    """Check the text of one line, without its image."""
     try:
         record = _record(raw, readings)
     except _Refused as refused:
@@ -142,7 +142,7 @@ def _judge(
         fields["Crop"] = record["Crop"]
     region = _region(record["Region"], readings) if "Region" in record else None
     if service is ServiceType.FABRIC or (record.get("Crop") is False and readings.strict("crop_with_region")):
-        region = None  # documented for fabric: the whole image is searched whatever Region says
+        region = None  # documented for fabric: Region is ignored, and the whole image is searched
     return fields, region
 
 

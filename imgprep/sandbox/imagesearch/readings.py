@@ -1,7 +1,7 @@
-"""Service types, error codes of rows, and what the vendor leaves open: each open point with its two readings.
+"""Service types, error codes for rows, and the points that the vendor leaves open, each with two readings.
 
-A batch that passes under both readings does not depend on what is unknown outside the vendor. Sources: "open" = looked
-for and not documented; "weak" = one secondary source; "conflict" = vendor pages contradict each other.
+A batch that passes under both readings does not depend on undocumented behaviour. Sources: "open" = searched for but
+not documented; "weak" = one secondary source; "conflict" = the vendor's pages contradict each other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CATEGORIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, OTHERS})
 
 
 class ServiceType(IntEnum):
-    """The numbers of ServiceType in the response of Detail."""
+    """The values of ServiceType in the response from Detail."""
 
     PRODUCT = 0
     GENERIC = 1
@@ -30,12 +30,12 @@ class ServiceType(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name in settings; trademark search has two numbers and one name."""
+        """The name used in settings; trademark search has two numbers but one name."""
         return self.name.lower().removesuffix("_too")
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Smallest and largest side of an image, pixels, inclusive. Copyright is not documented: taken as generic."""
+        """Minimum and maximum side of an image in pixels, inclusive. Copyright is undocumented; generic is assumed."""
         if self is ServiceType.FABRIC:
             return 448, 4096
         if self in (ServiceType.TRADEMARK, ServiceType.TRADEMARK_TOO):
@@ -44,7 +44,7 @@ class ServiceType(IntEnum):
 
     @classmethod
     def named(cls, name: str | int) -> ServiceType:
-        """Return the type with that name (in any case) or number."""
+        """Return the type with this name (case-insensitive) or number."""
         if isinstance(name, int):
             return cls(name)
         try:
@@ -56,7 +56,7 @@ class ServiceType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a row failed: a code of `MESSAGES` (or any other, by the switch `row_faults`), and a detail in English."""
+    """Why a row failed: a code from `MESSAGES` (or any code from the switch `row_faults`), and a detail in English."""
 
     code: str
     detail: str = ""
@@ -74,7 +74,7 @@ class Failure:
         return f"{text}（{self.detail}）" if self.detail else text
 
 
-#: Code → message in English and in Chinese, in the sandbox's own words.
+#: Code → messages in English and Chinese, in the sandbox's own wording.
 MESSAGES: dict[str, tuple[str, str]] = {
     "InvalidMetaItem": ("Malformed line.", "该行格式错误，无法解析。"),
     "NoSpecifiedProductId": ("The product id is missing.", "缺少商品ID。"),
@@ -94,7 +94,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "UnsupportedPicPixels": ("The image's pixels are out of range.", "图片像素超出范围。"),
     "IncorrectOrientation": ("The image has an EXIF rotation.", "图片带有旋转信息。"),
     "InstanceOverQuota": ("The instance's capacity is used up.", "实例容量已满。"),
-    # Codes that the sandbox never finds by itself, for the switch `row_faults`.
+    # Codes that occur only through the switch `row_faults`.
     "PictureError": ("Img Download Failed", "图片下载失败"),
     "TimeoutForTransferImage": ("The transfer of the image timed out.", "图片传输超时。"),
     "DeniedRequest": ("The request was throttled.", "请求被限流。"),
@@ -109,7 +109,7 @@ _OTHER = ("The image was not imported.", "图片未导入。")
 
 @dataclass(frozen=True, slots=True)
 class OpenPoint:
-    """One undocumented point: its name for the switch ``strict``, both readings, and the kind of its source."""
+    """An undocumented point: its name for the switch ``strict``, both readings, and the kind of source."""
 
     name: str
     lenient: str
@@ -171,7 +171,7 @@ _NAMES = frozenset(point.name for point in OPEN_POINTS)
 
 
 class Readings:
-    """Which open points are read strictly: all (True), none (False), or those named."""
+    """The open points that are read strictly: all (True), none (False), or those named."""
 
     def __init__(self, strict: bool | Iterable[str] = False) -> None:
         if isinstance(strict, bool):
@@ -182,7 +182,7 @@ class Readings:
             raise ValueError(f"strict: unknown point {', '.join(sorted(unknown))}; known: {', '.join(sorted(_NAMES))}")
 
     def strict(self, name: str) -> bool:
-        """Whether the open point `name` is read strictly."""
+        """Return whether the open point `name` is read strictly."""
         if name not in _NAMES:
             raise KeyError(name)
         return name in self._names

@@ -1,7 +1,7 @@
-"""Files for download: error reports and gallery exports, and the links to them.
+"""Files for download (error reports and gallery exports), and the links to them.
 
-The vendor documents neither format. Both can be written in several, so that readers can be tested on all of them, and
-each is marked as synthetic: by a field ``Synthetic`` in JSON Lines and CSV, by a first line in CSV and text.
+The vendor documents neither format. Both files can be written in several formats, so that readers can be tested on all
+of them. Each file is marked as synthetic by a field ``Synthetic`` (JSON Lines, CSV) or by its first line (CSV, text).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote
 from imgprep.sandbox.imagesearch.readings import Failure
 from imgprep.sandbox.imagesearch.state import FailedLine
 
-#: Seconds until a link expires. Source: the reference of DumpMetaList, and the facts on ErrorUrl.
+#: Seconds until a link expires. Source: the reference for DumpMetaList, and the facts on ErrorUrl.
 LINK_SECONDS = 2 * 60 * 60
 PREFIX = "/-/report/"
 
@@ -27,13 +27,13 @@ _TOKEN = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
 
 
 def make_link(base: str, secret: str, task: int, now: float, seconds: float = LINK_SECONDS) -> str:
-    """Return a URL for the download of `task` that expires after `seconds`."""
+    """Return a URL for downloading the file of `task`; the URL expires after `seconds`."""
     expires = int(now + seconds)
     return f"{base}{PREFIX}{quote(f'{task}-{expires}-{_sign(secret, task, expires)}')}"
 
 
 def read_link(path: str, secret: str) -> tuple[int, int] | None:
-    """Return (task, expiry) of a link's path, None if this sandbox did not sign it."""
+    """Return (task, expiry) from a link's path, or None if this sandbox did not sign the link."""
     match = _TOKEN.fullmatch(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
     if match is None:
         return None
@@ -59,7 +59,7 @@ DUMP_FORMATS = {name: REPORT_FORMATS[name] for name in ("jsonl", "csv")}
 
 
 def write_report(failures: Iterable[FailedLine], form: str, *, numbered: bool = True) -> bytes:
-    """Return an error report in a format of `REPORT_FORMATS`, with or without line numbers."""
+    """Return an error report in a format from `REPORT_FORMATS`, with or without line numbers."""
     if form in ("jsonl", "csv"):
         records = (
             {
@@ -86,7 +86,7 @@ def write_dump(images: Iterable[Mapping[str, Any]], form: str) -> bytes:
 def _record(image: Mapping[str, Any]) -> dict[str, Any]:
     region = image.get("Region")
     record = {**image, "Region": region and "{x1},{x2},{y1},{y2}".format(**region), "Synthetic": True}
-    # What the sandbox measured itself is not part of the service's records.
+    # Fields that the sandbox adds itself are not part of the service's records.
     own = ("ETag", "Width", "Height", "Time")
     return {name: value for name, value in record.items() if value is not None and name not in own}
 

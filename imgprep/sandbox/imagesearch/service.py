@@ -1,4 +1,4 @@
-"""The Image Search service: signed API calls in, JSON out, and the downloads of reports and exports."""
+"""The Image Search service: signed API calls answered in JSON, and downloads of reports and exports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imgprep.sandbox.oss.storage import BUCKET_NAME
 from imgprep.sandbox.signatures import Nonces, verify_acs3
 
 VERSION = "2020-12-14"
-#: One request per second, as documented; 5 % are tolerated for clients whose timer runs a little fast.
+#: One request per second, as documented, with a tolerance of 5 % for clients whose timer runs slightly fast.
 THROTTLE_SECONDS = 0.95
 THROTTLED = ("IncreaseList", "DumpMeta", "DumpMetaList", "Detail")
 INSTANCE_NAME_LENGTH = 20
@@ -34,7 +34,7 @@ INCREASE_LIST_MAX = 500
 DUMP_META_LIST_MAX = 30
 DEFAULT_PAGE_SIZE = 10
 CAPACITY_UNIT = 10_000
-#: Fault → status, code and message of an error. Source: the vendor's page of error codes.
+#: Fault → status, code and message of the error. Source: the vendor's page on error codes.
 _FAULTS = {
     "throttled": (403, "DeniedRequest", "Your request was denied due to instance flow control."),
     "server_error": (500, "InternalError", "The request has failed due to an unknown error."),
@@ -47,7 +47,7 @@ Answer: TypeAlias = "dict[str, Any]"
 
 
 class ImageSearch:
-    """A small Image Search, with its state in a folder. Thread-safe."""
+    """A small Image Search service, with its state in a folder. Thread-safe."""
 
     def __init__(self, folder: Path, backend: Backend, keys: KeyRing, url: Callable[[], str]) -> None:
         self._clock = backend.clock
@@ -70,12 +70,12 @@ class ImageSearch:
         }
 
     def gallery(self, instance: str) -> list[dict[str, Any]]:
-        """Return the images that an instance holds, by product and name."""
+        """Return the images that an instance holds, sorted by product id and pic name."""
         self._tasks.settle()
         return self._state.gallery(instance)
 
     def tasks(self, instance: str) -> list[dict[str, Any]]:
-        """Return the batch tasks of an instance, newest first; the failed lines of each are under ``failures``."""
+        """Return the batch tasks of an instance, newest first, each with its failed lines under ``failures``."""
         self._tasks.settle()
         return [
             {**asdict(task), "failures": [asdict(bad) for bad in self._state.failures(task.id)]}
@@ -83,11 +83,11 @@ class ImageSearch:
         ]
 
     def service(self, instance: str) -> str:
-        """Return an instance's service type as settings name it; ``product`` for an unknown instance."""
+        """Return an instance's service type by its name in settings; ``product`` for an unknown instance."""
         return ServiceType.named(self._switches.instances.get(instance, "product")).label
 
     def finish_tasks(self) -> None:
-        """End every running task now, due or not."""
+        """End every running task now, whether or not it is due."""
         self._tasks.finish()
 
     def cancel_tasks(self, instance: str, done: float, status: str, *, report: bool) -> None:
@@ -95,11 +95,11 @@ class ImageSearch:
         self._tasks.cancel(instance, done, status, report=report)
 
     def set_role(self, policy: Document | None = None, trust: Document | None = None) -> None:
-        """Replace the role's documents; without a policy it covers the folder of each task."""
+        """Replace the role's documents; without a policy, the role covers the folder of each task."""
         self.switch(role_policy=policy, role_trust=trust)
 
     def switch(self, **changes: Any) -> None:
-        """Change switches from now on; faults that stay the same stay used up."""
+        """Change switches from now on; faults that are used up stay used up unless their switch changes."""
         switches = replace(self._switches, **changes)
         if switches.api_faults != self._switches.api_faults:
             self._faults.set(planned(switches.api_faults))
@@ -107,19 +107,19 @@ class ImageSearch:
         self._tasks.switch(switches)
 
     def stop(self) -> None:
-        """Stop working and close the state. Running tasks are resumed at the next start."""
+        """Stop working and close the state. Running tasks resume at the next start."""
         self._tasks.stop()
         self._state.close()
 
     def begin(self, request: Request, length: int | None) -> Response | None:
-        """Refuse a body that no action served here has: it would be kept in memory before its signature is verified."""
+        """Refuse a body longer than any supported action needs: it would be held in memory before it is verified."""
         if length is not None and length <= MAX_BODY:
             return None
         message = f"The actions served here have bodies of a stated length, up to {MAX_BODY:,} bytes."
         return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
 
     def handle(self, request: Request) -> Response:
-        """Answer a request: an API call, or the download of a report or an export."""
+        """Answer a request, which is an API call or the download of a report or an export."""
         if request.path.startswith(PREFIX):
             return self._tasks.download(request.path)
         try:
@@ -145,21 +145,21 @@ class ImageSearch:
         return _respond(fault.kind if fault else "", lambda: action(given))
 
     def _instance(self, given: Parameters, action: str = "") -> str:
-        """Return InstanceName: the name, not the id, of an existing instance."""
+        """Return the parameter InstanceName; raise `Refused` if it is not an instance's name or calls are too fast."""
         name = _required(given, "InstanceName")
         if len(name) > INSTANCE_NAME_LENGTH or name not in self._switches.instances:
-            # Source: the vendor's page of error codes.
+            # Source: the vendor's page on error codes.
             raise Refused(400, "InvalidInstance", "The specified instance name is invalid.")
         if self._switches.throttle and action in THROTTLED:
             with self._lock:
                 now, last = self._clock.now(), self._last.get((name, action))
-                # A clock that was set back must not throttle for as long as it was set back.
+                # After the clock is set back, `now - last` is negative, which must not throttle.
                 if last is not None and 0 <= now - last < THROTTLE_SECONDS:
                     raise Refused(*_FAULTS["throttled"])
                 self._last[name, action] = now
         return name
 
-    # Actions, with responses in the shapes of the vendor's SDK. Source: its models, version 4.4.0.
+    # Actions; their responses have the shapes that the vendor's SDK expects. Source: its models, version 4.4.0.
 
     def _increase_instance(self, given: Parameters) -> Answer:
         name = self._instance(given)
@@ -206,7 +206,7 @@ class ImageSearch:
         return {"RequestId": _request_id(), "Data": {**data, "DumpMetaList": entries}}
 
     def _listed(self, given: Parameters, tasks: list[Task], largest: int, link: str) -> tuple[list[Answer], Answer]:
-        """Return the entries of a page, and its data without them; neither list has a Success field."""
+        """Return a page's entries, and its other data; neither list action has a Success field."""
         page, size = _paging(given, largest)
         entries = []
         for task in tasks[(page - 1) * size : page * size]:
@@ -221,7 +221,7 @@ class ImageSearch:
                 "Status": (task.status == "PROCESSING" and self._switches.running_status) or task.status,
                 "Code": task.code,
                 "Msg": task.msg,
-                # One is a text and the other a number, as in the SDK's models.
+                # One is a string and the other a number, as in the SDK's models.
                 "UtcCreate": str(_milliseconds(task.created)),
                 "UtcModified": _milliseconds(task.modified),
             }
@@ -257,7 +257,7 @@ class ImageSearch:
 
 
 def _respond(fault: str, act: Callable[[], Answer]) -> Response:
-    """Return the response of a call that meets `fault`; `act` does the work unless the fault prevents it."""
+    """Return the response to a call affected by `fault`; `act` does the work unless the fault prevents it."""
     if fault in _FAULTS:
         raise Refused(*_FAULTS[fault])
     if fault == "unsuccessful":

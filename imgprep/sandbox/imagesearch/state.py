@@ -1,6 +1,6 @@
-"""The state of Image Search: tasks, their failed lines, and the gallery of each instance, in one SQLite file.
+"""The state of Image Search in one SQLite file: tasks, their failed lines, and the gallery of each instance.
 
-A killed sandbox thus restarts with everything that it confirmed, and without a half-applied task.
+After being killed, a sandbox thus restarts with everything that it has confirmed and without a half-applied task.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A batch task or an export. Times are seconds since 1970; it does not end before `due`."""
+    """A batch task or an export. Times are in seconds since 1970; the task does not end before `due`."""
 
     id: int
     kind: Kind
@@ -49,7 +49,7 @@ class Task:
     due: float
     modified: float
     status: str = "PROCESSING"
-    """``PROCESSING``, ``SUCCESS``, ``FAIL``, or the word of a task that was cancelled."""
+    """``PROCESSING``, ``SUCCESS``, ``FAIL``, or the status given to a cancelled task."""
     code: str = "0"
     msg: str = ""
     lines: int = 0
@@ -60,7 +60,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An image that enters the gallery, with its content."""
+    """Addition of an image to the gallery, with its content."""
 
     product_id: str
     pic_name: str
@@ -70,7 +70,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An image that leaves the gallery; with an empty pic name, every image of its product."""
+    """Removal of an image from the gallery, or of all images of the product if the pic name is empty."""
 
     product_id: str
     pic_name: str
@@ -82,7 +82,7 @@ Change = Put | Drop
 
 @dataclass(frozen=True, slots=True)
 class FailedLine:
-    """A line of a batch that failed."""
+    """A failed line of a batch."""
 
     line: int
     operation: str
@@ -104,12 +104,12 @@ class State:
         self.path = folder / "state.sqlite"
         self._database = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
-        # The log survives a killed process; only a power cut can lose the last transactions.
+        # The log survives a killed process; only a power failure can lose the last transactions.
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._lock:
             self._database.close()
 
@@ -133,13 +133,13 @@ class State:
             return self._database.execute(query, values).fetchall()
 
     def fact(self, name: str, value: str) -> str:
-        """Return the value stored as `name`; `value` is stored if there is none."""
+        """Return the value stored under `name`; if there is none, store and return `value`."""
         with self._transaction() as database:
             database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             return str(database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0])
 
     def add_task(self, task: Task) -> Task | None:
-        """Store a new task and return it with its id; None while one of its kind is running on the instance."""
+        """Store a new task; return it with its id, or None while a task of its kind is running on the instance."""
         with self._transaction() as database:
             running = "SELECT 1 FROM tasks WHERE instance = ? AND kind = ? AND status = 'PROCESSING'"
             if database.execute(running, (task.instance, task.kind)).fetchone():
@@ -152,7 +152,7 @@ class State:
             return replace(task, id=int(cursor.lastrowid or 0))
 
     def task(self, number: int) -> Task | None:
-        """Return a task, None if there is none with that id."""
+        """Return a task, or None if there is none with this id."""
         return next(iter(self.tasks(number=number)), None)
 
     def tasks(
@@ -166,7 +166,7 @@ class State:
         return [Task(*row) for row in self._rows(query, list(wanted.values()))]
 
     def end_task(self, task: Task, changes: Iterable[Change] = (), failures: Iterable[FailedLine] = ()) -> None:
-        """Store a task's end in one transaction: status, gallery, failed lines."""
+        """Store the result of a task in one transaction: status, gallery changes and failed lines."""
         with self._transaction() as database:
             for change in changes:
                 key = (task.instance, change.product_id, change.pic_name)
@@ -191,12 +191,12 @@ class State:
             )
 
     def failures(self, number: int) -> list[FailedLine]:
-        """Return the failed lines of a task, in the order of its file."""
+        """Return the failed lines of a task, sorted by line number."""
         query = "SELECT line, operation, product_id, pic_name, code, detail FROM failures WHERE task = ? ORDER BY line"
         return [FailedLine(*row) for row in self._rows(query, (number,))]
 
     def count(self, instance: str, product_id: str | None = None, pic_name: str | None = None) -> int:
-        """Return how many images an instance holds: all, of one product, or of one name in it (0 or 1)."""
+        """Return how many images an instance holds: in total, for one product, or for one pic name in it (0 or 1)."""
         where, values = "instance = ?", [instance]
         for name, value in (("product_id", product_id), ("pic_name", pic_name)):
             if value is not None:
@@ -205,13 +205,13 @@ class State:
         return int(self._rows(f"SELECT count(*) FROM gallery WHERE {where}", values)[0][0])  # noqa: S608  constants
 
     def image(self, instance: str, product_id: str, pic_name: str) -> dict[str, Any] | None:
-        """Return the content of an image in the gallery, None if it is not held."""
+        """Return the content of an image in the gallery, or None if the gallery lacks it."""
         query = "SELECT image FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?"
         rows = self._rows(query, (instance, product_id, pic_name))
         return json.loads(rows[0][0]) if rows else None
 
     def gallery(self, instance: str) -> list[dict[str, Any]]:
-        """Return every image that an instance holds, by product and name."""
+        """Return every image that an instance holds, sorted by product id and pic name."""
         query = "SELECT product_id, pic_name, image FROM gallery WHERE instance = ? ORDER BY product_id, pic_name"
         return [
             {"ProductId": product_id, "PicName": pic_name, **json.loads(image)}

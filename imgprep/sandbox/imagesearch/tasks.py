@@ -1,4 +1,4 @@
-"""Batch tasks and exports: created, computed in a thread, ended when due, and downloaded from."""
+"""Batch tasks and exports: create them, compute them in a thread, end them when due, and serve their downloads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imgprep.sandbox.imagesearch.state import Change, FailedLine, Kind, Put, Sta
 from imgprep.sandbox.oss.protocol import dumps
 
 META_NAME = "increment.meta"
-#: The console's messages for a task that succeeded. Verbatim from the guide.
+#: The console's messages for a task that succeeded, verbatim from the guide.
 ALL_IMPORTED = "Success"
 SOME_FAILED = "Some of the images cannot be imported. Click Download"
 
@@ -38,14 +38,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Outcome:
-    """How a task will end: its last state, and what that changes in the gallery."""
+    """How a task will end: its final state, its changes to the gallery, and its failed lines."""
 
     task: Task
     changes: list[Change] = field(default_factory=list)
     failures: list[FailedLine] = field(default_factory=list)
 
     def cancelled(self, share: float, status: str, *, report: bool) -> Outcome:
-        """Return how the task ends that is cancelled after this share of its lines."""
+        """Return the outcome if the task is cancelled after this share of its lines."""
         last = int(self.task.lines * share)
         changes = [change for change in self.changes if change.line <= last]
         failures = [bad for bad in self.failures if bad.line <= last] if report else []
@@ -74,13 +74,13 @@ class Tasks:
             self._start(task)
 
     def switch(self, switches: Switches) -> None:
-        """Use other switches from now on; row faults that stay the same stay used up."""
+        """Use other switches from now on; row faults that are used up stay used up unless their switch changes."""
         if switches.row_faults != self._switches.row_faults:
             self._row_faults.set(planned(switches.row_faults))
         self._switches = switches
 
     def create(self, kind: Kind, instance: str, bucket: str = "", path: str = "", callback: str = "") -> Task | None:
-        """Create and start a task; None while one of its kind is running on the instance."""
+        """Create and start a task; return None while a task of its kind is running on the instance."""
         now = self._clock.now()
         task = Task(0, kind, instance, bucket, path, callback, now, now + self._switches.task_seconds, now)
         added = self._state.add_task(task)
@@ -89,7 +89,7 @@ class Tasks:
         return added
 
     def settle(self, *, early: bool = False) -> None:
-        """End the tasks that are computed and due; with `early` also those that are not due yet."""
+        """End the tasks that are computed and due; with `early`, also those that are not yet due."""
         with self._lock:
             for number, outcome in list(self._ready.items()):
                 now = self._clock.now()
@@ -99,12 +99,12 @@ class Tasks:
                     self._threads.pop(number, None)
 
     def finish(self) -> None:
-        """Wait until every task is computed, and end it, due or not."""
+        """Wait until every task is computed; end all of them, whether or not they are due."""
         self._join()
         self.settle(early=True)
 
     def cancel(self, instance: str, share: float, status: str, *, report: bool) -> None:
-        """Cancel the batch tasks of an instance that are running, partway through."""
+        """Cancel the running batch tasks of an instance after `share` of their lines."""
         self._join()
         with self._lock:
             for number, outcome in list(self._ready.items()):
@@ -113,7 +113,7 @@ class Tasks:
         self.settle(early=True)
 
     def stop(self) -> None:
-        """Stop working; running tasks are resumed at the next start."""
+        """Stop working; running tasks resume at the next start."""
         self._stopping.set()
         self._join()
 
@@ -134,7 +134,7 @@ class Tasks:
             outcome = self._work_out(task)
         except Stopped:
             return
-        except Exception as error:  # noqa: BLE001  logged, and the task ends: it must not run forever
+        except Exception as error:  # noqa: BLE001  logged; the task must end rather than run forever
             _log.exception("task %d could not be computed", task.id)
             outcome = _failed(task, "UnknownException", f"The sandbox failed: {error}")
         with self._lock:
@@ -142,7 +142,7 @@ class Tasks:
         self.settle()
 
     def _work_out(self, task: Task) -> Outcome:
-        """Return how a task ends; nothing is stored."""
+        """Return the outcome of a task without storing it."""
         if self._switches.failing_task:
             return _failed(task, "UnknownException", self._switches.failing_task)
         return self._export(task) if task.kind == "dump" else self._import(task)
@@ -199,7 +199,7 @@ class Tasks:
     # Access to the bucket
 
     def access_problem(self, bucket: str, path: str) -> tuple[str, str] | None:
-        """Return (code, message) where a task of this folder cannot read its increment.meta; None where it can."""
+        """Return (code, message) if a task for this folder cannot read its increment.meta, or None if it can."""
         key = _folder(path) + META_NAME
         region = self._switches.region
         found = self._store.bucket(bucket)
@@ -226,7 +226,7 @@ class Tasks:
         )
 
     def _fetch(self, role: Role, task: Task, pic_name: str) -> tuple[bytes, str] | Failure:
-        """Return the bytes and the ETag of an image, or why the role cannot read it."""
+        """Return the bytes and ETag of an image, or the reason why the role cannot read it."""
         key = _folder(task.path) + pic_name
         if not self._may_read(role, task.bucket, key):
             return Failure("NoPermission")
@@ -245,7 +245,7 @@ class Tasks:
     # Downloads
 
     def link(self, task: Task) -> str | None:
-        """Return a fresh link to the report or export of `task`, None if it has none."""
+        """Return a new link to the report or export of `task`, or None if it has neither."""
         if task.status in ("PROCESSING", "FAIL") or (task.kind == "increase" and not task.failed):
             return None
         switches = self._switches
@@ -254,7 +254,7 @@ class Tasks:
         )
 
     def download(self, path: str) -> Response:
-        """Answer the request of a link. Errors look like those of OSS, where such files lie."""
+        """Answer a request for a link. Errors look like those from OSS, where the real service stores such files."""
         found = read_link(path, self._secret)
         task = self._state.task(found[0]) if found else None
         if found is None or task is None:
@@ -275,7 +275,7 @@ class Tasks:
 
 
 def _folder(path: str) -> str:
-    """Return the prefix of the keys in a task's folder."""
+    """Return the common prefix of all keys in a task's folder."""
     return f"{path[1:]}/"
 
 

@@ -1,1 +1,1 @@
-"""OSS as the sandbox serves it: wire protocol, operations, objects on disk."""
+"""The sandbox's OSS: wire protocol, operations, and objects on disk."""

@@ -1,4 +1,4 @@
-"""Operations on multipart uploads: initiate, upload a part, list, complete, abort."""
+"""Operations on multipart uploads: initiate, upload a part, complete, abort, list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_LISTED = 1000
 
 
 def initiate_upload(call: Call, oss: Backend) -> Response:
-    """InitiateMultipartUpload."""
+    """Serve InitiateMultipartUpload."""
     check_key(call.key)
     headers = call.request.headers
     if not may_overwrite(headers) and oss.store.exists(call.bucket, call.key):
@@ -48,7 +48,7 @@ def _upload(call: Call, oss: Backend) -> Upload:
 
 
 def upload_part(call: Call, oss: Backend) -> Response:
-    """UploadPart."""
+    """Serve UploadPart."""
     upload = _upload(call, oss)
     number = call.number("partNumber", 0, 1, MAX_PART_NUMBER)
     if not number:
@@ -62,7 +62,7 @@ def upload_part(call: Call, oss: Backend) -> Response:
 
 
 def complete_upload(call: Call, oss: Backend) -> Response:
-    """CompleteMultipartUpload."""
+    """Serve CompleteMultipartUpload."""
     upload = _upload(call, oss)
     wanted = []
     for item in loads(call.request.body, "CompleteMultipartUpload").findall("Part"):
@@ -91,13 +91,13 @@ def complete_upload(call: Call, oss: Backend) -> Response:
 
 
 def abort_upload(call: Call, oss: Backend) -> Response:
-    """AbortMultipartUpload."""
+    """Serve AbortMultipartUpload."""
     oss.uploads.abort(_upload(call, oss))
     return Response(204)
 
 
 def list_parts(call: Call, oss: Backend) -> Response:
-    """ListParts."""
+    """Serve ListParts."""
     upload = _upload(call, oss)
     limit = call.number("max-parts", MAX_LISTED, 1, MAX_LISTED)
     marker = call.number("part-number-marker", 0, 0, MAX_PART_NUMBER)
@@ -128,7 +128,7 @@ def list_parts(call: Call, oss: Backend) -> Response:
 
 
 def list_uploads(call: Call, oss: Backend) -> Response:
-    """ListMultipartUploads: by key, then by id."""
+    """Serve ListMultipartUploads; the uploads are sorted by key, then by id."""
     names = ("prefix", "delimiter", "key-marker", "upload-id-marker")
     prefix, delimiter, key_marker, id_marker = (call.parameters.get(name, "") for name in names)
     limit = call.number("max-uploads", MAX_LISTED, 1, MAX_LISTED)

@@ -29,7 +29,7 @@ from imgprep.sandbox.oss.storage import Bucket, Entry
 #: Source: GetBucket, DeleteMultipleObjects.
 MAX_KEYS, DEFAULT_KEYS = 1000, 100
 MAX_DELETE_BYTES = 2 * 1024 * 1024
-#: Bytes of all x-oss-meta- headers together. Source: PutObject.
+#: Maximum bytes of all x-oss-meta- headers together. Source: PutObject.
 MAX_META_BYTES = 8 * 1024
 MAX_KEY_BYTES = 1023
 
@@ -37,7 +37,7 @@ MAX_KEY_BYTES = 1023
 
 
 def list_buckets(call: Call, oss: Backend) -> Response:
-    """ListBuckets (GetService)."""
+    """Serve ListBuckets (GetService)."""
     prefix, marker = (call.parameters.get(name, "") for name in ("prefix", "marker"))
     limit = call.number("max-keys", DEFAULT_KEYS, 1, MAX_KEYS)
     found = [bucket for bucket in oss.store.buckets() if bucket.name.startswith(prefix) and bucket.name > marker]
@@ -71,7 +71,7 @@ def _owner(oss: Backend) -> dict[str, Content]:
 
 
 def put_bucket(call: Call, oss: Backend) -> Response:
-    """PutBucket; creating one's own bucket again succeeds."""
+    """Serve PutBucket; creating an existing bucket again succeeds for its owner."""
     if call.request.body:
         for element in loads(call.request.body, "CreateBucketConfiguration"):
             if (element.text or "").strip() not in _ONLY.get(element.tag, ()):
@@ -81,19 +81,19 @@ def put_bucket(call: Call, oss: Backend) -> Response:
 
 
 def delete_bucket(call: Call, oss: Backend) -> Response:
-    """DeleteBucket, if it is empty."""
+    """Serve DeleteBucket; only an empty bucket can be deleted."""
     if oss.uploads.of_bucket(call.bucket) or not oss.store.delete_bucket(call.bucket):
         raise OssError("BucketNotEmpty", more={"BucketName": call.bucket})
     return Response(204)
 
 
 def get_bucket_location(call: Call, oss: Backend) -> Response:
-    """GetBucketLocation."""
+    """Serve GetBucketLocation."""
     return xml_response("LocationConstraint", f"oss-{_bucket(call, oss).region}")
 
 
 def get_bucket_info(call: Call, oss: Backend) -> Response:
-    """GetBucketInfo."""
+    """Serve GetBucketInfo."""
     content: Content = {
         "Bucket": {
             **_description(_bucket(call, oss)),
@@ -109,7 +109,7 @@ def get_bucket_info(call: Call, oss: Backend) -> Response:
 
 
 def get_bucket_stat(call: Call, oss: Backend) -> Response:
-    """GetBucketStat."""
+    """Serve GetBucketStat."""
     bucket = _bucket(call, oss)
     with bucket.lock:
         count, size = len(bucket.keys), sum(entry.size for entry in bucket.entries.values())
@@ -139,7 +139,7 @@ def _bucket(call: Call, oss: Backend) -> Bucket:
 
 
 def list_objects(call: Call, oss: Backend) -> Response:
-    """ListObjects (GetBucket), and ListObjectsV2."""
+    """Serve ListObjects (GetBucket) and ListObjectsV2."""
     given = call.parameters
     version = given.get("list-type", "1")
     if version not in ("1", "2"):
@@ -165,7 +165,7 @@ def list_objects(call: Call, oss: Backend) -> Response:
         "ContinuationToken": token or None if second else None,
         "NextContinuationToken": _write_token(last) if second and last else None,
         "NextMarker": call.written(last) if last and not second else None,
-        # A page has up to 1,000 objects: written here in a tenth of the time that the general writer takes.
+        # A page has up to 1,000 objects; this takes a tenth of the time that the general writer needs.
         "Contents": Markup("".join([_listed(entry, escape(call.written(entry.key)), owner) for entry in entries])),
         "CommonPrefixes": [{"Prefix": call.written(common)} for common in prefixes],
     }
@@ -192,7 +192,7 @@ def _read_token(token: str) -> str:
 
 
 def delete_objects(call: Call, oss: Backend) -> Response:
-    """DeleteMultipleObjects: all of them, or none if one may not be deleted."""
+    """Serve DeleteMultipleObjects; delete nothing if one of the objects may not be deleted."""
     request = call.request
     if "content-md5" not in request.headers:
         raise OssError("MissingArgument", "Content-MD5 is missing.")
@@ -200,7 +200,7 @@ def delete_objects(call: Call, oss: Backend) -> Response:
         raise OssError("MalformedXML", "The list of keys is larger than 2 MB.")
     check_digest(request)
     document = loads(request.body, "Delete")
-    # Keys are taken literally: encoding-type is about the response.
+    # Keys are not decoded, as encoding-type applies to the response only.
     keys = [item.text or "" for item in document.findall("Object/Key")]
     if not 1 <= len(keys) <= MAX_KEYS or len(keys) != len(document.findall("Object")):
         raise OssError("MalformedXML", "A list has 1 to 1,000 keys.")
@@ -219,7 +219,7 @@ def delete_objects(call: Call, oss: Backend) -> Response:
 
 
 def check_key(key: str) -> None:
-    """Raise where no object may have this key. Source: object naming rules."""
+    """Raise OssError if `key` is not a valid object name. Source: object naming rules."""
     if key.startswith(("/", "\\")):
         raise OssError("InvalidObjectName", more={"ObjectName": key})
     try:
@@ -231,7 +231,7 @@ def check_key(key: str) -> None:
 
 
 def check_digest(request: Request, digest: bytes | None = None) -> None:
-    """Raise where the body's MD5 is not that of Content-MD5."""
+    """Raise OssError if the body's MD5 differs from Content-MD5."""
     given = request.headers.get("content-md5")
     if given is None:
         return
@@ -244,12 +244,12 @@ def check_digest(request: Request, digest: bytes | None = None) -> None:
 
 
 _KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
-#: OSS's own headers that are understood, or can be ignored without harm.
+#: OSS headers that are supported, or can be ignored without harm.
 _KNOWN = re.compile(
     "x-oss-(acl|content-sha256|copy-source(-if-.+)?|date|forbid-overwrite|hash-crc64ecma|meta-.*|metadata-directive|"
     "object-acl|range-behavior|request-payer|security-token|storage-class|traffic-limit)"
 )
-#: Header or element → its only values here: others would change what clients may expect, and are not silently ignored.
+#: Header or element → supported values; others would change the behaviour that clients expect, so they are refused.
 _ONLY = {
     "x-oss-acl": ("private",),
     "x-oss-object-acl": ("default", "private"),
@@ -260,7 +260,7 @@ _ONLY = {
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise where a request asks by a header for what is not done here."""
+    """Raise OssError if a header asks for something that is not supported here."""
     for name, value in headers.items():
         if name.startswith("x-oss-") and not (_KNOWN.fullmatch(name) and value in _ONLY.get(name, (value,))):
             raise OssError("NotImplemented", more={"Header": name})
@@ -277,12 +277,12 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def may_overwrite(headers: Mapping[str, str]) -> bool:
-    """Whether this request may replace an object."""
+    """Return whether this request may replace an existing object."""
     return headers.get("x-oss-forbid-overwrite", "false").lower() != "true"
 
 
 def put_object(call: Call, oss: Backend) -> Response:
-    """PutObject."""
+    """Serve PutObject."""
     request = call.request
     check_key(call.key)
     kept = kept_headers(request.headers)
@@ -305,7 +305,7 @@ def put_object(call: Call, oss: Backend) -> Response:
 
 
 def copy_object(call: Call, oss: Backend) -> Response:
-    """CopyObject, within the sandbox."""
+    """Serve CopyObject; the source must also be in the sandbox."""
     headers = call.request.headers
     source = headers["x-oss-copy-source"]
     bucket, _, key = unquote(source.partition("?")[0]).removeprefix("/").partition("/")
@@ -345,9 +345,9 @@ _OVERRIDES = {f"response-{name}": name.title() for name in _KEPT}
 
 
 def get_object(call: Call, oss: Backend) -> Response:
-    """GetObject."""
+    """Serve GetObject."""
     _entry(call, oss)
-    # The description is read again, from the file of the bytes: another may have been put in between.
+    # The description is read again, together with the bytes, as the object may have been replaced in between.
     data, entry = _read(oss, call.bucket, call.key)
     headers = _object_headers(entry)
     for name, header in _OVERRIDES.items():
@@ -362,20 +362,20 @@ def get_object(call: Call, oss: Backend) -> Response:
 
 
 def head_object(call: Call, oss: Backend) -> Response:
-    """HeadObject."""
+    """Serve HeadObject."""
     entry = _entry(call, oss)
     return Response(200, _object_headers(entry), length=entry.size)
 
 
 def get_object_meta(call: Call, oss: Backend) -> Response:
-    """GetObjectMeta: fewer headers than HeadObject."""
+    """Serve GetObjectMeta; the response has fewer headers than HeadObject's."""
     entry = _entry(call, oss)
     headers = {**stored(entry), "Last-Modified": http_date(entry.modified)}
     return Response(200, headers, length=entry.size)
 
 
 def delete_object(call: Call, oss: Backend) -> Response:
-    """DeleteObject; deleting a missing object succeeds."""
+    """Serve DeleteObject; deleting a missing object succeeds."""
     check_key(call.key)
     oss.store.delete(call.bucket, call.key)
     return Response(204)
@@ -406,7 +406,7 @@ def _object_headers(entry: Entry) -> dict[str, str]:
 
 
 def check_conditions(headers: Mapping[str, str], entry: Entry) -> None:
-    """Raise where the conditions of a read do not hold."""
+    """Raise OssError if the conditions of a read are not met."""
     if (tags := headers.get("if-match")) is not None and not _names(tags, entry):
         raise OssError("PreconditionFailed", more={"Condition": "If-Match"})
     if (at := _seconds(headers.get("if-unmodified-since"))) is not None and int(entry.modified) > at:
@@ -425,7 +425,7 @@ def _names(tags: str, entry: Entry) -> bool:
 
 
 def _seconds(date: str | None) -> float | None:
-    """Return a date of HTTP as seconds since 1970; None for a malformed one, which is ignored."""
+    """Return an HTTP date as seconds since 1970, or None if it is missing or malformed (and therefore ignored)."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -436,7 +436,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)(?:,.*)?")
 
 
 def read_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
-    """Return (start, length) of the requested range; None for the whole object."""
+    """Return (start, length) of the requested range, or None for the whole object."""
     match = _RANGE.fullmatch(headers.get("range", ""))
     if match is None or match[0] == "bytes=-":
         return None

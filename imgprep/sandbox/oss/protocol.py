@@ -1,4 +1,4 @@
-"""OSS on the wire: a request's target and parameters, error codes, and XML in both directions."""
+"""The OSS wire protocol: a request's target and parameters, error codes, and reading and writing XML."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ERRORS: dict[str, tuple[int, str]] = {
 }
 
 
-#: Codes of the element EC and the header x-oss-ec, where the vendor publishes them. Source: its pages on these codes.
+#: Values of the element EC and the header x-oss-ec that the vendor publishes. Source: its pages on these codes.
 EXTENDED_CODES = {
     "NoSuchBucket": "0015-00000101",
     "NoSuchKey": "0026-00000001",
@@ -68,9 +68,9 @@ SIGNING_REGION = "0002-00000226"
 
 
 class OssError(Refused):
-    """An error response of OSS: `code` of `ERRORS` (any other is a 503, as throttling has several codes).
+    """An error response from OSS: a `code` from `ERRORS` (any other is a 503, as throttling has several codes).
 
-    `more` are elements of the XML, such as Endpoint or StringToSign.
+    `more` holds additional XML elements, such as Endpoint or StringToSign.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class OssError(Refused):
 
 
 def invalid_argument(name: str, value: str, message: str = "") -> OssError:
-    """Return the error that names an argument and its value."""
+    """Return an InvalidArgument error that names the argument and its value."""
     return OssError("InvalidArgument", message, {"ArgumentName": name, "ArgumentValue": value})
 
 
@@ -95,36 +95,36 @@ def invalid_argument(name: str, value: str, message: str = "") -> OssError:
 class Call:
     """A request to OSS: operation (``Unknown`` if not served), bucket and key (empty if none), fault, and signer.
 
-    `parameters` has the last value of a parameter given twice.
+    If a parameter is repeated, `parameters` has its last value.
     """
 
     request: Request
     operation: str
     bucket: str
     key: str
-    parameters: Mapping[str, str] = field(repr=False)  # may hold a signature or a token
+    parameters: Mapping[str, str] = field(repr=False)  # may contain a signature or a token
     fault: Fault | None = None
     principal: Principal | None = None
 
     @property
     def resource(self) -> str:
-        """The path that signatures cover."""
+        """The resource path, as covered by signatures."""
         return f"/{self.bucket}/{self.key}" if self.bucket else "/"
 
     @property
     def encoding(self) -> str | None:
-        """How the response writes keys: None, or ``url``."""
+        """The encoding of keys in the response: ``url`` or None."""
         given = self.parameters.get("encoding-type", "")
         if given not in ("", "url"):
             raise invalid_argument("encoding-type", given)
         return given or None
 
     def written(self, key: str) -> str:
-        """Return a key as the response writes it: percent-encoded if the client asked for that."""
+        """Return a key in the response's encoding: percent-encoded if the client asked for it."""
         return quote(key, safe="") if self.encoding else key
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
-        """Return a parameter that is an integer from `least` to `most`."""
+        """Return an integer parameter from `least` to `most`, or `default` if it is missing."""
         given = self.parameters.get(name, "")
         if not given:
             return default
@@ -133,7 +133,7 @@ class Call:
         return int(given)
 
     def require_access(self, operation: str, bucket: str, key: str, switches: Switches) -> None:
-        """Raise AccessDenied where the signer may not do that."""
+        """Raise AccessDenied if the signer may not perform `operation` on `bucket` or `key`."""
         denied = operation in switches.denied_operations or (key and key.startswith(tuple(switches.denied_prefixes)))
         signer = self.principal
         if denied or signer is None or not signer.may(operation, bucket, key, switches.region, switches.account):
@@ -141,11 +141,11 @@ class Call:
 
 
 def stored(entry: Entry) -> dict[str, str]:
-    """Return the headers by which a client verifies what was stored."""
+    """Return the headers with which a client verifies the stored object."""
     return {"ETag": f'"{entry.etag}"', "x-oss-hash-crc64ecma": str(entry.crc)}
 
 
-#: An element's content: text, child elements, or several elements of one name; None: the element is left out.
+#: An element's content: text, child elements, or several elements with the same name; None omits the element.
 Content: TypeAlias = "str | int | Mapping[str, Content] | Sequence[Mapping[str, Content]] | Sequence[str] | None"
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -154,18 +154,18 @@ _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
 
 class Markup(str):
-    """XML already written: it goes into a document unchanged, without its own element."""
+    """Serialized XML, which is inserted into a document unchanged and without an enclosing element."""
 
     __slots__ = ()
 
 
 def xml_response(root: str, content: Content, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response whose body is a document."""
+    """Return a response whose body is an XML document."""
     return Response(200, {"Content-Type": "application/xml", **(headers or {})}, dumps(root, content))
 
 
 def dumps(root: str, content: Content) -> bytes:
-    """Return a document."""
+    """Return an XML document."""
     pieces: list[str] = []
     _write(pieces, root, content)
     return _DECLARATION + "".join(pieces).encode()
@@ -189,20 +189,20 @@ def _write(pieces: list[str], name: str, content: Content) -> None:
 
 
 def escape(text: str) -> str:
-    """Return text as it is written in an element."""
+    """Escape text for use in an element."""
     if _SPECIAL.search(text) is None:
         return text
     return _SPECIAL.sub(lambda found: _NAMES.get(found[0]) or f"&#{ord(found[0])};", text)
 
 
 def iso_time(seconds: float) -> str:
-    """Return a time (seconds since 1970) as OSS writes it in XML."""
+    """Return a time (seconds since 1970) in the format that OSS uses in XML."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".000Z"
 
 
-#: Characters that keys may contain and XML 1.0 may not; clients send them as they are, or as references.
+#: Characters that are allowed in keys but not in XML 1.0; clients send them literally or as character references.
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:0*([0-9]{1,2})|x0*([0-9A-Fa-f]{1,2}));")
-#: They are parsed as characters of a private area, which no text has.
+#: The forbidden characters are replaced by private-use characters for parsing; no real text contains these.
 _PRIVATE = 0x10_FF00
 _MEANT = {_PRIVATE + code: code for code in range(32)}
 
@@ -213,7 +213,7 @@ def _stand_in(found: re.Match[bytes]) -> bytes:
 
 
 def loads(text: bytes, root: str) -> ElementTree.Element:
-    """Return the root element of a document that a client sent, without namespaces."""
+    """Parse an XML document from a client; return its root element, with namespaces removed."""
     if b"<!" in text:
         raise OssError("MalformedXML")
     try:

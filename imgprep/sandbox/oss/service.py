@@ -1,4 +1,4 @@
-"""The OSS service: each request is read, verified and served by its operation; faults corrupt the response."""
+"""The OSS service: read and verify each request, run its operation, and apply faults to the response."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from imgprep.sandbox.oss.protocol import EXTENDED_CODES, Call, Content, OssError
 from imgprep.sandbox.oss.storage import BUCKET_NAME, crc64
 from imgprep.sandbox.signatures import MAX_SKEW, skewed, verify_oss
 
-#: How many requests are remembered.
+#: Maximum number of requests that are recorded.
 REMEMBERED = 200_000
-#: Bytes of a body that is read before the signature is verified.
+#: Maximum bytes of a body that is read before the signature is verified.
 UNVERIFIED_MAX = 64 * 1024
 
-#: Operation → scope, method, the query parameter that selects it (empty: none; None: a header does), what serves it.
+#: Operation → scope, method, query parameter that selects it (empty: none; None: selected by a header), and function.
 OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Response]]] = {
     "ListBuckets": ("service", "GET", "", operations.list_buckets),
     "PutBucket": ("bucket", "PUT", "", operations.put_bucket),
@@ -49,7 +49,7 @@ OPERATIONS: dict[str, tuple[str, str, str | None, Callable[[Call, Backend], Resp
     "ListMultipartUploads": ("bucket", "GET", "uploads", multipart.list_uploads),
 }
 _ROUTES = {(scope, method, mark): name for name, (scope, method, mark, _) in OPERATIONS.items()}
-#: Query parameters that select no operation. Any other selects one, served or not.
+#: Query parameters that do not select an operation. Any other parameter does, even if the operation is not served.
 _OPTIONS = re.compile(
     "Expires|OSSAccessKeyId|Signature|comp|continuation-token|delimiter|encoding-type|fetch-owner|key-marker|list-type|"
     "marker|max-keys|max-parts|max-uploads|part-number-marker|partNumber|prefix|"
@@ -60,7 +60,7 @@ _OPTIONS = re.compile(
 
 
 def read_call(request: Request) -> Call:
-    """Return a request's operation, bucket and key, from its method, path and query."""
+    """Determine a request's operation, bucket and key from its method, path, query and headers."""
     first, _, rest = request.path[1:].partition("/")
     bucket, key = decode(first), decode(rest)
     parameters = dict(request.query)
@@ -78,20 +78,20 @@ def read_call(request: Request) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that the OSS side received, for tests; unknown texts are empty."""
+    """A request that the OSS side received, recorded for tests; unknown strings are empty."""
 
     operation: str
     bucket: str
     key: str
-    status: int  #: HTTP status that was or would have been sent; 0 where the connection was broken before any work
-    code: str  #: the error's code
-    fault: str  #: the fault it met
-    principal: str  #: access key id of a valid signature
+    status: int  #: HTTP status that was or would have been sent; 0 if the connection was broken before any work
+    code: str  #: error code
+    fault: str  #: kind of the fault that affected the request
+    principal: str  #: access key id of the signer, if the signature is valid
     size: int  #: bytes of the body
 
 
 class Oss:
-    """A small OSS. Thread-safe."""
+    """A small OSS service. Thread-safe."""
 
     def __init__(self, backend: Backend, keys: KeyRing) -> None:
         self._backend = backend
@@ -103,11 +103,11 @@ class Oss:
         self._numbers = itertools.count(secrets.randbits(40))
 
     def set_faults(self, *faults: Fault | FaultKind) -> None:
-        """Replace the faults in force; a text is a kind that every request meets."""
+        """Replace the active faults; a string is a kind of fault that affects every request."""
         self.faults.set([fault if isinstance(fault, Fault) else Fault(fault) for fault in faults])
 
     def begin(self, request: Request, length: int | None) -> Response | None:
-        """Read a request's head; refuse a body that is too long, and break off where its fault requires it."""
+        """Process a request's head; refuse a body that is too long, or break off if the request's fault requires it."""
         call = request.call = read_call(request)
         call.fault = self.faults.next(call.operation, call.key)
         most = self._backend.switches.max_body
@@ -126,7 +126,7 @@ class Oss:
         return None
 
     def handle(self, request: Request) -> Response:
-        """Answer a request that `begin` has seen."""
+        """Answer a request after `begin` has processed its head."""
         call: Call = request.call
         fault = call.fault
         if fault is not None and fault.kind == "stall":
@@ -153,10 +153,10 @@ class Oss:
             raise OssError("NotImplemented", more={"Method": request.method})
         operations.check_headers(request.headers)
         self._check_bucket(call)
-        if call.operation != "DeleteMultipleObjects":  # which checks each key
+        if call.operation != "DeleteMultipleObjects":  # it checks each key itself
             call.require_access(call.operation, call.bucket, call.key, backend.switches)
         if call.fault and call.fault.kind == "corrupt" and call.operation in ("PutObject", "UploadPart"):
-            # After the signature, before the checksum: the bytes go wrong on the disk, not on the wire.
+            # After the signature check and before the checksums: this simulates damage on disk, not in transit.
             request.headers.pop("content-md5", None)
             request.body = _flipped(request.body)
         response = OPERATIONS[call.operation][3](call, backend)
@@ -165,17 +165,17 @@ class Oss:
         return response
 
     def _verify(self, call: Call) -> None:
-        """Verify the signature, which never covers the body of an OSS request."""
+        """Verify the signature, which never covers the body in OSS."""
         try:
             call.principal = verify_oss(call, self._keys, self._backend.clock, self._backend.switches.region)
         except OssError as error:
             if error.code == "SignatureDoesNotMatch" and call.operation not in OPERATIONS:
-                # V1 signs the sub-resources that it knows, and those of operations that are not served are not known.
+                # V1 signs only known sub-resources, and those of unsupported operations are unknown here.
                 raise OssError("NotImplemented", more={"Method": call.request.method}) from None
             raise
 
     def _check_bucket(self, call: Call) -> None:
-        """Refuse a bucket that does not exist, or lies in another region."""
+        """Refuse a bucket that does not exist or is in another region."""
         name, switches = call.bucket, self._backend.switches
         if not name:
             return
@@ -196,7 +196,7 @@ class Oss:
             )
 
     def _raise_fault(self, fault: Fault) -> None:
-        """Raise the error of a fault that happens instead of the work."""
+        """Raise the error for a fault that replaces the work."""
         if fault.kind == "503":
             values = {"Retry-After": fault.retry_after, "x-oss-qos-delay-time": fault.qos_delay}
             headers = {name: f"{value:.10g}" for name, value in values.items() if value is not None}
@@ -209,7 +209,7 @@ class Oss:
             raise OssError(errors[fault.kind])
 
     def _spoil(self, call: Call, response: Response) -> Response:
-        """Corrupt a response as its fault requires."""
+        """Corrupt a response as the request's fault requires."""
         kind = call.fault.kind if call.fault else ""
         response.headers = headers = dict(response.headers)
         crc = "x-oss-hash-crc64ecma"
@@ -230,7 +230,7 @@ class Oss:
         return response
 
     def _error(self, call: Call, error: OssError) -> Response:
-        """Return an error as a response."""
+        """Return the response for an error."""
         self._remember(call, error.status, error.code)
         ids = self._ids()
         if error.status == 304:
@@ -247,7 +247,7 @@ class Oss:
         headers = {**ids, **error.headers, "Content-Type": "application/xml"}
         if content["EC"]:
             headers["x-oss-ec"] = str(content["EC"])
-        if call.request.method == "HEAD":  # a response to HEAD has no body: the error travels in a header
+        if call.request.method == "HEAD":  # a response to HEAD has no body, so a header carries the error
             headers["x-oss-err"] = base64.b64encode(body).decode()
         return Response(error.status, headers, body)
 
@@ -263,7 +263,7 @@ class Oss:
 
 
 def _flipped(body: bytes) -> bytes:
-    """Return bytes with one bit of the middle one flipped."""
+    """Return `body` with one bit of its middle byte flipped."""
     if not body:
         return body
     middle = len(body) // 2

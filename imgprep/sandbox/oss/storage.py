@@ -1,8 +1,8 @@
 """Storage on disk: buckets, their objects, and multipart uploads.
 
-Each object is one file, named by a hash of its key, so that no key is ever a path. A multipart upload is a folder.
-A file gets its name by one rename: after a crash an object is whole or absent. Nothing is fsynced, unlike in
-`core.files`: a batch puts thousands of objects, and what has to be survived is a killed process, not a power cut.
+Each object is one file, named by a hash of its key, so that no key is ever used as a path. A multipart upload is a
+folder. A file is renamed into place, so that after a crash an object is either complete or absent. Unlike `core.files`,
+nothing is fsynced: a batch puts thousands of objects, which must survive a killed process but not a power failure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BUCKET, _UPLOAD = "bucket.json", "upload.json"
 
 @cache
 def _crc_model() -> Any:
-    import anycrc  # noqa: PLC0415  compiled tables: loaded where they are used
+    import anycrc  # noqa: PLC0415  compiled tables, loaded only when needed
 
     return anycrc.Model("CRC64-XZ")
 
@@ -45,10 +45,10 @@ def crc64(data: bytes | bytearray | memoryview, before: int | None = None) -> in
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object without its bytes.
+    """The description of an object, without its bytes.
 
-    `etag` is the upper-case hex MD5, of a multipart object a hash of the parts' MD5s and ``-N``; `modified` counts
-    seconds since 1970; `headers` are those stored with it, with lower-case names; `kind` is Normal or Multipart.
+    `etag` is the upper-case hex MD5, or for a multipart object a hash of the parts' MD5s and ``-N``; `modified` is in
+    seconds since 1970; `headers` are those stored with the object, names in lower case; `kind` is Normal or Multipart.
     """
 
     key: str
@@ -60,18 +60,18 @@ class Entry:
     kind: str = "Normal"
 
     def dumps(self) -> bytes:
-        """Return the description that precedes the bytes in a file."""
+        """Serialize the description, which precedes the bytes in a file."""
         fields = [self.key, self.size, self.etag, self.crc, self.modified, dict(self.headers), self.kind]
         return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
     def loads(cls, text: bytes) -> Entry:
-        """Return the entry of a description."""
+        """Parse a serialized description."""
         return cls(*json.loads(text))
 
 
 def _write_file(file: Path, entry: Entry, data: bytes) -> None:
-    """Write a new file: the description, then the bytes."""
+    """Write the description and the bytes to a new file."""
     head = entry.dumps()
     with file.open("xb", buffering=0) as handle:
         for piece in (b"%08d" % len(head) + head, data):
@@ -81,7 +81,7 @@ def _write_file(file: Path, entry: Entry, data: bytes) -> None:
 
 
 def _read_head(handle: FileIO) -> tuple[Entry, int]:
-    """Return the description of an open file, and the offset of its bytes."""
+    """Return the description from an open file, and the offset of the object's bytes."""
     first = handle.read(_FIRST_READ)
     end = _HEAD + int(first[:_HEAD])
     if end > len(first):
@@ -90,14 +90,14 @@ def _read_head(handle: FileIO) -> tuple[Entry, int]:
 
 
 def _read_file(handle: FileIO) -> tuple[bytes, Entry]:
-    """Return the bytes of an open file, and their description."""
+    """Return the object's bytes from an open file, and their description."""
     entry, offset = _read_head(handle)
     handle.seek(offset)
     return _read_bytes(handle, entry.size), entry
 
 
 def _read_bytes(handle: FileIO, length: int) -> bytes:
-    """Return exactly `length` bytes of an open file."""
+    """Return exactly `length` bytes from an open file."""
     data = handle.read(length)
     while len(data) < length:
         more = handle.read(length - len(data))
@@ -113,7 +113,7 @@ BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 @dataclass(slots=True)
 class Bucket:
-    """A bucket: its folder, its objects by key, and their keys in order."""
+    """A bucket: its folder, its objects by key, and the sorted keys."""
 
     name: str
     region: str
@@ -125,7 +125,7 @@ class Bucket:
 
 
 class ObjectStore:
-    """Buckets and objects in a folder, which is created if missing. Thread-safe; one process at a time."""
+    """Buckets and objects in a folder, which is created if missing. Thread-safe, but for one process at a time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -140,7 +140,7 @@ class ObjectStore:
     # Buckets
 
     def create_bucket(self, name: str, region: str, created: float) -> bool:
-        """Create a bucket; return False if it exists."""
+        """Create a bucket; return False if it already exists."""
         if not BUCKET_NAME.fullmatch(name):
             rule = "a name has 3 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
             raise ValueError(f"bucket {name!r}: {rule}")
@@ -162,28 +162,28 @@ class ObjectStore:
             with bucket.lock:
                 if bucket.keys:
                     return False
-                (bucket.folder / _BUCKET).unlink()  # first: the rest of the folder then no longer counts as a bucket
+                (bucket.folder / _BUCKET).unlink()  # first, so that the rest no longer counts as a bucket
                 shutil.rmtree(bucket.folder, ignore_errors=True)
                 del self._buckets[name]
                 return True
 
     def bucket(self, name: str) -> Bucket | None:
-        """Return a bucket, None if there is none with that name."""
+        """Return a bucket, or None if there is none with this name."""
         return self._buckets.get(name)
 
     def buckets(self) -> list[Bucket]:
-        """Return all buckets by name."""
+        """Return all buckets, sorted by name."""
         return [self._buckets[name] for name in sorted(self._buckets)]
 
     # Objects
 
     def exists(self, bucket: str, key: str | None = None) -> bool:
-        """Whether the bucket exists, or with `key` the object."""
+        """Return whether the bucket exists, or the object if `key` is given."""
         found = self._buckets.get(bucket)
         return found is not None and (key is None or key in found.entries)
 
     def head(self, bucket: str, key: str) -> Entry | None:
-        """Return an object's description; None if the object or bucket does not exist."""
+        """Return an object's description, or None if the object or bucket does not exist."""
         found = self._buckets.get(bucket)
         return found.entries.get(key) if found else None
 
@@ -200,7 +200,7 @@ class ObjectStore:
         kind: str = "Normal",
         overwrite: bool = True,
     ) -> Entry | None:
-        """Store an object in place of an earlier one; None if `overwrite` is false and there is one."""
+        """Store an object, replacing an existing one; return None if `overwrite` is false and the object exists."""
         place = self._buckets[bucket]
         entry = Entry(
             key,
@@ -229,23 +229,23 @@ class ObjectStore:
         return entry
 
     def get(self, bucket: str, key: str) -> tuple[bytes, Entry]:
-        """Return an object's bytes and its description; raises KeyError if there is none."""
+        """Return an object's bytes and description; raise KeyError if the object does not exist."""
         place = self._buckets[bucket]
         try:
             handle = FileIO(_file(place.folder, key))
         except FileNotFoundError:
             raise KeyError(key) from None
         with handle:
-            # Both come from one file: a PUT at this moment replaces the file, and changes nothing in this one.
+            # Both come from the same open file, which a concurrent PUT replaces but does not change.
             return _read_file(handle)
 
     def read(self, bucket: str, key: str) -> tuple[bytes, str]:
-        """Return an object's bytes and ETag; raises KeyError if there is none."""
+        """Return an object's bytes and ETag; raise KeyError if the object does not exist."""
         data, entry = self.get(bucket, key)
         return data, entry.etag
 
     def delete(self, bucket: str, key: str) -> bool:
-        """Remove an object; return False if there was none."""
+        """Remove an object; return False if it did not exist."""
         place = self._buckets[bucket]
         with place.lock:
             if place.entries.pop(key, None) is None:
@@ -255,7 +255,7 @@ class ObjectStore:
             return True
 
     def iter(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
-        """Yield the objects whose keys start with `prefix` and come after `after`, in the order of their bytes."""
+        """Yield the objects whose keys start with `prefix` and sort after `after`, in byte order of the keys."""
         more = True
         while more:
             entries, _, after = self.page(bucket, prefix=prefix, after=after)
@@ -265,7 +265,7 @@ class ObjectStore:
     def page(
         self, bucket: str, *, prefix: str = "", after: str = "", delimiter: str = "", limit: int = 1000
     ) -> tuple[list[Entry], list[str], str]:
-        """Return one page of a listing: objects, common prefixes, and the last of them if there are more."""
+        """Return one page of a listing: objects, common prefixes, and where to continue (empty on the last page)."""
         place = self._buckets[bucket]
         entries: list[Entry] = []
         prefixes: list[str] = []
@@ -277,7 +277,7 @@ class ObjectStore:
                 key = keys[at]
                 end = key.find(delimiter, len(prefix)) if delimiter else -1
                 common = key[: end + len(delimiter)] if end >= 0 else ""
-                if common and after.startswith(common):  # the page before ended with this one
+                if common and after.startswith(common):  # the previous page ended with this prefix
                     at = _past(keys, common, at)
                     continue
                 if len(entries) + len(prefixes) == limit:
@@ -328,16 +328,16 @@ class Upload:
     headers: Mapping[str, str]
     folder: Path
     sequential: bool = False
-    """Whether the object gets a Content-MD5 of all its bytes."""
+    """Whether the completed object gets a Content-MD5 for all its bytes."""
     parts: dict[int, Entry] = field(default_factory=dict)
 
 
 class PartRefused(Exception):
-    """A list of parts that cannot be completed; the argument is OSS's error code."""
+    """OSS refuses a part, or a list of parts to complete; the argument is OSS's error code."""
 
 
 class Uploads:
-    """The multipart uploads of all buckets of a store. Thread-safe."""
+    """The multipart uploads in all buckets of a store. Thread-safe."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -352,7 +352,7 @@ class Uploads:
     def begin(
         self, bucket: str, key: str, headers: Mapping[str, str], now: float, *, sequential: bool = False
     ) -> Upload:
-        """Begin an upload; raises KeyError if the bucket does not exist."""
+        """Begin an upload; raise KeyError if the bucket does not exist."""
         place = self._store.bucket(bucket)
         if place is None:
             raise KeyError(bucket)
@@ -368,20 +368,18 @@ class Uploads:
         return upload
 
     def find(self, bucket: str, key: str, upload_id: str) -> Upload | None:
-        """Return an upload of that object, None if there is none."""
+        """Return the upload with this id if it is for this object, else None."""
         upload = self._uploads.get(upload_id)
         return upload if upload is not None and (upload.bucket, upload.key) == (bucket, key) else None
 
     def of_bucket(self, bucket: str) -> list[Upload]:
-        """Return a bucket's uploads by key and id."""
+        """Return a bucket's uploads, sorted by key and id."""
         with self._lock:
             found = [upload for upload in self._uploads.values() if upload.bucket == bucket]
         return sorted(found, key=lambda upload: (upload.key, upload.id))
 
     def put_part(self, upload: Upload, number: int, data: bytes, now: float) -> Entry:
-        """Store a part in place of an earlier one with that number; in a sequential upload, only the next one is
-        accepted.
-        """
+        """Store a part, replacing one with the same number; a sequential upload accepts no number beyond the next."""
         entry = Entry(str(number), len(data), hashlib.md5(data).hexdigest().upper(), crc64(data), now)
         new = upload.folder / f"new-{os.getpid()}-{next(self._numbers)}"
         _write_file(new, entry, data)
@@ -396,7 +394,7 @@ class Uploads:
     def complete(
         self, upload: Upload, wanted: Sequence[tuple[int, str]], *, now: float, min_part: int, overwrite: bool
     ) -> Entry | None:
-        """Make one object of the parts named by number and ETag; None if `overwrite` is false and there is one."""
+        """Join parts, given by number and ETag, into an object; None if `overwrite` is false and the object exists."""
         numbers = [number for number, _ in wanted]
         if numbers != sorted(set(numbers)):
             raise PartRefused("InvalidPartOrder")
@@ -431,7 +429,7 @@ class Uploads:
         """Remove an upload and its parts."""
         with self._lock:
             self._uploads.pop(upload.id, None)
-        (upload.folder / _UPLOAD).unlink(missing_ok=True)  # first: the rest then no longer counts as an upload
+        (upload.folder / _UPLOAD).unlink(missing_ok=True)  # first, so that the rest no longer counts as an upload
         shutil.rmtree(upload.folder, ignore_errors=True)
 
 

@@ -1,1 +1,1 @@
-"""The error report of a task: from its bytes to the outcome of every line."""
+"""A task's error report: from its bytes to the outcome of every line."""

@@ -1,7 +1,7 @@
-"""Causes of failure: the table from the service's codes and phrases to a cause, its family and its remedy.
+"""Causes of failure: the table that maps the service's codes and phrases to a cause, its family and its remedy.
 
-The vendor documents neither the format of the error report nor that it reuses the codes of AddImage; the latter is
-assumed. Failures that are not in the table get the cause `UNRECOGNISED` and are shown first, never dropped.
+The vendor does not document the format of the error report. That the report reuses the codes of AddImage is an
+assumption. Failures that are not in the table get the cause `UNRECOGNISED` and are shown first, never dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNRECOGNISED = "unrecognised"
 
 
 class Family(StrEnum):
-    """What the analyst does about a failure."""
+    """Kind of action that a failure requires from the analyst."""
 
     DATA = "fix the data"
     ACCESS = "fix access or set-up"
@@ -36,18 +36,18 @@ class Cause:
     """One cause of failure."""
 
     id: str  #: stable, snake_case
-    label: str  #: its name in charts and pages
-    family: Family  #: what kind of action it needs
+    label: str  #: name in charts and pages
+    family: Family  #: kind of action required
     remedy: str  #: one sentence
-    codes: tuple[str, ...] = ()  #: the service's codes that mean it
-    #: Regular expressions for its messages, English and Chinese; tried where no code is known.
+    codes: tuple[str, ...] = ()  #: the service's codes for this cause
+    #: Regular expressions for its messages, English and Chinese; tried if no code is known.
     phrases: tuple[str, ...] = ()
-    source: str = "api"  #: or ``phrase`` (assumed by imgprep), or ``user``; api is the reference of AddImage
+    source: str = "api"  #: ``api`` (the AddImage reference), ``phrase`` (assumed by imgprep) or ``user``
 
 
 _DATA, _ACCESS, _RETRY = Family.DATA, Family.ACCESS, Family.RETRY
 
-#: In the order in which phrases are tried: specific before general.
+#: Ordered as the phrases are tried: specific before general.
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "image_missing",
@@ -235,44 +235,44 @@ UNKNOWN_CAUSE = Cause(
 )
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-#: A row's key as a report may quote it: ``ProductId="1"``, ``PicName=a.jpg``.
+#: A row's key as quoted in a report: ``ProductId="1"``, ``PicName=a.jpg``.
 _NAMED = re.compile(r"""\b(ProductId|PicName)["']?\s*[=:]\s*(?:"[^"]*"|'[^']*'|[^\s,;"']+)""", re.IGNORECASE)
 
 
 class CauseTable:
-    """A table of causes that classifies failures by code and phrase; the first that fits decides."""
+    """A table of causes that classifies failures by code and phrase; the first match wins."""
 
     def __init__(self, causes: Iterable[Cause] = CAUSES) -> None:
         self.causes = (*causes, UNKNOWN_CAUSE)
         self._by_code = {code.casefold(): cause for cause in reversed(self.causes) for code in cause.codes}
-        # The user's patterns are compiled one by one: each may have its own flags and groups.
+        # The user's patterns are compiled separately, because each may have its own flags and groups.
         self._phrases = [
             (cause, re.compile(pattern, re.IGNORECASE))
             for cause in self.causes
             for pattern in (cause.phrases if cause.source == "user" else filter(None, ["|".join(cause.phrases)]))
         ]
-        # Codes are nearly always single words; looking up a text's words is many times faster than a search.
+        # Codes are nearly always single words, and looking up the words of a text is many times faster than a search.
         self._only_words = all(_WORD.fullmatch(code) for cause in self.causes for code in cause.codes)
         codes = sorted((code for cause in self.causes for code in cause.codes), key=len, reverse=True)
-        # Chinese characters may stand next to a code, although they count as letters of a word.
+        # Chinese characters may be adjacent to a code, although they count as word characters.
         self._any_code = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(map(re.escape, codes))})(?![A-Za-z0-9_])", re.I)
 
     def find_code(self, text: str) -> str | None:
-        """Return the first known code in `text`, as spelled there."""
+        """Return the first known code in `text`, spelled as in `text`, or None."""
         if self._only_words:
             return next((word for word in _WORD.findall(text) if word.casefold() in self._by_code), None)
         found = self._any_code.search(text)
         return found.group(1) if found else None
 
     def of_code(self, code: str | None) -> Cause | None:
-        """Return the cause of a code; None where the code is unknown."""
+        """Return the cause for a code, or None if the code is unknown."""
         return self._by_code.get(code.casefold()) if code else None
 
     def classify(self, code: str | None, text: str) -> Cause:
-        """Return the cause of a failure by its code or, where that is unknown, by its text."""
+        """Return the cause of a failure from its code or, if the code is unknown, from its text."""
         if (known := self.of_code(code)) is not None:
             return known
-        # Where a text quotes both keys of its row, their names are not the reason for the failure.
+        # If a text quotes both keys of its row, the names of the keys are not the reason for the failure.
         reason = _NAMED.sub(" ", text) if len(set(map(str.casefold, _NAMED.findall(text)))) > 1 else text
         for cause, pattern in self._phrases:
             if pattern.search(reason):
@@ -294,7 +294,7 @@ class CauseTable:
         """Return the table, one row per cause: cause, label, family, remedy, codes, source."""
         rows: dict[str, tuple[str, ...]] = {}
         for cause in self.causes:
-            # A built-in cause that the user extended is in the table twice; the user's entry, which is first, names it.
+            # A built-in cause that the user extended is in the table twice; the user's entry comes first and names it.
             codes = [*rows[cause.id][4].split(", "), *cause.codes] if cause.id in rows else cause.codes
             first = self[cause.id]
             known = ", ".join(filter(None, codes))
@@ -308,7 +308,7 @@ _KEYS = ("id", "label", "family", "remedy", "codes", "phrases")
 
 
 def load_causes(path: str | Path) -> CauseTable:
-    """Return the built-in table with the user's own causes before it.
+    """Return the built-in table preceded by the user's own causes.
 
     Examples
     --------
@@ -329,12 +329,12 @@ def load_causes(path: str | Path) -> CauseTable:
 
 
 def with_custom(entries: Iterable[Mapping[str, Any]], where: str) -> CauseTable:
-    """Return the built-in table with the user's causes before it; `where` is for messages."""
+    """Return the built-in table preceded by the user's causes; `where` is used in messages."""
     return CauseTable([*(_user_cause(entry, where) for entry in entries), *CAUSES])
 
 
 def as_entries(table: CauseTable) -> list[dict[str, Any]]:
-    """Return the user's causes of a table as plain dicts, for `with_custom`."""
+    """Return a table's user-defined causes as plain dicts, for `with_custom`."""
     return [
         {
             "id": cause.id,
@@ -349,7 +349,7 @@ def as_entries(table: CauseTable) -> list[dict[str, Any]]:
 
 
 def causes_of(settings: Settings | None, run_folder: Path | None = None) -> CauseTable:
-    """Return the table of a project: of its settings, or of the project that a run folder belongs to."""
+    """Return a project's table, from its settings or from the project to which a run folder belongs."""
     if settings is not None and settings.causes is not None:
         return load_causes(settings.causes)
     if run_folder is not None:
@@ -360,7 +360,7 @@ def causes_of(settings: Settings | None, run_folder: Path | None = None) -> Caus
 
 
 def known_to(runs: object, causes: CauseTable | None = None) -> CauseTable:
-    """Return `causes` if given, else the causes that one or several runs were read with, the newest first."""
+    """Return `causes` if given, otherwise the causes used to read one or several runs, newest first."""
     if causes is not None:
         return causes
     several = list(runs) if isinstance(runs, Iterable) else [runs]

@@ -1,7 +1,7 @@
-"""Which lines of the batch a text claims failed: by names and ids, else by numbers that are labelled as lines.
+"""Find the lines of the batch that a text reports as failed: by names and ids, else by numbers labelled as lines.
 
-A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims of an entry count. An
-undecided claim has no line (a stray): the lines that the report does not name are then unknown.
+A bare number is a line only in a column of line numbers, see `Names.of_cells`. All claims in an entry count. An
+undecided claim has no line (a stray); lines that the report does not name are then unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-#: Longest raw text kept in a frame, characters; report.raw holds all of it.
+#: Maximum length of raw text kept in a frame, in characters; report.raw has the full text.
 RAW_MAX = 4000
 
 ENTRY_SCHEMA: dict[str, Any] = {
@@ -26,12 +26,12 @@ ENTRY_SCHEMA: dict[str, Any] = {
     "message": pl.String,
 }
 
-#: The parts that identify the line of an entry.
+#: The parts that identify an entry's line.
 KEYS = frozenset({"at", "nth", "ProductId", "PicName"})
 
 NAMES: dict[str, tuple[str, ...]] = {
     "at": ("line", "lineno", "linenumber", "linenum", "row", "rownumber", "行号", "行"),
-    # The number of a line, or of an entry: used only where nothing else names the line.
+    # The number of a line or an entry, used only if nothing else names the line.
     "nth": ("index", "序号"),
     "ProductId": ("productid", "itemid", "product", "id", "商品id", "产品id", "商品编号", "产品编号"),
     "PicName": ("picname", "pic", "picturename", "imagename", "image", "filename", "file")
@@ -40,7 +40,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "message": ("message", "msg", "errormsg", "errormessage", "errmsg", "reason", "failurereason", "cause")
     + ("error", "description", "detail", "失败原因", "原因", "错误信息", "错误", "错误原因", "错误描述"),
 }
-#: Longest name of a column, separators included.
+#: Maximum length of a column name, including separators.
 _NAME_MAX = 30
 _PLURAL = re.compile(r"(?:s|_?list|列表)$", re.IGNORECASE)
 _SIGNS = dict.fromkeys(map(ord, " \t\r\n\xa0\u3000_-."))
@@ -49,19 +49,19 @@ _ROLE = {name: role for role, names in NAMES.items() for name in names}
 
 @lru_cache(maxsize=1024)
 def role_of(name: str) -> str | None:
-    """Return the part of an entry that a column or key called `name` holds, or None."""
+    """Return the part of an entry that a column or key called `name` contains, or None."""
     return _ROLE.get(name.translate(_SIGNS).casefold()) if len(name) <= _NAME_MAX else None
 
 
 @lru_cache(maxsize=1024)
 def list_role(name: str) -> str | None:
-    """Return the part that the values of a list called `name` hold, such as PicName, pic_names or 图片列表."""
+    """Return the part of an entry in a list called `name`, such as PicName, pic_names or 图片列表, or None."""
     return role_of(name) or role_of(_PLURAL.sub("", name))
 
 
-#: Line, ProductId, PicName of one claim; None where it does not name it.
+#: Line, ProductId and PicName of one claim; None for each that the claim does not name.
 Claim = tuple[int | None, str | None, str | None]
-#: A claim of a failure that names nothing.
+#: A claim that something failed, without naming it.
 STRAY: Claim = (None, None, None)
 
 _STOPS = ".:：。!！?？"
@@ -72,7 +72,7 @@ _ASCII = re.compile(r"[\x21-\x7e]+")
 _IMAGE = re.compile(r".\.(?:jpe?g|png|bmp|webp|gif|tiff?|heic|avif)$", re.IGNORECASE)
 #: Space between the words of a label, bounded so that long runs of blanks stay fast.
 _S = r"\s{0,8}"
-#: After a number: it is neither part of a word or longer number, nor a count.
+#: What may not follow a number: the rest of a word or longer number, or (`_UNIT`) a unit that makes it a count.
 _AFTER = r"(?![A-Za-z0-9_]|\.\d)"
 _UNIT = rf"(?!{_S}(?:errors?|failures?|times|attempts?|m?s|[km]b|px|%|次|秒)(?![A-Za-z]))"
 _PAIR = re.compile(
@@ -92,13 +92,13 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(rf"({_NUMBER})(?:{_S}行?{_S}{_TO}{_S}{_LINE}{_S}({_NUMBER}))?", re.IGNORECASE)
-#: A whole cell of line numbers, also as spreadsheets and data frames write them.
+#: A whole cell of line numbers, including the forms that spreadsheets and data frames write.
 _CELL = re.compile(rf"(?:(?:line|row)s?{_S}#?{_S}|第)?{_S}({_NUMBERS}){_S}行?", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0+)?")
 _THINGS = r"(?:rows?|lines?|images?|pictures?|entries|entry|records?|items?|products?|files?)"
 _COUNT = r"(?<![\w.])(\d{1,12})"
 _IS = r"[\"'\s]{0,8}[:=：,;|\t]{0,8}[\"'\s]{0,8}(\d{1,12})"
-#: Counts of failures, and totals.
+#: Counts of failures and (`_TOTAL`) totals.
 _FAILED = re.compile(
     rf"{_COUNT}{_S}(?:of\s(?:the\s)?\d{{1,12}}\s)?(?:{_THINGS}\s(?:(?:have|were|are)\s)?)?"
     r"(?:failed|failures?|errors?|refused|rejected|bad|broken)(?![a-z])"
@@ -113,7 +113,7 @@ _TOTAL = re.compile(
     rf"|(?<![A-Za-z])(?:lines|rows){_S}[:=：]{_S}(\d{{1,12}}){_AFTER}(?!{_S}{_JOIN}{_S}\d)",
     re.IGNORECASE,
 )
-#: Before a bare number: a label of an id, without a colon; a label of an error code.
+#: Labels before a bare number: for an id, without a colon; for an error code.
 _LABELLED_ID = re.compile(rf"(?:product|item|sku|id|商品|产品|编号){_S}#?{_S}$", re.IGNORECASE)
 _LABELLED_CODE = re.compile(r"(?:code|status|http|error|错误码|状态码)[\"'\s:=：#]{0,8}$", re.IGNORECASE)
 _LABEL_MAX = 40
@@ -121,12 +121,12 @@ _LABEL_MAX = 40
 
 @dataclass
 class Found:
-    """What a text names."""
+    """Lines, products and images that a text names."""
 
     numbers: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     pics: list[str] = field(default_factory=list)
-    #: Whether it may name something else, undecided.
+    #: Whether the text may name something that cannot be decided.
     doubtful: bool = False
 
     def __bool__(self) -> bool:
@@ -134,11 +134,11 @@ class Found:
 
 
 class Names:
-    """The names and numbers of a batch's lines (``line, ProductId, PicName``); each index is made on first use."""
+    """The names and numbers of a batch's lines (``line, ProductId, PicName``); each index is built on first use."""
 
     def __init__(self, lines: pl.DataFrame) -> None:
         self._lines = lines
-        #: Lines that ranges may still name, so that many ranges cannot fill the memory.
+        #: Number of lines that ranges may still name, so that many ranges cannot exhaust memory.
         self._room = 4 * lines.height + 100_000
 
     @cached_property
@@ -153,7 +153,7 @@ class Names:
 
     @cached_property
     def _owners(self) -> dict[str, list[str]]:
-        """Products by image."""
+        """PicName → the products that have this image."""
         pairs = self._lines.select("PicName", "ProductId").drop_nulls().unique(maintain_order=True)
         return dict(pairs.group_by("PicName", maintain_order=True).agg("ProductId").iter_rows())
 
@@ -173,7 +173,7 @@ class Names:
 
     @cached_property
     def _broken(self) -> dict[str, list[str]]:
-        """Names of several tokens, by their first token; the longest first."""
+        """First token → the names that start with it and have several tokens, longest first."""
         found: dict[str, list[str]] = {}
         for name in sorted(self.pics | self.ids, key=len, reverse=True):
             first = _TOKEN.search(name)
@@ -182,7 +182,7 @@ class Names:
         return found
 
     def tokens(self, text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
-        """Yield the tokens of a text with their positions; tokens that together are a name as that name."""
+        """Yield the tokens of a text with their positions; tokens that form a name are yielded as that name."""
         while token := _TOKEN.search(text, at):
             at = token.end()
             word, start = token.group(), token.start()
@@ -197,7 +197,7 @@ class Names:
                 yield word, start, at
 
     def in_text(self, text: str) -> Found:
-        """Return what a text names."""
+        """Return the lines, products and images that a text names."""
         found = Found()
         unknown: list[str] = []
         named: list[tuple[int, int]] = []
@@ -242,11 +242,11 @@ class Names:
         if not found and unknown:
             found.pics = unknown
         if bare and not found and not self.sums(rest):
-            found.doubtful = True  # a number of a product, a line, or anything else
+            found.doubtful = True  # the number may denote a product, a line, or anything else
         return found
 
     def _names_in(self, token: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-        """Yield the names in a token: itself, without a final stop, the end of a path, or ASCII between Chinese."""
+        """Yield the names in a token: the token with or without final stop, a path's end, or ASCII between Chinese."""
         for word in (token, token.rstrip(_STOPS)):
             if word in self:
                 yield word, start, start + len(word) if len(word) < len(token) else end
@@ -265,7 +265,7 @@ class Names:
             yield stripped, start, end
 
     def numbers(self, text: str) -> list[int]:
-        """Return the line numbers of a text such as ``3, 5-7``; a range ends one beyond the batch's last line."""
+        """Return the line numbers in a text such as ``3, 5-7``; ranges are cut one beyond the batch's last line."""
         found: list[int] = []
         for one in _ONE.finditer(text):
             first, last = int(one.group(1)), int(one.group(2) or one.group(1))
@@ -278,7 +278,7 @@ class Names:
         return list(dict.fromkeys(found))
 
     def cell_numbers(self, value: object) -> list[int]:
-        """Return the line numbers of a cell; empty where it holds anything else."""
+        """Return the line numbers in a cell; empty if the cell has any other content."""
         text = str(value).strip()
         if whole := _WHOLE.fullmatch(text):
             return [int(whole.group(1))]
@@ -286,17 +286,17 @@ class Names:
         return self.numbers(cell.group(1)) if cell else []
 
     def is_labelled(self, text: str) -> bool:
-        """Whether a text labels a number as a line, as sentences do."""
+        """Return whether a text labels a number as a line, as in a sentence."""
         return bool(_labels(text))
 
     def sums(self, text: str) -> tuple[list[int], list[int]] | None:
-        """Return the counts of failures and the totals in a text; None without any."""
+        """Return the counts of failures and the totals in a text, or None if there are none."""
         failed, total = ([int(next(filter(None, found))) for found in map(re.Match.groups, of.finditer(text))]
                          for of in (_FAILED, _TOTAL))  # fmt: skip
         return (failed, total) if failed or total else None
 
     def in_cell(self, cell: str, names: Container[str]) -> list[str]:
-        """Return the names in a cell: the cell itself, or the items of a list of which one is known."""
+        """Return the names in a cell: the cell itself, or the items of a list if one of them is known."""
         if cell in names:
             return [cell]
         found = [name for token, start, end in self.tokens(cell) for name, *_ in self._names_in(token, start, end)]
@@ -304,7 +304,7 @@ class Names:
         return known if any(name in names for name in known) else [cell]
 
     def combine(self, numbers: Sequence[int], ids: Iterable[str], pics: Iterable[str]) -> list[Claim]:
-        """Return the claims of an entry: each image with its product, each name with its number, or all apart."""
+        """Return the claims in an entry, pairing images with products and names with numbers if possible."""
         products = dict.fromkeys(ids)
         names: list[tuple[str | None, str | None]] = []
         loose: list[str] = []
@@ -317,7 +317,7 @@ class Names:
             if not of:
                 loose.append(pic)
         if loose and len(left) == 1 and (len(loose) == 1 or len(products) == 1):
-            names += [(product, pic) for product in left for pic in loose]  # these may contradict each other
+            names += [(product, pic) for product in left for pic in loose]  # these may contradict one another
         else:
             names += [(None, pic) for pic in loose]
             names += [(product, None) for product in left]
@@ -331,7 +331,7 @@ class Names:
         return [(line, None, None) for line in lines] + [(None, *name) for name in names]
 
     def of_cells(self, cells: Sequence[str], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """Return the claims of a row without a header, and the positions of the cells that make them."""
+        """Return the claims in a row without a header, and the positions of the cells they come from."""
         ids: list[str] = []
         pics: list[str] = []
         used: list[int] = []
@@ -342,7 +342,7 @@ class Names:
                 figures.append(at)
                 continue
             if cell.isascii() and "/" not in cell and cell not in self and _TOKEN.fullmatch(cell):
-                of_pics = [cell]  # a word that is no name
+                of_pics = [cell]  # a word that is not a name
             else:
                 of_pics = self.in_cell(cell, self.pics)
             if any(map(self.pics.__contains__, of_pics)) or (len(of_pics) == 1 and _IMAGE.search(cell)):
@@ -352,11 +352,11 @@ class Names:
             else:
                 continue
             if cell in self or len(of_pics) > 1 or _IMAGE.search(cell):
-                used.append(at)  # otherwise it is a message that contains a name
+                used.append(at)  # otherwise the cell is a message that contains a name
         owners = {owner for pic in pics for owner in self._owners.get(pic, ())}
         sure = [at for at in figures if cells[at] in owners]
         if pics and sure and not ids:
-            # Of the numbers that may be the product, prefer one that another number confirms as its line.
+            # Among numbers that may be the product, prefer one whose line is confirmed by another number.
             others = [(at, other) for at in sure for other in figures if other != at]
             best = next((at for at, other in others if self._fits(cells[other], {cells[at]}, pics)), sure[0])
             ids.append(cells[best])
@@ -371,7 +371,7 @@ class Names:
         return self._of_figures(cells, figures, numbered=numbered)
 
     def _of_figures(self, cells: Sequence[str], figures: list[int], *, numbered: bool) -> tuple[list[Claim], list[int]]:
-        """Return the claims of a row of numbers alone: lines, products, or undecided."""
+        """Return the claims in a row that has only numbers: lines, products, or undecided."""
         products = [at for at in figures if cells[at] in self.ids]
         if not numbered:
             return [(None, cells[at], None) for at in products[:1]], products[:1]
@@ -394,14 +394,14 @@ class Names:
         return [STRAY], []
 
     def _fits(self, cell: str, ids: Container[str], pics: Container[str], shifts: Sequence[int] = (0, 1)) -> bool:
-        """Whether a number is a line with one of these names, counted from 1 or from 0."""
+        """Return whether a number is that of a line with one of these names, counted from 1 or 0."""
         numbers = self.cell_numbers(cell)
         near = [self._by_number.get(number + shift, (None, None)) for number in numbers for shift in shifts]
         return any(product in ids or pic in pics for product, pic in near if product or pic)
 
 
 def known_end(path: str, names: Container[str]) -> str:
-    """Return the longest of `names` that a path or URL ends with; the path where there is none."""
+    """Return the longest of `names` with which a path or URL ends; the path itself if there is none."""
     parts = path.split("/")
     ends = ("/".join(parts[at:]) for at in range(len(parts)))
     return next((end for end in ends if end in names), path)
@@ -414,7 +414,7 @@ def _labels(text: str) -> list[re.Match[str]]:
 
 
 def _blank(text: str, parts: list[tuple[int, int]]) -> str:
-    """Return the text with some parts blanked out, positions kept."""
+    """Return the text with some parts blanked out, preserving positions."""
     pieces, at = [], 0
     for start, end in parts:
         pieces += [text[at:start], "<" * (end - max(start, at))]

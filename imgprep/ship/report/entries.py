@@ -1,7 +1,7 @@
-"""The text of a report → entries: what is reported about which line, product or image.
+"""Parse the text of a report into entries: what is reported about which line, product or image.
 
-The format is not documented, so JSON Lines, a JSON array, CSV or TSV with or without header, plain text, and mixtures
-are read. Nothing is dropped: text that reports nothing about the batch is kept as a note.
+The format is undocumented, so JSON Lines, a JSON array, CSV or TSV with or without a header, plain text, and mixtures
+are supported. Nothing is dropped: text that reports nothing about the batch is kept as a note.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from imgprep.core.frames import storable
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
 from imgprep.ship.report.claims import ENTRY_SCHEMA, KEYS, RAW_MAX, Claim, Found, Names, known_end, list_role, role_of
 
-#: Separators of the names in one cell.
+#: Separators between names in one cell.
 _BETWEEN_NAMES = [",", ";", "|", "、", "，", "；", "/", "\n"]
-#: Words of a failure without a cause; not those that count failures or head a list.
+#: Words for a failure without a cause, except those that count failures or introduce a list.
 _FAILS = re.compile(
     r"\bfailed\b|\b(?:cannot|could not|unable)\b|\berrors?\s*[:：]\s*\S|无法|不能"
     r"|失败(?!的?(?:明细|记录|列表|清单|原因|报告|汇总|如下))",
@@ -32,7 +32,7 @@ _WELL = frozenset(("0", "200", "ok", "success", "succeeded", "成功"))
 
 
 class Parser:
-    """Reads one report chunk by chunk, and remembers its table."""
+    """Parser for one report, chunk by chunk, which keeps the current table between chunks."""
 
     def __init__(self, names: Names, causes: CauseTable) -> None:
         self._names = names
@@ -40,11 +40,11 @@ class Parser:
         self._table: Table | None = None
         self._started = False
         self._begun = False
-        #: Counts of failures and totals, by the text that holds them.
+        #: Text → the counts of failures and the totals in it.
         self.sums: dict[str, tuple[list[int], list[int]]] = {}
 
     def chunk(self, data: bytes, quick: pl.DataFrame | None = None) -> pl.DataFrame:
-        """Return the entries of a chunk of whole lines, UTF-8; columns of `ENTRY_SCHEMA`."""
+        """Return the entries in a chunk of whole UTF-8 lines, with the columns of `ENTRY_SCHEMA`."""
         return self._with_known_names(self._entries(data, quick))
 
     def _entries(self, data: bytes, quick: pl.DataFrame | None) -> pl.DataFrame:
@@ -60,12 +60,12 @@ class Parser:
         return _frame(self._lines(text))
 
     def rest(self) -> pl.DataFrame:
-        """Return the entries of an incomplete row at the end of the last chunk."""
+        """Return the entries in an incomplete row at the end of the last chunk."""
         rows = self._rows(self._table.rows("", last=True), self._table) if self._table else ()
         return self._with_known_names(_frame(rows))
 
     def _with_known_names(self, entries: pl.DataFrame) -> pl.DataFrame:
-        """Replace paths, URLs and lists of names in one cell by the names of the batch."""
+        """Replace paths, URLs and lists of names in one cell with the batch's names."""
         for column in ("PicName", "ProductId"):
             some = entries[column].filter(entries[column].str.contains_any(_BETWEEN_NAMES))
             if some.is_empty():
@@ -79,7 +79,7 @@ class Parser:
         return entries
 
     def _lines(self, text: str) -> Iterator[dict[str, Any]]:
-        # Not splitlines: U+2028 and the like may occur within a line of JSON.
+        # Not splitlines, because U+2028 and similar characters may occur within a line of JSON.
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not line.strip():
                 continue
@@ -101,7 +101,7 @@ class Parser:
             yield from self._plain(line)
 
     def _parts(self, parts: list[tuple[Mapping[str, Any] | None, str]], line: str) -> Iterator[dict[str, Any]]:
-        """Read the objects in a line and the text between; text beside a single object belongs to it."""
+        """Read the objects in a line and the text between them; text beside a single object belongs to that object."""
         objects = [found for found, _ in parts if found is not None]
         if len(objects) == 1:
             beside = " ".join(text for found, text in parts if found is None)
@@ -114,7 +114,7 @@ class Parser:
             yield from self._plain(part) if found is None else self._object(found, part)
 
     def _object(self, item: Mapping[str, Any], raw: str) -> Iterator[dict[str, Any]]:
-        """Read an object, or each of the entries in it."""
+        """Read an object, or each entry in it."""
         if is_deep(item):
             yield from self._plain(raw)
             return
@@ -141,7 +141,7 @@ class Parser:
             if any(isinstance(each, (dict, list)) for each in values):
                 continue
             if role in KEYS:
-                # Of several keys of one part, those in the batch; of a list, all.
+                # A list provides all its values; several keys for one part provide those in the batch, see `_chosen`.
                 named.setdefault(role, []).extend(values if isinstance(value, list) else [[value]])
             elif role not in entry and not isinstance(value, list):
                 entry[role] = str(value)
@@ -156,7 +156,7 @@ class Parser:
         yield from self._named(entry, named, item)
 
     def _named(self, entry: dict[str, Any], named: Mapping[str, list[Any]], whole: Any) -> Iterator[dict[str, Any]]:
-        """Yield the claims of an entry with named parts; where none identifies a line, those of its text."""
+        """Yield the claims in an entry's named parts or, if none of these identifies a line, in its text."""
         ids = _chosen(named.get("ProductId", ()), self._names.ids)
         pics = _chosen(named.get("PicName", ()), self._names.pics)
         by = "at" if "at" in named or any(ids) or any(pics) else "nth"
@@ -173,7 +173,7 @@ class Parser:
             yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
 
     def _of_text(self, entry: dict[str, Any], text: str, *, comment: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield the claims of an entry's text: the lines that it names, a failure without a line, or a note."""
+        """Yield the claims in an entry's text: the lines that the text names, a failure without a line, or a note."""
         found = self._names.in_text(text)
         if comment and not found.numbers and not any(name in self._names for name in (*found.ids, *found.pics)):
             found = Found(doubtful=bool(found) and self._failure(text))
@@ -201,7 +201,7 @@ class Parser:
             if not raw.strip():
                 continue
             if not any(map(str.isalnum, raw)):
-                yield {"raw": raw, "note": True}  # a ruled line below a header
+                yield {"raw": raw, "note": True}  # a horizontal rule below a header
             elif raw.startswith("#") or (len(cells) == 1 and not table.is_header(cells)):
                 yield from self._plain(raw)
             elif raw.lstrip().startswith("{"):
@@ -224,7 +224,7 @@ class Parser:
                 yield from self._named(entry, {} if counts else named, raw)
 
     def _cells(self, cells: Iterable[str], raw: str, *, numbered: bool) -> Iterator[dict[str, Any]]:
-        """Read cells of unknown meaning by the names and numbers of the batch."""
+        """Read cells of unknown meaning by looking for the batch's names and line numbers."""
         if self._names.is_labelled(raw):
             yield from self._plain(raw)
             return
@@ -236,7 +236,7 @@ class Parser:
         if code:
             entry["code"] = code
         if message := [word for at, word in enumerate(rest) if at not in used]:
-            # By bytes: five Chinese characters hold more than a code of six letters.
+            # Length in bytes, because five Chinese characters say more than a six-letter code.
             entry["message"] = max(message, key=lambda cell: len(cell.encode()))
         if claims:
             yield from (self._with_code(entry | _parts_of(claim)) for claim in claims)
@@ -249,7 +249,7 @@ class Parser:
         return self._of_text(entry, text.lstrip("#"), comment=text.startswith("#"))
 
     def _add_sum(self, item: Mapping[str, Any], raw: str) -> None:
-        """Record the counts in an object around the entries."""
+        """Record the counts in an object that contains the entries."""
         if sums := self._names.sums(json.dumps(item, ensure_ascii=False)):
             self.sums[raw[:RAW_MAX]] = sums
 
@@ -267,7 +267,7 @@ def _parts_of(claim: Claim) -> dict[str, Any]:
 
 
 def _chosen(values: Iterable[Any], names: Container[str]) -> list[str]:
-    """Return the values of one part: of several keys those in the batch, else the first; of a list, all."""
+    """Return the values for one part: every item of a list; for several keys, those in the batch, else the first."""
     listed = [str(value) for value in values if not isinstance(value, list)]
     single = list(dict.fromkeys(str(value[0]) for value in values if isinstance(value, list)))
     if len(single) > 1:
@@ -287,48 +287,48 @@ def _frame(entries: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     except UnicodeEncodeError:
         sound = [tuple(storable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows]
         frame = pl.DataFrame(sound, schema=schema, orient="row")
-    # A note has no part but its text.
+    # A note has only its text.
     parts = [pl.when(pl.col("note")).then(None).otherwise(pl.col(name)).alias(name) for name in list(ENTRY_SCHEMA)[1:]]
     return frame.with_columns(parts).drop("note")
 
 
-#: Lines that the schema is inferred from.
+#: Number of lines from which the schema is inferred.
 _SAMPLE = 1000
 
 
 def json_lines(data: bytes) -> pl.DataFrame | None:
-    """Return the entries of uniform JSON Lines by Arrow's reader; None where the careful `Parser` must read them.
+    """Return the entries in uniform JSON Lines, using Arrow's reader; None if only the slower `Parser` can read them.
 
-    Nearly every large report is expected to be uniform; the parser would give the same entries line by line.
+    Nearly every large report is expected to be uniform; the parser would return the same entries, line by line.
     """
     if not data.startswith(b"{") or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return None
     try:
         schema = _shape(data)
         roles = {name: role for name in schema.names if (role := role_of(name))}
-        # Entries without a key, or with several columns for one part, are for the parser.
+        # Leave entries without a key, or with several columns for one part, to the parser.
         if not KEYS & set(roles.values()) or "nth" in roles.values() or len(set(roles.values())) != len(roles):
             return None
         if not _is_simple(schema, roles):
             return None
         table = _parse(data, schema, "error")
         lines = pl.read_lines(io.BytesIO(data), name="raw")["raw"]
-    except (pa.ArrowInvalid, pl.exceptions.PolarsError, UnicodeDecodeError):  # the last for a damaged key
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, UnicodeDecodeError):  # UnicodeDecodeError: a damaged key
         return None
     if table.num_rows != len(lines):
         lines = lines.filter(lines.str.strip_chars() != "")
-    # Lines that begin and end an object hold whole objects; with as many rows as lines there is one per line.
+    # If each line begins and ends an object, and there are as many rows as lines, each line is one object.
     whole = lines.str.starts_with("{") & lines.str.ends_with("}")
     if table.num_rows != len(lines) or not whole.all():
         return None
     named = pl.from_arrow(table.select(list(roles)).rename_columns(list(roles.values())))
-    assert isinstance(named, pl.DataFrame)  # noqa: S101  a table is never a series
+    assert isinstance(named, pl.DataFrame)  # noqa: S101  a table never becomes a series
     if (lines.str.len_bytes() > RAW_MAX).any():
         lines = lines.str.slice(0, RAW_MAX)
     missing = [pl.lit(None, pl.String).alias(role) for role in ENTRY_SCHEMA if role not in named.columns]
     typed = [pl.col(role).cast(kind, strict=False) for role, kind in ENTRY_SCHEMA.items() if role != "raw"]
     entries = named.with_columns(*missing).with_columns(*typed, lines.alias("raw")).select(list(ENTRY_SCHEMA))
-    # Entries without a code, or without a name or number, are for the parser.
+    # Leave entries without a code, or without a name or number, to the parser.
     no_code = pl.col("code").fill_null("") == ""
     nameless = pl.col("at").is_null()
     for name in ("ProductId", "PicName"):
@@ -337,7 +337,7 @@ def json_lines(data: bytes) -> pl.DataFrame | None:
 
 
 def _shape(data: bytes) -> pa.Schema:
-    """Return names and types of the first lines; a column of times or nulls is text."""
+    """Return the column names and types inferred from the first lines; columns of times or nulls become strings."""
     end = -1
     for _ in range(_SAMPLE):
         after = data.find(b"\n", end + 1)
@@ -353,9 +353,9 @@ def _shape(data: bytes) -> pa.Schema:
 
 
 def _is_simple(schema: pa.Schema, roles: dict[str, str]) -> bool:
-    """Whether the known fields are texts and integers, which every reader spells alike."""
+    """Return whether all known fields are strings or integers, which every reader renders identically."""
     if any(pa.types.is_nested(kind) for kind in schema.types):
-        return False  # nested values may be part of the entry, or entries themselves
+        return False  # nested values may be parts of the entry, or entries themselves
     return all(
         pa.types.is_integer(schema.field(name).type) or (role != "at" and pa.types.is_string(schema.field(name).type))
         for name, role in roles.items()
@@ -363,24 +363,24 @@ def _is_simple(schema: pa.Schema, roles: dict[str, str]) -> bool:
 
 
 def _parse(data: bytes, schema: pa.Schema, unexpected: str) -> Any:
-    from pyarrow import json  # noqa: PLC0415  heavy, and only where a report is read
+    from pyarrow import json  # noqa: PLC0415  heavy, and only needed to read a report
 
     options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
     return json.read_json(pa.BufferReader(data), parse_options=options)
 
 
 _DELIMITERS = ("\t", ",", ";", "|")
-#: Lines in which a table must be recognisable.
+#: Number of lines within which a table must be recognisable.
 _LOOKED_AT = 50
-#: Longest row, in characters, where a chunk ends within a quoted cell.
+#: Maximum length of a row, in characters, if a chunk ends within a quoted cell.
 _OPEN_MAX = 1024 * 1024
 
 
 class Table:
     """A table that is read chunk by chunk.
 
-    `header` is empty where the table has none, `width` counts cells, and `begun` is false where the header holds only
-    from its own row on. ``roles`` names the part of an entry in each column, see `role_of`.
+    `header` is empty if the table has none, `width` is the number of cells, and `begun` is false if the header applies
+    only from its own row on. ``roles`` is the part of an entry in each column, see `role_of`.
     """
 
     def __init__(
@@ -394,7 +394,7 @@ class Table:
         self._open = ""
 
     def rows(self, text: str, *, last: bool = False) -> Iterator[tuple[list[str], str]]:
-        """Yield the cells and the text of each row; an unclosed quote counts as a character and costs no row."""
+        """Yield the cells and the text of each row; an unclosed quote is an ordinary character, so no row is lost."""
         lines = io.StringIO(self._open + text, newline="").readlines()
         self._open = ""
         start = 0
@@ -414,21 +414,21 @@ class Table:
                     start = after
                 else:
                     return
-            except csv.Error:  # a cell longer than the csv module takes
+            except csv.Error:  # a cell exceeds the csv module's limit
                 pass
             found = lines[start].rstrip("\r\n")
             yield found.split(self.delimiter), found
             start += 1
 
     def is_header(self, cells: list[str]) -> bool:
-        """Whether a row names columns: this table's again, or new ones that apply from here on."""
+        """Return whether a row names columns: the table's columns again, or new ones that apply from here on."""
         if not self._header:
             return False
         if cells == self._header:
             self.roles = self.roles or [role_of(cell) for cell in cells]
             return True
         if not any(map(role_of, cells[: len(cells) // 2 + 1])):
-            return False  # true of nearly every row, so tested first
+            return False  # the case for nearly every row, so tested first
         roles = [role_of(cell) for cell in cells]
         if not _names_columns(roles, most=True) or any(map(self._is_known, cells)):
             return False
@@ -437,11 +437,11 @@ class Table:
 
     @property
     def may_number(self) -> bool:
-        """Whether a number in a row of another width may be a line's: unless a header names other columns."""
+        """Whether a number in a row of another width may be a line number; false if the header has no such column."""
         return not self._header or "at" in map(role_of, self._header)
 
     def _is_row(self, line: str) -> bool:
-        """Whether a line within a quoted cell is a row of its own: as wide, and naming a line."""
+        """Return whether a line in a quoted cell is a row of its own: wide enough, with a number or a known name."""
         cells = line.rstrip("\r\n").split(self.delimiter)
         if len(cells) < self._width or cells[0].endswith('"'):
             return False
@@ -449,7 +449,7 @@ class Table:
 
 
 def find_table(text: str, names: Names) -> Table | None:
-    """Return the table at the start of a text, or None."""
+    """Return the table at the start of a text, or None if there is none."""
     is_known = names.__contains__
     lines = [line for line in text[:100_000].splitlines() if line.strip() and not line.startswith("#")][:_LOOKED_AT]
     if not lines or lines[0].startswith(("{", '["')):
@@ -468,24 +468,24 @@ def find_table(text: str, names: Names) -> Table | None:
 
 
 def _names_columns(roles: list[str | None], *, most: bool) -> bool:
-    """Whether two cells name a part of an entry; with `most`, most of them and one a key, to tell it from a row."""
+    """Return whether two cells name parts of an entry; with `most`, over half must, and one must name a key."""
     known = [role for role in roles if role is not None]
     return len(known) >= 2 and (not most or (len(known) * 2 > len(roles) and bool(KEYS & set(known))))
 
 
 _OBJECT = re.compile(r"\{\s*\"")
 _BETWEEN = "\ufeff\t ,[]"
-#: Longest object, in characters, that is looked for within a line of other text.
+#: Maximum length of an object within a line of other text, in characters.
 _OBJECT_MAX = 16 * 1024
 
-#: Depth of nested objects that are read; deeper ones are read as text.
+#: Maximum depth of nested objects; deeper ones are read as text.
 _DEPTH_MAX = 50
 
 
 def entries_in(
     item: Mapping[str, Any], around: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield the entries in an object, each with the values of the objects around it; or the object itself."""
+    """Yield the entries in an object, or the object itself, each with the values of the enclosing objects."""
     around = dict(around or {})
     if not _splits(item):
         yield item, around
@@ -505,7 +505,7 @@ def entries_in(
 
 
 def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of an object, then those of the objects in it."""
+    """Yield the names and values in an object, then those in its nested objects."""
     yield from ((str(name), value) for name, value in item.items() if not isinstance(value, Mapping))
     for value in item.values():
         if isinstance(value, Mapping):
@@ -513,7 +513,7 @@ def flat(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def is_deep(item: object) -> bool:
-    """Whether an object is nested deeper than `_DEPTH_MAX`."""
+    """Return whether an object is nested deeper than `_DEPTH_MAX`."""
     level = [item]
     for _ in range(_DEPTH_MAX):
         inner = (each.values() if isinstance(each, Mapping) else each for each in level)
@@ -524,7 +524,7 @@ def is_deep(item: object) -> bool:
 
 
 def _splits(item: Mapping[str, Any]) -> bool:
-    """Whether an object holds entries: objects in a list, or several by name that repeat a part of an entry."""
+    """Return whether an object contains entries: objects in a list, or named objects that repeat a part of an entry."""
     if not any(isinstance(value, (Mapping, list)) for value in item.values()):
         return False
     named, listed = _inner(item)
@@ -535,13 +535,13 @@ def _splits(item: Mapping[str, Any]) -> bool:
 
 
 def _repeat(item: Mapping[str, Any], named: list[Mapping[str, Any]]) -> bool:
-    """Whether a part of an entry occurs twice in an object and the objects that it names."""
+    """Return whether a part of an entry occurs more than once in an object and its `named` objects."""
     roles = [role for each in named for role in set(_keys(each))] + list(_own_keys(item))
     return len(set(roles)) < len(roles)
 
 
 def _inner(item: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Any]]:
-    """Return the objects that an object names, and the items of its lists: texts too where it has no known key."""
+    """Return an object's named objects and its lists' items; strings are included only if no key is known."""
     named = [value for value in item.values() if isinstance(value, Mapping)]
     listed = [each for value in item.values() if isinstance(value, list) for each in _listed(value)]
     if any(isinstance(each, str) for each in listed):
@@ -559,7 +559,7 @@ def _listed(items: list[Any]) -> Iterator[Any]:
 
 
 def _own_keys(item: Mapping[str, Any]) -> set[str]:
-    """Return the keys that an object itself has."""
+    """Return the keys of an object itself, without nested objects."""
     roles = {
         list_role(str(name)) if isinstance(value, list) else role_of(str(name))
         for name, value in item.items()
@@ -570,7 +570,7 @@ def _own_keys(item: Mapping[str, Any]) -> set[str]:
 
 
 def _keys(item: Mapping[str, Any]) -> set[str]:
-    """Return the keys of an object and of those in it."""
+    """Return the keys of an object and its nested objects."""
     if not any(isinstance(value, (Mapping, list)) for value in item.values()):
         return _own_keys(item)
     named, listed = _inner(item)
@@ -578,7 +578,7 @@ def _keys(item: Mapping[str, Any]) -> set[str]:
 
 
 def objects_in(line: str) -> list[tuple[Mapping[str, Any] | None, str]]:
-    """Return the JSON objects in a line, with None for the text between; empty where there is no object."""
+    """Return (object, text) for each JSON object in a line, (None, text) for text between; empty without an object."""
     read = json.JSONDecoder().raw_decode
     parts: list[tuple[Mapping[str, Any] | None, str]] = []
     done = 0

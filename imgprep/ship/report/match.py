@@ -1,4 +1,4 @@
-"""Report entries matched to the lines of the batch: the outcome of every line."""
+"""Match report entries to the lines of the batch, to determine the outcome of every line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from imgprep.ship.report.source import line_chunks, open_report
 
 _log = logging.getLogger(__name__)
 
-#: Entries that are kept before any is left out.
+#: Number of entries that are kept before any are dropped.
 ROOM = 1_000_000
-#: Unmatched entries, and as many notes, that are kept of a longer report.
+#: Number of unmatched entries, and also of notes, kept from a longer report.
 UNMATCHED_MAX = 100_000
 
 
@@ -52,28 +52,28 @@ def read_report(
     unmatched: str = "doubt",
     overflow: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Read the error report of a finished task; return the outcome of every line of its batch.
+    """Read a finished task's error report, and return the outcome of every line of its batch.
 
-    The vendor documents neither format nor columns of the report. JSON Lines, a JSON array, CSV or TSV with or
-    without header, plain text and mixtures are read; UTF-8, UTF-16, GB18030; gzip and zip. An entry may name several
-    lines, by names and ids, else by numbers that are labelled as lines, else by a bare number in a column of line
-    numbers. Lines that an entry *might* mean, among several, are unknown, and so are all lines of contradictory
-    entries. If every entry matches a line, the lines that no entry names were imported or deleted; while an entry
-    matches none, they are unknown, since it may be about any of them.
+    The vendor documents neither the format nor the columns of the report. Supported are JSON Lines, a JSON array, CSV
+    or TSV with or without a header, plain text and mixtures; UTF-8, UTF-16 and GB18030; gzip and zip. An entry may name
+    several lines, by names and ids, else by numbers labelled as lines, else by a bare number in a column of line
+    numbers. If an entry *might* mean any of several lines, those lines are unknown, and so are all lines of
+    contradictory entries. If every entry matches a line, the lines that no entry names were imported or deleted; if
+    an entry matches none, they are unknown, because the entry may be about any of them.
 
     Parameters
     ----------
     source : path or bytes
-        The report as downloaded.
+        The downloaded report.
     batch : pandas.DataFrame
         The batch as sent: ``line, OperationType, ProductId, PicName``; other columns are ignored.
     causes : CauseTable, optional
-        Default: the built-in table; see `load_causes` for your own.
+        The table of causes; default: the built-in one. See `load_causes` for adding your own.
     other_batch : {"raise", "keep"}
-        What to do when most entries name rows that this batch does not have.
+        What to do if most entries name rows that this batch does not have.
     unmatched : {"doubt", "ignore"}
-        What entries that name no line of the batch mean for the lines that no entry names: ``doubt`` makes these
-        unknown; ``ignore``, for when a person has read those entries, takes them as imported or deleted.
+        How entries that name no line of the batch affect the lines that no entry names: ``doubt`` makes these lines
+        unknown; ``ignore``, for use once a person has read those entries, makes them imported or deleted.
     overflow : path, optional
         A file for the text of unmatched entries that exceed the limit below; an existing file is removed.
 
@@ -81,15 +81,15 @@ def read_report(
     -------
     pandas.DataFrame
         One row per line of the batch, in order: ``line, OperationType, ProductId, PicName, outcome, code, cause,
-        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), and counts of
-        failures that differ from those found; ``.attrs["notes"]``: text that reports no failure;
-        ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``. Of a report of more than a million entries, only
+        message, raw``. ``.attrs["unmatched"]``: entries that name no line (``raw, code, cause``), and failure counts in
+        the report that differ from those found; ``.attrs["notes"]``: text that reports no failure;
+        ``.attrs["counts"]``: ``entries, repeated, unmatched, notes``. If a report has more than a million entries, only
         the first 100,000 unmatched entries and notes are kept, and one entry per line (the others are ``repeated``).
 
     Raises
     ------
     ReportError
-        Not readable, empty, an error page instead of a report, another batch's report, or nothing in it is understood.
+        The report is unreadable, empty, an error page, another batch's report, or not understood at all.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def read_report(
     note = entries.select(_is_note()).to_series()
     claims = entries.filter(~note) if note.any() else entries
     if not claims.height:
-        # A report exists where lines failed: a report that is not understood does not mean that all were imported.
+        # A report exists only if lines failed, so one that is not understood does not mean that all were imported.
         raise ReportError(
             f"nothing in the report is understood as a failure; it begins {entries['raw'][0]!r:.200}; read it, "
             "and end the run with run.close (imgprep close)"
@@ -149,7 +149,7 @@ def read_report(
 
 
 def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str | None = None) -> pd.DataFrame:
-    """Return an outcome frame in which every line has the same outcome; by default imported or deleted."""
+    """Return an outcome frame in which every line has the given outcome; by default imported or deleted."""
     frame = _lines(to_polars(batch))
     ended = pl.lit(str(outcome)) if outcome else _success()
     frame = frame.with_columns(
@@ -161,7 +161,7 @@ def settle(batch: pd.DataFrame, outcome: Outcome | None = None, *, message: str 
 
 
 def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
-    """Return an outcome whose imported and deleted lines are unknown if entries of the report name no line."""
+    """Return the outcome with imported and deleted lines made unknown if entries in the report name no line."""
     well = outcome["outcome"].isin([Outcome.IMPORTED, Outcome.DELETED])
     if not unmatched or not well.any():
         return outcome
@@ -176,7 +176,7 @@ def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
 def _wrong_sums(
     sums: dict[str, tuple[list[int], list[int]]], matched: pl.DataFrame, lines: pl.DataFrame, counts: dict[str, int]
 ) -> list[str]:
-    """Return the texts whose count of failures, or total, differs from what was found."""
+    """Return the report's statements whose failure count or total differs from what was found."""
     failed = matched.filter(pl.col("ways") == 1)["line"].n_unique()
     sound = {failed, matched["line"].n_unique(), matched["entry"].n_unique() + counts["repeated"]}
     in_all = {*sound, 0, lines.height}
@@ -231,12 +231,12 @@ def _refuse_error_page(data: bytes) -> None:
         )
 
 
-#: What may identify a line in a claim.
+#: The columns that may identify a line in a claim.
 _BY = ("line", "ProductId", "PicName")
 
 
 def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tuple[pl.DataFrame, pl.Series]:
-    """Return (entry, line, ways), the lines that each entry may mean, ways > 1 where undecided; and the strays."""
+    """Return the lines that each entry may mean (entry, line, ways; ways > 1 if undecided), and a mask of strays."""
     shift = _numbering(claims, lines, numbers)
     keys = claims.select("entry", (pl.col("at") + shift).alias("line"), "ProductId", "PicName")
     result = _met(keys, lines)
@@ -259,7 +259,7 @@ def _match(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> tup
 
 
 def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Return (entry, line): the lines that agree with all that an entry names."""
+    """Return (entry, line) for the lines that agree with everything that an entry names."""
     there = {name: keys[name].is_not_null() for name in _BY if name in keys.columns}
     result = []
     for parts in chain.from_iterable(combinations(there, many) for many in (1, 2, 3)):
@@ -269,7 +269,7 @@ def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         some = keys if chosen.all() else keys.filter(chosen)
         met = some.select("entry", *parts).join(lines.select(list(dict.fromkeys(("line", *parts)))), on=parts)
         if parts == ("ProductId",) and keys["PicName"].null_count() < keys.height:
-            # Beside entries that name images, one that names none is about the line without an image.
+            # Among entries that name images, one without an image refers to the line without an image.
             whole = met.join(lines.filter(pl.col("PicName").is_null()), on="line", how="semi")
             met = pl.concat([whole, met.join(whole, on="entry", how="anti")]) if whole.height else met
         result.append(met.select("entry", "line"))
@@ -277,7 +277,7 @@ def _met(keys: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _paired(matched: pl.DataFrame) -> pl.DataFrame:
-    """Pair entries and lines in order where as many entries as lines share one key."""
+    """Pair entries and lines in order if as many entries as lines share one key."""
     groups = matched.group_by("entry").agg(pl.col("line").sort().alias("lines"))
     keys = groups.with_columns(pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(",").alias("key"))
     keys = keys.sort("entry").with_columns(
@@ -289,7 +289,7 @@ def _paired(matched: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) -> int:
-    """Return 0 where the report counts lines from 1, 1 where from 0: known from its names, or from a line 0."""
+    """Return 0 if the report counts lines from 1, or 1 if from 0, judging by its names or by a line 0."""
     if claims["at"].null_count() == claims.height:
         return 0
     both = claims.filter(pl.col("at").is_not_null() & pl.any_horizontal(pl.col("ProductId", "PicName").is_not_null()))
@@ -301,7 +301,7 @@ def _numbering(claims: pl.DataFrame, lines: pl.DataFrame, numbers: list[int]) ->
 
 
 def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
-    """Add the cause: each distinct code is looked up once, and each distinct text without a known code."""
+    """Add the cause, looking up each distinct code once, and each distinct message without a known code once."""
     codes = {code: cause.id for code in claims["code"].unique() if code and (cause := table.of_code(code))}
     claims = claims.with_columns(
         pl.col("code").replace_strict(codes, default=None, return_dtype=pl.String).alias("cause")
@@ -310,7 +310,7 @@ def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     if not len(unknown):
         return claims
     rows = claims.select("raw", "ProductId", "PicName", "message")[unknown]
-    # Without a message the whole entry is read, without the names of its row: they are not the reason.
+    # Without a message, read the whole entry except the names of its row, which are not the reason.
     bare = rows["message"].is_null()
     texts = rows["message"].to_frame()
     if bare.any():
@@ -322,12 +322,12 @@ def _classified(claims: pl.DataFrame, table: CauseTable) -> pl.DataFrame:
     return claims.with_columns(claims["cause"].scatter(unknown, named))
 
 
-#: A key of a JSON object, with its value where that names the row.
+#: A key of a JSON object, with its value if the value names the row.
 _KEYS = re.compile(r'"(?:product_?id|pic_?name|item_?id)"\s*:\s*"(?:[^"\\]|\\.)*"|"\w+"\s*:', re.IGNORECASE)
 
 
 def _without_names(raw: str, *names: str | None) -> str:
-    """Return the text of an entry without the names of its row and its keys."""
+    """Return an entry's text without its keys and without the names of its row."""
     text = _KEYS.sub(" ", raw)
     for name in names:
         text = text.replace(name, " ") if name else text
@@ -335,7 +335,7 @@ def _without_names(raw: str, *names: str | None) -> str:
 
 
 def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame:
-    at = claims["entry"].search_sorted(matched["entry"])  # faster than a join: entries are numbered in order
+    at = claims["entry"].search_sorted(matched["entry"])  # faster than a join, as entries are numbered in order
     named = matched.with_columns(at.alias("at"))
     texts = None
     if named["line"].n_unique() < named.height:
@@ -354,29 +354,29 @@ def _outcome(lines: pl.DataFrame, claims: pl.DataFrame, matched: pl.DataFrame) -
 
 
 def _joined(line: pl.Series, texts: pl.DataFrame) -> pl.DataFrame:
-    """Return the texts of several entries about one line, joined, each once."""
+    """Return the joined messages and raw texts of several entries about one line, without duplicates."""
     each = pl.col("message", "raw").drop_nulls().unique(maintain_order=True).str.join("\n")
     return texts.with_columns(line).group_by("line", maintain_order=True).agg(each)
 
 
 def _is_note() -> pl.Expr:
-    """Whether an entry has no part but its text."""
+    """Return an expression for whether an entry has only its text."""
     return pl.all_horizontal(pl.col("at", "ProductId", "PicName", "code", "message").is_null())
 
 
 def _is_keyed() -> pl.Expr:
-    """Whether an entry names a row."""
+    """Return an expression for whether an entry names a row."""
     return pl.any_horizontal(pl.col("ProductId", "PicName", "at").is_not_null())
 
 
 class EntryBuffer:
-    """The entries of a report in bounded memory.
+    """A report's entries in bounded memory.
 
-    Up to `ROOM` entries are all kept. Of a longer report, so many entries per line are kept that the outcome is the
-    same as with all, and the first `UNMATCHED_MAX` that can match no line; the text of the others goes to `overflow`.
-    ``counts``: ``entries`` read, ``repeated`` (dropped, since others name the same line), ``unmatched`` and ``notes``
-    not kept, ``keyed`` (those of the unmatched that name a row). ``numbers``: smallest and largest line number of all
-    entries; empty without any.
+    Up to `ROOM` entries are all kept. From a longer report, enough entries per line are kept for the same outcome as
+    with all of them, and the first `UNMATCHED_MAX` that match no line; the text of the others is written to `overflow`.
+    ``counts``: ``entries`` read, ``repeated`` (dropped because others name the same line), ``unmatched`` and ``notes``
+    not kept, ``keyed`` (those not kept that name a row). ``numbers``: smallest and largest line number in all entries;
+    empty if there is none.
     """
 
     def __init__(self, lines: pl.DataFrame, overflow: Path | None = None) -> None:
@@ -391,7 +391,7 @@ class EntryBuffer:
             overflow.unlink(missing_ok=True)
 
     def add(self, entries: pl.DataFrame) -> None:
-        """Add further entries, in the order of the report."""
+        """Add further entries in the order of the report."""
         empty_as_null = [pl.col(name).replace("", None) for name in ("ProductId", "PicName")]
         self._parts.append(entries.with_columns(empty_as_null))
         self.counts["entries"] += entries.height
@@ -402,7 +402,7 @@ class EntryBuffer:
             self._sort_out()
 
     def entries(self) -> pl.DataFrame:
-        """Hand over the kept entries, numbered in column ``entry``."""
+        """Return and release the kept entries, numbered in column ``entry``."""
         if left := self.counts["unmatched"]:
             where = f"are in {self._overflow}" if self._overflow else "are only counted; read them in the report"
             _log.warning("%s more entries of the report that name no line of the batch %s", f"{left:,}", where)
@@ -422,7 +422,7 @@ class EntryBuffer:
         self._room = kept.height + ROOM
 
     def _some(self, kind: str, kept: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-        """Return the first `UNMATCHED_MAX` of both; write and count the rest."""
+        """Return the first `UNMATCHED_MAX` of `kept` and `more`; count the rest and write them to `overflow`."""
         room = max(UNMATCHED_MAX - kept.height, 0)
         rest = more.slice(room)
         self.counts[kind] += rest.height
@@ -434,7 +434,7 @@ class EntryBuffer:
 
 
 def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
-    """Return how many lines of the batch each entry may mean, by its names or else by its number."""
+    """Return how many lines of the batch each entry may mean, judging by its names or else by its number."""
 
     def having(*keys: str) -> pl.Series:
         many = lines.select(keys).drop_nulls().group_by(keys).agg(pl.len().alias("lines"))
@@ -448,9 +448,9 @@ def _lines_meant(entries: pl.DataFrame, lines: pl.DataFrame) -> pl.Series:
 
 
 def _without_repeats(about: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Drop repeated entries about a line; where several lines share a name, one entry more is kept."""
+    """Drop repeated entries about a line; if several lines share a name, keep one extra entry."""
     nameless = pl.col("ProductId").is_null() & pl.col("PicName").is_null()
-    # Where several lines share a name, the number beside it may decide.
+    # If several lines share a name, the number beside the name may decide.
     decides = nameless | ((pl.col("means") > 1) & pl.col("at").is_between(0, lines["line"].max()))
     numbered = about.with_columns(pl.when(decides).then(pl.col("at")).alias("deciding_at"))
     nth = pl.int_range(pl.len()).over("ProductId", "PicName", "deciding_at")

@@ -1,4 +1,4 @@
-"""The bytes of a report → chunks of UTF-8 lines: gzip, zip, UTF-16, GB18030 and JSON arrays are unwrapped."""
+"""Convert a report's bytes to chunks of UTF-8 lines; gzip, zip, UTF-16, GB18030 and JSON arrays are unwrapped."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from imgprep.core.errors import ReportError
 from imgprep.core.frames import storable
 
 CHUNK = 16 * 1024 * 1024
-#: Largest unpacked report, bytes: no batch has a larger one, a decompression bomb has.
+#: Maximum size of an unpacked report in bytes; only a decompression bomb is larger.
 UNPACKED_MAX = 16 * 1024**3
-#: Depth of nested archives that is opened.
+#: Maximum depth of nested archives.
 DEPTH_MAX = 4
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -31,7 +31,7 @@ _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 @contextmanager
 def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
-    """Open a report for reading its unpacked bytes: one stream, or those of an archive in turn."""
+    """Open a report to read its unpacked bytes: one stream, or an archive's streams in turn."""
     try:
         raw: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115  closed below
     except OSError as error:
@@ -42,19 +42,19 @@ def open_report(source: str | Path | bytes) -> Iterator[Iterator[IO[bytes]]]:
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
         except OSError as error:
-            if error.errno is not None:  # gzip and bz2 report broken data without a number
+            if error.errno is not None:  # gzip and bz2 report broken data without an errno
                 raise
             raise ReportError(f"the report is a broken archive: {error}; download it again") from error
 
 
 def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
-    """Yield the streams in a file, nested archives unpacked."""
-    stream = io.BufferedReader(packed)  # type: ignore[type-var]  # archives read as raw files do
+    """Yield the streams in a file, with nested archives unpacked."""
+    stream = io.BufferedReader(packed)  # type: ignore[type-var]  # archive members read like raw files
     magic = stream.peek(4)
     if magic.startswith((_GZIP, _ZIP)) and depth == DEPTH_MAX:
         raise ReportError(f"the report is packed more than {DEPTH_MAX} times, so it is not read; unpack it first")
     if magic.startswith(_GZIP):
-        yield from _streams(gzip.GzipFile(fileobj=stream, mode="rb"), depth + 1)  # type: ignore[arg-type]  # it reads as IO does
+        yield from _streams(gzip.GzipFile(fileobj=stream, mode="rb"), depth + 1)  # type: ignore[arg-type]  # it reads like IO
     elif magic.startswith(_ZIP):
         with zipfile.ZipFile(stream) as archive:
             for item in _members(archive):
@@ -65,7 +65,7 @@ def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return the files of an archive without those that macOS adds."""
+    """Return the files in an archive, except those that macOS adds."""
     if "[Content_Types].xml" in archive.namelist():
         raise ReportError("this is an Excel or Word file, not a report as downloaded; save it as CSV (UTF-8) first")
     files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
@@ -75,7 +75,7 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
-    """Yield the report as UTF-8, in chunks that end at line ends; a JSON array as JSON Lines."""
+    """Yield the report as UTF-8 in chunks that end at line ends, converting a JSON array to JSON Lines."""
     first = stream.read(size)
     pieces = _pieces(stream, first.removeprefix(codecs.BOM_UTF8), size)
     utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -83,7 +83,7 @@ def line_chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
 
 
 def _utf8_or_gb18030(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass UTF-8 through and convert GB18030; the first piece that is not plain ASCII decides."""
+    """Pass UTF-8 through and convert GB18030; the first piece that is not pure ASCII decides."""
     for data in pieces:
         if not data.isascii():
             rest = chain([data], pieces)
@@ -125,7 +125,7 @@ def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _is_utf8(data: bytes) -> bool:
-    # Incremental: a piece may end within a character. In damaged UTF-8 most characters are valid, in GB18030 few.
+    # Incremental, as a piece may end within a character. Most characters are valid in damaged UTF-8, few in GB18030.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
     damaged = text.count("\ufffd")
     if not damaged:
@@ -134,36 +134,36 @@ def _is_utf8(data: bytes) -> bool:
         codecs.getincrementaldecoder("gb2312")().decode(data)
     except UnicodeDecodeError:
         return len(text) - len(text.encode("ascii", "ignore")) > 2 * damaged
-    return False  # some common Chinese characters are valid UTF-8, too
+    return False  # some common GB18030 characters are also valid UTF-8
 
 
-#: Longest item of an array, in characters; anything longer is read as text.
+#: Maximum length of an array item in characters; anything longer is read as text.
 ITEM_MAX = 64 * 1024 * 1024
 
 #: An array at the start of the text, up to its first item.
 _OPENED = re.compile(r'\s*\[\s*(?=[{\["]|null\b)')
 #: An array below a title, or an object of several lines.
 _OPENED_BELOW = re.compile(r"^[ \t]*(?:\[\s*(?=\{)|(?=\{[ \t]*\r?\n))", re.MULTILINE)
-#: Characters in which the first item must begin.
+#: Number of characters within which the first item must begin.
 _HEAD = 1000
-#: Two short arrays on two lines: rows, not one array.
+#: Two short arrays on two lines, which are rows and not one array.
 _ROWS = re.compile(r"\s*\[[^\n\[{]*\][ \t]*\r?\n\s*\[")
-#: Between items: a comma, the end of one array and the start of the next, or a missing comma; or the end.
+#: Separator between items: a comma, the end of one array and the start of the next, or a missing comma; or the end.
 _NEXT = re.compile(r"\s*(?:(,|\]\s*,?\s*\[(?=\s*\{)|\])\s*|(?=\{))")
 _SPACE = re.compile(r"\s+")
-#: Where the next item may begin after a broken one.
+#: Position at which the next item may begin after a broken one.
 _AGAIN = re.compile(r'(?:[\]},]|^)\s*(?=\{\s*")', re.MULTILINE)
-#: Where a broken last item ends: at its own end, or at a line outside it.
+#: End of a broken last item: its own end, or a line outside it.
 _OVER = re.compile(r'\}\s*(?:\]|\Z)|\n(?=[^\s"\]}])|\Z')
-#: Characters in which an item after a broken one is looked for first: locating a fault takes time proportional to the
-#: text before it.
+#: Number of characters to search first for an item after a broken one, because locating a fault takes time
+#: proportional to the text before it.
 _NEAR = 16 * 1024
-#: Within so many characters of the end of a piece, an incomplete number or separator is not a fault yet.
+#: Within this many characters of a piece's end, an incomplete number or separator is not yet a fault.
 _CUT = 1000
 
 
 def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the items of a JSON array one per line, and objects of several lines too; pass other text through."""
+    """Yield the items of a JSON array, and multi-line objects, one per line; pass other text through."""
     first = next(pieces, b"")
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     head = first[: 4 * _HEAD].decode("utf-8", "replace")[:_HEAD]
@@ -178,7 +178,7 @@ def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
         text, at = text[opened.start() :], opened.end() - opened.start()
     for data in chain(pieces, [None]):
         lines, after, more = _items(text, at, data is None)
-        # The text before an incomplete item is kept: it may turn out not to be an array.
+        # The text before an incomplete item is kept, because the text may turn out not to be an array.
         if lines:
             yield "".join(f"{line}\n" for line in lines).encode()
             text, at = text[after:], 0
@@ -189,7 +189,7 @@ def array_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
-    """Return the complete items from `at` on, where they end, and whether more may follow."""
+    """Return the complete items from `at` on, the position of their end, and whether more may follow."""
     read = json.JSONDecoder().raw_decode
     lines: list[str] = []
     after_fault = False
@@ -202,7 +202,7 @@ def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
         except json.JSONDecodeError as error:
             broken = _is_broken(error, near)
             if after_fault and not broken and at + _NEAR < len(text):
-                after_fault = False  # a long item
+                after_fault = False  # the item is longer than `_NEAR`
                 continue
             fault = skipped + error.pos
             again = _next_after(text, at, fault, last) if last or broken else None
@@ -227,13 +227,13 @@ def _items(text: str, at: int, last: bool) -> tuple[list[str], int, bool]:
 
 
 def _is_broken(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether an item is broken, not just incomplete: more text would not complete it."""
+    """Return whether an item is broken, not just incomplete, so that more text would not complete it."""
     return error.pos < len(text) - _CUT and not error.msg.startswith("Unterminated string")
 
 
 def _next_after(text: str, at: int, fault: int, last: bool) -> int | None:
-    """Return where to continue after a fault: at the next item, else after this item or its line."""
-    # An unclosed string runs into the next item, and the fault is seen only after that.
+    """Return the position to continue from after a fault: the next item, else the end of this item or its line."""
+    # An unclosed string runs into the next item, so the fault is detected only after that item has begun.
     opened = text.rfind('"', at, max(fault - 1, at))
     if again := _AGAIN.search(text, fault if opened < 0 else opened):
         return again.end()

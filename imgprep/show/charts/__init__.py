@@ -1,1 +1,1 @@
-"""Frames of counts → matplotlib Axes. Nothing is counted, shown or saved here."""
+"""Charts: draw tallies on matplotlib Axes. Nothing is counted, displayed or saved here."""

@@ -26,7 +26,7 @@ from imgprep.show.charts.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Each cause's place among the 32 looks, permanently: a new one is added at the end.
+#: Each cause's permanent position among the 32 styles; append new causes at the end.
 _PLACES = (
     "image_missing",
     "rotated",
@@ -51,7 +51,7 @@ _PLACES = (
     "service_fault",
 )
 _REST = "(others)"
-#: The last looks are for causes that users add.
+#: The last styles are reserved for causes that users add.
 _USER_PLACES = range(24, 32)
 
 
@@ -65,9 +65,9 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
-        Several runs: percent of the lines sent instead of counts.
+        For several runs: draw percentages of the lines sent instead of counts.
     top : int
-        Several runs: the most common causes, drawn separately like unrecognised ones; the rest is drawn as one.
+        For several runs: number of most common causes drawn separately, as are unrecognised ones; the rest are one.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
     """
     lines = _lines_of(tally)
     first = bool(tally["again"].any()) if "again" in tally else False
-    tally = tally[tally["count"] > 0]  # a cause may have failed only lines that were sent again
+    tally = tally[tally["count"] > 0]  # a cause may affect only lines that were sent again
     runs = list(lines)
     if len(runs) <= 1:
         return _plot_pareto(tally, axes(ax, 9, 0.9 + 0.42 * max(3, len(tally))))
@@ -102,12 +102,12 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
         bottom += table[cause]
     sent = f"{sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
     ax.set_title(f"Causes of failure, {len(runs)} runs, {sent}", **text_style())
-    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its place
+    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its position
     failed = "failed lines sent for the first time" if first else "failed lines"
     ax.set_ylabel(f"{failed}, % of lines sent" if share else failed)
     run_ticks(ax, runs)
     if order:
-        # In the order of the bars, which distinguishes looks that are alike in grey.
+        # In bar order, which tells apart styles that look alike in grey.
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8), reverse=True)
     else:
         ax.set_yticks([])
@@ -119,7 +119,7 @@ def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
 
 
 def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The tally with the causes beyond the `top` most common as one."""
+    """Return the tally with all but the `top` most common causes merged into one."""
     rest = _commonest(tally)[top:].drop(UNRECOGNISED, errors="ignore")
     if len(rest) < 2:
         return tally
@@ -130,7 +130,7 @@ def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
 
 
 def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
-    """Run → lines sent, of all runs that were counted; of those in the tally where it was filtered since."""
+    """Return run → lines sent, for all runs counted, or for the runs in the tally if it was filtered since."""
     shown = dict(zip(tally["run"], tally["lines"].astype("int64"), strict=True))
     every = tally.attrs.get("runs")
     if every is None or not set(every.loc[every["failed"] > 0, "run"]) <= shown.keys():
@@ -160,7 +160,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
-    """Draw which causes affect which values, as a shaded table of counts.
+    """Draw a shaded table of counts: which causes affect which values.
 
     Parameters
     ----------
@@ -169,9 +169,9 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     name : str, optional
-        What the values are, for the title; default: the column's name.
+        Name of the values, for the title; default: the column's name.
     top : int
-        The most common causes, each with its own column; the others share one.
+        Number of most common causes that get their own column; the others share one.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
         counts = counts.iloc[:, :top].assign(**{others: counts.iloc[:, top:].sum(axis=1)})
     lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
     shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100
-    # A column of many causes would be so dark that the others are all pale.
+    # A column of many causes would be so dark that all others would look pale.
     darkest = max(1.0, shares[:, : top if many else None].max(initial=0))
     ax = axes(ax, 3.5 + 0.85 * len(counts.columns), max(3.0, 1.6 + 0.36 * len(counts)))
     failed, sent = int(tally["count"].sum()), tally.attrs.get("lines")
@@ -207,12 +207,12 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
 
 
 def cause_style(cause: str) -> dict[str, Any]:
-    """Return the face colour and hatch of a cause: the same in every chart that has no clash."""
+    """Return the face colour and hatch of a cause; they are the same in every chart unless two causes clash."""
     return cause_styles([cause])[cause]
 
 
 def cause_styles(causes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the looks of the causes of one chart: those of `cause_style`, and no two alike."""
+    """Return a distinct style for each cause in a chart, as from `cause_style` unless two causes clash."""
     taken: set[int] = set()
     styles: dict[str, dict[str, Any]] = {
         UNRECOGNISED: {"facecolor": "#222222", "hatch": ""},

@@ -1,4 +1,4 @@
-"""Charts of images: size, weight, format, shape, and how many a product has."""
+"""Charts of images: dimensions, file size, format, shape, and number per product."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Tally → title, label of the axis, and what is hatched.
+#: Tally → title, axis label, and meaning of the hatched bars.
 _CHARTS = {
     "sizes": ("Size", "longer side, pixels", "refused for their size"),
     "bytes": ("File size", "size of the file", "empty or too large"),
@@ -25,12 +25,12 @@ _CHARTS = {
 
 
 def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = None) -> Figure:
-    """Draw the tallies of `imgprep.tally_images` beside each other.
+    """Draw the tallies from `imgprep.tally_images` side by side.
 
     Parameters
     ----------
     tallies : mapping of str to pandas.DataFrame
-        From `imgprep.tally_images`, or some of them: ``{"sizes": tallies["sizes"]}``.
+        From `imgprep.tally_images`, or a selection, such as ``{"sizes": tallies["sizes"]}``.
     figure : matplotlib Figure or SubFigure, optional
         Where to draw; a new one by default.
 
@@ -43,7 +43,7 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
     >>> [ax.get_title() for ax in figure.axes]
     ['Size, 2 images', 'File size, 2 images', 'Format, 2 images', 'Shape, 2 images', 'Images per product, 2 products']
     """
-    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only needed where a figure is made
+    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and needed only to make a figure
 
     across = min(3, max(1, len(tallies)))
     down = -(-len(tallies) // across)
@@ -55,7 +55,7 @@ def plot_images(tallies: Mapping[str, pd.DataFrame], *, figure: Figure | None = 
 
 
 def _bars(tally: pd.DataFrame, ax: Axes, title: str, label: str, outside: str) -> None:
-    """Vertical bars; what is outside the limits is stacked on top, hatched."""
+    """Draw vertical bars; counts outside the limits are hatched and stacked on top."""
     names, counts, bad = tally.iloc[:, 0], tally.iloc[:, 1], tally["outside"]
     places = range(len(tally))
     ax.bar(places, counts - bad, color=COLOURS[0], edgecolor="white")

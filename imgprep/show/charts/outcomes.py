@@ -1,4 +1,4 @@
-"""Charts of how lines and images ended: by run, between runs, against predictions, and over a month."""
+"""Charts of the outcomes of lines and images: by run, between runs, against predictions, and by month."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Lines that are sent again.
+#: Colour of lines sent again.
 _RESENT = "#595959"
 
 
 def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
-    """Draw the outcomes of the lines that each run sent for the first time, stacked, with their success above each bar.
+    """Draw stacked bars of the outcomes of lines that each run sent for the first time, with the success rate above.
 
     Lines sent again are a separate series: a grey part of the bar, or a dashed line.
 
@@ -46,7 +46,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
-        Draw only the shares of success, as lines.
+        Draw only the success rates, as lines.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
                 look = {"color": colour, "hatch": OUTCOME_HATCHES.get(outcome, ""), "width": 0.7}
                 ax.bar(tally.index, count, bottom=bottom, label=outcome, edgecolor="white", **look)
                 bottom += count
-        step = -(-len(tally) // 24)  # with more runs, the shares would overlap
+        step = -(-len(tally) // 24)  # with more runs, the percentages would overlap
         if resent.any():
             ax.bar(
                 tally.index, resent, bottom=bottom, label="sent again", color="#dddddd", edgecolor="white", width=0.7
@@ -95,7 +95,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
 
 
 def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how long the tasks of runs took.
+    """Draw the duration of the tasks of runs.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many failures are new, persist, were fixed, or were not sent again, between two runs.
+    """Draw how many failures are new, persisting, fixed, or not sent again between two runs.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
 
 
 def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how the predictions of check compare with the outcomes.
+    """Draw how the predictions of `check` compare with the outcomes.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's own", ax: Axes | None = None) -> Axes:
-    """Draw which categories the service gave to the shop's own groups: one dark cell per row is agreement.
+    """Draw which categories the service predicted for the shop's own groups; one dark cell per row means agreement.
 
     Examples
     --------
@@ -197,14 +197,14 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
 
 
 def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
-    """Draw the most common sequences of outcomes that products' images had over runs.
+    """Draw the most common sequences of outcomes of products' images over the runs.
 
     Parameters
     ----------
     tally : pandas.DataFrame
         From `imgprep.tally_flow`.
     top : int
-        The most common sequences, drawn separately; the rest is one bar.
+        Number of most common sequences drawn separately; the rest are one bar.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -228,18 +228,18 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     return ax
 
 
-#: Longest sequence that is written beside its bar, characters.
+#: Longest sequence written beside its bar, characters.
 _WAY_MAX = 60
 
 
 def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
-    """Images per sequence, the most common first, in the closest form that shows most of them; and what it omits."""
+    """Return images per sequence, most common first, in the most detailed form that covers most; and what it omits."""
     forms: list[tuple[Callable[[str], str], str]] = [
         (_with_times, ""),
         (_without_times, "; → only between different outcomes"),
         (_ends, "; of each way the first and the last end, and whether it failed between"),
     ]
-    for form, omitted in forms:  # noqa: B007  the last one tried is used
+    for form, omitted in forms:  # noqa: B007  the last form tried is used
         ways = tally["count"].groupby(tally["way"].map(form), sort=False).sum()
         ways = ways.sort_values(ascending=False, kind="stable")
         shown = ways.head(top)
@@ -249,17 +249,17 @@ def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
 
 
 def _with_times(way: str) -> str:
-    """`failed → failed → imported` as `failed ×2 → imported`."""
+    """Return `failed → failed → imported` as `failed ×2 → imported`."""
     return " → ".join(f"{step} ×{times}" if times > 1 else step for step, times in _steps(way))
 
 
 def _without_times(way: str) -> str:
-    """`failed → failed → imported` as `failed → imported`."""
+    """Return `failed → failed → imported` as `failed → imported`."""
     return " → ".join(step for step, _ in _steps(way))
 
 
 def _ends(way: str) -> str:
-    """`imported → failed → unknown → imported` as `imported → (failed) → imported`."""
+    """Return `imported → failed → unknown → imported` as `imported → (failed) → imported`."""
     steps = [step for step, _ in _steps(way)]
     between = ["(failed)"] if "failed" in steps[1:-1] else []
     return " → ".join([steps[0], *between, *steps[1:][-1:]])
@@ -272,7 +272,7 @@ def _steps(way: str) -> list[tuple[str, int]]:
 def review_figure(
     month: str, funnel: pd.DataFrame, coverage: pd.DataFrame, backlog: pd.DataFrame, findable: pd.DataFrame
 ) -> Figure:
-    """Return the charts of `imgprep.review`'s page as one figure."""
+    """Return the charts on the page of `imgprep.review` as one figure."""
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")

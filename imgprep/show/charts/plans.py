@@ -1,4 +1,4 @@
-"""Charts from before sending: findings, an export compared with the last one, and a plan."""
+"""Charts used before sending: findings, an export compared with the last one, and a plan."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-#: Action of a plan → colour and hatch, which distinguishes them in grey.
+#: Action of a plan → colour and hatch; the hatch tells them apart in grey.
 _ACTIONS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
 _GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")
-#: More bars cannot be read, nor can longer names.
+#: Most bars, and longest name in characters, that stay readable.
 _MOST, _LONGEST = 24, 40
-#: The share of a chart's width that a character beside a bar takes.
+#: Width of a character beside a bar, as a share of the chart's width.
 _CHARACTER = 0.012
 
 
@@ -73,7 +73,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     shown = pd.concat([drift[totals], kept.sort_index()])
     ax = axes(ax, 8, 1.4 + 0.28 * len(shown))
     for at, row in enumerate(shown.itertuples()):
-        # The bar ends at twice as many, also where there was nothing before; the counts beside it do not.
+        # The bar is capped at a doubling, even if there was nothing before; the counts beside it are not.
         change = 1.0 if pd.isna(row.change) else min(float(row.change), 1.0)  # type: ignore[arg-type]
         colour, hatch = _LOST if change < 0 else _GAINED
         ax.barh(at, change * 100, color=colour, hatch=hatch, edgecolor="white")
@@ -95,14 +95,14 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_plan(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
-    """Draw what a plan adds, replaces and deletes: deletions to the left, the others to the right.
+    """Draw what a plan adds, replaces and deletes: deletions to the left, other actions to the right.
 
     Parameters
     ----------
     diff : pandas.DataFrame
         From `Plan.diff`.
     by : {"category", "reason"}
-        What a bar stands for.
+        What each bar represents.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 

@@ -1,4 +1,4 @@
-"""Charts of regions: where they lie, how large they are, the fate of suggestions, and the order of their numbers."""
+"""Charts of regions: position, size, fate of suggestions, and order of their numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Height of an image in `plot_region_order`, pixels.
 _TALL = 240
 
-# Fate, colour, hatch: from wanted to unwanted.
+# Fate, colour, hatch: from best to worst.
 _FATES = (
     ("accepted", COLOURS[2], ""),
     ("edited", COLOURS[4], "///"),
@@ -33,7 +33,7 @@ _FATES = (
 
 
 def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw where in their images the regions lie.
+    """Draw the positions of regions within their images.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_region_sizes(sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how much of their images the regions cover.
+    """Draw the share of the image that each region covers.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_region_order(
     found: pd.DataFrame, root: str | os.PathLike[str], *, images: int = 4, ax: Axes | None = None
 ) -> Axes:
-    """Draw regions on their images in both orders of their numbers, so that one can see which one is meant.
+    """Draw regions on their images in both orders of their numbers, to show which order is meant.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def plot_region_order(
     root : path
         The folder or zip archive of the images; unreadable ones are skipped.
     images : int
-        The most images to draw: those with the strongest evidence first.
+        Most images to draw, those with the strongest evidence first.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -151,7 +151,7 @@ def plot_region_order(
         edges = {name: edge * scale for name, edge in named_edges(wire).items()}
         _outline(ax, left, edges, COLOURS[5], "-")
         _outline(ax, left, reordered(edges), COLOURS[4], "--")
-        # Names come from outside: matplotlib would typeset text between dollars.
+        # Names are external: matplotlib would typeset text between dollar signs.
         ax.text(left, -4, f"{name:.24}\n{wire}", fontsize=7, va="bottom", parse_math=False)
         left += picture.width + 12
     ax.set_xlim(0, max(left - 12, 1))
@@ -168,7 +168,7 @@ def plot_region_order(
 
 
 def _pictures(found: pd.DataFrame, source: Source, count: int) -> list[tuple[str, str, Image.Image, float]]:
-    """Name, wire text, small copy and its scale of the images with the strongest evidence."""
+    """Return name, wire text, small copy and scale for the images with the strongest evidence."""
     pictures: list[tuple[str, str, Image.Image, float]] = []
     strongest = found.assign(_order=-found["evidence"].abs()).sort_values("_order", kind="stable")
     for row in records(strongest.drop_duplicates("PicName")[["PicName", "Region"]]):

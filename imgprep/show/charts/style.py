@@ -1,4 +1,4 @@
-"""How charts look: colours, hatches, axes, fonts for Chinese text."""
+"""Chart style: colours, hatches, axes, and fonts for Chinese text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ OUTCOME_HATCHES = {"failed": "///", "unknown": "..."}
 SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
 
-#: Written on a figure whose text no installed font can draw.
+#: Note on a figure whose text no installed font can draw.
 NO_GLYPH = "□: no installed font has this character; install one, such as Noto Sans CJK"
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the axes that were given, or those of a new figure of this size in inches."""
+    """Return `ax`, or the axes of a new figure of this size in inches if `ax` is None."""
     if ax is not None:
         return ax
-    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and only needed where a figure is made
+    from matplotlib import pyplot as plt  # noqa: PLC0415  heavy, and needed only to make a figure
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
@@ -50,7 +50,7 @@ def value_beside(ax: Axes, text: str, x: float, y: float) -> None:
 
 
 def shaded_table(ax: Axes, counts: pd.DataFrame, shares: Any, darkest: float, label: str) -> None:
-    """Draw counts as a table whose cells are shaded by their share in percent; empty cells stay white."""
+    """Draw counts as a table with cells shaded by their share in percent; empty cells stay white."""
     image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", aspect="auto", vmin=0, vmax=darkest)
     for (row, column), count in np.ndenumerate(counts.to_numpy()):
         if count:
@@ -61,7 +61,7 @@ def shaded_table(ax: Axes, counts: pd.DataFrame, shares: Any, darkest: float, la
 
 
 def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
-    """Remove what is not data, and tick whole numbers where bars are counts."""
+    """Remove non-data ink; use integer ticks for bars if `whole`."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
@@ -73,12 +73,12 @@ def clean(ax: Axes, grid: str = "y", *, whole: bool = True) -> Axes:
 
 
 def run_axes(ax: Axes | None, runs: int, height: float) -> Axes:
-    """Return axes with a place for each run; see `axes`."""
+    """Return axes wide enough for all runs; see `axes`."""
     return axes(ax, max(6, min(14, 3 + 0.5 * runs)), height)
 
 
 def run_ticks(ax: Axes, runs: list[str]) -> None:
-    """Write dates under the bars, at most about 15 of them; few bars stay narrow."""
+    """Write at most about 15 dates under the bars; keep few bars narrow."""
     if len(runs) < 3:
         ax.set_xlim(-1.5, len(runs) + 0.5)
     step = -(-len(runs) // 15)
@@ -92,14 +92,14 @@ def _run_date(run: str) -> str:
 
 
 def font(size: float) -> Any:
-    """Return font properties, for a legend whose text may be Chinese."""
+    """Return font properties for a legend that may contain Chinese text."""
     from matplotlib.font_manager import FontProperties  # noqa: PLC0415
 
     return FontProperties(family=text_style()["family"], size=size)
 
 
 def text_style() -> dict[str, Any]:
-    """Return font families for text that may be Chinese: matplotlib's own, then the usual ones that are installed."""
+    """Return font families for text that may be Chinese: matplotlib's own, then installed common ones."""
     from matplotlib import font_manager, rcParams  # noqa: PLC0415
 
     installed = set(font_manager.get_font_names())
@@ -107,13 +107,13 @@ def text_style() -> dict[str, Any]:
 
 
 def legible(ax: Axes, texts: Iterable[object]) -> list[str]:
-    """Return texts as the installed fonts can draw them: a missing glyph becomes □, and the figure explains it."""
+    """Return labels as the installed fonts can draw them; missing glyphs become □, with a note on the figure."""
     asked = [str(text) for text in texts]
     glyphs = _glyphs(tuple(text_style()["family"]))
     drawn = ["".join(char if char.isspace() or ord(char) in glyphs else "□" for char in text) for text in asked]
     figure = ax.get_figure(root=True)
     if drawn != asked and figure is not None and all(text.get_text() != NO_GLYPH for text in figure.texts):
-        # The figure makes room for its own label, if that is free; other text would lie on the ticks.
+        # The figure reserves space for its own label, if that is unused; other text would cover the ticks.
         small: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7, "color": "#666666"}
         if figure.get_supxlabel():
             figure.text(0.995, 0.005, NO_GLYPH, **small)

@@ -1,9 +1,9 @@
 import { STATE_WORDS } from "./view.mjs";
 
 const EDGE_WORDS = { x1: "left", y1: "top", x2: "right", y2: "bottom" };
-const REST_MS = 250; // a held arrow key is one change, not fifty
+const REST_MS = 250; // a held arrow key counts as one change, not fifty
 
-// The announcement of an item for screen readers; null while its save is in flight, because "saved" or an alarm follows.
+// The announcement of an item for screen readers; null while its save is in flight, since "saved" or an alarm follows.
 export function describeItem({ at, count, item, now, box, owed, problem }) {
   if (owed === "saving") return null;
   const parts = [`${at + 1} of ${count}: ${item.pic_name}`];
@@ -24,7 +24,7 @@ export class Announcer {
     this.rest = rest;
     this.last = "";
     this.next = null;
-    this.names = []; // saved since the last announcement, while another image was on the screen
+    this.names = []; // saved since the last announcement while another image was on screen
     this.timer = 0;
   }
 

@@ -1,12 +1,12 @@
 const LATE_MS = 6000; // an answer that takes longer triggers a warning
-const HELLO_MS = [300, 700, 1500, 3000, 6000]; // when to send hello again
+const HELLO_MS = [300, 700, 1500, 3000, 6000]; // pauses before each repeated hello
 
 export function token() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// The connection to Python. It signs messages, drops those of another widget, and keeps unconfirmed saves in the
-// browser's storage, where they survive a reload and a kernel restart.
+// The connection to Python. It adds the session to messages, drops messages from other widgets, and keeps unconfirmed
+// saves in the browser's storage, where they survive a reload and a kernel restart.
 export class Connection {
   // on: {received(message, buffers), welcome(message), lost(error), late(id, key), resent(list)}
   constructor(model, on) {
@@ -15,8 +15,8 @@ export class Connection {
     this.view = token();
     this.session = null;
     this.store = null; // id of the region store; names the entry in the browser's storage
-    this.unconfirmed = []; // saves of this display
-    this.replayed = new Map(); // key → older message, sent again and not answered yet
+    this.unconfirmed = []; // saves from this display
+    this.replayed = new Map(); // key → older message that was resent and is not answered yet
     this.closed = false;
     this.listener = (message, buffers) => this.receive(message, buffers || []);
     model.on("msg:custom", this.listener);
@@ -30,14 +30,14 @@ export class Connection {
     }
   }
 
-  // Repeated until Python answers: the first may wait behind a busy cell if JupyterLab has no thread for the widget yet.
+  // Repeat hello until Python answers: the first may wait behind a busy cell if the widget has no thread yet.
   hello(times = 0) {
     if (this.closed || this.session) return;
     this.send({ type: "hello" });
     if (times < HELLO_MS.length) this.timer = setTimeout(() => this.hello(times + 1), HELLO_MS[times]);
   }
 
-  // Send a save, and report it if no answer comes.
+  // Send a save, and report it if there is no answer.
   post(message) {
     this.send(message);
     setTimeout(() => {
@@ -57,8 +57,8 @@ export class Connection {
       this.replay();
       return;
     }
-    if (this.session && message.session !== this.session) return; // of a widget that is gone
-    // Saves and items are for every display; other messages are for one of them.
+    if (this.session && message.session !== this.session) return; // from a widget that no longer exists
+    // Saves and items are for all displays; every other message is for one display.
     if (mine || ["items", "saved", "refused"].includes(message.type)) this.on.received(message, buffers);
   }
 
@@ -71,7 +71,7 @@ export class Connection {
       if (all.length) localStorage.setItem(name, JSON.stringify(all));
       else localStorage.removeItem(name);
     } catch {
-      // Private windows may have no storage; the alarm still lists what is not saved.
+      // Private windows may have no storage; the alarm still lists unsaved decisions.
     }
   }
 
@@ -87,12 +87,12 @@ export class Connection {
       return;
     }
     for (const message of found) this.replayed.set(message.key, message);
-    this.remember(this.unconfirmed); // this display keeps them from now on
+    this.remember(this.unconfirmed); // from now on, this display stores them
     for (const message of found) this.send({ ...message, view: this.view });
     if (found.length) this.on.resent(found);
   }
 
-  // The older message that an answer is about, once.
+  // Return the older message that an answer is about, once only.
   answeredOld(key) {
     const old = this.replayed.get(key);
     if (this.replayed.delete(key)) this.remember(this.unconfirmed);

@@ -1,35 +1,35 @@
 import { sameBox } from "./geometry.mjs";
 
-const ITEMS_KEPT = 3000; // as received from Python; items in work, and those that undo may return to, are never dropped
+const ITEMS_KEPT = 3000; // items received from Python; those in progress or reachable by undo are never dropped
 
 export function isOpen(item) {
   return item.state === "undone" || item.state === "stale";
 }
 
-// Decisions by item: received from Python, drafted here, sent and not answered, and undo. Independent of the screen.
-// Python owns the truth: everything here is a proposal until it answers "saved".
+// Decisions by item: received from Python, drafted here, or sent but not answered; and undo. Independent of the screen.
+// Python owns the stored state: everything here is a proposal until Python answers "saved".
 export class Decisions {
   // on: {post(message), remember(list), picture(id) → {w, h, digest} or null, session(), token(), changed(id)}
   constructor(on) {
     this.on = on;
-    this.items = new Map(); // id → as last received from Python
-    this.drafts = new Map(); // id → {state, region, edited, rev}: changed here, not sent yet; rev: the revision it was made on
-    this.marks = null; // {id, values}: a flag or note that is saved together with its region
+    this.items = new Map(); // id → item as last received from Python
+    this.drafts = new Map(); // id → {state, region, edited, rev}: changed here, not sent yet; rev: the revision it is based on
+    this.marks = null; // {id, values}: a flag or note to be saved with its region
     this.history = new History();
     this.outbox = new Outbox(on.post, on.remember);
     this.last = null; // box of the last save, for "same as previous"
   }
 
-  // Store an item from Python; false if a newer one is known already.
+  // Store an item from Python; false if a newer one is already known.
   learn(item) {
     const known = this.items.get(item.id);
-    if (known && item.rev < known.rev) return false; // overtaken on the way
-    this.items.delete(item.id); // to the end: the oldest is forgotten first
+    if (known && item.rev < known.rev) return false; // overtaken by a newer message
+    this.items.delete(item.id); // move to the end: the oldest items are dropped first
     this.items.set(item.id, item);
     return true;
   }
 
-  // Distant items are requested again when they come near: 100,000 of them must not fill the memory.
+  // Drop distant items, which are requested again when needed: 100,000 items must not fill the memory.
   dropDistant(inSight) {
     if (this.items.size <= ITEMS_KEPT) return;
     for (const id of [...this.items.keys()].slice(0, this.items.size - ITEMS_KEPT)) {
@@ -59,7 +59,7 @@ export class Decisions {
     return { draft: this.drafts.get(id) || null, saved: { state: saved.state, region: saved.region || null } };
   }
 
-  // Change an item as one step that can be undone.
+  // Change an item in one undoable step.
   step(id, action) {
     const before = this.snapshot(id);
     action();
@@ -67,13 +67,13 @@ export class Decisions {
     this.on.changed(id);
   }
 
-  // A draft keeps the revision it was made on: it hides what another person saves meanwhile.
+  // A draft keeps the revision it is based on, because it hides what another person saves in the meantime.
   draft(id, draft) {
     const rev = this.drafts.get(id)?.rev ?? this.items.get(id)?.rev;
     this.step(id, () => this.drafts.set(id, { ...draft, rev }));
   }
 
-  // Send a decision, with all that Python needs to verify the image it is about.
+  // Send a decision with everything that Python needs to verify the image.
   send(id, what, extra = {}) {
     const item = this.items.get(id);
     const picture = this.on.picture(id);
@@ -118,7 +118,7 @@ export class Decisions {
     });
   }
 
-  // Settle a merge conflict with one of its sides.
+  // Settle a merge conflict by choosing one of its sides.
   settle(item, side) {
     this.step(item.id, () => {
       this.send(item.id, { state: side.state, region: side.region }, { type: "decide", revision: side.rev });
@@ -126,7 +126,7 @@ export class Decisions {
     });
   }
 
-  // A flag or a note; true if it waits for a draft and is saved together with it.
+  // Set a flag or a note; true if it waits for a draft, to be saved together with it.
   mark(id, values) {
     const item = this.items.get(id);
     if (item.state !== "stale" && !this.drafts.has(id)) {
@@ -139,7 +139,7 @@ export class Decisions {
     return true;
   }
 
-  // One step back ("undo") or forth ("redo"); returns the item's id, or null where there is none.
+  // Go one step back ("undo") or forward ("redo"); returns the item's id, or null if there is no step.
   travel(way) {
     const step = way === "undo" ? this.history.undo() : this.history.redo();
     if (!step || !this.items.has(step.id)) return null;
@@ -152,14 +152,14 @@ export class Decisions {
     return step.id;
   }
 
-  // Python's answer to a save. Returns the message it answers, if it was sent from here.
+  // Handle Python's answer to a save. Returns the message that it answers, if that was sent from here.
   answered(message) {
     const sent = this.outbox.answered(message);
     if (message.item) this.learn(message.item);
     const draft = this.drafts.get(message.id);
-    if (sent && message.type === "saved" && draft?.rev === sent.rev) draft.rev = message.rev; // drafted while that save was in flight
+    if (sent && message.type === "saved" && draft?.rev === sent.rev) draft.rev = message.rev; // drafted while this save was in flight
     if (sent && message.type === "refused") {
-      // The refused box stays as a draft: nothing that a person drew disappears.
+      // Keep the refused box as a draft, so that nothing a person drew disappears.
       if (sent.type === "save") this.drafts.set(message.id, { state: sent.state, region: sent.region, edited: true });
       else if (message.item) this.items.set(message.id, message.item);
       this.outbox.forget(message.id);
@@ -174,8 +174,8 @@ export class Outbox {
   constructor(send, remember = () => {}) {
     this.send = send;
     this.remember = remember;
-    this.flight = new Map(); // item id → message on its way
-    this.waiting = new Map(); // item id → message to send after it
+    this.flight = new Map(); // item id → message in flight
+    this.waiting = new Map(); // item id → message to send next
     this.refused = new Map(); // item id → {message, why}
   }
 
@@ -191,7 +191,7 @@ export class Outbox {
     this.send(message);
   }
 
-  // answer: {type: "saved" | "refused", key, id, rev, why}. Returns the message it answers, or null.
+  // answer: {type: "saved" | "refused", key, id, rev, why}. Returns the message that it answers, or null.
   answered(answer) {
     const sent = this.flight.get(answer.id);
     if (!sent || sent.key !== answer.key) return null;
@@ -234,7 +234,7 @@ export class Outbox {
   }
 }
 
-// Undo and redo across images: each step holds an item before and after.
+// Undo and redo across images: each step stores an item before and after the change.
 export class History {
   constructor(limit = 500) {
     this.past = [];

@@ -4,14 +4,14 @@ import { showCounts, showCrop, showText, STATE_WORDS } from "./view.mjs";
 
 const WHOLE = (image) => ({ x1: 0, y1: 0, x2: image.w, y2: image.h });
 
-// The texts and marks on the screen: the item's box and state, whether it is saved, problems.
+// The text and indicators on screen: the item's box and state, whether it is saved, and problems.
 export class Display {
   constructor(annotator) {
     this.a = annotator;
     this.v = annotator.v;
     this.announcer = new Announcer(this.v.spoken);
     this.alarmed = null; // subject of the alarm: an item's id, "owed" or "other"
-    this.textOf = null; // whose product text is shown
+    this.textOf = null; // the item whose product text is shown
   }
 
   status(text) {
@@ -29,14 +29,14 @@ export class Display {
     this.v.alarm.hidden = !text;
   }
 
-  // Python has not answered for a while.
+  // Report that Python has not answered for a while.
   alarmOwed() {
     const names = this.a.decisions.outbox.all().map((message) => message.pic_name);
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
     if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or gone. If the kernel was restarted, run the cell again: these are kept and sent then.`, "owed");
   }
 
-  // A save was answered: show or clear the alarm.
+  // Show or clear the alarm after a save was answered.
   answered(message, sent) {
     if (sent && message.type === "refused") this.alarm(`NOT SAVED: ${sent.pic_name}: ${message.why}`, message.id);
     else if (sent && this.alarmed === message.id) this.alarm(null);
@@ -136,14 +136,14 @@ export function showItem(v, item, now, box, picture) {
   const notes = image && box ? warnings(box, image).map((one) => `Warning: ${one}`) : [];
   if (item.conflict?.length) notes.unshift(`Conflict: ${sides(item)}`);
   const warning = notes.join(" · ");
-  if (v.warn.textContent !== warning) v.warn.textContent = warning; // announced once, not at every refresh
+  if (v.warn.textContent !== warning) v.warn.textContent = warning; // announce it once, not at every refresh
   showCrop(v.crop, picture, whole || box);
   if (v.note !== v.note.getRootNode().activeElement) v.note.value = item.note || "";
   const where = box ? `, region ${EDGES.map((edge) => box[edge]).join(" ")}` : "";
   v.stage.setAttribute("aria-label", `${item.pic_name}, ${STATE_WORDS[now.state] || now.state}${where}`);
 }
 
-// Show whether the decision on the screen is saved. owed: "saving", "refused" or "".
+// Show whether the displayed decision is saved. owed: "saving", "refused" or "".
 export function showSaved(v, now, owed, count) {
   const words = owed === "saving" ? "saving…" : now.from === "draft" ? "not saved" : now.from === "saved" ? "saved" : "";
   v.saved.textContent = words;

@@ -1,6 +1,6 @@
 import { el, STATE_WORDS } from "./view.mjs";
 
-// Sides of a conflict: distinguished by colour and, every second one, by dashes.
+// Styles for the sides of a conflict: different colours, and dashes for every second side.
 export const SIDE_COLOURS = ["#38d6ff", "#ff8ad4", "#ffd24a"];
 
 // Paint a thumbnail with its box into a canvas of `side` CSS pixels.
@@ -37,13 +37,13 @@ function outlineThumb(context, { left, top, kx, ky, dpr }, box, colour, dashed) 
   context.setLineDash([]);
 }
 
-// Neighbours of the item shown: at most `count` tiles, each with its state; elements are reused.
+// The neighbours of the item shown: at most `count` tiles, each with its state; elements are reused.
 export class Filmstrip {
   constructor(element, { open, count = 13 }) {
     this.element = element;
     this.count = count;
     this.at = 0;
-    this.tiles = []; // {tile, canvas, and what it shows: item, thumb, dpr}
+    this.tiles = []; // {tile, canvas, and its content: item, thumb, dpr}
     for (let number = 0; number < count; number += 1) {
       const canvas = el("canvas", { "aria-hidden": "true" });
       const tile = el("button", { type: "button", class: "ipr-tile", role: "option", tabindex: -1 }, canvas, el("span", { class: "ipr-dot" }));
@@ -53,7 +53,7 @@ export class Filmstrip {
     }
   }
 
-  // The visible positions around one.
+  // The visible positions around a position.
   positions(at) {
     return this.tiles.map((_, number) => at - Math.floor(this.count / 2) + number);
   }
@@ -88,7 +88,7 @@ export class Filmstrip {
     });
   }
 
-  // Tiles move with their items, so that a step redraws one of them and not all.
+  // Tiles move with their items, so that a step redraws only one tile.
   roll(at) {
     const by = at - this.at;
     this.at = at;

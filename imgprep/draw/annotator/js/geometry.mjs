@@ -1,9 +1,9 @@
-// Pure geometry of one image in one stage. Boxes are {x1, y1, x2, y2}: whole pixels of the upright image, x2 and y2
+// Pure geometry for one image on one stage. Boxes are {x1, y1, x2, y2}: whole pixels of the upright image, x2 and y2
 // exclusive. A transform is {scale, ox, oy}: stage px = image px * scale + offset.
 
 export const EDGES = ["x1", "y1", "x2", "y2"];
 export const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
-export const CLICK_PX = 3; // a pointer that moved less has clicked, not dragged
+export const CLICK_PX = 3; // a pointer that moves less is clicking, not dragging
 
 export function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);
@@ -66,14 +66,14 @@ export function handlePoints(view, box) {
   };
 }
 
-// The handle of a suggestion under a pointer. A drag from anywhere else draws a new box, even from inside.
+// The handle of a suggestion under the pointer. A drag from anywhere else, even from inside, draws a new box.
 export function hitHandle(view, box, px, py, reach = 7) {
   if (!box) return null;
   const near = ([x, y]) => Math.hypot(px - x, py - y) <= reach;
   return Object.entries(handlePoints(view, box)).find(([, point]) => near(point))?.[0] || null;
 }
 
-// The grip under a pointer: a handle, "move", or null. Corners take precedence over sides, handles over the inside; a
+// The grip under the pointer: a handle, "move", or null. Corners take precedence over sides, handles over the inside; a
 // small box keeps a "move" grip in its middle.
 export function hit(view, box, px, py, reach = 9) {
   if (!box) return null;
@@ -115,7 +115,7 @@ export function moveBy(box, dx, dy, image) {
   return { x1, y1, x2: x1 + w, y2: y1 + h };
 }
 
-// Move one edge ("x1", "y1", "x2", "y2") by whole pixels; it stays on the image and 1 px off its partner.
+// Move one edge ("x1", "y1", "x2", "y2") by whole pixels; it stays on the image and at least 1 px from the opposite edge.
 export function nudgeEdge(box, edge, by, image) {
   const limits = {
     x1: [0, box.x2 - 1], x2: [box.x1 + 1, image.w], y1: [0, box.y2 - 1], y2: [box.y1 + 1, image.h],
@@ -132,7 +132,7 @@ export function sameBox(a, b) {
   return a === b || Boolean(a && b && a.x1 === b.x1 && a.y1 === b.y1 && a.x2 === b.x2 && a.y2 === b.y2);
 }
 
-// Warnings about a box that may be a mistake.
+// Warnings about a box that is probably a mistake.
 export function warnings(box, image) {
   const found = [];
   const w = box.x2 - box.x1;

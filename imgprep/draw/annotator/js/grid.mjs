@@ -1,7 +1,7 @@
 import { drawThumb, SIDE_COLOURS } from "./filmstrip.mjs";
 import { el, SHORTCUTS, STATE_WORDS } from "./view.mjs";
 
-// A page of suggestions, accepted except for the rejected ones, and of conflicts, settled by choosing a side.
+// A page of suggestions, all accepted unless rejected, and of conflicts, each settled by choosing a side.
 export class Grid {
   // on: {accept(items), settle(item, side), open(id), ask(ids), page(by), close(), announce(text), loaded()}
   constructor(element, on) {
@@ -53,7 +53,7 @@ export class Grid {
     return tile;
   }
 
-  // Buttons for the sides of a conflict, in the colours of their boxes.
+  // Buttons for the sides of a conflict, in the same colours as the boxes.
   sides(item, number) {
     return (item.conflict || []).map((side, which) => {
       const colour = SIDE_COLOURS[which % SIDE_COLOURS.length];
@@ -72,7 +72,7 @@ export class Grid {
     if (side) this.on.settle(item, side);
   }
 
-  // Accept a newer item, with a thumbnail or without.
+  // Receive a newer item, with or without a thumbnail.
   take(item, thumb) {
     const number = this.items.findIndex((one) => one.id === item.id);
     if (number < 0) {
@@ -132,7 +132,7 @@ export class Grid {
     this.on.accept(this.items.filter((item) => ["undone", "stale"].includes(item.state) && !item.conflict?.length && this.ready(item) && !this.rejected.has(item.id)));
   }
 
-  // Handle a key; true if it was one of the grid's.
+  // Handle a key; true if the grid uses it.
   key(event) {
     const columns = Math.max(1, getComputedStyle(this.area).gridTemplateColumns.split(" ").length);
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
@@ -219,7 +219,7 @@ export class Review {
     this.ask();
   }
 
-  // Let Python compute the suggestions of the next page.
+  // Request the suggestions for the next page from Python.
   ahead() {
     const { position } = this.a;
     const next = this.from + this.page;
@@ -227,7 +227,7 @@ export class Review {
     if (ids.length) this.a.connection.send({ type: "ahead", ids });
   }
 
-  // Pass on a newer item, with its thumbnail or without.
+  // Pass on a newer item, with or without its thumbnail.
   take(item, thumb = null) {
     if (this.open && item) this.grid.take(item, thumb);
   }

@@ -1,4 +1,4 @@
-// Decoded pictures by item id; those no longer needed are closed, so that memory stays bounded.
+// Decoded previews by item id; previews no longer needed are closed, which bounds memory use.
 export class Pictures {
   constructor(ask, { keep = 8, decode = (blob) => createImageBitmap(blob) } = {}) {
     this.ask = ask; // ask([ids])
@@ -22,7 +22,7 @@ export class Pictures {
     this.release();
   }
 
-  // Python's answer. Resolves to the item id once the picture can be painted without delay.
+  // Handle Python's answer; resolves to the item id once the preview can be painted without delay.
   async take(message, buffer) {
     const { id } = message;
     this.asked.delete(id);
@@ -66,7 +66,7 @@ export class Pictures {
   }
 }
 
-// Thumbnails of the filmstrip, by item id: requested after a pause, the oldest closed when there are too many.
+// Thumbnails in the filmstrip, by item id: requested after a pause; the oldest are closed when there are too many.
 export class Thumbnails {
   constructor(ask, { keep = 60, rest = 200 } = {}) {
     this.ask = ask; // ask([ids])
@@ -107,7 +107,7 @@ export class Thumbnails {
   }
 }
 
-// The pictures to hold: the current one, the next three, and the previous one.
+// The previews to keep: the current one, the next three, and the previous one.
 export function wanted(ids, at, { ahead = 3, behind = 1 } = {}) {
   const list = [];
   for (const step of [0, 1, -1, 2, 3, 4, 5, 6]) {

@@ -1,6 +1,6 @@
 import { EDGES, isBox, moveBy, nudgeEdge, sameBox } from "./geometry.mjs";
 
-// Keyboard, buttons and form fields. Keys that are not handled here, and Tab, F5, Ctrl+S and the like, go to the page.
+// Keyboard, buttons and form fields. Keys not handled here, such as Tab, F5 and Ctrl+S, go to the page.
 
 export const HELP = [
   ["Enter", "save (or accept the suggestion) and go on"],
@@ -34,13 +34,13 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 // event: {key, ctrlKey, metaKey, altKey, shiftKey, isComposing, keyCode, repeat} → {action, …} or null.
 export function actionOf(event) {
-  if (event.isComposing || event.keyCode === 229) return null; // an input method is composing: Enter belongs to it
+  if (event.isComposing || event.keyCode === 229) return null; // an input method is composing, and handles Enter
   const control = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (control && !event.altKey) {
     if (key === "z") return { action: event.shiftKey ? "redo" : "undo" };
     if (key === "y") return { action: "redo" };
-    if (key === "Enter") return { action: "none" }; // would run the cell and remove this widget
+    if (key === "Enter") return { action: "none" }; // otherwise Enter would run the cell and remove this widget
     return null;
   }
   if (event.altKey) return null;
@@ -48,19 +48,19 @@ export function actionOf(event) {
     const step = event.shiftKey ? 10 : 1;
     return { action: "nudge", dx: ARROWS[key][0] * step, dy: ARROWS[key][1] * step };
   }
-  // A key held down must not run through the queue.
+  // Holding a key down must not run through the queue.
   if (key === "Enter") return { action: event.repeat ? "none" : event.shiftKey ? "back" : "save" };
   const action = PLAIN[key];
   return action ? { action, repeat: Boolean(event.repeat) } : null;
 }
 
-// Whether a key pressed inside the widget may reach the notebook. Single letters would insert or delete cells there.
+// Whether a key pressed in the widget may reach the notebook, where single letters insert or delete cells.
 export function belongsToPage(event) {
   if (event.key === "Tab" || /^F\d+$/.test(event.key)) return true;
   return Boolean(event.ctrlKey || event.metaKey || event.altKey) && event.key !== "Enter";
 }
 
-const KEEP_FOCUS = ["note", "find", "noted", "number", "show", "order"]; // actions of a form control in use
+const KEEP_FOCUS = ["note", "find", "noted", "number", "show", "order"]; // actions that keep a form control focused
 const REPEATABLE = ["zoomIn", "zoomOut", "panning"];
 
 // Maps the keys, buttons and fields of one annotator to its actions.
@@ -151,7 +151,7 @@ export class Input {
       grid: () => this.a.review.toggle(!this.a.review.open), help: () => this.toggleHelp(),
     };
     actions[name]?.();
-    // A pressed button loses focus, so that the next Enter goes to the widget.
+    // Remove the focus from a pressed button, so that the next Enter goes to the widget.
     if (!KEEP_FOCUS.includes(name) && this.a.v.help.hidden && this.a.v.root.contains(document.activeElement)) this.a.v.root.focus({ preventScroll: true });
   }
 
@@ -179,7 +179,7 @@ export class Input {
     if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Escape") {
       event.stopPropagation();
-      if (field === this.a.v.note) field.value = this.a.item()?.note || ""; // discards the edit: leaving the field sends nothing
+      if (field === this.a.v.note) field.value = this.a.item()?.note || ""; // discard the edit: leaving the field sends nothing
       this.a.refresh();
       this.a.v.root.focus({ preventScroll: true });
     } else if (event.key === "Enter" && field.tagName !== "SELECT") {

@@ -11,10 +11,10 @@ import { Stage } from "./stage.mjs";
 import { buildView, fillSelects } from "./view.mjs";
 
 const TEXTS_KEPT = 200;
-const NO_FRAME_MS = 300; // a hidden window gets no animation frames: a timer replaces them
+const NO_FRAME_MS = 300; // a hidden window gets no animation frames; use a timer instead
 
 // One display of the widget, which connects its parts: Decisions (drafts, saves, undo), Position (in the queue),
-// Connection (to Python), Stage (picture, box, pointer), Input (keys, buttons, fields), Review (the grid), Display (texts).
+// Connection (to Python), Stage (image, box, pointer), Input (keys, buttons, fields), Review (the grid), Display (text).
 export class Annotator {
   constructor(model, element) {
     this.position = new Position();
@@ -110,7 +110,7 @@ export class Annotator {
   }
 
   async thumbed(message, buffer) {
-    this.learn(message.item, false); // before the first await: later messages are newer
+    this.learn(message.item, false); // before the first await, because later messages are newer
     const thumb = { problem: message.problem, bitmap: null };
     if (buffer) thumb.bitmap = await createImageBitmap(new Blob([buffer], { type: message.mime })).catch(() => null);
     if (this.closed) {
@@ -149,7 +149,7 @@ export class Annotator {
     return this.decisions.items.get(this.position.idAt(at));
   }
 
-  // Whether the item's picture is on the screen; before that, nothing may be drawn or saved on it.
+  // Whether the item's image is on screen; until then, nothing may be drawn or saved on it.
   painted() {
     const id = this.current();
     return id !== undefined && this.shownId === id && this.stage.shown?.id === id;
@@ -162,7 +162,7 @@ export class Annotator {
       return;
     }
     this.position.at = at;
-    this.display.status(""); // clears the note on the previous image
+    this.display.status(""); // clear the message about the previous image
     this.show();
     if (this.position.nearEdge()) this.connection.send({ type: "window", at, around: 30 });
   }
@@ -177,8 +177,8 @@ export class Annotator {
     this.display.box();
     this.display.saved();
     this.v.root.dataset.painted = this.shownId === null ? "" : String(this.shownId);
-    if (!picture) this.want(); // nothing to paint: requested before the browser's next frame
-    // The picture is on its canvas; everything else follows once it is on the screen.
+    if (!picture) this.want(); // nothing to paint: request it before the browser's next frame
+    // The image is on its canvas; the rest follows once the canvas is on screen.
     cancelAnimationFrame(this.frame);
     clearTimeout(this.later);
     this.later = setTimeout(() => this.settle(), NO_FRAME_MS);
@@ -188,12 +188,12 @@ export class Annotator {
     });
   }
 
-  // Request the picture and its neighbours.
+  // Request the preview and its neighbours.
   want() {
     this.pictures.want(wanted((at) => this.position.idAt(at), this.position.at));
   }
 
-  // Neighbours and the panel, when there is time for them.
+  // Update neighbours and the panel when there is time.
   settle() {
     if (this.closed) return;
     this.want();
@@ -216,21 +216,21 @@ export class Annotator {
     const id = this.current();
     if (!this.item() || this.stage.pointer.gesture) return;
     const problem = this.pictures.get(id)?.problem;
-    if (!problem && !this.painted()) return; // Enter before the picture was visible
+    if (!problem && !this.painted()) return; // Enter was pressed before the image was visible
     const { from } = this.decisions.effective(id);
     if (from === "suggestion" && this.item().conflict?.length) {
       this.display.status("Two people decided differently here: settle it in the grid (G), or draw, or S to skip.");
       return;
     }
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
-    this.leaving = true; // skips painting this image again: the next one comes first
+    this.leaving = true; // do not repaint this image: the next one has priority
     const done = nothingNew || this.decisions.save(id);
     this.leaving = false;
     if (done) this.goTo(this.position.at + 1);
     else this.display.status("Nothing to save yet: draw a box, or W whole image, V to the service, S skip.");
   }
 
-  // Whole image, or left to the service: a proposal like a box.
+  // Propose "whole image" or "left to the service", like a box.
   decide(state) {
     if (this.painted() || this.pictures.get(this.current())?.problem) this.decisions.draft(this.current(), { state, region: null });
   }

@@ -39,7 +39,7 @@ function paintSize(context, s, box, size) {
   context.fillText(label, x + 5, y + 13);
 }
 
-// A region, or a suggestion (dashed); the image outside a region is darkened. All in CSS pixels of the stage.
+// Draw a region, or a suggestion (dashed), and darken the image outside a region. All in CSS pixels of the stage.
 export function paintBox(context, view, box, { dashed, edge, image, size }) {
   const s = toStage(view, box);
   if (!dashed) {
@@ -55,12 +55,12 @@ export function paintBox(context, view, box, { dashed, edge, image, size }) {
   paintSize(context, s, box, size);
 }
 
-// The frame of an image that is the subject as a whole.
+// Draw the frame of an image whose subject is the whole image.
 export function paintWhole(context, s) {
   outline(context, s, "#5fe08f");
 }
 
-// The position of the first of two clicks.
+// Mark the position of the first of two clicks.
 export function paintCross(context, s, size) {
   context.strokeStyle = "#38d6ff";
   context.lineWidth = 1;

@@ -1,7 +1,7 @@
-const FAR = 300; // positions further away than this are dropped
-const EDGE = 8; // distance to the end of the known items at which more are requested
+const FAR = 300; // positions farther away than this are dropped
+const EDGE = 8; // distance from the end of the known items at which more are requested
 
-// The position of a display in its filtered queue, and the known items around it.
+// A display's position in its filtered queue, and the known items around it.
 export class Position {
   constructor() {
     this.order = new Map(); // position → id
@@ -38,7 +38,7 @@ export class Position {
     return at >= 0 && at < this.count;
   }
 
-  // Whether the known items end close by.
+  // Whether the known items end nearby.
   nearEdge() {
     return !this.order.has(Math.min(this.at + EDGE, this.count - 1)) || !this.order.has(Math.max(this.at - EDGE, 0));
   }

@@ -3,8 +3,8 @@ import { EDGE_OF, paintBox, paintCross, paintWhole } from "./paint.mjs";
 
 const GROUND = "#2a2f38"; // as in annotator.css
 
-// The stage: one canvas for the picture, one above it for the box, and the pointer over both. It reports a box with the
-// id of the item that the gesture began on.
+// The stage: one canvas for the image, one above it for the box, and the pointer over both. It reports a box with the
+// id of the item on which the gesture began.
 export class Stage {
   // on: {box(id, box, edited), edge(name), detail(id, part), hint(text)}
   constructor(element, on) {
@@ -15,7 +15,7 @@ export class Stage {
     element.append(this.back, this.front);
     this.shown = null; // {id, picture, image: {w, h}}
     this.box = null;
-    this.whole = null; // the image's own edges, where the whole image is the subject
+    this.whole = null; // the edges of the image, if the whole image is the subject
     this.dashed = false;
     this.edge = null;
     this.view = { scale: 1, ox: 0, oy: 0 };
@@ -32,7 +32,7 @@ export class Stage {
     this.resize();
   }
 
-  // Show a picture synchronously; null shows nothing.
+  // Show an image synchronously; null shows nothing.
   show(id, picture) {
     this.pointer.cancel();
     this.dropDetail();
@@ -111,7 +111,7 @@ export class Stage {
     if (!this.frame) this.frame = requestAnimationFrame(() => this.paintFront());
   }
 
-  // The page scrolls as usual until the widget has the focus.
+  // The page scrolls as usual unless the widget has the focus.
   wheel(event) {
     const root = this.element.closest(".ipr");
     if (!this.shown || (!event.ctrlKey && !root.contains(root.getRootNode().activeElement))) return;
@@ -137,7 +137,7 @@ export class Stage {
     this.paint();
   }
 
-  // One image pixel per screen pixel, aligned to it: a pointer on whole pixels is then exact.
+  // One image pixel per screen pixel, aligned: a pointer on whole pixels is then exact.
   actual() {
     if (!this.shown) return;
     this.zoom(1 / (this.view.scale * this.size.dpr), this.box ? this.middle() : undefined);
@@ -153,7 +153,7 @@ export class Stage {
     return { x: clamp(s.x + s.w / 2, 0, this.size.w), y: clamp(s.y + s.h / 2, 0, this.size.h) };
   }
 
-  // A preview coarser than the screen: request the visible part once the view is at rest.
+  // If the preview is coarser than the screen, request the visible part once the view is at rest.
   askDetail() {
     clearTimeout(this.timer);
     const { picture, image, id } = this.shown;
@@ -192,14 +192,14 @@ export class Stage {
 
 const CURSORS = { nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize", n: "ns-resize", s: "ns-resize", w: "ew-resize", e: "ew-resize", move: "move" };
 
-// Pointer gestures on the stage: a drag or two clicks draw a box, handles resize it, its inside moves it, Space or the
-// middle button pans.
+// Pointer gestures on the stage: a drag or two clicks draw a box, handles resize it, its inside moves it, and Space
+// or the middle button pans.
 export class Pointer {
   constructor(stage) {
     this.stage = stage;
     this.gesture = null;
     this.first = null; // first corner of two clicks
-    this.held = null; // the box shown before it
+    this.held = null; // the box shown before the gesture
     this.twoClick = false;
     this.panning = false;
     this.stop = new AbortController();
@@ -211,13 +211,13 @@ export class Pointer {
     listen("contextmenu", (event) => this.gesture && event.preventDefault());
   }
 
-  // A gesture is in progress: the stage shows its box, not the decision.
+  // Whether a gesture is in progress: the stage then shows its box, not the decision.
   get busy() {
     return Boolean(this.gesture || this.first);
   }
 
   at(event) {
-    const rect = this.stage.element.getBoundingClientRect(); // pointer events keep fractions of a pixel
+    const rect = this.stage.element.getBoundingClientRect(); // pointer events include fractions of a pixel
     return { x: event.clientX - rect.left, y: event.clientY - rect.top };
   }
 

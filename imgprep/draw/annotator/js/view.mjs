@@ -1,6 +1,6 @@
 import { HELP } from "./input.mjs";
 
-// Make an element. Text goes in as text, never as markup: product data is not trusted.
+// Make an element. Text is inserted as text, never as markup, because product data is not trusted.
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -17,11 +17,11 @@ export const STATE_WORDS = { undone: "not done", region: "region", whole: "whole
 const FILTER_WORDS = { all: "all images", undone: "not done", done: "done", flagged: "flagged", suggested: "with suggestion", stale: "stale", failed: "failed in the last run", findings: "with findings", conflict: "in conflict after a merge" };
 const ORDER_WORDS = { given: "catalogue order", product: "by product", confidence: "least certain first", findings: "most findings first" };
 
-// Accessible names of the buttons that show a symbol only, and of the keys shown as one.
+// Accessible names for buttons that show only a symbol, and for keys shown as symbols.
 const ICON_WORDS = { zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Fit the image", actual: "One image pixel per screen pixel", twoClick: "Two clicks instead of a drag", help: "List of keys" };
 export const SHORTCUTS = { "⏎": "Enter", Del: "Delete", Esc: "Escape", PgUp: "PageUp", PgDn: "PageDown" };
 
-// Build the widget's elements; act(name, value) is called for each action on them.
+// Build the widget's elements; act(name, value) is called for each action.
 export function buildView(act) {
   const button = (name, label, key, title, kind = "") =>
     el("button", { type: "button", class: `ipr-button ${kind}`, title, "aria-label": ICON_WORDS[name] || label, "aria-keyshortcuts": SHORTCUTS[key] || key || null, "data-act": name, onclick: () => act(name) },
