@@ -19,7 +19,10 @@ RUN = r"Run\(demo, partial: (\d+) lines, (\d+) add, (\d+) imported, (\d+) failed
 
 def sums(truth):
     """How a shop's rows end if all that can be sent is sent: refused, excluded, lines, imported."""
-    ends = {end: sum(len(f["rows"]) for f in truth["faults"].values() if f["sent"] == end) for end in ("refused", "excluded")}
+    ends = {
+        end: sum(len(f["rows"]) for f in truth["faults"].values() if f["sent"] == end)
+        for end in ("refused", "excluded")
+    }
     lines = truth["rows"] - ends["excluded"]
     return {**ends, "lines": lines, "imported": lines - ends["refused"]}
 
@@ -87,6 +90,13 @@ def test_the_look_shows_the_images_and_the_copies_that_were_planted(truth):
     assert numbers("01", r"ContactSheet\((\d+) groups of duplicates") == {(len(truth["copies"]) + len(names),)}
 
 
+def test_the_regions_are_those_of_the_subjects_that_were_drawn(truth):
+    assert numbers("02", r"RegionAnnotator\((\d+) images, 0 done") == {(truth["names"],)}
+    boxes = re.findall(r"(\S+) +region +(\d+) +(\d+) +(\d+) +(\d+) +imported", shown("02"))
+    assert len(boxes) >= 4
+    assert all(truth["subjects"][name][:4] == [int(edge) for edge in edges] for name, *edges in boxes)
+
+
 def test_the_week_after_is_the_one_that_was_planned(truth):
     later = truth["later"]
     assert numbers("03", r"last week +(\d+)") == {(truth["rows"],)}
@@ -120,7 +130,9 @@ def test_the_readme_shows_what_the_demo_prints(whole):
     for name in ("README.md", "README.zh-CN.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         steps = dict(re.findall(r"^(load|look|plan|follow)  +(.+)$", text, re.M))
-        found = {step: [int(n.replace(",", "")) for n in re.findall(r"\b\d[\d,]*", line)] for step, line in steps.items()}
+        found = {
+            step: [int(n.replace(",", "")) for n in re.findall(r"\b\d[\d,]*", line)] for step, line in steps.items()
+        }
         assert found["load"] == [truth["records"], truth["products"], truth["rows"]]
         assert found["look"][0] == truth["names"]
         assert found["plan"] == [ends["lines"], ends["refused"], ends["excluded"]]

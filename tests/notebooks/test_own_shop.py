@@ -10,11 +10,11 @@ import nbformat
 import papermill
 import pytest
 
-from imgprep.shop import init_project
 from imgprep.draw.store import RegionStore
+from imgprep.shop import init_project
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from images_made import photo  # noqa: E402
+from images_made import photo
 
 #: Parameters that differ from those in the notebook. A new notebook needs an entry.
 OTHERS = {
