@@ -152,7 +152,7 @@ def _read_head(connection: socket.socket, data: bytes) -> bytes:
     """Read until the end of the head; return everything read so far."""
     while _END not in data:
         if len(data) > _HEAD_MAX:
-            raise http.client.HTTPException(f"the head of the answer is longer than {_HEAD_MAX:,} bytes")
+            raise http.client.HTTPException(f"the response headers exceed {_HEAD_MAX:,} bytes")
         more = connection.recv(_CHUNK)
         if not more:
             raise http.client.RemoteDisconnected("the connection ended before the answer did")

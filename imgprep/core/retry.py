@@ -23,7 +23,7 @@ ONE_SLOWDOWN = 1.0
 class Attempts:
     """The attempts at one request; decides when the next attempt is due, and leaves the waiting to the caller.
 
-    `patience` is the time in seconds from now to the last attempt; `jitter` is the random share of each pause, 0 … 1.
+    `patience`: for how many seconds from now attempts may start. `jitter`: the random share of each pause, 0 … 1.
     """
 
     def __init__(

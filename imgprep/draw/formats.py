@@ -294,8 +294,8 @@ def loads_table(
     foreign = sorted((_FOREIGN - size) & {name.lower() for name in names})
     if foreign:
         raise RegionError(
-            f"column {foreign[0]!r}: belongs to another convention than x1, y1, x2, y2 (edges exclusive; "
-            "image_width, image_height). Rename or convert the columns, so that no box is misread."
+            f"column {foreign[0]!r}: uses a different convention from x1, y1, x2, y2 (edges exclusive; "
+            "image_width, image_height). Rename or convert the columns to avoid misreading boxes."
         )
     has_box = [edge for edge in EDGES if edge in names]
     if "PicName" not in names or len(has_box) not in (0, 4) or not (has_box or "state" in names):

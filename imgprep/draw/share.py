@@ -11,7 +11,7 @@ from imgprep.draw.store import RegionStore
 
 
 def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
-    """Split a queue by product; a product, and products that share an image, go to one person.
+    """Split a queue by product; products that share an image go to the same person.
 
     Parameters
     ----------

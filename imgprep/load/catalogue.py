@@ -376,7 +376,7 @@ def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings)
     notes.append(
         export_finding(
             "apostrophe-removed",
-            f"{count:,} times {name} started with an apostrophe, which marks text in spreadsheets; it was removed",
+            f"{counted(count, name + ' value')} began with an apostrophe (a spreadsheet's mark of text), now removed",
             "export the ids as text, without it",
             Severity.INFO,
             row=rows[place].as_py(),

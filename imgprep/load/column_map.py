@@ -54,7 +54,7 @@ class Spec:
 
     @property
     def is_a_column(self) -> bool:
-        """Whether the field is an unchanged column."""
+        """Whether the field is copied unchanged from a column."""
         return self.value is None and self.template is None and self.table is None and self.scale is None
 
 

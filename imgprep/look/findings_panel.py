@@ -128,9 +128,9 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             The rule has no findings, or the severity is unknown.
         """
         if rule and rule not in self._rule_values:
-            raise ConfigError(f"filter: rule {rule!r} has no findings; needs one of {', '.join(self._rule_values)}")
+            raise ConfigError(f"filter: rule {rule!r} has no findings; must be one of {', '.join(self._rule_values)}")
         if severity and severity not in tuple(Severity):
-            raise ConfigError(f"filter: severity {severity!r} is unknown; needs one of {', '.join(Severity)}")
+            raise ConfigError(f"filter: severity {severity!r} is unknown; must be one of {', '.join(Severity)}")
         with self._lock:
             for widget, value in ((self._rules, rule), (self._severity, severity), (self._text, text)):
                 if value is not None:

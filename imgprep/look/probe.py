@@ -209,7 +209,7 @@ def _unknown_format(data: bytes, record: Record) -> None:
     elif kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"):
         record["format"] = kind
         record["decodes"] = False
-        _set_problem(record, Problem.UNREADABLE, f"begins as a {kind}, but cannot be opened as one")
+        _set_problem(record, Problem.UNREADABLE, f"has the signature of {kind}, but cannot be opened as {kind}")
     else:
         _set_problem(record, Problem.NOT_AN_IMAGE, f"{kind}, not an image" if kind else "not a known image format")
 
@@ -242,7 +242,7 @@ class Segment(NamedTuple):
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Yield a JPEG's segments, as far as they are well-formed, up to and including the end marker."""
+    """Yield a JPEG's segments up to and including the end marker, or up to the first malformed one."""
     at = len(SOI) if data.startswith(SOI) else len(data)
     while at + 1 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from imgprep.core.fields import BY_NAME, FIELD_NAMES, FIELDS
 from imgprep.core.processes import ahead
-from imgprep.core.text import nearest
+from imgprep.core.text import counted, nearest
 from imgprep.meta.rules import content_findings, quoted, record
 from imgprep.meta.writing import written
 
@@ -233,7 +233,7 @@ def parse(source: BinaryIO | bytes) -> tuple[pl.DataFrame, list[dict[str, Any]]]
     for block, frame in ahead(_attempt, _blocks(file, start)):
         _read(block, frame, state)
     if state.carriages:
-        more = f" (and {state.carriages - 1} more lines)" if state.carriages > 1 else ""
+        more = f" (and {counted(state.carriages - 1, 'more line')})" if state.carriages > 1 else ""
         state.problems.append(record("meta-crlf", f"ends with CR LF{more}", line=state.first_carriage))
     frame = _frame(state.frames)
     # An unreadable field is null here; do not also report it as missing.

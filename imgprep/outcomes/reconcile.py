@@ -115,7 +115,9 @@ def reconcile(
     if not runs:
         raise ConfigError("reconcile: no run was given; pass a run, or the runs of its gallery")
     if dump is not None and sample is not None:
-        raise ConfigError("reconcile: both dump= and sample= were given; pass dump= alone, an export is complete")
+        raise ConfigError(
+            "reconcile: both dump= and sample= were given; pass only dump=, because an export is complete"
+        )
     last = runs[-1]
     runs = runs_of(runs, last.sent_to)
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")

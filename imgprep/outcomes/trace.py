@@ -1,4 +1,4 @@
-"""The history of a product, from the run folders and the region store: why is it found, or not?"""
+"""The history of a product in the run folders and the region store: why a search does or does not find it."""
 
 from __future__ import annotations
 

@@ -214,7 +214,9 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
         known = detail.service not in (None, Service.UNKNOWN)
         result = WARN if not known else OK if detail.service == settings.service else FAIL
         message = f"{detail.service or Service.UNKNOWN}; checked by the rules of {settings.service}"
-        yield Check("service type", result, message, "" if result == OK else "set type under [service], build again")
+        yield Check(
+            "service type", result, message, "" if result == OK else "set type under [service], then build again"
+        )
         yield from _room(detail.capacity, detail.held, batch)
         if detail.expires is not None:
             days = (detail.expires - datetime.fromtimestamp(clock.time(), UTC)).days

@@ -113,8 +113,8 @@ def console_meaning(message: str) -> Meaning:
     found = meaning(message)
     if found is Meaning.UNKNOWN:
         raise ConfigError(
-            f"close: the message {message!r} is not one of the console's: its column Error Message shows "
-            f"{ALL_IMPORTED!r} or {SOME_FAILED!r}, or the task's status is FAIL or cancelled; copy that text"
+            f"close: {message!r} is not a message of the console. Copy the text of its column Error Message "
+            f"({ALL_IMPORTED!r} or {SOME_FAILED!r}), or the task's status (FAIL or cancelled)"
         )
     return found
 

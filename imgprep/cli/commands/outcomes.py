@@ -133,7 +133,7 @@ def retry(options: Namespace) -> int:
         rules=Rules(**settings.rules),
     )
     show(again.rest, options.format)
-    print(f"{len(again.batch):,} lines in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)
+    print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)
     return ExitCode.FINDINGS if len(again.rest) else ExitCode.FINE
 
 

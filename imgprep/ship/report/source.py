@@ -118,7 +118,7 @@ def _whole_lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
         rest = data[cut:] if cut else rest + data
         if len(rest) > limit:
             raise ReportError(
-                f"the report has a line of more than {limit:,} bytes: it is not a report; download it again"
+                f"the file has a line longer than {limit:,} bytes, so it is not an error report; download it again"
             )
     if rest:
         yield rest
