@@ -111,7 +111,7 @@ WATCH = """() => {
 
 
 @dataclass
-class Told:
+class Measured:
     """What one round measured: ms from key to paint, ms from pointer move to paint, signed edge errors in image px."""
 
     waited: list[float] = field(default_factory=list)
@@ -200,9 +200,9 @@ def round_of(
     images: int = COUNT,
     busy: bool = False,
     width: int = 1250,
-) -> Told:
+) -> Measured:
     """Draw and press Enter through the queue; compare what was kept with what was pointed at."""
-    told = Told()
+    measured = Measured()
     random = np.random.default_rng(3)
     wanted: dict[str, tuple[list[int], list[float], bool]] = {}
     seconds = images * 1.0
@@ -218,7 +218,7 @@ def round_of(
         for number in range(images - 1):
             page.wait_for_timeout(LOOK_MS)
             scale, left, top = image_box(page)
-            told.scale = scale
+            measured.scale = scale
             whole = number % 3 == 2  # a hand without fractions of a pixel
             x1, y1 = int(random.integers(20, 600)), int(random.integers(500, 900))
             edges = [x1, y1, x1 + int(random.integers(200, 800)), y1 + int(random.integers(200, 900))]
@@ -233,17 +233,17 @@ def round_of(
             wanted[f"{number:02d}.jpg"] = (edges, points, whole)
             page.keyboard.press("Enter")
             page.wait_for_function(f"window.waited.length > {number}")
-        told.waited, told.moved = page.evaluate("[window.waited, window.moved]")
+        measured.waited, measured.moved = page.evaluate("[window.waited, window.moved]")
         run_cell(page, 2)
         output = page.locator(".jp-OutputArea-output", has_text="RESULT").last
         kept = json.loads(output.inner_text().split("RESULT", 1)[1])
     for name, (edges, _, whole) in wanted.items():
         if name not in kept:
-            told.lost += 1
+            measured.lost += 1
             continue
         errors = [round(got - meant) for got, meant in zip(kept[name], edges, strict=True)]
-        (told.integer if whole else told.fractional).extend(errors)
-    return told
+        (measured.integer if whole else measured.fractional).extend(errors)
+    return measured
 
 
 def open_large_queue(browser: Any, lab: Any, images: Path, db: Path) -> tuple[float, float]:
@@ -267,16 +267,17 @@ store = ip.RegionStore({str(db)!r})
     return took, metrics["JSHeapUsedSize"] / 1e6
 
 
-def line(name: str, told: Told) -> str:
-    p50, p95 = np.percentile(told.waited, [50, 95])
-    return f"{name:44}{p50:7.0f}{p95:7.0f} ms   {told.lost} of {len(told.waited)} boxes lost"
+def line(name: str, measured: Measured) -> str:
+    p50, p95 = np.percentile(measured.waited, [50, 95])
+    return f"{name:44}{p50:7.0f}{p95:7.0f} ms   {measured.lost} of {len(measured.waited)} boxes lost"
 
 
-def edge_line(name: str, told: Told) -> str:
-    def said(errors: list[int]) -> str:
+def edge_line(name: str, measured: Measured) -> str:
+    def differences(errors: list[int]) -> str:
         return f"mean {mean(errors):+5.1f}, max {max(map(abs, errors))} px" if errors else "–"
 
-    return f"{name:44}fractional {said(told.fractional):24} integer {said(told.integer)} (at {told.scale:.2f}×)"
+    fractional, whole = differences(measured.fractional), differences(measured.integer)
+    return f"{name:44}fractional {fractional:24} integer {whole} (at {measured.scale:.2f}×)"
 
 
 def main() -> None:
@@ -299,7 +300,7 @@ def main() -> None:
             args=list(ARGUMENTS),
             chromium_sandbox=not hasattr(os, "geteuid") or os.geteuid() != 0,
         )
-        rounds: dict[str, Told] = {}
+        rounds: dict[str, Measured] = {}
         for tool in ("imgprep", "jupyter-bbox-widget"):
             python = sys.executable if tool == "imgprep" else peer
             if python is None:
@@ -325,8 +326,8 @@ def main() -> None:
                 if tool == "imgprep":
                     took, heap = open_large_queue(browser, lab, images, work / "large.db")
         print()
-        for name, told in rounds.items():
-            print(edge_line(name, told))
+        for name, measured in rounds.items():
+            print(edge_line(name, measured))
         moves = np.percentile(rounds["imgprep"].moved, [50, 95])
         print(f"\npointer move → painted {moves[0]:.0f} ms (p50), {moves[1]:.0f} ms (p95); a frame is 17 ms")
         print(f"a queue of 100,000 items is on the screen in {took:.1f} s; JavaScript heap of the page {heap:.0f} MB")

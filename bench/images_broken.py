@@ -72,16 +72,16 @@ def main(photos: int = PHOTOS) -> None:
         start = time.perf_counter()
         facts = inspect_images(files, root, workers=1, progress=False).set_index("PicName")
         report("imgprep, tier decode", facts["problem"].notna().to_dict(), broken, time.perf_counter() - start)
-    for said, way in ways.items():
+    for way_name, way in ways.items():
         start = time.perf_counter()
         found = {name: not fine(way, data) for name, data in files.items()}
-        report(said, found, broken, time.perf_counter() - start)
+        report(way_name, found, broken, time.perf_counter() - start)
 
 
-def report(said: str, found: dict[Any, Any], broken: dict[str, bool], seconds: float) -> None:
+def report(way_name: str, found: dict[Any, Any], broken: dict[str, bool], seconds: float) -> None:
     hits = sum(found[name] and broken[name] for name in broken)
     recall, precision = hits / sum(broken.values()), hits / max(sum(map(bool, found.values())), 1)
-    print(f"{said:<26}{recall:>8.3f}{precision:>11.3f}{seconds / len(broken) * 1e6:>12.0f}")
+    print(f"{way_name:<26}{recall:>8.3f}{precision:>11.3f}{seconds / len(broken) * 1e6:>12.0f}")
 
 
 if __name__ == "__main__":

@@ -266,7 +266,7 @@ def compare(folder: Path, rows: int = ROWS, *, every: int = 3, **switches: Any) 
     Returns
     -------
     pandas.DataFrame
-        ``row, kind`` (rule seeded), ``found`` (whether `check` said it), ``rule, basis`` (first error; NA: none
+        ``row, kind`` (rule seeded), ``found`` (whether `check` reported it), ``rule, basis`` (first error; NA: none
         predicted), ``documented`` (whether an error is), ``sent`` (``batch``, or ``raw`` where only a script would
         write it), ``outcome, code``.
     """
@@ -332,46 +332,46 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _held_against(catalogue: pd.DataFrame, findings: pd.DataFrame, ended: pd.DataFrame) -> pd.DataFrame:
-    said = findings.groupby("row")["rule"].agg(set)
+    rules = findings.groupby("row")["rule"].agg(set)
     errors = findings[findings["severity"] == "error"]
     first = errors.drop_duplicates("row").set_index("row")[["rule", "basis"]]
     documented = set(errors.loc[errors["basis"] == "documented", "row"])
-    told = catalogue[["row", "kind"]].merge(first, left_on="row", right_index=True, how="left")
+    both = catalogue[["row", "kind"]].merge(first, left_on="row", right_index=True, how="left")
     # Of twins, it is enough that one is found.
-    hit = [not kind or kind in said.get(row, set()) for row, kind in zip(told["row"], told["kind"], strict=True)]
-    told["found"] = pd.Series(hit, index=told.index).groupby(catalogue["seed"]).transform("any")
-    told["documented"] = told["row"].isin(documented)
+    hit = [not kind or kind in rules.get(row, set()) for row, kind in zip(both["row"], both["kind"], strict=True)]
+    both["found"] = pd.Series(hit, index=both.index).groupby(catalogue["seed"]).transform("any")
+    both["documented"] = both["row"].isin(documented)
     # An identical row is not sent again: the line that carries its like speaks for it.
-    return told.merge(ended, on="row", how="left")
+    return both.merge(ended, on="row", how="left")
 
 
-def disagreements(told: pd.DataFrame) -> pd.DataFrame:
+def disagreements(both: pd.DataFrame) -> pd.DataFrame:
     """Return rule, basis, outcome, code, rows and why, of every kind of difference."""
-    failed = told["outcome"].eq(Outcome.FAILED)
-    differ = told[failed == told["rule"].isna()]
+    failed = both["outcome"].eq(Outcome.FAILED)
+    differ = both[failed == both["rule"].isna()]
     keys = ["rule", "basis", "outcome", "code"]
     table = differ.groupby(keys, dropna=False).size().rename("rows").reset_index()
-    said = table["rule"].fillna(table["code"])
-    return table.assign(why=said.map(WHY).fillna("UNEXPLAINED"))
+    reported = table["rule"].fillna(table["code"])
+    return table.assign(why=reported.map(WHY).fillna("UNEXPLAINED"))
 
 
 def main(rows: int = ROWS) -> None:
     """Print the figures and the table."""
     with tempfile.TemporaryDirectory() as name:
-        told = compare(Path(name), rows)
-    failed, predicted = told["outcome"].eq(Outcome.FAILED), told["rule"].notna()
-    wrong = told["documented"] & told["outcome"].eq(Outcome.IMPORTED)
-    kinds = told["kind"].nunique() - 1
-    print(f"{len(told):,} rows, {kinds} rules seeded in {len(KINDS)} ways; {failed.sum():,} lines refused,")
+        both = compare(Path(name), rows)
+    failed, predicted = both["outcome"].eq(Outcome.FAILED), both["rule"].notna()
+    wrong = both["documented"] & both["outcome"].eq(Outcome.IMPORTED)
+    kinds = both["kind"].nunique() - 1
+    print(f"{len(both):,} rows, {kinds} rules seeded in {len(KINDS)} ways; {failed.sum():,} lines refused,")
     print(
-        f"{told['sent'].eq('raw').sum():,} rows sent as a script writes them; {(~told['found']).sum()} faults not found"
+        f"{both['sent'].eq('raw').sum():,} rows sent as a script writes them; {(~both['found']).sum()} faults not found"
     )
     print(f"recall of refusals at severity error: {(failed & predicted).sum() / failed.sum():.4f}")
     print(
-        f"precision of documented errors, by rows that were imported: {1 - wrong.sum() / told['documented'].sum():.4f}"
+        f"precision of documented errors, by rows that were imported: {1 - wrong.sum() / both['documented'].sum():.4f}"
     )
     print("\nevery disagreement:")
-    print(disagreements(told).to_string(index=False, max_colwidth=None))
+    print(disagreements(both).to_string(index=False, max_colwidth=None))
 
 
 if __name__ == "__main__":

@@ -215,10 +215,10 @@ def main(count: int = 12, kinds: tuple[str, ...] = KINDS) -> None:
 
 def _confidences(shots: list[tuple[Image.Image, Region]]) -> None:
     """Does confidence rank? Shots by it, with what became of them."""
-    told = [(suggest_region(image), truth) for image, truth in shots]
+    suggested = [(suggest_region(image), truth) for image, truth in shots]
     print(f"\n{'confidence':24}{'images':>14}{'mean IoU':>14}{'over 0.9':>14}")
     for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.95), (0.95, 1.01)):
-        scores = [region.iou(truth) for (region, sure), truth in told if low <= sure < high]
+        scores = [region.iou(truth) for (region, sure), truth in suggested if low <= sure < high]
         if scores:
             share = mean(score > 0.9 for score in scores)
             print(f"{f'{low:.2f} to {min(high, 1):.2f}':24}{len(scores):14}{mean(scores):14.2f}{share:14.2f}")

@@ -24,7 +24,7 @@ def error_lines(error: Exception) -> list[str]:
         return shown
     cell = _shell().execution_count
     if getattr(error, "_folded_in", None) != cell:  # IPython requests the lines of an error twice
-        error._folded_in = cell  # type: ignore[attr-defined]
+        error._folded_in = cell  # type: ignore[attr-defined]  # a mark of ours
         _fold(error)
     message = "".join(char if char.isprintable() or char == "\n" else " " for char in str(error))
     what, _, remedy = message.rpartition("; ")
@@ -40,4 +40,4 @@ def _fold(error: Exception) -> None:
         began = began.tb_next
     text = "".join(traceback.format_exception(type(error), error, began))
     folded = f"<details><summary>Traceback</summary><pre>{html.escape(text)}</pre></details>"
-    display({"text/html": folded, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
+    display({"text/html": folded, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]  # IPython: untyped

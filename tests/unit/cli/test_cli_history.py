@@ -80,9 +80,9 @@ def test_runs_are_listed_with_gallery_age_and_size(runs, capsys):
 def test_a_report_that_cannot_be_read_says_what_to_do_next(runs, tmp_path, capsys):
     (tmp_path / "report.txt").write_text("")
     assert main(["report", str(runs / "20261012"), "--report", "report.txt"]) == 2
-    said = capsys.readouterr().err
-    assert "report.txt: the report is empty" in said
-    assert "in the console" in said and "imgprep close" in said and "imgprep dump" in said
+    errors = capsys.readouterr().err
+    assert "report.txt: the report is empty" in errors
+    assert "in the console" in errors and "imgprep close" in errors and "imgprep dump" in errors
 
 
 def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
