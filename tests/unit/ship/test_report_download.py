@@ -114,6 +114,6 @@ def test_a_decompression_bomb_is_refused(bomb, monkeypatch):
 
 def test_an_endless_line_is_refused_before_it_fills_the_memory():
     endless = io.BytesIO(bytes(2**20))
-    with pytest.raises(ReportError, match="not a report"):
+    with pytest.raises(ReportError, match="not an error report"):
         list(line_chunks(endless, size=1000))
     assert endless.tell() < 10_000
