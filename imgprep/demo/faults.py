@@ -210,7 +210,7 @@ def _plant_copies(every: list[Item], rng: random.Random) -> list[dict[str, Any]]
         item, other = chosen.pop(), chosen.pop()
         source, name = item.pictures[0], other.pictures[0].name
         resaved = {"form": "again", "scale": rng.choice((1.0, 0.75))} if kind == "near" else {}
-        copy = source if kind == "shared" else replace(source, name=name, **resaved)  # type: ignore[arg-type]
+        copy = source if kind == "shared" else replace(source, name=name, **resaved)  # type: ignore[arg-type]  # fields of Picture
         item.fault = other.fault = "copy"
         other.pictures = [copy]
         same = ("brand", "type", "title", "colour", "photographer")

@@ -90,9 +90,9 @@ def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop
         ("replace", "CustomContent", "001"),
         ("deferred", "deletion was not requested", "002"),
     ]
-    told = imgprep.again(*known, variables={}).stderr
-    assert "1 image of 1 product stays in the gallery" in told and "--delete-missing deletes them" in told
-    assert "building would stop: the export collapsed" in told and "--confirm-rows)" in told
+    notes = imgprep.again(*known, variables={}).stderr
+    assert "1 image of 1 product stays in the gallery" in notes and "--delete-missing deletes them" in notes
+    assert "building would stop: the export collapsed" in notes and "--confirm-rows)" in notes
     gone = imgprep(*known, "--delete-missing", "--lines", json_out=True)
     assert [(row["what"], row["ProductId"]) for row in gone] == [("replace", "001"), ("delete", "002")]
     columns.write_text(columns.read_text(encoding="utf-8").replace("Tops = 0", "Tops = 2"), encoding="utf-8")

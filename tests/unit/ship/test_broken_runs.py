@@ -105,8 +105,8 @@ def test_a_wrong_entry_of_run_json_is_named_with_its_file_and_the_remedy(entry, 
     file = folder / "20261102" / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {entry: value}))
     assert main(["report", str(file.parent)]) == 2
-    told = capsys.readouterr().err
-    assert str(file) in told and f"{entry} is missing or wrong; restore it from a copy" in told
+    errors = capsys.readouterr().err
+    assert str(file) in errors and f"{entry} is missing or wrong; restore it from a copy" in errors
     assert [run.id for run in ip.load_runs(folder)] == ["20261012", "20261109"] and str(file) in caplog.text
 
 
@@ -135,8 +135,8 @@ def test_a_damaged_table_of_a_batch_folder_names_the_file_and_the_remedy(how, fo
         monkeypatch.setenv(f"IMGPREP_{name}", value)
     for command in ("upload", "submit"):
         assert main([command, str(batch), "--runs", str(folder / "none")]) == 2
-        told = capsys.readouterr().err
-        assert str(batch / "batch.parquet") in told and "build the batch again" in told
+        errors = capsys.readouterr().err
+        assert str(batch / "batch.parquet") in errors and "build the batch again" in errors
 
 
 def test_a_copied_run_folder_is_named_and_counted_once(folder, caplog):
