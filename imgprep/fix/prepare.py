@@ -20,7 +20,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.processes import LostTask, cores, run_in_processes
 from imgprep.core.regions import Region
 from imgprep.core.text import shown
@@ -39,6 +39,7 @@ _LOG: dict[str, Any] = {
 }
 
 
+@returns_table
 def prepare_images(
     facts: pd.DataFrame,
     root: str | os.PathLike[str],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from imgprep.core.frames import returns_table
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.load.left_out import left_out
 
@@ -35,6 +36,7 @@ DUPLICATE_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def find_duplicates(
     facts: pd.DataFrame,
     catalogue: pd.DataFrame | None = None,

@@ -22,7 +22,7 @@ from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.findings import Basis, Severity, finding, findings_frame
-from imgprep.core.frames import attach, records
+from imgprep.core.frames import attach, records, returns_table
 from imgprep.core.network import (
     Address,
     AddressRefused,
@@ -50,6 +50,7 @@ FETCH_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def fetch_images(
     catalogue: pd.DataFrame,
     into: str | os.PathLike[str],

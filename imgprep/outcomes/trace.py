@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
-from imgprep.core.frames import records
+from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
 from imgprep.core.text import counted
@@ -22,6 +22,7 @@ from imgprep.outcomes.counting import read_each
 from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.report.causes import known_to
 from imgprep.ship.run import Run, load_runs
+from imgprep.show.tables import table_html
 from imgprep.show.template import template
 
 _COLUMNS = ["at", "run", "what", "PicName", "detail"]
@@ -57,11 +58,14 @@ class Trace:
     gallery: pd.DataFrame
     images: Path | None
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         return f"Trace({self.product_id}: {self.answer})"
 
     def _repr_html_(self) -> str:
-        table = self.events.fillna("").to_html(index=False, border=0)
+        table = table_html(self.events, visible=len(self.events))
         return template("trace.html").render(trace=self, table=table, thumbs=self._thumbs())
 
     def _thumbs(self) -> dict[str, Thumb]:

@@ -14,7 +14,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, Operation
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.ship.dump import export_moment, read_dump
@@ -42,6 +42,7 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def gallery_state(
     runs: Run | Iterable[Run],
     *,

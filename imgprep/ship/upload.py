@@ -21,7 +21,7 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
-from imgprep.core.frames import attach
+from imgprep.core.frames import attach, returns_table
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -55,6 +55,7 @@ LOG_COLUMNS = {
 STRAY_COLUMNS = {"key": "str", "bytes": "Int64", "modified": "Int64"}
 
 
+@returns_table
 def upload(
     batch: pd.DataFrame | str | os.PathLike[str],
     root: str | os.PathLike[str] | None,
