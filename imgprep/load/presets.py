@@ -94,7 +94,7 @@ class Preset:
         if not hidden:
             return []
         message = f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled"
-        fix = f'leave them out, if searches should not find them: where = "{where}" under [shop], or --where'
+        fix = f'leave them out if searches should not find them: where = "{where}" under [shop], or --where'
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
@@ -125,7 +125,7 @@ class Fields(Preset):
         """Return the export with every field unchanged."""
         known = [name for name in FIELD_NAMES if name in export.table.column_names]
         columns = {name: {"column": name, "split": False} for name in known}
-        return Shape(export.table, export.rows, columns, {"": "every field is used as found"})
+        return Shape(export.table, export.rows, columns, {"": "every field is used unchanged"})
 
 
 class Shopify(Preset):
@@ -337,7 +337,7 @@ def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
         if name == preset.name:
-            return preset, "it was requested"
+            return preset, "as requested"
     known = ", ".join(["auto", *(preset.name for preset in PRESETS)])
     raise CatalogueError(f"preset {name!r} is unknown; known: {known}")
 
@@ -412,8 +412,8 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
         export_finding(
             "product-key-shared",
             f"{key!r} {value!r} is on {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
-            "merged into one, they would be lost",
-            f"give each product its own in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
+            "as one product, they could not be told apart",
+            f"give each product its own value in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,
             row=row,
             field="ProductId",

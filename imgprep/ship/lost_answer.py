@@ -81,7 +81,7 @@ def find_task(
 ) -> bool:
     """Look for an unanswered request's task for `seconds`, at least once; return whether it was found."""
     until = clock.monotonic() + max(seconds, LOOKS[0])
-    unknown = "it is not known which tasks existed before" if run.about.get("before") is None else None
+    unknown = "which tasks existed before is unknown" if run.about.get("before") is None else None
     text = f"the request of {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
     if seconds > 0:
         _log.warning("run %s: %s; looking for it for %.0f s", run.id, text, seconds)
@@ -135,7 +135,7 @@ def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) 
             _log.info("task %s is the one whose answer was lost", task.id)
         else:
             other, doubt = run_of_task(task, settings, run.folder.parent, clock)
-            reason = f"started by the request of run {run.id} of {sent[0] if sent else 'before'}, which came late"
+            reason = f"started by the request of run {run.id} of {sent[0] if sent else 'before'}, which arrived late"
             other.update(note=f"{reason}; {doubt}" if doubt else reason)
             _log.warning("task %s: %s; it is now run %s", task.id, reason, other.id)
             run.update(unanswered=sent[1:])

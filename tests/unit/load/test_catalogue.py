@@ -246,7 +246,7 @@ def reaching(tmp_path, *cells):
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_a_stray_cell_in_the_far_corner_of_a_sheet_does_not_end_the_process(tmp_path, quote):
     cell = '<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'.replace('"', quote)
-    with pytest.raises(CatalogueError, match="17,179,869,184 cells, gaps included"):
+    with pytest.raises(CatalogueError, match="17,179,869,184 cells, including gaps"):
         load_catalogue(reaching(tmp_path, cell))
 
 

@@ -468,7 +468,7 @@ def test_the_shop_sets_severities_and_limits_and_typos_are_refused():
         check(shop, severity={"image-rotated": "warnings"})
     with pytest.raises(ConfigError, match="did you mean aspect_ratio"):
         check(shop, limits={"aspect-ratio": 3})
-    with pytest.raises(ConfigError, match="needs a number"):
+    with pytest.raises(ConfigError, match="must be a number"):
         check(shop, limits={"aspect_ratio": "3"})
     with pytest.raises(ConfigError, match="did you mean product"):
         check(shop, service="products")

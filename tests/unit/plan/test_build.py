@@ -79,7 +79,7 @@ def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
     out = tmp_path / "batch"
     out.mkdir()
     (out / "thesis.txt").write_text("three years", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is not a batch folder"):
+    with pytest.raises(ConfigError, match=r"contains 'thesis.txt', so it is not a batch folder"):
         build_batch(shop("1"), photos, out, progress=False)
     assert [file.name for file in out.iterdir()] == ["thesis.txt"]
 
