@@ -201,7 +201,7 @@ def _own(runs: list[Run], shop: Settings) -> list[Run]:
     """Return the runs sent to the shop's gallery; if there are none, those sent to the newest run's, with a warning."""
     own = own_runs(runs, shop)
     if runs and not own:
-        _log.warning("no ended run went to %s; these are runs of %s", shop.gallery, runs[-1].gallery)
+        _log.warning("no run that has ended was sent to %s; these are runs of %s", shop.gallery, runs[-1].gallery)
         own = runs_of(runs, runs[-1].sent_to)
     return own
 
@@ -210,6 +210,6 @@ def _ended(shop: Settings) -> list[Run]:
     """Return the ended runs; the list may be empty for the demo shop only."""
     ended = [run for run in load_runs(shop.runs) if run.ended]
     if not ended and not _is_demo(shop):
-        remedy = "submit a batch and follow it until it ends first (notebook 00 does, in a sandbox)"
+        remedy = "first submit a batch and follow it until it ends (as notebook 00 does, in a sandbox)"
         raise ConfigError(f"{shop.runs}: no run has ended here yet; {remedy}")
     return ended

@@ -115,7 +115,7 @@ class ImageSearch:
         """Refuse a body longer than any supported action needs: it would be held in memory before it is verified."""
         if length is not None and length <= MAX_BODY:
             return None
-        message = f"The actions served here have bodies of a stated length, up to {MAX_BODY:,} bytes."
+        message = f"A request to this sandbox must have a body of a stated length, up to {MAX_BODY:,} bytes."
         return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
 
     def handle(self, request: Request) -> Response:

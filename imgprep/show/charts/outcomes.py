@@ -286,7 +286,7 @@ def review_figure(
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
         (backlog, "age", None, f"Waiting to be in the gallery: {waiting:,} of {total:,} images"),
-        (findable, "days", None, f"Days from new to findable, {new:,} images that came in {month}"),
+        (findable, "days", None, f"Days from new to findable, {new:,} images added in {month}"),
     ]
     for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
         bars = frame["share"] * 100 if frame is coverage else frame["pictures"]

@@ -58,7 +58,7 @@ def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop, cap
     assert [run.id for run in past_runs(shop.with_(instance="shop"))] == ["20261012", "20261019"]
     assert not caplog.records
     assert len(past_runs(shop.with_(instance="another"))) == 2, "none was sent there: those of the newest run's gallery"
-    assert "no ended run went to another; these are runs of shop" in caplog.text
+    assert "no run that has ended was sent to another; these are runs of shop" in caplog.text
     assert last_run(shop).id == "20261019"
 
 
