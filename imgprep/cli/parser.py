@@ -339,7 +339,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     runs.add_argument(
         "--prune",
         action="store_true",
-        help="remove the copies of images from old batch folders; never a run, nor a file that imgprep did not write",
+        help="remove image copies from old batch folders; runs and files that imgprep did not write are kept",
     )
     runs.add_argument(
         "--older-than",

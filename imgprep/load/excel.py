@@ -133,7 +133,7 @@ def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: C
     ]
     message = f"{counted(len(unread), 'sheet')} not read: {', '.join(rows)}"
     if alike:
-        message += f"; {', '.join(map(repr, alike))} with the same columns, so nothing is deleted by absence"
+        message += f"; {', '.join(map(repr, alike))} may contain more products, so nothing is deleted by absence"
     fix = 'choose the right one (sheet=, --sheet NAME), or read all sheets of the same shape (sheet="all", --sheet all)'
     found = export_finding("sheet-not-read", message, fix, value=", ".join(unread)[:200])
     return [found | ({"hides": True} if alike else {})]

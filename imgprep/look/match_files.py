@@ -330,7 +330,7 @@ def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
         elif name in ("any", "n"):
             parts.append(".*?" if name == "any" else r"[0-9]+")
         elif name not in known or column:
-            wrong = f"has a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
+            wrong = f"contains a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
             raise CatalogueError(f"pattern {text!r}: {wrong}; use one column, {{n}} and {{any}}")
         else:
             column = name

@@ -232,7 +232,7 @@ def _against_sample(
     bound = upper_share(len(wrong), asked)
     return differences, (
         f"a sample of {asked:,} of {len(keys):,} images: {len(wrong):,} differ; "
-        f"with {CONFIDENCE:.0%} confidence at most {math.ceil(1000 * bound) / 1000:.1%} of all do"
+        f"with {CONFIDENCE:.0%} confidence, at most {math.ceil(1000 * bound) / 1000:.1%} of all differ"
     )
 
 

@@ -94,8 +94,8 @@ class Review:
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
             "Waiting": self.backlog,
-            "Days from new to findable": self.findable,
-            "Why images failed, by photographer": self.sources.head(12),
+            "Days until new images can be found": self.findable,
+            "Why images failed, by source": self.sources.head(12),
             "What changed": self.better,
         }
         return {title: _displayed(frame) for title, frame in frames.items()}

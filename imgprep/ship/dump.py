@@ -169,7 +169,7 @@ def _running_or_new(service: ImageSearch) -> str:
     for again in (True, False):
         running = next((task for task in service.exports() if task.status == PROCESSING), None)
         if running is not None:
-            _log.info("export %s is running already; following it", running.id)
+            _log.info("export %s is already running; following it", running.id)
             return running.id
         try:
             return service.start_export()

@@ -236,7 +236,7 @@ def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False,
     lasted = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
     notes = []
     if task.message:
-        notes.append(f"message of the service: {task.message}")
+        notes.append(f"service message: {task.message}")
     if note:
         notes.append(note)
     if partial:

@@ -525,7 +525,7 @@ class Run:
             unread = "some failed; the file of failure causes was not read"
             outcome = settle(batch, Outcome.UNKNOWN, message=f"{why}; check the gallery" if why else unread)
         changed = self._changed(outcome)
-        self._require_confirmed(changed > 0, f"gives another outcome to {counted(changed, 'line')}", confirm)
+        self._require_confirmed(changed > 0, f"changes the outcome of {counted(changed, 'line')}", confirm)
         kept = None if report is None else self._keep_report(Path(report))
         by = f"closed with the report {Path(report).name}" if report else f"closed with the message {message!r}"
         readings = self._read_as(f"{by}, its unmatched entries ignored" if ignore_unmatched else by, kept, clock)
@@ -586,8 +586,8 @@ class Run:
         return (
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
             f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
-            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown, and "
-            "`imgprep dump`: ip.reconcile(run, dump=FILE) and the next build (--known RUNS FILE) then use it"
+            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown; "
+            "then run `imgprep dump`, and give its file to ip.reconcile(run, dump=FILE) and the next build (--known)"
         )
 
     def refresh(self) -> Run:
@@ -700,8 +700,8 @@ class Run:
         name = self.settings.get("instance") or "gallery"
         if needed and confirm != name:
             raise ConfigError(
-                f"run {self.id}: has ended ({self.state}), and this {what}, so the gallery that its runs add up to "
-                f"changes too; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
+                f"run {self.id}: has ended ({self.state}), and this {what}, which also changes what the gallery is "
+                f"known to hold; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
             )
 
     def _saved_report(self, refusal: str) -> Path:

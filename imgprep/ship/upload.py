@@ -234,7 +234,9 @@ def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[s
     if differing:
         _log.warning("%s", differing_message(differing, f"{settings.bucket}/{settings.prefix}"))
     for item in differing:
-        message = "was changed or removed while the upload ran, probably by another upload to this path; repeat it"
+        message = (
+            "was changed or removed while the upload ran, probably by another upload to this path; repeat this upload"
+        )
         done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
 
 
@@ -304,7 +306,7 @@ def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: 
         return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
     if _differs(before, now):
         raise StorageError(
-            f"{key} was written by another program while this upload ran: two uploads to one path at once; "
+            f"another program wrote {key} during this upload: two uploads to one path at once; "
             "find out which, then repeat with replace=True (--replace), or use another path",
             key=key,
         )
