@@ -220,7 +220,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands from images and an export to a batch folder."""
+    """Add the commands that make a batch folder from images and an export."""
     prepare = command("prepare", "plan", "Make service-ready copies of images, with a log.", *has.photographs)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
@@ -250,7 +250,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     week.add_argument("--out", type=Path, metavar="BATCH", help="folder of the batch (default: imgprep-work/week)")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    text = "stores or files of regions (.csv, .tsv, .xlsx, .json, .meta) to merge; without any, list the regions"
+    text = "region stores or files (.csv, .tsv, .xlsx, .json, .meta) to merge; if none are given, list the regions"
     regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
@@ -266,7 +266,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands from a batch folder to the gallery."""
+    """Add the commands that send a batch folder to the gallery."""
     upload = command(
         "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
     )
@@ -348,7 +348,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
         metavar="DAYS",
         help=f"age of an old run (default: {OLD_DAYS:.0f})",
     )
-    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed, remove nothing")
+    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
     text = "Build a batch of the failed lines that can succeed now."
     retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)

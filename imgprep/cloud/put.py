@@ -1,4 +1,4 @@
-"""Upload of one file as one object: send it, verify it, and send it again only if it did not arrive."""
+"""Upload one file as one object: send it, verify it, and send it again only if it did not arrive."""
 
 from __future__ import annotations
 

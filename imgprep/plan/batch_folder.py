@@ -77,7 +77,7 @@ class Built:
 
 
 def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
-    """Raise ConfigError if a batch folder at `folder` would overwrite anything foreign. Nothing is changed."""
+    """Raise ConfigError if a batch folder at `folder` would overwrite files that imgprep did not write."""
     for place in images:
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(

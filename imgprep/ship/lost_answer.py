@@ -82,7 +82,7 @@ def find_task(
     """Look for an unanswered request's task for `seconds`, at least once; return whether it was found."""
     until = clock.monotonic() + max(seconds, LOOKS[0])
     unknown = "which tasks existed before is unknown" if run.about.get("before") is None else None
-    text = f"the request of {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
+    text = f"the request at {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
     if seconds > 0:
         _log.warning("run %s: %s; looking for it for %.0f s", run.id, text, seconds)
     with countdown(text, show=progress and seconds > 0) as show:

@@ -170,7 +170,7 @@ def submit(
         if by_hand:
             if not now and (left := seconds_left(run, settings, clock)) > 0:
                 raise ConfigError(
-                    f"run {run.id}: its request of {unanswered(run)[-1]} got no answer and may still start a task; "
+                    f"run {run.id}: its request at {unanswered(run)[-1]} got no answer and may still start a task; "
                     f"repeat the command in {left:.0f} s, or pass --now (now=True) not to wait"
                 )
             times = {**run.times, "submitted": stamp(clock)}

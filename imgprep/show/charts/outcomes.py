@@ -285,7 +285,7 @@ def review_figure(
     charts = [
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
-        (backlog, "age", None, f"Waiting to be in the gallery: {waiting:,} of {total:,} images"),
+        (backlog, "age", None, f"Not yet in the gallery: {waiting:,} of {total:,} images"),
         (findable, "days", None, f"Days until new images can be found, {new:,} images added in {month}"),
     ]
     for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
