@@ -133,7 +133,7 @@ def upload(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox() as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -256,7 +256,7 @@ def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace
     running, asked = running_task(settings, clock)
     if running:
         raise ConfigError(
-            f"{where}: batch task {running} is reading this folder; follow it until it ends first, or use another path"
+            f"{where}: batch task {running} is reading this folder; first follow it until it ends, or use another path"
         )
     run = _run_of(there, settings, runs)
     if run is not None and (run.ended or asked):
