@@ -120,7 +120,10 @@ CATEGORIES: dict[int, str] = {
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
 #: What a CategoryId requires from the search code. Source: "important" note on the vendor's page on adding images.
-SEARCH_CATEGORY = "a category set when adding an image must also be set when searching, or a search with the same image does not find it"
+SEARCH_CATEGORY = (
+    "a category set when adding an image must also be set when searching, or a search with the same image does not "
+    "find it"
+)
 
 
 class Service(StrEnum):
