@@ -402,9 +402,9 @@ class Ragged:
         shift = "an unquoted delimiter, which moves the cells after it one column to the right"
         fix = "quote the cell in the export; the record is not sent as it is"
         if extra:
-            why = f": a cell holds {shift}"
+            why = f": a cell contains {shift}"
         else:
-            why = f", and most others have as many as the header: its last cells are empty, but one may hold {shift}"
+            why = f", like most other records; its last cells are empty, but one may contain {shift}"
             fix = "quote the cell in the export, or remove the record's trailing delimiters; it is not sent as it is"
         self._add(
             export_finding(

@@ -87,9 +87,7 @@ def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -
     found = find_image_columns(table)
     notes = []
     if found.without_extension and set(found.taken) <= set(used):
-        message = (
-            f"{found.taken[0]!r} contains names without an extension; each stands for the file of that name with one"
-        )
+        message = f"{found.taken[0]!r} contains names without an extension; each is matched to the file of that name"
         fix = "accept the files found (--near-names, use_files), or add the extensions in the export"
         notes.append(export_finding("image-without-extension", message, fix, field=found.taken[0]))
     elif len(used) > 1 and not own:

@@ -307,7 +307,7 @@ def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: 
     if _differs(before, now):
         raise StorageError(
             f"another program wrote {key} during this upload: two uploads to one path at once; "
-            "find out which, then repeat with replace=True (--replace), or use another path",
+            "find the other one, then repeat with replace=True (--replace), or use another path",
             key=key,
         )
     sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())

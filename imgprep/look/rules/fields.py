@@ -396,7 +396,7 @@ RULES: tuple[Rule, ...] = (
         source="own",
         what='Windows does not allow this file name: a device (CON, NUL …), one of < > : " | ? *, a dot at an end',
         message='PicName "{PicName}" cannot be a file name on Windows, so its image is missing there',
-        remedy="rename the file if anyone works on Windows; copies of prepare_images get another name",
+        remedy="rename the file if anyone works on Windows; copies from prepare_images get a different name",
         scope="add",
         test=lambda sheet: pl.col("name").str.contains_any(_PERHAPS, ascii_case_insensitive=True),
         # URLs, paths out of the folder and several names in one have their own findings.

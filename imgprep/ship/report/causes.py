@@ -324,7 +324,7 @@ def load_causes(path: str | Path) -> CauseTable:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as a cause table: {error}") from error
     if not isinstance(entries, list):
-        raise ConfigError(f"{file}: write [[cause]] with double brackets: a list of tables")
+        raise ConfigError(f"{file}: cause must be a list of tables; write [[cause]] with double brackets")
     return with_custom(entries, str(file))
 
 

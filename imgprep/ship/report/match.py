@@ -110,7 +110,7 @@ def read_report(
     if not claims.height:
         # A report exists only if lines failed, so one that is not understood does not mean that all were imported.
         raise ReportError(
-            f"no failure is recognised in the report; it begins {entries['raw'][0]!r:.200}; read it, "
+            f"no failure was recognised in the report, which begins with {entries['raw'][0]!r:.200}; read it, "
             "and end the run with run.close (imgprep close)"
         )
     notes = entries.filter(note).select("raw")

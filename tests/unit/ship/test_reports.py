@@ -221,7 +221,7 @@ def test_repeated_entries_are_dropped_without_changing_the_outcome(monkeypatch, 
 @pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
 def test_a_report_that_is_not_understood_does_not_prove_success(text):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
-    with pytest.raises(ReportError, match="no failure is recognised in the report"):
+    with pytest.raises(ReportError, match="no failure was recognised in the report"):
         read_report(text, batch)
 
 
