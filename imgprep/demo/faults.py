@@ -161,7 +161,7 @@ FAULTS: dict[str, Fault] = {
     "long-season": Fault(3, "StrAttr above 128 characters", ("str-attr-too-long",), *_LOST,
         record=_with(season=_SEASON + "the look book of this year")),
     "region-empty": Fault(2, "a region that encloses nothing", ("region-empty",), *_LOST, record=_region_empty),
-    "price-range": Fault(2, "a price that exceeds 32 bits", ("int-attr-range",), *_LOST, record=_with(price="30000000.00")),
+    "price-range": Fault(2, "a price beyond 32 bits", ("int-attr-range",), *_LOST, record=_with(price="30000000.00")),
     "region-format": Fault(1, "a region of two numbers", ("region-format",), *_LOST, record=_with(region="20,40")),
     "date-sku": Fault(1, "an id that a spreadsheet converted to a date", ("product-id-date",), *_POOR,
         record=_with(sku="3-Mar")),

@@ -333,7 +333,7 @@ def test_an_unknown_service_type_warns_and_is_checked_by_what_all_types_share():
     assert shared[["service-unknown", "category-unknown", "pic-name-slash", "image-too-small"]].tolist() == [
         *("warning", "info", "error", "error")
     ]
-    assert 'service type "video" is not known' in found["message"][0] and "multimodal" in found["fix"][0]
+    assert 'service type "video" is unknown' in found["message"][0] and "multimodal" in found["fix"][0]
 
 
 @pytest.mark.parametrize("service", ["copyright", "multimodal"])
