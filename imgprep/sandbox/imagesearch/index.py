@@ -70,7 +70,7 @@ class Look:
         edges = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
         outline = np.pad(edges, (0, 1)).reshape(_OUTLINE, 2, _OUTLINE, 2).max(axis=(1, 3)).clip(0, 255)
         tall = 255 * (box[3] - box[1]) / (box[3] - box[1] + box[2] - box[0])
-        return colours.tobytes() + outline.astype(np.uint8).tobytes() + bytes([round(tall)])
+        return bytes(colours.tobytes() + outline.astype(np.uint8).tobytes() + bytes([round(tall)]))
 
 
 def _subjects(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[Box, ...]:
