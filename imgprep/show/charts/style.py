@@ -27,7 +27,7 @@ _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microso
 _BUNDLED = Path(__file__).parents[1] / "fonts" / "NotoSansSC-subset.ttf"
 
 #: Note on a figure whose text no installed font can draw.
-NO_GLYPH = "□: no installed font has this character; install one, such as Noto Sans CJK"
+NO_GLYPH = "□: no installed font has this character; install one that does, such as Noto Sans CJK"
 
 
 #: What a chart of outcomes counts: runs, or a tally of them.
