@@ -32,6 +32,7 @@ from imgprep.core.network import (
     proxy_for,
     without_prefix,
 )
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
@@ -150,7 +151,7 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
         first.setdefault(name, url)
     with (
         ThreadPoolExecutor(fetcher.limits.at_once) as threads,
-        tqdm(total=len(wanted), disable=not progress, unit="image") as bar,
+        tqdm(total=len(wanted), disable=not shows(progress), unit="image") as bar,
     ):
         futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
         rows: dict[str, dict[str, Any]] = {}

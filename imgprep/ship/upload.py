@@ -22,6 +22,7 @@ from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
 from imgprep.core.frames import attach, returns_table
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
@@ -364,7 +365,7 @@ def _bar(items: list[Item], progress: bool) -> Any:
     from tqdm.auto import tqdm  # noqa: PLC0415
 
     total = sum(item.bytes or 0 for item in items)
-    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
+    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not (shows(progress) and items))
 
 
 @contextlib.contextmanager

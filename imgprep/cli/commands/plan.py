@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
-from imgprep.cli.output import ExitCode, escaped, show
+from imgprep.cli.output import ExitCode, escaped, say_findings, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
@@ -55,11 +55,22 @@ def check(options: Namespace) -> int:
     )
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    show(summary(findings) if options.summary else findings, options.format)
-    if options.format == "table":
-        counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+    table = options.format == "table"
+    if table and not (options.all or options.summary):
+        say_findings(findings, summary(findings))
+    else:
+        show(summary(findings) if options.summary else _worst_first(findings), options.format)
+    if table:
+        counts = ", ".join(f"{count:,} {name}" for name, count in findings["severity"].value_counts().items())
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
+        if len(findings):
+            print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def _worst_first(findings: pd.DataFrame) -> pd.DataFrame:
+    order = findings["severity"].map({"error": 0, "warning": 1, "info": 2}).to_numpy()
+    return findings.iloc[order.argsort(kind="stable")]
 
 
 def fetch(options: Namespace) -> int:
