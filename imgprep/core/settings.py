@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
@@ -283,6 +283,19 @@ class Settings:
         if missing:
             remedies = "; ".join(f"{name}: set {where_to_set(name)}" for name in missing)
             raise ConfigError(f"settings incomplete: {remedies}")
+
+
+class HasSettings(Protocol):
+    """What has settings, such as a project."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+
+
+def settings_of(owner: Settings | HasSettings) -> Settings:
+    """Return the settings of a project; settings are returned unchanged."""
+    return owner if isinstance(owner, Settings) else owner.settings
 
 
 def from_environment() -> dict[str, Any]:

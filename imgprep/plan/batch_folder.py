@@ -57,7 +57,7 @@ class Built:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.prepared["action"].unique().tolist()
     ['kept']

@@ -63,7 +63,7 @@ class Rules:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> ip.Rules(**shop.rules).service
+    >>> ip.Rules(**shop.settings.rules).service
     'product'
     """
 
@@ -127,7 +127,7 @@ def build_batch(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
       what reason  rows  products
@@ -195,7 +195,7 @@ def preview_batch(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> preview_batch(catalogue, shop.images, progress=False)[0]
     Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)
     """
@@ -276,7 +276,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> replan_batch(built.folder, ip.gallery_state([]))
     Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)

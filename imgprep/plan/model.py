@@ -104,7 +104,7 @@ class Plan:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns)
+    >>> catalogue = shop.load()
     >>> plan = ip.plan_batch(catalogue, findings=ip.check(catalogue))
     >>> len(plan.batch) + len(plan.unchanged) + len(plan.excluded) >= len(catalogue)
     True

@@ -16,7 +16,7 @@ from imgprep.sandbox.config import Backend, Clock, Switches
 from imgprep.sandbox.faults import Fault, FaultKind
 from imgprep.sandbox.http import Request, Response
 from imgprep.sandbox.imagesearch.reports import PREFIX
-from imgprep.sandbox.imagesearch.service import ImageSearch
+from imgprep.sandbox.imagesearch.service import Called, ImageSearch
 from imgprep.sandbox.oss.service import Handled, Oss
 from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 from imgprep.sandbox.server import HOST, Server
@@ -230,6 +230,15 @@ class Sandbox:
     def requests(self) -> list[Handled]:
         """The requests that the OSS side received, oldest first (the last 200,000)."""
         return list(self._oss.handled)
+
+    @property
+    def calls(self) -> list[Called]:
+        """The calls that the Image Search side received, oldest first (the last 200,000)."""
+        return list(self.imagesearch.calls)
+
+    def lose(self, product_id: str, pic_name: str, instance: str | None = None) -> None:
+        """Remove an image from a gallery without a task, as if the service had lost it."""
+        self.imagesearch.lose(instance or self.switches.instance, product_id, pic_name)
 
     def forget_requests(self) -> None:
         """Clear the record of requests."""

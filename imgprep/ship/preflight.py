@@ -100,7 +100,7 @@ def preflight(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox() as sandbox:
     ...     checks = ip.preflight(sandbox.settings, built.folder)

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -47,6 +47,9 @@ from imgprep.ship.task_status import (
     note_of,
     state_of,
 )
+
+if TYPE_CHECKING:
+    from imgprep.outcomes.retry import Retry
 
 _log = logging.getLogger(__name__)
 
@@ -318,7 +321,7 @@ class Run:
         return doubted(frame, self.unmatched) if self.in_doubt and "outcome" in columns else frame
 
     @property
-    def causes(self) -> CauseTable:
+    def cause_table(self) -> CauseTable:
         """The causes used to read the report: the built-in ones and the project's own."""
         try:
             return with_custom(self._about.get("causes") or [], f"{self.folder / RUN_FILE}")
@@ -329,7 +332,37 @@ class Run:
     @property
     def causes_changed(self) -> bool:
         """Whether the project's causes differ from those used to read the report."""
-        return self.ended and self._report() is not None and self._cause_table().custom != self.causes.custom
+        return self.ended and self._report() is not None and self._cause_table().custom != self.cause_table.custom
+
+    def outcomes(self) -> pd.DataFrame:
+        """Return the counts of each outcome; see `tally_outcomes`."""
+        from imgprep.outcomes.tallies import tally_outcomes  # noqa: PLC0415  a room to the right
+
+        return tally_outcomes(self)
+
+    def causes(self) -> pd.DataFrame:
+        """Return the causes of this run's failures with their counts and remedies; see `tally_causes`."""
+        from imgprep.outcomes.tallies import tally_causes  # noqa: PLC0415  a room to the right
+
+        return tally_causes(self)
+
+    def by(self, column: str = "") -> pd.DataFrame:
+        """Return the causes per value of a column of the catalogue or of the image facts; see `tally_by`."""
+        from imgprep.outcomes.tallies import tally_by  # noqa: PLC0415  a room to the right
+
+        return tally_by(self, column)
+
+    def retry(self, now: pd.DataFrame | None = None) -> Retry:
+        """Return the lines worth sending again, and the rest with remedies; see `plan_retry`."""
+        from imgprep.outcomes.retry import plan_retry  # noqa: PLC0415  a room to the right
+
+        return plan_retry(self, now)
+
+    def report(self, path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Path:
+        """Write the report page; `images` is the folder of the images of failed lines. See `write_report`."""
+        from imgprep.show.report_page import write_report  # noqa: PLC0415  a room to the right
+
+        return write_report(self, Path(path), images=None if images is None else Path(images))
 
     def check_tables(self) -> None:
         """Read every table once; raise ConfigError if one is broken."""

@@ -124,7 +124,7 @@ def submit(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -198,7 +198,7 @@ def submit_all(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     done = submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
@@ -259,7 +259,7 @@ def tasks(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -301,7 +301,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)

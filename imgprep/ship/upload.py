@@ -133,7 +133,7 @@ def upload(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox() as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)

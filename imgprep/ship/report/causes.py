@@ -364,7 +364,7 @@ def known_to(runs: object, causes: CauseTable | None = None) -> CauseTable:
     if causes is not None:
         return causes
     several = list(runs) if isinstance(runs, Iterable) else [runs]
-    tables = [table for run in reversed(several) if isinstance(table := getattr(run, "causes", None), CauseTable)]
+    tables = [table for run in reversed(several) if isinstance(table := getattr(run, "cause_table", None), CauseTable)]
     custom = {cause.id: cause for table in reversed(tables) for cause in table.custom}
     return CauseTable([*custom.values(), *CAUSES])
 
