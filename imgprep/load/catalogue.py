@@ -142,9 +142,9 @@ def as_catalogue(
     try:
         own = parse_columns(entries, export.table.column_names, place)
     except CatalogueError as error:
-        for found in export.findings:
-            if found["rule"] == HEADER_MISSING:  # the map is right, and its columns are not those of the first record
-                raise CatalogueError(f"{error}; {found['message']}; {found['fix']}") from error
+        for note in export.findings:
+            if note["rule"] == HEADER_MISSING:  # the map is right, and its columns are not those of the first record
+                raise CatalogueError(f"{error}; {note['message']}; {note['fix']}") from error
         raise
     chosen, why = choose_preset(preset, export)
     shape = chosen.shape(export)

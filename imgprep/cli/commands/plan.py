@@ -59,7 +59,9 @@ def check(options: Namespace) -> int:
     show(table if options.summary else findings, options.format)
     if options.format == "table":
         totals = table.groupby("severity", sort=False)["count"].sum()
-        counts = ", ".join(counted(int(count), name.replace("info", "info finding")) for name, count in totals.items())
+        counts = ", ".join(
+            counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
+        )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
