@@ -314,7 +314,7 @@ class _Parts:
         self.buttons = {
             "region": w.Button(description="Fix region", icon="crop", tooltip="draw the subject on these images"),
             "exclude": w.Button(description="Exclude", icon="ban", tooltip="leave these lines out of the retry batch"),
-            "retry": w.Button(description="Add to retry batch", icon="repeat", tooltip="send these lines again"),
+            "retry": w.Button(description="Into retry batch", icon="repeat", tooltip="send these lines again"),
             "undo": w.Button(description="Undecided", icon="undo", tooltip="remove the decision"),
         }
         self.buttons["region"].disabled = not can_draw
