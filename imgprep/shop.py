@@ -314,7 +314,7 @@ class Project:
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
-        """Open the project's regions; `who` signs what is decided. See `RegionStore`."""
+        """Open the project's regions; `who` is stored as the author of each decision. See `RegionStore`."""
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
