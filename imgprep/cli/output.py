@@ -117,7 +117,7 @@ def _cell(name: str, value: object) -> object:
 
 #: Longest value, and longest text in columns of sentences, in characters.
 _VALUE, _SENTENCE = 160, 2000
-_SENTENCES = {"message", "fix", "remedy", "note", "reason", "detail", "why"}
+_SENTENCES = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}
 _OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
 _SHARES = ("share", "success")
 _STYLES = {"error": "bold red", "failed": "bold red", "warning": "yellow", "unknown": "yellow", "info": "blue"}

@@ -55,13 +55,16 @@ def check(options: Namespace) -> int:
     )
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    table = options.format == "table"
-    if table and not (options.all or options.summary):
-        say_findings(findings, summary(findings))
+    table = summary(findings)
+    if options.format == "table" and not (options.all or options.summary):
+        say_findings(findings, table)
     else:
-        show(summary(findings) if options.summary else _worst_first(findings), options.format)
-    if table:
-        counts = ", ".join(f"{count:,} {name}" for name, count in findings["severity"].value_counts().items())
+        show(table if options.summary else _worst_first(findings), options.format)
+    if options.format == "table":
+        totals = table.groupby("severity", sort=False)["count"].sum()
+        counts = ", ".join(
+            counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
+        )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
         if len(findings):
             print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
@@ -129,6 +132,7 @@ def plan(options: Namespace) -> int:
     from imgprep.plan.build import Rules, preview_batch
 
     settings, catalogue, baseline = _inputs(options)
+    _print_export(catalogue)
     found, prepared, stops = preview_batch(
         catalogue,
         options.images,
@@ -163,6 +167,16 @@ def _print_categories(plan: Plan, settings: Settings) -> None:
     recategorised = int(plan.category_changes()["images"].sum())
     if recategorised and settings.service not in FORCING:  # these services store one category, whatever a line states
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
+
+
+def _print_export(catalogue: pd.DataFrame) -> None:
+    """Print the findings on the whole export, such as unread sheets or products that the shop hides."""
+    from imgprep.load.image_columns import IMAGE_COLUMNS
+
+    found = catalogue.attrs["findings"]
+    whole = found[found[["row", "ProductId", "PicName"]].isna().all(axis=1) & found["rule"].ne(IMAGE_COLUMNS)]
+    for message, fix in zip(whole["message"], whole["fix"], strict=True):
+        print(escaped(f"export: {message}; {fix}"), file=sys.stderr)
 
 
 def _print_left(plan: Plan, options: Namespace) -> None:
@@ -261,6 +275,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
+    _print_export(catalogue)
     built = build_batch(
         catalogue,
         options.images,
@@ -291,6 +306,10 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     _print_left(built.plan, options)
+    lines = counted(len(built.plan.batch), "line")
+    where = f"{built.folder}: {lines}, {counted(len(built.facts), 'image')}"
+    following = f"imgprep upload {built.folder}" if len(built.plan.batch) else "nothing to send"
+    print(escaped(f"{where}. Next: {following}"), file=sys.stderr)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
     return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)
