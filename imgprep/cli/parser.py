@@ -203,11 +203,18 @@ class _Shared:
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
+class _ByStep(argparse.RawDescriptionHelpFormatter):
+    """Leaves the commands out of the list of arguments: the description lists them by step."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        return "" if isinstance(action.choices, dict) else super()._format_action(action)
+
+
 def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
-    parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
-    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     shared, texts = _Shared(), {}
     examples = {name: example for step in STEPS.values() for name, example in step.items()}
 
@@ -216,6 +223,7 @@ def make_parser() -> Parser:
         made = sub.add_parser(
             name,
             parents=[shared.all, *parents],
+            help=text,
             description=text,
             epilog=f"Example:\n  {examples[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

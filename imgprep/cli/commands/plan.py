@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ from imgprep.core.text import counted
 
 if TYPE_CHECKING:
     from imgprep.core.settings import Settings
+    from imgprep.plan.batch_folder import Built
     from imgprep.plan.model import Baseline, Plan
 
 
@@ -224,7 +225,11 @@ def _baseline(
 
 
 def build(options: Namespace) -> int:
-    return _build(options, *_inputs(options)).code
+    code, built = _build(options, *_inputs(options))
+    content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(built.facts), 'image')}"
+    following = f"Next: imgprep upload {built.folder}" if len(built.plan.batch) else "There is nothing to send"
+    print(escaped(f"{built.folder}: {content}. {following}"), file=sys.stderr)
+    return code
 
 
 def week(options: Namespace) -> int:
@@ -245,13 +250,13 @@ def week(options: Namespace) -> int:
     else:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
-    built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
+    code, built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
-    return built.code
+    return code
 
 
 def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
@@ -262,12 +267,9 @@ def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> 
             show(frame, options.format)
 
 
-class _Result(NamedTuple):
-    findings: pd.DataFrame
-    code: ExitCode
-
-
-def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline) -> _Result:
+def _build(
+    options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline
+) -> tuple[ExitCode, Built]:
     from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
@@ -306,10 +308,6 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if built.loss.images:
         print(f"{built.loss}", file=sys.stderr)
     _print_left(built.plan, options)
-    lines = counted(len(built.plan.batch), "line")
-    where = f"{built.folder}: {lines}, {counted(len(built.facts), 'image')}"
-    following = f"imgprep upload {built.folder}" if len(built.plan.batch) else "nothing to send"
-    print(escaped(f"{where}. Next: {following}"), file=sys.stderr)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
-    return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)
+    return ExitCode.FINDINGS if errors else ExitCode.FINE, built
