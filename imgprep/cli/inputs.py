@@ -86,12 +86,12 @@ def cache_of(settings: Settings) -> Path | None:
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
     """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
+    if options.no_regions or (options.regions is None and not settings.regions.exists()):
+        return None
     from imgprep.draw.store import RegionStore
 
-    if options.no_regions:
-        return None
     if options.regions is None:
-        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True)
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"
