@@ -226,8 +226,9 @@ def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> 
 def carried_fields(lines: pl.DataFrame) -> pl.DataFrame:
     """Remove `CARRIED` from numbered lines; return ``line``, the key and ``field``, one row per marked field."""
     codes = lines.drop_in_place(CARRIED).fill_null(0)
-    marked = codes != 0  # few lines, or none
-    codes, keys = codes.filter(marked), lines.select("line", *_KEY).filter(marked)
+    marked, keys = codes != 0, lines.select("line", *_KEY)
+    # Often no line; filtering would still align the chunks of all texts, which copies them.
+    codes, keys = codes.filter(marked), keys.filter(marked) if marked.any() else keys.clear()
     parts = [keys.clear().with_columns(pl.lit("").alias("field"))]
     for place, name in enumerate(_COMPARED):
         parts.append(keys.filter(codes // (1 << place) % 2 == 1).with_columns(pl.lit(name).alias("field")))
