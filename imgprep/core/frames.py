@@ -98,6 +98,8 @@ def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
 
 def storable(text: str) -> str:
     """Return a string that Arrow and polars accept; lone surrogates, possible in JSON, become U+FFFD."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
