@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -101,7 +102,8 @@ def get_bucket_info(call: Call, oss: Backend) -> Response:
             "Owner": _owner(oss),
             "AccessControlList": {"Grant": "private"},
             "Comment": "",
-            "Versioning": "",
+            "ResourceGroupId": f"rg-{oss.switches.account}",
+            "ServerSideEncryptionRule": {"SSEAlgorithm": "None"},
             "BucketPolicy": {"LogBucket": "", "LogPrefix": ""},
         }
     }
@@ -355,7 +357,7 @@ def get_object(call: Call, oss: Backend) -> Response:
             headers[header] = value
     part = read_range(call.request.headers, entry.size)
     if part is None:
-        return Response(200, headers, data)
+        return Response(200, headers, gzip.compress(data, 1) if _compress(call, headers, entry) else data)
     start, length = part
     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{entry.size}"
     return Response(206, headers, data[start : start + length])
@@ -364,7 +366,28 @@ def get_object(call: Call, oss: Backend) -> Response:
 def head_object(call: Call, oss: Backend) -> Response:
     """Serve HeadObject."""
     entry = _entry(call, oss)
-    return Response(200, _object_headers(entry), length=entry.size)
+    headers = _object_headers(entry)
+    _compress(call, headers, entry)
+    return Response(200, headers, length=entry.size)
+
+
+#: Types of objects that are compressed on request, and their least bytes. Source: GZIP compression of downloads.
+_COMPRESSED = re.compile(
+    "text/(cache-manifest|css|html|json|plain|xml)|application/(javascript|json|rss[+]xml|x-javascript)"
+)
+MIN_COMPRESSED = 1024
+
+
+def _compress(call: Call, headers: dict[str, str], entry: Entry) -> bool:
+    """Return whether the object is to be sent compressed; if so, replace the headers that no longer fit."""
+    kind = headers["Content-Type"].partition(";")[0].strip().lower()
+    wanted = re.search(r"\bgzip\b(?!\s*;\s*q=0)", call.request.headers.get("accept-encoding", ""))
+    if not wanted or entry.size < MIN_COMPRESSED or not _COMPRESSED.fullmatch(kind) or "Content-Encoding" in headers:
+        return False
+    for name in ("ETag", "Accept-Ranges"):
+        del headers[name]
+    headers.update({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked", "Vary": "Accept-Encoding"})
+    return True
 
 
 def get_object_meta(call: Call, oss: Backend) -> Response:
