@@ -55,14 +55,19 @@ def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
     return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
 
 
-def mark_shared(frame: pd.DataFrame, rows: pl.DataFrame, *, one_product: bool) -> Findings:
-    """Mark the rows whose image an earlier product has, or suggest it in a finding; `rows` are the wanted ones."""
+def mark_shared(
+    frame: pd.DataFrame, rows: pl.DataFrame, table: pa.Table, listed: str, *, one_product: bool
+) -> Findings:
+    """Mark those of `rows` whose image another product has, or suggest it; prefer products that fit `listed`."""
     if not {"PicName", "ProductId"} <= set(rows.columns):
         return []
     pairs = rows.select("_i", "PicName", "ProductId").drop_nulls()
     repeated = pairs.filter(twice(pairs, "PicName"))
     shared = repeated.filter(pl.col("ProductId").n_unique().over("PicName") > 1)
     images, known = shared["PicName"].n_unique(), pairs.height - repeated.height + repeated["PicName"].n_unique()
+    if one_product and listed:  # such as a configurable product before its variants, which a shop hides
+        hidden = ~Where(listed, table.column_names).mask(as_polars(table))
+        shared = shared.sort(hidden.gather(shared["_i"]), maintain_order=True)
     again = shared.filter(pl.col("ProductId") != pl.col("ProductId").first().over("PicName"))
     if not again.height or not (one_product or images >= _MANY * known):
         return []
@@ -72,6 +77,7 @@ def mark_shared(frame: pd.DataFrame, rows: pl.DataFrame, *, one_product: bool) -
         reasons = left_out(frame).astype(object)
         reasons.iloc[again["_i"].to_numpy()] = SHARED_IMAGE
         frame[LEFT_OUT] = reasons.astype("str")
-        message += f"; the first of each is kept, {counted(again.height, 'row')} left out"
+        kept = "the first that the shop shows" if listed else "the first"
+        message += f"; {kept} of each is kept, {counted(again.height, 'row')} left out"
         fix = "nothing to do; images of the others stay in the gallery"
     return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]
