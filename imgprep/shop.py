@@ -200,7 +200,7 @@ class Runs(list[Run]):
         """
         ended = self.ended
         if not ended:
-            remedy = "submit a batch and follow it until it ends first, or rehearse one (notebook 00 does)"
+            remedy = "first submit a batch and follow it until it ends, or rehearse one (as notebook 00 does)"
             raise ConfigError(f"no run has ended here yet; {remedy}")
         with_failures = [run for run in ended if run.counts.get("failed")]
         return with_failures[-1] if failed and with_failures else ended[-1]
@@ -218,9 +218,9 @@ class Runs(list[Run]):
         return tally_by(self, column)
 
     def changes(self, back: int = 1) -> pd.DataFrame:
-        """Return what became of failures between the newest run and the one `back` runs earlier."""
+        """Return how failures changed between the newest run and the one `back` runs earlier."""
         if len(self) < 2:
-            raise ConfigError("changes compares two runs, and there are fewer than two; ship another batch first")
+            raise ConfigError("changes: needs two runs, but there are fewer than two; ship another batch first")
         return tally_failure_changes(self[max(0, len(self) - 1 - back)], self[-1], runs=self)
 
     def flow(self) -> pd.DataFrame:
@@ -395,7 +395,7 @@ class Project:
         runs = load_runs(self.settings.runs)
         own = own_runs(runs, self.settings)
         if runs and not own:
-            _log.warning("no run went to %s; these are runs of %s", self.settings.gallery, runs[-1].gallery)
+            _log.warning("no run was sent to %s; these are runs of %s", self.settings.gallery, runs[-1].gallery)
             own = runs_of(runs, runs[-1].sent_to)
         return Runs(own)
 

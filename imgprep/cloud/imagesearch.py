@@ -32,11 +32,11 @@ THROTTLED = ("DeniedRequest", "Throttling", "Throttling.User", "Throttling.Api",
 _REMEDIES = {
     EXPORT_BUSY: "another export is running on this instance; wait until it ends",
     BUSY: "another batch task is running on this instance; `imgprep tasks` shows it",
-    "InvalidInstance": "use the instance's name, not its id, and the instance's own region",
+    "InvalidInstance": "use the instance's name, not its id, and the region of the instance",
     "InstanceStatusError": "check in the console that the instance is running and paid for",
     "NoPermission": "allow the caller imagesearch actions on this instance, and see `imgprep policy` for the role",
-    "InvalidAccessKeyId.NotFound": "the access key does not exist (any more); set another",
-    "SignatureDoesNotMatch": "the access key's secret is wrong, or the machine's clock is",
+    "InvalidAccessKeyId.NotFound": "the access key does not exist (or no longer exists); set another",
+    "SignatureDoesNotMatch": "the access key's secret or the machine's clock is wrong",
     "InvalidTimeStamp.Expired": "set the machine's clock",
     "InvalidSecurityToken.Expired": "the temporary credentials have expired; get new ones",
 }
@@ -277,7 +277,9 @@ class ImageSearch:
         finally:
             self._last[pace] = self._clock.monotonic()
         if not isinstance(body, dict) or not body:
-            raise AnswerLost(f"{action}: the answer is empty; is {self.settings.imagesearch_url} Image Search?")
+            raise AnswerLost(
+                f"{action}: the answer is empty; check that {self.settings.imagesearch_url} is Image Search"
+            )
         return body
 
     def _connected(self) -> Any:
@@ -349,7 +351,7 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
             code=code if status else None,
             request_id=request_id,
         )
-    remedy = _REMEDIES.get(str(code), "the code is in the vendor's list of Image Search error codes")
+    remedy = _REMEDIES.get(str(code), "look the code up in the vendor's list of Image Search error codes")
     message = f"{action} on instance {instance}: refused with {shown(code)}: {text}; {remedy}"
     passing = str(code) in (*THROTTLED, BUSY, EXPORT_BUSY)
     return ServiceError(message, code=str(code), request_id=request_id, passing=passing)

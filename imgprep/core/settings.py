@@ -54,7 +54,7 @@ _NUMBERS = ("gateway_timeout", "status_timeout")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(_TABLES, ((dict,), "a table")),
     **dict.fromkeys(_NUMBERS, ((int, float), "a number")),
-    "sheet": ((str, int), "a sheet's name or number"),
+    "sheet": ((str, int), "the name or number of a sheet"),
     **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
 #: Settings recorded in a run folder: neither credentials nor local paths.
@@ -206,7 +206,9 @@ class Settings:
         except FileNotFoundError:
             raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: is not TOML: {error}; write text in quotes and each key once") from error
+            raise ConfigError(
+                f"{file}: is not valid TOML: {error}; put text in quotes and write each key once"
+            ) from error
         values = {**from_document(document, file), **from_environment(), **arguments}
         return cls(**{"project": file.parent, **values})
 
@@ -315,7 +317,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
         for key, value in entries.items():
             if any(secret in key.lower() for secret in _SECRETS):
                 raise ConfigError(
-                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, change the key, and "
+                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, replace the key, and "
                     "set the vendors' environment variables"
                 )
             if key not in keys:
@@ -352,7 +354,7 @@ def endpoint_url(endpoint: str, name: str) -> str:
     except ValueError:  # a port that is not a number, a broken IPv6 address
         good = False
     if not good:
-        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; needs a host, or http(s)://HOST[:PORT]")
+        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; write a host, or http(s)://HOST[:PORT]")
     return url
 
 
@@ -399,7 +401,7 @@ def certificates() -> str | None:
         if not path:
             continue
         if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
-            raise ConfigError(f"{variable}: {path} does not exist; give a file of certificates (PEM), or unset it")
+            raise ConfigError(f"{variable}: {path} does not exist; give a certificate file (PEM), or unset it")
         return path
     return None
 

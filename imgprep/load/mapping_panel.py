@@ -321,7 +321,7 @@ class _Categories:
 
     @property
     def look_up(self) -> dict[str, Any]:
-        """The look-up for the column map; even an empty one leaves names to the service's prediction."""
+        """The look-up for the column map; if it is empty, names are left to the service's prediction."""
         return {"map": self._mapped} if self._mapped or len(self.unmapped) else {}
 
     @property

@@ -110,15 +110,13 @@ def reconcile(
     if not runs:
         raise ConfigError("reconcile: no run was given; pass a run, or the runs of its gallery")
     if dump is not None and sample is not None:
-        raise ConfigError(
-            "reconcile: both dump= and sample= were given; pass only dump=, because an export is complete"
-        )
+        raise ConfigError("reconcile: both dump= and sample= were given; pass only dump=, as an export is complete")
     last = runs[-1]
     runs = runs_of(runs, last.sent_to)
     there = None if dump is None else to_pandas(read_dump(dump, _COMPARED)).drop_duplicates(_KEY, keep="last")
     verified = None if sample is None else _verified(runs, sample, settings)
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
-    differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not asked"
+    differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not queried"
     if there is not None:
         differences = _against_export(runs, there, lines)
         compared = f"an export of {counted(len(there), 'image')}: complete"
@@ -173,7 +171,7 @@ def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:
     images = {} if there is None else {(image["ProductId"], image["PicName"]): image for image in records(there)}
     rows = []
     for key, group in repeated.groupby(_KEY, sort=False):
-        won, why = None, "the gallery was not exported" if there is None else "none: it is not there"
+        won, why = None, "the gallery was not exported" if there is None else "none: it is not in the gallery"
         if key in images:
             same = [line["line"] for line in records(group) if _same(line, images[key])]
             won = same[0] if len(same) == 1 else None
@@ -192,7 +190,7 @@ def _same(line: dict[str, Any], image: dict[str, Any]) -> bool:
 
 def _verified(runs: list[Run], sample: int, settings: Settings | None) -> Verification:
     if settings is None:
-        raise ConfigError("reconcile: sample= asks the service; pass settings= as well")
+        raise ConfigError("reconcile: sample= queries the service; pass settings= as well")
     beside = runs[-1].folder.parent.parent / "checks"
     _, deleted = _expected(runs)
     return verify_gallery(runs, settings, sample=sample, deleted=deleted, into=beside, progress=False)

@@ -203,7 +203,7 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
 
 def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str) -> str:
     if events.empty:
-        return "no run knows it: it was in no catalogue that was built, or has a different ProductId"
+        return "no run contains it: no batch was built from a catalogue with it, or it has a different ProductId"
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
     parts = [f"the gallery {gallery} holds {len(there)} of its images"]
     if len(unknown):

@@ -144,7 +144,7 @@ def verify_gallery(
     ...     _ = ip.upload(built.folder, None, settings, progress=False)
     ...     run = ip.submit(built.folder, settings, runs=settings.runs, progress=False).follow(progress=False)
     ...     verify_gallery(run, settings, progress=False)
-    Verification(all 20 images were asked about; there as sent: 20)
+    Verification(all 20 images were checked; there as sent: 20)
     """
     settings, clock = settings_of(settings), clock or SystemClock()
     own = runs_of([runs] if isinstance(runs, Run) else list(runs), settings)
@@ -401,11 +401,11 @@ def _sentence(asked: pd.DataFrame, settled: int, images: int, sure: str) -> str:
     held = asked[asked["state"] == HELD]
     good = int(held["answer"].eq(AS_SENT).sum())
     if len(held) == images:
-        text = f"all {counted(images, 'image')} were asked about; there as sent: {good:,}"
+        text = f"all {counted(images, 'image')} were checked; there as sent: {good:,}"
     elif held.empty:
-        text = f"none of {counted(images, 'image')} was asked about"
+        text = f"none of {counted(images, 'image')} was checked"
     else:
-        text = f"{sure} of {images:,} images are there as sent ({len(held):,} were asked about, "
+        text = f"{sure} of {images:,} images are there as sent ({len(held):,} were checked, "
         text += f"{len(held) - good:,} differ)"
     if gone := int(asked["state"].eq(GONE).sum()):
         still = int(asked["answer"].eq(STILL_THERE).sum())

@@ -204,7 +204,7 @@ def preview_batch(
     if images is not None:
         found = inspect_images(catalogue, images, cache=cache, progress=progress)
         # No copies are written, so their folder is only a name.
-        out = Path(images).absolute().parent / "copies that are not made"
+        out = Path(images).absolute().parent / "copies that were not made"
         options = {"service": rules.service, "limits": rules.limits, "progress": progress}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
         facts, files = _foreseen_facts(found, prepared), match_names(catalogue, images)
@@ -290,7 +290,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
         catalogue, findings = (pd.read_parquet(folder / f"{name}.parquet") for name in ("catalogue", "findings"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{folder}: does not hold what a plan needs, so it cannot be planned again; build it again"
+            f"{folder}: lacks the inputs of a plan, so it cannot be planned again; build it again"
         ) from None
     except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         raise ConfigError(f"{folder}: cannot be planned again: {error}; build it again") from error
@@ -365,7 +365,7 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(exists, "missing"),
-        reason=why.mask(exists, "sent as it is"),
+        reason=why.mask(exists, "sent unchanged"),
     )
 
 

@@ -272,7 +272,9 @@ def _claim(root: Path, name: str) -> str:
     """Mark an empty folder as a sandbox's; return its identity. Refuse any other folder: it may hold a user's files."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file() and any(root.iterdir()):
-        raise FileExistsError(f"{root}: contains files that are not a sandbox's; pass a new or empty folder as root")
+        raise FileExistsError(
+            f"{root}: contains files that do not belong to a sandbox; pass a new or empty folder as root"
+        )
     for part in ("objects", "imagesearch", _KEY_FILE, _MARK):
         if (root / part).is_symlink():
             raise FileExistsError(

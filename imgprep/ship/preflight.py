@@ -207,7 +207,7 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     else:
         yield Check("instance", OK, f"{detail.name}, {detail.service or 'unknown type'}")
         if settings.region and detail.region and detail.region != settings.region:
-            message = f"the instance is in {detail.region}, the settings name {settings.region}"
+            message = f"the instance is in {detail.region}, but the settings name {settings.region}"
             yield Check("same region", FAIL, message, "bucket and instance must share a region")
         else:
             yield Check("same region", OK, detail.region or settings.region)
@@ -225,7 +225,7 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     try:
         busy = [task.id for task in service.tasks(newest=100) if task.status == PROCESSING]
     except ImgprepError as error:
-        yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or look in the console")
+        yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or check the console")
     else:
         message = f"task {busy[0]} is running" if busy else "none"
         yield Check("no task running", FAIL if busy else OK, message, "follow it until it ends" if busy else "")
@@ -233,14 +233,17 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
 
 def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) -> Iterator[Check]:
     if capacity is None or held is None:
-        yield Check("capacity", UNKNOWN, "the service does not report it", "look in the console")
+        yield Check("capacity", UNKNOWN, "the service does not report it", "check the console")
         return
     operations = batch["OperationType"] if batch is not None and "OperationType" in batch else None
     adds = 0 if batch is None else len(batch) if operations is None else int((operations != "DELETE").sum())
     fits = held + adds <= capacity
     message = f"{held:,} of {capacity:,} held, {adds:,} to add (fewer where they overwrite)"
     yield Check(
-        "capacity", OK if fits else WARN, message, "" if fits else "send DELETEs first, or enlarge the instance"
+        "capacity",
+        OK if fits else WARN,
+        message,
+        "" if fits else "send DELETEs first, or increase the instance's capacity",
     )
 
 
@@ -282,10 +285,10 @@ def _same_region(settings: Settings, bucket: Any) -> Iterator[Check]:
     try:
         region = bucket_region(bucket)
     except StorageError as error:
-        yield Check("bucket's region", UNKNOWN, str(error), "look in the OSS console, or allow oss:GetBucketLocation")
+        yield Check("bucket's region", UNKNOWN, str(error), "check the OSS console, or allow oss:GetBucketLocation")
         return
     if settings.region and region != settings.region:
-        message = f"the bucket is in {region}, the settings name {settings.region}"
+        message = f"the bucket is in {region}, but the settings name {settings.region}"
         yield Check("bucket's region", FAIL, message, "bucket and instance must share a region; create a bucket there")
     else:
         yield Check("bucket's region", OK, region)
@@ -327,9 +330,9 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
     for action in ("oss:ListObjects", "oss:GetBucketLocation"):
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
-            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _REMEDY)
+            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without it", _REMEDY)
     for action in ACTIONS:
         decision = evaluate(document, f"imagesearch:{action}", "*")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}, unless another policy does", _REMEDY)
-    return Check("uploader policy", OK, "covers what the uploader does")
+    return Check("uploader policy", OK, "covers the uploader's actions")

@@ -269,7 +269,7 @@ class Run:
         """The batch as sent, one row per line of increment.meta; missing fields are NA."""
         frame = read_table(self.folder, "batch")
         if frame is None:
-            raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run is broken; {RESTORE}")
+            raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run cannot be read; {RESTORE}")
         lacking = {field.name: field.dtype for field in FIELDS if field.name not in frame.columns}
         return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
@@ -326,7 +326,7 @@ class Run:
         try:
             return with_custom(self._about.get("causes") or [], f"{self.folder / RUN_FILE}")
         except (ConfigError, TypeError) as error:
-            _log.warning("run %s: its custom causes are ignored, since they cannot be read: %s", self.id, error)
+            _log.warning("run %s: its custom causes are ignored because they cannot be read: %s", self.id, error)
             return CauseTable()
 
     @property
@@ -437,7 +437,7 @@ class Run:
                 if task.status == PROCESSING:
                     note = overdue.note(task_id, self._begun(clock), clock.time())
                 else:
-                    strange = f"the service returns status {shown(task.status)}, which is not documented"
+                    strange = f"the service returned the undocumented status {shown(task.status)}"
                     note = strange if is_undocumented(task.status) else None
                 show(task, note)
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
@@ -547,8 +547,8 @@ class Run:
         if report is not None:
             if known is Meaning.ALL_IMPORTED:
                 raise ConfigError(
-                    "close: the message reports that all images were imported, and then no error report exists; "
-                    "give one or the other"
+                    "close: the message reports that all images were imported, so there is no error report; "
+                    "pass one or the other"
                 )
             outcome = self._read_report(batch, self._cause_table(causes), Path(report), ignore=ignore_unmatched)
             outcome = outcome_without_result(outcome, why) if why else outcome
@@ -558,7 +558,7 @@ class Run:
             unread = "some failed; the file of failure causes was not read"
             outcome = settle(batch, Outcome.UNKNOWN, message=f"{why}; check the gallery" if why else unread)
         changed = self._changed(outcome)
-        self._require_confirmed(changed > 0, f"gives another outcome to {counted(changed, 'line')}", confirm)
+        self._require_confirmed(changed > 0, f"changes the outcome of {counted(changed, 'line')}", confirm)
         kept = None if report is None else self._keep_report(Path(report))
         by = f"closed with the report {Path(report).name}" if report else f"closed with the message {message!r}"
         readings = self._read_as(f"{by}, its unmatched entries ignored" if ignore_unmatched else by, kept, clock)
@@ -654,8 +654,8 @@ class Run:
         return (
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
             f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
-            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown, and "
-            "`imgprep dump`: ip.reconcile(run, dump=FILE) and the next build (--known RUNS FILE) then use it"
+            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown; "
+            "then run `imgprep dump`, and give its file to ip.reconcile(run, dump=FILE) and the next build (--known)"
         )
 
     def refresh(self) -> Run:
@@ -696,7 +696,7 @@ class Run:
         sent, asked = self.gallery, settings.gallery
         if sent != asked:  # task numbers are not unique across instances
             raise ConfigError(
-                f"run {self.id}: was sent to {sent}, and the settings name {asked}; follow it with the "
+                f"run {self.id}: was sent to {sent}, but the settings name {asked}; follow it with the "
                 "settings of its own instance"
             )
         if self.task_id is None:
@@ -768,8 +768,8 @@ class Run:
         name = self.settings.get("instance") or "gallery"
         if needed and confirm != name:
             raise ConfigError(
-                f"run {self.id}: has ended ({self.state}), and this {what}, so the gallery that its runs add up to "
-                f"changes too; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
+                f"run {self.id}: has ended ({self.state}), and this {what}, which also changes what the gallery is "
+                f"known to hold; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
             )
 
     def _saved_report(self, refusal: str) -> Path:
@@ -891,7 +891,7 @@ def _each_once(runs: list[Run]) -> Iterator[Run]:
             yield run
         else:
             _log.warning(
-                "%s: is a copy of run %s in %s, and is counted once; move the copy out of %s",
+                "%s: is a copy of run %s in %s, so it is not counted again; move the copy out of %s",
                 run.folder, run.id, original.folder.name, run.folder.parent,
             )  # fmt: skip
 
@@ -1053,9 +1053,11 @@ def _read_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}; {RESTORE}") from error
     if not isinstance(about, dict) or not isinstance(about.get("version"), int):
-        raise ConfigError(f"{file}: is not the file of a run: it has no version; {RESTORE}")
+        raise ConfigError(f"{file}: is not a run file: it has no version; {RESTORE}")
     if about["version"] > VERSION:
-        raise ConfigError(f"{file}: version {about['version']} is newer than this imgprep reads ({VERSION}); update it")
+        raise ConfigError(
+            f"{file}: version {about['version']} is newer than this imgprep can read ({VERSION}); update imgprep"
+        )
     wrong = [] if about.get("state") in list(State) else ["state"]
     for name, kind in {**_HAS, **_MAY_HAVE}.items():
         entry = about.get(name)

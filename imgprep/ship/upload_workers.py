@@ -222,13 +222,13 @@ def _pickled(settings: Settings) -> bytes:
         return pickle.dumps(settings)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ConfigError(
-            f"upload: processes above 1 need settings that can be pickled, credentials providers too: {error}"
+            f"upload: processes above 1 need settings that can be pickled, including the credentials provider: {error}"
         ) from None
 
 
 def _lost(lot: Lot, lost: LostTask) -> list[Sent]:
     message = (
         f"perhaps not sent: it was among the {len(lot.items)} files of a worker process that was lost: {lost.detail}; "
-        "repeat the upload, with processes=1 if it happens again"
+        "repeat the upload, with processes=1 if this happens again"
     )
     return [Sent(item.key, "failed", "none", 0, 0.0, message) for item in lot.items]

@@ -59,7 +59,7 @@ def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop, cap
     assert len(Project(shop.settings.with_(instance="another")).runs()) == 2, (
         "none was sent there: those of the newest run's gallery"
     )
-    assert "no run went to another; these are runs of shop" in caplog.text
+    assert "no run was sent to another; these are runs of shop" in caplog.text
     assert shop.runs().newest().id == "20261019"
 
 

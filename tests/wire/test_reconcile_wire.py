@@ -73,7 +73,7 @@ def test_lost_and_changed_images_are_found_and_correct_the_known_gallery(tmp_pat
         "k:v",
         "other",
     ]
-    assert found.sentence == "all 5 images were asked about; there as sent: 3"
+    assert found.sentence == "all 5 images were checked; there as sent: 3"
     known = gallery_state([run], of=settings, checks=saved_checks(settings)).set_index("ProductId")
     assert known.index.tolist() == ["P2", "P3", "P4", "P5"]
     assert known.loc["P2", "CustomContent"] == "other" and known["digest"].isna().tolist() == [True] + [False] * 3
@@ -156,7 +156,7 @@ def test_a_check_of_another_gallery_is_refused_and_many_requests_are_confirmed(
 ):
     run = ship(tmp_path, sandbox, settings, 3)
     found = verify(settings, sample=1)
-    assert "of 2 images are there as sent (1 were asked about, 0 differ)" in found.sentence
+    assert "of 2 images are there as sent (1 were checked, 0 differ)" in found.sentence
     text = found.file.read_text().splitlines()
     other = tmp_path / "other.check"
     other.write_text("\n".join([json.dumps({**json.loads(text[0]), "gallery": "elsewhere"}), *text[1:]]))

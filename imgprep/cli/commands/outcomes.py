@@ -88,7 +88,7 @@ def report(options: Namespace) -> int:
     require_ours(options.failed)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
-        raise ConfigError("--report and --html need a single run; give one")
+        raise ConfigError("--report and --html take only one run; name one")
     settings = settings_of(options)
     for run in runs:
         run.use_settings(settings)
@@ -99,7 +99,7 @@ def report(options: Namespace) -> int:
                 raise ReportError(f"{options.report}: {error}. {run.without_report()}") from error
         elif run.causes_changed:
             run.read_again()
-            print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)
+            print(f"{run.id}: its report was read again with the causes added since then", file=sys.stderr)
     causes = tally_causes(runs)
     causes = causes[["run", "cause", "family", "count", *(["again"] if len(runs) > 1 else []), "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)

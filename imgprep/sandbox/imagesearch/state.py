@@ -125,7 +125,7 @@ class State:
                 if self._database.in_transaction:  # a full disk may have ended it already
                     self._database.execute("ROLLBACK")
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                    message = f"{self.path}: {error} ({free_space(self.path)}); free some space, then repeat"
+                    message = f"{self.path}: {error} ({free_space(self.path)}); free some space, then try again"
                     raise sqlite3.OperationalError(message) from error
                 raise
 
