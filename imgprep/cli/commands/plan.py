@@ -217,6 +217,7 @@ def build(options: Namespace) -> int:
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
+    from imgprep.ship.checks import saved_checks
     from imgprep.ship.gallery import gallery_state, kept_export, own_runs
     from imgprep.ship.run import load_runs
 
@@ -224,7 +225,7 @@ def week(options: Namespace) -> int:
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs)
+    known = gallery_state(runs, checks=saved_checks(settings))
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
