@@ -36,6 +36,7 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
@@ -313,11 +314,11 @@ class Project:
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
-        """Open the project's regions; `who` signs what is decided. See `RegionStore`."""
+        """Open the project's regions; `who` is stored as the author of each decision. See `RegionStore`."""
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
-        """Return what the gallery holds by the project's runs and its newest saved export, or None without either."""
+        """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
         return project_state(self.settings)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
@@ -391,9 +392,13 @@ class Project:
             own = runs_of(runs, runs[-1].sent_to)
         return Runs(own)
 
-    def trace(self, product_id: str) -> Trace:
-        """Return everything that happened to a product. See `trace`."""
-        return trace(product_id, self.settings)
+    def trace(self, product_id: str, *, ask: bool = False) -> Trace:
+        """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
+        return trace(product_id, self.settings, ask=ask)
+
+    def verify(self, **options: Any) -> Verification:
+        """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
+        return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
     @property
     def _cache(self) -> Path:

@@ -37,22 +37,19 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    from imgprep.look.inspect import inspect_images
-    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
+    facts = files = None
     # Without an image column, the loader's findings state the cause and the remedy.
-    images = options.images if "PicName" in catalogue.columns else None
-    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
-    judged = check_rows(
-        catalogue,
-        facts,
-        regions=regions_of(options, settings),
-        **settings.rules,
-        files=match_names(catalogue, images) if images else None,
-    )
+    if options.images and "PicName" in catalogue.columns:
+        from imgprep.look.inspect import inspect_images
+        from imgprep.look.match_names import match_names
+
+        facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+        files = match_names(catalogue, options.images)
+    judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
     table = summary(findings)
