@@ -36,10 +36,12 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
 from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.checks import saved_checks
 from imgprep.ship.dump import newest_export
 from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
 from imgprep.ship.preflight import preflight
@@ -61,7 +63,7 @@ earlier = ""          # the export before it, if you keep it: notebooks 03 and 0
 images = ""           # the folder (or zip) of its images
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
-# one_product = true   # of products that share an image, send only the first
+# one_product = true   # of products that share an image, send only the first that the shop shows
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
 # private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
@@ -75,7 +77,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # IntAttr = { column = "price", scale = 100 }
 # StrAttr2 = ""        # clears the field in the gallery; fields not named here keep the gallery's values
 # [shop.columns.CategoryId]
-# column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
+# column = "type"      # the service uses numbers: `ip.MappingPanel` (notebook 01) proposes them; else it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }
 
 [service]
@@ -314,16 +316,17 @@ class Project:
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
-        """Open the project's regions; `who` signs what is decided. See `RegionStore`."""
+        """Open the project's regions; `who` is stored as the author of each decision. See `RegionStore`."""
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
-        """Return what the gallery holds by the project's runs and its newest saved export, or None without either."""
+        """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
         runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
         if not (runs or dumps):
             return None
         dump = newest_export(dumps, self.settings.instance) if dumps else None
-        return gallery_state(runs, dump=dump, of=self.settings if self.settings.instance else None)
+        checks = saved_checks(self.settings)
+        return gallery_state(runs, dump=dump, checks=checks, of=self.settings if self.settings.instance else None)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
         """Return what `build` would send; nothing is written."""
@@ -396,9 +399,13 @@ class Project:
             own = runs_of(runs, runs[-1].sent_to)
         return Runs(own)
 
-    def trace(self, product_id: str) -> Trace:
-        """Return everything that happened to a product. See `trace`."""
-        return trace(product_id, self.settings)
+    def trace(self, product_id: str, *, ask: bool = False) -> Trace:
+        """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
+        return trace(product_id, self.settings, ask=ask)
+
+    def verify(self, **options: Any) -> Verification:
+        """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
+        return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
     @property
     def _cache(self) -> Path:

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
-from xml.etree.ElementTree import ParseError
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 from imgprep.cloud.connection import Session
 from imgprep.core.clock import Clock, SystemClock
@@ -181,7 +183,7 @@ def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, pa
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
             failure, source = wrapped(error, what, key), error
-        except (ParseError, RuntimeError, ValueError) as error:  # oss2 cannot parse the answer
+        except (ElementTree.ParseError, RuntimeError, ValueError) as error:  # oss2 cannot parse the answer
             text = f"{what} {key}: the answer is not from OSS ({error}); it may come from a proxy or a login page"
             failure, source = StorageError(text, key=key, passing=True), error
         pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
@@ -231,15 +233,42 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
     """Yield the key and description of every object under `prefix`, ordered by key."""
     marker = ""
     while True:
-        request = partial(bucket.list_objects, prefix=prefix, marker=marker, max_keys=PAGE)
-        page = _repeated(bucket, "list", prefix, request)
-        for item in page.object_list:
-            yield item.key, Stored(item.size, item.etag.strip('"').lower(), None, item.last_modified)
-        if not page.is_truncated:
+        objects, following = _repeated(bucket, "list", prefix, partial(_page, bucket, prefix, marker))
+        yield from objects
+        if following is None:
             return
-        if page.next_marker <= marker:
+        if following <= marker:
             raise StorageError(f"list {prefix}: the listing does not continue after {marker!r}", key=prefix)
-        marker = page.next_marker
+        marker = following
+
+
+def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
+    """Return a page of a listing, and the marker of the next; oss2 parses a page in six times the time."""
+    asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
+    # As oss2 parses it: expat opens no external entity, and OSS is asked over a signed connection.
+    root = ElementTree.fromstring(bucket._do("GET", bucket.bucket_name, "", params=asked).read())  # noqa: S314
+    is_quoted = root.findtext("EncodingType") == "url"
+    unquoted = lru_cache(PAGE)(unquote)
+
+    def name(text: str) -> str:
+        # Most keys of a page share what comes before their last escape, such as the folder.
+        after = text.rfind("%") + 3
+        return unquoted(text[:after]) + text[after:] if is_quoted else text
+
+    try:
+        more = {"true": True, "false": False}[root.findtext("IsTruncated") or ""]
+        objects = []
+        for node in root.iterfind("Contents"):
+            texts = {part.tag: part.text or "" for part in node}
+            modified = int(datetime.fromisoformat(texts["LastModified"]).timestamp())
+            stored = Stored(int(texts["Size"]), texts["ETag"].strip('"').lower(), None, modified)
+            objects.append((name(texts["Key"]), stored))
+        following = root.find("NextMarker") if more else None
+    except KeyError as error:
+        raise ValueError(f"a listing without a valid {error}") from error
+    if more and following is None:
+        raise ValueError("a listing that continues without NextMarker")
+    return objects, None if following is None else name(following.text or "")
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:

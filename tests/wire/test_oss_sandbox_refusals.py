@@ -251,6 +251,9 @@ def test_what_is_not_done_here_is_never_ignored_or_blamed_on_the_signature(start
     new.create_bucket("private", oss2.models.BucketCreateConfig(oss2.BUCKET_STORAGE_CLASS_STANDARD))
     for headers in ({"x-oss-object-acl": "public-read"}, {"x-oss-storage-class": "IA"}, {"x-oss-tagging": "a=b"}):
         assert code_of(bucket.put_object, "a", b"x", headers) == refused
+    assert code_of(bucket.put_object, "a", b"x", {"x-oss-traffic-limit": "819200"}) == refused
+    limited = bucket.sign_url("PUT", "a", 60, params={"x-oss-traffic-limit": "819200"})
+    assert code_of(bucket.put_object_with_url, limited, b"x") == refused
     assert not sandbox.store.exists("imgprep-demo", "a")
     for call in (bucket.get_bucket_acl, bucket.get_bucket_versioning, bucket.get_bucket_https_config):
         assert code_of(call) == refused

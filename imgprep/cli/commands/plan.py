@@ -37,27 +37,28 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    from imgprep.look.inspect import inspect_images
-    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
+    facts = files = None
     # Without an image column, the loader's findings state the cause and the remedy.
-    images = options.images if "PicName" in catalogue.columns else None
-    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
-    judged = check_rows(
-        catalogue,
-        facts,
-        regions=regions_of(options, settings),
-        **settings.rules,
-        files=match_names(catalogue, images) if images else None,
-    )
+    if options.images and "PicName" in catalogue.columns:
+        from imgprep.look.inspect import inspect_images
+        from imgprep.look.match_names import match_names
+
+        facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+        files = match_names(catalogue, options.images)
+    judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    show(summary(findings) if options.summary else findings, options.format)
+    table = summary(findings)
+    show(table if options.summary else findings, options.format)
     if options.format == "table":
-        counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+        totals = table.groupby("severity", sort=False)["count"].sum()
+        counts = ", ".join(
+            counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
+        )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
@@ -118,6 +119,7 @@ def plan(options: Namespace) -> int:
     from imgprep.plan.build import Rules, preview_batch
 
     settings, catalogue, baseline = _inputs(options)
+    _print_export(catalogue)
     found, prepared, stops = preview_batch(
         catalogue,
         options.images,
@@ -152,6 +154,16 @@ def _print_categories(plan: Plan, settings: Settings) -> None:
     recategorised = int(plan.category_changes()["images"].sum())
     if recategorised and settings.service not in FORCING:  # these services store one category, whatever a line states
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
+
+
+def _print_export(catalogue: pd.DataFrame) -> None:
+    """Print the findings on the whole export, such as unread sheets or products that the shop hides."""
+    from imgprep.load.image_columns import IMAGE_COLUMNS
+
+    found = catalogue.attrs["findings"]
+    whole = found[found[["row", "ProductId", "PicName"]].isna().all(axis=1) & found["rule"].ne(IMAGE_COLUMNS)]
+    for message, fix in zip(whole["message"], whole["fix"], strict=True):
+        print(escaped(f"export: {message}; {fix}"), file=sys.stderr)
 
 
 def _print_left(plan: Plan, options: Namespace) -> None:
@@ -205,6 +217,7 @@ def build(options: Namespace) -> int:
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
+    from imgprep.ship.checks import saved_checks
     from imgprep.ship.gallery import gallery_state, kept_export, own_runs
     from imgprep.ship.run import load_runs
 
@@ -212,7 +225,7 @@ def week(options: Namespace) -> int:
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs)
+    known = gallery_state(runs, checks=saved_checks(settings))
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
@@ -250,6 +263,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
+    _print_export(catalogue)
     built = build_batch(
         catalogue,
         options.images,

@@ -108,7 +108,11 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 def unwritable(sheet: Sheet) -> pl.Expr:
     """Return an expression for the id of the first rule, of any severity, that makes a row unwritable."""
     parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
-    return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
+    # A byte for each rule and row, not a text: few rows fail any.
+    first = pl.min_horizontal(
+        pl.when(part.failing(sheet)).then(pl.lit(place, pl.UInt8)) for place, part in enumerate(parts)
+    )
+    return first.replace_strict({place: part.id for place, part in enumerate(parts)}, return_dtype=pl.String)
 
 
 def severities_for(service: Service, own: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -174,8 +178,9 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``rule``, ``severity``, ``count`` (findings; one for many rows counts them all), ``rows`` (of the
-        catalogue, or lines), ``share`` (of the rows checked, 0 … 1, NA if that number is unknown or the rule is not
-        about rows), ``examples``; errors first, then by count.
+        catalogue, or lines; NA for a finding on the whole export), ``share`` (of the rows checked, 0 … 1, NA if that
+        number is unknown or the rule is not about rows), ``examples`` (the message, if no row is named); errors first,
+        then by count.
 
     Examples
     --------
@@ -186,10 +191,14 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """
     order = {severity.value: place for place, severity in enumerate(Severity)}
     label = pl.concat_str(row_label(), "ProductId", "PicName", separator=" ", ignore_nulls=True)
-    table = to_polars(findings, ["rule", "severity", "row", "line", "ProductId", "PicName"])
+    # A finding on the whole export names no row; its message is what there is to show.
+    label = pl.when(label != "").then(label).otherwise("message")
+    table = to_polars(findings, ["rule", "severity", "row", "line", "ProductId", "PicName", "message"])
+    place = pl.struct("row", "line", "ProductId", "PicName")
+    about = pl.any_horizontal(pl.col("row", "line", "ProductId", "PicName").is_not_null())
     counted = table.group_by("rule", "severity", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("count"),
-        pl.struct("row", "line", "ProductId", "PicName").n_unique().cast(pl.Int64).alias("rows"),
+        pl.when(about.any()).then(place.n_unique().cast(pl.Int64)).alias("rows"),
         pl.all_horizontal(pl.col("row", "line").is_null()).all().alias("_folded"),
         label.head(EXAMPLES).str.join("; ").alias("examples"),
     )

@@ -101,6 +101,7 @@ def get_bucket_info(call: Call, oss: Backend) -> Response:
             "DataRedundancyType": "LRS",
             "Owner": _owner(oss),
             "AccessControlList": {"Grant": "private"},
+            "AccessMonitor": "Disabled",
             "Comment": "",
             "ResourceGroupId": f"rg-{oss.switches.account}",
             "ServerSideEncryptionRule": {"SSEAlgorithm": "None"},
@@ -249,7 +250,7 @@ _KEPT = ("content-type", "cache-control", "content-disposition", "content-encodi
 #: OSS headers that are supported, or can be ignored without harm.
 _KNOWN = re.compile(
     "x-oss-(acl|content-sha256|copy-source(-if-.+)?|date|forbid-overwrite|hash-crc64ecma|meta-.*|metadata-directive|"
-    "object-acl|range-behavior|request-payer|security-token|storage-class|traffic-limit)"
+    "object-acl|range-behavior|request-payer|security-token|storage-class)"
 )
 #: Header or element → supported values; others would change the behaviour that clients expect, so they are refused.
 _ONLY = {
