@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 
 from imgprep.core.files import naming_full_disk
-from imgprep.images.storage import Problem, open_source
+from imgprep.images.found import Problem
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
 from imgprep.look.rules.limits import FORMATS, MPO

@@ -25,8 +25,9 @@ from imgprep.core.processes import LostTask, cores, run_in_processes
 from imgprep.core.regions import Region
 from imgprep.core.text import shown
 from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open
+from imgprep.images.found import Source, Unfit
 from imgprep.images.names import folded, free_name, ready_name
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.storage import open_source
 from imgprep.images.upright import upright_size
 from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.rules.limits import limits_for, service_type

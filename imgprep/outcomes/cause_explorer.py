@@ -16,7 +16,8 @@ from imgprep.core.frames import records
 from imgprep.core.text import counted
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.outcomes.retry import Retry, plan_retry
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to

@@ -21,7 +21,8 @@ from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.draw.store import RegionStore
 from imgprep.fix.prepare import NO_ROOM, prepare_images
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Unfit
+from imgprep.images.storage import open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.load.left_out import left_out
 from imgprep.look.inspect import inspect_images

@@ -19,7 +19,8 @@ from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
-from imgprep.images.storage import Folder, Problem, Unfit
+from imgprep.images.found import Problem, Unfit
+from imgprep.images.storage import Folder
 
 #: Maximum number of objects named in a message.
 NAMED = 5

@@ -55,6 +55,7 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 
 
 def report(options: Namespace) -> int:
+    from imgprep.images.storage import exists
     from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
@@ -83,7 +84,7 @@ def report(options: Namespace) -> int:
     if len(causes) and options.format == "table":
         show(causes, options.format)
     if options.html:
-        own = settings.images if settings.images and settings.images.exists() else None
+        own = settings.images if exists(settings.images) else None
         write_report(runs[0], options.html, images=options.images or own)
         print(f"page: {options.html}", file=sys.stderr)
     if options.failed:
