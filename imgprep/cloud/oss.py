@@ -22,7 +22,7 @@ from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import CredentialsProvider, keep_secrets
 from imgprep.core.errors import ConfigError, StorageError
 from imgprep.core.retry import Attempts, retry_after
-from imgprep.core.settings import Settings
+from imgprep.core.settings import Settings, is_vendors
 from imgprep.core.text import shown
 
 #: Seconds until the provider is called again; it is called at once if OSS reports that the credentials have expired.
@@ -39,6 +39,8 @@ THROTTLED = frozenset(
     {"SlowDown", "RequestTimeTooFrequent", "QpsLimitExceeded", "TrafficRateLimitExceeded", "ServerBusy"}
     | {"DownloadTrafficRateLimitExceeded", "UploadTrafficRateLimitExceeded", "TotalQpsLimitExceeded"}
 )
+#: Header that marks a copy which imgprep wrote beside the user's own objects.
+OURS = "x-oss-meta-imgprep"
 #: Error detail of a request without the agreement to pay. Source: OSS, EC 0003-00000702.
 REQUESTER_PAYS = "0003-00000702"
 #: Codes of errors that affect every file, with the remedy.
@@ -91,6 +93,7 @@ def open_bucket(
     except oss2.exceptions.ClientError as error:
         raise ConfigError(f"bucket {settings.bucket!r} at {settings.oss_url}: {FATAL['InvalidBucketName']}") from error
     bucket.bridge, bucket.clock, bucket.patience = bridge, clock or SystemClock(), patience
+    bucket.url, bucket.place = settings.oss_url, settings.region if is_vendors(settings.oss_url) else ""
     return bucket
 
 
@@ -236,6 +239,7 @@ class Stored(NamedTuple):
     kind: str = "Normal"  #: Normal, Multipart, Appendable or Symlink
     storage: str = "Standard"  #: storage class
     restored: bool = False  #: whether an archived object can be read for now
+    ours: bool = False  #: whether it is marked as a copy that imgprep wrote; listings do not show it
 
     @property
     def md5(self) -> str | None:
@@ -302,6 +306,7 @@ def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | No
         about.get("x-oss-object-type", "Normal"),
         about.get("x-oss-storage-class", "Standard"),
         'ongoing-request="false"' in about.get("x-oss-restore", ""),
+        OURS in about,
     )
 
 

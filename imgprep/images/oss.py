@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imgprep.cloud.oss import READ_PATIENCE, Stored, head, list_folder, open_bucket, read_part
-from imgprep.cloud.put import crc64
+from imgprep.cloud.put import Origin, crc64
 from imgprep.core.errors import StorageError
 from imgprep.core.settings import OssRoot
 from imgprep.images.formats import kind_of, png_chunk
@@ -238,6 +238,11 @@ class OssFolder(os.PathLike[str]):
     def _size(self, name: str) -> int:
         packed = (self._listed or {}).get(name)
         return _USUAL if packed is None else int(_LISTED.unpack_from(packed)[0])
+
+    def origin(self, found: Found) -> Origin:
+        """Return where an object is, for a copy of it."""
+        settings = self.root.settings
+        return Origin(self.root.bucket, found.path, found.version, found.bytes, settings.oss_url, settings.region)
 
     def copy(self, found: Found, target: Path) -> None:
         """Copy an object to `target`."""

@@ -112,7 +112,7 @@ def preflight(
     checks = [*_forms(settings)]
     if settings.bucket:
         root = "" if batch is None or isinstance(batch, pd.DataFrame) else Path(batch) / "images"
-        images = [] if frame is None else wanted_items(frame, root, settings.prefix)
+        images = [] if frame is None else wanted_items(frame, root, settings)
         checks += _storage(settings, images, text, clock)
         checks += _documents(settings, [item.key for item in images])
     if settings.instance:

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from imgprep.cloud.oss import open_bucket
-from imgprep.cloud.put import Item, Sender, Sent, Stopped
+from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.core.retry import Pace
-from imgprep.core.settings import Settings
+from imgprep.core.settings import OssRoot, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,26 @@ class _Sending:
         self._clock = clock
         self._stop = threading.Event()
         self._pace = Pace(self._threads, clock)
+        self._origins: dict[tuple[str, str], Any] = {}
+
+    def _open_origin(self, origin: Origin) -> Any:
+        """Return a client for the bucket of an origin, with the settings' own credentials."""
+        place = origin.endpoint, origin.bucket
+        if place not in self._origins:
+            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, self._settings.oss_credentials)
+            bucket = open_bucket(root.settings, connections=self._threads, patience=self._patience, clock=self._clock)
+            self._origins.setdefault(place, bucket)
+        return self._origins[place]
 
     def by_threads(self, items: Iterable[Item]) -> Iterator[Sent]:
-        sender = Sender(self._bucket, self._clock, self._pace, patience=self._patience, stop=self._stop)
+        sender = Sender(
+            self._bucket,
+            self._clock,
+            self._pace,
+            patience=self._patience,
+            stop=self._stop,
+            open_origin=self._open_origin,
+        )
         todo = iter(items)
         lock = threading.Lock()
         busy = [0.0] * self._threads
