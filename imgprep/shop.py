@@ -24,7 +24,8 @@ _TEMPLATE = """\
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
-images = ""           # the folder (or zip) of its images
+images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
+# images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if it is in another region than the instance
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first

@@ -113,12 +113,17 @@ def probe_one(task: Task) -> Record:
     return probe(_source(root, os.getpid()), name, Tier(tier), known)
 
 
-def pixel_digest(task: tuple[str, str, str]) -> str | None:
-    """Return a digest of all pixels, upright and in RGB; `task` is (root, name, digest of the file's bytes)."""
+def pixel_digest(task: tuple[str | Fetched | Unfit, str, str]) -> str | None:
+    """Return a digest of all pixels, upright and in RGB; `task` is (root or object, name, digest of the bytes)."""
     root, name, expected = task
     try:
-        source = _source(root, os.getpid())
-        data = source.read(source.find(name))
+        if isinstance(root, Unfit):
+            return None
+        if isinstance(root, Fetched):
+            data = root.data
+        else:
+            source = _source(root, os.getpid())
+            data = source.read(source.find(name))
         if hashlib.md5(data).hexdigest() != expected:
             return None
         image = open_upright(data)

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import read_export, regions_of, settings_of
+from imgprep.cli.inputs import read_export, regions_of, settings_of, target_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import require_ours
@@ -132,6 +132,7 @@ def retry(options: Namespace) -> int:
         catalogue=catalogue,
         regions=regions_of(options, settings),
         rules=Rules(**settings.rules),
+        target=target_of(settings),
     )
     show(again.rest, options.format)
     print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)
