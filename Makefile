@@ -8,7 +8,7 @@ DEMO_OUT ?= demo-out
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check browser docs bench fuzz lock clean
+.PHONY: help demo lab test check browser proof docs bench fuzz lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -38,6 +38,9 @@ browser: $(READY)  ## find or install a Chromium for the browser tests
 test: check browser  ## everything CI runs
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/wire
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p nbval.plugin --nbval notebooks tests/notebooks tests/browser
+
+proof: $(READY)  ## all cases of the long proofs, of which the tests run a sample
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'proof or hypothesis' --hypothesis-profile=proof tests/proof tests/unit tests/property tests/wire
 
 docs: $(READY)  ## build the site into docs/_build; broken links fail
 	$(BIN)/sphinx-build -W -n -q -b html docs docs/_build/html

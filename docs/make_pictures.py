@@ -24,7 +24,7 @@ from tests.browser.lab import run_first_cell, running_lab
 IMAGES = Path(__file__).parent / "images"
 ANNOTATOR = """
 shop = ip.open_project()
-catalogue = ip.load_catalogue(shop.catalogue, preset=shop.preset, columns=shop.columns)
+catalogue = shop.load()
 ip.RegionAnnotator(catalogue, shop.images, "regions.sqlite", height=470)"""
 
 

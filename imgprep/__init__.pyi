@@ -1,7 +1,9 @@
 """The public names of imgprep, by step. They are loaded at first use; this stub lists and types them."""
 
-# The shop: its settings, and what its notebooks need.
+# The shop: its settings, and the objects that know it.
 from .core.settings import Settings as Settings
+from .shop import Project as Project
+from .shop import Runs as Runs
 from .shop import open_project as open_project
 from .shop import init_project as init_project
 

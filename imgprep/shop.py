@@ -1,19 +1,54 @@
-"""A shop's project: a folder with imgprep.toml, notebooks, and imgprep-work/ for runs, regions and caches."""
+"""A shop's project, and its runs: the objects that supply what functions otherwise need as arguments."""
 
 from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, cast, overload
+
+import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings, find_project
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
+from imgprep.demo.history import make_history
+from imgprep.demo.shop import PART, demo_shop
+from imgprep.draw.annotator.widget import RegionAnnotator
+from imgprep.draw.store import RegionStore
+from imgprep.load.catalogue import load_catalogue
+from imgprep.look.facts import Tier
+from imgprep.look.inspect import inspect_images
+from imgprep.look.match_names import match_names
+from imgprep.look.rules.book import check
+from imgprep.outcomes.review import Review, review
+from imgprep.outcomes.tallies import (
+    tally_by,
+    tally_causes,
+    tally_failure_changes,
+    tally_flow,
+    tally_outcomes,
+    tally_predictions,
+)
+from imgprep.outcomes.trace import Trace, trace
+from imgprep.plan.batch_folder import Built
+from imgprep.plan.build import Rules, build_batch, preview_batch
+from imgprep.plan.model import Baseline, Plan
+from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.dump import newest_export
+from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
+from imgprep.ship.preflight import preflight
+from imgprep.ship.run import Run, load_runs
+from imgprep.ship.submit import submit
+from imgprep.ship.upload import upload
+
+_log = logging.getLogger(__name__)
 
 _TEMPLATE = """\
 # The project file of imgprep. Every key is optional; paths are relative to this file.
@@ -72,8 +107,10 @@ def shipped(name: str) -> Path:
     raise ConfigError(f"{name}: is not part of this installation of imgprep; install the wheel or use a checkout")
 
 
-def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments: Any) -> Settings:
-    """Return the settings of the shop that a notebook works on.
+def open_project(
+    folder: str | Path | None = None, *, week: int = 1, history: int = 0, seed: int = 7, **arguments: Any
+) -> Project:
+    """Open the project of a shop, or the demo shop if there is none.
 
     Parameters
     ----------
@@ -83,6 +120,8 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
         temporary folder that is removed when Python exits.
     week : int
         Which of the demo shop's two exports to open: 2 is the later one, with the other as ``earlier``.
+    history, seed : int
+        The number of weeks that the demo shop was shipped to a sandbox before, and the seed of these weeks.
     **arguments
         Settings that override the project file; see `Settings.load`.
 
@@ -94,25 +133,313 @@ def open_project(folder: str | Path | None = None, *, week: int = 1, **arguments
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> shop.catalogue.name, shop.service
+    >>> shop.catalogue.name, shop.settings.service
     ('catalogue.csv', 'product')
+    >>> len(ip.open_project(history=3).runs())
+    3
     """
     if folder := folder or find_project():
-        return Settings.load(folder, **arguments)
-    from imgprep.demo.shop import PART, demo_shop  # noqa: PLC0415  only this needs it
-
+        return Project(Settings.load(folder, **arguments))
     made = demo_shop(every=PART, progress=False)
     demo = {"catalogue": made.catalogue, "images": made.images, "columns": made.columns}
     if week > 1:
         demo |= {"catalogue": made.later, "earlier": made.catalogue}
     work = Path(tempfile.mkdtemp(prefix="imgprep-demo-"))
     atexit.register(_remove, work, os.getpid())
-    return Settings(**{"project": work, **demo, **arguments})
+    settings = Settings(**{"project": work, **demo, **arguments})
+    if history:
+        make_history(settings.runs, weeks=history, seed=seed)
+    return Project(settings)
 
 
 def _remove(folder: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked child inherits this handler, and exits before its parent
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Runs(list[Run]):
+    """Runs of one gallery, oldest first; a list whose methods answer questions across them.
+
+    Examples
+    --------
+    >>> past = ip.open_project(history=3).runs()
+    >>> past
+    Runs(3 of demo: 2 partial, 1 success)
+    >>> past.causes().columns[:3].tolist()
+    ['run', 'cause', 'label']
+    """
+
+    def __repr__(self) -> str:
+        states = pd.Series([str(run.state) for run in self], dtype="str").value_counts(sort=False)
+        galleries = ", ".join(dict.fromkeys(run.settings.get("instance") or "no instance" for run in self))
+        return (
+            f"Runs({len(self)} of {galleries}: {', '.join(f'{n} {s}' for s, n in states.items())})"
+            if self
+            else "Runs()"
+        )
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> Runs: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> Run | Runs:
+        return Runs(super().__getitem__(at)) if isinstance(at, slice) else super().__getitem__(at)
+
+    @property
+    def ended(self) -> Runs:
+        """The runs that have ended."""
+        return Runs(run for run in self if run.ended)
+
+    def newest(self, *, failed: bool = False) -> Run:
+        """Return the newest ended run; with `failed`, the newest one that has failed lines, if there is any.
+
+        Raises
+        ------
+        ConfigError
+            If no run has ended.
+        """
+        ended = self.ended
+        if not ended:
+            remedy = "first submit a batch and follow it until it ends, or rehearse one (as notebook 00 does)"
+            raise ConfigError(f"no run has ended here yet; {remedy}")
+        with_failures = [run for run in ended if run.counts.get("failed")]
+        return with_failures[-1] if failed and with_failures else ended[-1]
+
+    def outcomes(self) -> pd.DataFrame:
+        """Return one row per run; see `tally_outcomes`."""
+        return tally_outcomes(self)
+
+    def causes(self, *, by: str | None = None) -> pd.DataFrame:
+        """Return one row per run and cause; see `tally_causes`."""
+        return tally_causes(self, by=by)
+
+    def by(self, column: str = "") -> pd.DataFrame:
+        """Return the causes per value of a column of the catalogue or of the image facts; see `tally_by`."""
+        return tally_by(self, column)
+
+    def changes(self, back: int = 1) -> pd.DataFrame:
+        """Return how failures changed between the newest run and the one `back` runs earlier."""
+        if len(self) < 2:
+            raise ConfigError("changes: needs two runs, but there are fewer than two; ship another batch first")
+        return tally_failure_changes(self[max(0, len(self) - 1 - back)], self[-1], runs=self)
+
+    def flow(self) -> pd.DataFrame:
+        """Return the sequences of outcomes that images went through; see `tally_flow`."""
+        return tally_flow(self)
+
+    def predictions(self) -> pd.DataFrame:
+        """Compare what `check` predicted with what happened; see `tally_predictions`."""
+        return tally_predictions(self)
+
+    def review(self, month: str | None = None, *, source: str = "source") -> Review:
+        """Return the review of a month; see `review`."""
+        return review(self, month, source=source)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Project:
+    """A shop: its settings, and the steps of the work with its paths, rules, regions and runs filled in.
+
+    Parameters
+    ----------
+    settings : Settings
+        The shop's settings, as `open_project` reads them; functions that take settings get these.
+
+    Examples
+    --------
+    >>> shop = ip.open_project()
+    >>> catalogue = shop.load()
+    >>> findings = shop.check(catalogue)
+    >>> run = shop.rehearse(shop.build(catalogue.head(20), progress=False), progress=False)
+    >>> str(run.state)
+    'success'
+    """
+
+    settings: Settings
+
+    def __repr__(self) -> str:
+        places = (self.settings.catalogue, self.settings.images)
+        names = [os.fspath(path) if is_oss(path) else Path(path).name for path in places if path is not None]
+        return f"Project({', '.join([*names, self.settings.gallery])})"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue export."""
+        self.settings.require("catalogue")
+        return cast(Path, self.settings.catalogue)
+
+    @property
+    def images(self) -> Path | OssRoot:
+        """The folder or archive of the images, or their address in OSS."""
+        self.settings.require("images")
+        return cast(Path | OssRoot, self.settings.images)
+
+    @property
+    def work(self) -> Path:
+        """The folder for runs, regions and caches, created if necessary."""
+        self.settings.work.mkdir(parents=True, exist_ok=True)
+        return self.settings.work
+
+    def load(self, path: str | Path | None = None) -> pd.DataFrame:
+        """Return the catalogue, read as the project says; `path` names another export. See `load_catalogue`."""
+        return load_catalogue(path or self.catalogue, **self.settings.reading)
+
+    def load_earlier(self, catalogue: pd.DataFrame) -> pd.DataFrame:
+        """Return the catalogue of the export before `catalogue`, for comparison and planning.
+
+        This is the file that the project names as ``earlier``, otherwise the newest copy that a run kept of another
+        export of the same products. If there is neither, it is `catalogue` without its last 10 %, which then count as
+        new. ``.attrs["origin"]`` describes its source.
+        """
+        if (file := self.settings.earlier) is not None:
+            earlier, origin = self.load(file), f"the file {file.name}"
+        else:
+            other = [run for run in load_runs(self.settings.runs) if not _same(run.catalogue, catalogue)]
+            kept = kept_export(other, catalogue)
+            earlier = catalogue.head(len(catalogue) - max(1, len(catalogue) // 10)) if kept is None else kept
+            remedy = "no earlier export is known; name it as earlier under [shop] in imgprep.toml"
+            generated = f"generated: this export without its last 10 % ({remedy})"
+            origin = generated if kept is None else "the newest run's copy of another export"
+        earlier.attrs = {**earlier.attrs, "origin": origin}
+        return earlier
+
+    def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
+        """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
+        tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte
+        return inspect_images(catalogue, self.images, tier=tier, cache=self._cache, progress=progress)
+
+    def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
+        files = None if facts is None else match_names(catalogue, self.images)
+        return check(catalogue, facts, regions=self._drawn(), files=files, **self.settings.rules)
+
+    def annotate(self, catalogue: pd.DataFrame, *, who: str | None = None, **options: Any) -> RegionAnnotator:
+        """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
+        return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
+
+    def store(self, *, who: str | None = None) -> RegionStore:
+        """Open the project's regions; `who` signs what is decided. See `RegionStore`."""
+        return RegionStore(self.work / self.settings.regions.name, who=who)
+
+    def known(self) -> pd.DataFrame | None:
+        """Return what the gallery holds by the project's runs and its newest saved export, or None without either."""
+        runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
+        if not (runs or dumps):
+            return None
+        dump = newest_export(dumps, self.settings.instance) if dumps else None
+        return gallery_state(runs, dump=dump, of=self.settings if self.settings.instance else None)
+
+    def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
+        """Return what `build` would send; nothing is written."""
+        baseline = self._baseline(catalogue, delete_missing=delete_missing)
+        rules, regions = Rules(**self.settings.rules), self._drawn()
+        return preview_batch(
+            catalogue,
+            self.images,
+            rules=rules,
+            baseline=baseline,
+            regions=regions,
+            target=self.settings.target,
+            progress=progress,
+        )[0]
+
+    def build(
+        self,
+        catalogue: pd.DataFrame,
+        out: str | Path | None = None,
+        *,
+        delete_missing: bool = False,
+        keep_refused: bool = False,
+        confirm: str | None = None,
+        confirm_rows: int | None = None,
+        progress: bool = True,
+    ) -> Built:
+        """Build a batch folder against what the gallery holds. See `build_batch` and `Baseline` for the parameters.
+
+        By default, the folder is ``imgprep-work/batch``.
+        """
+        return build_batch(
+            catalogue,
+            self.images,
+            out or self.work / "batch",
+            rules=Rules(**self.settings.rules),
+            baseline=self._baseline(
+                catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
+            ),
+            regions=self._drawn(),
+            target=self.settings.target,
+            keep_refused=keep_refused,
+            sources=[self.catalogue],
+            cache=self._cache,
+            progress=progress,
+        )
+
+    def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
+        """Ship a batch to a new sandbox on this machine, and return the ended run.
+
+        `switches` are those of `Sandbox`. Its gallery starts empty, and never counts as the instance's.
+        """
+        with Sandbox(**{"task_seconds": 0, "throttle": False, **switches}) as sandbox:
+            return self._send(built, sandbox.settings, progress=progress)
+
+    def ship(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
+        """Upload a batch to the instance, submit it, and follow its task until it ends.
+
+        A production gallery must be confirmed: by its name in `confirm`, or typed in the notebook. Calls can be
+        repeated after an interruption. See `upload`, `submit` and `Run.follow`.
+        """
+        return self._send(built, self.settings, confirm=confirm, known=self.known(), progress=progress)
+
+    def preflight(self) -> pd.DataFrame:
+        """Check keys, rights and settings before a batch is sent. See `preflight`."""
+        return preflight(self.settings)
+
+    def runs(self) -> Runs:
+        """Return the runs of the project's gallery, oldest first.
+
+        If there are none, return the runs of the newest run's gallery, such as a sandbox's, with a warning that names
+        it.
+        """
+        runs = load_runs(self.settings.runs)
+        own = own_runs(runs, self.settings)
+        if runs and not own:
+            _log.warning("no run was sent to %s; these are runs of %s", self.settings.gallery, runs[-1].gallery)
+            own = runs_of(runs, runs[-1].sent_to)
+        return Runs(own)
+
+    def trace(self, product_id: str) -> Trace:
+        """Return everything that happened to a product. See `trace`."""
+        return trace(product_id, self.settings)
+
+    @property
+    def _cache(self) -> Path:
+        return self.work / "cache" / "facts"
+
+    def _drawn(self) -> RegionStore | None:
+        file = self.settings.regions
+        return RegionStore(file, read_only=True) if file.exists() else None
+
+    def _baseline(self, catalogue: pd.DataFrame, **confirmed: Any) -> Baseline:
+        last = kept_export(own_runs(load_runs(self.settings.runs), self.settings), catalogue)
+        return Baseline(known=self.known(), last=last, instance=self.settings.instance, **confirmed)
+
+    def _send(
+        self,
+        built: Built | str | Path,
+        settings: Settings,
+        *,
+        progress: bool,
+        confirm: str | None = None,
+        known: pd.DataFrame | None = None,
+    ) -> Run:
+        folder, runs = built.folder if isinstance(built, Built) else Path(built), self.settings.runs
+        upload(folder, None, settings, runs=runs, known=known, progress=progress)
+        return submit(folder, settings, runs=runs, confirm=confirm, progress=progress).follow(progress=progress)
+
+
+def _same(kept: pd.DataFrame, this: pd.DataFrame) -> bool:
+    both = [name for name in this.columns if name in kept.columns]
+    return len(kept) == len(this) and kept[both].astype("str").equals(this[both].astype("str").reset_index(drop=True))
 
 
 def init_project(folder: str | Path = ".") -> list[Path]:

@@ -20,8 +20,10 @@ from tests.leaks import LOGGERS, Watch
 
 # A slow machine is no failure: nothing here asserts on time. The same examples each time: a test that fails tells of a
 # change. New ones are tried with `--hypothesis-profile=search`, and by tests/fuzz.
+# `make proof` tries more of the same.
 hypothesis.settings.register_profile("search", deadline=None)
-hypothesis.settings.register_profile("imgprep", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("proof", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("imgprep", deadline=None, derandomize=True, max_examples=20)
 hypothesis.settings.load_profile("imgprep")
 
 #: These speak to the sandbox with the vendors' clients alone, whose logs are the vendors' affair.

@@ -37,11 +37,6 @@ def tier_of(options: Namespace) -> str:
     return options.tier or ("header" if is_oss(options.images) else "decode")
 
 
-def target_of(settings: Settings) -> str | None:
-    """Return the address in OSS that batches are uploaded to, if the settings name it."""
-    return f"oss://{settings.bucket}/{settings.path.strip('/')}" if settings.bucket else None
-
-
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     """Return the settings and the catalogue; options default to the project's values."""
     from imgprep.images.storage import require_files

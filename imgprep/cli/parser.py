@@ -78,7 +78,7 @@ _SETTINGS = {
 _IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default: the project's)"
 #: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
-_CHANGE = "the instance's name, to confirm that lines of a run that has ended get another outcome"
+_CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
@@ -97,7 +97,7 @@ class _Shared:
         near = "accept files whose name differs from PicName in case, Unicode form, slashes, extension or folder"
         runs = "folder of run folders (default: imgprep-work/runs)"
         self.all = Parser(add_help=False)
-        self.all.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+        self.all.add_argument("-v", "--verbose", action="store_true", help="log each step")
         self.all.add_argument(
             "--project", type=Path, metavar="DIR", help="folder of imgprep.toml (default: current folder)"
         )
@@ -188,9 +188,11 @@ def make_parser() -> Parser:
 
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the Look commands: what exists and what is wrong with it."""
+    """Add the commands that inspect the images and the catalogue."""
     demo = command("demo", "rehearse", "Run the whole workflow on the demo catalogue and its own sandbox.")
-    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where (default: demo-out)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="output folder (default: demo-out)"
+    )
 
     init = command("init", "plan", "Create a project folder: imgprep.toml and the notebooks.")
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
@@ -205,10 +207,10 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
     text = "Write a printable sheet of faults for the people who make the images."
     sheet = command("feedback", "look", text, *has.photographs, has.depth, has.drawn, has.ruled)
-    text = "folder, or a regular expression with one group"
+    text = "what groups the images: folder, or a regular expression with one group"
     sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
-    text = "List images that are the same or nearly the same, those across products first."
+    text = "List images that are the same or nearly the same, with those across products first."
     doubles = command("duplicates", "look", text, *has.photographs, has.paged)
     doubles.add_argument("--out", type=Path, metavar="FILE.html", help="write a page that shows them side by side")
 
@@ -227,7 +229,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _make(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands from images and an export to a batch folder."""
+    """Add the commands that make a batch folder from images and an export."""
     prepare = command("prepare", "plan", "Make service-ready copies of images, with a log.", *has.photographs)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the copies")
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
@@ -258,7 +260,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     week.add_argument("--out", type=Path, metavar="BATCH", help="folder of the batch (default: imgprep-work/week)")
 
     regions = command("regions", "draw", "List the subject regions, or merge those of other people.")
-    text = "stores or files of regions (.csv, .tsv, .xlsx, .json, .meta) to merge; without any, list the regions"
+    text = "region stores or files (.csv, .tsv, .xlsx, .json, .meta) to merge; if none are given, list the regions"
     regions.add_argument("others", type=Path, nargs="*", metavar="STORE_OR_FILE", help=text)
     regions.add_argument("--into", type=Path, metavar="DB", help="the store to merge into (default: the project's)")
     regions.add_argument("--who", metavar="NAME", help="author of regions from files (default: the file's name)")
@@ -274,7 +276,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands from a batch folder to the gallery."""
+    """Add the commands that send a batch folder to the gallery."""
     upload = command(
         "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
     )
@@ -300,7 +302,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     submit.add_argument(
         "--now",
         action="store_true",
-        help="do not wait after a request whose answer was lost, although it may still start a task; in production "
+        help="do not wait after a request whose answer was lost, although it may still start a task; in production, "
         "the instance's name must be typed or given with --yes",
     )
     submit.add_argument("--stale-ok", action="store_true", help=_STALE)
@@ -313,7 +315,7 @@ def _send(command: Callable[..., Parser], has: _Shared) -> None:
     )
     follow.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="default: every run that has not ended")
 
-    close = command("close", "ship", "End a run from what the console shows about its task.")
+    close = command("close", "ship", "End a run with what the console shows about its task.")
     close.add_argument("run_folder", type=Path, metavar="RUN")
     close.add_argument("--message", metavar="TEXT", help="the task's error message in the console, or FAIL, CANCELLED")
     close.add_argument("--report", type=Path, metavar="FILE", help="the downloaded file of failure causes")
@@ -347,7 +349,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     runs.add_argument(
         "--prune",
         action="store_true",
-        help="remove the copies of images from old batch folders; never a run, nor a file that imgprep did not write",
+        help="remove image copies from old batch folders; runs and files that imgprep did not write are kept",
     )
     runs.add_argument(
         "--older-than",
@@ -356,7 +358,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
         metavar="DAYS",
         help=f"age of an old run (default: {OLD_DAYS:.0f})",
     )
-    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed, remove nothing")
+    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed; remove nothing")
 
     text = "Build a batch of the failed lines that can succeed now."
     retry = command("retry", "outcomes", text, has.reading, has.drawn, has.images)
@@ -375,12 +377,12 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     trace = command("trace", "outcomes", "Show why a product is found or not: its history over all runs.", has.runs)
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
-    text = "Show a month in numbers: how much of the catalogue is findable, what fails, what improved."
+    text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."
     review = command("review", "outcomes", text, has.runs)
     review.add_argument("--month", metavar="YYYY-MM", help="default: the month of the last run")
     text = "column that names an image's source (default: source)"
     review.add_argument("--source", default="source", metavar="COLUMN", help=text)
-    review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="which table")
+    review.add_argument("--table", choices=REVIEW_TABLES, default=REVIEW_TABLES[0], help="the table to show")
     review.add_argument("--html", type=Path, metavar="FILE", help="write the page here, with its charts")
 
 
@@ -390,9 +392,11 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Make a run of a task that was started elsewhere, such as in the console."
     adopt = command("adopt", "ship", text, has.cloud, has.runs)
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
-    dump = command("dump", "ship", "Export what the gallery holds, as a file for build --known.", has.cloud)
+    dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
-    policy = command("policy", "ship", "Print the RAM documents and the console's steps to set them up.", has.cloud)
+    policy = command(
+        "policy", "ship", "Print the RAM documents and the steps in the console to set them up.", has.cloud
+    )
     policy.add_argument("--document", choices=["trust", "role", "uploader"], help="only this document, as JSON")
 
     sandbox = command("sandbox", "rehearse", "Run the local OSS and Image Search server in the foreground.")

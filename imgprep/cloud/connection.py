@@ -160,7 +160,7 @@ def _read_head(connection: socket.socket, data: bytes) -> bytes:
             raise http.client.HTTPException(f"the response headers exceed {_HEAD_MAX:,} bytes")
         more = connection.recv(_CHUNK)
         if not more:
-            raise http.client.RemoteDisconnected("the connection ended before the answer did")
+            raise http.client.RemoteDisconnected("the connection closed before the answer was complete")
         data += more
     return data
 

@@ -6,6 +6,7 @@ The SDK accepts almost any answer: ``{}`` parses, a wrong shape yields neither a
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,11 +32,11 @@ THROTTLED = ("DeniedRequest", "Throttling", "Throttling.User", "Throttling.Api",
 _REMEDIES = {
     EXPORT_BUSY: "another export is running on this instance; wait until it ends",
     BUSY: "another batch task is running on this instance; `imgprep tasks` shows it",
-    "InvalidInstance": "use the instance's name, not its id, and the instance's own region",
+    "InvalidInstance": "use the instance's name, not its id, and the region of the instance",
     "InstanceStatusError": "check in the console that the instance is running and paid for",
     "NoPermission": "allow the caller imagesearch actions on this instance, and see `imgprep policy` for the role",
-    "InvalidAccessKeyId.NotFound": "the access key does not exist (any more); set another",
-    "SignatureDoesNotMatch": "the access key's secret is wrong, or the machine's clock is",
+    "InvalidAccessKeyId.NotFound": "the access key does not exist (or no longer exists); set another",
+    "SignatureDoesNotMatch": "the access key's secret or the machine's clock is wrong",
     "InvalidTimeStamp.Expired": "set the machine's clock",
     "InvalidSecurityToken.Expired": "the temporary credentials have expired; get new ones",
 }
@@ -50,7 +51,14 @@ CAPACITY_UNIT = 10_000
 QUOTED = 500
 CONNECT_MS, READ_MS = 10_000, 30_000
 #: The operations called here; each has its own RAM action, on resource ``*``. Source: api.
-ACTIONS = ("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList")
+ACTIONS = (
+    *("IncreaseInstance", "IncreaseList", "Detail", "CheckImageExists", "DumpMeta", "DumpMetaList"),
+    *("SearchImageByName", "SearchImageByPic"),
+)
+#: These share the instance's limit of requests per second, see `Instance.qps`. Source: api.
+SEARCHES = ("CheckImageExists", "SearchImageByName", "SearchImageByPic")
+#: Most results of one search. Source: api.
+MOST_RESULTS = 100
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -93,6 +101,31 @@ class Instance:
     expires: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An image that a search found, and its score, 0 … 1."""
+
+    product_id: str
+    pic_name: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a search: the images, best first, and what the service made of the search image."""
+
+    hits: tuple[Hit, ...]
+    matching: int | None  #: number of images that were ranked; None if the answer has no number
+    category: int | None  #: category that was searched
+    region: str  #: the subject, as ``x1,x2,y1,y2``
+    subjects: tuple[str, ...]  #: every subject that the service detected
+
+    def place(self, product_id: str, pic_name: str) -> int | None:
+        """Return the rank of an image, from 1, or None if it is not among the hits."""
+        key = product_id, pic_name
+        return next((at for at, hit in enumerate(self.hits, 1) if (hit.product_id, hit.pic_name) == key), None)
+
+
 class ImageSearch:
     """One instance of Image Search.
 
@@ -106,6 +139,7 @@ class ImageSearch:
         self._clock = clock or SystemClock()
         self._patience = patience
         self._last: dict[str, float] = {}
+        self._qps: int | None = None
         self._client: Any = None
 
     def start_task(self) -> str:
@@ -157,6 +191,38 @@ class ImageSearch:
         """
         return self._read("CheckImageExists", {"product_id": product_id, "pic_name": pic_name}, _record)
 
+    def searches_per_second(self) -> int:
+        """Return the instance's limit, from Detail; 1, the smallest sold, if the answer has none."""
+        if self._qps is None:
+            self._qps = max(1, self.detail().qps or 1)
+        return self._qps
+
+    def search_by_name(
+        self, product_id: str, pic_name: str, *, category: int | None = None, count: int = 10
+    ) -> Found | None:
+        """Search with an image of the gallery (SearchImageByName); return None if the gallery lacks the image."""
+        request = {"product_id": product_id, "pic_name": pic_name, "category_id": category, "num": count}
+        try:
+            return self._read("SearchImageByName", request, _found)
+        except ServiceError as error:
+            # The code for an image that is not there is undocumented, so ask.
+            if error.passing or self.image_record(product_id, pic_name) is not None:
+                raise
+            return None
+
+    def search_by_pic(
+        self,
+        image: bytes,
+        *,
+        region: str | None = None,
+        crop: bool = True,
+        category: int | None = None,
+        count: int = 10,
+    ) -> Found:
+        """Search with an image's bytes (SearchImageByPic): by a region, by the detected subject, or as a whole."""
+        request = {"pic_content": base64.b64encode(image).decode(), "crop": crop, "category_id": category, "num": count}
+        return self._read("SearchImageByPic", request | ({"region": region} if region else {}), _found)
+
     def start_export(self) -> str:
         """Start an export of the gallery (DumpMeta); return its id. Only one export can run at a time."""
         answer = self._call("DumpMeta", {})
@@ -190,7 +256,10 @@ class ImageSearch:
                 self._clock.sleep(pause)
 
     def _call(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        wait = self._last.get(action, float("-inf")) + SECONDS_BETWEEN - self._clock.monotonic()
+        pace = "search" if action in SEARCHES else action
+        between = 1 / self.searches_per_second() if action in SEARCHES else SECONDS_BETWEEN
+        # Counted from the end of the last call, so that however long each is under way, they arrive this far apart.
+        wait = self._last.get(pace, float("-inf")) + between - self._clock.monotonic()
         if wait > 0:
             self._clock.sleep(wait)
         from alibabacloud_imagesearch20201214 import models  # noqa: PLC0415  heavy
@@ -206,9 +275,11 @@ class ImageSearch:
             without_secrets(error)
             raise _wrapped(action, self.settings.instance, error) from error
         finally:
-            self._last[action] = self._clock.monotonic()
+            self._last[pace] = self._clock.monotonic()
         if not isinstance(body, dict) or not body:
-            raise AnswerLost(f"{action}: the answer is empty; is {self.settings.imagesearch_url} Image Search?")
+            raise AnswerLost(
+                f"{action}: the answer is empty; check that {self.settings.imagesearch_url} is Image Search"
+            )
         return body
 
     def _connected(self) -> Any:
@@ -280,7 +351,7 @@ def _wrapped(action: str, instance: str, error: Exception) -> ServiceError:
             code=code if status else None,
             request_id=request_id,
         )
-    remedy = _REMEDIES.get(str(code), "the code is in the vendor's list of Image Search error codes")
+    remedy = _REMEDIES.get(str(code), "look the code up in the vendor's list of Image Search error codes")
     message = f"{action} on instance {instance}: refused with {shown(code)}: {text}; {remedy}"
     passing = str(code) in (*THROTTLED, BUSY, EXPORT_BUSY)
     return ServiceError(message, code=str(code), request_id=request_id, passing=passing)
@@ -364,3 +435,21 @@ def _record(answer: dict[str, Any]) -> dict[str, Any] | None:
     if not answer["Exists"]:
         return None
     return {name: value for name, value in held.items() if value is not None} if isinstance(held, dict) else {}
+
+
+def _found(answer: dict[str, Any]) -> Found:
+    if answer.get("Success") is False or not isinstance(answer.get("Auctions") or [], list):
+        raise _unsuccessful("SearchImage", answer)
+    about = answer.get("PicInfo") or {}
+    # The vendor's pages disagree about which of the two counts all images and which the returned ones.
+    totals = [int(total) for name in ("DocsFound", "DocsReturn") if (total := _dig(answer, "Head", name)) is not None]
+    return Found(
+        tuple(
+            Hit(str(hit.get("ProductId")), str(hit.get("PicName")), hit.get("Score"))
+            for hit in answer.get("Auctions") or []
+        ),
+        max(totals, default=None),
+        about.get("CategoryId"),
+        str(about.get("Region") or ""),
+        tuple(str(each["Region"]) for each in about.get("MultiRegion") or [] if each.get("Region")),
+    )

@@ -49,7 +49,7 @@ FATAL = {
     "InvalidAccessKeyId": "the access key does not exist, or is disabled; set another",
     "SignatureDoesNotMatch": "the access key's secret is wrong; set it again",
     "NoSuchBucket": "create the bucket in the instance's region, or correct its name in the settings",
-    "InvalidBucketName": "3 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit",
+    "InvalidBucketName": "3 to 63 characters of a-z, 0-9 and -, starting and ending with a letter or digit",
     "UserDisable": "OSS is not activated for this account, or it is in arrears; activate it in the console",
     "RequestTimeTooSkewed": "set this machine's clock",
     "BucketAlreadyExists": "the name is taken by another account",
@@ -198,7 +198,7 @@ def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, pa
                 continue
             failure, source = wrapped(error, what, key), error
         except (ParseError, RuntimeError, ValueError, KeyError) as error:  # oss2 cannot parse the answer
-            text = f"{what} {key}: the answer is not from OSS ({error}); is it from a proxy or a login page?"
+            text = f"{what} {key}: the answer is not from OSS ({error}); it may come from a proxy or a login page"
             failure, source = StorageError(text, key=key, passing=True), error
         pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
         if pause is None:
@@ -256,7 +256,7 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
         if following is None:
             return
         if following <= marker:
-            raise StorageError(f"list {prefix}: the list does not continue after {marker!r}", key=prefix)
+            raise StorageError(f"list {prefix}: the listing does not continue after {marker!r}", key=prefix)
         marker = following
 
 

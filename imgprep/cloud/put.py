@@ -1,4 +1,4 @@
-"""Upload of one file as one object: send it, verify it, and send it again only if it did not arrive."""
+"""Upload one file as one object: send it, verify it, and send it again only if it did not arrive."""
 
 from __future__ import annotations
 
@@ -232,9 +232,7 @@ class Sender:
             ):  # expired credentials have been renewed, or `_try` has raised
                 return end("failed", "none", str(wrapped(error, "put", item.key)))
             if mismatches >= MISMATCHES_MAX:
-                message = (
-                    f"OSS received other bytes than were sent, {mismatches} times; check the memory and the network"
-                )
+                message = f"OSS received different bytes {mismatches} times; check the memory and the network"
                 return end("failed", "none", message)
             pause = attempts.pause(retry_after(getattr(error, "headers", None)))
             if pause is None:

@@ -25,8 +25,8 @@ class Credentials:
             value = getattr(self, name) or ""
             if not (value.isascii() and value.isprintable()) or " " in value:
                 raise ConfigError(
-                    f"credentials: {name} has a space, a line break or a character outside ASCII; "
-                    "set it again, without these"
+                    f"credentials: {name} contains a space, a line break or a non-ASCII character; "
+                    "set it again without them"
                 )
 
 
@@ -68,7 +68,7 @@ class EnvironmentCredentials:
             if bool(key_id) != bool(secret):
                 missing = secret_name if key_id else id_name
                 raise ConfigError(
-                    f"credentials: {missing} is not set, but the other half of its pair is; set both or neither"
+                    f"credentials: {missing} is not set, but the other half of the pair is; set both or neither"
                 )
             if key_id and secret:
                 return Credentials(key_id, secret, token or None)

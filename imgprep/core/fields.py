@@ -120,7 +120,10 @@ CATEGORIES: dict[int, str] = {
 #: The category that the service stores for every image, unless its type is product search. Source: guide.
 FORCED_CATEGORY = 88888888
 #: What a CategoryId requires from the search code. Source: "important" note on the vendor's page on adding images.
-SEARCH_CATEGORY = "a category that is set when adding must be set when searching too, or the image does not find itself"
+SEARCH_CATEGORY = (
+    "a category set when adding an image must also be set when searching, or a search with the same image does not "
+    "find it"
+)
 
 
 class Service(StrEnum):
@@ -135,9 +138,9 @@ class Service(StrEnum):
     COPYRIGHT = "copyright"
     """Its image limits are undocumented."""
     MULTIMODAL = "multimodal"
-    """Product multimodal search; its number, its image limits and what it makes of categories are undocumented."""
+    """Product multimodal search; its number, its image limits and how it treats categories are undocumented."""
     UNKNOWN = "unknown"
-    """Any other: only what all types share is checked."""
+    """Any other type; only the rules that all types share are checked."""
 
 
 #: Service types that store `FORCED_CATEGORY` regardless of a line's CategoryId.

@@ -54,7 +54,7 @@ def require_ours(path: str | os.PathLike[str] | None) -> None:
 def require_no_link(path: Path) -> Path:
     """Return the path of a file to append to; raise if it is a link, which may point to someone else's file."""
     if path.is_symlink():
-        raise ConfigError(f"{path}: is a link, and links are not written through; {_REMEDY}")
+        raise ConfigError(f"{path}: is a link, which imgprep does not write through; {_REMEDY}")
     return path
 
 
@@ -162,7 +162,7 @@ def naming_full_disk(target: str | os.PathLike[str]) -> Iterator[None]:
         written = (number for number in _FULL if f"(os error {number})" in str(error))
         number = error.errno if isinstance(error, OSError) else next(written, None)
         if number in _FULL:
-            message = f"{os.strerror(number)} ({free_space(target)}); free some space, then repeat"
+            message = f"{os.strerror(number)} ({free_space(target)}); free some space, then try again"
             raise OSError(number, message, os.fspath(target)) from error
         raise
 

@@ -56,11 +56,11 @@ def proxy_for(url: str) -> str | None:
     except ValueError:
         host = None
     if not host:  # the value is not quoted: it may contain a password
-        raise ConfigError(f"{scheme.upper()}_PROXY: is not the URL of a proxy; write it as http://host:port")
+        raise ConfigError(f"{scheme.upper()}_PROXY: is not a proxy URL; write it as http://host:port")
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
-            f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} proxies are not supported; name an http or https proxy, "
-            "or exclude the host with NO_PROXY"
+            f"{scheme.upper()}_PROXY: {urlsplit(proxy).scheme} proxies are not supported; "
+            "use an http or https proxy, or exclude the host with NO_PROXY"
         )
     return proxy
 
@@ -145,7 +145,7 @@ def _tls() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=named)
     except OSError as error:  # includes ssl.SSLError
         raise ConfigError(
-            f"{named}: is not a file of certificates (PEM): {error}; name one, or unset the variable"
+            f"{named}: is not a certificate file (PEM): {error}; correct the path, or unset the variable"
         ) from error
 
 

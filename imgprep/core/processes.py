@@ -254,7 +254,7 @@ class _Pool:
         if worker.killed_after is not None:
             yield suspect, LostTask(True, f"took longer than {worker.killed_after:g} s; the worker was stopped")
         elif worker.alone:
-            yield suspect, LostTask(False, f"kills the process that opens it ({_reason(code)}), twice")
+            yield suspect, LostTask(False, f"crashed the process that opened it ({_reason(code)}), twice")
         else:
             _log.info("a worker ended with %s; its task is run again alone", _reason(code))
             self._suspects.append(suspect)

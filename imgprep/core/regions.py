@@ -80,12 +80,12 @@ class Region:
                     raise TypeError
                 whole = operator.index(value)
             except TypeError:
-                raise RegionError(f"{name}={value!r}: needs an integer (pixels)") from None
+                raise RegionError(f"{name}={value!r}: must be an integer (pixels)") from None
             object.__setattr__(self, name, whole)
         if self.x1 < 0 or self.y1 < 0:
             raise RegionError(f"{self._edges()}: starts outside the image; x1 and y1 must be 0 or more")
         if self.x1 >= self.x2 or self.y1 >= self.y2:
-            raise RegionError(f"{self._edges()}: is empty; needs x1 < x2 and y1 < y2 (wire order is x1,x2,y1,y2)")
+            raise RegionError(f"{self._edges()}: is empty; it needs x1 < x2 and y1 < y2 (wire order is x1,x2,y1,y2)")
 
     def _edges(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in EDGES)
@@ -175,7 +175,7 @@ def named_edges(text: str) -> dict[str, int]:
     if len(numbers) != 4:
         raise RegionError(f'Region "{text:.60}": needs 4 integers x1,x2,y1,y2; got {len(numbers)}')
     if max(map(len, numbers)) > 10:
-        raise RegionError(f'Region "{text:.60}": a number is longer than any image')
+        raise RegionError(f'Region "{text:.60}": a coordinate is larger than any image')
     return dict(zip(WIRE_ORDER, map(int, numbers), strict=True))
 
 

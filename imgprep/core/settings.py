@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
@@ -55,7 +55,7 @@ _NUMBERS = ("gateway_timeout", "status_timeout")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(_TABLES, ((dict,), "a table")),
     **dict.fromkeys(_NUMBERS, ((int, float), "a number")),
-    "sheet": ((str, int), "a sheet's name or number"),
+    "sheet": ((str, int), "the name or number of a sheet"),
     **dict.fromkeys(("one_product", "private_hosts"), ((bool,), "true or false")),
 }
 #: Settings recorded in a run folder: neither credentials nor local paths.
@@ -274,7 +274,9 @@ class Settings:
         except FileNotFoundError:
             raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: is not TOML: {error}; write text in quotes and each key once") from error
+            raise ConfigError(
+                f"{file}: is not valid TOML: {error}; put text in quotes and write each key once"
+            ) from error
         values = {**from_document(document, file), **from_environment(), **arguments}
         return cls(**{"project": file.parent, **values})
 
@@ -317,6 +319,11 @@ class Settings:
         return f"{folder}/" if folder else ""
 
     @property
+    def target(self) -> str | None:
+        """The address in OSS that batches are uploaded to; None without a bucket."""
+        return f"oss://{self.bucket}/{self.prefix}".rstrip("/") if self.bucket else None
+
+    @property
     def work(self) -> Path:
         """The folder for runs, regions and caches."""
         return self.project / WORK_FOLDER
@@ -353,6 +360,19 @@ class Settings:
             raise ConfigError(f"settings incomplete: {remedies}")
 
 
+class HasSettings(Protocol):
+    """What has settings, such as a project."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+
+
+def settings_of(owner: Settings | HasSettings) -> Settings:
+    """Return the settings of a project; settings are returned unchanged."""
+    return owner if isinstance(owner, Settings) else owner.settings
+
+
 def from_environment() -> dict[str, Any]:
     """Return the settings from the ``IMGPREP_…`` variables."""
     return {name: os.environ[variable] for variable, name in _VARIABLES.items() if os.environ.get(variable)}
@@ -370,7 +390,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
         for key, value in entries.items():
             if any(secret in key.lower() for secret in _SECRETS):
                 raise ConfigError(
-                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, change the key, and "
+                    f"{file}: [{table}] {key}: secrets do not belong in this file; remove it, replace the key, and "
                     "set the vendors' environment variables"
                 )
             if key not in keys:
@@ -407,7 +427,7 @@ def endpoint_url(endpoint: str, name: str) -> str:
     except ValueError:  # a port that is not a number, a broken IPv6 address
         good = False
     if not good:
-        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; needs a host, or http(s)://HOST[:PORT]")
+        raise ConfigError(f"{name} {endpoint!r}: is not an endpoint; write a host, or http(s)://HOST[:PORT]")
     return url
 
 
@@ -454,7 +474,7 @@ def certificates() -> str | None:
         if not path:
             continue
         if not os.path.exists(path):  # noqa: PTH110  passed on unchanged
-            raise ConfigError(f"{variable}: {path} does not exist; give a file of certificates (PEM), or unset it")
+            raise ConfigError(f"{variable}: {path} does not exist; give a certificate file (PEM), or unset it")
         return path
     return None
 

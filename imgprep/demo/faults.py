@@ -102,7 +102,7 @@ _SEASON = (
 
 FAULTS: dict[str, Fault] = {
     # Files that `prepare_images` corrects.
-    "turned-right": Fault(74, "turned, with a tag that says how", ("image-rotated",), *_FIXED, (PHONES,),
+    "turned-right": Fault(74, "rotated, with a tag that states how", ("image-rotated",), *_FIXED, (PHONES,),
         _saved("turned-6")),
     "cut-out": Fault(63, "cut out, with transparency", ("image-transparent",), *_FIXED, (LUND, WANG),
         _saved("transparent", ".png")),
@@ -127,7 +127,7 @@ FAULTS: dict[str, Fault] = {
     "truncated": Fault(31, "breaks off", ("image-unreadable",), *_LOST, (PORTAL, WANG), _saved("truncated")),
     "error-page": Fault(22, "an error page, saved as an image", ("image-unreadable",), *_LOST, (PORTAL,),
         _saved("page")),
-    "heic-named-jpg": Fault(13, "HEIC of a phone, named .jpg", ("image-unreadable",), *_LOST, (PHONES,),
+    "heic-named-jpg": Fault(13, "HEIC from a phone, named .jpg", ("image-unreadable",), *_LOST, (PHONES,),
         _saved("heic")),
     "empty": Fault(6, "no bytes", ("image-empty",), *_LOST, picture=_saved("empty")),
     "coming-soon": Fault(64, "a placeholder", ("image-placeholder",), *_POOR, (PORTAL, KERN),
@@ -135,7 +135,7 @@ FAULTS: dict[str, Fault] = {
     "no-photo": Fault(24, "another placeholder", ("image-placeholder",), *_POOR, (PHONES, WANG),
         _placeholder("no-photo.png", "no photo yet")),
     "strip": Fault(15, "a strip, beyond 4 to 1", ("image-narrow",), *_POOR, (LUND, KERN), _sized((1200, 240))),
-    "elsewhere": Fault(2, "a name that leads out of the folder", _OUTSIDE, *_NEVER,
+    "elsewhere": Fault(2, "a name that points outside the folder", _OUTSIDE, *_NEVER,
         picture=_renamed("../old-shop/"), absent=True),
     # Records that a person must correct.
     "no-image": Fault(38, "no image is given", ("product-without-image", "pic-name-missing"), *_NEVER, record=_with()),
@@ -163,7 +163,7 @@ FAULTS: dict[str, Fault] = {
     "region-empty": Fault(2, "a region that encloses nothing", ("region-empty",), *_LOST, record=_region_empty),
     "price-range": Fault(2, "a price beyond 32 bits", ("int-attr-range",), *_LOST, record=_with(price="30000000.00")),
     "region-format": Fault(1, "a region of two numbers", ("region-format",), *_LOST, record=_with(region="20,40")),
-    "date-sku": Fault(1, "an id that a spreadsheet made a date", ("product-id-date",), *_POOR,
+    "date-sku": Fault(1, "an id that a spreadsheet converted to a date", ("product-id-date",), *_POOR,
         record=_with(sku="3-Mar")),
 }  # fmt: skip
 

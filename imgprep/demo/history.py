@@ -127,7 +127,7 @@ def _emptied(folder: Path) -> Written:
     written = Written(folder)
     there = list_names(folder) if folder.exists() else []
     if not all(map(written.is_ours, there)):
-        rule = "contains files that are not from a generated history, or that were changed since"
+        rule = "contains files that are not from a generated history, or have changed since"
         raise ConfigError(f"{folder}: {rule}; choose a new folder")
     for name in there:
         written.remove(name)
@@ -278,7 +278,7 @@ class _History:
         except ConfigError as error:
             self.story["stopped"] = {"week": week + 1, "rows": len(half), "message": str(error)}
         else:
-            raise ImgprepError("the demo's history: half an export was not stopped; report this as a bug of imgprep")
+            raise ImgprepError("the demo's history: half an export was not stopped; report this as a bug in imgprep")
 
     def _known(self) -> pd.DataFrame:
         return gallery_state(load_runs(self.runs), of=self.sandbox.settings)

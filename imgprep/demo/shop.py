@@ -34,7 +34,7 @@ _CHUNK = 8
 _EVERY = 18
 
 _COLUMN_MAP = """\
-# How the demo shop's export becomes increment.meta: a column, several, a number that is scaled, a template, a look-up.
+# How the demo shop's export becomes increment.meta: one column, several columns, a scaled number, a template, a map.
 ProductId = "sku"
 PicName = ["image", "image_2", "image_3"]
 Region = "region"
@@ -156,8 +156,8 @@ def demo_shop(folder: str | Path | None = None, *, every: int = 1, progress: boo
             if not shop.truth.is_file():  # another process may have created it meanwhile
                 _make(shop, stock() if every == 1 else part_of(stock(), every), progress=progress)
     except (OSError, sqlite3.Error) as error:
-        remedy = f"set {CACHE_VARIABLE} to a folder that can be written"
-        raise ConfigError(f"{shop.folder}: the demo shop cannot be made here: {error}; {remedy}") from error
+        remedy = f"set {CACHE_VARIABLE} to a writable folder"
+        raise ConfigError(f"{shop.folder}: the demo shop cannot be created here: {error}; {remedy}") from error
     return shop
 
 

@@ -101,7 +101,7 @@ def dumps_bbox_widget(frame: pd.DataFrame, *, label: str = "subject") -> dict[st
         region = Region(**edges_in(row))
         box = {"x": region.x1, "y": region.y1, "width": region.width, "height": region.height, "label": label}
         if result.setdefault(row["PicName"], [box]) != [box]:
-            raise RegionError(f"{row['PicName']}: has regions of several products, which this format cannot hold")
+            raise RegionError(f"{row['PicName']}: has regions for several products, which this format does not support")
     return result
 
 
@@ -111,7 +111,7 @@ def loads_bbox_widget(data: Mapping[str, Iterable[Mapping[str, Any]]]) -> pd.Dat
     for name, boxes in data.items():
         found = list(boxes)
         if len(found) > 1:
-            raise RegionError(f"{name}: has {len(found)} boxes; the service takes one subject per image")
+            raise RegionError(f"{name}: has {len(found)} boxes; the service accepts one subject per image")
         for box in found:
             if not {"x", "y", "width", "height"} <= set(box):
                 raise RegionError(f"{name}: needs x, y, width, height; got {', '.join(map(str, box))[:60]}")
@@ -150,17 +150,19 @@ def dumps_coco(frame: pd.DataFrame) -> dict[str, Any]:
 def loads_coco(data: Mapping[str, Any]) -> pd.DataFrame:
     """Read a COCO data set from imgprep or another tool; images with neither a box nor a state are omitted."""
     if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in ("images", "annotations")):
-        raise RegionError('not a COCO data set: needs lists "images" and "annotations"')
+        raise RegionError('not a COCO data set: it must have the lists "images" and "annotations"')
     _need(data["annotations"], ("image_id", "bbox"), "an annotation")
     _need(data["images"], ("id", "file_name"), "an image")
     boxes: dict[Any, Any] = {}
     for item in data["annotations"]:
         if item["image_id"] in boxes:
-            raise RegionError(f"COCO image {item['image_id']}: has two boxes; the service takes one subject per image")
+            raise RegionError(
+                f"COCO image {item['image_id']}: has two boxes; the service accepts one subject per image"
+            )
         boxes[item["image_id"]] = item["bbox"]
     unknown = set(boxes) - {image["id"] for image in data["images"]}
     if unknown:
-        raise RegionError(f"COCO image_id {min(unknown, key=str)}: names an image that the file does not have")
+        raise RegionError(f"COCO image_id {min(unknown, key=str)}: the file has no such image")
     rows = []
     for image in data["images"]:
         kept = dict(image.get("imgprep") or {})
@@ -299,7 +301,9 @@ def loads_table(
         )
     has_box = [edge for edge in EDGES if edge in names]
     if "PicName" not in names or len(has_box) not in (0, 4) or not (has_box or "state" in names):
-        raise RegionError(f"columns {', '.join(names)[:80]}: needs PicName and x1, y1, x2, y2 (or state), by name")
+        raise RegionError(
+            f"columns {', '.join(names)[:80]}: the columns PicName and x1, y1, x2, y2 (or state) are required"
+        )
     if len({_FRAME_NAMES.get(name, name) for name in names}) != len(names):
         raise RegionError("a column appears twice")
     found = []

@@ -26,7 +26,7 @@ def refuse_network_drive(path: Path, *, mounts: Path = Path("/proc/mounts")) -> 
     kind = _kind(path.absolute(), mounts)
     if kind:
         raise RegionError(
-            f"{path}: is on a network drive ({kind}), where SQLite can lose or mix up what two people save. "
+            f"{path}: is on a network drive ({kind}), where SQLite can lose or mix up the work of two people. "
             "Keep a store on each person's own disk (assign() splits the work) and combine them with "
             "store.merge(other)."
         )
@@ -66,8 +66,8 @@ _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full ({free}); free some space, then save again",
     sqlite3.SQLITE_READONLY: "the file or its folder is not writable; change its permissions or choose another path",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened or created; check that its folder exists and is writable",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full ({free}); check it, then save again",
-    sqlite3.SQLITE_BUSY: "another program has been writing for too long; close it, then save again",
+    sqlite3.SQLITE_IOERR: "the disk is damaged or full ({free}); check it, then save again",
+    sqlite3.SQLITE_BUSY: "another program is keeping the store locked; close it, then save again",
 }
 
 #: Suffixes of the files that contain changes not yet in the store.

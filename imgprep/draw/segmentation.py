@@ -246,7 +246,7 @@ def _otsu(values: Floats) -> float:
 @functools.lru_cache(maxsize=2)
 def _load(path: str) -> tuple[Any, Any, threading.Lock]:
     if importlib.util.find_spec("cv2") is None:
-        raise RegionError("model=: needs OpenCV; install the extra: pip install imgprep[suggest]")
+        raise RegionError("model=: OpenCV is not installed; install the extra: pip install imgprep[suggest]")
     try:
         data = Path(path).read_bytes()
     except OSError as error:

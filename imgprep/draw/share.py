@@ -35,7 +35,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     ['Ann', 'Ann', 'Bo', 'Bo']
     """
     if not people or len(set(people)) != len(people):
-        raise RegionError("assign: needs at least one person, each named once")
+        raise RegionError("assign: name at least one person, and each only once")
     if not 0 <= shared <= 1:
         raise RegionError(f"assign: shared={shared}; must be a share from 0 to 1")
     group = _groups(queue)

@@ -181,7 +181,7 @@ class RegionStore:
         """
         state = _checked_state(region, state)
         if not isinstance(pic_name, str) or not pic_name:
-            raise RegionError(f"PicName {pic_name!r}: needs a file name")
+            raise RegionError(f"PicName {pic_name!r}: must be a file name")
         if how not in HOWS:
             raise RegionError(f"{pic_name}: how={how!r}; must be one of {', '.join(HOWS)}")
         if region is not None and size is not None and not region.fits(*size):
@@ -191,7 +191,7 @@ class RegionStore:
             revision = before.revision if before else 0
             if expect is not None and expect != revision:
                 raise RegionError(
-                    f"{pic_name}: was saved elsewhere meanwhile (revision {revision}, not {expect}); reload"
+                    f"{pic_name}: has been saved elsewhere in the meantime (revision {revision}, not {expect}); reload"
                 )
             revision = self._append(
                 {
@@ -291,7 +291,7 @@ class RegionStore:
         """
         if not isinstance(other, RegionStore):
             if not os.path.exists(other):  # noqa: PTH110  os.PathLike, not only Path
-                raise RegionError(f"{os.fspath(other)}: does not exist; give the path of the store to merge")
+                raise RegionError(f"{os.fspath(other)}: does not exist; pass the path of the store to merge")
             with RegionStore(other, read_only=True) as opened:
                 return self.merge(opened)
         if other.path.resolve() == self.path.resolve():
@@ -356,7 +356,7 @@ class RegionStore:
         """Settle a conflict: the entry with this revision becomes current; the others stay in the history."""
         chosen = self._entry_of(revision)
         if (chosen.pic_name, chosen.product_id) != (pic_name, product_id):
-            raise RegionError(f"revision {revision} is about {chosen.pic_name}, not {pic_name}")
+            raise RegionError(f"revision {revision} belongs to {chosen.pic_name}, not {pic_name}")
         # Add a new entry, so that merging back shows a later decision instead of a second conflict.
         names = ("digest", "size", "how", "who", "state", "note", "flagged")
         values: dict[str, Any] = {name: getattr(chosen, name) for name in names}
@@ -518,7 +518,7 @@ def _entry_from(row: sqlite3.Row) -> Entry:
 def _checked_state(region: Region | None, state: str | None) -> str:
     if region is not None:
         if state not in (None, "region"):
-            raise RegionError(f"state={state!r} with a region; give one or the other")
+            raise RegionError(f"state={state!r} with a region; pass one or the other")
         return "region"
     if state not in ("whole", "service", "undone"):
         raise RegionError(f'state={state!r} without a region; must be "whole", "service" or "undone"')

@@ -104,7 +104,7 @@ def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     """
     if missing := [name for name in ("confidence", "fate", "iou") if name not in suggestions.columns]:
         raise KeyError(
-            f"{missing[0]!r}: not a frame of RegionStore.suggestions(); pass one of those, or count the origins "
+            f"{missing[0]!r}: not a frame from RegionStore.suggestions(); pass one, or count the origins "
             "of regions with tally_region_origins"
         )
     names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_BINS)]

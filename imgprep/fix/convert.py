@@ -59,7 +59,7 @@ def decide(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Recipe:
     if problem is not None:
         return Recipe("refused", f"{str(problem).replace('_', ' ')}: {facts.get('detail') or 'see facts'}")
     if not facts.get("width") or not facts.get("height") or not facts.get("format"):
-        return Recipe("refused", "its size and format are unknown; inspect it with tier header or deeper")
+        return Recipe("refused", "its size and format are unknown; inspect it with the tier header, decode or strict")
 
     orientation = facts.get("orientation") or 1
     width, height = upright_size(facts["width"], facts["height"], orientation)

@@ -72,7 +72,7 @@ def apply_fixes(
             continue
         if rule.by_file and files is None:
             raise ConfigError(
-                f"findings: {counted(len(positions), 'fix is', 'fixes are')} names of files ({rule.id}); "
+                f"findings: {counted(len(positions), 'fix is', 'fixes are')} file names ({rule.id}); "
                 "pass files=, as for check"
             )
         before = fixed[rule.field].iloc[positions].astype("str").reset_index(drop=True)
@@ -132,7 +132,7 @@ def undo_fixes(fixed: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
         now = result[name].iloc[position]
         if not (now == after or (pd.isna(now) and pd.isna(after))):
             raise CatalogueError(
-                f"row {change['row']}, {name} {now!r}: was changed since it was fixed ({after!r}); "
+                f"row {change['row']}, {name} {now!r}: has changed since it was fixed ({after!r}); "
                 "undo the fixes on the catalogue that apply_fixes returned"
             )
         result[name] = _written(result[name], [position], before)

@@ -119,7 +119,7 @@ def prepare_images(
     source, out = open_source(root), Path(out)
     folder = source if isinstance(source, OssFolder) else None
     if folder is None and out.resolve() == Path(root).resolve():
-        raise ConfigError(f"out: {out} is the folder of the images itself; copies need their own folder")
+        raise ConfigError(f"out: {out} is the image folder itself; choose another folder for the copies")
     if "PicName" not in facts.columns:
         raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
     rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
@@ -298,7 +298,7 @@ def _no_room(step: Step, why: str) -> ConfigError:
     # Raise, because refusing every image for this reason would lead to a batch without images.
     name = shown(step.facts["PicName"])
     return ConfigError(
-        f"no copy of {name} can be written: {why}; correct that and run it again: finished copies are kept"
+        f"no copy of {name} can be written: {why}; correct this and run it again: finished copies are kept"
     )
 
 

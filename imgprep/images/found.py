@@ -78,7 +78,7 @@ class Source(Protocol):
 def legal(name: str) -> str:
     """Return `name` if it stays below the root, else raise `Unfit`; open no file."""
     if not name or "\0" in name:
-        raise Unfit(Problem.MISSING, "an empty name, or one with a NUL in it")
+        raise Unfit(Problem.MISSING, "an empty name, or one that contains NUL")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
     if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
         raise Unfit(Problem.OUTSIDE_ROOT, "points outside the image folder; it was not opened")

@@ -37,7 +37,7 @@ class Folder:
         """Return the file `name`, or raise `Unfit`."""
         path = self._inside + legal(name)
         if WINDOWS and is_windows_device(name):
-            raise Unfit(Problem.NOT_A_FILE, "is the name of a device or a stream on Windows; it was not opened")
+            raise Unfit(Problem.NOT_A_FILE, "names a device or a stream on Windows; it was not opened")
         # On Windows the folder itself is written with backslashes.
         parent = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
         try:
@@ -74,7 +74,7 @@ class Folder:
             with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
                 return file.read(MAX_FILE_BYTES + 1) or b""
         except FileNotFoundError:
-            raise Unfit(Problem.MISSING, "the file was removed meanwhile") from None
+            raise Unfit(Problem.MISSING, "the file was removed in the meantime") from None
         except OSError as error:
             raise Unfit(Problem.UNREADABLE, _text(error)) from None
 
@@ -213,7 +213,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Folder | Archive | OssFo
         # BadZipFile, NotImplementedError (a newer zip version), UnicodeDecodeError (in a name), OSError
         except Exception as error:
             raise ConfigError(
-                f"images: {root} is a zip archive whose list of files cannot be read ({_text(error)}); create it again"
+                f"images: {root} is a zip archive whose file list cannot be read ({_text(error)}); create it again"
             ) from error
     raise ConfigError(
         f"images: {root} is neither a folder nor a zip archive; give the folder that the PicNames are in, or "

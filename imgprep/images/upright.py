@@ -101,7 +101,7 @@ def open_header(file: Path | io.BytesIO) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"{error}; at most {MAX_PIXELS:,} pixels are decoded") from error
     except UnidentifiedImageError as error:
-        raise NotAnImage("the format is unknown; needs an image file") from error
+        raise NotAnImage("the format is unknown; pass an image file") from error
     if image.width * image.height > MAX_PIXELS:
         width, height = image.size
         image.close()

@@ -44,7 +44,7 @@ ELSEWHERE = "other records"
 
 #: Rule id for a catalogue without an image column.
 WITHOUT_IMAGES = "catalogue-without-images"
-_NO_IMAGES = "no column holds images, so no product has one"
+_NO_IMAGES = "no column contains images, so no product has an image"
 _WAY_ON = (
     "name the column (PicName under [shop.columns], or columns={'PicName': …}), match a folder of images to the "
     "products (imgprep match, ip.match_files), or download them from a column of URLs (imgprep fetch --column)"
@@ -187,7 +187,7 @@ def read_export(path: Path, *, sheet: str | int | None = None, header: Any = Non
 
 def _read(path: Path, sheet: str | int | None) -> Export:
     if path.exists() and not path.is_file() and not path.is_dir():  # a pipe cannot be read more than once
-        raise CatalogueError(f"{path}: is not a regular file; save the export, and pass that file")
+        raise CatalogueError(f"{path}: is not a regular file; save the export to a file, and pass that file")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -201,7 +201,7 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     if head.startswith(b"PK\3\4"):
         if suffix in _WORKBOOKS or _is_workbook(path):
             return read_excel(path, sheet)
-        raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and pass the export in it")
+        raise CatalogueError(f"{path.name}: is a zip archive but not a workbook; unpack it and pass the export inside")
     if head.startswith(XLS_MAGIC):
         return read_excel(path, sheet)
     if sheet is not None:
@@ -281,10 +281,8 @@ def _note_slashes(found: pl.Series, images: pl.Series, rows: pa.Array, notes: Fi
     changed = (found != images).fill_null(value=False)
     if count := int(changed.sum()):
         place = int(changed.arg_max() or 0)
-        message = (
-            f"{counted(count, 'name')} began with a slash, which names the folder of images itself; it was removed"
-        )
-        fix = "nothing to do, if the images are below the folder that is given"
+        message = f"{counted(count, 'name')} began with a slash, which stands for the image folder; it was removed"
+        fix = "nothing to do if the image folder contains them"
         where = {"row": rows[place].as_py(), "field": "PicName", "value": found[place]}
         notes.append(export_finding("leading-slash-removed", message, fix, Severity.INFO, **where))
 
@@ -302,7 +300,7 @@ def _per_product(frame: pl.DataFrame, shape: Shape, notes: Findings) -> pl.DataF
         notes.append(
             export_finding(
                 "image-repeated",
-                f"{repeated.height:,} repeated images of the same product; only the first of each is kept",
+                f"{counted(repeated.height, 'repeated image')} within a product; only the first of each is kept",
                 "nothing to do",
                 Severity.INFO,
                 row=shape.rows[first["_i"]].as_py(),
@@ -376,8 +374,8 @@ def _without_apostrophe(name: str, values: Any, rows: pa.Array, notes: Findings)
     notes.append(
         export_finding(
             "apostrophe-removed",
-            f"{counted(count, name + ' value')} began with an apostrophe (a spreadsheet's mark of text), now removed",
-            "export the ids as text, without it",
+            f"{counted(count, name + ' value')} began with an apostrophe (a spreadsheet's text marker); it was removed",
+            "export the ids as text, without apostrophes",
             Severity.INFO,
             row=rows[place].as_py(),
             field=name,
@@ -396,7 +394,7 @@ def _assembled(rows: Any, fields: dict[str, Any], table: pa.Table, notes: Findin
         while own in columns or own in ("row", IMAGE_URL):
             own += " (source)"
         if own != name:
-            message = f"the export's own column {name!r} is called {own!r} here, as {name!r} holds something else"
+            message = f"the export's column {name!r} was renamed {own!r}, because {name!r} has another meaning here"
             notes.append(export_finding("column-renamed", message, "nothing to do", Severity.INFO, field=own))
         columns[own] = column
     frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_TYPES.get)

@@ -68,7 +68,7 @@ def load_columns(columns: ColumnMap | str | Path) -> tuple[ColumnMap, str]:
     except OSError as error:
         raise CatalogueError(f"{file}: the column map cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{file}: the column map is not TOML: {error}") from error
+        raise CatalogueError(f"{file}: the column map is not valid TOML: {error}") from error
     shop = document.get("shop")
     for table in (shop, document):
         if isinstance(table, Mapping) and isinstance(table.get("columns"), Mapping):
@@ -117,14 +117,14 @@ def _spec(field: str, entry: Any, known: Iterable[str], where: str) -> Spec:
         return Spec(field, columns=tuple(entry))
     if not isinstance(entry, Mapping):
         raise CatalogueError(
-            f"{where} = {entry!r}: must be a column's name, a template with {{column}} in it, or a table"
+            f"{where} = {entry!r}: must be a column name, a template with {{column}} in it, or a table"
         )
     for option in entry:
         if option not in _OPTIONS:
             raise CatalogueError(f"{where}: {_unknown(f'unknown option {option!r}', option, _OPTIONS)}")
     sources = [name for name in _SOURCES if name in entry]
     if len(sources) != 1:
-        raise CatalogueError(f"{where}: needs one of column, value and template; got {sources or 'none'}")
+        raise CatalogueError(f"{where}: must have one of column, value and template; got {sources or 'none'}")
     if "value" in entry:
         return Spec(field, value=_constant(entry["value"]))
     if "template" in entry:
@@ -222,7 +222,7 @@ def _scaled(spec: Spec, scale: Decimal, column: pl.Series, rows: pl.Series) -> t
         export_finding(
             "number-format",
             f"{source!r}: {reading.decimal!r} is the decimal separator ({reading.why}); the numbers are multiplied "
-            f"by {scale} and rounded {spec.rounding.value}; {counted(rounded, 'different value')} changed by rounding",
+            f"by {scale} and rounded {spec.rounding.value}; rounding changed {counted(rounded, 'different value')}",
             f'if that is wrong, set it in the column map: {spec.field} = {{ column = "{source}", decimal = "," }}',
             Severity.INFO if reading.sure else Severity.WARNING,
             field=spec.field,
@@ -262,7 +262,7 @@ def save_columns(columns: Mapping[str, Any], project: str | Path | Settings = ".
     except FileNotFoundError:
         raise ConfigError(f"{file}: not found; `imgprep init` creates one") from None
     except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is not TOML: {error}") from error
+        raise ConfigError(f"{file}: is not valid TOML: {error}") from error
     shop = document.setdefault("shop", tomlkit.table())
     if not isinstance(shop, MutableMapping):
         raise ConfigError(f"{file}: shop must be a table: write [shop] and its keys below it")

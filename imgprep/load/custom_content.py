@@ -112,7 +112,7 @@ def parse_content_template(text: str, quoting: str = Quoting.ESCAPE) -> ContentT
             raise CatalogueError(f"template {text!r}: two values have the same key; name them: key:{{column}}")
     elif any(not re.search(r"[^\w\s]", between) for between in template.literals[1:-1]):
         raise CatalogueError(
-            f"template {text!r}: only letters or spaces separate two values, so readers could not separate them "
+            f"template {text!r}: only letters or spaces separate two values, so they cannot be separated "
             'again; put a separator such as , or ; between them, or use quoting = "json"'
         )
     return template

@@ -20,6 +20,7 @@ from pyarrow import csv as arrow_csv
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
+from imgprep.core.text import counted
 from imgprep.load.export import (
     CACHE_BYTES,
     SAMPLE_BYTES,
@@ -326,8 +327,8 @@ def _by_csv(layout: _Layout) -> tuple[pa.Table, Findings]:
                 cell = chunk[-1][-1] = chunk[-1][-1].removesuffix(END)
                 findings.append(
                     _open_quote(
-                        f"a quote is opened and never closed: {cell.count(chr(10)):,} line breaks after it, and any "
-                        "records between them, are in this record's last cell",
+                        f"a quote is never closed: {counted(cell.count(chr(10)), 'line break')} after it, "
+                        "and any records between them, became part of this record's last cell",
                         number + len(chunk),
                         cell,
                     )
@@ -398,12 +399,12 @@ class Ragged:
             self._findings.append(found)
 
     def _add_too_many(self, row: int, count: int, extra: list[str]) -> None:
-        shift = "an unquoted delimiter; the cells after it are then one column too far right"
+        shift = "an unquoted delimiter, which moves the cells after it one column to the right"
         fix = "quote the cell in the export; the record is not sent as it is"
         if extra:
-            why = f": a cell holds {shift}"
+            why = f": a cell contains {shift}"
         else:
-            why = f", and most others have as many as the header: its last cells are empty, but one may hold {shift}"
+            why = f", like most other records; its last cells are empty, but one may contain {shift}"
             fix = "quote the cell in the export, or remove the record's trailing delimiters; it is not sent as it is"
         self._add(
             export_finding(
@@ -417,7 +418,7 @@ class Ragged:
         )
 
     def _add_empty(self, row: int, count: int) -> None:
-        message = f"the record has {count} cells, the header {self.width}; those beyond it are empty and left out"
+        message = f"the record has {count} cells, the header {self.width}; the extra cells are empty and ignored"
         fix = "nothing to do; the export ends its lines with delimiters"
         self._add(export_finding("record-empty-cells", message, fix, Severity.INFO, row=row))
 
@@ -425,13 +426,13 @@ class Ragged:
         message = f"the record has {count} cells, the header {self.width}"
         if torn:
             message += (
-                ", and together with the record before exactly as many as it should: an unquoted line break "
+                ", and together with the previous record exactly as many as the header: an unquoted line break "
                 "split one record in two"
             )
             fix = "quote the cell in the export; the record is not sent as it is"
         else:
-            message += f"; the last {self.width - count} columns are treated as empty"
-            fix = "check the record; quote cells that hold line breaks"
+            message += "; the missing ones are treated as empty"
+            fix = "check the record; quote cells that contain line breaks"
         severity = Severity.ERROR if torn else Severity.WARNING
         self._add(export_finding("record-too-few-cells", message, fix, severity, row=row))
 
@@ -445,7 +446,7 @@ def _damaged(table: pa.Table, rows: pa.Array, encoding: str) -> Findings:
             continue
         mask = pc.fill_null(pc.match_substring(column, "\ufffd"), False).combine_chunks()
         found = rows.filter(mask), column.filter(mask)
-        message = f"the cell holds bytes that are not {encoding}; they show as \ufffd"
+        message = f"the cell contains bytes that are not {encoding}; they show as \ufffd"
         for row, cell in zip(*(part.slice(0, LISTED).to_pylist() for part in found), strict=True):
             findings.append(export_finding("text-damaged", message, fix, row=row, field=name, value=cell[:200]))
         if len(found[0]) > LISTED:
@@ -454,7 +455,7 @@ def _damaged(table: pa.Table, rows: pa.Array, encoding: str) -> Findings:
 
 
 def _many(count: int, what: str) -> str:
-    return f"{count:,} {what} are like this; the first {LISTED:,} are listed"
+    return f"{count:,} {what} have this problem; the first {LISTED:,} are listed"
 
 
 def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
@@ -474,8 +475,8 @@ def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
             begins = last.count(delimiter) == position and (position > 0 or bool(whole))
             if ends and begins and all(line.count(delimiter) == width - 1 for line in whole):
                 message = (
-                    f"the cell seems to hold {len(whole) + 1:,} more records: its lines have as many delimiters as "
-                    "records have, so a quote was perhaps opened and not closed"
+                    f"the cell seems to contain {counted(len(whole) + 1, 'more record')}: its lines have as many "
+                    "delimiters as records have, so a quote was perhaps never closed"
                 )
                 # Prose has a space after its commas; records have none.
                 prose = f"{delimiter} " in "\n".join([*whole, last])
@@ -485,5 +486,5 @@ def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
 
 
 def _open_quote(message: str, row: int, cell: str, severity: Severity = Severity.ERROR, **where: Any) -> dict[str, Any]:
-    fix = "close the quote (or double it where it means inches), and load the export again"
+    fix = "close the quote (or double it if it means inches), and load the export again"
     return export_finding("quote-left-open", message, fix, severity, row=row, value=cell[:200], **where)

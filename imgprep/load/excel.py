@@ -38,7 +38,7 @@ XLS_MAGIC = b"\xd0\xcf\x11\xe0"
 
 _ERROR_CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"[^>]*\bt="e"[^>]*>(?:<f[^>]*/>|<f.*?</f>)?<v>([^<]*)</v>', re.DOTALL)
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
-_STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End leads to them), or export it as CSV"
+_STRAY_CELLS = "delete the stray cells far from the table (Ctrl+End jumps to them), or export it as CSV"
 
 
 #: The value of `sheet` that reads every sheet with the same columns as the first table.
@@ -133,7 +133,7 @@ def _unread_sheets(unread: Mapping[str, _Lines], alike: Sequence[str], hidden: C
     ]
     message = f"{counted(len(unread), 'sheet')} not read: {', '.join(rows)}"
     if alike:
-        message += f"; {', '.join(map(repr, alike))} with the same columns, so nothing is deleted by absence"
+        message += f"; {', '.join(map(repr, alike))} may contain more products, so nothing is deleted by absence"
     fix = 'choose the right one (sheet=, --sheet NAME), or read all sheets of the same shape (sheet="all", --sheet all)'
     found = export_finding("sheet-not-read", message, fix, value=", ".join(unread)[:200])
     return [found | ({"hides": True} if alike else {})]
@@ -168,7 +168,7 @@ def _export(lines: _Lines, sheet: str) -> Export:
         if position in lines.damaged:
             texts = lines.damaged[position]
             why = "text starting with = + - or @ was treated as a formula"
-            message = f"{len(texts):,} cells hold an Excel error: {why}"
+            message = f"{counted(len(texts), 'cell')} with an Excel error: {why}"
             fix = "enter the text again with the column formatted as text"
             findings.append(export_finding("excel-error", message, fix, field=column_name, value=texts[0]))
     table = pa.table(columns, names=names)
@@ -184,7 +184,7 @@ def _require_size(path: Path) -> None:
         task = "imgprep.load.excel:opens"
         ((_, result),) = run_in_processes(task, [str(path)], workers=1, memory=MAX_CELLS * _CELL_BYTES)
         if isinstance(result, LostTask):
-            raise CatalogueError(f"{path.name}: takes more memory or time than any workbook should; {_STRAY_CELLS}")
+            raise CatalogueError(f"{path.name}: needs more memory or time than a workbook should; {_STRAY_CELLS}")
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -201,7 +201,7 @@ def _require_size(path: Path) -> None:
         )
     if cells > MAX_CELLS:
         raise CatalogueError(
-            f"{path.name}: a sheet reaches over {cells:,} cells, gaps included; at most {MAX_CELLS:,} are read; "
+            f"{path.name}: a sheet spans {cells:,} cells, including gaps; at most {MAX_CELLS:,} are read; "
             f"{_STRAY_CELLS}"
         )
 
@@ -286,14 +286,16 @@ def _conversions(name: str, values: list[Any]) -> Findings:
     fix = "format the column as text before pasting into it, or take the shop's CSV export"
     found = []
     if long:
-        message = f"{len(long):,} numbers of more than {DIGITS} digits: Excel keeps only {DIGITS}, the others are lost"
+        message = (
+            f"{counted(len(long), 'number')} with over {DIGITS} digits: Excel keeps only {DIGITS}; the rest are lost"
+        )
         found.append(("excel-long-number", message, fix, Severity.WARNING, long[0]))
     # A column of numbers is fine; numbers in a text column are ids that Excel converted.
     if numbers and texts:
-        message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers in a text column: zeros may be lost"
+        message = f"{len(numbers):,} of {len(numbers) + texts:,} cells are numbers in a text column; zeros may be lost"
         found.append(("excel-number", message, fix, Severity.WARNING, numbers[0]))
     if dates:
-        message = f"{len(dates):,} cells are dates; Excel converts codes such as 3-1 or MAR1 to dates"
+        message = f"{counted(len(dates), 'cell')} with a date; Excel converts codes such as 3-1 or MAR1 to dates"
         severity = Severity.WARNING if texts or numbers else Severity.INFO
         fix = "unless the column is meant to hold dates, format it as text before pasting into it"
         found.append(("excel-date", message, fix, severity, dates[0]))

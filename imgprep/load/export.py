@@ -73,11 +73,15 @@ def distinct_names(names: Iterable[str | None]) -> tuple[list[str], Findings]:
         if free != original:
             what = f"column {position} has no name"
             if name:
-                why = "is the name of an earlier column" if free != name else "has a character that tables cannot hold"
+                why = (
+                    "is also the name of an earlier column"
+                    if free != name
+                    else "contains a character that tables cannot hold"
+                )
                 what = f"column {position}: {original!r} {why}"
             severity = Severity.WARNING if name else Severity.INFO
             fix = "give every column its own name"
-            message = f"{what}; it is called {free!r} here"
+            message = f"{what}; it was renamed {free!r}"
             findings.append(export_finding("column-renamed", message, fix, severity, field=free))
     return list(result), findings
 
@@ -99,7 +103,7 @@ def without_blank(export: Export) -> Export:
         return export
     found = export_finding(
         "record-blank",
-        f"{counted(count, 'record')} empty in every column: left out",
+        f"{counted(count, 'record')} left out: every column is empty",
         "nothing to do",
         Severity.INFO,
         row=export.rows.filter(pc.invert(kept))[0].as_py(),

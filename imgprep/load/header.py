@@ -35,13 +35,15 @@ def with_header(export: Export, header: Any = None) -> Export:
         if not why:
             return export
         message = f"the first line looks like a record, not a header: {why}"
-        fix = f'in the column map: {HEADER} = false (or its columns\' names, ["sku", …]) reads it; true if it is one'
+        fix = (
+            f'set {HEADER} in the column map: false (or the column names, ["sku", …]) if it is a record, otherwise true'
+        )
         found = export_finding(HEADER_MISSING, message, fix, Severity.ERROR, value=" | ".join(export.header)[:200])
         return replace(export, findings=[*export.findings, found])
     if header is True:
         return export
     if header is not False and (isinstance(header, str) or not all(isinstance(name, str) for name in header)):
-        raise CatalogueError(f"columns: {HEADER} = {header!r}: must be true, false, or a list of the columns' names")
+        raise CatalogueError(f"columns: {HEADER} = {header!r}: must be true, false, or a list of column names")
     if not export.header:
         raise CatalogueError(f"columns: {HEADER}: this format names its columns; remove it from the column map")
     return _first_as_record(export, [] if header is False else list(header))
@@ -94,5 +96,5 @@ def _like_data(export: Export) -> str:
         elif not named and _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
             reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
         elif not named and (times := values.count(cell)) > 1:
-            reasons.append((2, f"{cell[:60]!r} is {times:,} times a value below it"))
+            reasons.append((2, f"{cell[:60]!r} occurs {times:,} times below it"))
     return min(reasons, default=(0, ""))[1]

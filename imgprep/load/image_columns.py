@@ -65,7 +65,7 @@ def find_image_columns(table: pa.Table) -> ImageColumns:
     for url in [name for name in taken if is_url(values[name][0])]:
         for local in taken:
             if url != local and not is_url(values[local][0]) and _same_images(table, url, local):
-                others[url] = f"it seems to hold the URLs of the images in {local!r}"
+                others[url] = f"it seems to contain the URLs of the images in {local!r}"
     return ImageColumns(tuple(name for name in taken if name not in others), others)
 
 
@@ -87,8 +87,8 @@ def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -
     found = find_image_columns(table)
     notes = []
     if found.without_extension and set(found.taken) <= set(used):
-        message = f"{found.taken[0]!r} holds names without an extension; each name stands for the file with that stem"
-        fix = "accept the files that are found (--near-names, use_files), or write the extensions into the export"
+        message = f"{found.taken[0]!r} contains names without an extension; each is matched to the file of that name"
+        fix = "accept the files found (--near-names, use_files), or add the extensions in the export"
         notes.append(export_finding("image-without-extension", message, fix, field=found.taken[0]))
     elif len(used) > 1 and not own:
         message = f"images are taken from {', '.join(map(repr, used))}, in this order"
@@ -96,7 +96,9 @@ def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -
         notes.append(export_finding("image-columns", message, fix, Severity.INFO, field="PicName"))
     for name in [*found.taken, *found.others]:
         if name not in used:
-            why = found.others.get(name, "the column map names others" if own else "the preset does not know it")
+            why = found.others.get(
+                name, "the column map names other columns" if own else "the preset does not include it"
+            )
             message = f"the column {name!r} looks like images but is not used: {why}"
             columns = ", ".join(f'"{each}"' for each in [*used, name])
             fix = f"if it shows the product, add it to the column map: PicName = [{columns}]"

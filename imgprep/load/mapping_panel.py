@@ -12,7 +12,7 @@ import pandas as pd
 from imgprep.core.errors import CatalogueError, ImgprepError
 from imgprep.core.fields import ATTRIBUTES, BY_NAME, CATEGORIES, FIELD_NAMES, INT_ATTRS, PAYLOAD, SEARCH_CATEGORY
 from imgprep.core.frames import records
-from imgprep.core.settings import Settings
+from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import counted
 from imgprep.load.catalogue import as_catalogue, read_export
 from imgprep.load.column_map import load_columns, save_columns
@@ -75,22 +75,23 @@ class MappingPanel:
 
     def __init__(
         self,
-        export: str | Path | Settings,
-        project: str | Path | Settings | None = None,
+        export: str | Path | Settings | HasSettings,
+        project: str | Path | Settings | HasSettings | None = None,
         *,
         preset: str = "auto",
         columns: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
         sheet: str | int | None = None
         self._wanted: dict[str, Any] = {}
-        if isinstance(export, Settings):
-            project, preset, columns = project or export, export.preset, columns or export.columns
-            export.require("catalogue")
-            path, sheet = Path(export.catalogue or ""), export.sheet
-            self._wanted = {"where": export.where, "one_product": export.one_product}
-        else:
+        if isinstance(export, (str, Path)):
             path = Path(export)
-        self._project = project
+        else:
+            shop = settings_of(export)
+            project, preset, columns = project or shop, shop.preset, columns or shop.columns
+            shop.require("catalogue")
+            path, sheet = Path(shop.catalogue or ""), shop.sheet
+            self._wanted = {"where": shop.where, "one_product": shop.one_product}
+        self._project = project if project is None or isinstance(project, (str, Path)) else settings_of(project)
         given = None if columns is None else dict(load_columns(columns)[0])
         self._header = {name: entry for name, entry in (given or {}).items() if name == HEADER}
         self._export = read_export(path, sheet=sheet, header=self._header.get(HEADER))
@@ -320,7 +321,7 @@ class _Categories:
 
     @property
     def look_up(self) -> dict[str, Any]:
-        """The look-up for the column map; even an empty one leaves names to the service's prediction."""
+        """The look-up for the column map; if it is empty, names are left to the service's prediction."""
         return {"map": self._mapped} if self._mapped or len(self.unmapped) else {}
 
     @property

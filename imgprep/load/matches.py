@@ -81,7 +81,7 @@ def read_matches(path: str | os.PathLike[str]) -> pd.DataFrame:
                 continue
             record = json.loads(line)
             if not isinstance(record, dict) or not isinstance(record.get("file"), str) or "state" not in record:
-                raise CatalogueError(f"{path}, line {number}: needs an object with file and state")
+                raise CatalogueError(f"{path}, line {number}: must be an object with file and state")
             files.append({name: value for name, value in record.items() if name in MATCH_COLUMNS})
     except (OSError, ValueError) as error:
         raise CatalogueError(f"{path}: cannot be read as a map of files: {error}") from error

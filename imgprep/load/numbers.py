@@ -70,7 +70,7 @@ def decimal_sign(texts: Iterable[str]) -> Reading:
             why += f", against {len(votes[other]):,} such as {votes[other][0]!r}"
         return Reading(sign, why, not votes[other])
     if unclear and "," in unclear:
-        return Reading(".", f"{unclear!r} is ambiguous; its comma is taken as a thousands separator", False)
+        return Reading(".", f"{unclear!r} is ambiguous; its comma is read as a thousands separator", False)
     return Reading(".", "no value contradicts it", True)
 
 

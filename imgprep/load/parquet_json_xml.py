@@ -45,7 +45,7 @@ def read_parquet(path: Path) -> Export:
         text, was_float = _texts(column)
         columns.append(text)
         if was_float:
-            message = "the column holds whole numbers stored as floats (7.0); they are read as 7"
+            message = "the column contains whole numbers stored as floats (7.0); they are read as 7"
             fix = "ids stored as numbers have lost their leading zeros: store them as text"
             findings.append(export_finding("number-was-float", message, fix, Severity.INFO, field=name))
     return Export(pa.table(columns, names=names), record_numbers(table.num_rows if names else 0), "Parquet", findings)
@@ -116,7 +116,7 @@ def _whole(path: Path, encoding: str) -> list[Any] | None:
     if isinstance(document, dict):
         lists = [value for value in document.values() if isinstance(value, list) and value]
         return lists[0] if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0]) else [document]
-    raise CatalogueError(f"{path.name}: holds one JSON {type(document).__name__}; a catalogue is a list of objects")
+    raise CatalogueError(f"{path.name}: contains one JSON {type(document).__name__}; a catalogue is a list of objects")
 
 
 def _lines(file: Iterable[str]) -> Iterator[tuple[Any, str | None]]:
@@ -197,7 +197,7 @@ def _column(name: str, values: _Values, findings: Findings) -> pa.Array:
     try:
         return pa.array(values.texts, TEXT)
     except UnicodeEncodeError:
-        message = "a cell holds half of a surrogate pair (\\ud800), which is not a character; it shows as \ufffd"
+        message = "a cell contains half of a surrogate pair (\\ud800), which is not a character; it shows as \ufffd"
         fix = "export the file again as UTF-8"
         findings.append(export_finding("text-damaged", message, fix, field=storable(name)))
         return pa.array([None if text is None else storable(text) for text in values.texts], TEXT)
@@ -262,7 +262,7 @@ def read_xml(path: Path) -> Export:
     except (expat.ExpatError, UnicodeDecodeError, LookupError) as error:
         raise CatalogueError(f"{path.name}: cannot be read as XML: {error}") from error
     if not records:
-        raise CatalogueError(f"{path.name}: no <item>, <entry> or <product> in it; is it a product feed?")
+        raise CatalogueError(f"{path.name}: contains no <item>, <entry> or <product>; check that it is a product feed")
     found = _by_name(records, _cell)
     names, findings = distinct_names(found)
     columns = [_spread(_column(name, values, findings), values, len(records)) for name, values in found.items()]

@@ -94,7 +94,7 @@ class Preset:
         if not hidden:
             return []
         message = f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled"
-        fix = f'leave them out, if searches should not find them: where = "{where}" under [shop], or --where'
+        fix = f'leave them out if searches should not find them: where = "{where}" under [shop], or --where'
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
@@ -125,7 +125,7 @@ class Fields(Preset):
         """Return the export with every field unchanged."""
         known = [name for name in FIELD_NAMES if name in export.table.column_names]
         columns = {name: {"column": name, "split": False} for name in known}
-        return Shape(export.table, export.rows, columns, {"": "every field is used as found"})
+        return Shape(export.table, export.rows, columns, {"": "every field is used unchanged"})
 
 
 class Shopify(Preset):
@@ -182,12 +182,14 @@ class Shopify(Preset):
         """Return the handle."""
         handle, sku = (find(table.column_names, *wanted) for wanted in (self.keys[0], self.sku))
         assert handle is not None  # noqa: S101  required
-        why = f"{handle!r} is the product's key: every record has it, and its images belong to all of its variants"
+        why = f"{handle!r} is the product's key: every record has it, and the product's images belong to all variants"
         if sku is not None:
             frame = as_polars(table.select([sku, handle]))
             pairs = frame.drop_nulls().unique()
             missing, shared = frame[sku].null_count(), counted(pairs.height - pairs[sku].n_unique(), "time")
-            why += f" ({sku!r} is missing on {missing:,} of {frame.height:,} records, on several handles {shared})"
+            why += (
+                f" ({sku!r} is missing in {missing:,} of {frame.height:,} records and repeated across handles {shared})"
+            )
         return Key(handle, why)
 
 
@@ -241,7 +243,7 @@ class WooCommerce(Preset):
         parent = find(names, *self.parent)
         if parent is None or table[parent].null_count == table.num_rows:
             return key
-        why = f"{key.why}; variations stay separate products, with what they inherit from their Parent"
+        why = f"{key.why}; variations stay separate products, with the values inherited from their Parent"
         return Key(key.column, why, key.findings)
 
 
@@ -268,7 +270,7 @@ class Magento(Preset):
     def choose_key(self, table: pa.Table, rows: pa.Array) -> Key:
         """Return the SKU."""
         sku = find(table.column_names, *self.keys[0])
-        return Key(sku, f"{sku!r} is the product's key: Magento has each once, and repeats it for store views only")
+        return Key(sku, f"{sku!r} is the product's key: Magento lists each once, and repeats it only for store views")
 
     def clean(self, image: pl.Expr) -> pl.Expr:
         """Return the name below the media store, without a leading slash; ``no_selection`` is not an image."""
@@ -337,7 +339,7 @@ def choose_preset(name: str, export: Export) -> tuple[Preset, str]:
         if name == "auto" and (why := preset.recognise(export)):
             return preset, why
         if name == preset.name:
-            return preset, "it was requested"
+            return preset, "as requested"
     known = ", ".join(["auto", *(preset.name for preset in PRESETS)])
     raise CatalogueError(f"preset {name!r} is unknown; known: {known}")
 
@@ -385,8 +387,8 @@ def choose_key(table: pa.Table, rows: pa.Array, candidates: Iterable[str | None]
         if not missing and not merged and frame.height:
             chosen = f"{name!r} is the product's key: every row has it, and each value belongs to one product"
             return Key(name, "; ".join([*faults, chosen]))
-        fault = [f"{name!r} is missing on {missing:,} of {frame.height:,} rows"] if missing else []
-        fault += [f"{counted(merged, 'value')} of {name!r} on several products"] if merged else []
+        fault = [f"{name!r} is missing in {missing:,} of {frame.height:,} rows"] if missing else []
+        fault += [f"{counted(merged, 'value')} of {name!r} shared by several products"] if merged else []
         faults += fault or [f"{name!r} is empty"]
         faulty.append((merged, missing, name))
     fix = "set the key column: columns={'ProductId': …}"
@@ -411,9 +413,9 @@ def _shared(table: pa.Table, rows: pa.Array, key: str, identity: str | None) -> 
     return [
         export_finding(
             "product-key-shared",
-            f"{key!r} {value!r} is on {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
-            "merged into one, they would be lost",
-            f"give each product its own in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
+            f"{key!r} {value!r} belongs to {products:,} products, such as {' and '.join(map(repr, examples[value]))}; "
+            "as one product, they could not be told apart",
+            f"give each product its own value in the export, or confirm this key: columns={{'ProductId': {key!r}}}",
             Severity.ERROR,
             row=row,
             field="ProductId",

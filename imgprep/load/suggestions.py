@@ -235,7 +235,7 @@ def suggest_categories(
     """
     column = category_column(catalogue) if column is None else column
     if column is None or column not in catalogue.columns:
-        what = "no column is named like a column of categories" if column is None else f"there is no column {column!r}"
+        what = "no column name suggests categories" if column is None else f"there is no column {column!r}"
         raise ConfigError(f"suggest_categories: {what}; the columns are: {', '.join(map(str, catalogue.columns))}")
     texts = catalogue[column].dropna().astype("str").str.strip()
     texts = texts[texts != ""]

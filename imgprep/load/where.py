@@ -72,7 +72,7 @@ class Where:
         self._next = 0
         self._mask = self._either(0)
         if self._token.kind != "end":
-            raise self._unexpected("and, or, or the end")
+            raise self._unexpected("and, or, or the end of the condition")
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
         """Return, for each row of `frame`, whether it matches."""
@@ -157,7 +157,7 @@ class Where:
         if self._take("like"):
             pattern = self._value()
             if not isinstance(pattern, str):
-                raise self._error(self._token.at, "like needs a string in quotes")
+                raise self._error(self._token.at, "like must be followed by a string in quotes")
             return _maybe_not(_like(name, pattern), negated=negated)
         sign = self._token
         if negated or sign.kind != "sign" or sign.text not in _SIGNS:
@@ -175,7 +175,7 @@ class Where:
         return _unquoted(token.text) if token.kind == "text" else float(token.text)
 
     def _unexpected(self, wanted: str) -> CatalogueError:
-        return self._error(self._token.at, f"{self._token.text!r} where {wanted} is expected")
+        return self._error(self._token.at, f"found {self._token.text!r}; expected {wanted}")
 
     def _error(self, at: int, what: str) -> CatalogueError:
         return CatalogueError(f"where: {what} (character {at + 1} of {self.text[:200]!r})")

@@ -40,7 +40,7 @@ function drawCard(card, withTick) {
     image.alt = "";
     view.append(image);
   } else {
-    view.append(element("span", "ipc-none", card.why || "no picture"));
+    view.append(element("span", "ipc-none", card.why || "no image"));
   }
   const text = element("div", "ipc-text");
   text.dir = "auto";

@@ -10,7 +10,7 @@ PROBE_VERSION = 5
 
 #: Column → pandas dtype and meaning of a facts frame; one row per distinct PicName.
 _COLUMNS: dict[str, tuple[str, str]] = {
-    "PicName": ("str", "name below the root"),
+    "PicName": ("str", "name relative to the image folder"),
     "exists": ("boolean", "a file with that name exists"),
     "bytes": ("Int64", "size of the file"),
     "mtime_ns": ("Int64", "time of the last change, nanoseconds"),
@@ -25,26 +25,26 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "phash": ("str", "perceptual hash, 64 bits, hex"),
     "problem": ("str", "code of the file's problem; NA if none"),
     "detail": ("str", "the problem in words"),
-    "tier": ("str", "how deep it was inspected: stat, header, decode, strict"),
+    "tier": ("str", "depth of the inspection: stat, header, decode, strict"),
     # tier header and deeper
     "depth": ("Int64", "bits per channel"),
     "alpha": ("boolean", "has an alpha channel or a transparent colour"),
     "profile": ("boolean", "carries a colour profile other than sRGB"),
-    "personal": ("boolean", "metadata name a place, a person or a serial number, or hold free text"),
-    "ended": ("boolean", "the end of the file is present; NA where the format does not mark it"),
+    "personal": ("boolean", "the metadata name a place, a person or a serial number, or contain free text"),
+    "ended": ("boolean", "the end of the file is present; NA if the format does not mark it"),
     # tier decode and deeper; statistics of the image reduced to 48 … 96 pixels, upright, on white, in sRGB
-    "pixels": ("str", "hash of the reduced picture and its size: equal for pictures that look the same"),
+    "pixels": ("str", "hash of the reduced image and its size: equal for images that look the same"),
     "brightness": ("float64", "mean luma, 0 … 1"),
     "contrast": ("float64", "standard deviation of luma, 0 … 0.5"),
-    "light": ("float64", "luma that 5 % of the pixels stay below: high means washed out"),
-    "dark": ("float64", "luma that 99 % of the pixels stay below: low means dark"),
+    "light": ("float64", "5th percentile of luma, 0 … 1: high means washed out"),
+    "dark": ("float64", "99th percentile of luma, 0 … 1: low means dark"),
     "sharpness": ("float64", "standard deviation of the Laplacian, 0 … 4: low means blurred"),
-    "entropy": ("float64", "of luma, 0 … 8 bits: low means little to see"),
+    "entropy": ("float64", "entropy of luma, 0 … 8 bits: low means little detail"),
     "blank": ("float64", "share of pixels in the most common 16 grey levels, 0 … 1"),
     "chroma": ("float64", "mean spread between the three channels, 0 … 1: 0 is grey"),
-    "red": ("Int64", "mean of the middle, 0 … 255"),
-    "green": ("Int64", "mean of the middle, 0 … 255"),
-    "blue": ("Int64", "mean of the middle, 0 … 255"),
+    "red": ("Int64", "mean red of the central part, 0 … 255"),
+    "green": ("Int64", "mean green of the central part, 0 … 255"),
+    "blue": ("Int64", "mean blue of the central part, 0 … 255"),
 }
 FACT_COLUMNS: dict[str, str] = {name: dtype for name, (dtype, _) in _COLUMNS.items()}
 FACT_MEANING: dict[str, str] = {name: meaning for name, (_, meaning) in _COLUMNS.items()}

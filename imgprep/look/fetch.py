@@ -185,8 +185,8 @@ _REMEDY = {
     "unreachable": "check the host name and the network, then fetch again",
     "too_large": "provide a smaller file, or raise max_bytes",
     "cut_off": "fetch again",
-    "incomplete": "replace the file on the server; only a part of it is stored there",
-    "not_an_image": "open the URL in a browser: it leads to a page or to another kind of file",
+    "incomplete": "replace the file on the server; only part of it is stored there",
+    "not_an_image": "open the URL in a browser: it returns a page or another kind of file",
 }
 
 
@@ -329,7 +329,7 @@ class Fetcher:
                 raise Failed("refused", f"{host} is a cloud metadata service, which is never contacted")
             self._public[key] = all(map(is_public, found))
         if not self._public[key] and not self.limits.private:
-            raise Failed("private_host", f"{host} is this machine or in a private network; nothing was requested")
+            raise Failed("private_host", f"{host} is this machine or on a private network; nothing was requested")
         return self._public[key]
 
     def _pool(self, url: str, *, public: bool) -> urllib3.PoolManager:
@@ -376,7 +376,7 @@ def next_hop(url: str, location: str) -> str:
     except (ValueError, Failed) as error:
         raise Failed("refused", f"redirected to an invalid URL: {error}") from None
     if is_private(host) and not is_private(host_of(url)):
-        raise Failed("refused", f"redirected to {host} in a private network; not followed")
+        raise Failed("refused", f"redirected to {host} on a private network; not followed")
     return there
 
 
@@ -434,7 +434,7 @@ def ask(pool: urllib3.PoolManager, url: str, limits: Limits, go_on: Callable[[],
             "GET", url, headers=_HEADERS, preload_content=False, timeout=limits.seconds, retries=False, redirect=False
         )
     except AddressRefused as address:
-        raise Failed("refused", f"leads to {address}, which is not public; nothing was requested") from None
+        raise Failed("refused", f"resolves to {address}, which is not public; nothing was requested") from None
     except urllib3.exceptions.HTTPError as error:
         raise _unreached(error) from error
     whole = False
@@ -487,7 +487,7 @@ def _require_whole_image(data: bytes, *, length_known: bool) -> None:
         raise Failed("not_an_image", f"the server sent {kind or 'something else'}, not an image")
     if has_ended(kind, data) is not False:
         return
-    detail = f"the {kind} ends too early, after {len(data):,} bytes"
+    detail = f"the {kind} is cut off after {len(data):,} bytes"
     if length_known:  # the server sent everything it has
         raise Failed("incomplete", f"{detail}: the file on the server is incomplete")
     raise Failed("cut_off", detail, again=True)

@@ -14,7 +14,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records
-from imgprep.core.text import shown
+from imgprep.core.text import counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card
@@ -72,7 +72,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         per_page: int = PER_PAGE,
     ) -> None:
         if per_page < 1:
-            raise ConfigError(f"per_page={per_page}: needs 1 or more")
+            raise ConfigError(f"per_page={per_page}: must be 1 or more")
         self._findings = findings.reset_index(drop=True)
         self._catalogue = catalogue
         self._source = open_source(root) if root is not None else None
@@ -89,7 +89,9 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
 
     def __repr__(self) -> str:
         ticked = len(self._ticked)
-        return f"FindingsBrowser({len(self._findings):,} findings, {len(self._shown):,} shown, {ticked:,} ticked)"
+        return (
+            f"FindingsBrowser({counted(len(self._findings), 'finding')}, {len(self._shown):,} shown, {ticked:,} ticked)"
+        )
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -171,7 +173,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             [self._severity, self._text, self._pager.back, self._pager.next, self._all, self._none, self._status],
             layout=ipywidgets.Layout(align_items="center", flex_flow="row wrap"),
         )
-        self._grid = CardGrid(empty="No finding here.")
+        self._grid = CardGrid(empty="No findings match.")
         # No taller than a screen, so that the opened image stays beside the cards.
         self._middle = ipywidgets.Box(
             [self._grid],
@@ -210,7 +212,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
             cards = [self._card(place) for place in places]
             self._grid.show(cards, ticked=[place for place in places if place in self._ticked])
             self._show_status()
-            self._opened.show(Thumb(), template("details.html").render(fields=[], hint="Click a picture to open it."))
+            self._opened.show(Thumb(), template("details.html").render(fields=[], hint="Click an image to open it."))
 
     def _show_status(self) -> None:
         ticked = f", {len(self._ticked):,} ticked" if self._ticked else ""
@@ -236,7 +238,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         if not isinstance(record["PicName"], str):
             return Thumb(why="no image is given")
         if self._source is None:
-            return Thumb(why="no folder of images was given")
+            return Thumb(why="no image folder was given")
         return thumb_of(record["PicName"], self._source, side=side, region=self._drawn.of_finding(record))
 
     def _ticks_changed(self, change: dict[str, Any]) -> None:

@@ -132,7 +132,7 @@ def inspect_images(
     1   b.png   <NA>  missing
     """
     if tier not in tuple(Tier):
-        raise ConfigError(f"tier {tier!r}: needs one of {', '.join(Tier)}")
+        raise ConfigError(f"tier {tier!r}: must be one of {', '.join(Tier)}")
     if tier == Tier.STRICT and not can_find_damage("JPEG"):
         _log.warning("tier strict: OpenCV is not installed, so damage inside JPEG files is not found")
     from tqdm.auto import tqdm  # noqa: PLC0415  only inspecting shows a progress bar
@@ -162,7 +162,7 @@ def distinct_names(names: Names, root: str | os.PathLike[str]) -> pl.Series:
         require_images(names)
         names = names.loc[left_out(names).isna(), "PicName"]
     if isinstance(names, str | bytes | os.PathLike):
-        raise ConfigError("names: needs a frame or a list of names; for one image pass [name]")
+        raise ConfigError("names: must be a frame or a list of names; for one image pass [name]")
     if isinstance(names, pd.Series):
         names = names.dropna()
     texts = [storable(legal_from(name, root)) for name in names if name is not None and name == name]  # noqa: PLR0124  NaN

@@ -330,13 +330,13 @@ def parse_pattern(text: str, columns: Iterable[str]) -> Pattern:
         elif name in ("any", "n"):
             parts.append(".*?" if name == "any" else r"[0-9]+")
         elif name not in known or column:
-            wrong = f"has a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
+            wrong = f"contains a second column, {name!r}" if column else f"the catalogue has no column {name!r}"
             raise CatalogueError(f"pattern {text!r}: {wrong}; use one column, {{n}} and {{any}}")
         else:
             column = name
             parts.append("(?P<value>.+)" if "/" not in text else "(?P<value>[^/]+)")
     if not column:
-        raise CatalogueError(f"pattern {text!r}: names no column; write one in braces, such as {{ProductId}}_{{n}}")
+        raise CatalogueError(f"pattern {text!r}: contains no column; write one in braces, such as {{ProductId}}_{{n}}")
     regex = re.compile("".join(parts) + re.escape(text[at:]), re.IGNORECASE | re.DOTALL)
     return Pattern(text, column, regex, anywhere)
 
@@ -373,7 +373,7 @@ class Names:
                 taken = any(start <= last and first <= end for start, end in found)
                 if len(loose) >= _NEAR_CHARS and not taken and loose in self._folded:
                     found[first, last] = self._folded[loose]
-        yield from ((product, AMONG, "among other words") for product in sorted(set().union(*found.values())))
+        yield from ((product, AMONG, "id found in the file name") for product in sorted(set().union(*found.values())))
 
     def near(self, value: str) -> Iterator[tuple[str, float, str]]:
         """Yield products whose id is one character off."""
@@ -444,7 +444,7 @@ def _one_off(text: str, letters: list[str]) -> Iterator[str]:
 SHARED = 3
 #: Confidence by similarity: equal bytes, equal pixels, and near hashes minus a deduction for each differing bit.
 BYTES, PIXELS, HASH, PER_BIT = 0.97, 0.95, 0.9, 0.04
-_KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same picture as", PIXELS)}
+_KIND = {"digest": ("the same file as", BYTES), "pixels": ("the same image as", PIXELS)}
 
 
 def candidates_by_likeness(facts: pd.DataFrame, earlier: pd.DataFrame) -> dict[str, list[Candidate]]:

@@ -80,7 +80,7 @@ def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.Dat
 
 @dataclass
 class _Step:
-    """A difference to ignore, with the files grouped by their names without it."""
+    """A difference to ignore, and the files grouped by their names with it removed."""
 
     how: str
     key: Callable[[str], str]

@@ -156,7 +156,7 @@ def _look_at(data: bytes, tier: Tier, known: Collection[str], record: Record) ->
         if tier in (Tier.DECODE, Tier.STRICT):
             _decode(image, data, record, whole=tier is Tier.STRICT)
         elif record["ended"] is False:
-            _set_problem(record, Problem.TRUNCATED, "its end is missing")
+            _set_problem(record, Problem.TRUNCATED, "the end of the file is missing")
 
 
 def _header_facts(image: Image.Image, data: bytes) -> Record:

@@ -101,7 +101,7 @@ def _advice(found: dict[str, object], rows: int, *, number: bool) -> str:
         what = "not a 32-bit integer" if number else f"longer than {STR_ATTR_MAX} characters"
         advice.append(f"{counted(unusable, 'value')} {what}")
     if filled < 0.9 * rows:
-        advice.append(f"{counted(rows - filled, 'image')} without a value: filters on it never find them")
+        advice.append(f"{counted(rows - filled, 'image')} without a value, never found by filters on it")
     if distinct == 1 and rows > 1:
         advice.append("the same value everywhere: useless as a filter")
     if not number and distinct == filled and filled > _SHOWN:
@@ -215,7 +215,7 @@ def tally_image_shapes(facts: pd.DataFrame, *, service: str = "product") -> pd.D
 
 
 def tally_images_per_product(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Count products by number of distinct images: ``images, products, outside`` (without any)."""
+    """Count products by number of distinct images: ``images, products, outside`` (products without images)."""
     rows = catalogue
     if "OperationType" in rows:
         rows = rows[rows["OperationType"].fillna("") != Operation.DELETE]

@@ -81,7 +81,7 @@ def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
         return None, "", ""
     if kind == "string":
         if not isinstance(cell, str):
-            text = f"needs a string; got {type(cell).__name__}; read such columns as text, so that leading zeros stay"
+            text = f"must be a string; got {type(cell).__name__}; read such columns as text to keep leading zeros"
             return None, "meta-wrong-type", text
         return (cell, "", "") if encodes(cell) else (None, "meta-not-unicode", "contains a lone surrogate")
     if kind == "boolean":
@@ -89,7 +89,7 @@ def _cell(cell: Any, kind: str) -> tuple[Any, str, str]:
             return bool(cell), "", ""
         if cell in ("true", "false"):
             return cell == "true", "", ""
-        return None, "meta-wrong-type", f"needs true or false; got {type(cell).__name__}"
+        return None, "meta-wrong-type", f"must be true or false; got {type(cell).__name__}"
     return _integer(cell)
 
 
@@ -103,9 +103,9 @@ def _integer(cell: Any) -> tuple[Any, str, str]:
     else:
         whole = None
     if whole is None:
-        return None, "meta-wrong-type", "needs an integer"
+        return None, "meta-wrong-type", "must be an integer"
     if not -(2**63) <= whole < 2**63:
-        return None, "meta-out-of-range", "is larger than any integer the service knows"
+        return None, "meta-out-of-range", "is larger than any integer the service accepts"
     return whole, "", ""
 
 

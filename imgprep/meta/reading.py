@@ -68,7 +68,7 @@ def read_line(text: str, line: int, *, cut_off: bool = False) -> tuple[dict[str,
         return None, [_rest(text, line, found, rest)]
     if not isinstance(found, _Repeats):
         kind = "a list" if isinstance(found, list) else "a single value"
-        return None, [record("meta-not-object", f"needs one JSON object; got {kind}", line=line, value=text)]
+        return None, [record("meta-not-object", f"must be one JSON object; got {kind}", line=line, value=text)]
     if found.keys() == {ANNOTATION}:
         return None, [record("meta-annotation", "states the outcome of the line above", line=line, value=text)]
     return _fields(found, line)
@@ -88,10 +88,10 @@ def _unreadable(text: str, line: int, error: ValueError, cut_off: bool) -> dict[
 
 def _rest(text: str, line: int, found: object, rest: str) -> dict[str, Any]:
     if isinstance(found, _Repeats) and rest.lstrip(", \t").startswith("{"):
-        return record("meta-two-objects", "contains more than one object; needs one", line=line, value=text)
+        return record("meta-two-objects", "contains more than one object; write one per line", line=line, value=text)
     if isinstance(found, _Repeats) and rest == ",":
-        return record("meta-not-json", "ends with a comma, as in a list; needs the object alone", line=line, value=text)
-    return record("meta-not-json", f"has {quoted(rest)} after its object", line=line, value=text)
+        return record("meta-not-json", "ends with a comma, as in a list; write the object alone", line=line, value=text)
+    return record("meta-not-json", f"has {quoted(rest)} after the object", line=line, value=text)
 
 
 def _fields(found: _Repeats, line: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -117,17 +117,17 @@ def _fields(found: _Repeats, line: int) -> tuple[dict[str, Any] | None, list[dic
 
 def _value(name: str, kind: str, value: object) -> tuple[str, str] | None:
     if isinstance(value, _NoNumber):
-        return "meta-not-a-number", f"needs {_wanted(kind)}; JSON has no {value.text}"
+        return "meta-not-a-number", f"must be {_wanted(kind)}; JSON has no {value.text}"
     if kind == "string":
         if isinstance(value, str):
             return None if encodes(value) else ("meta-not-unicode", "contains a lone surrogate")
     elif kind == "integer":
         if isinstance(value, int) and not isinstance(value, bool):
-            return None if value in _INT64 else ("meta-out-of-range", "is larger than a 64-bit integer")
+            return None if value in _INT64 else ("meta-out-of-range", "does not fit in a 64-bit integer")
     elif isinstance(value, bool):
         return None
     hint = ", or leave the field out" if value is None else ""
-    return "meta-wrong-type", f"needs {_wanted(kind)}{hint}; got {_type_of(value)}"
+    return "meta-wrong-type", f"must be {_wanted(kind)}{hint}; got {_type_of(value)}"
 
 
 def _wanted(kind: str) -> str:

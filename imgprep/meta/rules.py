@@ -50,7 +50,7 @@ META_RULES: tuple[MetaRule, ...] = (
     MetaRule("meta-truncated", *_DOC, "json", "the last line is truncated", "write the whole file again"),
     MetaRule("meta-not-json", *_DOC, "guide", "a line is not JSON", "write one JSON object on the line"),
     MetaRule(
-        "meta-not-object", *_DOC, "guide", "a line is JSON, but not an object", "write one object per line, no list"
+        "meta-not-object", *_DOC, "guide", "a line is JSON, but not an object", "write one object per line, not a list"
     ),
     MetaRule("meta-two-objects", *_DOC, "guide", "a line contains several objects", "write one object per line"),
     MetaRule(
@@ -64,7 +64,7 @@ META_RULES: tuple[MetaRule, ...] = (
     MetaRule(
         "meta-repeated-key", *_DOC, "json", "a field appears twice in a line; the effect is undefined", "keep one"
     ),
-    MetaRule("meta-unknown-field", *_DOC, "guide", "a name is not a field's name", "correct it, or remove it"),
+    MetaRule("meta-unknown-field", *_DOC, "guide", "a key is not the name of a field", "correct it, or remove it"),
     MetaRule(
         "meta-wrong-type",
         *_DOC,
@@ -72,7 +72,7 @@ META_RULES: tuple[MetaRule, ...] = (
         "a value does not have the field's type",
         "write the field's own JSON type; leave an absent field out",
     ),
-    MetaRule("meta-not-a-number", *_DOC, "json", "NaN or Infinity, which JSON does not have", "leave the field out"),
+    MetaRule("meta-not-a-number", *_DOC, "json", "NaN or Infinity, which JSON does not allow", "leave the field out"),
     MetaRule(
         "meta-operation", *_DOC, "guide", "OperationType is neither ADD nor DELETE", "write ADD or DELETE in capitals"
     ),
@@ -89,7 +89,7 @@ META_RULES: tuple[MetaRule, ...] = (
         Severity.WARNING,
         Basis.WEAK,
         "guide; api",
-        "an ADD has no CustomContent: the guide requires it, the reference of AddImage calls it optional",
+        "an ADD has no CustomContent: the guide requires it, but the AddImage reference calls it optional",
         "add it",
     ),
     MetaRule(
@@ -103,7 +103,11 @@ META_RULES: tuple[MetaRule, ...] = (
     MetaRule("meta-too-long", *_DOC, "guide; api", "a string is too long for its field", "shorten it"),
     MetaRule("meta-out-of-range", *_WEAK, "api", "an integer is outside its field's range", "correct the number"),
     MetaRule(
-        "meta-two-names", *_DOC, "guide", "PicName contains several names; a line has one image", "one line per image"
+        "meta-two-names",
+        *_DOC,
+        "guide",
+        "PicName contains several names; a line describes one image",
+        "one line per image",
     ),
     MetaRule(
         "meta-region",
@@ -194,7 +198,7 @@ def _tests() -> list[tuple[str, str, pl.Expr, _Text]]:
             "meta-operation",
             "OperationType",
             operation.is_not_null() & ~operation.is_in([item.value for item in Operation]),
-            lambda values: f"needs {' or '.join(Operation)}",
+            lambda values: f"must be {' or '.join(Operation)}",
         )
     ]
     for field in FIELDS:
@@ -245,7 +249,7 @@ def _long(name: str, limit: int) -> _Text:
 
 def _outside(low: int, high: int | None) -> _Text:
     bounds = f"{low} or more" if high is None else f"{low} … {high}"
-    return lambda values: f"needs {bounds}"
+    return lambda values: f"must be {bounds}"
 
 
 def _several_names(frame: pl.DataFrame) -> list[dict[str, Any]]:

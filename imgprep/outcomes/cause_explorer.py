@@ -176,10 +176,10 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             If no store was given, or none of the images is in the folders.
         """
         if self._store is None:
-            raise RegionError("CauseExplorer: there is no region store; pass store= to draw regions here")
+            raise RegionError("CauseExplorer: no region store was given; pass store= to draw regions here")
         folder, rows = self._drawable()
         if folder is None:
-            raise RegionError("CauseExplorer: none of the images of these lines is in the folders given as images=")
+            raise RegionError("CauseExplorer: no image of these lines is in the folders given as images=")
         if self.annotator is not None:
             self.annotator.close()
         run = self.run
@@ -460,7 +460,7 @@ class _Images:
         """Return a thumbnail of a line's image, with its region."""
         folder, name = self.locate(found.line["PicName"], found.row.get("PicName"))
         if folder is None:
-            why = "it is in none of the folders" if self._sources else "no folder was given as images="
+            why = "it is not in any of the folders" if self._sources else "no folder was given as images="
             return Thumb(why=why)
         region = region_of(found.sent.get("Region"))
         thumb = thumb_of(name, self._sources[folder], side=_SIDE, region=region)

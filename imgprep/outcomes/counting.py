@@ -35,7 +35,7 @@ def read_each(runs: Run | Iterable[Run], read: Callable[[Run], T]) -> Iterator[t
     several, seen = isinstance(runs, Iterable), set[str]()
     for run in runs if isinstance(runs, Iterable) else [runs]:
         if run.id in seen:
-            _log.warning("run %s was passed twice, perhaps as a copy of its folder, and is counted once", run.id)
+            _log.warning("run %s was passed twice, perhaps as a copy of its folder, so it is counted once", run.id)
             continue
         seen.add(run.id)
         try:

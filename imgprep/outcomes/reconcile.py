@@ -115,14 +115,12 @@ def reconcile(
     if not runs:
         raise ConfigError("reconcile: no run was given; pass a run, or the runs of its gallery")
     if dump is not None and sample is not None:
-        raise ConfigError(
-            "reconcile: both dump= and sample= were given; pass only dump=, because an export is complete"
-        )
+        raise ConfigError("reconcile: both dump= and sample= were given; pass only dump=, as an export is complete")
     last = runs[-1]
     runs = runs_of(runs, last.sent_to)
     lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
     there = None if dump is None else to_pandas(read_dump(dump, _COMPARED)).drop_duplicates(_KEY, keep="last")
-    differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not asked"
+    differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not queried"
     if there is not None:
         differences = _against_export(runs, there, lines)
         compared = f"an export of {counted(len(there), 'image')}: complete"
@@ -192,7 +190,7 @@ def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:
     images = {} if there is None else {(image["ProductId"], image["PicName"]): image for image in records(there)}
     rows = []
     for key, group in repeated.groupby(_KEY, sort=False):
-        won, why = None, "the gallery was not exported" if there is None else "none: it is not there"
+        won, why = None, "the gallery was not exported" if there is None else "none: it is not in the gallery"
         if key in images:
             same = [line["line"] for line in records(group) if _same(line, images[key])]
             won = same[0] if len(same) == 1 else None
@@ -215,7 +213,7 @@ def _against_sample(
     from imgprep.cloud.imagesearch import ImageSearch  # noqa: PLC0415  the SDK is heavy
 
     if settings is None:
-        raise ConfigError("reconcile: sample= asks the service; pass settings= as well")
+        raise ConfigError("reconcile: sample= queries the service; pass settings= as well")
     state, deleted = _expected(runs)
     held = state.loc[state["state"] == "held", _KEY]
     keys = pd.concat([held.assign(expected=True), deleted.assign(expected=False)], ignore_index=True)
@@ -234,7 +232,7 @@ def _against_sample(
     bound = upper_share(len(wrong), asked)
     return differences, (
         f"a sample of {asked:,} of {len(keys):,} images: {len(wrong):,} differ; "
-        f"with {CONFIDENCE:.0%} confidence at most {math.ceil(1000 * bound) / 1000:.1%} of all do"
+        f"with {CONFIDENCE:.0%} confidence, at most {math.ceil(1000 * bound) / 1000:.1%} of all differ"
     )
 
 

@@ -94,8 +94,8 @@ class Review:
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
             "Waiting": self.backlog,
-            "Days from new to findable": self.findable,
-            "Why images failed, by who took them": self.sources.head(12),
+            "Days until new images can be found": self.findable,
+            "Why images failed, by source": self.sources.head(12),
             "What changed": self.better,
         }
         return {title: _displayed(frame) for title, frame in frames.items()}
@@ -174,7 +174,7 @@ def review(
     first, end = _bounds(name)
     past = [run for run, _ in read_each([run for run in every if _when(run) < end], Run.check_tables)]
     if not past:
-        raise ConfigError(f"review: no run was made before the end of {name}; choose a later month")
+        raise ConfigError(f"review: there was no run before the end of {name}; choose a later month")
     this_month = [run for run in past if _when(run) >= first]
     state = gallery_state(past)
     names = _names(past)

@@ -14,7 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
 from imgprep.core.frames import records
 from imgprep.core.regions import Region
-from imgprep.core.settings import PROJECT_FILE, Settings, find_project, gallery_name
+from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
 from imgprep.core.text import counted
 from imgprep.draw.store import RegionStore
 from imgprep.images.storage import exists, open_source
@@ -75,14 +75,14 @@ class Trace:
         return {name: thumb_of(name, source, side=120) for name in sorted(set(self.events["PicName"].dropna()))}
 
 
-def trace(product_id: str, project: Settings | str | Path | None = None) -> Trace:
+def trace(product_id: str, project: HasSettings | Settings | str | Path | None = None) -> Trace:
     """Return everything known about a product: exports, exclusions, lines, regions, failures, images.
 
     Parameters
     ----------
     product_id : str
         The ProductId, as sent.
-    project : Settings or path, optional
+    project : Project, Settings or path, optional
         The project, its folder, or a folder of run folders; default: the nearest project. The events cover every
         gallery. The answer covers one gallery, and names it: that of the project's instance or, if the project has no
         instance, that of the newest run.
@@ -114,13 +114,15 @@ def trace(product_id: str, project: Settings | str | Path | None = None) -> Trac
     return Trace(product_id, answer, frame, held, settings.images)
 
 
-def _settings_and_runs(project: Settings | str | Path | None) -> tuple[Settings, list[Run]]:
+def _settings_and_runs(project: HasSettings | Settings | str | Path | None) -> tuple[Settings, list[Run]]:
     if isinstance(project, (str, Path)) and not (Path(project) / PROJECT_FILE).exists():
         return Settings(project=Path(project)), load_runs(project)
-    if not isinstance(project, Settings):
+    if project is None or isinstance(project, (str, Path)):
         folder = project or find_project()
-        project = Settings.load(folder) if folder else Settings.from_env()
-    return project, load_runs(project.runs)
+        settings = Settings.load(folder) if folder else Settings.from_env()
+    else:
+        settings = settings_of(project)
+    return settings, load_runs(settings.runs)
 
 
 def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
@@ -167,7 +169,7 @@ def _of_regions(settings: Settings, product_id: str, names: set[str]) -> Iterato
 
 def _answer(events: pd.DataFrame, held: pd.DataFrame, gallery: str) -> str:
     if events.empty:
-        return "no run knows it: it was in no catalogue that was built, or has a different ProductId"
+        return "no run contains it: no batch was built from a catalogue with it, or it has a different ProductId"
     there, unknown = (held[held["state"] == state] for state in ("held", "unknown"))
     parts = [f"the gallery {gallery} holds {len(there)} of its images"]
     if len(unknown):

@@ -58,7 +58,7 @@ class Built:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.prepared["action"].unique().tolist()
     ['kept']
@@ -80,7 +80,7 @@ class Built:
 def require_batch_folder(
     folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()
 ) -> None:
-    """Raise ConfigError if a batch folder at `folder` would overwrite anything foreign. Nothing is changed."""
+    """Raise ConfigError if a batch folder at `folder` would overwrite files that imgprep did not write."""
     for place in images:
         if is_oss(place):
             continue
@@ -90,7 +90,7 @@ def require_batch_folder(
             )
         if _is_below(Path(place), folder) or _is_below(folder, Path(place)):
             raise ConfigError(
-                f"{folder}: overlaps with the images in {place}, and a batch folder needs its own folder; "
+                f"{folder}: overlaps with the images in {place}; a batch needs a folder of its own; "
                 "choose another --out"
             )
     for source in sources:
@@ -258,7 +258,7 @@ def _write_about(written: Written, about: dict[str, Any]) -> None:
 def _refuse_unmarked(folder: Path, found: list[str]) -> NoReturn:
     foreign = sorted(set(found) - {*_FILES, JOURNAL, IMAGES, LOG})
     if foreign:
-        raise ConfigError(f"{folder}: holds {foreign[0]!r}, so it is not a batch folder; choose another --out")
+        raise ConfigError(f"{folder}: contains {foreign[0]!r}, so it is not a batch folder; choose another --out")
     raise ConfigError(
         f"{folder}: has no {ABOUT} with imgprep's mark, so it may not be a batch folder and is left as it is; "
         "choose another --out, or delete it yourself if an earlier imgprep built it"

@@ -69,7 +69,7 @@ class Rules:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> ip.Rules(**shop.rules).service
+    >>> ip.Rules(**shop.settings.rules).service
     'product'
     """
 
@@ -141,7 +141,7 @@ def build_batch(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> built.plan.summary()
       what reason  rows  products
@@ -264,7 +264,7 @@ def preview_batch(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> preview_batch(catalogue, shop.images, progress=False)[0]
     Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)
     """
@@ -274,7 +274,7 @@ def preview_batch(
         images, remote = _listed_once(images)
         found = inspect_images(catalogue, images, tier=tier or _tier(remote), cache=cache, progress=progress)
         # No copies are written, so their folder is only a name.
-        out = Path(images).absolute().parent / "copies that are not made"
+        out = Path(images).absolute().parent / "copies that were not made"
         options = {"service": rules.service, "limits": rules.limits, "progress": progress}
         options |= {"leave": remote is not None, "within": _within(remote, target)}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
@@ -347,7 +347,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> replan_batch(built.folder, ip.gallery_state([]))
     Plan(5 ADD, 0 DELETE, 0 unchanged, 0 excluded)
@@ -361,7 +361,7 @@ def replan_batch(folder: str | Path, known: pd.DataFrame, *, confirm: str | None
         catalogue, findings = (pd.read_parquet(folder / f"{name}.parquet") for name in ("catalogue", "findings"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{folder}: does not hold what a plan needs, so it cannot be planned again; build it again"
+            f"{folder}: lacks the inputs of a plan, so it cannot be planned again; build it again"
         ) from None
     except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         raise ConfigError(f"{folder}: cannot be planned again: {error}; build it again") from error
@@ -438,7 +438,7 @@ def _as_is(facts: pd.DataFrame, images: str | os.PathLike[str], out: Path) -> pd
         scale_x=1.0,
         scale_y=1.0,
         action=pd.Series("kept", index=facts.index, dtype="str").where(exists, "missing"),
-        reason=why.mask(exists, "sent as it is"),
+        reason=why.mask(exists, "sent unchanged"),
     )
 
 

@@ -28,7 +28,7 @@ HELD_COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS if field.na
 
 #: Reasons why an image missing from the catalogue stays in the gallery.
 WAITS_FOR_IMAGES = "waits for other images"
-WAITS_FOR_EXPORT = "waits for an export that can be read"
+WAITS_FOR_EXPORT = "waits for a readable export"
 STAYS = "deletion was not requested"
 
 
@@ -104,7 +104,7 @@ class Plan:
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns)
+    >>> catalogue = shop.load()
     >>> plan = ip.plan_batch(catalogue, findings=ip.check(catalogue))
     >>> len(plan.batch) + len(plan.unchanged) + len(plan.excluded) >= len(catalogue)
     True

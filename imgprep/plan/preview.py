@@ -60,7 +60,7 @@ def split_batch(
     """
     for name, limit in (("max_rows", max_rows), ("max_bytes", max_bytes)):
         if limit is not None and limit < 1:
-            raise ConfigError(f"{name}={limit}: needs a positive number")
+            raise ConfigError(f"{name}={limit}: must be a positive number")
     if batch.empty:
         return []
     products, names = pd.factorize(batch["ProductId"])
@@ -73,7 +73,7 @@ def split_batch(
     for product, (count, size) in enumerate(zip(rows.tolist(), bytes_of.tolist(), strict=True)):
         if (max_rows is not None and count > max_rows) or (max_bytes is not None and size > max_bytes):
             raise ConfigError(
-                f"product {names[product]}: its {count} lines have {size} bytes and exceed the limit of a part "
+                f"product {names[product]}: its {count} lines have {size} bytes and exceed the limit for a part "
                 f"(max_rows={max_rows}, max_bytes={max_bytes}); a product is not split, so raise the limit"
             )
         full = (max_rows is not None and in_rows + count > max_rows) or (
@@ -187,9 +187,9 @@ def excluded_note(reasons: pd.Series, rows: int, limits: Mapping[str, float]) ->
         return None
     reason, most = next(iter(reasons.value_counts().items()))
     return (
-        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded, the most common "
-        f"reason: {reason} ({counted(most, 'row')}). Most such exports are broken: check that the export and the "
-        "folder of its images are complete"
+        f"{count:,} of {counted(rows, 'row')} ({percent(count / rows)}) of the export are excluded; the most common "
+        f"reason: {reason} ({counted(most, 'row')}). Such an export is usually broken: check that the export and the "
+        "image folder are complete"
     )
 
 
@@ -200,7 +200,7 @@ def require_few_excluded(
     note = excluded_note(reasons, int(left_out(catalogue).isna().sum()), limits)
     if note is not None and confirm_rows != len(catalogue):
         rows = f"{len(catalogue)} (confirm_rows=, --confirm-rows)"
-        raise ConfigError(f"{note}; if that is intended, confirm the export's number of rows: {rows}")
+        raise ConfigError(f"{note}; if that is intended, confirm the number of rows in the export: {rows}")
 
 
 def estimate(

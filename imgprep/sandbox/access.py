@@ -148,12 +148,12 @@ def _checked(source: Document, what: str, *, needs: str) -> Mapping[str, Any]:
         try:
             source = json.loads(source)
         except ValueError as error:
-            raise ValueError(f"{what}: is not JSON: {error}") from None
+            raise ValueError(f"{what}: is not valid JSON: {error}") from None
     if not isinstance(source, Mapping) or source.get("Version") != "1":
-        raise ValueError(f'{what}: needs "Version": "1"')
+        raise ValueError(f'{what}: must have "Version": "1"')
     statements = _statements(source)
     if not statements:
-        raise ValueError(f"{what}: needs at least one Statement")
+        raise ValueError(f"{what}: must have at least one Statement")
     for number, statement in enumerate(statements, 1):
         where = f"{what}, statement {number}"
         if not isinstance(statement, Mapping):
@@ -162,7 +162,7 @@ def _checked(source: Document, what: str, *, needs: str) -> Mapping[str, Any]:
             raise ValueError(f"{where}: Effect must be Allow or Deny")
         for name in ("Action", needs):
             if not (statement.get(name) or statement.get(f"Not{name}")):
-                raise ValueError(f"{where}: needs {name}")
+                raise ValueError(f"{where}: must have {name}")
     return source
 
 

@@ -77,7 +77,12 @@ class Switches:
     strict : bool or collection of str
         Apply the strict reading to all points that the vendor leaves open, or to those named (`readings.OPEN_POINTS`).
     throttle : bool
-        Whether IncreaseList, DumpMeta, DumpMetaList and Detail are limited to one request per second, as documented.
+        Whether IncreaseList, DumpMeta, DumpMetaList and Detail are limited to one request per second, and searches and
+        CheckImageExists together to `qps`, as documented.
+    qps : int
+        The instance's limit of searches per second, as in Detail; the vendor sells 1, 5 and 10.
+    shuffled : bool
+        Deal out the scores of searches at random: a ranking that has nothing to do with the images.
     task_ids : {"documented", "string", "integer"}
         Type of Id in answers from IncreaseInstance and DumpMeta; ``documented`` is ``string``. Lists have integers.
     task_seconds : float
@@ -135,6 +140,8 @@ class Switches:
     capacity: int = 100_000
     strict: bool | Collection[str] = False
     throttle: bool = True
+    qps: int = 5
+    shuffled: bool = False
     task_ids: TaskIds = "documented"
     task_seconds: float = 0.0
     failing_task: str = ""

@@ -16,7 +16,7 @@ from imgprep.sandbox.config import Backend, Clock, Switches
 from imgprep.sandbox.faults import Fault, FaultKind
 from imgprep.sandbox.http import Request, Response
 from imgprep.sandbox.imagesearch.reports import PREFIX
-from imgprep.sandbox.imagesearch.service import ImageSearch
+from imgprep.sandbox.imagesearch.service import Called, ImageSearch
 from imgprep.sandbox.oss.service import Handled, Oss
 from imgprep.sandbox.oss.storage import ObjectStore, Uploads
 from imgprep.sandbox.server import HOST, Server
@@ -238,6 +238,15 @@ class Sandbox:
         """
         return self._oss.moved(access_key_id)
 
+    @property
+    def calls(self) -> list[Called]:
+        """The calls that the Image Search side received, oldest first (the last 200,000)."""
+        return list(self.imagesearch.calls)
+
+    def lose(self, product_id: str, pic_name: str, instance: str | None = None) -> None:
+        """Remove an image from a gallery without a task, as if the service had lost it."""
+        self.imagesearch.lose(instance or self.switches.instance, product_id, pic_name)
+
     def forget_requests(self) -> None:
         """Clear the record of requests and bytes."""
         self._oss.forget()
@@ -270,7 +279,9 @@ def _claim(root: Path, name: str) -> str:
     """Mark an empty folder as a sandbox's; return its identity. Refuse any other folder: it may hold a user's files."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / _MARK).is_file() and any(root.iterdir()):
-        raise FileExistsError(f"{root}: contains files that are not a sandbox's; pass a new or empty folder as root")
+        raise FileExistsError(
+            f"{root}: contains files that do not belong to a sandbox; pass a new or empty folder as root"
+        )
     for part in ("objects", "imagesearch", _KEY_FILE, _MARK):
         if (root / part).is_symlink():
             raise FileExistsError(

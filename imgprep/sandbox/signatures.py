@@ -62,7 +62,9 @@ def verify_oss(call: Call, keys: KeyRing, clock: Clock, region: str) -> Principa
     elif authorization.startswith(V4):
         claim = _v4_header(call, clock, region, authorization)
     elif authorization:
-        raise invalid_argument("Authorization", authorization.split(" ")[0], "Signature versions here are V1 and V4.")
+        raise invalid_argument(
+            "Authorization", authorization.split(" ")[0], "The signature versions supported here are V1 and V4."
+        )
     elif "x-oss-signature-version" in call.parameters:
         claim = _v4_url(call, clock, region)
     elif "Signature" in call.parameters:

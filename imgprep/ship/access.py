@@ -11,7 +11,7 @@ from typing import Any
 from imgprep.cloud.imagesearch import ACTIONS
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
-from imgprep.core.settings import Settings
+from imgprep.core.settings import OssRoot, Settings
 
 #: Source: OSS, bucket naming.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
@@ -24,13 +24,13 @@ _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 def bucket_problems(name: str) -> list[str]:
     """Return the problems with a bucket name's form; empty if it is valid."""
     if not name:
-        return ["bucket: is empty; give the name of the bucket, without oss:// and folder"]
+        return ["bucket: is empty; give the name of the bucket, without oss:// or a folder"]
     where = f'bucket "{name}"'
     problems = []
     if not BUCKET_MIN <= len(name) <= BUCKET_MAX:
-        problems.append(f"{where}: needs {BUCKET_MIN} to {BUCKET_MAX} characters; got {len(name)}")
+        problems.append(f"{where}: must have {BUCKET_MIN} to {BUCKET_MAX} characters; got {len(name)}")
     if not _BUCKET.fullmatch(name):
-        problems.append(f"{where}: needs only a-z, 0-9 and -, with a letter or digit at both ends")
+        problems.append(f"{where}: may contain only a-z, 0-9 and -, with a letter or digit at both ends")
     return problems
 
 
@@ -45,7 +45,7 @@ def path_problems(path: str) -> list[str]:
     if path.endswith("/") and path != "/":
         problems.append(f"{where}: must not end with /; {remedy}")
     if "//" in path:
-        problems.append(f"{where}: has an empty part (//), below which no image can be; {remedy}")
+        problems.append(f"{where}: has an empty part (//), which cannot contain images; {remedy}")
     if {".", ".."} & set(path.split("/")):
         problems.append(f"{where}: . and .. are not folders in OSS; {remedy}")
     if "\\" in path:
@@ -64,7 +64,7 @@ def role_arn_problems(arn: str) -> list[str]:
     if found is None:
         kind = re.match(r"acs:ram:[^:]*:[^:]*:([a-z-]+)/", arn)
         hint = f"; this is a {kind[1]}" if kind and kind[1] != "role" else ""
-        return [f"{where}: needs the form acs:ram::ACCOUNT:role/NAME{hint}"]
+        return [f"{where}: must have the form acs:ram::ACCOUNT:role/NAME{hint}"]
     account, name = found.groups()
     problems = []
     if not (account.isascii() and account.isdigit()):
@@ -102,8 +102,10 @@ def role_policy(bucket: str, path: str) -> dict[str, Any]:
     return _document({"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [folder_resource(bucket, path)]})
 
 
-def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
+def uploader_policy(bucket: str, path: str, images: OssRoot | None = None) -> dict[str, Any]:
     """Return the minimal policy for the uploader: access to the OSS folder and the operations that imgprep calls.
+
+    `images`, if they are in OSS, are listed and read; a copy by the service needs no other right on them.
 
     Source: OSS and Image Search, RAM actions. AliyunImagesearchFullAccess, the vendor's policy for users who manage an
     instance, is not needed.
@@ -115,8 +117,25 @@ def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
             "Action": ["oss:ListObjects", "oss:GetBucketInfo", "oss:GetBucketLocation"],
             "Resource": [f"acs:oss:*:*:{bucket}"],
         },
+        *_reading(images),
         {"Effect": "Allow", "Action": [f"imagesearch:{action}" for action in ACTIONS], "Resource": ["*"]},
     )
+
+
+def _reading(images: OssRoot | None) -> list[dict[str, Any]]:
+    """Return the statements that allow listing and reading images in OSS."""
+    if images is None:
+        return []
+    objects, bucket = folder_resource(images.bucket, images.prefix), f"acs:oss:*:*:{images.bucket}"
+    return [
+        {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [objects]},
+        {"Effect": "Allow", "Action": ["oss:ListObjects", "oss:GetBucketLocation"], "Resource": [bucket]},
+    ]
+
+
+def images_in_oss(settings: Settings) -> OssRoot | None:
+    """Return where the settings' images are in OSS; None if they are elsewhere."""
+    return settings.images if isinstance(settings.images, OssRoot) else None
 
 
 def documents(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -125,7 +144,7 @@ def documents(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "trust": trust_policy(),
         "role": role_policy(settings.bucket, settings.path),
-        "uploader": uploader_policy(settings.bucket, settings.path),
+        "uploader": uploader_policy(settings.bucket, settings.path, images_in_oss(settings)),
     }
 
 
@@ -144,14 +163,14 @@ Let Image Search read oss://{settings.bucket}{path}
    RAM Role Name: {role}
    Select Trusted Service: Image Search
 
-   The console writes the role's trust policy by itself. It should be like this one (the name of the service is
-   inferred: the console is right where they differ):
+   The console writes the role's trust policy itself. It should look like this one (the name of the service is
+   inferred: if they differ, the console is right):
 {_indented(made["trust"])}
 
 2. Create the policy (RAM console)
    Permissions > Policies > Create Policy
    Configuration Mode: Script
-   Policy content (the folder without its leading slash: with it, the double slash would match nothing):
+   Policy content (the folder without its leading slash; otherwise, the double slash would match nothing):
 {_indented(made["role"])}
 
 3. Grant it
@@ -223,7 +242,7 @@ def _decide(
             continue
         if effect == "Deny":
             note = " (under a condition, which is not evaluated here)" if has_condition else ""
-            reason = f"statement {number} denies {what}{note}; a Deny wins over every Allow"
+            reason = f"statement {number} denies {what}{note}; a Deny overrides every Allow"
             return Decision(False, number, reason)
         if effect == "Allow" and has_condition:
             conditional = conditional or number
@@ -279,7 +298,7 @@ object's key starts with a slash, so it matches nothing
 def _near_miss(number: int, resource: str, wanted: str, bucket: str) -> list[str]:
     where = f'statement {number}, Resource "{resource}"'
     if "${" in resource:
-        return [f"{where}: still has the guide's placeholders; put in the bucket and the folder"]
+        return [f"{where}: still has the guide's placeholders; replace them with the bucket and the folder"]
     if "//" in resource:
         return [
             f"{where}: has a double slash, from a path that starts with one; no object's key starts with a slash, so "
@@ -302,12 +321,12 @@ def _statements(policy: Policy | Sequence[Policy]) -> list[Mapping[str, Any]]:
         try:
             document = json.loads(policy)
         except ValueError as error:
-            raise ConfigError(f"policy: is not JSON: {error}; paste the whole document") from None
+            raise ConfigError(f"policy: is not valid JSON: {error}; paste the whole document") from None
     statements = document.get("Statement") if isinstance(document, Mapping) else None
     if isinstance(statements, Mapping):
         statements = [statements]
     if not isinstance(statements, list) or not all(isinstance(item, Mapping) for item in statements):
-        raise ConfigError('policy: needs {"Version": "1", "Statement": [ … ]}; paste the whole document')
+        raise ConfigError('policy: must be {"Version": "1", "Statement": [ … ]}; paste the whole document')
     return statements
 
 

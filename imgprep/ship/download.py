@@ -125,6 +125,6 @@ def _check_link(url: str, host: str | None, what: str, allowed: Callable[[Addres
 
 def _not_public(address: object, what: str) -> ReportError:
     return ReportError(
-        f"the {what}'s link leads to {address}, an address that is not public; not followed. Download it "
-        "in the console instead"
+        f"the {what}'s link resolves to {address}, which is not public; not followed. "
+        "Download it in the console instead"
     )

@@ -119,7 +119,7 @@ def dump_gallery(
                 break
             clock.sleep(pause)
     raise last or ServiceError(
-        f"export {number}: the service reports that it is done, but gives no link; repeat the command"
+        f"export {number}: the service reports it as done, but gives no link; repeat the command"
     )
 
 
@@ -139,12 +139,12 @@ def newest_export(files: Sequence[Path], instance: str = "") -> Path:
     wanted = instance or min(instances, default="")
     for other, file in instances.items():
         if other != wanted:
-            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; leave it out")
+            raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; omit it")
     undated = [file for file in files if export_moment(file) is None]
     if len(files) > 1 and undated:
         raise ConfigError(
-            f"{undated[0]}: one of {len(files)} exports, and its name does not contain its time; pass the newest "
-            "export alone"
+            f"{undated[0]}: one of {len(files)} exports, and its name does not contain its time; "
+            "pass only the newest export"
         )
     return max(files, key=lambda file: str(export_moment(file)))
 
@@ -159,7 +159,7 @@ def read_dump(source: pd.DataFrame | str | os.PathLike[str], fields: Sequence[st
     )
     missing = [field for field in ("ProductId", "PicName") if field not in frame.columns]
     if missing:
-        raise ConfigError(f"{name}: is not an export of a gallery: it has no column {missing[0]}; run `imgprep dump`")
+        raise ConfigError(f"{name}: is not a gallery export: it has no column {missing[0]}; run `imgprep dump`")
     filled = [field for field in fields if field in frame.columns and frame[field].null_count() < max(1, frame.height)]
     columns = [pl.col("ProductId", "PicName").cast(pl.String), *(_typed(frame, field) for field in filled)]
     return frame.select(columns).drop_nulls(["ProductId", "PicName"])
@@ -169,7 +169,7 @@ def _running_or_new(service: ImageSearch) -> str:
     for again in (True, False):
         running = next((task for task in service.exports() if task.status == PROCESSING), None)
         if running is not None:
-            _log.info("export %s is running already; following it", running.id)
+            _log.info("export %s is already running; following it", running.id)
             return running.id
         try:
             return service.start_export()
@@ -199,7 +199,9 @@ def _ended(service: ImageSearch, number: str, timeout: float | None, clock: Cloc
         if missing >= LOOKS:
             raise ServiceError(f"export {number} is missing from the service's list; repeat the command")
         if timeout is not None and clock.monotonic() - started >= timeout:
-            raise ServiceError(f"export {number} is still running after {timeout:.0f} s; repeat to follow it")
+            raise ServiceError(
+                f"export {number} is still running after {timeout:.0f} s; repeat the command to follow it"
+            )
         clock.sleep(LOOK_SECONDS)
 
 

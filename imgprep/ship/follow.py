@@ -59,9 +59,9 @@ class Overdue:
             return None
         begun = datetime.fromtimestamp(since, UTC)
         return (
-            f"task {task_id} is overdue: PROCESSING since {begun:%Y-%m-%d %H:%M} UTC, and by the vendor's quotas its "
-            f"lines take about {_lasting(self._estimate)}. Check it on the instance's Batch Operation tab in the "
-            "console, which shows its progress and can cancel it; `imgprep follow` then ends the run"
+            f"task {task_id} is overdue: PROCESSING since {begun:%Y-%m-%d %H:%M} UTC, but by the vendor's quotas "
+            f"its lines should take about {_lasting(self._estimate)}. Check it on the instance's Batch Operation "
+            "tab in the console, which shows its progress and can cancel it; `imgprep follow` then ends the run"
         )
 
     def _seconds(self, adds_per_second: float) -> float:

@@ -119,10 +119,10 @@ def gallery_state(
     read = {run.id: run.readings for run in chosen}
     reread = {name: {**each[-1], "of": len(each)} for name, each in read.items() if len(each) > 1}
     for name, last in reread.items():
-        _log.info("run %s: of %d readings of its outcome the last counts: %s", name, last["of"], last["why"])
+        _log.info("run %s: its outcome was read %d times; the last reading counts: %s", name, last["of"], last["why"])
     for name, count in doubtful.items():
         entries = counted(count, "entry of its report matches", "entries of its report match")
-        _log.warning("run %s: %s no line, so the lines that no entry names are unknown", name, entries)
+        _log.warning("run %s: %s no line, so the lines not named by any entry are unknown", name, entries)
     instance = of.instance if of is not None else str(chosen[-1].settings.get("instance", "")) if chosen else ""
     basis = {
         "instance": instance,
@@ -294,8 +294,8 @@ def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     galleries = sorted({run.gallery for run in sent})
     if len(galleries) > 1:
         raise ConfigError(
-            f"these runs belong to several galleries, which are not added up: {', '.join(galleries)}; pass of=settings "
-            "to choose one; for a command, name the instance (IMGPREP_INSTANCE), or the runs of one"
+            f"these runs belong to several galleries, which cannot be combined: {', '.join(galleries)}; "
+            "pass of=settings to choose one; on the command line, set IMGPREP_INSTANCE, or name the runs of one gallery"
         )
     return sent
 
@@ -325,7 +325,7 @@ def _utc(value: str | date | datetime) -> datetime:
         found = (date if whole_day else datetime).fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         raise ConfigError(
-            f"gallery_state: at={value!r} is not a time; write 2026-11-24T03:15:00Z, or 2026-11-24 for its end"
+            f"gallery_state: at={value!r} is not a time; write 2026-11-24T03:15:00Z, or 2026-11-24 for its last moment"
         ) from None
     if not isinstance(found, datetime):
         return datetime.combine(found, time.max, UTC)

@@ -67,8 +67,8 @@ def _opened(file: Path, what: str) -> int:
         return os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     except OSError as error:
         raise ConfigError(
-            f"{what}: its lock {file} cannot be opened ({error.strerror}); whoever shares the folder needs the right "
-            "to write in it"
+            f"{what}: its lock {file} cannot be opened ({error.strerror}); everyone who shares the folder needs "
+            "permission to write to it"
         ) from error
 
 

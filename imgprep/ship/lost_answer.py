@@ -81,8 +81,8 @@ def find_task(
 ) -> bool:
     """Look for an unanswered request's task for `seconds`, at least once; return whether it was found."""
     until = clock.monotonic() + max(seconds, LOOKS[0])
-    unknown = "it is not known which tasks existed before" if run.about.get("before") is None else None
-    text = f"the request of {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
+    unknown = "which tasks existed before is unknown" if run.about.get("before") is None else None
+    text = f"the request at {unanswered(run)[-1]} to instance {named(service.settings)} may still start a task"
     if seconds > 0:
         _log.warning("run %s: %s; looking for it for %.0f s", run.id, text, seconds)
     with countdown(text, show=progress and seconds > 0) as show:
@@ -135,7 +135,8 @@ def take_tasks(run: Run, new: Iterable[Task], settings: Settings, clock: Clock) 
             _log.info("task %s is the one whose answer was lost", task.id)
         else:
             other, doubt = run_of_task(task, settings, run.folder.parent, clock)
-            reason = f"started by the request of run {run.id} of {sent[0] if sent else 'before'}, which came late"
+            at = sent[0] if sent else "an unknown time"
+            reason = f"started by the request of run {run.id} at {at}, which arrived late"
             other.update(note=f"{reason}; {doubt}" if doubt else reason)
             _log.warning("task %s: %s; it is now run %s", task.id, reason, other.id)
             run.update(unanswered=sent[1:])
@@ -148,8 +149,8 @@ def run_of_task(task: Task, settings: Settings, root: Path, clock: Clock) -> tup
     text, stored = read_object(bucket, key), head(bucket, key)
     if text is None or stored is None:
         raise ConfigError(
-            f"task {task.id}: {there.bucket}/{key} no longer exists, so the task's lines are unknown and no run can be "
-            "made of it"
+            f"task {task.id}: {there.bucket}/{key} no longer exists, so the task's lines are unknown and no "
+            "run can be created from it"
         )
     batch, findings = loads_meta(text, strict=False)
     with tempfile.TemporaryDirectory(prefix="imgprep-adopt-") as name:
@@ -191,7 +192,7 @@ def _leave_undecided(run: Run, why: str) -> None:
     note = (
         f"it is unknown whether a task was started: {why}. Look at the instance's Batch Operation tab in the console "
         f"for a task on {run.settings['bucket']}{run.settings['path']} created about {unanswered(run)[-1]}. "
-        "If there is one, make it the run's with `imgprep adopt ID` (ip.adopt); if not, submit again with --now "
+        "If there is one, assign it to the run with `imgprep adopt ID` (ip.adopt); if not, submit again with --now "
         "(now=True)"
     )
     _log.warning("run %s: %s", run.id, note)

@@ -35,7 +35,7 @@ def confirm_production(settings: Settings) -> str:
     Raises
     ------
     ConfigError
-        A different name was entered, or there is no user to ask (papermill, nbval, cron).
+        A different name was entered, or there is no one to ask (papermill, nbval, cron).
 
     Examples
     --------
@@ -45,12 +45,12 @@ def confirm_production(settings: Settings) -> str:
     """
     if settings.is_sandbox:
         return settings.instance
-    question = f"PRODUCTION: this changes the gallery of instance {settings.instance!r}. Type its name to go on: "
+    question = f"PRODUCTION: this changes the gallery of instance {settings.instance!r}. Type its name to continue: "
     try:
         typed = input(question).strip()
     except Exception as error:  # IPython raises an error of its own without a front end
         raise ConfigError(
-            f"instance {settings.instance!r} is production and there is no user to ask; pass "
+            f"instance {settings.instance!r} is production, and no one can be asked to confirm; pass "
             f"confirm={settings.instance!r}"
         ) from error
     check_confirmed(settings, typed)
@@ -101,13 +101,13 @@ def _confirm_endpoint(url: str) -> bool:
     typed = ""
     with suppress(Exception):  # IPython raises an error of its own without a front end
         typed = input(
-            f"The run folder names the endpoint {shown(url)}, neither the vendor's nor one of your settings. Type "
-            f"{shown(host)} to send your credentials there: "
+            f"The run folder names the endpoint {shown(url)}, which is neither the vendor's nor in your "
+            f"settings. Type {shown(host)} to send your credentials there: "
         ).strip()
     if typed != host:
         raise ConfigError(
-            f"endpoint {shown(url)}: the run folder names it, and it is neither the vendor's over https nor one of the "
-            "project's settings, so no credentials were sent. If you know this host, pass settings that name it: "
+            f"endpoint {shown(url)}: the run folder names it, and it is neither the vendor's over https nor in the "
+            "project's settings, so no credentials were sent. If you know this host, pass settings that contain it: "
             "run.follow(settings), or set it in imgprep.toml"
         )
     return True
@@ -236,13 +236,13 @@ def panel_html(task: Task, where: str, seconds: float, *, waiting: bool = False,
     lasted = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
     notes = []
     if task.message:
-        notes.append(f"message of the service: {task.message}")
+        notes.append(f"service message: {task.message}")
     if note:
         notes.append(note)
     if partial:
         notes.append("SUCCESS includes failed lines: the error report names them")
     if waiting:
-        notes.append("one task runs at a time: the batch is submitted when this one has ended")
+        notes.append("only one task runs at a time: the batch is submitted when this task has ended")
     if task.status == PROCESSING:
         notes.append("it is safe to interrupt: run the cell again to continue")
     return template("task.html").render(colour=colour, task=task, where=where, lasted=lasted, notes=notes)

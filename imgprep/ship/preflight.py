@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from imgprep.cloud.imagesearch import ACTIONS, PROCESSING, ImageSearch
-from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
-from imgprep.cloud.put import Item
+from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put, read_part
+from imgprep.cloud.put import Item, Origin, is_same_place
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME, Service
-from imgprep.core.settings import Settings
+from imgprep.core.settings import OssRoot, Settings
 from imgprep.core.text import counted
 from imgprep.ship.access import (
     bucket_problems,
     evaluate,
     explain,
+    folder_resource,
+    images_in_oss,
     object_resource,
     path_problems,
     role_arn_problems,
@@ -100,7 +102,7 @@ def preflight(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox() as sandbox:
     ...     checks = ip.preflight(sandbox.settings, built.folder)
@@ -115,6 +117,8 @@ def preflight(
         images = [] if frame is None else wanted_items(frame, root, settings)
         checks += _storage(settings, images, text, clock)
         checks += _documents(settings, [item.key for item in images])
+    if root_in_oss := images_in_oss(settings):
+        checks += _images(root_in_oss, settings)
     if settings.instance:
         checks += _service(settings, frame, clock)
     table = pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
@@ -164,6 +168,49 @@ def _storage(settings: Settings, images: list[Item], text: bytes | None, clock: 
     yield from _own_rights(settings, bucket)
 
 
+def _images(root: OssRoot, settings: Settings) -> Iterator[Check]:
+    """Check the rights on images in OSS, and state how they will get into the batch's folder."""
+    needed = f"allow oss:ListObjects on acs:oss:*:*:{root.bucket}; {_REMEDY}"
+    try:
+        bucket = open_bucket(root.settings)
+        key, first = next(((key, each) for key, each in list_folder(bucket, root.prefix) if each.bytes), ("", None))
+    except (StorageError, ConfigError) as error:
+        yield Check("may list the images", FAIL, str(error), needed)
+        return
+    if first is None:
+        yield Check("may list the images", FAIL, f"{root} has no objects", "correct images in imgprep.toml")
+        return
+    yield Check("may list the images", OK, str(root))
+    try:
+        read_part(bucket, key, 0, 1, etag=first.etag, size=first.bytes)
+    except StorageError as error:
+        remedy = f"allow oss:GetObject on {folder_resource(root.bucket, root.prefix)}; {_REMEDY}"
+        yield Check("may read the images", FAIL, str(error), remedy)
+    else:
+        yield Check("may read the images", OK, str(root))
+    if settings.bucket and (settings.oss_endpoint or settings.region):
+        yield _way(root, settings)
+
+
+def _way(root: OssRoot, settings: Settings) -> Check:
+    """State whether images in OSS are referenced, copied, or sent through this machine."""
+    name, target = "way of the images", settings.target
+    here = Origin(root.bucket, "", "", 0, root.settings.oss_url, root.region)
+    if not is_same_place(here, open_bucket(settings)):
+        message = f"{root} is at another endpoint than {target}: every image passes through this machine"
+        return Check(name, WARN, message, "copy the images to a bucket in the instance's region first")
+    if root.bucket != settings.bucket:
+        return Check(name, OK, f"copied by the service, from {root} to {target}")
+    if root.prefix.startswith(settings.prefix):
+        return Check(name, OK, f"images that need no change are used where they are, in {root}")
+    message = (
+        f"{root} is not below {target}. The guide wants images and increment.meta in one path, newer pages want them in "
+        "one bucket and do not state where PicName starts then; so images are copied by the service into the path, "
+        "which satisfies both"
+    )
+    return Check(name, OK, message)
+
+
 def _uploaded(
     settings: Settings, images: list[Item], text: bytes | None, stored: Mapping[str, Stored], bucket: Any
 ) -> Iterator[Check]:
@@ -207,7 +254,7 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     else:
         yield Check("instance", OK, f"{detail.name}, {detail.service or 'unknown type'}")
         if settings.region and detail.region and detail.region != settings.region:
-            message = f"the instance is in {detail.region}, the settings name {settings.region}"
+            message = f"the instance is in {detail.region}, but the settings name {settings.region}"
             yield Check("same region", FAIL, message, "bucket and instance must share a region")
         else:
             yield Check("same region", OK, detail.region or settings.region)
@@ -225,7 +272,7 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
     try:
         busy = [task.id for task in service.tasks(newest=100) if task.status == PROCESSING]
     except ImgprepError as error:
-        yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or look in the console")
+        yield Check("no task running", UNKNOWN, str(error), "allow imagesearch:IncreaseList, or check the console")
     else:
         message = f"task {busy[0]} is running" if busy else "none"
         yield Check("no task running", FAIL if busy else OK, message, "follow it until it ends" if busy else "")
@@ -233,14 +280,17 @@ def _service(settings: Settings, batch: pd.DataFrame | None, clock: Clock) -> It
 
 def _room(capacity: int | None, held: int | None, batch: pd.DataFrame | None) -> Iterator[Check]:
     if capacity is None or held is None:
-        yield Check("capacity", UNKNOWN, "the service does not report it", "look in the console")
+        yield Check("capacity", UNKNOWN, "the service does not report it", "check the console")
         return
     operations = batch["OperationType"] if batch is not None and "OperationType" in batch else None
     adds = 0 if batch is None else len(batch) if operations is None else int((operations != "DELETE").sum())
     fits = held + adds <= capacity
     message = f"{held:,} of {capacity:,} held, {adds:,} to add (fewer where they overwrite)"
     yield Check(
-        "capacity", OK if fits else WARN, message, "" if fits else "send DELETEs first, or enlarge the instance"
+        "capacity",
+        OK if fits else WARN,
+        message,
+        "" if fits else "send DELETEs first, or increase the instance's capacity",
     )
 
 
@@ -282,10 +332,10 @@ def _same_region(settings: Settings, bucket: Any) -> Iterator[Check]:
     try:
         region = bucket_region(bucket)
     except StorageError as error:
-        yield Check("bucket's region", UNKNOWN, str(error), "look in the OSS console, or allow oss:GetBucketLocation")
+        yield Check("bucket's region", UNKNOWN, str(error), "check the OSS console, or allow oss:GetBucketLocation")
         return
     if settings.region and region != settings.region:
-        message = f"the bucket is in {region}, the settings name {settings.region}"
+        message = f"the bucket is in {region}, but the settings name {settings.region}"
         yield Check("bucket's region", FAIL, message, "bucket and instance must share a region; create a bucket there")
     else:
         yield Check("bucket's region", OK, region)
@@ -327,9 +377,9 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
     for action in ("oss:ListObjects", "oss:GetBucketLocation"):
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
-            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without", _REMEDY)
+            return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without it", _REMEDY)
     for action in ACTIONS:
         decision = evaluate(document, f"imagesearch:{action}", "*")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}, unless another policy does", _REMEDY)
-    return Check("uploader policy", OK, "covers what the uploader does")
+    return Check("uploader policy", OK, "covers the uploader's actions")

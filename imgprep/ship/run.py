@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -47,6 +47,9 @@ from imgprep.ship.task_status import (
     note_of,
     state_of,
 )
+
+if TYPE_CHECKING:
+    from imgprep.outcomes.retry import Retry
 
 _log = logging.getLogger(__name__)
 
@@ -266,7 +269,7 @@ class Run:
         """The batch as sent, one row per line of increment.meta; missing fields are NA."""
         frame = read_table(self.folder, "batch")
         if frame is None:
-            raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run is broken; {RESTORE}")
+            raise ConfigError(f"{self.folder}: batch.parquet is missing, so the run cannot be read; {RESTORE}")
         lacking = {field.name: field.dtype for field in FIELDS if field.name not in frame.columns}
         return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
@@ -318,18 +321,48 @@ class Run:
         return doubted(frame, self.unmatched) if self.in_doubt and "outcome" in columns else frame
 
     @property
-    def causes(self) -> CauseTable:
+    def cause_table(self) -> CauseTable:
         """The causes used to read the report: the built-in ones and the project's own."""
         try:
             return with_custom(self._about.get("causes") or [], f"{self.folder / RUN_FILE}")
         except (ConfigError, TypeError) as error:
-            _log.warning("run %s: its custom causes are ignored, since they cannot be read: %s", self.id, error)
+            _log.warning("run %s: its custom causes are ignored because they cannot be read: %s", self.id, error)
             return CauseTable()
 
     @property
     def causes_changed(self) -> bool:
         """Whether the project's causes differ from those used to read the report."""
-        return self.ended and self._report() is not None and self._cause_table().custom != self.causes.custom
+        return self.ended and self._report() is not None and self._cause_table().custom != self.cause_table.custom
+
+    def outcomes(self) -> pd.DataFrame:
+        """Return the counts of each outcome; see `tally_outcomes`."""
+        from imgprep.outcomes.tallies import tally_outcomes  # noqa: PLC0415  a room to the right
+
+        return tally_outcomes(self)
+
+    def causes(self) -> pd.DataFrame:
+        """Return the causes of this run's failures with their counts and remedies; see `tally_causes`."""
+        from imgprep.outcomes.tallies import tally_causes  # noqa: PLC0415  a room to the right
+
+        return tally_causes(self)
+
+    def by(self, column: str = "") -> pd.DataFrame:
+        """Return the causes per value of a column of the catalogue or of the image facts; see `tally_by`."""
+        from imgprep.outcomes.tallies import tally_by  # noqa: PLC0415  a room to the right
+
+        return tally_by(self, column)
+
+    def retry(self, now: pd.DataFrame | None = None) -> Retry:
+        """Return the lines worth sending again, and the rest with remedies; see `plan_retry`."""
+        from imgprep.outcomes.retry import plan_retry  # noqa: PLC0415  a room to the right
+
+        return plan_retry(self, now)
+
+    def report(self, path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Path:
+        """Write the report page; `images` is the folder of the images of failed lines. See `write_report`."""
+        from imgprep.show.report_page import write_report  # noqa: PLC0415  a room to the right
+
+        return write_report(self, Path(path), images=None if images is None else Path(images))
 
     def check_tables(self) -> None:
         """Read every table once; raise ConfigError if one is broken."""
@@ -404,7 +437,7 @@ class Run:
                 if task.status == PROCESSING:
                     note = overdue.note(task_id, self._begun(clock), clock.time())
                 else:
-                    strange = f"the service returns status {shown(task.status)}, which is not documented"
+                    strange = f"the service returned the undocumented status {shown(task.status)}"
                     note = strange if is_undocumented(task.status) else None
                 show(task, note)
                 if task.status == PROCESSING or (note and stood < settings.status_timeout):
@@ -514,8 +547,8 @@ class Run:
         if report is not None:
             if known is Meaning.ALL_IMPORTED:
                 raise ConfigError(
-                    "close: the message reports that all images were imported, and then no error report exists; "
-                    "give one or the other"
+                    "close: the message reports that all images were imported, so there is no error report; "
+                    "pass one or the other"
                 )
             outcome = self._read_report(batch, self._cause_table(causes), Path(report), ignore=ignore_unmatched)
             outcome = outcome_without_result(outcome, why) if why else outcome
@@ -525,7 +558,7 @@ class Run:
             unread = "some failed; the file of failure causes was not read"
             outcome = settle(batch, Outcome.UNKNOWN, message=f"{why}; check the gallery" if why else unread)
         changed = self._changed(outcome)
-        self._require_confirmed(changed > 0, f"gives another outcome to {counted(changed, 'line')}", confirm)
+        self._require_confirmed(changed > 0, f"changes the outcome of {counted(changed, 'line')}", confirm)
         kept = None if report is None else self._keep_report(Path(report))
         by = f"closed with the report {Path(report).name}" if report else f"closed with the message {message!r}"
         readings = self._read_as(f"{by}, its unmatched entries ignored" if ignore_unmatched else by, kept, clock)
@@ -586,8 +619,8 @@ class Run:
         return (
             f"Next: (1) `imgprep follow {run}`: the service may give a new link; (2) download the file in the console, "
             f"on the instance's Batch Operation tab, and `imgprep close {run} --report FILE`; (3) without the file, "
-            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown, and "
-            "`imgprep dump`: ip.reconcile(run, dump=FILE) and the next build (--known RUNS FILE) then use it"
+            f"`imgprep close {run} --message TEXT` with the console's message, which leaves its lines unknown; "
+            "then run `imgprep dump`, and give its file to ip.reconcile(run, dump=FILE) and the next build (--known)"
         )
 
     def refresh(self) -> Run:
@@ -628,7 +661,7 @@ class Run:
         sent, asked = self.gallery, settings.gallery
         if sent != asked:  # task numbers are not unique across instances
             raise ConfigError(
-                f"run {self.id}: was sent to {sent}, and the settings name {asked}; follow it with the "
+                f"run {self.id}: was sent to {sent}, but the settings name {asked}; follow it with the "
                 "settings of its own instance"
             )
         if self.task_id is None:
@@ -700,8 +733,8 @@ class Run:
         name = self.settings.get("instance") or "gallery"
         if needed and confirm != name:
             raise ConfigError(
-                f"run {self.id}: has ended ({self.state}), and this {what}, so the gallery that its runs add up to "
-                f"changes too; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
+                f"run {self.id}: has ended ({self.state}), and this {what}, which also changes what the gallery is "
+                f"known to hold; to continue, confirm with the name of the instance: {name!r} (confirm=, --confirm)"
             )
 
     def _saved_report(self, refusal: str) -> Path:
@@ -823,7 +856,7 @@ def _each_once(runs: list[Run]) -> Iterator[Run]:
             yield run
         else:
             _log.warning(
-                "%s: is a copy of run %s in %s, and is counted once; move the copy out of %s",
+                "%s: is a copy of run %s in %s, so it is not counted again; move the copy out of %s",
                 run.folder, run.id, original.folder.name, run.folder.parent,
             )  # fmt: skip
 
@@ -985,9 +1018,11 @@ def _read_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}; {RESTORE}") from error
     if not isinstance(about, dict) or not isinstance(about.get("version"), int):
-        raise ConfigError(f"{file}: is not the file of a run: it has no version; {RESTORE}")
+        raise ConfigError(f"{file}: is not a run file: it has no version; {RESTORE}")
     if about["version"] > VERSION:
-        raise ConfigError(f"{file}: version {about['version']} is newer than this imgprep reads ({VERSION}); update it")
+        raise ConfigError(
+            f"{file}: version {about['version']} is newer than this imgprep can read ({VERSION}); update imgprep"
+        )
     wrong = [] if about.get("state") in list(State) else ["state"]
     for name, kind in {**_HAS, **_MAY_HAVE}.items():
         entry = about.get(name)

@@ -38,7 +38,7 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
         return None
     instance, planned = basis.get("instance"), moment(basis.get("at"))
     if instance and instance != settings.instance and not settings.is_sandbox:
-        return f"was planned against the gallery of instance {instance!r}, and the settings name {settings.instance!r}"
+        return f"was planned against the gallery of instance {instance!r}, but the settings name {settings.instance!r}"
     own = {batch_digest(folder), *beside}
     others = [
         run for run in runs_of(read_runs(runs)[0], settings) if reached(run) and run.about.get("batch") not in own

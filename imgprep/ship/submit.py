@@ -124,7 +124,7 @@ def submit(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -147,7 +147,7 @@ def submit(
         if run is not None:
             run.use_settings(settings)
         if run is not None and not undecided and run.state is not State.FAILED:
-            _log.info("this batch was submitted as run %s", run.id)
+            _log.info("this batch has already been submitted as run %s", run.id)
             if unanswered(run) and not by_hand:
                 resolve_others([run], None, service, clock, now=True, progress=False)
             return run
@@ -170,8 +170,8 @@ def submit(
         if by_hand:
             if not now and (left := seconds_left(run, settings, clock)) > 0:
                 raise ConfigError(
-                    f"run {run.id}: its request of {unanswered(run)[-1]} got no answer and may still start a task; "
-                    f"repeat the command in {left:.0f} s, or without waiting with --now (now=True)"
+                    f"run {run.id}: its request at {unanswered(run)[-1]} got no answer and may still start a task; "
+                    f"repeat the command in {left:.0f} s, or pass --now (now=True) not to wait"
                 )
             times = {**run.times, "submitted": stamp(clock)}
             run.update(state=State.SUBMITTED, request="by hand", times=times)
@@ -198,7 +198,7 @@ def submit_all(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     done = submit_all([built.folder], sandbox.settings, runs="runs", progress=False)
@@ -259,7 +259,7 @@ def tasks(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -301,7 +301,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox(task_seconds=0) as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -344,12 +344,12 @@ def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
         if meta.key not in stored:
             raise ConfigError(f"{where}{META_NAME} does not exist: upload {folder} first")
         if find_differing([meta], stored, bucket):
-            raise ConfigError(f"{where}{META_NAME} is another batch's, not that of {folder}: upload this one first")
+            raise ConfigError(f"{where}{META_NAME} belongs to another batch, not to {folder}: upload this batch first")
         differing = find_differing(images, stored, bucket, threads=THREADS)
     except StorageError as error:
         if error.code != "AccessDenied":
             raise
-        _log.warning("these settings do not allow reading %s, so the upload is not checked: %s", where, error)
+        _log.warning("%s cannot be read with these settings, so the upload is not checked: %s", where, error)
         return
     if differing:
         raise ConfigError(differing_message(differing, where))

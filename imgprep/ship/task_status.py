@@ -72,7 +72,7 @@ def end_state(counts: Mapping[str, int]) -> State:
 
 #: Instructions for settling the lines of a run that ended without a result.
 SETTLE = (
-    "which lines it reached is unknown. Look in the console first; then verify against the gallery (`imgprep dump`, "
+    "which lines it reached is unknown. Check the console first; then verify against the gallery (`imgprep dump`, "
     "and plan with `build --known RUNS DUMP`), or close the run with the console's message (`imgprep close RUN "
     "--message TEXT`)"
 )
@@ -113,7 +113,7 @@ def console_meaning(message: str) -> Meaning:
     found = meaning(message)
     if found is Meaning.UNKNOWN:
         raise ConfigError(
-            f"close: {message!r} is not a message of the console. Copy the text of its column Error Message "
+            f"close: {message!r} is not one of the console's messages. Copy the text in its column Error Message "
             f"({ALL_IMPORTED!r} or {SOME_FAILED!r}), or the task's status (FAIL or cancelled)"
         )
     return found
@@ -178,5 +178,5 @@ def task_steps(settings: Settings, run_folder: Path | None = None) -> str:
    the task's status is FAIL, or it was cancelled
        {failed}
        {cancelled}
-       What it did is unknown until the gallery is looked at.
+       What it did is unknown until the gallery is checked.
 """

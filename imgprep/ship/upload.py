@@ -146,7 +146,7 @@ def upload(
     Examples
     --------
     >>> shop = ip.open_project()
-    >>> catalogue = ip.load_catalogue(shop.catalogue, columns=shop.columns).head(5)
+    >>> catalogue = shop.load().head(5)
     >>> built = ip.build_batch(catalogue, shop.images, "batch", progress=False)
     >>> with ip.Sandbox() as sandbox:
     ...     log = ip.upload(built.folder, None, sandbox.settings, progress=False)
@@ -159,13 +159,13 @@ def upload(
     frame, text = read_batch(batch)  # before the settings, so that a mistyped path is not blamed on them
     settings.require("bucket", "path")
     if frame.empty:
-        _log.info("the batch has no lines: nothing to send")
+        _log.info("the batch has no lines, so there is nothing to send")
         return _log_frame([], {}, _strays({}, [], "", None, ""), None)
     if folder is not None and not stale_ok:
         require_current(folder, settings, runs_folder)
     if root is None:
         if folder is None:
-            raise ConfigError("upload: root is needed with a batch frame: the folder of its images")
+            raise ConfigError("upload: with a batch frame, pass root: the folder of its images")
         root = folder / "images"
     originals = NOT_IN_OSS if folder is None else read_originals(folder, settings)
     if is_oss(root):
@@ -178,7 +178,7 @@ def upload(
         stored, listed = look(bucket, settings.prefix, keys, threads)
         if not listed:
             _log.warning(
-                "the key may not list %s: each object is requested instead, and strays are not reported",
+                "the key may not list %s, so each object is requested instead, and strays are not reported",
                 settings.prefix,
             )
         before = stored.get(meta.key)
@@ -251,7 +251,9 @@ def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[s
     if differing:
         _log.warning("%s", differing_message(differing, f"{settings.bucket}/{settings.prefix}"))
     for item in differing:
-        message = "was changed or removed while the upload ran, probably by another upload to this path; repeat it"
+        message = (
+            "was changed or removed while the upload ran, probably by another upload to this path; repeat this upload"
+        )
         done[item.key] = done[item.key]._replace(outcome="failed", verified="none", message=message)
 
 
@@ -259,7 +261,7 @@ def _why_not_commit(done: Mapping[str, Sent], reader: str | None) -> str:
     """Return why increment.meta must not be written now; empty if it may be."""
     bad = sum(sent.outcome in ("failed", "changed") for sent in done.values())
     if bad:
-        return f"not written: {bad:,} of {counted(len(done), 'image')} are not there as planned; repeat the upload"
+        return f"not written: {bad:,} of {counted(len(done), 'image')} are not stored as planned; repeat the upload"
     if reader is not None:
         return f"not written: batch task {reader} began to read this folder; follow it until it ends, then repeat"
     return ""
@@ -271,14 +273,14 @@ def _check_replaceable(there: Stored, settings: Settings, runs: Path, *, replace
     running, asked = running_task(settings, clock)
     if running:
         raise ConfigError(
-            f"{where}: batch task {running} is reading this folder; follow it until it ends first, or use another path"
+            f"{where}: batch task {running} is reading this folder; first follow it until it ends, or use another path"
         )
     run = _run_of(there, settings, runs)
     if run is not None and (run.ended or asked):
         return
     if not replace:
         owner = "belongs to no known run" if run is None else f"belongs to run {run.id}, which is {run.state}"
-        raise ConfigError(f"{where}: {owner}; finish that first, use another path, or pass --replace (replace=True)")
+        raise ConfigError(f"{where}: {owner}; finish it first, use another path, or pass --replace (replace=True)")
 
 
 def running_task(settings: Settings, clock: Clock) -> tuple[str | None, bool]:
@@ -321,8 +323,8 @@ def commit(bucket: Any, key: str, text: bytes, before: Stored | None, *, clock: 
         return _read_back(bucket, Sent(key, "unchanged", "etag", 0, 0.0), text)
     if _differs(before, now):
         raise StorageError(
-            f"{key} was written by another program while this upload ran: two uploads to one path at once; find out "
-            "which, then repeat with replace=True (--replace), or use another path",
+            f"another program wrote {key} during this upload: two uploads to one path at once; "
+            "find the other one, then repeat with replace=True (--replace), or use another path",
             key=key,
         )
     sender = Sender(bucket, clock, Pace(1, clock), patience=patience, stop=threading.Event())
@@ -345,7 +347,7 @@ def _read_back(bucket: Any, sent: Sent, text: bytes) -> Sent:
         except StorageError as error:
             if error.code != "AccessDenied":
                 raise
-            _log.warning("%s cannot be read back; it is verified by its checksums alone", sent.key)
+            _log.warning("%s cannot be read back; it is verified by its checksums only", sent.key)
             return sent
         if found == text:
             return sent._replace(verified="readback")
@@ -360,7 +362,7 @@ def _strays(
         ours |= {prefix + name for name in known["PicName"].dropna().unique()}
     rows = [(key, there.bytes, there.modified) for key, there in stored.items() if key not in ours]
     if rows:
-        _log.info("%s under %s in neither the batch nor the gallery", counted(len(rows), "object"), prefix)
+        _log.info("%s under %s, in neither the batch nor the gallery", counted(len(rows), "object"), prefix)
     return pd.DataFrame(rows, columns=list(STRAY_COLUMNS)).astype(STRAY_COLUMNS)
 
 

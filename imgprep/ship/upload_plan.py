@@ -141,7 +141,7 @@ def _item(prefix: str, images: Folder | None, name: str, file: str, digest: str 
 
 def _key_problem(name: str, key: str) -> str:
     if name == META_NAME:
-        return f"an image cannot be called {META_NAME}"
+        return f"an image cannot be named {META_NAME}"
     if not name or name[0] in "/\\":
         return "an object key must not be empty or start with a slash"
     if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
@@ -156,7 +156,7 @@ def _digest_problem(digest: str | None) -> str:
 
 
 #: Problems that are ignored if `check` expects the service to refuse the row anyway.
-_FORESEEN = ("no such", "the key is longer")
+_FORESEEN = ("no such", "the key is too long")
 
 
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:
@@ -237,8 +237,8 @@ def differing_message(differing: Sequence[Item], where: str) -> str:
     one = len(differing) == 1
     objects = "1 object is missing or differs" if one else f"{len(differing):,} objects are missing or differ"
     return (
-        f"{where}: {objects} from this batch: {names}. Another upload to this path is likely: once it has ended, "
-        "upload this batch again, or use another path"
+        f"{where}: {objects} from this batch: {names}. Another upload to this path is probably running: once it has "
+        "ended, upload this batch again, or use another path"
     )
 
 

@@ -16,10 +16,11 @@ from typing import Any
 from imgprep.cloud.oss import open_bucket
 from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
 from imgprep.core.clock import Clock, SystemClock
+from imgprep.core.credentials import EnvironmentCredentials
 from imgprep.core.errors import ConfigError
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.core.retry import Pace
-from imgprep.core.settings import OssRoot, Settings
+from imgprep.core.settings import OssRoot, Settings, endpoint_url, is_loopback, is_vendors
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,19 @@ class _Sending:
 
     def _open_origin(self, origin: Origin) -> Any:
         """Return a client for the bucket of an origin, with the settings' own credentials."""
-        place = origin.endpoint, origin.bucket
+        place, ours = (origin.endpoint, origin.bucket), self._settings
         if place not in self._origins:
-            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, self._settings.oss_credentials)
+            named = endpoint_url(ours.images_endpoint, "images_endpoint") if ours.images_endpoint else ""
+            if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
+                # A batch folder may come from elsewhere, and a request shows its host the security token.
+                raise ConfigError(
+                    f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
+                    f"images_endpoint = {origin.endpoint!r} if that is right"
+                )
+            # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
+            local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
+            provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
+            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
             bucket = open_bucket(root.settings, connections=self._threads, patience=self._patience, clock=self._clock)
             self._origins.setdefault(place, bucket)
         return self._origins[place]
@@ -239,13 +250,13 @@ def _pickled(settings: Settings) -> bytes:
         return pickle.dumps(settings)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ConfigError(
-            f"upload: processes above 1 need settings that can be pickled, credentials providers too: {error}"
+            f"upload: processes above 1 need settings that can be pickled, including the credentials provider: {error}"
         ) from None
 
 
 def _lost(lot: Lot, lost: LostTask) -> list[Sent]:
     message = (
         f"perhaps not sent: it was among the {len(lot.items)} files of a worker process that was lost: {lost.detail}; "
-        "repeat the upload, with processes=1 if it happens again"
+        "repeat the upload, with processes=1 if this happens again"
     )
     return [Sent(item.key, "failed", "none", 0, 0.0, message) for item in lot.items]

@@ -240,7 +240,7 @@ def _of_findings(
 ) -> ContactSheet:
     if rules is not None:
         if unknown := set(rules) - set(found["rule"]):
-            raise ConfigError(f"contact_sheet: no finding of {', '.join(sorted(unknown))}; see summary(findings)")
+            raise ConfigError(f"contact_sheet: no findings for {', '.join(sorted(unknown))}; see summary(findings)")
         found = found[found["rule"].isin(rules)]
     table = summary(found)
     places, pages = part.of(range(int(table["count"].max()) if len(table) else 0))
@@ -304,7 +304,7 @@ def _card(name: str, title: str, note: str, thumb: Thumb) -> Card:
 
 def _finding_card(record: Mapping[str, Any], source: Source, drawn: Drawn, side: int) -> Card:
     name = record["PicName"]
-    thumb = Thumb(why="no image is given")
+    thumb = Thumb(why="no image was given")
     if isinstance(name, str):
         thumb = thumb_of(name, source, side=side, region=drawn.of_finding(record))
     place = "" if record["row"] is None else f"row {record['row']}"

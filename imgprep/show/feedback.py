@@ -30,18 +30,21 @@ FOR_PHOTOGRAPHERS: dict[str, tuple[str, str]] = {
     "image-format": ("The format is not accepted", "Export as JPEG or PNG."),
     "image-too-small": ("Too few pixels", "Send the original; enlarging a small image does not help."),
     "image-too-large": ("A side has too many pixels", "Export with the longest side at most 4,096 pixels."),
-    "image-rotated": ("It is upright only by a rotation flag", "Export it rotated, without a rotation flag."),
-    "image-several-pictures": ("Several pictures in one file", "Send one picture per file, no animation or pages."),
+    "image-rotated": ("It is upright only because of a rotation flag", "Export it upright, without a rotation flag."),
+    "image-several-pictures": ("Several images in one file", "Send one image per file, without animation or pages."),
     "image-cmyk": ("Print colours (CMYK)", "Export in sRGB."),
     "image-deep": ("More than 8 bits per channel", "Export with 8 bits per channel, sRGB."),
     "image-transparent": ("The background is transparent", "Put it on plain white."),
     "image-narrow": ("Very long or very narrow", "Crop it to the product."),
-    "image-extension-differs": ("The extension does not match the format", "Export it; renaming does not convert."),
+    "image-extension-differs": (
+        "The extension does not match the format",
+        "Export it again; renaming does not convert it.",
+    ),
     "image-placeholder": ("A placeholder", "Send an image of the product."),
     "pic-name-no-extension": ("The name has no extension", "Name it with its extension, such as .jpg."),
     "pic-name-extension": ("The extension belongs to a format that is not accepted", "Export as JPEG or PNG."),
     "pic-name-too-long": ("The name is too long", "Use at most 256 characters."),
-    "pic-name-control-character": ("The name has a hidden character", "Type the name again."),
+    "pic-name-control-character": ("The name contains a hidden character", "Type the name again."),
     "pic-name-missing": ("A product without an image", "Take a photograph."),
 }
 
@@ -116,7 +119,7 @@ def write_feedback(
     """
     wanted = set(FOR_PHOTOGRAPHERS) if rules is None else {rules} if isinstance(rules, str) else set(rules)
     if unknown := wanted - set(FOR_PHOTOGRAPHERS):
-        raise ConfigError(f"feedback: {', '.join(sorted(unknown))}: not a fault of an image; rules=None includes all")
+        raise ConfigError(f"feedback: {', '.join(sorted(unknown))}: not a rule about images; rules=None includes all")
     group_of = _grouping(by)
     source = open_source(root)
     faults = findings[findings["rule"].isin(wanted) & (findings["severity"] != Severity.INFO)]

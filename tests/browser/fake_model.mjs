@@ -103,7 +103,7 @@ export class FakeModel {
     const answer = (message) => this.tell({ key: content.key, id: item.id, item: { ...item }, counts: this.counts(), ...message });
     if (this.taken.has(content.key)) answer(this.taken.get(content.key));
     else if (this.refusal) answer({ type: "refused", why: this.refusal });
-    else if (content.rev !== item.rev) answer({ type: "refused", why: "was saved elsewhere meanwhile" });
+    else if (content.rev !== item.rev) answer({ type: "refused", why: "has been saved elsewhere in the meantime" });
     else if (content.region && String(content.size) !== String(item.size)) answer({ type: "refused", why: "drawn on another image" });
     else {
       this.revision += 1;

@@ -262,7 +262,7 @@ def test_jump_filter_and_order(bare):
     assert bare.root.get_by_text("failed in the last run", exact=True).last.is_visible()
     assert bare.root.get_attribute("data-count") == "1"
     bare.root.get_by_label("Filter").select_option("flagged")
-    bare.page.get_by_text("No image is left under this filter.").wait_for()
+    bare.page.get_by_text("No images match this filter.").wait_for()
     bare.root.get_by_label("Order").select_option("confidence")
     sent = bare.page.evaluate("model.sent.at(-1)")
     assert (sent["type"], sent["show"], sent["order"]) == ("arrange", "flagged", "confidence")
@@ -529,10 +529,10 @@ def test_size_share_and_warnings_are_shown(bare):
 
 
 def test_a_broken_file_says_so_and_the_queue_goes_on(page):
-    bare = Bare(page, problems={1: "The file is missing: p1.png is not among the images."}).shown(0)
+    bare = Bare(page, problems={1: "The file is missing: p1.png is not in the image folder."}).shown(0)
     bare.press("s")
     page.locator('.ipr[data-painted="1"]').wait_for()
-    assert "p1.png is not among the images" in bare.root.locator(".ipr-message").inner_text()
+    assert "p1.png is not in the image folder" in bare.root.locator(".ipr-message").inner_text()
     bare.press("Enter")
     bare.shown(2)
     assert bare.saves() == []

@@ -3,7 +3,7 @@
 import json
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.core.fields import FIELDS, INT32_MAX, INT32_MIN, INT_ATTRS, STR_ATTRS
@@ -29,7 +29,6 @@ def as_batch(lines):
     return batch.astype({field.name: field.dtype for field in FIELDS})
 
 
-@settings(max_examples=60)
 @given(st.lists(line, max_size=6))
 def test_any_legal_batch_survives_the_round_trip(lines):
     batch = as_batch(lines)
@@ -62,7 +61,6 @@ def test_any_json_lines_are_each_a_row_or_a_finding(objects, end):
     assert findings["message"].notna().all()
 
 
-@settings(max_examples=60)
 @given(st.lists(line, min_size=1, max_size=3), st.data())
 def test_a_cut_file_is_noticed(lines, data):
     made = dumps_meta(as_batch(lines)).encode()

@@ -4,7 +4,7 @@ import random
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.core.fields import FIELDS
@@ -74,7 +74,6 @@ def excluding(catalogue, rows):
     return findings_frame([{"rule": "image-missing", "severity": "error", "row": row} for row in rows])
 
 
-@settings(max_examples=25, deadline=None)
 @given(galleries, galleries, st.sets(st.integers(1, 9)))
 def test_applying_plans_reaches_what_is_wanted_and_then_there_is_nothing_to_do(wanted, known, left_out):
     catalogue, images = shop(wanted)
@@ -103,7 +102,6 @@ def test_applying_plans_reaches_what_is_wanted_and_then_there_is_nothing_to_do(w
     assert all(key in gallery for key in before if key[0] in waiting)
 
 
-@settings(max_examples=15, deadline=None)
 @given(galleries, galleries)
 def test_without_delete_missing_nothing_is_ever_deleted(wanted, known):
     catalogue, images = shop(wanted)
@@ -111,7 +109,6 @@ def test_without_delete_missing_nothing_is_ever_deleted(wanted, known):
     assert not plan.batch["OperationType"].eq("DELETE").any()
 
 
-@settings(max_examples=15, deadline=None)
 @given(galleries, galleries)
 def test_a_whole_product_goes_in_one_line_only_when_the_catalogue_no_longer_speaks_of_it(wanted, known):
     catalogue, images = shop(wanted)
@@ -122,14 +119,12 @@ def test_a_whole_product_goes_in_one_line_only_when_the_catalogue_no_longer_spea
     assert set(whole) == {product for product, _ in known} - {product for product, _ in wanted}
 
 
-@settings(max_examples=15, deadline=None)
 @given(galleries, galleries)
 def test_the_way_back_leads_back(now, then):
     back = plan_between(state(now), state(then))
     assert apply(now, back.batch) == then
 
 
-@settings(max_examples=15, deadline=None)
 @given(galleries, st.integers(3, 6))
 def test_parts_of_a_batch_are_the_batch_and_keep_products_whole(wanted, rows):
     catalogue, images = shop(wanted)

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgprep.cli.output import show
@@ -91,7 +91,6 @@ def printed(frame, form):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=15, deadline=None)
 @given(frame=frames(names=NAMES | NAMES.map(lambda name: f"-{name}") | st.sampled_from(["007", "=1+1", "1e5", "NA"])))
 def test_every_file_of_regions_that_we_write_is_read_again(tmp_path_factory, name, frame):
     file = tmp_path_factory.mktemp("file") / name
@@ -118,7 +117,6 @@ def test_a_region_that_was_sent_with_a_copy_comes_back_to_its_source_and_goes_ou
     assert back.scaled(*scales, width=new[0], height=new[1]) == sent
 
 
-@settings(max_examples=20, deadline=None)
 @given(frame=frames())
 def test_a_store_gives_back_what_was_loaded(tmp_path_factory, frame):
     with RegionStore(tmp_path_factory.mktemp("store") / "regions.db") as store:

@@ -7,7 +7,7 @@ import json
 import zipfile
 
 import pandas as pd
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imgprep.ship.report.match import read_report
@@ -142,7 +142,6 @@ def same_in_every_form(run, form, encoding, packing, numbers):
     assert judged(batch, failed, form(items), encoding, packing) == plain
 
 
-@settings(max_examples=60)
 @given(
     runs(),
     st.sampled_from(sorted(QUOTED_FORMS | LOOSE_FORMS)),
@@ -154,7 +153,6 @@ def test_a_form_does_not_change_what_became_of_a_line(run, form, encoding, packi
     same_in_every_form(run, (QUOTED_FORMS | LOOSE_FORMS)[form], encoding, packing, numbers)
 
 
-@settings(max_examples=60)
 @given(
     runs(WILD, WILD),
     st.sampled_from(sorted(QUOTED_FORMS)),

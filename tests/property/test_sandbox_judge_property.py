@@ -60,7 +60,7 @@ def test_every_line_is_imported_deleted_or_failed_with_a_known_code(lines, stric
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(IMAGES), st.data(), st.booleans())
 def test_a_damaged_image_is_accepted_or_refused_with_a_known_code(good, data, strict):
     damaged = bytearray(good)

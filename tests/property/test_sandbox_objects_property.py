@@ -34,7 +34,6 @@ def listed(keys, prefix, delimiter, limit):
         return found, common
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(KEYS, st.binary(max_size=50), max_size=8))
 def test_any_key_survives_a_restart_and_stays_in_the_folder(objects):
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +78,6 @@ def test_any_path_has_an_operation(text):
     assert read_call(Request("GET", "/" + text)).operation in ("GetObject", "ListObjects", "ListBuckets")
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=6))
 def test_parts_become_the_whole_also_after_a_restart(parts):
     with tempfile.TemporaryDirectory() as folder:

@@ -47,6 +47,10 @@ PANELS = {
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
 WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
+#: The convenience methods of `Run` (outcomes, causes, by, retry, report) import these when they are called.
+TO_THE_RIGHT = {
+    "imgprep.ship.run": {"imgprep.outcomes.tallies", "imgprep.outcomes.retry", "imgprep.show.report_page"},
+}
 #: Constants that other modules import from the one that states them.
 FACTS = {"increment.meta": "core.fields", 1023: "core.fields", "conin$": "images.names"}
 #: Constants that are assigned once.
@@ -92,7 +96,7 @@ def imports(module: str) -> frozenset[str]:
             } & known.keys()
         elif isinstance(node, ast.Import):
             found |= {name.name for name in node.names} & known.keys()
-    return frozenset(found - {module})
+    return frozenset(found - {module} - TO_THE_RIGHT.get(module, set()))
 
 
 def packages(file: Path) -> set[str]:

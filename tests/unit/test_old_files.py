@@ -23,8 +23,8 @@ def shop(tmp_path):
 
 def test_the_project_file_opens_and_reads_its_export(shop):
     project = ip.open_project(shop)
-    catalogue = ip.load_catalogue(project.catalogue, columns=project.columns)
-    assert (project.instance, project.region) == ("shop", "cn-shanghai")
+    catalogue = project.load()
+    assert (project.settings.instance, project.settings.region) == ("shop", "cn-shanghai")
     assert catalogue["PicName"].tolist() == ["a.jpg", "b.png", "c.jpg", "d.jpg", "e.jpg", "f.jpg"]
     assert catalogue["IntAttr"].tolist() == ["1250", "1250", "3000", "400", "999", "500"]
     assert catalogue["CustomContent"].iloc[0] == "title:Red shirt,price:12.50"

@@ -52,9 +52,9 @@ def test_where_no_folder_can_be_created_it_is_an_error(tmp_path):
 def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, monkeypatch):
     init_project(tmp_path / "shop")
     monkeypatch.chdir(tmp_path / "shop" / "notebooks")
-    assert open_project().project == tmp_path / "shop"
+    assert open_project().settings.project == tmp_path / "shop"
     monkeypatch.chdir(tmp_path)
-    demo = open_project(service="generic")
+    demo = open_project(service="generic").settings
     assert demo.catalogue == part_shop().catalogue and demo.service == "generic"
     assert demo.project.is_dir() and not any(demo.project.iterdir())
     with pytest.raises(ConfigError, match="imgprep init"):
@@ -62,7 +62,7 @@ def test_the_nearest_project_above_is_opened_and_else_the_demo_shop(tmp_path, mo
 
 
 def test_the_demo_shops_folder_is_removed_when_python_ends(tmp_path):
-    code = "import imgprep as ip; shop = ip.open_project(); shop.runs.mkdir(parents=True); print(shop.project)"
+    code = "import imgprep as ip; shop = ip.open_project(); print(shop.work)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
 
@@ -72,7 +72,7 @@ def test_the_demo_shops_folder_outlives_a_forked_child(tmp_path):
     code = (
         "import os, sys, imgprep as ip; shop = ip.open_project(); child = os.fork()\n"
         "if child == 0: sys.exit()\n"
-        "os.waitpid(child, 0); print(shop.project.is_dir())"
+        "os.waitpid(child, 0); print(shop.settings.project.is_dir())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
@@ -80,7 +80,7 @@ def test_the_demo_shops_folder_outlives_a_forked_child(tmp_path):
 
 def test_a_project_that_is_not_filled_in_names_the_key_to_set(tmp_path):
     init_project(tmp_path)
-    shop = open_project(tmp_path)
+    shop = open_project(tmp_path).settings
     with pytest.raises(CatalogueError, match=r"set catalogue under \[shop\] in imgprep.toml"):
         load_catalogue(shop.catalogue)
     for use in (match_names, inspect_images):
@@ -125,5 +125,5 @@ def test_a_missing_catalogue_is_an_error_with_a_remedy(tmp_path):
 
 def test_the_quickstart_shows_an_export_that_has_only_ids_and_images():
     cells = json.loads((shipped("notebooks") / "00_quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
-    source = next("".join(cell["source"]) for cell in cells if "load_catalogue" in "".join(cell["source"]))
+    source = next("".join(cell["source"]) for cell in cells if "shop.load()" in "".join(cell["source"]))
     assert "catalogue[[" not in source

@@ -374,7 +374,7 @@ def test_a_sandbox_keeps_its_state_only_in_a_folder_of_its_own(here, capsys, mon
     (here / "mine" / "objects" / "photos" / "bucket.json").write_text('{"region": "x", "created": 1}')
     (here / "mine" / "objects" / "photos" / "new" / "a.jpg").write_bytes(MINE)
     before = content(here)
-    with pytest.raises(FileExistsError, match="contains files that are not a sandbox's"):
+    with pytest.raises(FileExistsError, match="contains files that do not belong to a sandbox"):
         ip.Sandbox(here / "mine")
     refused(here, capsys, "sandbox", "--root", "mine", match="pass a new or empty folder")
     assert content(here) == before

@@ -97,7 +97,9 @@ def test_a_plan_shows_what_a_batch_would_contain_and_makes_nothing(imgprep, shop
     assert [(row["what"], row["ProductId"]) for row in gone] == [("replace", "001"), ("delete", "002")]
     columns.write_text(columns.read_text(encoding="utf-8").replace("Tops = 0", "Tops = 2"), encoding="utf-8")
     message = imgprep.again(*known, variables={}).stderr
-    assert "1 image with another category: a category that is set when adding must be set when searching" in message
+    assert (
+        "1 image with another category: a category set when adding an image must also be set when searching" in message
+    )
     message = imgprep.again(*known, "--service", "generic", variables={}).stderr
     assert "another category" not in message, "the service stores one category for all"
     (tmp_path / "imgprep-work").mkdir()

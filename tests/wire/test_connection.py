@@ -244,7 +244,7 @@ def test_image_search_too_trusts_whom_the_environment_names(https, variable, mon
     assert "certificate" not in message().lower(), "an empty answer is what it complains of"
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "does not exist"), ("no certificate", "not a file of certificates")])
+@pytest.mark.parametrize(("text", "says"), [(None, "does not exist"), ("no certificate", "not a certificate file")])
 def test_certificates_that_cannot_be_read_are_named(variable, monkeypatch, tmp_path, text, says):
     bundle = tmp_path / "bundle.pem"
     if text is not None:

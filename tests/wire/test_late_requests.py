@@ -140,7 +140,7 @@ def test_a_task_that_comes_after_a_second_was_started_becomes_a_run_of_its_own(s
     ) == 2
     look_for_late(shop.settings, shop.runs, clock=shop.clock)
     first, late = load_runs(shop.runs)
-    assert (first.task_id, late.task_id, late.adopted) == ("1", "2", True) and "came late" in late.note
+    assert (first.task_id, late.task_id, late.adopted) == ("1", "2", True) and "arrived late" in late.note
     assert tasks(shop.settings, runs=shop.runs)["run"].notna().all()
     look_for_late(shop.settings, shop.runs, clock=shop.clock)
     assert shop.submit().id == first.id and len(load_runs(shop.runs)) == 2

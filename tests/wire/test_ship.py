@@ -97,7 +97,7 @@ def test_submitting_again_starts_nothing(shop):
 
 def test_a_batch_that_was_not_uploaded_starts_no_task(shop, tmp_path):
     here = shop()
-    with pytest.raises(ConfigError, match="is another batch's"):
+    with pytest.raises(ConfigError, match="belongs to another batch"):
         here.submit(make_batch(tmp_path / "other", 2, seed=3))
     here.settings = here.settings.with_(path="/elsewhere")
     with pytest.raises(ConfigError, match="does not exist: upload"):
@@ -341,7 +341,7 @@ def test_a_run_is_not_followed_on_another_instance_which_has_tasks_of_the_same_n
         here.settings.with_(instance="other"),
         here.settings.with_(oss_endpoint="", imagesearch_endpoint="", region="cn-shanghai"),
     ):
-        with pytest.raises(ConfigError, match=r"was sent to demo .*, and the settings name"):
+        with pytest.raises(ConfigError, match=r"was sent to demo .*, but the settings name"):
             run.follow(other, progress=False, clock=here.clock)
     assert run.state == "submitted"
 

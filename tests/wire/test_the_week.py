@@ -63,7 +63,7 @@ def shop(tmp_path):
     (tmp_path / "photos" / f"{NO_PICTURE}.jpg").write_bytes(b"<html>404 not found</html>")
     export(tmp_path / "last.csv", {sku: f"{sku}.jpg" for sku in SOLD})
     (tmp_path / "imgprep.toml").write_text(PROJECT, encoding="utf-8")
-    return ip.open_project(tmp_path)
+    return ip.open_project(tmp_path).settings
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_an_upload_whose_images_are_replaced_while_it_writes_the_meta_fails(
     monkeypatch.setattr(module, "commit", commit)
     log = upload_as(batches[1])
     assert log["outcome"].tolist() == ["failed"] * 4 + ["uploaded"]
-    assert log["message"].head(4).str.contains("another upload to this path; repeat it").all()
+    assert log["message"].head(4).str.contains("another upload to this path; repeat this upload").all()
     assert "4 objects are missing or differ from this batch" in caplog.text and NAMES[3] in caplog.text
     monkeypatch.undo()
     assert upload_as(batches[1])["outcome"].tolist() == ["uploaded"] * 4 + ["unchanged"]

@@ -13,6 +13,7 @@ import pandas as pd
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import RegionError
+from imgprep.core.text import counted
 
 if TYPE_CHECKING:
     from imgprep.draw.store import RegionStore
@@ -44,7 +45,7 @@ def regions(options: Namespace) -> int:
     show(undecided if options.conflicts else brought, options.format)
     if len(undecided):
         remedy = "--conflicts lists both sides; decide in notebook 02, in the grid's filter “in conflict after a merge”"
-        print(f"{len(undecided):,} decided differently by several people; {remedy}", file=sys.stderr)
+        print(f"{counted(len(undecided), 'conflicting decision')}; {remedy}", file=sys.stderr)
     return ExitCode.FINDINGS if len(undecided) else ExitCode.FINE
 
 

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from imgprep.cli.inputs import read_export, regions_of, settings_of, target_of
+from imgprep.cli.inputs import read_export, regions_of, settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import require_ours
@@ -66,7 +66,7 @@ def report(options: Namespace) -> int:
     require_ours(options.failed)
     runs = [open_run(folder) for folder in options.run_folders]
     if (options.report or options.html) and len(runs) > 1:
-        raise ConfigError("--report and --html need a single run; give one")
+        raise ConfigError("--report and --html take only one run; name one")
     settings = settings_of(options)
     for run in runs:
         run.use_settings(settings)
@@ -77,7 +77,7 @@ def report(options: Namespace) -> int:
                 raise ReportError(f"{options.report}: {error}. {run.without_report()}") from error
         elif run.causes_changed:
             run.read_again()
-            print(f"{run.id}: its report was read again with the causes added since", file=sys.stderr)
+            print(f"{run.id}: its report was read again with the causes added since then", file=sys.stderr)
     causes = tally_causes(runs)
     causes = causes[["run", "cause", "family", "count", *(["again"] if len(runs) > 1 else []), "lines", "remedy"]]
     code = show_ended(runs, options.format, causes)
@@ -132,7 +132,7 @@ def retry(options: Namespace) -> int:
         catalogue=catalogue,
         regions=regions_of(options, settings),
         rules=Rules(**settings.rules),
-        target=target_of(settings),
+        target=settings.target,
     )
     show(again.rest, options.format)
     print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)

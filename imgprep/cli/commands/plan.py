@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, target_of, tier_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
@@ -126,7 +126,7 @@ def plan(options: Namespace) -> int:
         baseline=baseline,
         regions=regions_of(options, settings),
         tier=tier_of(options),
-        target=target_of(settings),
+        target=settings.target,
         cache=cache_of(settings),
     )
     shown, carried = (
@@ -140,7 +140,7 @@ def plan(options: Namespace) -> int:
     show(pd.concat([shown, carried], ignore_index=True) if len(carried) else shown, options.format)
     converted = int(prepared["action"].eq("converted").sum())
     if converted and baseline.known is not None:
-        note = "whether the copies differ from the gallery's images is only known once they are made"
+        note = "whether the copies differ from the gallery's images is unknown until they are made"
         print(f"{counted(converted, 'image')} would be converted; {note}", file=sys.stderr)
     _print_categories(found, settings)
     _print_left(found, options)
@@ -171,7 +171,7 @@ def _inputs(options: Namespace) -> tuple[Settings, pd.DataFrame, Baseline]:
     from imgprep.ship.run import load_runs
 
     if options.catalogue is None and len(options.known or ()) > 1:
-        raise ConfigError("--known takes every name that follows it; write CATALOGUE before it")
+        raise ConfigError("--known takes all names after it; write CATALOGUE before it")
     settings, catalogue = catalogue_of(options)
     known, last = known_of(options.known, settings), last_of(options, settings, catalogue)
     if known is None and settings.runs.is_dir() and (own := own_runs(load_runs(settings.runs), settings)):
@@ -219,7 +219,7 @@ def week(options: Namespace) -> int:
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
-        _step(options, "compare: no earlier export is known; name it with --last, or as earlier in imgprep.toml")
+        _step(options, "compare: no earlier export is known; name one with --last, or as earlier in imgprep.toml")
     else:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
@@ -264,7 +264,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
         prepare=not options.keep_refused,
         sources=[options.catalogue],
         tier=tier_of(options),
-        target=target_of(settings),
+        target=settings.target,
         cache=cache_of(settings),
     )
     show(built.plan.summary(), options.format)
@@ -275,7 +275,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     if len(built.plan.carried):
         fields = built.plan.carried["field"].value_counts(sort=False)
         kept = ", ".join(f"{field} ({counted(int(lines), 'line')})" for field, lines in fields.items())
-        print(f"Kept as in the gallery, since the catalogue has no columns for them: {kept}", file=sys.stderr)
+        print(f"Kept as in the gallery, because the catalogue has no columns for them: {kept}", file=sys.stderr)
     if options.format == "table" and len(built.plan.batch):
         print("\nEstimated cost:")
         show(

@@ -107,8 +107,8 @@ def submit(options: Namespace) -> int:
     runs = options.runs or settings.runs
     if options.now and options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
         raise ConfigError(
-            f"submit --now: may start a second task on production instance {settings.instance!r}, and there is no "
-            "terminal to confirm its name in; omit --now to wait instead, or add --yes NAME"
+            f"submit --now: may start a second task on production instance {settings.instance!r}, and there "
+            "is no terminal in which to confirm its name; omit --now to wait instead, or add --yes NAME"
         )
     run = start(
         options.batch,
@@ -128,7 +128,7 @@ def submit(options: Namespace) -> int:
     code = show_ended([run if options.no_follow else run.follow(settings)], options.format)
     if options.no_follow and run.task_id and not run.ended:
         print(
-            "the task continues on the service; `imgprep follow` follows it until it ends and saves its report",
+            "the task continues in the service; `imgprep follow` waits for its end and saves its report",
             file=sys.stderr,
         )
     return code
@@ -198,7 +198,7 @@ def tasks(options: Namespace) -> int:
     show(found, options.format)
     strange = found.loc[found["run"].isna(), "id"]
     if len(strange):
-        note = f"{len(strange):,} of {len(found):,} tasks belong to no run here; `imgprep adopt ID` makes one"
+        note = f"{len(strange):,} of {counted(len(found), 'task')} without a run here; `imgprep adopt ID` creates one"
         print(f"{note}: {', '.join(strange.head(_NAMED))}{', …' if len(strange) > _NAMED else ''}", file=sys.stderr)
     return ExitCode.FINE
 

@@ -175,7 +175,7 @@ class ItemImages:
     def problem(self, number: int, error: BaseException) -> str:
         """Return the message for an item whose file could not be opened."""
         if isinstance(error, Unfit) and error.problem is Problem.MISSING:
-            return f"The file is missing: {self._queue.items[number].pic_name} is not among the images."
+            return f"The file is missing: {self._queue.items[number].pic_name} is not in the image folder."
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"The image cannot be shown: {reason or type(error).__name__}."
 

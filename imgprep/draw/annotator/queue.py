@@ -139,7 +139,7 @@ def build_items(source: pd.DataFrame | Iterable[str], *, per_product: bool = Fal
         names = [source] if isinstance(source, str) else list(source)
         return [Item(name, None) for name in dict.fromkeys(map(str, names)) if name]
     if "PicName" not in source:
-        raise RegionError("the queue: needs a column PicName, or a list of file names")
+        raise RegionError("the queue: must have a column PicName, or be a list of file names")
     pictures = source["PicName"].tolist()
     products = source["ProductId"].tolist() if "ProductId" in source else [None] * len(pictures)
     operations = source["OperationType"].tolist() if "OperationType" in source else [None] * len(pictures)

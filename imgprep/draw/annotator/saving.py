@@ -26,11 +26,11 @@ class Saver:
         """Check a proposal for an item, store it, and return the answer."""
         key = content.get("key")
         if not isinstance(key, str) or not key:
-            raise RegionError("a save without a key cannot be answered")
+            raise RegionError("a save must have a key")
         if key in self._answers:  # sent twice: answer twice, store once
             return self._answers[key]
         if not isinstance(content.get("rev"), int) or isinstance(content.get("rev"), bool):
-            raise RegionError("a save needs the revision it was made on")
+            raise RegionError("a save must have the revision that it is based on")
         entry = self._settle(content, number) if content["type"] == "decide" else self._put(content, number)
         self._queue.saved(number, entry.state, entry.flagged)
         answer = {"type": "saved", "key": key, "id": number, "rev": entry.revision}
@@ -72,7 +72,9 @@ class Saver:
             now = self._store.entry(item.pic_name, item.product_id, exact=True)
             sides = {side["rev"] for side in item.conflict}
             if not isinstance(chosen, int) or now is None or now.revision != content["rev"] or chosen not in sides:
-                raise RegionError(f"{item.pic_name}: the conflict was settled or changed meanwhile; look at it again")
+                raise RegionError(
+                    f"{item.pic_name}: the conflict has been settled or changed in the meantime; look at it again"
+                )
             return self._store.decide(item.pic_name, item.product_id, revision=chosen)
 
     def _how(self, number: int, region: Region | None, before: Entry | None) -> str:
@@ -115,7 +117,7 @@ def _require_same_file(pic_name: str, content: dict[str, Any], file: FileState |
     if not isinstance(size, list) or tuple(size) != file.size:
         raise RegionError(f"{pic_name}: the box was drawn on {size} px, but the image has {list(file.size)}")
     if content.get("digest") != file.digest:
-        raise RegionError(f"{pic_name}: the file changed while the box was drawn; look at it again")
+        raise RegionError(f"{pic_name}: the file changed while the box was being drawn; look at it again")
 
 
 def _is_same(before: Entry, region: Region | None, state: Any, content: dict[str, Any]) -> bool:

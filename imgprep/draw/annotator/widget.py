@@ -239,9 +239,9 @@ class RegionAnnotator(anywidget.AnyWidget):
             number = self._queue.numbers.get((content.get("pic_name") or "", content.get("product_id")))
         items = self._queue.items
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(items):
-            raise RegionError("the message is about an image that is not in this queue")
+            raise RegionError("the image in the message is not in this queue")
         if content.get("pic_name") not in (None, items[number].pic_name):
-            raise RegionError(f"the message names {content.get('pic_name')!r}, but the item is another image")
+            raise RegionError(f"the message names {content.get('pic_name')!r}, but the item is a different image")
         return number
 
     def _numbers(self, content: Content, most: int) -> list[int]:
@@ -387,7 +387,7 @@ def join_modules(folder: Path, entry: str) -> str:
         stray = re.search(r"^(import\b.*|export (?!default\b).*)$", body, re.MULTILINE)
         if stray:
             raise ValueError(
-                f'{name}: {stray[1]!r}: only import {{ a }} from "./b.mjs"; and export of a name are joined'
+                f'{name}: {stray[1]!r}: only import {{ a }} from "./b.mjs"; and export of a name are supported'
             )
         parts.append(f"// {name}\n{body.strip()}\n")
     return "\n".join(parts)
@@ -396,7 +396,7 @@ def join_modules(folder: Path, entry: str) -> str:
 def _collect(folder: Path, name: str, texts: dict[str, str], path: tuple[str, ...]) -> dict[str, str]:
     """Add a module to `texts`, after its imports."""
     if name in path:
-        raise ValueError(f"modules import in a circle: {' → '.join([*path, name])}")
+        raise ValueError(f"circular import of modules: {' → '.join([*path, name])}")
     if name not in texts:
         text = (folder / name).read_text(encoding="utf-8")
         for other in _IMPORT.findall(text):

@@ -26,7 +26,7 @@ _KNOWN_TYPES = [service.value for service in Service if service is not Service.U
 def _unknown_service(sheet: Sheet) -> tuple[int, str]:
     if sheet.service is not Service.UNKNOWN:
         return 0, ""
-    return 1, f'service type "{sheet.spelt}" is not known to imgprep: only what all types share is checked'
+    return 1, f'service type "{sheet.spelt}" is unknown: only the rules that all types share are checked'
 
 
 def _with_other(rows: pl.DataFrame) -> pl.DataFrame:
@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         id="service-unknown",
         severity=Severity.WARNING,
         source="own",
-        what="the service type is unknown: only what all types share is checked",
+        what="the service type is unknown: only the rules that all types share are checked",
         remedy=f"if it is one of these, set it under [service] in imgprep.toml: {', '.join(_KNOWN_TYPES)}",
         note=_unknown_service,
     ),
@@ -177,7 +177,7 @@ RULES: tuple[Rule, ...] = (
         id="duplicate-conflict",
         field="PicName",
         source="own",
-        what="two ADDs of the same key differ: which one wins is undocumented",
+        what="two ADDs for the same key differ: which one wins is undocumented",
         message='{ProductId} with "{name}" is added with other fields too ({other}); which one wins is undocumented',
         remedy="keep the right one",
         scope="add",
@@ -216,7 +216,7 @@ RULES: tuple[Rule, ...] = (
         field="Region",
         severity=Severity.WARNING,
         source="own",
-        what="the other regions of this batch are only legal as x1,y1,x2,y2, so this one is probably swapped too",
+        what="the other regions of this batch are only valid as x1,y1,x2,y2, so this one is probably swapped too",
         message='Region "{region}": {other} decisive regions are x1,y1,x2,y2; the wire order is x1,x2,y1,y2',
         remedy="write them all as x1,x2,y1,y2",
         scope="add",

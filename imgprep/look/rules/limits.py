@@ -66,7 +66,7 @@ def limits_for(service: Service, own: Mapping[str, float] | None = None) -> dict
         if name not in result:
             raise ConfigError(f"limit {name!r}: {unknown(name, result)}")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"limit {name} = {value!r}: needs a number")
+            raise ConfigError(f"limit {name} = {value!r}: must be a number")
         result[name] = value
     return result
 

@@ -175,7 +175,7 @@ def _derived(rule: Rule, sheet: Sheet) -> list[pl.Expr]:
             .then(pl.lit("is not among the inspected images"))
             .otherwise(pl.concat_str(pl.lit("is missing"), _near_file()))
             .alias("absent"),
-            pl.coalesce("i_detail", "i_problem", pl.lit("it does not decode")).alias("why"),
+            pl.coalesce("i_detail", "i_problem", pl.lit("it cannot be decoded")).alias("why"),
         ]
     return columns
 

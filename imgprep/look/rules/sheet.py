@@ -51,7 +51,7 @@ def region_rows(regions: Any) -> pl.DataFrame:
     """Return the regions from a frame, or from a store that has ``.frame()``."""
     frame = regions if isinstance(regions, pd.DataFrame) else getattr(regions, "frame", lambda: None)()
     if not isinstance(frame, pd.DataFrame):
-        raise ConfigError(f"regions: needs a regions frame or a RegionStore; got {type(regions).__name__}")
+        raise ConfigError(f"regions: must be a regions frame or a RegionStore; got {type(regions).__name__}")
     lacking = [name for name in ("PicName", "state", *EDGES) if name not in frame.columns]
     if lacking:
         raise ConfigError(f"regions: the frame has no column {', '.join(lacking)}; RegionStore.frame() has them all")

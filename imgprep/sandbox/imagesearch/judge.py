@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from PIL import Image
 
+from imgprep.sandbox.imagesearch.index import SIDE, Box, Look, stored
 from imgprep.sandbox.imagesearch.lines import Line, read_lines
 from imgprep.sandbox.imagesearch.readings import Failure, Readings, ServiceType
 from imgprep.sandbox.imagesearch.state import Change, Drop, FailedLine, Put, State
@@ -29,6 +31,9 @@ _EXTENSIONS = {
 }
 _CHUNK = 64
 
+#: The region of a line, and whether the subject is detected without one.
+_Cut: TypeAlias = "tuple[Box | None, bool]"
+
 #: Returns the bytes and ETag of the object for a PicName, or the reason for their absence.
 Fetch = Callable[[str], "tuple[bytes, str] | Failure"]
 
@@ -39,11 +44,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An accepted image: its size in pixels as stored, and the ETag of its object."""
+    """An accepted image: its size in pixels as stored, and the ETag of its object.
+
+    `seen` is what searches compare, for each region and Crop with which lines of the batch add the image.
+    """
 
     width: int
     height: int
     etag: str = ""
+    look: Look | None = field(default=None, repr=False, compare=False)
+    seen: dict[_Cut, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -73,8 +83,11 @@ def judge_batch(
     """Check every line of `meta` against the gallery before the batch; return the result."""
     readings = readings or Readings()
     lines = list(read_lines(meta, service, readings))
-    names = dict.fromkeys(line.pic_name for line in lines if line.operation == "ADD" and line.failure is None)
-    images = _judge_images(list(names), fetch, service, readings, stopped)
+    cuts: dict[str, set[_Cut]] = {}
+    for line in lines:
+        if line.operation == "ADD" and line.failure is None:
+            cuts.setdefault(line.pic_name, set()).add(_cut(line))
+    images = _judge_images(cuts, fetch, service, readings, stopped)
     gallery = _Gallery(instance, held, capacity, time, row_fault)
     for line in reversed(lines) if readings.strict("row_order") else lines:
         gallery.apply(line, images, readings)
@@ -86,16 +99,25 @@ def judge_batch(
 # Images
 
 
+def _cut(line: Line) -> _Cut:
+    return line.region, line.fields.get("Crop") is not False
+
+
 def _judge_images(
-    names: list[str], fetch: Fetch, service: ServiceType, readings: Readings, stopped: Callable[[], bool]
+    cuts: dict[str, set[_Cut]], fetch: Fetch, service: ServiceType, readings: Readings, stopped: Callable[[], bool]
 ) -> dict[str, Accepted | Failure]:
+    names = list(cuts)
+
     def judge(name: str) -> Accepted | Failure:
         fetched = fetch(name)
         if isinstance(fetched, Failure):
             return fetched
         data, etag = fetched
         verdict = judge_image(data, name, service, readings)
-        return replace(verdict, etag=etag) if isinstance(verdict, Accepted) else verdict
+        if isinstance(verdict, Failure) or verdict.look is None:
+            return verdict
+        seen = {cut: stored(verdict.look, *cut, service) for cut in cuts[name]}
+        return replace(verdict, etag=etag, look=None, seen=seen)
 
     def judge_chunk(start: int) -> list[Accepted | Failure]:
         if stopped():
@@ -131,13 +153,14 @@ def _judge_opened(image: Image.Image, name: str, service: ServiceType, readings:
     # Pillow rotates a TIFF while loading it and then drops the tag; PNG may keep its EXIF at the end.
     orientation = None if image.format == "PNG" else image.getexif().get(_ORIENTATION)
     if image.format in ("JPEG", "MPO"):
-        image.draft("L", (max(width // 8, 1), max(height // 8, 1)))  # finds the same errors as a full decode, faster
+        # Finds the same errors as a full decode, faster.
+        image.draft("RGB", (max(width // 8, min(SIDE, width)), max(height // 8, min(SIDE, height))))
     image.load()
     if orientation is None:
         orientation = image.getexif().get(_ORIENTATION)
     if orientation not in (None, 1) and (orientation in range(2, 9) or readings.strict("odd_orientation")):
         return Failure("IncorrectOrientation", f"Orientation is {orientation}.")
-    return Accepted(width, height)
+    return Accepted(width, height, look=Look.at(image, (width, height)))
 
 
 def _strict_failure(image: Image.Image, name: str, readings: Readings) -> Failure | None:
@@ -218,6 +241,7 @@ class _Gallery:
             "Width": image.width,
             "Height": image.height,
             "Time": self.time,
+            **image.seen[_cut(line)],
         }
         self.verdict.changes.append(Put(line.product_id, line.pic_name, content, line.number))
         return None

@@ -12,8 +12,25 @@ from enum import IntEnum
 
 OTHERS = 88888888
 
+#: Categories of a product instance. Source: the vendor's category reference page.
+CATEGORY_NAMES = {
+    0: "Tops",
+    1: "Dress",
+    2: "Bottoms",
+    3: "Bag",
+    4: "Shoes",
+    5: "Accessories",
+    6: "Snacks",
+    7: "Makeup",
+    8: "Bottle drink",
+    9: "Furniture",
+    20: "Toy",
+    21: "Underwear",
+    22: "Digital device",
+    OTHERS: "Others",
+}
 #: Category ids that a product instance accepts.
-CATEGORIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22, OTHERS})
+CATEGORIES = frozenset(CATEGORY_NAMES)
 
 
 class ServiceType(IntEnum):

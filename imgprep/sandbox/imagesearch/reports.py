@@ -87,7 +87,7 @@ def _record(image: Mapping[str, Any]) -> dict[str, Any]:
     region = image.get("Region")
     record = {**image, "Region": region and "{x1},{x2},{y1},{y2}".format(**region), "Synthetic": True}
     # Fields that the sandbox adds itself are not part of the service's records.
-    own = ("ETag", "Width", "Height", "Time")
+    own = ("ETag", "Width", "Height", "Time", "Feature", "Predicted", "Subject", "Subjects")
     return {name: value for name, value in record.items() if value is not None and name not in own}
 
 

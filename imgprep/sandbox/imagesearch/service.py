@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -17,9 +20,11 @@ from imgprep.sandbox.access import Document, KeyRing
 from imgprep.sandbox.config import Backend
 from imgprep.sandbox.faults import Faults, Rule, planned
 from imgprep.sandbox.http import Refused, Request, Response
-from imgprep.sandbox.imagesearch.readings import ServiceType
+from imgprep.sandbox.imagesearch.index import Box, Look, category_of, feature_of, predicted, ranked
+from imgprep.sandbox.imagesearch.judge import MAX_BYTES, judge_image
+from imgprep.sandbox.imagesearch.readings import CATEGORIES, CATEGORY_NAMES, OTHERS, Failure, Readings, ServiceType
 from imgprep.sandbox.imagesearch.reports import PREFIX
-from imgprep.sandbox.imagesearch.state import State, Task
+from imgprep.sandbox.imagesearch.state import Drop, State, Task
 from imgprep.sandbox.imagesearch.tasks import Tasks
 from imgprep.sandbox.oss.storage import BUCKET_NAME
 from imgprep.sandbox.signatures import Nonces, verify_acs3
@@ -28,8 +33,16 @@ VERSION = "2020-12-14"
 #: One request per second, as documented, with a tolerance of 5 % for clients whose timer runs slightly fast.
 THROTTLE_SECONDS = 0.95
 THROTTLED = ("IncreaseList", "DumpMeta", "DumpMetaList", "Detail")
+#: These share the instance's limit of requests per second.
+SEARCHES = ("CheckImageExists", "SearchImageByName", "SearchImageByPic")
 INSTANCE_NAME_LENGTH = 20
 MAX_BODY = 64 * 1024
+#: Longest body of a search by image: in Base64, percent-encoded at worst, with the other parameters.
+MAX_PIC_BODY = 4 * MAX_BYTES + MAX_BODY
+#: Limits of a search. Source: the vendor's pages on SearchImageByName and on error codes.
+MOST_RESULTS, LAST_START, DEFAULT_RESULTS = 100, 499, 10
+#: Most calls that are remembered for tests.
+REMEMBERED = 200_000
 INCREASE_LIST_MAX = 500
 DUMP_META_LIST_MAX = 30
 DEFAULT_PAGE_SIZE = 10
@@ -41,9 +54,29 @@ _FAULTS = {
     "unavailable": (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."),
 }
 _JSON = {"Content-Type": "application/json;charset=utf-8"}
+_REGION = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", re.ASCII)
 
 Parameters: TypeAlias = Mapping[str, str]
 Answer: TypeAlias = "dict[str, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """An API call, recorded for tests: the action, when it arrived by the sandbox's clock, and the error code."""
+
+    action: str
+    at: float
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What a search looks for: the subject's feature, its box among those detected, and the category."""
+
+    feature: bytes
+    box: Box
+    subjects: Iterable[Box]
+    category: int
 
 
 class ImageSearch:
@@ -57,6 +90,9 @@ class ImageSearch:
         self._lock = threading.Lock()
         self._nonces = Nonces()
         self._last: dict[tuple[str, str], float] = {}
+        self._searched: dict[str, deque[float]] = {}
+        self._shelf: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self.calls: deque[Called] = deque(maxlen=REMEMBERED)
         self._state = State(folder)
         self._since = float(self._state.fact("since", str(self._clock.now())))
         self._tasks = Tasks(folder, self._state, backend, url)
@@ -67,6 +103,8 @@ class ImageSearch:
             "DumpMetaList": self._dump_meta_list,
             "Detail": self._detail,
             "CheckImageExists": self._check_image_exists,
+            "SearchImageByName": self._search_by_name,
+            "SearchImageByPic": self._search_by_pic,
         }
 
     def gallery(self, instance: str) -> list[dict[str, Any]]:
@@ -81,6 +119,11 @@ class ImageSearch:
             {**asdict(task), "failures": [asdict(bad) for bad in self._state.failures(task.id)]}
             for task in self._state.tasks(instance, "increase")
         ]
+
+    def lose(self, instance: str, product_id: str, pic_name: str) -> None:
+        """Remove an image from a gallery without a task; see `Sandbox.lose`."""
+        self._tasks.settle()
+        self._state.change(instance, [Drop(product_id, pic_name)])
 
     def service(self, instance: str) -> str:
         """Return an instance's service type by its name in settings; ``product`` for an unknown instance."""
@@ -113,19 +156,24 @@ class ImageSearch:
 
     def begin(self, request: Request, length: int | None) -> Response | None:
         """Refuse a body longer than any supported action needs: it would be held in memory before it is verified."""
-        if length is not None and length <= MAX_BODY:
+        most = MAX_PIC_BODY if request.headers.get("x-acs-action") == "SearchImageByPic" else MAX_BODY
+        if length is not None and length <= most:
             return None
-        message = f"The actions served here have bodies of a stated length, up to {MAX_BODY:,} bytes."
+        message = f"This action must have a body of a stated length, up to {most:,} bytes."
         return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
 
     def handle(self, request: Request) -> Response:
         """Answer a request, which is an API call or the download of a report or an export."""
         if request.path.startswith(PREFIX):
             return self._tasks.download(request.path)
+        at, code = self._clock.now(), ""
         try:
             return self._call(request)
         except Refused as refused:
+            code = refused.code
             return _refusal(request, refused)
+        finally:
+            self.calls.append(Called(request.headers.get("x-acs-action", ""), at, code))
 
     def _call(self, request: Request) -> Response:
         headers = request.headers
@@ -157,6 +205,14 @@ class ImageSearch:
                 if last is not None and 0 <= now - last < THROTTLE_SECONDS:
                     raise Refused(*_FAULTS["throttled"])
                 self._last[name, action] = now
+        if self._switches.throttle and action in SEARCHES:
+            with self._lock:
+                now, recent = self._clock.now(), self._searched.setdefault(name, deque())
+                while recent and not 0 <= now - recent[0] < THROTTLE_SECONDS:
+                    recent.popleft()
+                if len(recent) >= self._switches.qps:
+                    raise Refused(*_FAULTS["throttled"])
+                recent.append(now)
         return name
 
     # Actions; their responses have the shapes that the vendor's SDK expects. Source: its models, version 4.4.0.
@@ -235,7 +291,7 @@ class ImageSearch:
             "Name": name,
             "Region": switches.region,
             "Capacity": math.ceil(switches.capacity / CAPACITY_UNIT),
-            "Qps": 5,
+            "Qps": switches.qps,
             "ServiceType": int(ServiceType.named(switches.instances[name])),
             "TotalCount": self._state.count(name),
             "UtcCreate": str(_milliseconds(self._since)),
@@ -244,16 +300,149 @@ class ImageSearch:
         return {"RequestId": _request_id(), "Success": True, "Instance": instance}
 
     def _check_image_exists(self, given: Parameters) -> Answer:
-        name = self._instance(given)
+        name = self._instance(given, "CheckImageExists")
         product_id, pic_name = (_required(given, key) for key in ("ProductId", "PicName"))
         image = self._state.image(name, product_id, pic_name)
         answer: Answer = {"RequestId": _request_id(), "Success": True, "Code": 0, "Msg": "success"}
         answer["Exists"] = image is not None
         if image is not None:
-            names = [name for name in image if name in ("CategoryId", "CustomContent") or "Attr" in name]
-            held = {name: image[name] for name in names if image[name] is not None}
-            answer["Auctions"] = {"ProductId": product_id, "PicName": pic_name, **held}
+            answer["Auctions"] = _auction({"ProductId": product_id, "PicName": pic_name, **image})
         return answer
+
+    # Searches
+
+    def _search_by_name(self, given: Parameters) -> Answer:
+        name = self._instance(given, "SearchImageByName")
+        product_id, pic_name = (_required(given, key) for key in ("ProductId", "PicName"))
+        _limits(given)
+        image = self._state.image(name, product_id, pic_name)
+        if image is None or "Feature" not in image:
+            raise Refused(400, "PicNotExist", "The specified image does not exist.")
+        subjects = [_box(edges) for edges in image["Subjects"]]
+        category = self._category(given, name, int(image["Predicted"]))
+        return self._found(name, _Query(feature_of(image), _box(image["Subject"]), subjects, category), given)
+
+    def _search_by_pic(self, given: Parameters) -> Answer:
+        name = self._instance(given, "SearchImageByPic")
+        if not given.get("PicContent"):
+            raise Refused(400, "NoSpecifiedSearchPic", "The search image is not specified.")
+        _limits(given)
+        service = ServiceType.named(self._switches.instances[name])
+        look = _look(given["PicContent"], service, Readings(self._switches.strict))
+        region = _region(given.get("Region", ""), look)
+        crop = given.get("Crop", "true").lower()
+        if crop not in ("true", "false"):
+            raise _invalid("Crop", "must be true or false.")
+        box = look.subject(region, crop=crop == "true")
+        category = self._category(given, name, predicted(look, box, service))
+        return self._found(name, _Query(look.feature(box), box, look.subjects, category), given)
+
+    def _category(self, given: Parameters, name: str, chosen: int) -> int:
+        """Return the category that is searched: the given one, else the predicted one."""
+        category = _number(given, "CategoryId")
+        if ServiceType.named(self._switches.instances[name]) is not ServiceType.PRODUCT:
+            return OTHERS
+        if category is not None and category not in CATEGORIES:
+            raise Refused(400, "InvalidCategory", "The specified category is invalid.")
+        return chosen if category is None else category
+
+    def _found(self, name: str, query: _Query, given: Parameters) -> Answer:
+        start, count, threshold = _limits(given)
+        images = [image for image in self._images(name) if category_of(image) == query.category]
+        found = ranked(query.feature, images, shuffled=self._switches.shuffled)
+        found = [(score, image) for score, image in found if score >= threshold]
+        if given.get("DistinctProductId", "").lower() == "true":
+            best: dict[str, tuple[float, dict[str, Any]]] = {}
+            for score, image in found:
+                best.setdefault(image["ProductId"], (score, image))
+            found = list(best.values())
+        page = found[start : start + count]
+        scored = [_auction(image) | {"Score": score, "SortExprValues": f"{score};0"} for score, image in page]
+        return {
+            "RequestId": _request_id(),
+            "Success": True,
+            "Code": 0,
+            "Msg": "success",
+            "Synthetic": True,  # not a field of the vendor's: the scores are the sandbox's own
+            "Auctions": scored,
+            "Head": {"DocsFound": len(found), "DocsReturn": len(page), "SearchTime": 1},
+            "PicInfo": {
+                "CategoryId": query.category,
+                "Region": _wire(query.box),
+                "MultiRegion": [{"Region": _wire(subject)} for subject in query.subjects],
+                "AllCategories": [{"Id": number, "Name": label} for number, label in CATEGORY_NAMES.items()],
+            },
+        }
+
+    def _images(self, name: str) -> list[dict[str, Any]]:
+        """Return the searchable images of an instance, read once after each change of the gallery."""
+        version = self._state.version
+        with self._lock:
+            kept = self._shelf.get(name)
+        if kept is None or kept[0] != version:
+            kept = version, [image for image in self._state.gallery(name) if "Feature" in image]
+            with self._lock:
+                self._shelf[name] = kept
+        return kept[1]
+
+
+def _auction(image: Mapping[str, Any]) -> Answer:
+    """Return an image's record as answers show it; Region and Crop are not part of it."""
+    names = [name for name in image if name in ("ProductId", "PicName", "CustomContent") or "Attr" in name]
+    category = image.get("CategoryId") if "Predicted" not in image else category_of(dict(image))
+    held = {"CategoryId": category, **{name: image[name] for name in names}}
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def _look(content: str, service: ServiceType, readings: Readings) -> Look:
+    """Return the search image; its limits are those for adding."""
+    try:
+        data = base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(400, "InvalidPicContent", "The content of the image is not Base64.") from None
+    verdict = judge_image(data, "", service, readings)
+    if isinstance(verdict, Failure) or verdict.look is None:
+        failure = verdict if isinstance(verdict, Failure) else Failure("UnsupportedPicFormat")
+        raise Refused(400, failure.code, failure.message)
+    return verdict.look
+
+
+def _region(text: str, look: Look) -> Box | None:
+    if not text:
+        return None
+    match = _REGION.fullmatch(text)
+    x1, x2, y1, y2 = map(int, match.groups()) if match else (0, 0, 0, 0)
+    if not (x1 < x2 <= look.width and y1 < y2 <= look.height):
+        raise Refused(400, "InvalidRegion", "The specified region is invalid.")
+    return x1, y1, x2, y2
+
+
+def _wire(box: Box) -> str:
+    x1, y1, x2, y2 = box
+    return f"{x1},{x2},{y1},{y2}"
+
+
+def _box(edges: list[int]) -> Box:
+    x1, y1, x2, y2 = edges
+    return x1, y1, x2, y2
+
+
+def _limits(given: Parameters) -> tuple[int, int, float]:
+    """Return (start, number of results, least score) of a search."""
+    if given.get("Filter"):
+        raise Refused(400, "InvalidFilter", "The sandbox does not evaluate filters; the real service does.")
+    start, count = _number(given, "Start"), _number(given, "Num")
+    start, count = start or 0, DEFAULT_RESULTS if count is None else count
+    if count > MOST_RESULTS:
+        raise Refused(400, "OverflowMaxReturnNum", "The specified number of results exceeds the maximum of 100.")
+    if count < 1:
+        raise Refused(400, "InvalidNumParameter", "The specified parameter n is invalid.")
+    if start > LAST_START:
+        raise Refused(400, "InvalidStartParameter", "The specified parameter s is invalid.")
+    threshold = given.get("ScoreThreshold", "") or "0.00"
+    if not re.fullmatch(r"0(\.\d{1,2})?|1(\.00?)?", threshold, re.ASCII):
+        raise _invalid("ScoreThreshold", "must be 0.00 to 1.00.")
+    return start, count, float(threshold)
 
 
 def _respond(fault: str, act: Callable[[], Answer]) -> Response:

@@ -102,6 +102,7 @@ class State:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self.path = folder / "state.sqlite"
+        self.version = 0  #: grows with every change of a gallery
         self._database = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         # The log survives a killed process; only a power failure can lose the last transactions.
@@ -124,7 +125,7 @@ class State:
                 if self._database.in_transaction:  # a full disk may have ended it already
                     self._database.execute("ROLLBACK")
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                    message = f"{self.path}: {error} ({free_space(self.path)}); free some space, then repeat"
+                    message = f"{self.path}: {error} ({free_space(self.path)}); free some space, then try again"
                     raise sqlite3.OperationalError(message) from error
                 raise
 
@@ -168,15 +169,7 @@ class State:
     def end_task(self, task: Task, changes: Iterable[Change] = (), failures: Iterable[FailedLine] = ()) -> None:
         """Store the result of a task in one transaction: status, gallery changes and failed lines."""
         with self._transaction() as database:
-            for change in changes:
-                key = (task.instance, change.product_id, change.pic_name)
-                if isinstance(change, Put):
-                    image = json.dumps(change.image, ensure_ascii=False)
-                    database.execute("INSERT OR REPLACE INTO gallery VALUES (?, ?, ?, ?)", (*key, image))
-                elif change.pic_name:
-                    database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?", key)
-                else:
-                    database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ?", key[:2])
+            self._apply(database, task.instance, changes)
             database.executemany(
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -189,6 +182,23 @@ class State:
                 f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",  # noqa: S608  constants
                 [*(getattr(task, name) for name in names), task.id],
             )
+
+    def change(self, instance: str, changes: Iterable[Change]) -> None:
+        """Change a gallery without a task."""
+        with self._transaction() as database:
+            self._apply(database, instance, changes)
+
+    def _apply(self, database: sqlite3.Connection, instance: str, changes: Iterable[Change]) -> None:
+        self.version += 1
+        for change in changes:
+            key = (instance, change.product_id, change.pic_name)
+            if isinstance(change, Put):
+                image = json.dumps(change.image, ensure_ascii=False)
+                database.execute("INSERT OR REPLACE INTO gallery VALUES (?, ?, ?, ?)", (*key, image))
+            elif change.pic_name:
+                database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ? AND pic_name = ?", key)
+            else:
+                database.execute("DELETE FROM gallery WHERE instance = ? AND product_id = ?", key[:2])
 
     def failures(self, number: int) -> list[FailedLine]:
         """Return the failed lines of a task, sorted by line number."""

@@ -258,7 +258,7 @@ class Tasks:
         found = read_link(path, self._secret)
         task = self._state.task(found[0]) if found else None
         if found is None or task is None:
-            return _error(403, "AccessDenied", "The link is not one of this sandbox.")
+            return _error(403, "AccessDenied", "The link does not belong to this sandbox.")
         switches = self._switches
         fault = switches.report_fault
         if fault == "expired" or self._clock.now() >= found[1]:

@@ -40,7 +40,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "NoSuchBucket": (404, "The specified bucket does not exist."),
     "NoSuchKey": (404, "The specified key does not exist."),
     "NoSuchUpload": (404, "The specified upload does not exist. It may be invalid, aborted, or completed."),
-    "NotImplemented": (501, "The sandbox does not do this; the real OSS may."),
+    "NotImplemented": (501, "The sandbox does not support this; the real OSS may."),
     "NotModified": (304, ""),
     "PartNotSequential": (
         400,

@@ -109,7 +109,7 @@ def _read_bytes(handle: FileIO, length: int) -> bytes:
     while len(data) < length:
         more = handle.read(length - len(data))
         if not more:
-            raise OSError("an object's file is shorter than its description states")
+            raise OSError("an object's file is shorter than its metadata states")
         data += more
     return data
 
@@ -149,7 +149,7 @@ class ObjectStore:
     def create_bucket(self, name: str, region: str, created: float) -> bool:
         """Create a bucket; return False if it already exists."""
         if not BUCKET_NAME.fullmatch(name):
-            rule = "a name has 3 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+            rule = "a name has 3 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends"
             raise ValueError(f"bucket {name!r}: {rule}")
         with self._lock:
             if name in self._buckets:

@@ -80,7 +80,7 @@ CAUSES: tuple[Cause, ...] = (
         "wrong_category",
         "wrong category",
         _DATA,
-        "Use a CategoryId of the category reference, or leave it out.",
+        "Use a CategoryId from the category reference, or leave it out.",
         ("InvalidCategory",),
         (r"categor", r"类目|类别"),
     ),
@@ -96,15 +96,15 @@ CAUSES: tuple[Cause, ...] = (
         "bad_pixels",
         "sides out of range",
         _DATA,
-        "Scale down over 4096 px (prepare_images does); find a larger original for one that is too small.",
+        "Scale it down if over 4096 px (prepare_images does); find a larger original if it is too small.",
         ("UnsupportedPicPixels",),
         (r"pixel|resolution|(width|height).{0,20}(between|range|exceed|small|large)", r"像素|分辨率|边长"),
     ),
     Cause(
         "bad_format",
-        "format not taken",
+        "format not accepted",
         _DATA,
-        "A broken file needs a new original; any other: convert it to JPEG or PNG (prepare_images does).",
+        "Replace a broken file with a new original; convert any other to JPEG or PNG (prepare_images does).",
         ("UnsupportedPicFormat",),
         (r"(pic\w*|image|file)?.{0,10}format.{0,20}(not|un)\s*support|unsupported.{0,20}format|decode", r"格式|解码"),
     ),
@@ -152,7 +152,7 @@ CAUSES: tuple[Cause, ...] = (
         "bad_line",
         "line not understood",
         _DATA,
-        "Write the file with write_meta; read_meta says what is wrong with the line.",
+        "Write the file with write_meta; read_meta shows what is wrong with the line.",
         ("InvalidMetaItem", "InvalidLine", "InvalidJson"),
         (r"invalid json|malformed|json.{0,20}(error|parse)|operation\s*type", r"解析|操作类型"),
         "phrase",
@@ -161,7 +161,7 @@ CAUSES: tuple[Cause, ...] = (
         "over_quota",
         "instance full",
         _DATA,
-        "Delete images or buy a larger capacity; the rest of the batch fails the same way until then.",
+        "Delete images or buy a larger capacity; until then, the rest of the batch fails too.",
         ("InstanceOverQuota",),
         (r"quota|capacity", r"容量|配额"),
     ),
@@ -230,7 +230,7 @@ UNKNOWN_CAUSE = Cause(
     UNRECOGNISED,
     UNRECOGNISED,
     Family.UNKNOWN,
-    "Read the raw text; teach imgprep the phrase with a [[cause]] table in TOML.",
+    "Read the raw text; add its phrase to a [[cause]] table in TOML.",
     source="none",
 )
 
@@ -322,9 +322,9 @@ def load_causes(path: str | Path) -> CauseTable:
     try:
         entries = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("cause", [])
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as a table of causes: {error}") from error
+        raise ConfigError(f"{file}: cannot be read as a cause table: {error}") from error
     if not isinstance(entries, list):
-        raise ConfigError(f"{file}: write [[cause]] with double brackets: a list of tables")
+        raise ConfigError(f"{file}: cause must be a list of tables; write [[cause]] with double brackets")
     return with_custom(entries, str(file))
 
 
@@ -364,7 +364,7 @@ def known_to(runs: object, causes: CauseTable | None = None) -> CauseTable:
     if causes is not None:
         return causes
     several = list(runs) if isinstance(runs, Iterable) else [runs]
-    tables = [table for run in reversed(several) if isinstance(table := getattr(run, "causes", None), CauseTable)]
+    tables = [table for run in reversed(several) if isinstance(table := getattr(run, "cause_table", None), CauseTable)]
     custom = {cause.id: cause for table in reversed(tables) for cause in table.custom}
     return CauseTable([*custom.values(), *CAUSES])
 

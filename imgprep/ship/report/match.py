@@ -110,7 +110,7 @@ def read_report(
     if not claims.height:
         # A report exists only if lines failed, so one that is not understood does not mean that all were imported.
         raise ReportError(
-            f"nothing in the report is understood as a failure; it begins {entries['raw'][0]!r:.200}; read it, "
+            f"no failure was recognised in the report, which begins with {entries['raw'][0]!r:.200}; read it, "
             "and end the run with run.close (imgprep close)"
         )
     notes = entries.filter(note).select("raw")
@@ -123,8 +123,8 @@ def read_report(
     if other_batch == "raise" and keyed and found * 2 < keyed:
         example = claims.filter(stray)["raw"][0]
         raise ReportError(
-            f"the report seems to be another batch's: {keyed - found:,} of {keyed:,} entries name rows that this batch "
-            f"does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
+            f"the report seems to belong to another batch: {keyed - found:,} of {keyed:,} entries name rows that "
+            f"this batch does not have, such as {example:.200}; compare the task id, or pass other_batch='keep'"
         )
     if other_batch == "raise" and not found:
         raise ReportError(
@@ -169,7 +169,7 @@ def doubted(outcome: pd.DataFrame, unmatched: int) -> pd.DataFrame:
     doubt.loc[well, "outcome"] = str(Outcome.UNKNOWN)
     if "message" in doubt:
         entries = counted(unmatched, "entry of the report names", "entries of the report name")
-        doubt.loc[well, "message"] = f"{entries} no line of the batch, and may be about this one"
+        doubt.loc[well, "message"] = f"{entries} no line of the batch, and may refer to this one"
     return doubt
 
 

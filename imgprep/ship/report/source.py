@@ -67,7 +67,7 @@ def _streams(packed: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Return the files in an archive, except those that macOS adds."""
     if "[Content_Types].xml" in archive.namelist():
-        raise ReportError("this is an Excel or Word file, not a report as downloaded; save it as CSV (UTF-8) first")
+        raise ReportError("this is an Excel or Word file, not the downloaded report; save it as CSV (UTF-8) first")
     files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
     if sum(item.file_size for item in files) > UNPACKED_MAX:
         raise ReportError(f"the report unpacks to more than {UNPACKED_MAX // 1024**3} GiB: not read")

@@ -125,7 +125,8 @@ def _rest_as_one(tally: pd.DataFrame, top: int) -> pd.DataFrame:
         return tally
     beyond = tally["cause"].isin(rest)
     return tally.assign(
-        cause=tally["cause"].mask(beyond, _REST), label=tally["label"].mask(beyond, f"{len(rest)} other causes")
+        cause=tally["cause"].mask(beyond, _REST),
+        label=tally["label"].mask(beyond, counted(len(rest), "other cause")),
     )
 
 
@@ -184,7 +185,7 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
     counts = counts[counts.sum().sort_values(ascending=False).index]
     many = len(counts.columns) > top + 1
     if many:
-        others = f"{len(counts.columns) - top} other causes"
+        others = counted(len(counts.columns) - top, "other cause")
         counts = counts.iloc[:, :top].assign(**{others: counts.iloc[:, top:].sum(axis=1)})
     lines = tally.drop_duplicates("value").set_index("value")["lines"].reindex(counts.index)
     shares = counts.div(lines, axis=0).to_numpy(dtype="float64") * 100

@@ -236,8 +236,8 @@ def _ways(tally: pd.DataFrame, top: int) -> tuple[pd.Series, str]:
     """Return images per sequence, most common first, in the most detailed form that covers most; and what it omits."""
     forms: list[tuple[Callable[[str], str], str]] = [
         (_with_times, ""),
-        (_without_times, "; → only between different outcomes"),
-        (_ends, "; of each way the first and the last end, and whether it failed between"),
+        (_without_times, "; repeated outcomes shown once"),
+        (_ends, "; only the first and last outcome, and whether it failed in between"),
     ]
     for form, omitted in forms:  # noqa: B007  the last form tried is used
         ways = tally["count"].groupby(tally["way"].map(form), sort=False).sum()
@@ -285,8 +285,8 @@ def review_figure(
     charts = [
         (funnel, "stage", of_total, f"From catalogue to gallery, of {total:,} images"),
         (coverage, "category", covered, f"In the gallery by category: {held:,} of {total:,} images"),
-        (backlog, "age", None, f"Waiting to be in the gallery: {waiting:,} of {total:,} images"),
-        (findable, "days", None, f"Days from new to findable, {new:,} images that came in {month}"),
+        (backlog, "age", None, f"Not yet in the gallery: {waiting:,} of {total:,} images"),
+        (findable, "days", None, f"Days until new images can be found, {new:,} images added in {month}"),
     ]
     for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
         bars = frame["share"] * 100 if frame is coverage else frame["pictures"]

@@ -87,7 +87,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-105, 140)
     ax.set_xticks([-100, -50, 0, 50, 100])
     ax.invert_yaxis()
-    ax.set_xlabel("change since the last export, % (of a column: of its filled share)")
+    ax.set_xlabel("change since the last export, % (for a column: of its filled share)")
     hidden = len(moved) - len(kept)
     note = f"; {counted(hidden, 'smaller change')} not shown" if hidden else ""
     ax.set_title(f"This export compared with the last one{note}")

@@ -57,7 +57,7 @@ def plot_region_places(heat: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("% of the width")
     ax.set_ylabel("% of the height")
     ax.set_title(f"Where subjects lie, {counted(int(heat.attrs.get('regions', 0)), 'region')}")
-    ax.figure.colorbar(image, ax=ax, label="% of regions that cover the place")
+    ax.figure.colorbar(image, ax=ax, label="% of regions that cover this point")
     return ax
 
 
@@ -111,7 +111,7 @@ def plot_suggestions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(list(tally.index), tally["confidence"])
     ax.set_xlim(0, 100)
     ax.set_ylabel("confidence")
-    ax.set_xlabel("% of the suggestions; beside: their number, mean IoU with the saved region")
+    ax.set_xlabel("% of the suggestions; labels: number, mean IoU with the saved region")
     ax.set_title(f"Fate of {counted(int(tally['suggestions'].sum()), 'suggestion')}", pad=24)
     ax.legend(ncols=len(_FATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     return clean(ax, grid="x")

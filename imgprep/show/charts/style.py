@@ -21,7 +21,7 @@ SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
 
 #: Note on a figure whose text no installed font can draw.
-NO_GLYPH = "□: no installed font has this character; install one, such as Noto Sans CJK"
+NO_GLYPH = "□: no installed font has this character; install one that does, such as Noto Sans CJK"
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:

@@ -28,7 +28,7 @@ def test_a_products_story_is_printed_and_the_exit_code_shows_whether_it_is_found
     assert printed.err.startswith("B: the gallery shop holds 1 of its images")
     assert main(["trace", "C"]) == 1
     assert main(["trace", "never-heard-of"]) == 1
-    assert "no run knows it" in capsys.readouterr().err
+    assert "no run contains it" in capsys.readouterr().err
 
 
 def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):
@@ -89,7 +89,7 @@ def test_a_month_without_runs_is_refused_with_the_reason(runs, capsys):
     assert main(["review", "--month", "2026-01"]) == 2
     assert main(["review", "--month", "November"]) == 2
     errors = capsys.readouterr().err
-    assert "no run was made before the end of 2026-01" in errors and "is not a month; write it as 2026-11" in errors
+    assert "there was no run before the end of 2026-01" in errors and "is not a month; write it as 2026-11" in errors
 
 
 @pytest.mark.parametrize("words", [["trace", "A"], ["review"]])

@@ -36,7 +36,7 @@ def test_stores_and_files_are_brought_together_and_nothing_is_replaced(people, c
         ("b.jpg", "conflict", "cai.csv"),
         ("c.jpg", "new", "cai.csv"),
     ]
-    assert "2 decided differently" in printed.err and "notebook 02" in printed.err
+    assert "2 conflicting decisions" in printed.err and "notebook 02" in printed.err
     with RegionStore(people / "imgprep-work/regions.sqlite") as store:
         assert store.get("a.jpg") == store.get("b.jpg") == BOX
         assert store.entry("c.jpg").who == "cai"

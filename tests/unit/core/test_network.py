@@ -77,7 +77,7 @@ def test_an_image_is_not_fetched_where_its_host_turns_to_a_private_address_meanw
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_report_is_not_fetched_where_its_host_turns_to_a_private_address_meanwhile(scheme, inside, turning, tmp_path):
-    with pytest.raises(ReportError, match=r"leads to 127\.0\.0\.1, an address that is not public"):
+    with pytest.raises(ReportError, match=r"resolves to 127\.0\.0\.1, which is not public"):
         save_link(f"{scheme}://turning.example:{inside.server_port}/report", tmp_path / "report.raw")
     assert len(turning) == 2 and not inside.asked and not list(tmp_path.iterdir())
 
@@ -136,7 +136,7 @@ def test_a_proxy_without_a_scheme_is_one_of_http_and_one_that_cannot_be_used_is_
 @pytest.mark.parametrize("proxy", ["http://user:secret@:99999", "http://user:secret@[bad", "http://", "host:port"])
 def test_a_proxy_that_is_not_a_url_is_reported_once_and_without_its_password(proxy, monkeypatch, tmp_path):
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    with pytest.raises(ConfigError, match="HTTP_PROXY: is not the URL of a proxy") as caught:
+    with pytest.raises(ConfigError, match="HTTP_PROXY: is not a proxy URL") as caught:
         fetch("http://shop.example/a.gif", tmp_path)
     assert "secret" not in str(caught.value)
 

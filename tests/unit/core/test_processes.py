@@ -30,7 +30,7 @@ def test_the_killer_is_named_and_the_rest_is_done(monkeypatch):
     answers = ran(["a", "b", "die", "c", "d", "e"], monkeypatch, chunk=4)
     by_task = dict(answers)
     assert len(answers) == 6
-    assert by_task.pop("die") == LostTask(False, "kills the process that opens it (SIGSEGV), twice")
+    assert by_task.pop("die") == LostTask(False, "crashed the process that opened it (SIGSEGV), twice")
     assert by_task == {name: f"done {name}" for name in "abcde"}
 
 

@@ -64,7 +64,7 @@ def test_paths_start_at_the_project_file(project):
         ("[servise]\n", "did you mean service"),
         ("[oss]\nbucket = 3\n", "must be a string"),
         ('oss = "x"\n', "must be a table"),
-        ("[oss\n", "is not TOML"),
+        ("[oss\n", "is not valid TOML"),
         ('[oss]\naccess_key_secret = "hush"\n', "secrets do not belong"),
     ],
 )

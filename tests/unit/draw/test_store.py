@@ -101,7 +101,7 @@ def test_contradictions_are_refused(store, region, options):
 def test_a_decision_made_on_an_older_revision_is_refused(store):
     first = store.put("a.jpg", BOX, expect=0)
     store.put("a.jpg", OTHER, expect=first.revision)
-    with pytest.raises(RegionError, match="meanwhile"):
+    with pytest.raises(RegionError, match="in the meantime"):
         store.put("a.jpg", BOX, expect=first.revision)
     assert store.get("a.jpg") == OTHER
 

@@ -121,7 +121,7 @@ def test_sources_are_never_changed_and_kept_copies_are_the_same_bytes(shop, tmp_
         with (tmp_path / "out" / row.new_name).open("r+b") as copy:
             copy.write(b"edited")
     assert {name: (shop / name).read_bytes() for name in list_names(shop)} == before, "a copy is a link to its source"
-    with pytest.raises(ConfigError, match="their own folder"):
+    with pytest.raises(ConfigError, match="another folder for the copies"):
         prepared(shop, shop)
 
 

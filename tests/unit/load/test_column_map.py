@@ -44,7 +44,7 @@ def test_doubled_braces_are_braces_and_a_template_without_a_column_is_a_constant
         ({"template": "{title} {price}"}, "only letters or spaces separate two values"),
         ({"template": "{title},{title}", "quoting": "json"}, "two values have the same key"),
         ({"template": "{title}", "quoting": "jsn"}, "quoting 'jsn' is unknown"),
-        ({"column": "title", "value": "x"}, "needs one of column, value and template"),
+        ({"column": "title", "value": "x"}, "must have one of column, value and template"),
         ({"column": "title", "scale": "much"}, "must be a number such as 100"),
         ({"column": "title", "rounding": "up"}, "must be one of half-even, half-up, down"),
         ({"column": "title", "decimal": ";"}, 'must be "." or ","'),

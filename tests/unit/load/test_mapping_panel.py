@@ -32,7 +32,7 @@ def test_every_attribute_has_its_control_and_each_number_its_factor(export):
 
 def test_the_panel_states_what_a_category_asks_of_searches(export):
     texts = [child.value for child in MappingPanel(export)._categories.view.children if hasattr(child, "value")]
-    assert any("must be set when searching too" in text for text in texts)
+    assert any("must also be set when searching" in text for text in texts)
 
 
 def test_a_field_can_be_cleared_and_the_map_keeps_it(project, export):

@@ -114,7 +114,7 @@ def test_the_image_beside_a_variant_belongs_to_the_product_not_to_the_variant(tm
         ],
     )
     assert pairs(catalogue) == [(1, "tee", "front.jpg"), (2, "tee", "label.jpg"), (2, "tee", "blue.jpg")]
-    assert "belong to all of its variants" in catalogue.attrs["preset"]["why"]
+    assert "belong to all variants" in catalogue.attrs["preset"]["why"]
 
 
 def test_a_variant_image_that_is_an_image_of_the_product_comes_once(tmp_path):
@@ -132,7 +132,7 @@ def test_a_sku_that_is_missing_or_on_two_products_merges_none(tmp_path, skus):
     ]
     catalogue = shopify(tmp_path, records)
     assert catalogue["ProductId"].tolist() == ["tee", "cap", "mug"]
-    assert re.search(r"'Variant SKU' is missing on \d of 3 records", catalogue.attrs["preset"]["why"])
+    assert re.search(r"'Variant SKU' is missing in \d of 3 records", catalogue.attrs["preset"]["why"])
 
 
 def test_a_record_without_handle_goes_to_the_product_above_and_is_reported(tmp_path):
@@ -274,7 +274,7 @@ def test_a_plain_table_takes_a_key_that_merges_no_products_or_says_that_there_is
     text = "sku,code,title,image\nX,1,Mug,a.jpg\nX,2,Cup,b.jpg\n"
     catalogue = load(tmp_path, text)
     assert catalogue["ProductId"].tolist() == ["1", "2"] and not len(findings_of(catalogue, "product-key-unsure"))
-    assert "1 value of 'sku' on several products" in catalogue.attrs["preset"]["why"]
+    assert "1 value of 'sku' shared by several products" in catalogue.attrs["preset"]["why"]
     alone = load(tmp_path, text.replace("code", "weight"))
     assert findings_of(alone, "product-key-unsure")["severity"].tolist() == ["warning"]
 

@@ -92,7 +92,7 @@ def test_a_first_line_that_is_a_record_is_an_error_that_stops_deletion_by_absenc
     [
         ("Mug,19.90\nCup,9.50\nPot,5.00\n", "is a number"),
         ("4006381333931,Mug\n4006381333948,Cup\n", "is a number"),
-        ("Mug,Kitchen\nCup,Kitchen\nPot,Kitchen\n", "2 times a value below"),
+        ("Mug,Kitchen\nCup,Kitchen\nPot,Kitchen\n", "occurs 2 times below"),
         ("https://x.example/a.jpg,Mug\nhttps://x.example/b.jpg,Cup\n", "is an image"),
     ],
 )

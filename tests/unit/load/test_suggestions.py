@@ -120,10 +120,10 @@ def test_what_is_decided_wins_and_what_is_unmapped_is_listed_with_its_rows():
         ["Garden", 1, "-"],
     ]
     assert as_category_map(table) == {"Shirts": 1, "22": 22}
-    assert "must be set when searching" in table.attrs["note"]
+    assert "must also be set when searching" in table.attrs["note"]
     with pytest.raises(ConfigError, match="there is no column 'type'"):
         suggest_categories(shop, "type")
-    with pytest.raises(ConfigError, match="no column is named like"):
+    with pytest.raises(ConfigError, match="no column name suggests categories"):
         suggest_categories(pd.DataFrame({"x": ["y"]}))
 
 

@@ -92,7 +92,7 @@ def test_a_message_about_cards_of_another_page_is_ignored(findings, root):
     browser._grid.ticked = [5, 29, 1000, -3]
     browser._grid.opened = 999
     assert browser.selected["row"].tolist() == [6]
-    assert "Click a picture" in browser._opened.details.value
+    assert "Click an image" in browser._opened.details.value
 
 
 def test_the_opened_picture_comes_with_its_row(findings, root):
@@ -124,7 +124,7 @@ def test_text_from_a_catalogue_cannot_act(root):
 
 def test_nothing_found_and_no_folder_are_no_reason_to_fail(findings):
     assert ip.FindingsBrowser(findings_frame()).selected.empty
-    assert ip.FindingsBrowser(findings)._grid.cards[0]["why"] == "no folder of images was given"
+    assert ip.FindingsBrowser(findings)._grid.cards[0]["why"] == "no image folder was given"
     with pytest.raises(ConfigError, match="per_page"):
         ip.FindingsBrowser(findings, per_page=0)
 

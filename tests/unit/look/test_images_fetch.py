@@ -176,7 +176,7 @@ def test_urls_that_differ_only_in_the_query_do_not_share_a_file_versions_of_one_
 def test_a_picture_without_its_end_is_refused_with_any_stated_length(how, problem, attempts, server, tmp_path):
     log = fetched(server, tmp_path, f"/half-{how}.jpg", tries=2)
     assert (log["problem"][0], log["attempts"][0]) == (problem, attempts)
-    assert "ends too early" in log["detail"][0] and log.attrs["findings"]["fix"].notna().all()
+    assert "is cut off after" in log["detail"][0] and log.attrs["findings"]["fix"].notna().all()
     assert not files_in(tmp_path)
 
 

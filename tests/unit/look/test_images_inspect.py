@@ -147,7 +147,7 @@ def test_an_archive_with_a_damaged_directory_is_refused_as_such(place, tmp_path)
     whole = bytearray((tmp_path / "all.zip").read_bytes())
     whole[whole.rindex(b"PK\1\2") + place] = 99
     (tmp_path / "all.zip").write_bytes(whole)
-    with pytest.raises(ConfigError, match=r"all\.zip is a zip archive whose list of files cannot be read"):
+    with pytest.raises(ConfigError, match=r"all\.zip is a zip archive whose file list cannot be read"):
         list_names(tmp_path / "all.zip")
 
 

@@ -82,7 +82,7 @@ def test_nothing_from_a_catalogue_or_a_report_becomes_markup(explorer):
 
 def test_a_missing_or_broken_image_is_explained(explorer):
     explorer.show("unrecognised")
-    assert "in none of the folders" in explorer._parts.picture.value
+    assert "not in any of the folders" in explorer._parts.picture.value
     explorer.show("image_missing", 1)
     assert "cannot be shown" in explorer._parts.picture.value
 

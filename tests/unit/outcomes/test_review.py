@@ -103,7 +103,7 @@ def test_an_earlier_month_ignores_later_runs(runs):
 def test_bad_months_are_refused(runs):
     with pytest.raises(ConfigError, match="is not a month"):
         review(runs, "November")
-    with pytest.raises(ConfigError, match="no run was made"):
+    with pytest.raises(ConfigError, match="there was no run before"):
         review(runs, "2026-09")
     with pytest.raises(ConfigError, match="no run"):
         review([])

@@ -79,7 +79,7 @@ def test_a_folder_that_is_no_batch_folder_is_left_alone(tmp_path, photos):
     out = tmp_path / "batch"
     out.mkdir()
     (out / "thesis.txt").write_text("three years", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"holds 'thesis.txt', so it is not a batch folder"):
+    with pytest.raises(ConfigError, match=r"contains 'thesis.txt', so it is not a batch folder"):
         build_batch(shop("1"), photos, out, progress=False)
     assert [file.name for file in out.iterdir()] == ["thesis.txt"]
 
@@ -152,7 +152,7 @@ def test_an_export_that_is_excluded_to_a_fifth_asks_and_leaves_the_earlier_batch
     if fault == "no content":
         catalogue["CustomContent"] = catalogue["CustomContent"].mask(catalogue["row"] <= 20, "x" * 5000)
     rule = "image-missing" if fault == "no image" else "custom-content-too-long"
-    asks = rf"20 of 60 rows \(33%\) of the export are excluded, .* {rule} \(20 rows\).* confirm .* number of rows: 60"
+    asks = rf"20 of 60 rows \(33%\) of the export are excluded; .* {rule} \(20 rows\).* confirm .* in the export: 60"
     for confirmed in (None, 59):
         with pytest.raises(ConfigError, match=asks):
             build_batch(catalogue, photos, out, baseline=Baseline(confirm_rows=confirmed), progress=False)

@@ -197,8 +197,8 @@ def test_nothing_is_deleted_by_absence_while_a_record_may_speak_of_any_product(t
     plan = plan_batch(catalogue, known=known, delete_missing=True)
     assert "DELETE" not in plan.batch["OperationType"].tolist()
     assert plan.deferred["ProductId"].tolist()[-1] == "2"
-    assert plan.deferred["reason"].tolist()[-1] == "waits for an export that can be read"
-    assert "waits for an export that can be read" in plan.summary()["reason"].tolist()
+    assert plan.deferred["reason"].tolist()[-1] == "waits for a readable export"
+    assert "waits for a readable export" in plan.summary()["reason"].tolist()
 
 
 def test_a_record_that_loading_could_not_read_is_not_sent_whoever_checked_it(tmp_path):

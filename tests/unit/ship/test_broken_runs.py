@@ -146,7 +146,7 @@ def test_a_copied_run_folder_is_named_and_counted_once(folder, caplog):
     runs = ip.load_runs(folder)
     assert [run.folder.name for run in runs] == ["20261012", "20261102", "20261109"]
     assert ip.tally_causes(runs).equals(once) and not ip.tally_causes(runs).duplicated(["run", "cause"]).any()
-    assert "0 backup: is a copy of run 20261102 in 20261102, and is counted once" in caplog.text
+    assert "0 backup: is a copy of run 20261102 in 20261102, so it is not counted again" in caplog.text
     caplog.clear()
     given = [open_run(each) for each in sorted(folder.iterdir())]
     assert ip.tally_causes(given).equals(once) and "was passed twice" in caplog.text

@@ -52,7 +52,7 @@ def run(project):
 
 def test_closing_a_run_reads_its_report_with_the_projects_causes(run):
     assert run.outcome["cause"].tolist()[:2] == ["watermark", "image_missing"]
-    assert [cause.id for cause in open_run(run.folder).causes.custom] == ["watermark"]
+    assert [cause.id for cause in open_run(run.folder).cause_table.custom] == ["watermark"]
     assert run.about["report"] == {"entries": 2, "repeated": 0, "unmatched": 0, "notes": 0}
 
 
@@ -91,7 +91,7 @@ def test_a_cause_defined_later_reaches_the_run_with_the_next_report(run, project
 def test_the_command_closes_a_run_outside_the_project_with_the_projects_causes(project, capsys):
     elsewhere = (project / "imgprep-work" / "runs" / "20261102").rename(project.parent / f"{project.name}-run")
     assert main(["close", str(elsewhere), "--report", "saved.txt"]) == 1
-    assert [cause.id for cause in open_run(elsewhere).causes.custom] == ["watermark"]
+    assert [cause.id for cause in open_run(elsewhere).cause_table.custom] == ["watermark"]
 
 
 def test_a_file_of_causes_that_cannot_be_read_is_named_before_anything_is_changed(project):

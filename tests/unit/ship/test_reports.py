@@ -111,7 +111,7 @@ def test_unmatched_entries_are_kept_and_counted(batch):
     )
     found = read_report(text.encode(), batch)
     assert outcomes(found) == DOUBTED
-    assert found["message"][0] == "2 entries of the report name no line of the batch, and may be about this one"
+    assert found["message"][0] == "2 entries of the report name no line of the batch, and may refer to this one"
     assert found.attrs["unmatched"]["cause"].tolist() == ["image_missing", "download_failed"]
     assert outcomes(read_report(text.encode(), batch, unmatched="ignore")) == FAILED_2_3
     with pytest.raises(ConfigError, match="'doubt' or 'ignore'"):
@@ -221,7 +221,7 @@ def test_repeated_entries_are_dropped_without_changing_the_outcome(monkeypatch, 
 @pytest.mark.parametrize("text", [b"\x00\x00\x00", b"[" * 5000, b"# 3 rows in all\n"])
 def test_a_report_that_is_not_understood_does_not_prove_success(text):
     batch = pd.DataFrame({"line": [1], "OperationType": "ADD", "ProductId": ["1"], "PicName": ["a.jpg"]})
-    with pytest.raises(ReportError, match="nothing in the report is understood"):
+    with pytest.raises(ReportError, match="no failure was recognised in the report"):
         read_report(text, batch)
 
 

@@ -55,7 +55,7 @@ def test_no_report_that_was_read_is_ever_destroyed_and_the_last_reading_counts(r
     other, third = tmp_path / "other.csv", tmp_path / "third.csv"
     other.write_bytes(b"line 1: watermark found\n# 9.jpg\nPicNotExist 9.jpg\n")
     third.write_bytes(b"line 3: PicNotExist\n")
-    with pytest.raises(ConfigError, match=r"gives another outcome to 2 lines, .* confirm with the name of .*'gallery'"):
+    with pytest.raises(ConfigError, match=r"changes the outcome of 2 lines, .* confirm with the name of .*'gallery'"):
         run.close(report=other)
     assert (tmp_path / "report.raw").read_bytes() == REPORT and run.refresh().counts == {}
     assert not (tmp_path / "report.2.raw").exists() and run.outcome["outcome"].tolist()[1] == "failed"

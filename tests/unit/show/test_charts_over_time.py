@@ -154,7 +154,7 @@ def test_with_a_hundred_runs_shares_sequences_and_causes_stay_apart():
     assert max(len(label.get_text()) for label in flow.get_yticklabels()) < 70
     ways = {label.get_text(): bar.get_width() for label, bar in zip(flow.get_yticklabels(), flow.patches, strict=True)}
     assert ways["imported → (failed) → failed"] == 19 and sum(ways.values()) == 20
-    assert "whether it failed between" in flow.get_xlabel()
+    assert "whether it failed in between" in flow.get_xlabel()
     causes = plot_causes(tally_causes(runs))
     legend = [text.get_text() for text in causes.get_legend().get_texts()]
     assert len(legend) == 11 and legend[0] == "9 other causes"

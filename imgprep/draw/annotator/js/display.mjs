@@ -33,7 +33,7 @@ export class Display {
   alarmOwed() {
     const names = this.a.decisions.outbox.all().map((message) => message.pic_name);
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-    if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or gone. If the kernel was restarted, run the cell again: these are kept and sent then.`, "owed");
+    if (names.length) this.alarm(`NOT SAVED YET: ${names.slice(0, 3).join(", ")}${more}. Python is busy or not running. If the kernel was restarted, run the cell again: these decisions are kept and will be sent.`, "owed");
   }
 
   // Show or clear the alarm after a save was answered.
@@ -110,7 +110,7 @@ function measureText(box, image) {
 
 function sides(item) {
   const names = item.conflict.map((side) => side.who || "unknown");
-  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} decided differently: G shows both; a new decision settles it`;
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} decided differently: G shows both; a new decision resolves it`;
 }
 
 // Fill the side panel for an item. now: the effective decision; box: as drawn; picture: {w, h, bitmap, …} or null.

@@ -243,7 +243,7 @@ export class Review {
   settle(item, side) {
     this.a.decisions.settle(item, side);
     this.take(this.a.decisions.items.get(item.id));
-    this.a.display.status(`${item.pic_name}: settled for ${side.who || "the other side"}.`);
+    this.a.display.status(`${item.pic_name}: resolved in favour of ${side.who || "the other side"}.`);
   }
 
   leaveFor(id) {

@@ -32,7 +32,7 @@ export class Pictures {
         const bitmap = await this.decode(new Blob([buffer], { type: message.mime }));
         if (bitmap.width !== message.pw || bitmap.height !== message.ph) {
           bitmap.close();
-          picture.problem = "shown in another size than it was sent in";
+          picture.problem = "displayed at a different size than it was sent";
         } else picture.bitmap = bitmap;
       } catch (error) {
         picture.problem = `the browser cannot show it (${error.message})`;

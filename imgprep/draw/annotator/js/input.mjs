@@ -9,7 +9,7 @@ export const HELP = [
   ["drag · handles · inside", "draw a box · pull an edge · move it"],
   ["T", "two clicks instead of a drag"],
   ["arrows · with Shift", "move the box (or the chosen edge) 1 px · 10 px"],
-  ["E", "choose an edge for the arrows; again: the next one"],
+  ["E", "choose an edge for the arrow keys; press again for the next"],
   ["W", "whole image is the subject (Crop: false)"],
   ["V", "leave it to the service"],
   ["Delete", "remove the box, or undo a decision"],
@@ -102,7 +102,7 @@ export class Input {
       this.a.decisions.draft(id, { state: "region", region: box, edited: true });
       return;
     }
-    this.a.display.status(`${value || "nothing"}: needs a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
+    this.a.display.status(`${value || "nothing"}: must be a whole number with left < right ≤ ${image.w} and top < bottom ≤ ${image.h}.`);
     this.a.v.numbers[edge].querySelector("input").value = from[edge];
   }
 

@@ -40,7 +40,7 @@ export class Annotator {
       received: (message, buffers) => this.receive(message, buffers), welcome: (message) => this.welcome(message),
       lost: (error) => this.display.alarm(`No connection to Python (${error.message}). Run the cell again: unsaved decisions are kept here.`),
       late: (id, key) => this.decisions.outbox.flight.get(id)?.key === key && this.display.alarmOwed(),
-      resent: (list) => this.display.status(`${list.length} earlier saves are sent again.`),
+      resent: (list) => this.display.status(`${list.length} earlier saves are being sent again.`),
     });
     this.input = new Input(this);
     element.append(this.v.root);
@@ -73,7 +73,7 @@ export class Annotator {
     if (this.position.count) return;
     this.shownId = null;
     this.stage.show(null, null);
-    this.display.message(message.show === "all" ? "There are no images in this queue." : "No image is left under this filter.");
+    this.display.message(message.show === "all" ? "There are no images in this queue." : "No images match this filter.");
     if (this.review.open) this.review.show();
     this.refresh();
   }
@@ -219,7 +219,7 @@ export class Annotator {
     if (!problem && !this.painted()) return; // Enter was pressed before the image was visible
     const { from } = this.decisions.effective(id);
     if (from === "suggestion" && this.item().conflict?.length) {
-      this.display.status("Two people decided differently here: settle it in the grid (G), or draw, or S to skip.");
+      this.display.status("Two people decided differently here: resolve it in the grid (G), draw a box, or press S to skip.");
       return;
     }
     const nothingNew = from === "saved" || from === "sent" || (problem && from !== "draft");
@@ -227,7 +227,7 @@ export class Annotator {
     const done = nothingNew || this.decisions.save(id);
     this.leaving = false;
     if (done) this.goTo(this.position.at + 1);
-    else this.display.status("Nothing to save yet: draw a box, or W whole image, V to the service, S skip.");
+    else this.display.status("Nothing to save yet: draw a box, or press W (whole image), V (leave to the service) or S (skip).");
   }
 
   // Propose "whole image" or "left to the service", like a box.

@@ -1,0 +1,108 @@
+"""The objects that know their shop: what a project and its runs supply."""
+
+import pandas as pd
+import pytest
+from runs_made import make_run
+
+import imgprep as ip
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+from imgprep.shop import Project, Runs, init_project, open_project
+
+
+@pytest.fixture
+def shop(tmp_path):
+    init_project(tmp_path / "shop")
+    (tmp_path / "shop/imgprep-work/runs").mkdir()
+    return Project(Settings.load(tmp_path / "shop"))
+
+
+@pytest.fixture
+def this():
+    """The catalogue that the runs of `make_run` kept, and one more product."""
+    return pd.DataFrame({"ProductId": list("ABCDE"), "PicName": ["a.jpg", "b.jpg", "<i>c.jpg", "d.jpg", "e.jpg"]})
+
+
+def test_without_an_earlier_export_one_is_generated_and_marked_as_such(shop, this):
+    last = shop.load_earlier(this)
+    assert last["ProductId"].tolist() == list("ABCD")
+    assert "generated" in last.attrs["origin"] and "earlier under [shop]" in last.attrs["origin"]
+    assert "origin" not in this.attrs
+
+
+def test_the_newest_runs_copy_is_the_earlier_export_unless_it_is_todays(shop, this):
+    run = make_run(shop.settings.runs / "20261012", "2026-10-12", {"A": "imported"})
+    assert shop.load_earlier(this)["ProductId"].tolist() == list("ABCD")
+    assert "newest run" in shop.load_earlier(this).attrs["origin"]
+    assert "generated" in shop.load_earlier(run.catalogue).attrs["origin"]
+
+
+def test_the_file_that_the_project_names_wins(shop, this):
+    make_run(shop.settings.runs / "20261012", "2026-10-12", {"A": "imported"})
+    file = shop.settings.project / "imgprep.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace('earlier = ""', 'earlier = "old.csv"'), encoding="utf-8")
+    (shop.settings.project / "old.csv").write_text("sku,image\nZ,z.jpg\n", encoding="utf-8")
+    last = open_project(shop.settings.project).load_earlier(this)
+    assert last["ProductId"].tolist() == ["Z"] and last.attrs["origin"] == "the file old.csv"
+
+
+def test_a_shop_without_runs_gets_the_remedy_and_never_the_demos_runs(shop):
+    with pytest.raises(ConfigError, match="no run has ended here yet; submit a batch"):
+        shop.runs().newest()
+
+
+def test_runs_of_the_shops_own_instance_are_kept_apart_from_rehearsals(shop, caplog):
+    make_run(shop.settings.runs / "20261012", "2026-10-12", {"A": "imported"})
+    make_run(shop.settings.runs / "20261019", "2026-10-19", {"A": "imported"})
+    assert [run.id for run in Project(shop.settings.with_(instance="shop")).runs()] == ["20261012", "20261019"]
+    assert not caplog.records
+    assert len(Project(shop.settings.with_(instance="another")).runs()) == 2, (
+        "none was sent there: those of the newest run's gallery"
+    )
+    assert "no run was sent to another; these are runs of shop" in caplog.text
+    assert shop.runs().newest().id == "20261019"
+
+
+def test_the_demo_shop_has_two_weeks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_project().settings.earlier is None
+    later = open_project(week=2)
+    assert later.catalogue.name == "catalogue_week2.csv" and later.settings.earlier == open_project().catalogue
+
+
+def test_runs_answer_questions_across_them(shop):
+    for day, outcomes in (("05", {"A": "failed", "B": "imported"}), ("12", {"A": "imported", "B": "imported"})):
+        make_run(shop.settings.runs / f"202610{day}", f"2026-10-{day}", outcomes)
+    past = shop.runs()
+    assert isinstance(past, Runs) and isinstance(past[:1], Runs) and repr(past) == "Runs(2 of shop: 2 partial)"
+    assert past.newest().id == "20261012" and past[:1].newest(failed=True).id == "20261005"
+    assert past.changes().equals(ip.tally_failure_changes(past[0], past[1], runs=past))
+    assert past.causes().equals(ip.tally_causes(past)) and past.outcomes().equals(ip.tally_outcomes(past))
+    assert past[0].causes().equals(ip.tally_causes(past[0])) and past[0].by("source").equals(
+        ip.tally_by(past[0], "source")
+    )
+    with pytest.raises(ConfigError, match="fewer than two"):
+        past[:1].changes()
+
+
+def test_a_project_fills_in_its_paths_rules_and_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = open_project(severity={"image-missing": "off"})
+    catalogue = shop.load().head(12)
+    assert catalogue.equals(ip.load_catalogue(shop.catalogue, **shop.settings.reading).head(12))
+    facts = shop.inspect(catalogue, progress=False)
+    assert "image-missing" not in set(shop.check(catalogue, facts)["rule"])
+    with shop.store(who="Ann") as store:
+        name = facts["PicName"].iloc[0]
+        store.put(name, ip.Region(x1=3, y1=4, x2=90, y2=80), digest=facts["digest"].iloc[0], size=(200, 200))
+    planned = shop.plan(catalogue, progress=False)
+    built = shop.build(catalogue, progress=False)
+    assert built.folder == shop.work / "batch" and len(built.plan.batch) == len(planned.batch)
+    assert built.plan.batch["Region"].notna().sum() >= 1
+    run = shop.rehearse(built, progress=False)
+    assert run.ended and run.is_sandbox and [each.id for each in shop.runs()] == [run.id]
+    assert run.retry().rest.equals(ip.plan_retry(run).rest)
+    assert run.report(tmp_path / "page.html", images=shop.images).read_text(encoding="utf-8").startswith("<!doctype")
+    assert shop.known()["state"].eq("held").all()
+    assert shop.plan(catalogue, progress=False).batch.empty, "the rehearsed gallery holds it already"
+    assert "holds" in shop.trace(str(catalogue["ProductId"].iloc[0])).answer
