@@ -61,6 +61,7 @@ class Item(NamedTuple):
     refused: bool = False  #: whether the service is expected to refuse its lines anyway
     origin: Origin | None = None  #: the object to copy, instead of a file
     guarded: bool = False  #: whether its key lies among the user's own objects, which are never replaced
+    again: bool = False  #: whether an earlier copy of ours has this key
 
 
 class Sent(NamedTuple):
@@ -149,7 +150,7 @@ class Sender:
         except OSError as error:
             seconds = self._clock.monotonic() - started
             return Sent(item.key, "failed", "none", 0, seconds, f"cannot be read: {error.strerror or error}")
-        return self.send_bytes(item, data, started, new=item.guarded)
+        return self.send_bytes(item, data, started, new=item.guarded and not item.again)
 
     def _copy(self, item: Item, origin: Origin, started: float) -> Sent:
         """Let the service copy an object, or send its bytes if it is at another endpoint; return the outcome."""

@@ -30,7 +30,7 @@ _USUAL = 4_194_304
 #: An object of up to this many bytes is read whole: a second request would cost more than the bytes.
 WHOLE = 65_536
 #: Bytes read from the start of a larger one, which hold the metadata of most images, and from the end of a JPEG.
-HEAD, TAIL = 16_384, 1_024
+HEAD, TAIL = 8_192, 1_024
 #: Longest part at the end of a PNG that is read in one request.
 _PNG_TAIL = 32_768
 _ARCHIVED = ("Archive", "ColdArchive", "DeepColdArchive")
@@ -284,8 +284,6 @@ def _parts(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
 
 def _denied(error: StorageError, folder: OssFolder, right: str) -> StorageError:
-    """Return the error with the right that is missing."""
-    if error.code != "AccessDenied":
-        return error
-    message = f"images {folder}: {error}; reading images from there needs {right}"
-    return StorageError(message, key=error.key, code=error.code, request_id=error.request_id)
+    """Return the error with the folder, and the right that may be missing."""
+    message = f"images {folder}: {error}" + ("; it needs " + right if error.code == "AccessDenied" else "")
+    return StorageError(message, key=error.key, code=error.code, request_id=error.request_id, passing=error.passing)

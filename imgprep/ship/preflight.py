@@ -114,7 +114,7 @@ def preflight(
     checks = [*_forms(settings)]
     if settings.bucket:
         root = "" if batch is None or isinstance(batch, pd.DataFrame) else Path(batch) / "images"
-        images = [] if frame is None else wanted_items(frame, root, settings)
+        images = [] if frame is None else wanted_items(frame, root, settings.prefix)
         checks += _storage(settings, images, text, clock)
         checks += _documents(settings, [item.key for item in images])
     if root_in_oss := images_in_oss(settings):
@@ -204,7 +204,7 @@ def _way(root: OssRoot, settings: Settings) -> Check:
     if root.prefix.startswith(settings.prefix):
         return Check(name, OK, f"images that need no change are used where they are, in {root}")
     message = (
-        f"{root} is not below {target}. The guide wants images and increment.meta in one path, newer pages want them in "
+        f"{root} is not below {target}. The guide wants images and increment.meta in one path, newer pages in "
         "one bucket and do not state where PicName starts then; so images are copied by the service into the path, "
         "which satisfies both"
     )
@@ -378,6 +378,12 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without it", _REMEDY)
+    if root := images_in_oss(settings):
+        read = object_resource(root.bucket, f"{root.prefix}image.jpg")
+        for action, resource in (("oss:ListObjects", f"acs:oss:*:*:{root.bucket}"), ("oss:GetObject", read)):
+            decision = evaluate(document, action, resource)
+            if not decision:
+                return Check("uploader policy", FAIL, f"{decision.reason}; the images in {root} need it", _REMEDY)
     for action in ACTIONS:
         decision = evaluate(document, f"imagesearch:{action}", "*")
         if not decision:

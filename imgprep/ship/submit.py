@@ -336,7 +336,7 @@ def adopt(task_id: str | int, settings: Settings, *, runs: str | os.PathLike[str
 def _check_uploaded(folder: Path, settings: Settings, clock: Clock) -> None:
     """Raise unless the bucket holds this batch's increment.meta and images, which are what the task reads."""
     meta = meta_item(settings.prefix, (folder / META_NAME).read_bytes())
-    images = wanted_items(pd.read_parquet(folder / "batch.parquet"), folder / "images", settings)
+    images = wanted_items(pd.read_parquet(folder / "batch.parquet"), folder / "images", settings.prefix)
     where = f"{settings.bucket}/{settings.prefix}"
     try:
         bucket = open_bucket(settings, clock=clock)

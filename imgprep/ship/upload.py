@@ -169,8 +169,8 @@ def upload(
         root = folder / "images"
     originals = NOT_IN_OSS if folder is None else read_originals(folder, settings)
     if is_oss(root):
-        originals = originals_at(open_folder(root), frame)
-    items = wanted_items(frame, root, settings, originals)
+        originals = originals_at(open_folder(root), frame, settings)
+    items = wanted_items(frame, root, settings.prefix, originals)
     meta = meta_item(settings.prefix, text)
     bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):

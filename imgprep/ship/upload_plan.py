@@ -53,12 +53,13 @@ class Originals(NamedTuple):
     origins: Mapping[str, Origin]  #: PicName → the object, if it needed no change
     guarded: frozenset[tuple[str, str]] = frozenset()  #: bucket and key of every object that the batch is built from
     root: OssRoot | None = None
+    bucket: str = ""  #: the batch's
 
-    def is_guarded(self, bucket: str, prefix: str, key: str) -> bool:
+    def is_guarded(self, prefix: str, key: str) -> bool:
         """Return whether a key of the batch's folder may be the user's own object."""
         root = self.root
-        inside = root is not None and root.bucket == bucket and root.prefix.startswith(prefix)
-        return (bucket, key) in self.guarded or (inside and root is not None and key.startswith(root.prefix))
+        inside = root is not None and root.bucket == self.bucket and root.prefix.startswith(prefix)
+        return (self.bucket, key) in self.guarded or (inside and root is not None and key.startswith(root.prefix))
 
 
 NOT_IN_OSS = Originals({})
@@ -77,10 +78,10 @@ def read_originals(folder: Path, settings: Settings) -> Originals:
         guarded.add((bucket, key))
         if action == "kept":
             origins[name] = Origin(bucket, key, etag, int(size), endpoint, region or "")
-    return Originals(origins, frozenset(guarded), OssRoot.parse(str(address), settings))
+    return Originals(origins, frozenset(guarded), OssRoot.parse(str(address), settings), settings.bucket)
 
 
-def originals_at(root: OssFolder, batch: pd.DataFrame) -> Originals:
+def originals_at(root: OssFolder, batch: pd.DataFrame, settings: Settings) -> Originals:
     """Return the images of a batch frame as objects in OSS."""
     origins = {}
     wanted = batch.loc[batch["PicName"].notna()].drop_duplicates("PicName")
@@ -88,11 +89,13 @@ def originals_at(root: OssFolder, batch: pd.DataFrame) -> Originals:
     for name, file in zip(wanted["PicName"], files, strict=True):
         with contextlib.suppress(Unfit):
             origins[name] = root.origin(root.find(file))
-    return Originals(origins, frozenset((each.bucket, each.key) for each in origins.values()), root.root)
+    return Originals(
+        origins, frozenset((each.bucket, each.key) for each in origins.values()), root.root, settings.bucket
+    )
 
 
 def wanted_items(
-    batch: pd.DataFrame, root: str | os.PathLike[str], settings: Settings, originals: Originals = NOT_IN_OSS
+    batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str, originals: Originals = NOT_IN_OSS
 ) -> list[Item]:
     """Return the distinct images of the batch's ADD rows."""
     frame = to_polars(batch, [name for name in _COLUMNS if name in batch])
@@ -113,12 +116,12 @@ def wanted_items(
             f"PicName {name!r}: rows of the batch use it for different files; give each file its own name"
         )
     flat = images.select("PicName", pl.col("file").list.first(), pl.col("digest").list.first(), "refused")
-    folder, prefix = Folder(root), settings.prefix
+    folder = Folder(root)
     items = []
     for row in flat.iter_rows():
         origin = originals.origins.get(row[0])
         item = _item(prefix, None if origin else folder, *row)
-        guarded = originals.is_guarded(settings.bucket, prefix, item.key)
+        guarded = originals.is_guarded(prefix, item.key)
         item = item._replace(origin=origin, guarded=guarded)
         items.append(item if origin is None else item._replace(bytes=origin.bytes))
     return items
@@ -172,9 +175,12 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
                 decision.failed.append(item._replace(problem=f"oss://{item.origin.bucket}/{item.key}: {CHANGED}"))
             continue
         equal = same(item, there) if there is not None else False
-        if item.guarded and there is not None and not equal and bucket is not None and not _may_replace(item, bucket):
-            decision.failed.append(item._replace(problem=_OWN))
-        elif equal:
+        if item.guarded and there is not None and not equal and bucket is not None:
+            if not _may_replace(item, bucket):
+                decision.failed.append(item._replace(problem=_OWN))
+                continue
+            item = item._replace(again=True)  # noqa: PLW2901
+        if equal:
             decision.unchanged.append((item, "etag" if there is None or there.crc is None else "head"))
         elif item.problem:
             foreseen = item.refused and item.problem.startswith(_FORESEEN)
