@@ -63,7 +63,7 @@ images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDE
 # images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if it is in another region than the instance
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
-# one_product = true   # of products that share an image, send only the first
+# one_product = true   # of products that share an image, send only the first that the shop shows
 preset = "auto"       # how to read the export: auto, plain, shopify, woocommerce, magento, google
 # private_hosts = true       # images may be fetched from this machine and private networks: a server of your own
 # causes = "causes.toml"   # your own causes of failure: [[cause]] tables with id, label, family, remedy, phrases
@@ -77,7 +77,7 @@ preset = "auto"       # how to read the export: auto, plain, shopify, woocommerc
 # IntAttr = { column = "price", scale = 100 }
 # StrAttr2 = ""        # clears the field in the gallery; fields not named here keep the gallery's values
 # [shop.columns.CategoryId]
-# column = "type"      # the service uses numbers: `ip.suggest_categories` proposes them; without it, it predicts
+# column = "type"      # the service uses numbers: `ip.MappingPanel` (notebook 01) proposes them; else it predicts
 # map = { "T-Shirts" = 0, "Dresses" = 1 }
 
 [service]
@@ -318,7 +318,7 @@ class Project:
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
-        """Open the project's regions; `who` signs what is decided. See `RegionStore`."""
+        """Open the project's regions; `who` is stored as the author of each decision. See `RegionStore`."""
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:

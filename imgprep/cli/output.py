@@ -122,7 +122,7 @@ def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
 
 
 #: Columns that are not shortened to fit, and their maximum length in characters.
-_SENTENCES, _SENTENCE = {"message", "fix", "remedy", "note", "reason", "detail", "why"}, 2000
+_SENTENCES, _SENTENCE = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}, 2000
 
 
 def unmatched_note(run: Any) -> str:

@@ -111,7 +111,7 @@ class _Shared:
         self.reading.add_argument("--sheet", metavar="NAME", help=sheets)
         rows = "only these rows, such as \"status = 'active' and stock > 0\""
         self.reading.add_argument("--where", metavar="CONDITION", help=rows)
-        first = "keep only the first of products that share an image"
+        first = "of products that share an image, keep only the first that the shop shows"
         self.reading.add_argument("--one-product", action="store_true", default=None, help=first)
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])

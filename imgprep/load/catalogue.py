@@ -90,7 +90,8 @@ def load_catalogue(
         see `imgprep.load.where`. The others stay, marked in the column ``left_out``: they are neither checked nor
         sent, and no image of their products is deleted by absence.
     one_product : bool
-        Of several products that share an image, keep the first wanted one; leave the others out in the same way.
+        Of several products that share an image, keep the first wanted one, those that the shop's own columns hide
+        last; leave the others out in the same way.
 
     Returns
     -------
@@ -138,7 +139,13 @@ def as_catalogue(
         # Files have already been matched to it; the column map would restore the old names.
         preset, columns = "fields", None
     entries, place = load_columns(columns) if columns is not None else ({}, "columns")
-    own = parse_columns(entries, export.table.column_names, place)
+    try:
+        own = parse_columns(entries, export.table.column_names, place)
+    except CatalogueError as error:
+        for note in export.findings:
+            if note["rule"] == HEADER_MISSING:  # the map is right, and its columns are not those of the first record
+                raise CatalogueError(f"{error}; {note['message']}; {note['fix']}") from error
+        raise
     chosen, why = choose_preset(preset, export)
     shape = chosen.shape(export)
     guessed = {} if chosen.name == "plain" and {"ProductId", "PicName"} <= own.keys() else shape.columns
@@ -155,7 +162,7 @@ def as_catalogue(
         shape = replace(shape, table=mark_where(shape.table, where, notes))
     table, rows, images = _per_image(chosen, shape, specs, notes)
     frame = _assembled(rows, _fields(specs, table, rows, images, notes), table, notes)
-    notes += mark_shared(frame, one_product=one_product)
+    notes += mark_shared(frame, table, chosen.listed_where(table), one_product=one_product)
     parts = [findings_frame(notes), _without_image(frame)]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _mark_unread(frame, found, notes)
@@ -194,6 +201,12 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     except FileNotFoundError:
         raise CatalogueError(f"{path}: no such file; correct the path (in imgprep.toml: relative to it)") from None
     except OSError as error:
+        if path.is_dir():
+            raise CatalogueError(
+                f"{path}: is a folder, and a catalogue is a file (CSV, Excel, Parquet, JSON). If it holds the images, "
+                "pass it as --images (images=), and as the catalogue a table with a row per image: at least the "
+                "columns ProductId and PicName, or the products alone, whose files `imgprep match` finds"
+            ) from error
         raise CatalogueError(f"{path}: cannot be read: {error.strerror or error}") from error
     suffix = path.suffix.lower()
     if head.startswith(b"PAR1"):

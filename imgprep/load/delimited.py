@@ -51,8 +51,10 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP_LINE = re.compile(r"\A\ufeff?sep=(.)\r?\n", re.IGNORECASE)
 
 
-def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Export:
-    """Read a CSV or TSV file as text."""
+def read_delimited(
+    path: Path, *, encoding: str | None = None, delimiter: str | None = None, doubtful: bool = False
+) -> Export:
+    """Read a CSV or TSV file as text; `doubtful`: its quotes may not be those of the standard."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
     if not head.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
@@ -67,9 +69,10 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     delimiter = delimiter or sniff_delimiter(sample)
     line_ends = count_line_ends(path)
     layout = _Layout(path, encoding, delimiter, 0, skip)
-    doubtful: Findings = []
-    if line_ends.doubtful:
-        quoting, doubtful = find_quoting(layout.open, delimiter)
+    ambiguous: Findings = []
+    doubtful = doubtful or line_ends.doubtful
+    if doubtful:
+        quoting, ambiguous = find_quoting(layout.open, delimiter)
         layout = replace(layout, quoting=quoting)
     first = next((cells for cells in layout.records(io.StringIO(sample, "")) if cells), [])
     names, findings = distinct_names(first)
@@ -85,10 +88,10 @@ def read_delimited(path: Path, *, encoding: str | None = None, delimiter: str | 
     rows = record_numbers(table.num_rows)
     findings += more + _damaged(table, rows, encoding)
     if not line_ends.fit(skip + 1 + table.num_rows):
+        if not doubtful and layout.one_record_a_line():
+            return read_delimited(path, encoding=encoding, delimiter=delimiter, doubtful=True)
         findings += _swallowed(table, rows, delimiter)
-        if not line_ends.doubtful:
-            _, doubtful = find_quoting(layout.open, delimiter) if layout.one_record_a_line() else (STANDARD, [])
-    findings += doubtful
+    findings += ambiguous
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
         findings.append(export_finding("file-encoding", message, "export it as UTF-8 if names look wrong"))
@@ -140,9 +143,11 @@ class _Layout:
         return self.quoting.records(lines, self.delimiter)
 
     def one_record_a_line(self) -> bool:
-        """Return whether every line has as many delimiters as the header, so that quotes may be ignored."""
+        """Return whether every line has as many delimiters as the header, escaped ones aside: quotes may be ignored."""
         with self.open() as file:
-            return all(line.count(self.delimiter) == self.width - 1 for line in file if line.strip("\r\n"))
+            lines = (line.replace("\\\\", "") for line in file if line.strip("\r\n"))
+            escaped, wanted = "\\" + self.delimiter, self.width - 1
+            return all(wanted in (found := line.count(self.delimiter), found - line.count(escaped)) for line in lines)
 
     @property
     def places(self) -> list[str]:

@@ -47,8 +47,8 @@ def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
     return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
 
 
-def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
-    """Mark the rows whose image an earlier product has, or suggest it in a finding."""
+def mark_shared(frame: pd.DataFrame, table: pa.Table, listed: str, *, one_product: bool) -> Findings:
+    """Mark the rows whose image another product has, or suggest it in a finding; prefer products that fit `listed`."""
     if not {"PicName", "ProductId"} <= set(frame.columns):
         return []
     pairs = to_polars(frame, ["PicName", "ProductId"]).with_columns(_i=pl.int_range(pl.len()))
@@ -57,6 +57,9 @@ def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
         return []
     shared = pairs.filter(pl.col("ProductId").n_unique().over("PicName") > 1)
     images, known = shared["PicName"].n_unique(), pairs["PicName"].n_unique()
+    if one_product and listed:  # such as a configurable product before its variants, which a shop hides
+        hidden = ~Where(listed, table.column_names).mask(as_polars(table))
+        shared = shared.sort(hidden.gather(shared["_i"]), maintain_order=True)
     again = shared.filter(pl.col("ProductId") != pl.col("ProductId").first().over("PicName"))
     if not again.height or not (one_product or images >= _MANY * known):
         return []
@@ -66,6 +69,7 @@ def mark_shared(frame: pd.DataFrame, *, one_product: bool) -> Findings:
         reasons = left_out(frame).astype(object)
         reasons.iloc[again["_i"].to_numpy()] = SHARED_IMAGE
         frame[LEFT_OUT] = reasons.astype("str")
-        message += f"; the first of each is kept, {counted(again.height, 'row')} left out"
+        kept = "the first that the shop shows" if listed else "the first"
+        message += f"; {kept} of each is kept, {counted(again.height, 'row')} left out"
         fix = "nothing to do; images of the others stay in the gallery"
     return [export_finding(SHARED_IMAGE, message, fix, Severity.INFO, field="PicName")]

@@ -27,6 +27,7 @@ from imgprep.core.network import (
     Address,
     AddressRefused,
     addresses_of,
+    is_public,
     literal_address,
     open_pool,
     proxy_for,
@@ -363,6 +364,8 @@ def host_of(url: str) -> str:
         host = parts.hostname
     except ValueError as error:
         raise Failed("bad_url", str(error)) from None
+    if "\\" in parts.netloc:  # some readers of URLs end the host there, others begin it
+        raise Failed("bad_url", f"{parts.netloc!r}: a host holds no backslash")
     if parts.scheme.lower() not in ("http", "https") or not host:
         raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
     return host
@@ -383,11 +386,6 @@ def next_hop(url: str, location: str) -> str:
 def is_private(host: str) -> bool:
     """Return whether a host is this machine or in a private network, judging by every address it now resolves to."""
     return any(not is_public(address) for address in addresses_of(host))
-
-
-def is_public(address: Address) -> bool:
-    """Return whether an address is public."""
-    return without_prefix(address).is_global
 
 
 #: Addresses where virtual machines in large clouds get their credentials, and that of Azure's agent.

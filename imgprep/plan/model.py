@@ -256,5 +256,6 @@ def _acted(batch: pd.DataFrame, *more: str) -> pl.DataFrame:
 
 
 def _count(rows: pl.DataFrame, *by: str, name: str) -> pl.DataFrame:
-    products = pl.col("ProductId").n_unique().cast(pl.Int64).alias("products")
+    known = pl.col("ProductId").filter(pl.col("ProductId") != "")  # drops missing ids too
+    products = known.n_unique().cast(pl.Int64).alias("products")
     return rows.group_by(by).agg(pl.len().cast(pl.Int64).alias(name), products)

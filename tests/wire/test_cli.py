@@ -174,11 +174,8 @@ def test_follow_from_cron_passes_over_what_it_cannot_follow(imgprep, shop, tmp_p
         (("check", "export.csv", "--columns", "nowhere.toml"), "nowhere.toml"),
     ],
 )
-def test_what_cannot_be_used_is_named(imgprep, shop, sandbox, tmp_path, words, message):
-    environment = {**os.environ, **sandbox.environment()}
-    done = subprocess.run(
-        [sys.executable, "-m", "imgprep", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+def test_what_cannot_be_used_is_named(imgprep, shop, words, message):
+    done = imgprep.again(*words, variables={})
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
 

@@ -55,9 +55,13 @@ def check(options: Namespace) -> int:
     )
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
-    show(summary(findings) if options.summary else findings, options.format)
+    table = summary(findings)
+    show(table if options.summary else findings, options.format)
     if options.format == "table":
-        counts = ", ".join(f"{count} {name}" for name, count in findings["severity"].value_counts().items())
+        totals = table.groupby("severity", sort=False)["count"].sum()
+        counts = ", ".join(
+            counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
+        )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
 
@@ -119,6 +123,7 @@ def plan(options: Namespace) -> int:
     from imgprep.plan.build import Rules, preview_batch
 
     settings, catalogue, baseline = _inputs(options)
+    _print_export(catalogue)
     found, prepared, stops = preview_batch(
         catalogue,
         options.images,
@@ -155,6 +160,16 @@ def _print_categories(plan: Plan, settings: Settings) -> None:
     recategorised = int(plan.category_changes()["images"].sum())
     if recategorised and settings.service not in FORCING:  # these services store one category, whatever a line states
         print(f"{counted(recategorised, 'image')} with another category: {SEARCH_CATEGORY}", file=sys.stderr)
+
+
+def _print_export(catalogue: pd.DataFrame) -> None:
+    """Print the findings on the whole export, such as unread sheets or products that the shop hides."""
+    from imgprep.load.image_columns import IMAGE_COLUMNS
+
+    found = catalogue.attrs["findings"]
+    whole = found[found[["row", "ProductId", "PicName"]].isna().all(axis=1) & found["rule"].ne(IMAGE_COLUMNS)]
+    for message, fix in zip(whole["message"], whole["fix"], strict=True):
+        print(escaped(f"export: {message}; {fix}"), file=sys.stderr)
 
 
 def _print_left(plan: Plan, options: Namespace) -> None:
@@ -253,6 +268,7 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
+    _print_export(catalogue)
     built = build_batch(
         catalogue,
         options.images,

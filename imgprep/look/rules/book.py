@@ -174,8 +174,9 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``rule``, ``severity``, ``count`` (findings; one for many rows counts them all), ``rows`` (of the
-        catalogue, or lines), ``share`` (of the rows checked, 0 … 1, NA if that number is unknown or the rule is not
-        about rows), ``examples``; errors first, then by count.
+        catalogue, or lines; NA for a finding on the whole export), ``share`` (of the rows checked, 0 … 1, NA if that
+        number is unknown or the rule is not about rows), ``examples`` (the message, if no row is named); errors first,
+        then by count.
 
     Examples
     --------
@@ -186,10 +187,14 @@ def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """
     order = {severity.value: place for place, severity in enumerate(Severity)}
     label = pl.concat_str(row_label(), "ProductId", "PicName", separator=" ", ignore_nulls=True)
-    table = to_polars(findings, ["rule", "severity", "row", "line", "ProductId", "PicName"])
+    # A finding on the whole export names no row; its message is what there is to show.
+    label = pl.when(label != "").then(label).otherwise("message")
+    table = to_polars(findings, ["rule", "severity", "row", "line", "ProductId", "PicName", "message"])
+    place = pl.struct("row", "line", "ProductId", "PicName")
+    about = pl.any_horizontal(pl.col("row", "line", "ProductId", "PicName").is_not_null())
     counted = table.group_by("rule", "severity", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("count"),
-        pl.struct("row", "line", "ProductId", "PicName").n_unique().cast(pl.Int64).alias("rows"),
+        pl.when(about.any()).then(place.n_unique().cast(pl.Int64)).alias("rows"),
         pl.all_horizontal(pl.col("row", "line").is_null()).all().alias("_folded"),
         label.head(EXAMPLES).str.join("; ").alias("examples"),
     )

@@ -57,7 +57,7 @@ _OPTIONS = re.compile(
     "marker|max-keys|max-parts|max-uploads|part-number-marker|partNumber|prefix|"
     "response-(cache-control|content-disposition|content-encoding|content-language|content-type|expires)|"
     "security-token|sequential|start-after|upload-id-marker|x-oss-(additional-headers|credential|date|expires|"
-    "request-payer|security-token|signature|signature-version|traffic-limit)"
+    "request-payer|security-token|signature|signature-version)"
 )
 
 

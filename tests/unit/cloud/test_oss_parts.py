@@ -185,7 +185,10 @@ def test_messages_mean_what_they_say(message, expected):
     assert meaning(message) is expected
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "gopher://x/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:1/x", "http://192.168.1.1/x", "http://[::1]/x", "http://[64:ff9b::a9fe:a9fe]/x", "gopher://x/"],
+)
 def test_reports_are_not_fetched_from_private_places(tmp_path, url):
     with pytest.raises(ReportError, match="not followed"):
         save_link(url, tmp_path / "report.raw")
