@@ -37,10 +37,12 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
 from imgprep.sandbox.sandbox import Sandbox
+from imgprep.ship.checks import saved_checks
 from imgprep.ship.dump import newest_export
 from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
 from imgprep.ship.preflight import preflight
@@ -322,12 +324,13 @@ class Project:
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
-        """Return what the gallery holds by the project's runs and its newest saved export, or None without either."""
+        """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
         runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
         if not (runs or dumps):
             return None
         dump = newest_export(dumps, self.settings.instance) if dumps else None
-        return gallery_state(runs, dump=dump, of=self.settings if self.settings.instance else None)
+        checks = saved_checks(self.settings)
+        return gallery_state(runs, dump=dump, checks=checks, of=self.settings if self.settings.instance else None)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
         """Return what `build` would send; nothing is written."""
@@ -407,9 +410,13 @@ class Project:
             own = runs_of(runs, runs[-1].sent_to)
         return Runs(own)
 
-    def trace(self, product_id: str) -> Trace:
-        """Return everything that happened to a product. See `trace`."""
-        return trace(product_id, self.settings)
+    def trace(self, product_id: str, *, ask: bool = False) -> Trace:
+        """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
+        return trace(product_id, self.settings, ask=ask)
+
+    def verify(self, **options: Any) -> Verification:
+        """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
+        return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
     @property
     def _cache(self) -> Path:

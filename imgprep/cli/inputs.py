@@ -101,12 +101,12 @@ def cache_of(settings: Settings) -> Path | None:
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
     """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
+    if options.no_regions or (options.regions is None and not settings.regions.exists()):
+        return None
     from imgprep.draw.store import RegionStore
 
-    if options.no_regions:
-        return None
     if options.regions is None:
-        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True)
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"
@@ -115,18 +115,18 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
-    """Return the gallery state from run folders, folders of runs, and the newest DumpMeta export."""
+    """Return the gallery state from run folders, folders of runs, checks, and the newest DumpMeta export."""
     if not sources:
         return None
     from imgprep.ship.dump import newest_export
     from imgprep.ship.gallery import gallery_state
 
-    runs, dumps = _runs_and_dumps(sources)
+    runs, dumps, checks = _runs_dumps_checks(sources)
     dump = newest_export(dumps, settings.instance) if dumps else None
     if len(dumps) > 1:
         _log.info("--known: the newest of %d exports is used: %s", len(dumps), dump)
     of = settings if settings.instance else None
-    state: pd.DataFrame = gallery_state(runs, dump=dump, of=of)
+    state: pd.DataFrame = gallery_state(runs, dump=dump, checks=checks, of=of)
     return state
 
 
@@ -138,22 +138,25 @@ def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.Da
         return None
     from imgprep.ship.gallery import kept_export, one_gallery
 
-    return kept_export(one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None), this)
+    return kept_export(one_gallery(_runs_dumps_checks(options.known)[0], settings if settings.instance else None), this)
 
 
-def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
+def _runs_dumps_checks(sources: list[Path]) -> tuple[list[Any], list[Path], list[Path]]:
+    from imgprep.ship.checks import SUFFIX
     from imgprep.ship.run import load_runs, open_run
 
     runs: list[Any] = []
-    dumps = []
+    dumps: list[Path] = []
+    checks: list[Path] = []
     for source in sources:
         if source.is_file():
-            dumps.append(source)
+            (checks if source.suffix == SUFFIX else dumps).append(source)
         elif (source / "run.json").exists():
             runs.append(open_run(source))
         elif source.is_dir():
             dumps += sorted(source.glob("*.dump"))
+            checks += sorted(source.glob(f"*{SUFFIX}"))
             runs += load_runs(source)
         else:
-            raise ConfigError(f"{source}: not a run folder, a folder of runs, or a DumpMeta export")
-    return runs, dumps
+            raise ConfigError(f"{source}: not a run folder, a folder of runs, a check, or a DumpMeta export")
+    return runs, dumps, checks

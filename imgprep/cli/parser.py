@@ -80,6 +80,7 @@ _IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default:
 OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
+_REQUESTS = "the number of requests, to confirm more than 1,000"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
 
 
@@ -135,7 +136,7 @@ class _Shared:
             nargs="+",
             action="extend",
             metavar="RUNS_OR_DUMP",
-            help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
+            help="what the gallery holds: run folders, folders of runs, checks, gallery exports (the newest is used)",
         )
         self.planned.add_argument(
             "--delete-missing", action="store_true", help="DELETE what the catalogue no longer has"
@@ -162,6 +163,10 @@ class _Shared:
             self.cloud.add_argument(f"--{name}", help=f"{what} (default: the project's)")
         self.runs = Parser(add_help=False)
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
+
+
+def _sample(text: str) -> int | str:
+    return text if text == "all" else int(text)
 
 
 def make_parser() -> Parser:
@@ -374,7 +379,20 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    trace = command("trace", "outcomes", "Show why a product is found or not: its history over all runs.", has.runs)
+    text = "Ask the gallery whether images are there as sent; settle lines whose outcome is unknown. Changes nothing."
+    verify = command("verify", "outcomes", text, has.cloud, has.runs)
+    text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
+    verify.add_argument("--sample", type=_sample, metavar="N", help=text)
+    verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
+    text = "share of images not there as sent that the sample finds with this confidence (default: 0.01)"
+    verify.add_argument("--margin", type=float, default=0.01, metavar="SHARE", help=text)
+    verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
+    verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
+    verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Show why a product is found or not: its history over all runs."
+    trace = command("trace", "outcomes", text, has.cloud, has.runs)
+    trace.add_argument("--ask", action="store_true", help="also ask the gallery about each image, now")
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
     text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."

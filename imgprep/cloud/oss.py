@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
-from xml.etree.ElementTree import ParseError, fromstring
+from xml.etree import ElementTree
 
 from imgprep.cloud.connection import Session
 from imgprep.core.clock import Clock, SystemClock
@@ -197,7 +197,7 @@ def _repeated(bucket: Any, what: str, key: str, request: Callable[[], _T], *, pa
             if error.code in EXPIRED and bucket.bridge.renew(used):
                 continue
             failure, source = wrapped(error, what, key), error
-        except (ParseError, RuntimeError, ValueError, KeyError) as error:  # oss2 cannot parse the answer
+        except (ElementTree.ParseError, RuntimeError, ValueError) as error:  # oss2 cannot parse the answer
             text = f"{what} {key}: the answer is not from OSS ({error}); it may come from a proxy or a login page"
             failure, source = StorageError(text, key=key, passing=True), error
         pause = attempts.pause(retry_after(getattr(source, "headers", None))) if failure.passing else None
@@ -261,32 +261,40 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return one page of a listing, and where the next begins; read here, as oss2 needs four times as long."""
-    parameters = {"prefix": prefix, "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
-    root = fromstring(bucket._do("GET", bucket.bucket_name, "", params=parameters).read())  # noqa: S314  expat expands no external entity
-    if not root.tag.endswith("ListBucketResult"):
-        raise ValueError(f"<{root.tag}> instead of a list of objects")
-    objects = []
-    for item in root.iterfind("Contents"):
-        found = {field.tag: field.text or "" for field in item}
-        modified = datetime.fromisoformat(found["LastModified"])
-        stored = Stored(
-            int(found["Size"]),
-            found["ETag"].strip('"').lower(),
-            None,
-            int(modified.timestamp()),
-            found.get("Type", "Normal"),
-            found.get("StorageClass", "Standard"),
-            'ongoing-request="false"' in found.get("RestoreInfo", ""),
-        )
-        objects.append((_decoded(found["Key"]), stored))
-    if root.findtext("IsTruncated", "false") != "true":
-        return objects, None
-    return objects, _decoded(root.findtext("NextMarker") or "")
+    """Return a page of a listing, and the marker of the next; oss2 parses a page in six times the time."""
+    asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
+    # As oss2 parses it: expat opens no external entity, and OSS is asked over a signed connection.
+    root = ElementTree.fromstring(bucket._do("GET", bucket.bucket_name, "", params=asked).read())  # noqa: S314
+    is_quoted = root.findtext("EncodingType") == "url"
+    unquoted = lru_cache(PAGE)(unquote)
 
+    def name(text: str) -> str:
+        # Most keys of a page share what comes before their last escape, such as the folder.
+        after = text.rfind("%") + 3
+        return unquoted(text[:after]) + text[after:] if is_quoted else text
 
-def _decoded(key: str) -> str:
-    return unquote(key) if "%" in (plain := key.replace("%2F", "/")) else plain
+    try:
+        more = {"true": True, "false": False}[root.findtext("IsTruncated") or ""]
+        objects = []
+        for node in root.iterfind("Contents"):
+            texts = {part.tag: part.text or "" for part in node}
+            modified = int(datetime.fromisoformat(texts["LastModified"]).timestamp())
+            stored = Stored(
+                int(texts["Size"]),
+                texts["ETag"].strip('"').lower(),
+                None,
+                modified,
+                texts.get("Type", "Normal"),
+                texts.get("StorageClass", "Standard"),
+                'ongoing-request="false"' in texts.get("RestoreInfo", ""),
+            )
+            objects.append((name(texts["Key"]), stored))
+        following = root.find("NextMarker") if more else None
+    except KeyError as error:
+        raise ValueError(f"a listing without a valid {error}") from error
+    if more and following is None:
+        raise ValueError("a listing that continues without NextMarker")
+    return objects, None if following is None else name(following.text or "")
 
 
 def head(bucket: Any, key: str, *, patience: float | None = None) -> Stored | None:

@@ -107,9 +107,8 @@ def same(item: Item, stored: Stored) -> bool | None:
     """Return whether an object is the planned file; None if only its bytes can tell."""
     if item.bytes is not None and item.bytes != stored.bytes:
         return False
-    if item.digest is None or stored.md5 is None:
-        return None
-    return item.digest == stored.md5
+    md5 = stored.md5
+    return None if item.digest is None or md5 is None else item.digest == md5
 
 
 class Sender:

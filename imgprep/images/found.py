@@ -80,7 +80,7 @@ def legal(name: str) -> str:
     if not name or "\0" in name:
         raise Unfit(Problem.MISSING, "an empty name, or one that contains NUL")
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
-    if name[0] in "/\\" or drive or ".." in name.replace("\\", "/").split("/"):
+    if name[0] in "/\\" or drive or (".." in name and ".." in name.replace("\\", "/").split("/")):
         raise Unfit(Problem.OUTSIDE_ROOT, "points outside the image folder; it was not opened")
     return name
 

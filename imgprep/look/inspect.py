@@ -197,18 +197,18 @@ class _Run:
 
     def window(self, names: pl.Series, step: Callable[[int], Any]) -> pl.DataFrame:
         """Return the facts of `names`, in their order."""
-        places: list[Record] = [{"PicName": name} for name in names]
         if self._folder is not None and len(names) >= LISTED_FROM:
             self._folder.list_once()
         if self._tier is Tier.STAT or self._cache is not None:
-            places = [probe(self._source, name, Tier.STAT) for name in names]
+            places = [probe(self._source, name, Tier.STAT) for name in names.to_list()]
+        else:
+            places = [{"PicName": name} for name in names]
         if self._tier is Tier.STAT:
             step(len(names))
             return records_frame(places)
         known = pl.DataFrame(schema=SCHEMA)
         if self._cache is not None:
-            existing = [place for place in places if "problem" not in place]
-            known = self._cache.known(existing, self._tier)
+            known = self._cache.known([place for place in places if "problem" not in place], self._tier)
         # Missing files need no worker.
         settled = [{**place, "tier": str(self._tier)} for place in places if "problem" in place]
         step(known.height + len(settled))

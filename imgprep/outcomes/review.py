@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from imgprep.core.settings import Settings, gallery_name
 from imgprep.core.text import percent
 from imgprep.outcomes.counting import read_each
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
+from imgprep.ship.checks import read_checks
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.run import Run
 from imgprep.show.template import figure_uri, template, write_page
@@ -50,6 +52,8 @@ class Review:
     better : pandas.DataFrame
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
+    asked : str
+        The month's last answer of the gallery itself, see `verify_gallery`.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class Review:
     findable: pd.DataFrame
     sources: pd.DataFrame
     better: pd.DataFrame
+    asked: str = "the gallery itself was not asked"
 
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
@@ -135,7 +140,12 @@ _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 1
 
 
 def review(
-    runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
+    runs: Run | Iterable[Run],
+    month: str | None = None,
+    *,
+    source: str = "source",
+    of: Settings | None = None,
+    checks: Iterable[str | os.PathLike[str]] = (),
 ) -> Review:
     """Return the review of a month, for decision makers.
 
@@ -149,6 +159,8 @@ def review(
         Catalogue column that names the source of an image, such as the photographer.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to leave out rehearsals.
+    checks : iterable of path
+        Answers of the gallery, from `verify_gallery`; they correct what the runs say is in it.
 
     Returns
     -------
@@ -176,7 +188,9 @@ def review(
     if not past:
         raise ConfigError(f"review: there was no run before the end of {name}; choose a later month")
     this_month = [run for run in past if _when(run) >= first]
-    state = gallery_state(past)
+    made = [check for check in read_checks(checks) if check.at < end and check.gallery == past[-1].gallery]
+    state = gallery_state(past, checks=[check.file for check in made])
+    asked = [check for check in made if check.at >= first and check.done]
     names = _names(past)
     rows = _stages(past[-1], state[state["state"] == "held"], names)
     seen, imported = _first_times(past, names)
@@ -189,6 +203,7 @@ def review(
         _findable(seen, imported, first),
         _sources(past, this_month, source),
         _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
+        *(f"asked on {check.at:%Y-%m-%d}: {check.sentence}" for check in asked[-1:]),
     )
 
 

@@ -159,7 +159,7 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
 
 
 def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
-    """Return the basis of a plan: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``, and options.
+    """Return the basis of a plan: ``instance``, newest ``run``, ``dump``, ``checks``, ``digest``, ``at``, and options.
 
     `at` is the time since which the gallery may have changed, used if the known state does not record it.
     """
@@ -169,6 +169,7 @@ def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
         "instance": baseline.instance or found.get("instance", ""),
         "run": found.get("run"),
         "dump": found.get("dump"),
+        "checks": found.get("checks") or [],
         "at": found.get("at", at),
         "digest": None if known is None else gallery_digest(known),
         "delete_missing": baseline.delete_missing,

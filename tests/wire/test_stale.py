@@ -212,3 +212,20 @@ def test_what_stays_in_the_gallery_although_the_export_lacks_it_is_said(shop, tm
     assert run.left == {"images": 2, "products": 2}
     page = ip.write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "2 images of 2 products stay in the gallery although the export no longer has them" in page
+
+
+def test_a_check_that_found_an_image_lost_makes_an_older_plan_stale_and_a_new_one_adds_it_again(shop):
+    shop.ship(shop.build("first"))
+    waiting = shop.build("waiting", title="other")
+    shop.server.lose("2", "2.jpg")
+    found = ip.verify_gallery(ip.load_runs(shop.runs), shop.settings, progress=False)
+    assert found.asked["answer"].value_counts().to_dict() == {"there as sent": 2, "not there": 1}
+    assert f"by the check {found.file.name}" in change_since(waiting, shop.settings, shop.runs)
+    known = known_now(waiting, shop.settings, shop.runs)
+    again = shop.build("again", known=known)
+    lines = [json.loads(line) for line in (again / "increment.meta").read_text(encoding="utf-8").splitlines()]
+    assert [line["ProductId"] for line in lines] == ["2"]
+    assert (
+        about(again)["basis"]["checks"] == [found.file.name] and change_since(again, shop.settings, shop.runs) is None
+    )
+    assert len(ip.gallery_state(ip.load_runs(shop.runs), checks=[found.file])) == 2

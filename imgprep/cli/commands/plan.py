@@ -37,22 +37,19 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    from imgprep.look.inspect import inspect_images
-    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
+    facts = files = None
     # Without an image column, the loader's findings state the cause and the remedy.
-    images = options.images if "PicName" in catalogue.columns else None
-    facts = inspect_images(catalogue, images, tier=tier_of(options), cache=cache_of(settings)) if images else None
-    judged = check_rows(
-        catalogue,
-        facts,
-        regions=regions_of(options, settings),
-        **settings.rules,
-        files=match_names(catalogue, images) if images else None,
-    )
+    if options.images and "PicName" in catalogue.columns:
+        from imgprep.look.inspect import inspect_images
+        from imgprep.look.match_names import match_names
+
+        facts = inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings))
+        files = match_names(catalogue, options.images)
+    judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
     table = summary(findings)
@@ -223,6 +220,7 @@ def build(options: Namespace) -> int:
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
+    from imgprep.ship.checks import saved_checks
     from imgprep.ship.gallery import gallery_state, kept_export, own_runs
     from imgprep.ship.run import load_runs
 
@@ -230,7 +228,7 @@ def week(options: Namespace) -> int:
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs)
+    known = gallery_state(runs, checks=saved_checks(settings))
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
