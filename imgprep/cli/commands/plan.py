@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE
+from imgprep.core.settings import PROJECT_FILE, is_oss
 from imgprep.core.text import counted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def check(options: Namespace) -> int:
         from imgprep.look.inspect import inspect_images
         from imgprep.look.match_names import match_names
 
-        facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+        facts = inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings))
         files = match_names(catalogue, options.images)
     judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
@@ -107,7 +107,8 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+    tier = "header" if is_oss(options.images) else "decode"
+    facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings))
     log = prepare_images(
         facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
     )
@@ -126,6 +127,8 @@ def plan(options: Namespace) -> int:
         rules=Rules(**settings.rules),
         baseline=baseline,
         regions=regions_of(options, settings),
+        tier=tier_of(options),
+        target=settings.target,
         cache=cache_of(settings),
     )
     shown, carried = (
@@ -217,15 +220,15 @@ def build(options: Namespace) -> int:
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
-    from imgprep.ship.checks import saved_checks
-    from imgprep.ship.gallery import gallery_state, kept_export, own_runs
+    from imgprep.ship.gallery import gallery_state, kept_export, own_runs, project_state
     from imgprep.ship.run import load_runs
 
     settings, catalogue = catalogue_of(options)
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs, checks=saved_checks(settings))
+    known = project_state(settings)
+    known = gallery_state([]) if known is None else known
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
@@ -237,6 +240,8 @@ def week(options: Namespace) -> int:
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    if dump := known.attrs["basis"]["dump"]:
+        held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
     return built.code
@@ -274,6 +279,8 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
         sources=[options.catalogue],
+        tier=tier_of(options),
+        target=settings.target,
         cache=cache_of(settings),
     )
     show(built.plan.summary(), options.format)
