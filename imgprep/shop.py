@@ -42,9 +42,7 @@ from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.checks import saved_checks
-from imgprep.ship.dump import newest_export
-from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
+from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
@@ -325,12 +323,7 @@ class Project:
 
     def known(self) -> pd.DataFrame | None:
         """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
-        runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
-        if not (runs or dumps):
-            return None
-        dump = newest_export(dumps, self.settings.instance) if dumps else None
-        checks = saved_checks(self.settings)
-        return gallery_state(runs, dump=dump, checks=checks, of=self.settings if self.settings.instance else None)
+        return project_state(self.settings)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
         """Return what `build` would send; nothing is written."""

@@ -220,15 +220,15 @@ def build(options: Namespace) -> int:
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
-    from imgprep.ship.checks import saved_checks
-    from imgprep.ship.gallery import gallery_state, kept_export, own_runs
+    from imgprep.ship.gallery import gallery_state, kept_export, own_runs, project_state
     from imgprep.ship.run import load_runs
 
     settings, catalogue = catalogue_of(options)
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs, checks=saved_checks(settings))
+    known = project_state(settings)
+    known = gallery_state([]) if known is None else known
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
@@ -240,6 +240,8 @@ def week(options: Namespace) -> int:
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    if dump := known.attrs["basis"]["dump"]:
+        held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
     return built.code
