@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import pandas as pd
 
@@ -20,7 +20,6 @@ from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
 from imgprep.demo.shop import PART, demo_shop
-from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.facts import Tier
@@ -47,6 +46,9 @@ from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+
+if TYPE_CHECKING:
+    from imgprep.draw.annotator.widget import RegionAnnotator
 
 _log = logging.getLogger(__name__)
 
@@ -315,6 +317,8 @@ class Project:
 
     def annotate(self, catalogue: pd.DataFrame, *, who: str | None = None, **options: Any) -> RegionAnnotator:
         """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
+        from imgprep.draw.annotator.widget import RegionAnnotator  # noqa: PLC0415  widgets are for notebooks
+
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:

@@ -57,6 +57,11 @@ def upload(options: Namespace) -> int:
         count = counted(len(strays), "object")
         note = f"{count} in the folder, neither in the batch nor in the gallery, left in place{more}"
         print(escaped(f"{note}: {named}"), file=sys.stderr)
+    if not bad.any() and not options.dry_run:
+        print(
+            escaped(f"{settings.bucket}/{settings.prefix} is ready. Next: imgprep submit {options.batch}"),
+            file=sys.stderr,
+        )
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
 
 
@@ -135,6 +140,8 @@ def submit(options: Namespace) -> int:
             "the task continues in the service; `imgprep follow` waits for its end and saves its report",
             file=sys.stderr,
         )
+    elif run.ended:
+        print(escaped(f"Next: imgprep report {run.folder} --html report.html"), file=sys.stderr)
     return code
 
 
