@@ -4,15 +4,23 @@ The imports take a command several times as long as its work on a test's few row
 imported: it opened nothing and computed nothing. Where processes cannot be forked safely, each command is a new one.
 """
 
+import atexit
+import gc
 import importlib
 import json
+import multiprocessing.forkserver
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
+from imgprep.core import processes
+from tests import warm
+
+ROOT = Path(__file__).parents[1]
 FORKS = sys.platform == "linux"
 COMMANDS = ("draw", "look", "outcomes", "plan", "rehearse", "ship")
 IMPORTED = (
@@ -34,7 +42,11 @@ class Commands:
             asked = {"words": list(map(str, words)), "cwd": str(cwd), "env": dict(env), "killed_at": killed_at}
             if self.server is None or not FORKS:
                 self.server = subprocess.Popen(
-                    [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                    [sys.executable, "-m", "tests.commands"],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
             print(json.dumps({**asked, "out": str(out), "err": str(err)}), file=self.server.stdin, flush=True)
             code = int(self.server.stdout.readline()) if FORKS else self.server.wait()
@@ -49,6 +61,9 @@ def serve():
     """Run a command for each line of the input."""
     for module in IMPORTED:
         importlib.import_module(module)
+    if FORKS:
+        warm.begin()
+        gc.freeze()
     for line in sys.stdin:
         child = os.fork() if FORKS else 0
         if child == 0:
@@ -79,7 +94,17 @@ def become(words, cwd, env, killed_at, out, err):
     if killed_at:
         sys.addaudithook(count)
     sys.argv[1:] = words
-    runpy.run_module("imgprep", run_name="__main__", alter_sys=True)
+    if FORKS:
+        processes.subprocess = warm.STAND_IN
+        multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # it runs: as a child of another process
+    try:
+        runpy.run_module("imgprep", run_name="__main__", alter_sys=True)
+    except SystemExit as end:  # as Python ends, but for taking apart all that was imported
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code or 0)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,6 @@
 
 import gc
 import logging
-import multiprocessing
-import multiprocessing.forkserver
-import subprocess
-from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -49,15 +45,10 @@ def secret_watch():
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers():
     """Let workers be forked where the system can; a test that is about how one starts sets PYTHONPATH."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        yield
-        return
-    multiprocessing.get_context("forkserver").set_forkserver_preload(warm.LOADED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENBLAS_NUM_THREADS", "1")
-        multiprocessing.forkserver.ensure_running()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "subprocess", SimpleNamespace(Popen=warm.start, PIPE=subprocess.PIPE))
+        if warm.FORKS:
+            warm.begin()
+            patch.setattr(processes, "subprocess", warm.STAND_IN)
         yield
 
 

@@ -5,14 +5,18 @@ Each is a process of its own as ever. Tests that set PYTHONPATH, such as those a
 """
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import subprocess
 import threading
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from unittest import mock
 
 from imgprep.core import processes
 
 LOADED = ["imgprep.look.probe", "imgprep.look.pixels", "imgprep.fix.convert", "PIL.PngImagePlugin"]
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 
 
 class Worker:
@@ -55,3 +59,14 @@ def serve(ends, environment, arguments):
 def start(command, **options):
     """Start a worker: forked, unless Python is to look for modules elsewhere."""
     return (subprocess.Popen if "PYTHONPATH" in os.environ else Worker)(command, **options)
+
+
+#: For `imgprep.core.processes`, in place of the module.
+STAND_IN = SimpleNamespace(Popen=start, PIPE=subprocess.PIPE)
+
+
+def begin():
+    """Start the process that workers are forked from."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(LOADED)
+    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):
+        multiprocessing.forkserver.ensure_running()

@@ -112,7 +112,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to a search: the images, best first, and what the service made of the search image."""
+    """The answer to a search: the images, best first, and how the service interpreted the search image."""
 
     hits: tuple[Hit, ...]
     matching: int | None  #: number of images that were ranked; None if the answer has no number

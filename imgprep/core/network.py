@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import re
 import socket
 import ssl
+import unicodedata
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,24 +80,37 @@ def addresses_of(host: str) -> list[Address]:
 
 
 def literal_address(host: str) -> list[Address]:
-    """Return the address if `host` is an IP address or ``localhost``, else an empty list."""
-    try:
-        return [ipaddress.ip_address("127.0.0.1" if host.lower().rstrip(".") == "localhost" else host)]
-    except ValueError:
-        return []
+    """Return the address if `host` is one in any spelling that resolvers take, or ``localhost``, else an empty list."""
+    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower().rstrip(".")
+    with contextlib.suppress(ValueError):
+        return [ipaddress.ip_address("127.0.0.1" if name == "localhost" else name)]
+    with contextlib.suppress(OSError):
+        if _NUMERIC.fullmatch(name):
+            return [ipaddress.IPv4Address(socket.inet_aton(name))]
+    return []
+
+
+#: Decimal, octal and hexadecimal numbers, one to four of them, such as ``2130706433`` or ``0x7f.1``.
+_NUMERIC = re.compile(r"[0-9a-fx.]+")
+
+
+def is_public(address: Address) -> bool:
+    """Return whether an address is on the public internet, and one host's."""
+    inner = without_prefix(address)
+    return inner.is_global and not inner.is_multicast and not (inner.version == 6 and inner.is_site_local)
 
 
 def without_prefix(address: Address) -> Address:
     """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
+        if any(address in network for network in _EMBEDDING):
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         return address.ipv4_mapped or address.sixtofour or address
     return address
 
 
-#: Source: RFC 6052, section 2.1.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: Networks whose addresses end with one of IPv4. Source: RFC 6052, 2.1; RFC 8215; RFC 4291, 2.5.5.1; RFC 2765, 2.1.
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
 
 
 def _address(place: tuple[Any, ...]) -> Address:

@@ -29,7 +29,8 @@ from imgprep.draw.segmentation import (
     salient,
     without_shadows,
 )
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_header, open_upright
 
 Box = tuple[int, int, int, int]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.load.image_names import IMAGE_URL
-from imgprep.load.suggestions import category_column
+from imgprep.load.suggestions import category_column, leaf_names
 
 #: Share of rows, products or images that an export may lose from one week to the next; losing more is a collapse.
 COLLAPSE_LOSS = 0.3
@@ -33,6 +35,7 @@ _SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def compare_exports(
     last: pd.DataFrame, this: pd.DataFrame, *, category: str | None = None, collapse: float = COLLAPSE_LOSS
 ) -> pd.DataFrame:
@@ -43,7 +46,8 @@ def compare_exports(
     last, this : pandas.DataFrame
         Catalogues, from `load_catalogue`, read in the same way.
     category : str, optional
-        The column with the shop's categories; by default the first with a typical name, otherwise ``CategoryId``.
+        The column with the shop's categories; by default the first with a typical name, otherwise ``CategoryId``. If
+        a cell holds several paths, as in exports from Magento, the leaf of the longest counts.
     collapse : float
         Share, above 0 and up to 1; an export that loses more of its rows, products or images has collapsed.
 
@@ -85,6 +89,7 @@ def compare_exports(
     return to_pandas(table.select(_SCHEMA.keys()))
 
 
+@returns_table
 def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
     """List the products removed, added and changed from one export to the next, with the columns that changed.
 
@@ -188,14 +193,17 @@ def _columns(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
 
 
 def _categories(then: pl.DataFrame, now: pl.DataFrame, column: str) -> pl.DataFrame:
-    def counts(table: pl.DataFrame) -> dict[str, int]:
-        if column not in table.columns:
-            return {}
-        return dict(table[column].drop_nulls().str.strip_chars().value_counts(sort=True).iter_rows())
-
-    was, is_ = counts(then), counts(now)
-    names = sorted({*was, *is_}, key=lambda name: (-was.get(name, 0), -is_.get(name, 0), name))
-    return _frame([("category", name, was.get(name, 0), is_.get(name, 0)) for name in names])
+    cells: list[dict[str, int]] = []
+    for table in (then, now):
+        texts = table[column] if column in table.columns else pl.Series([], dtype=pl.String)
+        cells.append(dict(texts.drop_nulls().str.strip_chars().value_counts().iter_rows()))
+    name_of, totals = leaf_names({**cells[0], **cells[1]}), (Counter[str](), Counter[str]())
+    for total, found in zip(totals, cells, strict=True):
+        for text, rows in found.items():
+            total[name_of[text]] += rows
+    was, is_ = totals
+    names = sorted({*was, *is_}, key=lambda name: (-was[name], -is_[name], name))
+    return _frame([("category", name, was[name], is_[name]) for name in names])
 
 
 def _frame(rows: list[Counts]) -> pl.DataFrame:

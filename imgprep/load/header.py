@@ -75,6 +75,10 @@ def _first_as_record(export: Export, names: Sequence[str]) -> Export:
     )
 
 
+def _is_image(text: str) -> bool:
+    return has_extension(text) or is_url(text)
+
+
 def _like_data(export: Export) -> str:
     """Return why the header looks like a record, or an empty string if it does not."""
     if not export.header or not export.table.num_rows:
@@ -87,12 +91,15 @@ def _like_data(export: Export) -> str:
     reasons: list[tuple[int, str]] = []  # (rank, reason), with the most certain ranked first
     for cell, column in zip(export.header, columns, strict=True):
         values = [value for value, repeated in zip(column, again, strict=True) if value and not repeated]
-        images = sum(has_extension(value) or is_url(value) for value in values)
+        images = sum(map(_is_image, values))
+        lists = sum(any(map(_is_image, value.split())) for value in values)
         numbers = sum(bool(_NUMBER.fullmatch(value)) for value in values)
         if not cell or not values:
             continue
-        if (has_extension(cell) or is_url(cell)) and 2 * images >= len(values):
+        if _is_image(cell) and 2 * images >= len(values):
             reasons.append((0, f"{cell[:60]!r} is an image, as are the values below it"))
+        elif any(map(_is_image, cell.split())) and 2 * lists >= len(values):  # such as "images/1.jpg Shirt"
+            reasons.append((0, f"{cell[:60]!r} holds an image among other words; write them as columns of their own"))
         elif not named and _NUMBER.fullmatch(cell) and 2 * numbers >= len(values):
             reasons.append((1, f"{cell[:60]!r} is a number, as are the values below it"))
         elif not named and (times := values.count(cell)) > 1:

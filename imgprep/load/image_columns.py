@@ -13,6 +13,8 @@ from imgprep.load.export import Findings, export_finding
 from imgprep.load.image_names import IMAGE_URL, has_extension, is_url, split_images
 from imgprep.load.suggestions import NAMES, SAMPLE_ROWS, plain_name
 
+#: Rule id of the finding that names them.
+IMAGE_COLUMNS = "image-columns"
 #: Least share of images among a column's values; a column named after images needs fewer, as it often has notes.
 _MOST, _SOME = 0.5, 0.2
 #: Number of values examined.
@@ -93,7 +95,7 @@ def image_column_findings(table: pa.Table, taken: Iterable[str], *, own: bool) -
     elif len(used) > 1 and not own:
         message = f"images are taken from {', '.join(map(repr, used))}, in this order"
         fix = 'if a column does not show the product, list the right ones in the column map: PicName = ["…"]'
-        notes.append(export_finding("image-columns", message, fix, Severity.INFO, field="PicName"))
+        notes.append(export_finding(IMAGE_COLUMNS, message, fix, Severity.INFO, field="PicName"))
     for name in [*found.taken, *found.others]:
         if name not in used:
             why = found.others.get(

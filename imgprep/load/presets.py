@@ -85,17 +85,20 @@ class Preset:
 
     def unlisted(self, table: pa.Table) -> Findings:
         """Return a finding on the records that the shop hides, with a condition that leaves them out."""
-        names = table.column_names
-        conditions = [f"`{name}` {test}" for wanted, test in self.listed if (name := find(names, *wanted))]
-        if not conditions or "left_out" in names:
+        where = self.listed_where(table)
+        if not where or "left_out" in table.column_names:
             return []
-        where = " and ".join(conditions)
-        hidden = int((~Where(where, names).mask(as_polars(table))).sum())
+        hidden = int((~Where(where, table.column_names).mask(as_polars(table))).sum())
         if not hidden:
             return []
         message = f"{counted(hidden, 'record')} of {table.num_rows:,} hidden in the shop: variants, drafts, disabled"
         fix = f'leave them out if searches should not find them: where = "{where}" under [shop], or --where'
         return [export_finding("record-not-listed", message, fix, Severity.INFO)]
+
+    def listed_where(self, table: pa.Table) -> str:
+        """Return the condition for the records that customers can find; empty if the table has no such column."""
+        names = table.column_names
+        return " and ".join(f"`{name}` {test}" for wanted, test in self.listed if (name := find(names, *wanted)))
 
     def complete(self, export: Export) -> tuple[pa.Table, Findings]:
         """Return the table with the values that the system omits filled in, and findings."""

@@ -87,17 +87,21 @@ def find_quoting(open_text: Callable[[], TextIO], delimiter: str) -> tuple[Quoti
     fit = [each for each in others if not each.faults and (each.quoting.quote or not each.in_quotes)]
     if standard.faults:
         best = fit[0] if fit else min([standard, *others[:-1]], key=lambda each: each.faults)
-        rivals = fit[1:] if fit else [standard, *others]
+        rivals = [*fit[1:], *_joined_by(best, others)] if fit else [standard, *others]
         wrong = max([best.faults, *(best.differs_from(each) for each in rivals)])
     else:
         single = [each for each in fit if each.quoting.quote == "'" and standard.quoted_column]
         best = single[0] if single else standard
         rivals = [each for each in fit if each.quoting == _ESCAPED and "\\" not in signs]
         rivals += [each for each in fit if each.quoting == _NONE_ESCAPED and joined]
-        # If each line is also a record by itself, cells with line breaks may be records joined by stray quotes.
-        rivals += [each for each in others if not each.faults and each.records.total() > standard.records.total()]
+        rivals += _joined_by(standard, others)
         wrong = 0 if single else max((best.differs_from(each) for each in rivals), default=0)
     return best.quoting, [ambiguous(wrong, best.quoting)] if wrong else []
+
+
+def _joined_by(best: Reading, others: list[Reading]) -> list[Reading]:
+    """Return readings that find more records: cells with line breaks may then be records joined by stray quotes."""
+    return [each for each in others if not each.faults and each.records.total() > best.records.total()]
 
 
 def ambiguous(records: int, quoting: Quoting) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
+from imgprep.core.frames import returns_table
 from imgprep.core.text import nearest, percent
 from imgprep.load.image_names import ENDINGS
 
@@ -52,6 +53,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
+@returns_table
 def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Suggest a field for each column of an export.
 
@@ -208,6 +210,7 @@ _COLUMNS = {
 }
 
 
+@returns_table
 def suggest_categories(
     catalogue: pd.DataFrame, column: str | None = None, *, mapped: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
@@ -239,9 +242,7 @@ def suggest_categories(
         raise ConfigError(f"suggest_categories: {what}; the columns are: {', '.join(map(str, catalogue.columns))}")
     texts = catalogue[column].dropna().astype("str").str.strip()
     texts = texts[texts != ""]
-    if texts.str.contains(_PATHS).any():  # a map of all combinations would be long, so its keys are leaves
-        texts = texts.map({text: leaves(text)[0] for text in texts.unique()})
-    counts = texts.value_counts()
+    counts = texts.map(leaf_names(texts.unique())).value_counts()
     known = {str(word).strip(): value for word, value in (mapped or {}).items()}
     records = []
     for value, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
@@ -267,6 +268,13 @@ def suggest_categories(
 
 #: Several paths in one cell, as Magento writes them: "Default/Men/Tops,Default/Sale".
 _PATHS = re.compile(r"[^/,]+/[^,]*,[^/,]+/")
+
+
+def leaf_names(texts: Iterable[str]) -> dict[str, str]:
+    """Return the leaf of each cell's longest path if any cell holds several paths, otherwise the cells themselves."""
+    texts = list(texts)
+    several = any(_PATHS.search(text) for text in texts)  # all combinations would be many, so leaves are counted
+    return {text: leaves(text)[0] if several else text for text in texts}
 
 
 def leaves(text: str) -> list[str]:

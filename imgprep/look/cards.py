@@ -55,7 +55,7 @@ class Pager:
 
     def __init__(self, show: Callable[[], None]) -> None:
         self._page, self._show = 0, show
-        self.back, self.next = button("‹", "page back", "36px"), button("›", "page on", "36px")
+        self.back, self.next = button("‹", "previous page", "36px"), button("›", "next page", "36px")
         self.back.on_click(lambda _: self._turn(-1))
         self.next.on_click(lambda _: self._turn(1))
 

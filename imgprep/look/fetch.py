@@ -22,20 +22,22 @@ from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.findings import Basis, Severity, finding, findings_frame
-from imgprep.core.frames import attach, records
+from imgprep.core.frames import attach, records, returns_table
 from imgprep.core.network import (
     Address,
     AddressRefused,
     addresses_of,
+    is_public,
     literal_address,
     open_pool,
     proxy_for,
     without_prefix,
 )
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
-from imgprep.images.storage import Unfit, legal
+from imgprep.images.found import Unfit, legal
 from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
 
 #: Column → dtype of the log; one row per distinct URL.
@@ -50,6 +52,7 @@ FETCH_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def fetch_images(
     catalogue: pd.DataFrame,
     into: str | os.PathLike[str],
@@ -149,7 +152,7 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
         first.setdefault(name, url)
     with (
         ThreadPoolExecutor(fetcher.limits.at_once) as threads,
-        tqdm(total=len(wanted), disable=not progress, unit="image") as bar,
+        tqdm(total=len(wanted), disable=not shows(progress), unit="image") as bar,
     ):
         futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
         rows: dict[str, dict[str, Any]] = {}
@@ -363,6 +366,8 @@ def host_of(url: str) -> str:
         host = parts.hostname
     except ValueError as error:
         raise Failed("bad_url", str(error)) from None
+    if "\\" in parts.netloc:  # some readers of URLs end the host there, others begin it
+        raise Failed("bad_url", f"{parts.netloc!r}: a host holds no backslash")
     if parts.scheme.lower() not in ("http", "https") or not host:
         raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
     return host
@@ -383,11 +388,6 @@ def next_hop(url: str, location: str) -> str:
 def is_private(host: str) -> bool:
     """Return whether a host is this machine or in a private network, judging by every address it now resolves to."""
     return any(not is_public(address) for address in addresses_of(host))
-
-
-def is_public(address: Address) -> bool:
-    """Return whether an address is public."""
-    return without_prefix(address).is_global
 
 
 #: Addresses where virtual machines in large clouds get their credentials, and that of Azure's agent.

@@ -246,11 +246,13 @@ class _Connection:
             f"Date: {http_date(time.time())}",
             f"Connection: {'keep-alive' if keep else 'close'}",
         ]
-        if not bare and response.ending != "endless":
+        chunked = "Transfer-Encoding" in response.headers
+        if not bare and not chunked and response.ending != "endless":
             lines.append(f"Content-Length: {len(response.body) if response.length is None else response.length}")
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
-        body = response.body[: len(response.body) // 2] if response.ending == "cut" else response.body
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(response.body), response.body) if chunked else response.body
+        body = body[: len(body) // 2] if response.ending == "cut" else body
         self._socket.settimeout(READ_SECONDS)
         if method == "HEAD" or bare:
             self._socket.sendall(head)

@@ -61,6 +61,8 @@ def verify_oss(call: Call, keys: KeyRing, clock: Clock, region: str) -> Principa
         claim = _v1_header(call, clock, authorization[4:])
     elif authorization.startswith(V4):
         claim = _v4_header(call, clock, region, authorization)
+    elif authorization.startswith("OSS2 ") or call.parameters.get("x-oss-signature-version") == "OSS2":
+        raise OssError("NotImplemented", more={"SignatureVersion": "V2"})
     elif authorization:
         raise invalid_argument(
             "Authorization", authorization.split(" ")[0], "The signature versions supported here are V1 and V4."
@@ -178,7 +180,10 @@ def _v4_claim(
     scope = (date[:8], region, "oss", "aliyun_v4_request")
     for name, given, expected in zip(names, parts[1:], scope, strict=True):
         if given != expected:
-            error = invalid_argument("Credential", credential, f"Invalid signing {name} in Authorization header.")
+            in_header = f"Invalid signing {name} in Authorization header."
+            in_url = f"The signing {name} in credential is invalid."
+            message = in_header if "authorization" in call.request.headers else in_url
+            error = invalid_argument("Credential", credential, message)
             error.more = {**error.more, **({"EC": SIGNING_REGION} if name == "region" else {})}
             raise error
     canonical = v4_request(call, additional)

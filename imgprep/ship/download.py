@@ -13,7 +13,7 @@ from imgprep.cloud.imagesearch import ImageSearch, Task
 from imgprep.core.clock import Clock
 from imgprep.core.errors import ReportError
 from imgprep.core.files import replacing
-from imgprep.core.network import Address, AddressRefused, addresses_of, open_pool
+from imgprep.core.network import Address, AddressRefused, addresses_of, is_public, open_pool
 from imgprep.core.retry import Attempts
 from imgprep.core.settings import is_loopback
 from imgprep.ship.task_status import Meaning, meaning
@@ -63,7 +63,7 @@ def save_link(
     host = urlsplit(url).hostname
 
     def allowed(address: Address) -> bool:
-        return address.is_global or (local and address.is_loopback)
+        return is_public(address) or (local and address.is_loopback)
 
     for _ in range(REDIRECTS_MAX + 1):
         _check_link(url, host, what, allowed)

@@ -27,15 +27,32 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def page(browser):
+def in_context(browser):
     context = browser.new_context(viewport={"width": 1250, "height": 950})
     context.set_default_timeout(WAIT)
+    return context
+
+
+@pytest.fixture(scope="session")
+def lab_context(browser):
+    """Compiles JupyterLab once; each of its pages has a workspace of its own."""
+    context = in_context(browser)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(request, browser):
+    lab = "jupyter" in request.fixturenames
+    context = request.getfixturevalue("lab_context") if lab else in_context(browser)
     opened = context.new_page()
     opened.errors = []
     opened.on("pageerror", lambda error: opened.errors.append(str(error)))
     yield opened
-    context.close()
+    if lab:
+        opened.close()
+    else:
+        context.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imgprep.demo.shop import CACHE_VARIABLE, cache_folder
+
 
 class Jupyter:
     """A server with its own folder and token."""
@@ -66,6 +68,7 @@ def running_lab(folder: Path, home: Path, *, python: str = sys.executable) -> It
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
+        CACHE_VARIABLE: str(cache_folder()),  # the demo shop is made once for all tests
     }
     command = [python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]

@@ -64,7 +64,7 @@ def test_findings_are_filtered_ticked_opened_and_taken_on(page, jupyter, images)
     page.locator(".ipc-tick").nth(0).check()
     page.locator(".ipc-tick").nth(2).check()
     page.get_by_text("2 ticked").wait_for()
-    page.get_by_title("page on").click()
+    page.get_by_title("next page").click()
     page.locator(".ipc-card[data-id='12']").wait_for()
     page.locator("select option", has_text="image-rotated").first.evaluate(
         "o => { o.selected = true; o.parentElement.dispatchEvent(new Event('change', {bubbles: true})) }"

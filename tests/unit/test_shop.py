@@ -47,7 +47,7 @@ def test_the_file_that_the_project_names_wins(shop, this):
 
 
 def test_a_shop_without_runs_gets_the_remedy_and_never_the_demos_runs(shop):
-    with pytest.raises(ConfigError, match="no run has ended here yet; submit a batch"):
+    with pytest.raises(ConfigError, match="no run has ended here yet; first submit a batch"):
         shop.runs().newest()
 
 

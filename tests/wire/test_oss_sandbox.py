@@ -97,6 +97,31 @@ def test_bodies_without_a_length_come_in_chunks(bucket):
     assert bucket.get_object("empty").read() == b""
 
 
+def test_a_text_is_sent_compressed_to_who_asks_for_it_without_length_and_etag(bucket):
+    text = b"line\n" * 1000
+    bucket.put_object("a.txt", text, headers={"Content-Type": "text/plain; charset=utf-8"})
+    bucket.put_object("a.jpg", text, headers={"Content-Type": "image/jpeg"})
+    bucket.put_object("short.txt", text[:1000], headers={"Content-Type": "text/plain"})
+    asked = {"Accept-Encoding": "gzip"}
+    got = bucket.get_object("a.txt", headers=asked)
+    assert (got.read(), got.content_length) == (text, None)
+    assert (got.headers["Content-Encoding"], got.headers["Transfer-Encoding"]) == ("gzip", "chunked")
+    assert "ETag" not in got.headers and "Accept-Ranges" not in got.headers
+    assert bucket.get_object("a.txt", headers=asked).read() == text  # the connection stays usable
+    for name in ("a.jpg", "short.txt"):
+        assert bucket.get_object(name, headers=asked).content_length == len(bucket.get_object(name).read())
+    assert bucket.get_object("a.txt", byte_range=(5, 9), headers=asked).read() == b"line\n"
+    assert bucket.get_object("a.txt").headers["Content-Length"] == "5000"
+    assert "ETag" not in bucket.head_object("a.txt", headers=asked).headers
+
+
+def test_a_description_of_a_bucket_has_what_oss2_reads(bucket):
+    found = bucket.get_bucket_info()
+    assert (found.acl.grant, found.comment, found.data_redundancy_type) == ("private", "", "LRS")
+    assert (found.bucket_encryption_rule.sse_algorithm, found.versioning_status) == (None, None)
+    assert found.resource_group_id
+
+
 def test_listings_fold_at_the_delimiter_and_page(bucket):
     for key in ["a/1", "a/2", "b", "c/1", "d", "d/x/y"]:
         bucket.put_object(key, b"")

@@ -251,6 +251,9 @@ def test_what_is_not_done_here_is_never_ignored_or_blamed_on_the_signature(start
     new.create_bucket("private", oss2.models.BucketCreateConfig(oss2.BUCKET_STORAGE_CLASS_STANDARD))
     for headers in ({"x-oss-object-acl": "public-read"}, {"x-oss-storage-class": "IA"}, {"x-oss-tagging": "a=b"}):
         assert code_of(bucket.put_object, "a", b"x", headers) == refused
+    assert code_of(bucket.put_object, "a", b"x", {"x-oss-traffic-limit": "819200"}) == refused
+    limited = bucket.sign_url("PUT", "a", 60, params={"x-oss-traffic-limit": "819200"})
+    assert code_of(bucket.put_object_with_url, limited, b"x") == refused
     assert not sandbox.store.exists("imgprep-demo", "a")
     for call in (bucket.get_bucket_acl, bucket.get_bucket_versioning, bucket.get_bucket_https_config):
         assert code_of(call) == refused
@@ -292,7 +295,6 @@ def raw(sandbox, method, path, **headers):
     [
         "OSS",
         "OSS nocolon",
-        "OSS2 AccessKeyId:a,Signature:b",
         "OSS4-HMAC-SHA256 Credential=a, Signature=b",
         "Basic eA==",
     ],
@@ -301,6 +303,12 @@ def test_odd_authorizations_are_refused_with_an_answer(start, authorization):
     status, body = raw(start(), "GET", "/imgprep-demo/a", Authorization=authorization, Date=http_date(time.time()))
     assert status in (400, 403)
     assert "<Code>" in body and "<RequestId>" in body
+
+
+def test_signatures_of_version_2_are_not_served(start):
+    bucket = bucket_of(start(), version=oss2.AUTH_VERSION_2)
+    assert code_of(bucket.get_object, "a") == (501, "NotImplemented")
+    assert code_of(bucket.get_object_with_url, bucket.sign_url("GET", "a", 60)) == (501, "NotImplemented")
 
 
 @pytest.mark.parametrize("scope", ["{key}/{day}//oss/aliyun_v4_request", "{key}/{day}/oss/aliyun_v4_request"])
@@ -325,7 +333,8 @@ def test_a_signature_of_version_4_without_a_region_is_refused(start, scope, in_u
         headers["Authorization"] = f"OSS4-HMAC-SHA256 Credential={credential},Signature={signature}"
         status, body = raw(sandbox, "GET", "/imgprep-demo/a", **headers)
     assert status == 400 and "<Code>InvalidArgument</Code>" in body
-    assert ("signing region" in body) if "//" in scope else ("Credential" in body)
+    refusal = "signing region in credential is invalid" if in_url else "signing region in Authorization header"
+    assert (refusal if "//" in scope else "Credential") in body
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2005 18:49:58 GMT"])

@@ -270,7 +270,7 @@ def test_a_run_made_by_hand_is_closed_by_what_the_console_says(shop, tmp_path, m
 
 def test_words_the_console_does_not_say_close_nothing(shop):
     run = shop().submit(by_hand=True)
-    with pytest.raises(ConfigError, match="copy that text"):
+    with pytest.raises(ConfigError, match="Copy the text in its column"):
         run.close(message="Fine, I think")
     assert run.state == "submitted"
 

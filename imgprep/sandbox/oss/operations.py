@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -100,8 +101,10 @@ def get_bucket_info(call: Call, oss: Backend) -> Response:
             "DataRedundancyType": "LRS",
             "Owner": _owner(oss),
             "AccessControlList": {"Grant": "private"},
+            "AccessMonitor": "Disabled",
             "Comment": "",
-            "Versioning": "",
+            "ResourceGroupId": f"rg-{oss.switches.account}",
+            "ServerSideEncryptionRule": {"SSEAlgorithm": "None"},
             "BucketPolicy": {"LogBucket": "", "LogPrefix": ""},
         }
     }
@@ -176,7 +179,7 @@ def _listed(entry: Entry, name: str, owner: str) -> str:
     return (
         f"<Contents><Key>{name}</Key><LastModified>{iso_time(entry.modified)}</LastModified>"
         f"<ETag>&quot;{entry.etag}&quot;</ETag><Type>{entry.kind}</Type><Size>{entry.size}</Size>"
-        f"<StorageClass>Standard</StorageClass>{owner}</Contents>"
+        f"<StorageClass>{entry.storage}</StorageClass>{owner}</Contents>"
     )
 
 
@@ -247,7 +250,7 @@ _KEPT = ("content-type", "cache-control", "content-disposition", "content-encodi
 #: OSS headers that are supported, or can be ignored without harm.
 _KNOWN = re.compile(
     "x-oss-(acl|content-sha256|copy-source(-if-.+)?|date|forbid-overwrite|hash-crc64ecma|meta-.*|metadata-directive|"
-    "object-acl|range-behavior|request-payer|security-token|storage-class|traffic-limit)"
+    "object-acl|range-behavior|request-payer|security-token|storage-class)"
 )
 #: Header or element → supported values; others would change the behaviour that clients expect, so they are refused.
 _ONLY = {
@@ -336,9 +339,12 @@ def copy_object(call: Call, oss: Backend) -> Response:
 
 def _read(oss: Backend, bucket: str, key: str) -> tuple[bytes, Entry]:
     try:
-        return oss.store.get(bucket, key)
+        data, entry = oss.store.get(bucket, key)
     except KeyError:
         raise OssError("NoSuchKey", more={"Key": key}) from None
+    if entry.is_archived:
+        raise OssError("InvalidObjectState", more={"ObjectName": key})
+    return data, entry
 
 
 _OVERRIDES = {f"response-{name}": name.title() for name in _KEPT}
@@ -355,7 +361,7 @@ def get_object(call: Call, oss: Backend) -> Response:
             headers[header] = value
     part = read_range(call.request.headers, entry.size)
     if part is None:
-        return Response(200, headers, data)
+        return Response(200, headers, gzip.compress(data, 1) if _compress(call, headers, entry) else data)
     start, length = part
     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{entry.size}"
     return Response(206, headers, data[start : start + length])
@@ -364,7 +370,28 @@ def get_object(call: Call, oss: Backend) -> Response:
 def head_object(call: Call, oss: Backend) -> Response:
     """Serve HeadObject."""
     entry = _entry(call, oss)
-    return Response(200, _object_headers(entry), length=entry.size)
+    headers = _object_headers(entry)
+    _compress(call, headers, entry)
+    return Response(200, headers, length=entry.size)
+
+
+#: Types of objects that are compressed on request, and their least bytes. Source: GZIP compression of downloads.
+_COMPRESSED = re.compile(
+    "text/(cache-manifest|css|html|json|plain|xml)|application/(javascript|json|rss[+]xml|x-javascript)"
+)
+MIN_COMPRESSED = 1024
+
+
+def _compress(call: Call, headers: dict[str, str], entry: Entry) -> bool:
+    """Return whether the object is to be sent compressed; if so, replace the headers that no longer fit."""
+    kind = headers["Content-Type"].partition(";")[0].strip().lower()
+    wanted = re.search(r"\bgzip\b(?!\s*;\s*q=0)", call.request.headers.get("accept-encoding", ""))
+    if not wanted or entry.size < MIN_COMPRESSED or not _COMPRESSED.fullmatch(kind) or "Content-Encoding" in headers:
+        return False
+    for name in ("ETag", "Accept-Ranges"):
+        del headers[name]
+    headers.update({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked", "Vary": "Accept-Encoding"})
+    return True
 
 
 def get_object_meta(call: Call, oss: Backend) -> Response:
@@ -395,7 +422,7 @@ def _object_headers(entry: Entry) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Last-Modified": http_date(entry.modified),
         "x-oss-object-type": entry.kind,
-        "x-oss-storage-class": "Standard",
+        "x-oss-storage-class": entry.storage,
         **stored(entry),
     }
     if entry.kind == "Normal":

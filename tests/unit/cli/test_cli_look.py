@@ -58,3 +58,21 @@ def test_a_rule_that_found_nothing_and_a_missing_page_are_reported(shop, capsys)
     errors = capsys.readouterr().err
     assert "image-cmyk" in errors and "page=7" in errors and "regular expression" in errors
     assert not (shop / "look.html").exists()
+
+
+def test_a_plan_names_what_the_shop_hides_and_a_check_counts_as_its_summary(shop, capsys):
+    rows = [f"V{n},Mug,a.jpg,{'Catalog' if n else 'Not Visible Individually'}" for n in range(3)]
+    (shop / "magento.csv").write_text("\n".join(["sku,name,base_image,visibility", *rows]), encoding="utf-8")
+    assert main(["plan", "magento.csv", "--preset", "magento", "--images", "images"]) == 0
+    errors = capsys.readouterr().err
+    assert "1 record of 3 hidden in the shop" in errors and "--one-product" in errors
+    assert main(["check", "shop.csv", "--images", "images"]) == 1
+    assert "4 rows checked: 2 errors, 1 warning" in capsys.readouterr().out
+    assert main(["check", "images"]) == 2
+    assert "imgprep match" in capsys.readouterr().err
+
+
+def test_rows_without_a_product_are_not_counted_as_one(shop, capsys):
+    (shop / "bare.csv").write_text("ProductId,CustomContent,PicName\n,x,a.jpg\n,x,autumn/b.jpg\n", encoding="utf-8")
+    assert main(["plan", "bare.csv", "--images", "images", "--format", "json"]) == 0
+    assert [(each["rows"], each["products"]) for each in json.loads(capsys.readouterr().out)] == [(2, 0)]

@@ -41,6 +41,13 @@ def test_an_emptied_column_and_a_vanished_category_are_seen_though_the_rows_are_
     assert found["rows", None] == "same"
 
 
+def test_cells_with_several_category_paths_are_counted_by_their_leaf():
+    paths = ["Default/Men/Tops/Tees,Default/Sale", "Default/Men/Tops/Tees", "Default/Gear/Bags,Default/New"]
+    drift = compare_exports(export(3, type=paths), export(3, type=paths[::-1]))
+    found = drift[drift["what"] == "category"]
+    assert found[["name", "last", "this"]].values.tolist() == [["Tees", 2, 2], ["Bags", 1, 1]]
+
+
 def test_a_column_that_is_as_full_as_it_was_has_not_changed_because_rows_went():
     found = verdicts(compare_exports(export(10), export(5).assign(extra="x").drop(columns="CustomContent")))
     assert found["column", "PicName"] == "same"

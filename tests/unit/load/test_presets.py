@@ -294,7 +294,7 @@ def test_records_that_a_key_would_merge_are_errors_and_no_others(tmp_path, text,
     catalogue = load(tmp_path, text)
     found = findings_of(catalogue, "product-key-shared")
     assert found["row"].tolist() == [1, 3] and set(found["severity"]) == {"error"}
-    assert f"is on 2 products, such as {such}" in found["message"].iloc[0]
+    assert f"belongs to 2 products, such as {such}" in found["message"].iloc[0]
     sent = set(plan_batch(catalogue.assign(CustomContent="k:v")).batch["PicName"])
     assert "c.jpg" in sent and not sent & {"a.jpg", "b.jpg"}
     key = catalogue.attrs["preset"]["columns"]["ProductId"]

@@ -14,6 +14,7 @@ from imgprep.load.catalogue import NOT_READ
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.plan.make import plan_batch
+from tests.samples import sampled
 
 # Sheets
 
@@ -114,6 +115,13 @@ def test_a_header_of_years_sizes_or_repeated_by_pasting_is_a_header(tmp_path, te
     assert not len(findings_of(load(tmp_path, text), "header-missing"))
 
 
+def test_a_list_of_paths_and_labels_is_no_header_and_a_map_for_it_names_the_cause(tmp_path):
+    lines = "images/1.jpg Shirt\nimages/2.jpg Shirt\nimages/3.jpg Hat\n"
+    assert "among other words" in findings_of(load(tmp_path, lines), "header-missing")["message"].iloc[0]
+    with pytest.raises(CatalogueError, match="first line looks like a record"):
+        load(tmp_path, RECORDS, columns={"ProductId": "sku"})
+
+
 def test_an_export_without_a_header_is_read_whole_where_the_map_says_so(tmp_path):
     bare = load(tmp_path, RECORDS, columns={"header": False, "ProductId": "column 1"})
     assert bare["ProductId"].tolist() == ["P1", "P2", "P3"] and bare["PicName"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
@@ -195,10 +203,11 @@ def written(records, kind):
 
 
 @pytest.mark.parametrize("kind", DIALECTS)
-def test_no_record_is_lost_in_any_dialect_without_an_error_that_stops_deletion(tmp_path, kind):
+@pytest.mark.parametrize("tables", sampled((10, 60), 1))
+def test_no_record_is_lost_in_any_dialect_without_an_error_that_stops_deletion(tmp_path, kind, tables):
     rng = random.Random(f"dialects {kind}")
     wrong = 0
-    for _ in range(60):
+    for _ in range(tables):
         records = [
             [f"P{n}", "".join(rng.choices(BITS, k=rng.randint(1, 4))), "".join(rng.choices(BITS, k=2)), f"{n}.jpg"]
             for n in range(rng.randint(1, 8))

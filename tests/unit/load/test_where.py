@@ -130,6 +130,16 @@ def test_magento_offers_to_leave_out_variants_and_shared_images(tmp_path):
     assert not len(findings_of(chosen, "image-of-another-product"))
 
 
+def test_the_product_that_the_shop_shows_is_kept_rather_than_a_hidden_variant_before_it(tmp_path):
+    records = [
+        {"sku": "V-S", "name": "Mug", "base_image": "/m/mug.jpg", "visibility": "Not Visible Individually"},
+        {"sku": "V", "name": "Mug", "base_image": "/m/mug.jpg", "visibility": "Catalog, Search"},
+        {"sku": "W-S", "name": "Cup", "base_image": "/m/cup.jpg", "visibility": "Not Visible Individually"},
+    ]
+    catalogue = load(tmp_path, delimited([*MAGENTO, "visibility"], records), one_product=True)
+    assert catalogue.loc[catalogue["left_out"].isna(), "ProductId"].tolist() == ["V", "W-S"]
+
+
 def test_the_project_file_holds_sheet_where_and_choice(tmp_path):
     file = tmp_path / "imgprep.toml"
     file.write_text("[shop]\nsheet = 2\nwhere = \"status = 'active'\"\none_product = true\n")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import ipaddress
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from PIL import Image
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import LOG
+from imgprep.core.network import is_public
 from imgprep.fix.fields import use_files
 from imgprep.load.catalogue import load_catalogue
 from imgprep.load.image_names import MAP, pic_name_for_url
@@ -211,7 +213,14 @@ def test_an_export_cannot_make_this_machine_ask_its_network(tmp_path, url):
     assert log["problem"].tolist() == ["private_host"] and log["attempts"].tolist() == [1]
 
 
-METADATA = ["169.254.169.254", "100.100.100.200", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"]
+METADATA = [
+    "169.254.169.254",
+    "100.100.100.200",
+    "[fd00:ec2::254]",
+    "[::ffff:169.254.169.254]",
+    "[64:ff9b::a9fe:a9fe]",
+    "2852039166",
+]
 
 
 @pytest.mark.parametrize("host", METADATA)
@@ -226,9 +235,25 @@ def test_the_metadata_of_a_cloud_is_never_asked_even_where_private_hosts_are(ser
 
 def test_a_proxy_is_not_asked_for_an_address_of_the_private_network(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
-    frame = pd.DataFrame({"PicName": ["http://10.0.0.1/a.jpg", "http://169.254.169.254/a.jpg"]})
-    log = fetch_images(frame, tmp_path, progress=False)
-    assert log["problem"].tolist() == ["private_host", "refused"] and not server.asked
+    inside = ["10.0.0.1", "127.1", "2130706433", "0x7f000001", "017700000001", "１２７.0。0.1", "ⓛocalhost", "0"]
+    metadata = ["169.254.169.254", "2852039166", "0x64.0x64.0x64.0xc8"]
+    frame = pd.DataFrame({"PicName": [f"http://{host}/a.jpg" for host in (*inside, *metadata)]})
+    log = fetch_images(frame, tmp_path, progress=False, tries=1)
+    assert log["problem"].tolist() == ["private_host"] * len(inside) + ["refused"] * len(metadata) and not server.asked
+
+
+def test_a_host_that_two_readers_understand_differently_is_not_asked(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    log = fetch_images(pd.DataFrame({"PicName": ["http://127.0.0.1\\@8.8.8.8/a.jpg"]}), tmp_path, progress=False)
+    assert log["problem"].tolist() == ["bad_url"] and not server.asked
+
+
+@pytest.mark.parametrize(
+    "text", ["::7f00:1", "64:ff9b:1::a00:1", "::ffff:0:7f00:1", "2002:a00:1::", "fec0::1", "ff02::1", "224.0.0.1"]
+)
+def test_an_address_within_another_is_judged_and_one_of_many_hosts_is_not_public(text):
+    assert not is_public(ipaddress.ip_address(text))
+    assert is_public(ipaddress.ip_address("::808:808")) and is_public(ipaddress.ip_address("2400:3200::1"))
 
 
 def test_no_redirect_leads_from_a_public_host_into_a_private_network():

@@ -8,6 +8,7 @@ from images_made import photo
 
 from imgprep.cli.main import main
 from imgprep.cli.output import _cell
+from imgprep.core.findings import findings_frame
 from imgprep.load.suggestions import as_category_map, as_map, leaves, suggest_categories, suggest_columns
 from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts_cache import facts_frame
@@ -35,6 +36,12 @@ def test_shares_are_of_rows_also_where_records_have_several_images():
     shop = pd.DataFrame({"row": [1, 1, 2], "ProductId": ["1", "1", "2"], "PicName": ["a.jpg", "b.jpg", "c.jpg"]})
     table = summary(check(shop)).set_index("rule")
     assert table.loc["custom-content-missing", ["count", "rows", "share"]].tolist() == [3, 3, 1.0]
+
+
+def test_a_finding_on_the_whole_export_is_shown_by_its_message_and_counts_no_row():
+    message = "2 sheets not read"
+    found = findings_frame([{"rule": "sheet-not-read", "severity": "warning", "message": message}])
+    assert summary(found)[["count", "rows", "examples"]].fillna(-1).values.tolist() == [[1, -1, message]]
 
 
 def test_a_folded_finding_counts_the_rows_that_it_stands_for():

@@ -151,7 +151,7 @@ def test_the_annotator_opens_on_the_images_that_were_found(images, tmp_path):
     assert explorer.annotator.selected["PicName"].tolist() == ["b.jpg"]
     explorer.show("unrecognised")
     explorer._parts.buttons["region"].click()
-    assert "none of the images" in explorer._parts.problem.value
+    assert "no image of these lines" in explorer._parts.problem.value
     explorer.annotator.close()
 
 

@@ -99,7 +99,7 @@ def test_a_role_is_assumed_only_by_a_service_that_it_trusts():
 @pytest.mark.parametrize(
     ("document", "part"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         ({"Version": "2012-10-17", "Statement": []}, "Version"),
         ({"Version": "1", "Statement": []}, "Statement"),
         ({"Version": "1", "Statement": [1]}, "is not an object"),

@@ -3,10 +3,10 @@ import { EDGES, isBox, moveBy, nudgeEdge, sameBox } from "./geometry.mjs";
 // Keyboard, buttons and form fields. Keys not handled here, such as Tab, F5 and Ctrl+S, go to the page.
 
 export const HELP = [
-  ["Enter", "save (or accept the suggestion) and go on"],
+  ["Enter", "save (or accept the suggestion) and continue"],
   ["Shift+Enter", "back to the previous image"],
   ["S, Page Down · Page Up", "skip · back, without saving"],
-  ["drag · handles · inside", "draw a box · pull an edge · move it"],
+  ["drag · handles · inside", "draw a box · drag an edge · move it"],
   ["T", "two clicks instead of a drag"],
   ["arrows · with Shift", "move the box (or the chosen edge) 1 px · 10 px"],
   ["E", "choose an edge for the arrow keys; press again for the next"],
@@ -16,10 +16,10 @@ export const HELP = [
   ["=", "same box as on the previous image"],
   ["Ctrl+Z · Ctrl+Shift+Z", "undo · redo, across images too"],
   ["F · N", "flag for a second look · write a note"],
-  ["wheel · + −", "zoom to the pointer"],
+  ["wheel · + −", "zoom at the pointer"],
   ["Space and drag, middle button", "pan"],
   ["0 · 1", "fit · one image pixel per screen pixel"],
-  ["G", "grid: accept suggestions, settle conflicts"],
+  ["G", "grid: accept suggestions, resolve conflicts"],
   ["/", "jump to a product or image"],
   ["Esc", "discard unsaved changes; leave a field"],
   ["?", "this list"],

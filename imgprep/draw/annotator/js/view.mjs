@@ -67,13 +67,13 @@ export function buildView(act) {
   v.side = el("div", { class: "ipr-side" },
     el("div", {}, v.name, el("div", { class: "ipr-chips" }, v.chip, v.flagMark, v.failedMark, v.saved)),
     el("div", { class: "ipr-actions" },
-      button("save", "Save, next", "⏎", "Save (or accept the suggestion) and go on", "ipr-main-button"),
+      button("save", "Save, next", "⏎", "Save (or accept the suggestion) and continue", "ipr-main-button"),
       button("whole", "Whole image", "W", "The whole image is the subject: Crop false"),
-      button("service", "To service", "V", "Left to the service's own recognition"),
+      button("service", "To service", "V", "Leave it to the service's own recognition"),
       button("same", "Same box", "=", "The box of the previous image"),
       button("remove", "Remove", "Del", "Remove the box or the decision"),
       button("flag", "Flag", "F", "Flag for a second look"),
-      button("skip", "Skip", "S", "Go on without saving")),
+      button("skip", "Skip", "S", "Continue without saving")),
     el("fieldset", { class: "ipr-numbers" }, el("legend", {}, "Region, pixels"), ...Object.values(v.numbers)),
     v.measure, v.warn, v.crop, v.note);
 
