@@ -175,7 +175,7 @@ def make_parser() -> Parser:
     def command(name: str, module: str, text: str, *parents: Parser) -> Parser:
         short = text[0].lower() + text[1:].rstrip(".")
         made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=text)
-        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
+        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name.replace('-', '_')}", parser=made)
         return made
 
     for stage in (_look, _make, _send, _account, _rest):  # in help order
@@ -379,6 +379,21 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
     verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
     verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Search the gallery with a sample of its own images, and explain those that are not found. Changes nothing."
+    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
+    find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
+    find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
+    find.add_argument("--pairs", action="store_true", help="list the products that are confused")
+    find.add_argument("--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (--images)")
+    find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
+    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; search nothing")
+    find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Compare what images find by their drawn region, by the service's own, and as a whole. Changes nothing."
+    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
+    ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
+    ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
