@@ -18,12 +18,13 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings, find_project
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
 from imgprep.demo.shop import PART, demo_shop
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import load_catalogue
+from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
@@ -63,7 +64,8 @@ _TEMPLATE = """\
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
-images = ""           # the folder (or zip) of its images
+images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
+# images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if it is in another region than the instance
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first that the shop shows
@@ -261,7 +263,8 @@ class Project:
     settings: Settings
 
     def __repr__(self) -> str:
-        names = [path.name for path in (self.settings.catalogue, self.settings.images) if path is not None]
+        places = (self.settings.catalogue, self.settings.images)
+        names = [os.fspath(path) if is_oss(path) else Path(path).name for path in places if path is not None]
         return f"Project({', '.join([*names, self.settings.gallery])})"
 
     @property
@@ -271,10 +274,10 @@ class Project:
         return cast(Path, self.settings.catalogue)
 
     @property
-    def images(self) -> Path:
-        """The folder or archive of the images."""
+    def images(self) -> Path | OssRoot:
+        """The folder or archive of the images, or their address in OSS."""
         self.settings.require("images")
-        return cast(Path, self.settings.images)
+        return cast(Path | OssRoot, self.settings.images)
 
     @property
     def work(self) -> Path:
@@ -307,7 +310,8 @@ class Project:
 
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
-        return inspect_images(catalogue, self.images, cache=self._cache, progress=progress)
+        tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte
+        return inspect_images(catalogue, self.images, tier=tier, cache=self._cache, progress=progress)
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
         """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
@@ -336,7 +340,13 @@ class Project:
         baseline = self._baseline(catalogue, delete_missing=delete_missing)
         rules, regions = Rules(**self.settings.rules), self._drawn()
         return preview_batch(
-            catalogue, self.images, rules=rules, baseline=baseline, regions=regions, progress=progress
+            catalogue,
+            self.images,
+            rules=rules,
+            baseline=baseline,
+            regions=regions,
+            target=self.settings.target,
+            progress=progress,
         )[0]
 
     def build(
@@ -363,6 +373,7 @@ class Project:
                 catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
             ),
             regions=self._drawn(),
+            target=self.settings.target,
             keep_refused=keep_refused,
             sources=[self.catalogue],
             cache=self._cache,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.settings import PROJECT_FILE, Settings
+from imgprep.core.settings import PROJECT_FILE, Settings, is_oss
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +23,18 @@ def settings_of(options: Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in _SETTINGS}
     arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
     if options.project or Path(PROJECT_FILE).exists():
-        return Settings.load(options.project or PROJECT_FILE, **arguments)
-    return Settings.from_env(**arguments)
+        settings = Settings.load(options.project or PROJECT_FILE, **arguments)
+    else:
+        settings = Settings.from_env(**arguments)
+    for name in ("images", "earlier"):
+        if is_oss(root := getattr(options, name, None)):  # reached by the project's endpoint and credentials
+            setattr(options, name, settings.with_(images=root).images)
+    return settings
+
+
+def tier_of(options: Namespace) -> str:
+    """Return how deeply to inspect images."""
+    return options.tier or ("header" if is_oss(options.images) else "decode")
 
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
@@ -38,6 +49,10 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     require_rules(**settings.rules)  # before images are opened
     catalogue = read_export(options.catalogue, options, settings)
     images = getattr(options, "images", None)
+    if images is not None and is_oss(images):
+        from imgprep.images.oss import open_folder
+
+        options.images = images = open_folder(images)  # listed once for all steps
     # With --keep-refused, or if rows only delete, missing images are expected.
     if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
         require_files(images)
@@ -53,7 +68,7 @@ def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd
     return load_catalogue(file, **{name: getattr(options, name) or value for name, value in settings.reading.items()})
 
 
-def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
+def _renamed(catalogue: pd.DataFrame, images: str | os.PathLike[str]) -> pd.DataFrame:
     """Return the catalogue with near-miss names replaced by file names; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
@@ -86,12 +101,12 @@ def cache_of(settings: Settings) -> Path | None:
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
     """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
+    if options.no_regions or (options.regions is None and not settings.regions.exists()):
+        return None
     from imgprep.draw.store import RegionStore
 
-    if options.no_regions:
-        return None
     if options.regions is None:
-        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True)
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"

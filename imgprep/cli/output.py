@@ -98,7 +98,9 @@ class Plain(logging.Formatter):
 
 def one_line(text: object, width: int) -> str:
     """Return printable text on one line, at most `width` characters."""
-    line = "".join(char if char.isprintable() else " " for char in str(text)[: 2 * width])
+    line = str(text)[: 2 * width]
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else " " for char in line)
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

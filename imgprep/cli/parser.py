@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from imgprep import __version__
 from imgprep.core.fields import Service
+from imgprep.core.settings import is_oss
 from imgprep.core.text import nearest
 
 #: argparse's message since Python 3.11; quoting of choices depends on the version.
@@ -74,13 +75,18 @@ _SETTINGS = {
     "oss-endpoint": "address of OSS (default: the region's)",
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
-_IMAGES = "folder or zip archive of the images (default: the project's)"
+_IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default: the project's)"
 #: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
 _REQUESTS = "the number of requests, to confirm more than 1,000"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
+
+
+def root(text: str) -> Path | str:
+    """Return the folder, archive or address in OSS that an argument names."""
+    return text if is_oss(text) else Path(text)
 
 
 class _Shared:
@@ -111,8 +117,11 @@ class _Shared:
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
         self.catalogue.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help=export)
+        self.depth = Parser(add_help=False)
+        text = "how deeply to inspect images (default: decode; header in OSS, where decode reads every byte)"
+        self.depth.add_argument("--tier", choices=("stat", "header", "decode", "strict"), help=text)
         self.images = Parser(add_help=False)
-        self.images.add_argument("--images", type=Path, metavar="DIR", help=_IMAGES)
+        self.images.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
         self.naming = Parser(add_help=False)
         self.naming.add_argument("--near-names", action="store_true", help=near)
         self.photographs = (self.catalogue, self.naming, self.images)
@@ -194,15 +203,15 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
-    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn)
-    check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth)
+    check.add_argument("--images", type=root, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
     check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
 
     text = "Write a page of the findings, each with its image."
-    command("look", "look", text, *has.photographs, has.drawn, has.ruled, has.paged)
+    command("look", "look", text, *has.photographs, has.depth, has.drawn, has.ruled, has.paged)
 
     text = "Write a printable sheet of faults for the people who make the images."
-    sheet = command("feedback", "look", text, *has.photographs, has.drawn, has.ruled)
+    sheet = command("feedback", "look", text, *has.photographs, has.depth, has.drawn, has.ruled)
     text = "what groups the images: folder, or a regular expression with one group"
     sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
@@ -218,7 +227,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Find the product of each file in a folder; save the map, and the catalogue with the files."
     match = command("match", "plan", text, has.catalogue, has.images)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
-    match.add_argument("--earlier", type=Path, metavar="DIR", help="the catalogue's own images, to match by similarity")
+    match.add_argument("--earlier", type=root, metavar="DIR", help="the catalogue's own images, to match by similarity")
     match.add_argument("--within", metavar="SUBFOLDER", help="match only the files in this subfolder of --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="save the map here; decisions already in it are kept")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with matched files here")
@@ -231,11 +240,11 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
 
     text = "Show what a batch would add, replace, delete, exclude and carry over; write nothing."
-    plan = command("plan", "plan", text, *has.photographs, has.drawn, has.planned)
+    plan = command("plan", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
     plan.add_argument("--lines", action="store_true", help="one line per row instead of one per reason")
 
     text = "Make a batch folder: increment.meta, its tables, and images."
-    build = command("build", "plan", text, *has.photographs, has.drawn, has.planned)
+    build = command("build", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
@@ -247,6 +256,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.naming,
         has.drawn,
         has.images,
+        has.depth,
     )
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
@@ -326,7 +336,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
     report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
-    report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
+    report.add_argument("--images", type=root, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
     report.add_argument(
         "--failed",
         type=Path,

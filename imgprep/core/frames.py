@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -78,8 +79,27 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     return result
 
 
+def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
+    """Return a mask of rows whose combination of values in `names` probably occurs more than once."""
+    # NumPy sorts hashes in a tenth of the time that `is_duplicated` takes on strings.
+    key = frame.select(
+        pl.fold(
+            pl.lit(0, pl.UInt64),
+            lambda total, part: total * 31 ^ part,
+            [pl.col(name).hash(seed=place) for place, name in enumerate(names)],
+        )
+    ).to_series()
+    ordered = np.sort(key.to_numpy())
+    again = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]]).unique()
+    if not len(again):
+        return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True)
+    return key.is_in(again.implode())
+
+
 def storable(text: str) -> str:
     """Return a string that Arrow and polars accept; lone surrogates, possible in JSON, become U+FFFD."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

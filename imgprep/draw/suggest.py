@@ -18,7 +18,8 @@ from PIL import Image
 from imgprep.core.errors import RegionError
 from imgprep.core.regions import Region
 from imgprep.draw.segmentation import Floats, Ground, Mask, box_of, cut_out, differs, fit_ground, salient, shrunk
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_header, open_upright
 
 Box = tuple[int, int, int, int]

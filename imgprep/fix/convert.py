@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 
 from imgprep.core.files import naming_full_disk
-from imgprep.images.storage import Problem, open_source
+from imgprep.images.found import Fetched, Problem, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
 from imgprep.look.rules.limits import FORMATS, MPO
@@ -162,12 +163,17 @@ class Copied:
     error: str = ""
 
 
-def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
-    """Make one copy."""
+def convert_to(task: tuple[str | Fetched | Unfit, str, str, str, Recipe, int]) -> Copied:
+    """Make one copy of a file below a root, or of an object that was fetched from OSS."""
     root, name, digest, draft, recipe, bytes_max = task
     try:
-        source = open_source(root)
-        data = source.read(source.find(name))
+        if isinstance(root, Unfit):
+            return Copied(error=root.detail)
+        if isinstance(root, Fetched):
+            data = root.data
+        else:
+            source = open_source(root)
+            data = source.read(source.find(name))
         if digest and hashlib.md5(data).hexdigest() != digest:
             return Copied(error="the file has changed since it was inspected; inspect it again")
         copy, made = ready(data, recipe, bytes_max)

@@ -36,7 +36,7 @@ from imgprep.core.network import (
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
-from imgprep.images.storage import Unfit, legal
+from imgprep.images.found import Unfit, legal
 from imgprep.load.image_names import IMAGE_URL, FetchMap, wanted_files, whole_url
 
 #: Column → dtype of the log; one row per distinct URL.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,7 +168,7 @@ def _with_sent(known: pd.DataFrame, run: Run, rows: pd.DataFrame) -> pd.DataFram
 
 def build_retry(
     run: Run,
-    images: str | Path,
+    images: str | os.PathLike[str],
     out: str | Path,
     *,
     catalogue: pd.DataFrame | None = None,
@@ -181,7 +182,7 @@ def build_retry(
     run : Run
         The partially failed run.
     images, out : path
-        The folder of the current images; the batch folder to create.
+        The folder of the current images, or ``oss://BUCKET/FOLDER``; the batch folder to create.
     catalogue : pandas.DataFrame, optional
         Today's catalogue; default: the rows kept by the run.
     causes : CauseTable, optional

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
 from imgprep.core.text import counted, shown
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import open_source
+from imgprep.images.storage import exists, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.outcomes.counting import read_each
 from imgprep.ship.checks import read_checks, saved_checks
@@ -58,7 +59,7 @@ class Trace:
     answer: str
     events: pd.DataFrame
     gallery: pd.DataFrame
-    images: Path | None
+    images: os.PathLike[str] | None
 
     def __repr__(self) -> str:
         return f"Trace({self.product_id}: {self.answer})"
@@ -68,7 +69,7 @@ class Trace:
         return template("trace.html").render(trace=self, table=table, thumbs=self._thumbs())
 
     def _thumbs(self) -> dict[str, Thumb]:
-        if self.images is None or not self.images.exists():
+        if not exists(self.images):
             return {}
         try:
             source = open_source(self.images)

@@ -14,6 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.files import Written, digest_of
 from imgprep.core.findings import findings_frame
+from imgprep.core.settings import is_oss
 from imgprep.core.text import counted
 from imgprep.look.inspect import inspect_images
 from imgprep.outcomes.counting import KEY
@@ -85,6 +86,8 @@ def build_undo(
     loss = blast_radius(plan, now)
     loss.require(run.settings.get("instance") or "gallery", confirm)
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(folder) for folder in images]
+    if any(map(is_oss, folders)):
+        raise ConfigError("images: undo needs the copies that were sent, in folders on this machine, not in OSS")
     folder = fresh_folder(Path(out), folders)
     found = _copied(plan.batch, folders, folder / IMAGES)
     add = plan.batch["OperationType"].eq(Operation.ADD)

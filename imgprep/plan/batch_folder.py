@@ -17,6 +17,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
 from imgprep.core.frames import detached
+from imgprep.core.settings import is_oss
 from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
 from imgprep.plan.compare import gallery_digest
@@ -76,9 +77,13 @@ class Built:
         return f"Built({self.folder.name}: {counts})"
 
 
-def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
+def require_batch_folder(
+    folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()
+) -> None:
     """Raise ConfigError if a batch folder at `folder` would overwrite files that imgprep did not write."""
     for place in images:
+        if is_oss(place):
+            continue
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
                 f"images: {place} is where batch folder {folder} keeps its copies; choose the folder of the originals"
@@ -130,7 +135,7 @@ def is_journal(file: Path) -> bool:
     return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == JOURNAL_MARK
 
 
-def fresh_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
+def fresh_folder(folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()) -> Path:
     """Create a batch folder and mark it as one; clear an earlier batch folder, and refuse anything else."""
     require_batch_folder(folder, images, sources)
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,6 +185,7 @@ def write_folder(
     sources: Iterable[str | Path],
     *,
     basis: Mapping[str, Any],
+    images: str | None = None,
 ) -> None:
     """Write the tables, batch.json and increment.meta into a batch folder."""
     tables = {
@@ -197,6 +203,7 @@ def write_folder(
     about = {
         "service": service,
         "keep_refused": keep_refused,
+        "images": images,
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
     _write_plan(written, about, built.plan, built.loss, basis)

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "imgprep"
 # A room may import from the rooms before it. Rooms of one line do not import each other.
 ORDER = [
     ["core"],
-    ["meta", "cloud", "images"],
+    ["meta", "cloud"],
+    ["images"],
     ["load"],
     ["look"],
     ["fix"],

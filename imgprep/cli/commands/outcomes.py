@@ -138,6 +138,7 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 
 
 def report(options: Namespace) -> int:
+    from imgprep.images.storage import exists
     from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
@@ -166,7 +167,7 @@ def report(options: Namespace) -> int:
     if len(causes) and options.format == "table":
         show(causes, options.format)
     if options.html:
-        own = settings.images if settings.images and settings.images.exists() else None
+        own = settings.images if exists(settings.images) else None
         write_report(runs[0], options.html, images=options.images or own)
         print(f"page: {options.html}", file=sys.stderr)
     if options.failed:
@@ -214,6 +215,7 @@ def retry(options: Namespace) -> int:
         catalogue=catalogue,
         regions=regions_of(options, settings),
         rules=Rules(**settings.rules),
+        target=settings.target,
     )
     show(again.rest, options.format)
     print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE
+from imgprep.core.settings import PROJECT_FILE, is_oss
 from imgprep.core.text import counted
 
 if TYPE_CHECKING:
@@ -37,22 +37,19 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    from imgprep.look.inspect import inspect_images
-    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
+    facts = files = None
     # Without an image column, the loader's findings state the cause and the remedy.
-    images = options.images if "PicName" in catalogue.columns else None
-    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
-    judged = check_rows(
-        catalogue,
-        facts,
-        regions=regions_of(options, settings),
-        **settings.rules,
-        files=match_names(catalogue, images) if images else None,
-    )
+    if options.images and "PicName" in catalogue.columns:
+        from imgprep.look.inspect import inspect_images
+        from imgprep.look.match_names import match_names
+
+        facts = inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings))
+        files = match_names(catalogue, options.images)
+    judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
     table = summary(findings)
@@ -110,7 +107,8 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
+    tier = "header" if is_oss(options.images) else "decode"
+    facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings))
     log = prepare_images(
         facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
     )
@@ -129,6 +127,8 @@ def plan(options: Namespace) -> int:
         rules=Rules(**settings.rules),
         baseline=baseline,
         regions=regions_of(options, settings),
+        tier=tier_of(options),
+        target=settings.target,
         cache=cache_of(settings),
     )
     shown, carried = (
@@ -277,6 +277,8 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
         keep_refused=options.keep_refused,
         prepare=not options.keep_refused,
         sources=[options.catalogue],
+        tier=tier_of(options),
+        target=settings.target,
         cache=cache_of(settings),
     )
     show(built.plan.summary(), options.format)

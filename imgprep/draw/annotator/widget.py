@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
@@ -100,7 +101,7 @@ class RegionAnnotator(anywidget.AnyWidget):
     def __init__(
         self,
         catalogue_or_names: pd.DataFrame | Iterable[str],
-        root: str | Path,
+        root: str | os.PathLike[str],
         store: RegionStore | str | Path,
         *,
         suggest: bool | Suggest = True,

@@ -108,7 +108,11 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 def unwritable(sheet: Sheet) -> pl.Expr:
     """Return an expression for the id of the first rule, of any severity, that makes a row unwritable."""
     parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
-    return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
+    # A byte for each rule and row, not a text: few rows fail any.
+    first = pl.min_horizontal(
+        pl.when(part.failing(sheet)).then(pl.lit(place, pl.UInt8)) for place, part in enumerate(parts)
+    )
+    return first.replace_strict({place: part.id for place, part in enumerate(parts)}, return_dtype=pl.String)
 
 
 def severities_for(service: Service, own: Mapping[str, str] | None = None) -> dict[str, str]:
