@@ -16,7 +16,8 @@ from imgprep.core.regions import Region
 from imgprep.core.settings import HasSettings, Settings, settings_of
 from imgprep.core.text import shown
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Unfit
+from imgprep.images.storage import open_source
 from imgprep.outcomes.asking import require_confirmed, sandbox_note
 
 #: The ways to search with an image, in the order of the columns.
@@ -92,7 +93,7 @@ def what_if(
     >>> with ip.Sandbox(throttle=False) as sandbox:
     ...     found = what_if(["tee.jpg"], shop.images, sandbox.settings, progress=False)
     >>> found["problem"].tolist()
-    ['no such file']
+    ['no file with this name']
     """
     from tqdm.auto import tqdm  # noqa: PLC0415
 
