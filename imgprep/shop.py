@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import pandas as pd
 
@@ -21,7 +21,6 @@ from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
 from imgprep.demo.shop import PART, demo_shop
-from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import load_catalogue
 from imgprep.look.facts import Tier
@@ -45,13 +44,14 @@ from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.checks import saved_checks
-from imgprep.ship.dump import newest_export
-from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
+from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+
+if TYPE_CHECKING:
+    from imgprep.draw.annotator.widget import RegionAnnotator
 
 _log = logging.getLogger(__name__)
 
@@ -320,6 +320,8 @@ class Project:
 
     def annotate(self, catalogue: pd.DataFrame, *, who: str | None = None, **options: Any) -> RegionAnnotator:
         """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
+        from imgprep.draw.annotator.widget import RegionAnnotator  # noqa: PLC0415  widgets are for notebooks
+
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
@@ -328,12 +330,7 @@ class Project:
 
     def known(self) -> pd.DataFrame | None:
         """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
-        runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
-        if not (runs or dumps):
-            return None
-        dump = newest_export(dumps, self.settings.instance) if dumps else None
-        checks = saved_checks(self.settings)
-        return gallery_state(runs, dump=dump, checks=checks, of=self.settings if self.settings.instance else None)
+        return project_state(self.settings)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
         """Return what `build` would send; nothing is written."""

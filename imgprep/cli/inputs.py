@@ -118,11 +118,11 @@ def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | N
     """Return the gallery state from run folders, folders of runs, checks, and the newest DumpMeta export."""
     if not sources:
         return None
-    from imgprep.ship.dump import newest_export
+    from imgprep.ship.dump import dump_label, newest_export
     from imgprep.ship.gallery import gallery_state
 
     runs, dumps, checks = _runs_dumps_checks(sources)
-    dump = newest_export(dumps, settings.instance) if dumps else None
+    dump = newest_export(dumps, dump_label(settings) if settings.instance else "") if dumps else None
     if len(dumps) > 1:
         _log.info("--known: the newest of %d exports is used: %s", len(dumps), dump)
     of = settings if settings.instance else None

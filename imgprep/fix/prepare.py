@@ -21,7 +21,8 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PIC_NAME_MAX
 from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
+from imgprep.core.notebook import shows
 from imgprep.core.processes import LostTask, cores, run_in_processes
 from imgprep.core.regions import Region
 from imgprep.core.text import shown
@@ -42,6 +43,7 @@ _LOG: dict[str, Any] = {
 }
 
 
+@returns_table
 def prepare_images(
     facts: pd.DataFrame,
     root: str | os.PathLike[str],
@@ -381,7 +383,7 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
     _clear_stale(written)
     with (
         _drafts(written, any(step.names for step in new)) as drafts,
-        tqdm(total=len(steps), initial=len(done), disable=not progress, unit="image", desc="prepare") as bar,
+        tqdm(total=len(steps), initial=len(done), disable=not shows(progress), unit="image", desc="prepare") as bar,
     ):
 
         def settle(step: Step, result: Done) -> None:

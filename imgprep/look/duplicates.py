@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from imgprep.core.frames import returns_table
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.core.settings import is_oss
 from imgprep.images.oss import open_folder
@@ -37,6 +38,7 @@ DUPLICATE_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def find_duplicates(
     facts: pd.DataFrame,
     catalogue: pd.DataFrame | None = None,

@@ -16,6 +16,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.frames import storable, to_pandas
+from imgprep.core.notebook import shows
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
 from imgprep.core.settings import OssRoot
 from imgprep.images.found import Problem, Source
@@ -142,7 +143,7 @@ def inspect_images(
     place = source.root if isinstance(source, OssFolder) else os.path.abspath(root)  # noqa: PTH100
     wanted = distinct_names(names, place)
     run = _Run(source, place, Tier(tier), cache=cache, executor=executor, workers=workers or cores(), seconds=seconds)
-    with tqdm(total=len(wanted), disable=not progress, unit="image", desc="inspect") as bar:
+    with tqdm(total=len(wanted), disable=not shows(progress), unit="image", desc="inspect") as bar:
         windows = (run.window(wanted.slice(start, WINDOW), bar.update) for start in range(0, len(wanted), WINDOW))
         if out is None:
             frames = list(windows)

@@ -15,13 +15,13 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, FORCED_CATEGORY, Operation
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
-from imgprep.ship.checks import RECORDED, Check, read_checks
-from imgprep.ship.dump import export_moment, read_dump
+from imgprep.ship.checks import RECORDED, Check, read_checks, saved_checks
+from imgprep.ship.dump import export_moment, own_dump, read_dump
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.run import Run
+from imgprep.ship.run import Run, load_runs
 from imgprep.ship.task_status import State
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def gallery_state(
     runs: Run | Iterable[Run],
     *,
@@ -339,6 +340,14 @@ def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
     every = sorted(runs, key=lambda run: run.sort_key)
     gallery = project.gallery if project.instance or not every else every[-1].gallery
     return [run for run in every if run.gallery == gallery]
+
+
+def project_state(project: Settings) -> pd.DataFrame | None:
+    """Return what a project's gallery holds by its runs, checks and newest export; None without runs and export."""
+    runs = own_runs(load_runs(project.runs), project)
+    of = project if project.instance else runs[-1].sent_to if runs else None
+    dump = None if of is None else own_dump(project.work, of)
+    return gallery_state(runs, dump=dump, checks=saved_checks(project), of=of) if runs or dump else None
 
 
 def reached(run: Run) -> bool:

@@ -14,7 +14,7 @@ from imgprep.core.settings import Settings
 from imgprep.plan.batch_folder import read_about
 from imgprep.plan.compare import gallery_digest
 from imgprep.ship.checks import read_checks, saved_checks
-from imgprep.ship.dump import export_moment, newest_export
+from imgprep.ship.dump import export_moment, own_dump
 from imgprep.ship.gallery import gallery_state, reached, runs_of
 from imgprep.ship.run import Run, batch_digest, load_runs, moment, read_runs
 
@@ -45,7 +45,7 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
         run for run in runs_of(read_runs(runs)[0], settings) if reached(run) and run.about.get("batch") not in own
     ]
     newer = [run for run in _since(others, basis.get("run"), planned) if _changes(run)]
-    dump = newest_dump(settings)
+    dump = own_dump(settings.work, settings)
     made = None if dump is None else export_moment(dump)
     is_newer = made is not None and (planned is None or made.timestamp() > planned)
     checks = {check.file: check.at.timestamp() for check in read_checks(saved_checks(settings))}
@@ -66,7 +66,7 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
 
 def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
     """Return the gallery state from all runs, the project's checks and its newest export, to plan a batch again."""
-    dump = newest_dump(settings)
+    dump = own_dump(settings.work, settings)
     basis = read_about(folder).get("basis") or {}
     if dump is None and basis.get("dump"):
         raise ConfigError(
@@ -74,13 +74,6 @@ def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
             "`imgprep dump`, or build the batch again with --known"
         )
     return gallery_state(load_runs(runs), of=settings, dump=dump, checks=saved_checks(settings))
-
-
-def newest_dump(settings: Settings) -> Path | None:
-    """Return the project's newest export of the instance's gallery, if any; see `dump_gallery`."""
-    files = sorted((settings.work / "dumps").glob(f"*-{settings.instance}-*.dump"))
-    files = [file for file in files if export_moment(file) is not None]
-    return newest_export(files, settings.instance) if files else None
 
 
 def _since(runs: list[Run], newest: object, planned: float | None) -> list[Run]:

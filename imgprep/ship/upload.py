@@ -21,7 +21,8 @@ from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
-from imgprep.core.frames import attach
+from imgprep.core.frames import attach, returns_table
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Pace
 from imgprep.core.settings import Settings, is_oss
 from imgprep.core.text import counted
@@ -66,6 +67,7 @@ LOG_COLUMNS = {
 STRAY_COLUMNS = {"key": "str", "bytes": "Int64", "modified": "Int64"}
 
 
+@returns_table
 def upload(
     batch: pd.DataFrame | str | os.PathLike[str],
     root: str | os.PathLike[str] | None,
@@ -380,7 +382,7 @@ def _bar(items: list[Item], progress: bool) -> Any:
     from tqdm.auto import tqdm  # noqa: PLC0415
 
     total = sum(item.bytes or 0 for item in items)
-    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
+    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not (shows(progress) and items))
 
 
 @contextlib.contextmanager

@@ -217,6 +217,10 @@ def test_by_hand_the_console_is_explained_and_the_run_closed_by_what_it_says(img
     imgprep("close", run, "--message", "it went fine", code=2)
     (ended,) = imgprep("close", run, "--message", "Success", json_out=True)
     assert ended["state"] == "success" and ended["imported"] == ended["lines"]
+    imgprep("follow", "--runs", "hand-runs")
+    imgprep("close", run, "--message", "Some of the images cannot be imported", "--confirm", "demo", code=3)
+    doubt = imgprep.again("follow", "--runs", "hand-runs", variables={})
+    assert doubt.returncode == 3 and "unknown line" in doubt.stderr, "it has ended, and still nothing is certain"
 
 
 def test_a_task_made_in_the_console_is_adopted_by_its_number(imgprep, shop, sandbox):

@@ -9,7 +9,9 @@ from PIL import Image
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
+from imgprep.outcomes.undo import build_undo, plan_undo
 from imgprep.plan.build import replan_batch
+from imgprep.ship.dump import own_dump
 from imgprep.ship.stale import change_since, known_now
 from imgprep.ship.submit import submit_all
 
@@ -116,6 +118,23 @@ def test_a_newer_export_of_the_gallery_that_differs_is_named(shop):
     dump.write_text("".join(text[1:]), encoding="utf-8")  # somebody deleted an image in the console
     with pytest.raises(ConfigError, match=rf"by the export {dump.name}"):
         shop.upload(batch)
+
+
+def test_undoing_a_run_restores_the_fields_that_only_an_export_recorded(shop, tmp_path):
+    shop.ship(shop.build("first", title="old"))
+    shop.server.clock.advance(5)
+    settings = shop.settings.with_(project=tmp_path / "other")
+    ip.dump_gallery(settings, progress=False)
+    shop.server.clock.advance(5)
+    known = ip.gallery_state([], dump=own_dump(settings.work, settings))
+    batch = shop.build("second", title="new", known=known)
+    runs = settings.runs  # that the first run is unknown here, as if somebody else had made it
+    ip.upload(batch, None, settings, runs=runs, replace=True, stale_ok=True, progress=False)
+    run = ip.submit(batch, settings, runs=runs, stale_ok=True, progress=False).follow(progress=False)
+    plan = plan_undo(run)
+    assert set(plan.batch["CustomContent"]) == {"old"} and set(plan.batch["OperationType"]) == {"ADD"}
+    built = build_undo(run, batch / "images", tmp_path / "back", confirm="demo")
+    assert len(built.plan.batch) == 3 and built.plan.excluded.empty
 
 
 def test_a_batch_for_another_production_gallery_is_refused_and_a_rehearsal_is_not(shop):
