@@ -52,7 +52,8 @@ def what_if(
     Parameters
     ----------
     images : pandas.DataFrame or iterable of str
-        A catalogue, or names below `root`. With a ``ProductId``, the ranks of the product's own images are returned.
+        A catalogue, or names below `root`. With a ``ProductId``, the ranks of the product's own images are returned; a
+        ``CategoryId`` is searched with, otherwise the service predicts one.
     root : path
         Folder or zip archive of the images, such as a batch's ``images``: those the service would take.
     settings : Project or Settings
@@ -70,8 +71,8 @@ def what_if(
     -------
     pandas.DataFrame
         One row per image: ``ProductId, PicName``; ``drawn`` and ``service`` (regions, x1,x2,y1,y2); ``subjects``
-        (number detected by the service); ``iou`` (overlap of both regions, 0 … 1); ``category`` (that the service
-        predicts); ``same`` (share of the first 10 results that both regions find); ``rank_drawn, rank_service,
+        (number detected by the service); ``iou`` (overlap of both regions, 0 … 1); ``category`` (that was
+        searched); ``same`` (share of the first 10 results that both regions find); ``rank_drawn, rank_service,
         rank_whole`` (of the product's first image; NA = not among the first 10); ``first_drawn, first_service,
         first_whole`` (the product that stands first); ``problem`` (why an image could not be searched with).
         ``.attrs["note"]`` states what the rankings are worth, if a sandbox was searched.
@@ -101,7 +102,8 @@ def what_if(
     frame = images if isinstance(images, pd.DataFrame) else pd.DataFrame({"PicName": list(images)}, dtype="str")
     if "PicName" not in frame or frame["PicName"].dropna().empty:
         raise ConfigError("what_if: no image is given; pass names, or a catalogue with a PicName column")
-    rows = records(frame.reindex(columns=["ProductId", "PicName"]).dropna(subset="PicName").drop_duplicates())
+    frame = frame.reindex(columns=["ProductId", "PicName", "CategoryId"])
+    rows = records(frame.dropna(subset="PicName").drop_duplicates(["ProductId", "PicName"]))
     drawn = [_region(regions, row) for row in rows]
     service = ImageSearch(settings, clock=clock)
     requests = 2 * len(rows) + sum(region is not None for region in drawn)
@@ -111,7 +113,7 @@ def what_if(
         for row, region in zip(rows, drawn, strict=True):
             try:
                 data = source.read(source.find(str(row["PicName"])))
-                found.append(row | _compared(service, data, region, row["ProductId"]))
+                found.append(row | _compared(service, data, region, row))
             except Unfit as unfit:
                 found.append(row | {"problem": shown(unfit.detail or unfit.problem)})
             except ServiceError as error:
@@ -130,11 +132,13 @@ def _region(regions: RegionStore | Mapping[str, Region] | None, row: Mapping[str
     return None if regions is None else regions.get(row["PicName"])
 
 
-def _compared(service: ImageSearch, data: bytes, region: Region | None, product: str | None) -> dict[str, Any]:
+def _compared(service: ImageSearch, data: bytes, region: Region | None, image: Mapping[str, Any]) -> dict[str, Any]:
+    product, category = image["ProductId"], image["CategoryId"]
+    category = int(category) if str(category).isdecimal() else None  # text in a catalogue
     answers = {
-        "drawn": None if region is None else service.search_by_pic(data, region=region.wire()),
-        "service": service.search_by_pic(data),
-        "whole": service.search_by_pic(data, crop=False),
+        "drawn": None if region is None else service.search_by_pic(data, region=region.wire(), category=category),
+        "service": service.search_by_pic(data, category=category),
+        "whole": service.search_by_pic(data, crop=False, category=category),
     }
     own = answers["service"]
     row: dict[str, Any] = {

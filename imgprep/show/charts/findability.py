@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from imgprep.core.fields import CATEGORIES
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.findability import Findability
 from imgprep.show.charts.style import COLOURS, HATCHES, axes, clean, counted_bars, legible, text_style, value_beside
@@ -40,9 +41,7 @@ def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | No
     """
     ax = _reasons(found, ax) if by is None else _shares(found.by(by), ax)
     if found.note:  # a sandbox's ranking must not be taken for the vendor's
-        ax.text(1, -0.02, found.note, transform=ax.transAxes, ha="right", va="top", fontsize=6, color="#666666")
-        ax.xaxis.labelpad = 12
-        ax.tick_params(axis="x", pad=10)
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{found.note}")
     return ax
 
 
@@ -69,7 +68,9 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
         ax.barh(places + offset, shares, 0.38, color=colour, hatch=hatch, edgecolor="white", label=label)
         for at, share in zip(places, shares, strict=True):
             value_beside(ax, percent(share / 100), share, at + offset)
-    values = legible(ax, table["value"])
+    names = {str(number): f"{label}, {number}" for number, label in CATEGORIES.items()}
+    named = table["value"].replace(names) if table.attrs.get("column") == "CategoryId" else table["value"]
+    values = legible(ax, named)
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
     ax.set_yticks(places, labels, **text_style())
     ax.invert_yaxis()
