@@ -16,6 +16,7 @@ from typing import Any, SupportsIndex, cast, overload
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings, find_project
 from imgprep.demo.history import make_history
@@ -85,6 +86,9 @@ type = "product"      # product, generic, furniture, hardware, fabric, trademark
 role_arn = ""         # acs:ram::ACCOUNT:role/NAME
 # role_policy = "role-policy.json"   # the role's documents as shown in the console: `preflight` evaluates them
 # role_trust = "role-trust.json"
+
+# [cluster]
+# address = "tcp://10.0.0.5:8786"   # a Dask scheduler whose workers do the work on images, or "local:4"
 
 [oss]
 bucket = ""
@@ -302,7 +306,8 @@ class Project:
 
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
-        return inspect_images(catalogue, self.images, cache=self._cache, progress=progress)
+        with open_cluster(self.settings.cluster) as executor:
+            return inspect_images(catalogue, self.images, cache=self._cache, executor=executor, progress=progress)
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
         """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
@@ -329,9 +334,9 @@ class Project:
         """Return what `build` would send; nothing is written."""
         baseline = self._baseline(catalogue, delete_missing=delete_missing)
         rules, regions = Rules(**self.settings.rules), self._drawn()
-        return preview_batch(
-            catalogue, self.images, rules=rules, baseline=baseline, regions=regions, progress=progress
-        )[0]
+        options = {"rules": rules, "baseline": baseline, "regions": regions, "progress": progress}
+        with open_cluster(self.settings.cluster) as executor:
+            return preview_batch(catalogue, self.images, executor=executor, **options)[0]  # type: ignore[arg-type]
 
     def build(
         self,
@@ -348,20 +353,22 @@ class Project:
 
         By default, the folder is ``imgprep-work/batch``.
         """
-        return build_batch(
-            catalogue,
-            self.images,
-            out or self.work / "batch",
-            rules=Rules(**self.settings.rules),
-            baseline=self._baseline(
-                catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
-            ),
-            regions=self._drawn(),
-            keep_refused=keep_refused,
-            sources=[self.catalogue],
-            cache=self._cache,
-            progress=progress,
-        )
+        with open_cluster(self.settings.cluster) as executor:
+            return build_batch(
+                catalogue,
+                self.images,
+                out or self.work / "batch",
+                rules=Rules(**self.settings.rules),
+                baseline=self._baseline(
+                    catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
+                ),
+                regions=self._drawn(),
+                keep_refused=keep_refused,
+                sources=[self.catalogue],
+                cache=self._cache,
+                executor=executor,
+                progress=progress,
+            )
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
@@ -422,7 +429,8 @@ class Project:
         known: pd.DataFrame | None = None,
     ) -> Run:
         folder, runs = built.folder if isinstance(built, Built) else Path(built), self.settings.runs
-        upload(folder, None, settings, runs=runs, known=known, progress=progress)
+        with open_cluster(settings.cluster) as executor:
+            upload(folder, None, settings, runs=runs, known=known, executor=executor, progress=progress)
         return submit(folder, settings, runs=runs, confirm=confirm, progress=progress).follow(progress=progress)
 
 

@@ -164,22 +164,39 @@ class Copied:
 
 def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
     """Make one copy."""
-    root, name, digest, draft, recipe, bytes_max = task
+    copy, made = convert(task)
+    return copy if copy.error else keep(copy, made, task[3])
+
+
+def keep(copy: Copied, made: bytes, draft: str) -> Copied:
+    """Write a copy, which is not visible until the caller renames it."""
+    try:
+        with naming_full_disk(draft):
+            Path(draft).write_bytes(made)
+    except Exception as error:  # noqa: BLE001  the caller decides whether it concerns one image or all
+        return _failed(error)
+    return copy
+
+
+def convert(task: tuple[str, str, str, str, Recipe, int]) -> tuple[Copied, bytes]:
+    """Return the description and the bytes of one copy, for a caller on another machine."""
+    root, name, digest, _, recipe, bytes_max = task
     try:
         source = open_source(root)
         data = source.read(source.find(name))
         if digest and hashlib.md5(data).hexdigest() != digest:
-            return Copied(error="the file has changed since it was inspected; inspect it again")
-        copy, made = ready(data, recipe, bytes_max)
-        with naming_full_disk(draft):
-            Path(draft).write_bytes(made)  # not visible until the caller renames it
+            return Copied(error="the file has changed since it was inspected; inspect it again"), b""
+        return ready(data, recipe, bytes_max)
     except TooHeavy as error:
-        return Copied(error=str(error))
+        return Copied(error=str(error)), b""
     except MemoryError:
-        return Copied(error="needs more memory than a worker is allowed")
+        return Copied(error="needs more memory than a worker is allowed"), b""
     except Exception as error:  # noqa: BLE001  as in inspection, a bad file affects only its own row
-        return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
-    return copy
+        return _failed(error), b""
+
+
+def _failed(error: Exception) -> Copied:
+    return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
 
 def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:

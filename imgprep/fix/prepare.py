@@ -19,16 +19,18 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
 from imgprep.core.frames import to_pandas, to_polars
-from imgprep.core.processes import LostTask, cores, run_in_processes
+from imgprep.core.processes import LostTask, cores
 from imgprep.core.regions import Region
 from imgprep.core.text import shown
-from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open
+from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open, keep
 from imgprep.images.names import folded, free_name, ready_name
 from imgprep.images.storage import Source, Unfit, open_source
 from imgprep.images.upright import upright_size
 from imgprep.look.facts import FACT_COLUMNS
+from imgprep.look.probe import readable
 from imgprep.look.rules.limits import limits_for, service_type
 
 _LOG: dict[str, Any] = {
@@ -47,6 +49,7 @@ def prepare_images(
     dry_run: bool = False,
     service: str = "product",
     limits: Mapping[str, float] | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
     workers: int | None = None,
 ) -> pd.DataFrame:
@@ -70,6 +73,9 @@ def prepare_images(
         Service type of the instance, which determines the accepted sizes.
     limits : mapping, optional
         The shop's own thresholds, as in `imgprep.check`.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Makes the copies instead of processes on this machine, which then only writes them. Its workers must reach
+        `root` by the same path; they need not reach `out`.
     progress : bool
         Show a progress bar.
     workers : int, optional
@@ -113,7 +119,7 @@ def prepare_images(
         raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
     rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
     steps = list(_steps(list(rows.iter_rows(named=True)), thresholds))
-    make = _Maker(os.path.abspath(root), int(thresholds["image_bytes"]), workers or cores())  # noqa: PTH100  keeps links
+    make = _Maker(os.path.abspath(root), int(thresholds["image_bytes"]), workers or cores(), executor)  # noqa: PTH100  keeps links
     if dry_run:
         done = _foresee(steps, make)
     else:
@@ -290,6 +296,7 @@ class _Maker:
     root: str
     bytes_max: int
     workers: int
+    executor: Elsewhere = None
 
     def copies(self, steps: list[Step], drafts: Path) -> Iterator[tuple[Step, Copied | LostTask]]:
         """Yield each step with its copy, stored in `drafts` under the step's number."""
@@ -299,10 +306,22 @@ class _Maker:
             for draft, step in by_draft.items()
         )
         workers = max(1, min(self.workers, len(steps) // 2))
-        for task, copy in run_in_processes(
-            "imgprep.fix.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
+        # Others need not reach `drafts`, so they return the bytes.
+        target = "convert_to" if self.executor is None else "convert"
+        for task, copy in run_tasks(
+            f"imgprep.fix.convert:{target}",
+            tasks,
+            executor=self.executor,
+            ready=readable,
+            workers=workers,
+            chunk=_CHUNK,
+            seconds=COPY_SECONDS,
         ):
-            yield by_draft[task[3]], copy
+            if isinstance(copy, tuple):
+                described, made = copy
+                yield by_draft[task[3]], described if described.error else keep(described, made, task[3])
+            else:
+                yield by_draft[task[3]], copy
 
 
 def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:

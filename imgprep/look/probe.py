@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -53,9 +53,10 @@ def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) ->
     return record
 
 
-def probe_many(tasks: Iterable[tuple[str, str, str, Collection[str]]], run: str = "") -> list[Record]:
-    """Return the facts of several files, on an executor; `run` distinguishes calls that Dask would consider equal."""
-    return [probe_one(task) for task in tasks]
+def readable(tasks: list[Any]) -> list[Any]:
+    """Return the tasks if this process can open their root, which each names first; raise ConfigError otherwise."""
+    _source(tasks[0][0], os.getpid())
+    return tasks
 
 
 def probe_one(task: tuple[str, str, str, Collection[str]]) -> Record:

@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.draw.store import RegionStore
@@ -84,6 +85,7 @@ def build_batch(
     prepare: bool = True,
     sources: Iterable[str | Path] = (),
     cache: str | Path | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
 ) -> Built:
     """Build the batch folder for a catalogue.
@@ -111,6 +113,8 @@ def build_batch(
         Files whose hashes are recorded, such as the export.
     cache : path, optional
         Folder of cached facts about the images.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Does the work on images instead of processes on this machine; see `inspect_images` and `prepare_images`.
     progress : bool
         Show progress bars.
 
@@ -144,11 +148,12 @@ def build_batch(
     outbox, sources = Path(out) / IMAGES, list(sources)
     folders = [] if images is None else [images]
     require_batch_folder(Path(out), folders, sources)
-    source_facts = inspect_images(catalogue, images, cache=cache, progress=progress)
+    source_facts = inspect_images(catalogue, images, cache=cache, executor=executor, progress=progress)
     if not keep_refused:  # keep_refused asks for such rows
         few(_missing(catalogue, source_facts))  # before the earlier batch is touched
     judge = partial(_judge, catalogue, rules=rules, baseline=baseline, keep_refused=keep_refused)
-    copy = partial(prepare_images, source_facts, images, outbox, service=rules.service, limits=rules.limits)
+    options = {"service": rules.service, "limits": rules.limits, "executor": executor}
+    copy = partial(prepare_images, source_facts, images, outbox, **options)  # type: ignore[arg-type]
     instance = baseline.instance or "gallery"
     if baseline.delete_missing or "OperationType" in catalogue.columns:
         # Deletions depend only on the names of the copies, so this check runs before anything is changed.
@@ -160,6 +165,7 @@ def build_batch(
         prepared = _with_refused(prepared, source_facts, Path(images), outbox)
     ready = prepared["action"].isin(["kept", "converted"])
     keep_only(outbox, prepared.loc[ready, "new_name"])
+    # The copies are on this machine, which others need not reach.
     sent = inspect_images(prepared.loc[ready, "new_name"], outbox, progress=progress)
     # An image without a copy is checked unprepared, as its findings give the reason for excluding its row.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
@@ -185,6 +191,7 @@ def preview_batch(
     baseline: Baseline | None = None,
     regions: RegionStore | pd.DataFrame | None = None,
     cache: str | Path | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
 ) -> tuple[Plan, pd.DataFrame, list[str]]:
     """Return the plan that `build_batch` would make, the prepare log, and what would stop it; make no copies.
@@ -202,10 +209,10 @@ def preview_batch(
     rules, baseline = rules or Rules(), baseline or Baseline()
     facts = prepared = files = None
     if images is not None:
-        found = inspect_images(catalogue, images, cache=cache, progress=progress)
+        found = inspect_images(catalogue, images, cache=cache, executor=executor, progress=progress)
         # No copies are written, so their folder is only a name.
         out = Path(images).absolute().parent / "copies that were not made"
-        options = {"service": rules.service, "limits": rules.limits, "progress": progress}
+        options = {"service": rules.service, "limits": rules.limits, "executor": executor, "progress": progress}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
         facts, files = _foreseen_facts(found, prepared), match_names(catalogue, images)
     _, plan = _judge(

@@ -11,6 +11,7 @@ import pandas as pd
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
 from imgprep.cli.output import ExitCode, escaped, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import open_cluster
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
@@ -45,7 +46,10 @@ def check(options: Namespace) -> int:
     settings, catalogue = catalogue_of(options)
     # Without an image column, the loader's findings state the cause and the remedy.
     images = options.images if "PicName" in catalogue.columns else None
-    facts = inspect_images(catalogue, images, cache=cache_of(settings)) if images else None
+    facts = None
+    if images:
+        with open_cluster(settings.cluster) as executor:
+            facts = inspect_images(catalogue, images, cache=cache_of(settings), executor=executor)
     judged = check_rows(
         catalogue,
         facts,
@@ -110,10 +114,17 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
-    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
-    log = prepare_images(
-        facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
-    )
+    with open_cluster(settings.cluster) as executor:
+        facts = inspect_images(catalogue, options.images, cache=cache_of(settings), executor=executor)
+        log = prepare_images(
+            facts,
+            options.images,
+            options.out,
+            dry_run=options.dry_run,
+            service=settings.service,
+            limits=settings.limits,
+            executor=executor,
+        )
     show(log, options.format)
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
@@ -123,14 +134,16 @@ def plan(options: Namespace) -> int:
 
     settings, catalogue, baseline = _inputs(options)
     _print_export(catalogue)
-    found, prepared, stops = preview_batch(
-        catalogue,
-        options.images,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        found, prepared, stops = preview_batch(
+            catalogue,
+            options.images,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            cache=cache_of(settings),
+            executor=executor,
+        )
     shown, carried = (
         found.rows() if options.lines else found.summary(),
         found.carried.rename(columns={"field": "reason"}),
@@ -266,18 +279,20 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     from imgprep.ship.run import load_runs
 
     _print_export(catalogue)
-    built = build_batch(
-        catalogue,
-        options.images,
-        options.out,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        keep_refused=options.keep_refused,
-        prepare=not options.keep_refused,
-        sources=[options.catalogue],
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        built = build_batch(
+            catalogue,
+            options.images,
+            options.out,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            keep_refused=options.keep_refused,
+            prepare=not options.keep_refused,
+            sources=[options.catalogue],
+            cache=cache_of(settings),
+            executor=executor,
+        )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
