@@ -1,13 +1,16 @@
 """A sink for PUTs: answers as OSS does, and tells what it was given. On asyncio, so that clients are what is measured.
 
-``python -m bench._sink [SECONDS]`` prints its port; each answer comes after so many seconds, as over a network.
+``python -m bench._sink [SECONDS [FILES]]`` prints its port; each answer comes after so many seconds, as over a network.
+With FILES, a folder, its images can be read, in ranges too, as ``photos/NUMBER.jpg`` of any number.
 """
 
 import asyncio
 import base64
 import bisect
 import email.utils
+import hashlib
 import sys
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -35,6 +38,7 @@ class Sink(asyncio.Protocol):
     crc = anycrc.Model("CRC64-XZ")
     date = email.utils.formatdate(usegmt=True)
     delay = 0.0
+    photos: ClassVar[list[bytes]] = []
 
     def connection_made(self, transport):
         self.transport, self.head, self.body, self.left, self.md5 = transport, b"", [], 0, b""
@@ -63,7 +67,7 @@ class Sink(asyncio.Protocol):
             self.method, self.target, _ = lines[0].decode().split(" ")
             self.left = self.size = int(fields.get(b"content-length", 0))
             self.md5 = fields.get(b"content-md5", b"")
-            self.body = []
+            self.body, self.range = [], fields.get(b"range", b"")
             if fields.get(b"expect"):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             if not self.left:
@@ -80,6 +84,8 @@ class Sink(asyncio.Protocol):
         key = unquote(where.path).split("/", 2)[2]
         if self.method == "PUT":
             self.say("200 OK", self.take(key))
+        elif key.startswith("photos/") and self.photos:
+            self.photo(self.photos[int(key[7:-4]) % len(self.photos)])
         elif key:
             there = self.kept.get(key)
             self.say("200 OK" if there else "404 Not Found", there, self.method == "GET" and there and there.body)
@@ -107,6 +113,17 @@ class Sink(asyncio.Protocol):
             "x-oss-request-id: 5C3D9175B6FC201293AD0000\r\nServer: AliyunOSS\r\n\r\n"
         )
         self.transport.write(head.encode() + text)
+
+    def photo(self, data):
+        first, _, last = self.range.removeprefix(b"bytes=").partition(b"-")
+        part = data[int(first or 0) : int(last or len(data)) + 1]
+        head = (
+            f"HTTP/1.1 206 Partial Content\r\nContent-Length: {len(part)}\r\nDate: {self.date}\r\n"
+            f"Content-Range: bytes {int(first or 0)}-{int(first or 0) + len(part) - 1}/{len(data)}\r\n"
+            f'ETag: "{hashlib.md5(data).hexdigest().upper()}"\r\nx-oss-hash-crc64ecma: {self.crc.calc(data)}\r\n'
+            "x-oss-request-id: 5C3D9175B6FC201293AD0000\r\nServer: AliyunOSS\r\n\r\n"
+        )
+        self.transport.write(head.encode() + part)
 
     def page(self, asked):
         """The next keys, as ListObjects tells them."""
@@ -138,4 +155,5 @@ async def serve():
 
 if __name__ == "__main__":
     Sink.delay = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    Sink.photos = [file.read_bytes() for file in sorted(Path(sys.argv[2]).iterdir())] if len(sys.argv) > 2 else []
     sys.exit(asyncio.run(serve()))

@@ -75,6 +75,7 @@ from .outcomes.tallies import tally_by as tally_by
 from .outcomes.tallies import tally_failure_changes as tally_failure_changes
 from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
+from .outcomes.verify import verify_gallery as verify_gallery
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
 from .outcomes.retry import plan_retry as plan_retry

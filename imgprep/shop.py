@@ -11,19 +11,19 @@ import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
-from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, Settings, find_project
+from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
 from imgprep.demo.shop import PART, demo_shop
-from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
 from imgprep.load.catalogue import load_catalogue
+from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
@@ -37,16 +37,19 @@ from imgprep.outcomes.tallies import (
     tally_predictions,
 )
 from imgprep.outcomes.trace import Trace, trace
+from imgprep.outcomes.verify import Verification, verify_gallery
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.dump import newest_export
-from imgprep.ship.gallery import gallery_state, kept_export, own_runs, runs_of
+from imgprep.ship.gallery import kept_export, own_runs, project_state, runs_of
 from imgprep.ship.preflight import preflight
 from imgprep.ship.run import Run, load_runs
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+
+if TYPE_CHECKING:
+    from imgprep.draw.annotator.widget import RegionAnnotator
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +62,8 @@ _TEMPLATE = """\
 [shop]
 catalogue = ""        # the export: CSV, TSV, Excel, Parquet or JSON Lines
 earlier = ""          # the export before it, if you keep it: notebooks 03 and 07 compare and plan with it
-images = ""           # the folder (or zip) of its images
+images = ""           # the folder (or zip) of its images, or oss://BUCKET/FOLDER
+# images_endpoint = "oss-cn-beijing.aliyuncs.com"   # of that bucket, if it is in another region than the instance
 # sheet = "Products" # workbook sheet: its name, its number, or "all" of the same shape
 # where = "status = 'active' and stock > 0"   # which rows are wanted: = != < > in like is empty, and or not ( )
 # one_product = true   # of products that share an image, send only the first that the shop shows
@@ -260,7 +264,8 @@ class Project:
     settings: Settings
 
     def __repr__(self) -> str:
-        names = [path.name for path in (self.settings.catalogue, self.settings.images) if path is not None]
+        places = (self.settings.catalogue, self.settings.images)
+        names = [os.fspath(path) if is_oss(path) else Path(path).name for path in places if path is not None]
         return f"Project({', '.join([*names, self.settings.gallery])})"
 
     @property
@@ -270,10 +275,10 @@ class Project:
         return cast(Path, self.settings.catalogue)
 
     @property
-    def images(self) -> Path:
-        """The folder or archive of the images."""
+    def images(self) -> Path | OssRoot:
+        """The folder or archive of the images, or their address in OSS."""
         self.settings.require("images")
-        return cast(Path, self.settings.images)
+        return cast(Path | OssRoot, self.settings.images)
 
     @property
     def work(self) -> Path:
@@ -306,8 +311,11 @@ class Project:
 
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
+        tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte
         with open_cluster(self.settings.cluster) as executor:
-            return inspect_images(catalogue, self.images, cache=self._cache, executor=executor, progress=progress)
+            return inspect_images(
+                catalogue, self.images, tier=tier, cache=self._cache, executor=executor, progress=progress
+            )
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
         """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
@@ -316,6 +324,8 @@ class Project:
 
     def annotate(self, catalogue: pd.DataFrame, *, who: str | None = None, **options: Any) -> RegionAnnotator:
         """Return the annotator on the catalogue's images and the project's regions. See `RegionAnnotator`."""
+        from imgprep.draw.annotator.widget import RegionAnnotator  # noqa: PLC0415  widgets are for notebooks
+
         return RegionAnnotator(catalogue, self.images, self.store(who=who), **options)
 
     def store(self, *, who: str | None = None) -> RegionStore:
@@ -323,20 +333,24 @@ class Project:
         return RegionStore(self.work / self.settings.regions.name, who=who)
 
     def known(self) -> pd.DataFrame | None:
-        """Return what the gallery holds by the project's runs and its newest saved export, or None without either."""
-        runs, dumps = own_runs(load_runs(self.settings.runs), self.settings), sorted(self.settings.work.glob("dumps/*"))
-        if not (runs or dumps):
-            return None
-        dump = newest_export(dumps, self.settings.instance) if dumps else None
-        return gallery_state(runs, dump=dump, of=self.settings if self.settings.instance else None)
+        """Return what the gallery holds by the project's runs, checks and newest export, or None without runs."""
+        return project_state(self.settings)
 
     def plan(self, catalogue: pd.DataFrame, *, delete_missing: bool = False, progress: bool = True) -> Plan:
         """Return what `build` would send; nothing is written."""
         baseline = self._baseline(catalogue, delete_missing=delete_missing)
         rules, regions = Rules(**self.settings.rules), self._drawn()
-        options = {"rules": rules, "baseline": baseline, "regions": regions, "progress": progress}
         with open_cluster(self.settings.cluster) as executor:
-            return preview_batch(catalogue, self.images, executor=executor, **options)[0]  # type: ignore[arg-type]
+            return preview_batch(
+                catalogue,
+                self.images,
+                rules=rules,
+                baseline=baseline,
+                regions=regions,
+                target=self.settings.target,
+                executor=executor,
+                progress=progress,
+            )[0]
 
     def build(
         self,
@@ -363,6 +377,7 @@ class Project:
                     catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
                 ),
                 regions=self._drawn(),
+                target=self.settings.target,
                 keep_refused=keep_refused,
                 sources=[self.catalogue],
                 cache=self._cache,
@@ -403,9 +418,13 @@ class Project:
             own = runs_of(runs, runs[-1].sent_to)
         return Runs(own)
 
-    def trace(self, product_id: str) -> Trace:
-        """Return everything that happened to a product. See `trace`."""
-        return trace(product_id, self.settings)
+    def trace(self, product_id: str, *, ask: bool = False) -> Trace:
+        """Return everything that happened to a product; with `ask`, ask the gallery about it now. See `trace`."""
+        return trace(product_id, self.settings, ask=ask)
+
+    def verify(self, **options: Any) -> Verification:
+        """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
+        return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
     @property
     def _cache(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.settings import PROJECT_FILE, Settings
+from imgprep.core.settings import PROJECT_FILE, Settings, is_oss
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +33,18 @@ def settings_of(options: Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in _SETTINGS}
     arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
     if options.project or Path(PROJECT_FILE).exists():
-        return Settings.load(options.project or PROJECT_FILE, **arguments)
-    return Settings.from_env(**arguments)
+        settings = Settings.load(options.project or PROJECT_FILE, **arguments)
+    else:
+        settings = Settings.from_env(**arguments)
+    for name in ("images", "earlier"):
+        if is_oss(root := getattr(options, name, None)):  # reached by the project's endpoint and credentials
+            setattr(options, name, settings.with_(images=root).images)
+    return settings
+
+
+def tier_of(options: Namespace) -> str:
+    """Return how deeply to inspect images."""
+    return options.tier or ("header" if is_oss(options.images) else "decode")
 
 
 def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
@@ -48,6 +59,10 @@ def catalogue_of(options: Namespace) -> tuple[Settings, pd.DataFrame]:
     require_rules(**settings.rules)  # before images are opened
     catalogue = read_export(options.catalogue, options, settings)
     images = getattr(options, "images", None)
+    if images is not None and is_oss(images):
+        from imgprep.images.oss import open_folder
+
+        options.images = images = open_folder(images)  # listed once for all steps
     # With --keep-refused, or if rows only delete, missing images are expected.
     if images and not getattr(options, "keep_refused", False) and "OperationType" not in catalogue.columns:
         require_files(images)
@@ -63,7 +78,7 @@ def read_export(file: Path | None, options: Namespace, settings: Settings) -> pd
     return load_catalogue(file, **{name: getattr(options, name) or value for name, value in settings.reading.items()})
 
 
-def _renamed(catalogue: pd.DataFrame, images: Path) -> pd.DataFrame:
+def _renamed(catalogue: pd.DataFrame, images: str | os.PathLike[str]) -> pd.DataFrame:
     """Return the catalogue with near-miss names replaced by file names; each change is an info finding."""
     from imgprep.core.findings import Basis, Severity, findings_frame
     from imgprep.core.frames import attach
@@ -96,12 +111,12 @@ def cache_of(settings: Settings) -> Path | None:
 
 def regions_of(options: Namespace, settings: Settings) -> Any:
     """Return the region store from --regions, else the project's if it exists; None if --no-regions is given."""
+    if options.no_regions or (options.regions is None and not settings.regions.exists()):
+        return None
     from imgprep.draw.store import RegionStore
 
-    if options.no_regions:
-        return None
     if options.regions is None:
-        return RegionStore(settings.regions, read_only=True) if settings.regions.exists() else None
+        return RegionStore(settings.regions, read_only=True)
     if not options.regions.exists():
         raise ConfigError(
             f"{options.regions}: no such region store; correct the path, or create one with RegionStore(path)"
@@ -110,18 +125,18 @@ def regions_of(options: Namespace, settings: Settings) -> Any:
 
 
 def known_of(sources: list[Path] | None, settings: Settings) -> pd.DataFrame | None:
-    """Return the gallery state from run folders, folders of runs, and the newest DumpMeta export."""
+    """Return the gallery state from run folders, folders of runs, checks, and the newest DumpMeta export."""
     if not sources:
         return None
-    from imgprep.ship.dump import newest_export
+    from imgprep.ship.dump import dump_label, newest_export
     from imgprep.ship.gallery import gallery_state
 
-    runs, dumps = _runs_and_dumps(sources)
-    dump = newest_export(dumps, settings.instance) if dumps else None
+    runs, dumps, checks = _runs_dumps_checks(sources)
+    dump = newest_export(dumps, dump_label(settings) if settings.instance else "") if dumps else None
     if len(dumps) > 1:
         _log.info("--known: the newest of %d exports is used: %s", len(dumps), dump)
     of = settings if settings.instance else None
-    state: pd.DataFrame = gallery_state(runs, dump=dump, of=of)
+    state: pd.DataFrame = gallery_state(runs, dump=dump, checks=checks, of=of)
     return state
 
 
@@ -133,22 +148,25 @@ def last_of(options: Namespace, settings: Settings, this: pd.DataFrame) -> pd.Da
         return None
     from imgprep.ship.gallery import kept_export, one_gallery
 
-    return kept_export(one_gallery(_runs_and_dumps(options.known)[0], settings if settings.instance else None), this)
+    return kept_export(one_gallery(_runs_dumps_checks(options.known)[0], settings if settings.instance else None), this)
 
 
-def _runs_and_dumps(sources: list[Path]) -> tuple[list[Any], list[Path]]:
+def _runs_dumps_checks(sources: list[Path]) -> tuple[list[Any], list[Path], list[Path]]:
+    from imgprep.ship.checks import SUFFIX
     from imgprep.ship.run import load_runs, open_run
 
     runs: list[Any] = []
-    dumps = []
+    dumps: list[Path] = []
+    checks: list[Path] = []
     for source in sources:
         if source.is_file():
-            dumps.append(source)
+            (checks if source.suffix == SUFFIX else dumps).append(source)
         elif (source / "run.json").exists():
             runs.append(open_run(source))
         elif source.is_dir():
             dumps += sorted(source.glob("*.dump"))
+            checks += sorted(source.glob(f"*{SUFFIX}"))
             runs += load_runs(source)
         else:
-            raise ConfigError(f"{source}: not a run folder, a folder of runs, or a DumpMeta export")
-    return runs, dumps
+            raise ConfigError(f"{source}: not a run folder, a folder of runs, a check, or a DumpMeta export")
+    return runs, dumps, checks

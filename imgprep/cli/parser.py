@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from imgprep import __version__
 from imgprep.core.fields import Service
+from imgprep.core.settings import is_oss
 from imgprep.core.text import nearest
 
 #: argparse's message since Python 3.11; quoting of choices depends on the version.
@@ -65,6 +68,53 @@ Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in t
 Credentials come from the vendors' own variables and chains only: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET,
 ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
 """
+#: Step → command → example. Every command is in one step; `imgprep --help` lists them so.
+STEPS: dict[str, dict[str, str]] = {
+    "Start": {
+        "demo": "imgprep demo --out demo-out",
+        "init": "imgprep init my-shop",
+        "week": "imgprep week --delete-missing",
+        "completion": 'eval "$(imgprep completion bash)"',
+    },
+    "Load": {
+        "compare": "imgprep compare last.csv export.csv --products",
+        "fetch": "imgprep fetch export.csv --into photos",
+        "match": "imgprep match export.csv --images photos --pattern '{ProductId}_{n}' --map map.jsonl",
+    },
+    "Look": {
+        "check": "imgprep check export.csv --images photos",
+        "look": "imgprep look export.csv --images photos --out findings.html",
+        "duplicates": "imgprep duplicates export.csv --images photos --out duplicates.html",
+        "feedback": "imgprep feedback export.csv --images photos --by folder --out faults.html",
+    },
+    "Fix": {"prepare": "imgprep prepare export.csv --images photos --out copies"},
+    "Draw": {"regions": "imgprep regions ann.sqlite bo.csv"},
+    "Plan": {
+        "plan": "imgprep plan export.csv --images photos --known imgprep-work/runs",
+        "build": "imgprep build export.csv --images photos --known imgprep-work/runs --out batch",
+    },
+    "Ship": {
+        "policy": "imgprep policy",
+        "preflight": "imgprep preflight batch",
+        "upload": "imgprep upload batch",
+        "submit": "imgprep submit batch",
+        "follow": "imgprep follow",
+        "tasks": "imgprep tasks",
+        "adopt": "imgprep adopt 1234",
+        "dump": "imgprep dump",
+        "sandbox": "imgprep sandbox --root sandbox",
+    },
+    "Reconcile": {
+        "report": "imgprep report imgprep-work/runs/RUN --html report.html",
+        "close": "imgprep close imgprep-work/runs/RUN --report causes.csv",
+        "verify": "imgprep verify --sample 400",
+        "retry": "imgprep retry imgprep-work/runs/RUN --out retry",
+        "undo": "imgprep undo imgprep-work/runs/RUN --images batch/images --out undo",
+        "trace": "imgprep trace CL-0001",
+        "review": "imgprep review --html month.html",
+        "runs": "imgprep runs",
+    },
+}
 _SETTINGS = {
     "region": "region of bucket and instance, such as cn-shanghai",
     "bucket": "the OSS bucket's name",
@@ -74,12 +124,18 @@ _SETTINGS = {
     "oss-endpoint": "address of OSS (default: the region's)",
     "imagesearch-endpoint": "address of Image Search (default: the region's)",
 }
-_IMAGES = "folder or zip archive of the images (default: the project's)"
+_IMAGES = "folder or zip archive of the images, or oss://BUCKET/FOLDER (default: the project's)"
 #: Days after which `imgprep runs --prune` considers a batch old.
 OLD_DAYS = 90.0
 _CHANGE = "the instance's name, to confirm a change of the outcomes of a run that has ended"
 _STALE = "send the batch although the gallery has changed since it was planned"
+_REQUESTS = "the number of requests, to confirm more than 1,000"
 REVIEW_TABLES = ("funnel", "coverage", "backlog", "findable", "sources", "better")
+
+
+def root(text: str) -> Path | str:
+    """Return the folder, archive or address in OSS that an argument names."""
+    return text if is_oss(text) else Path(text)
 
 
 class _Shared:
@@ -110,8 +166,11 @@ class _Shared:
         self.reading.add_argument("--service", choices=kinds, help="service type of the instance")
         self.catalogue = Parser(add_help=False, parents=[self.reading])
         self.catalogue.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help=export)
+        self.depth = Parser(add_help=False)
+        text = "how deeply to inspect images (default: decode; header in OSS, where decode reads every byte)"
+        self.depth.add_argument("--tier", choices=("stat", "header", "decode", "strict"), help=text)
         self.images = Parser(add_help=False)
-        self.images.add_argument("--images", type=Path, metavar="DIR", help=_IMAGES)
+        self.images.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
         self.cluster = Parser(add_help=False)
         where = "work on images on a Dask cluster: tcp://HOST:8786, or local:N for N workers on this machine"
         self.cluster.add_argument("--cluster", metavar="ADDRESS", help=f"{where} (default: the project's)")
@@ -129,7 +188,7 @@ class _Shared:
             nargs="+",
             action="extend",
             metavar="RUNS_OR_DUMP",
-            help="what the gallery holds: run folders, folders of runs, gallery exports (the newest is used)",
+            help="what the gallery holds: run folders, folders of runs, checks, gallery exports (the newest is used)",
         )
         self.planned.add_argument(
             "--delete-missing", action="store_true", help="DELETE what the catalogue no longer has"
@@ -158,27 +217,56 @@ class _Shared:
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
+class _ByStep(argparse.RawDescriptionHelpFormatter):
+    """Leaves the commands out of the list of arguments: the description lists them by step."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        return "" if isinstance(action.choices, dict) else super()._format_action(action)
+
+
+def _sample(text: str) -> int | str:
+    return text if text == "all" else int(text)
+
+
 def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
-    parser = Parser(
-        prog="imgprep",
-        description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    shared = _Shared()
+    shared, texts = _Shared(), {}
+    examples = {name: example for step in STEPS.values() for name, example in step.items()}
 
     def command(name: str, module: str, text: str, *parents: Parser) -> Parser:
-        short = text[0].lower() + text[1:].rstrip(".")
-        made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=text)
+        texts[name] = text
+        made = sub.add_parser(
+            name,
+            parents=[shared.all, *parents],
+            help=text,
+            description=text,
+            epilog=f"Example:\n  {examples[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
         return made
 
-    for stage in (_look, _make, _send, _account, _rest):  # in help order
+    for stage in (_look, _make, _send, _account, _rest):
         stage(command, shared)
+    parser.description = "\n".join(
+        ["Prepare and audit product images for Alibaba Cloud Image Search batch operations."]
+        + [line for step, names in STEPS.items() for line in _step_lines(step, names, texts)]
+    )
+    parser.epilog = _EPILOG
     return parser
+
+
+def _step_lines(step: str, names: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    """Return the help of a step: its name, and each of its commands with a line of text."""
+    width = max(40, shutil.get_terminal_size((100, 24)).columns - 14)
+    lines = ["", f"{step}:"]
+    for name in names:
+        first, *rest = textwrap.wrap(texts[name][0].lower() + texts[name][1:].rstrip("."), width)
+        lines += [f"  {name:<11} {first}", *(f"{'':<14}{line}" for line in rest)]
+    return lines
 
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
@@ -192,15 +280,19 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
-    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.cluster)
-    check.add_argument("--images", type=Path, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
-    check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
+    check.add_argument("--images", type=root, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
+    listed = check.add_mutually_exclusive_group()
+    listed.add_argument("--summary", action="store_true", help="one line per rule")
+    listed.add_argument(
+        "--all", action="store_true", help="one line per finding, errors first; csv and json always are"
+    )
 
     text = "Write a page of the findings, each with its image."
-    command("look", "look", text, *has.photographs, has.drawn, has.ruled, has.paged)
+    command("look", "look", text, *has.photographs, has.depth, has.drawn, has.ruled, has.paged)
 
     text = "Write a printable sheet of faults for the people who make the images."
-    sheet = command("feedback", "look", text, *has.photographs, has.drawn, has.ruled)
+    sheet = command("feedback", "look", text, *has.photographs, has.depth, has.drawn, has.ruled)
     text = "what groups the images: folder, or a regular expression with one group"
     sheet.add_argument("--by", default="folder", metavar="PATTERN", help=text)
 
@@ -216,7 +308,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     text = "Find the product of each file in a folder; save the map, and the catalogue with the files."
     match = command("match", "plan", text, has.catalogue, has.images)
     match.add_argument("--pattern", action="append", metavar="P", help="such as {ProductId}_{n}; may be repeated")
-    match.add_argument("--earlier", type=Path, metavar="DIR", help="the catalogue's own images, to match by similarity")
+    match.add_argument("--earlier", type=root, metavar="DIR", help="the catalogue's own images, to match by similarity")
     match.add_argument("--within", metavar="SUBFOLDER", help="match only the files in this subfolder of --images")
     match.add_argument("--map", type=Path, metavar="FILE", help="save the map here; decisions already in it are kept")
     match.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the catalogue with matched files here")
@@ -229,11 +321,11 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
     prepare.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
 
     text = "Show what a batch would add, replace, delete, exclude and carry over; write nothing."
-    plan = command("plan", "plan", text, *has.photographs, has.drawn, has.planned)
+    plan = command("plan", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
     plan.add_argument("--lines", action="store_true", help="one line per row instead of one per reason")
 
     text = "Make a batch folder: increment.meta, its tables, and images."
-    build = command("build", "plan", text, *has.photographs, has.drawn, has.planned)
+    build = command("build", "plan", text, *has.photographs, has.depth, has.drawn, has.planned)
     build.add_argument("--keep-refused", action="store_true", help="also send rows that check expects to be refused")
     build.add_argument("--out", type=Path, required=True, metavar="BATCH", help="folder of the batch")
 
@@ -245,6 +337,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.naming,
         has.drawn,
         has.images,
+        has.depth,
         has.cluster,
     )
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
@@ -330,7 +423,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     report.add_argument("--report", type=Path, metavar="FILE", help="close the run from this error report (one run)")
     report.add_argument("--confirm", metavar="INSTANCE", help=_CHANGE)
     report.add_argument("--html", type=Path, metavar="FILE", help="write the page here (one run)")
-    report.add_argument("--images", type=Path, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
+    report.add_argument("--images", type=root, metavar="DIR", help=f"for thumbnails: {_IMAGES}")
     report.add_argument(
         "--failed",
         type=Path,
@@ -373,7 +466,20 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    trace = command("trace", "outcomes", "Show why a product is found or not: its history over all runs.", has.runs)
+    text = "Ask the gallery whether images are there as sent; settle lines whose outcome is unknown. Changes nothing."
+    verify = command("verify", "outcomes", text, has.cloud, has.runs)
+    text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
+    verify.add_argument("--sample", type=_sample, metavar="N", help=text)
+    verify.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
+    text = "share of images not there as sent that the sample finds with this confidence (default: 0.01)"
+    verify.add_argument("--margin", type=float, default=0.01, metavar="SHARE", help=text)
+    verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
+    verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
+    verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Show why a product is found or not: its history over all runs."
+    trace = command("trace", "outcomes", text, has.cloud, has.runs)
+    trace.add_argument("--ask", action="store_true", help="also ask the gallery about each image, now")
     trace.add_argument("product_id", metavar="PRODUCT", help="the ProductId, as sent")
 
     text = "Show a month in numbers: how much of the catalogue can be found, what fails, what improved."
@@ -386,7 +492,9 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands for tasks, rights and the sandbox."""
+    """Add the commands for tasks, rights, the sandbox and the shell."""
+    completion = command("completion", "rehearse", "Print a script that completes commands and options in your shell.")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"], metavar="SHELL", help="bash, zsh or tcsh")
     command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
     text = "Make a run of a task that was started elsewhere, such as in the console."
     adopt = command("adopt", "ship", text, has.cloud, has.runs)

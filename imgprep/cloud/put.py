@@ -12,10 +12,23 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from imgprep.cloud.oss import EXPIRED, FATAL, THROTTLED, Stored, head, passing, read_object, wrapped
+from imgprep.cloud.oss import (
+    EXPIRED,
+    FATAL,
+    OURS,
+    THROTTLED,
+    Stored,
+    copy_object,
+    head,
+    passing,
+    read_object,
+    read_part,
+    wrapped,
+)
 from imgprep.core.clock import Clock
 from imgprep.core.errors import StorageError
 from imgprep.core.retry import Attempts, Pace, retry_after
+from imgprep.core.settings import is_vendors
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +38,19 @@ MISMATCHES_MAX = 3
 REST_SECONDS = 0.5
 
 
+class Origin(NamedTuple):
+    """An object in OSS that holds an image's bytes."""
+
+    bucket: str
+    key: str
+    etag: str
+    bytes: int
+    endpoint: str  #: URL
+    region: str = ""
+
+
 class Item(NamedTuple):
-    """A file to send."""
+    """An image to send: a file, or an object in OSS."""
 
     key: str  #: object key
     pic_name: str  #: name in the batch
@@ -35,6 +59,9 @@ class Item(NamedTuple):
     digest: str | None  #: MD5 in hex, from the plan of the batch
     problem: str = ""  #: why the file cannot be sent; empty if it can
     refused: bool = False  #: whether the service is expected to refuse its lines anyway
+    origin: Origin | None = None  #: the object to copy, instead of a file
+    guarded: bool = False  #: whether its key lies among the user's own objects, which are never replaced
+    again: bool = False  #: whether an earlier copy of ours has this key
 
 
 class Sent(NamedTuple):
@@ -46,6 +73,15 @@ class Sent(NamedTuple):
     attempts: int
     seconds: float
     message: str = ""
+
+
+CHANGED = "was changed or removed since the batch was built; build it again"
+
+
+def is_same_place(origin: Origin, bucket: Any) -> bool:
+    """Return whether the service can copy an object into `bucket`: both are in one region."""
+    url = bucket.url
+    return origin.endpoint == url or (origin.region == bucket.place != "" and is_vendors(origin.endpoint))
 
 
 class Stopped(Exception):
@@ -71,9 +107,8 @@ def same(item: Item, stored: Stored) -> bool | None:
     """Return whether an object is the planned file; None if only its bytes can tell."""
     if item.bytes is not None and item.bytes != stored.bytes:
         return False
-    if item.digest is None or stored.md5 is None:
-        return None
-    return item.digest == stored.md5
+    md5 = stored.md5
+    return None if item.digest is None or md5 is None else item.digest == md5
 
 
 class Sender:
@@ -82,8 +117,18 @@ class Sender:
     A file is retried for `patience` seconds; setting `stop` ends the work between two attempts.
     """
 
-    def __init__(self, bucket: Any, clock: Clock, pace: Pace, *, patience: float, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        bucket: Any,
+        clock: Clock,
+        pace: Pace,
+        *,
+        patience: float,
+        stop: threading.Event,
+        open_origin: Callable[[Origin], Any] | None = None,
+    ) -> None:
         self._bucket = bucket
+        self._open_origin = open_origin
         self._clock = clock
         self._pace = pace
         self._patience = patience
@@ -91,8 +136,10 @@ class Sender:
         self._crc = crc64()
 
     def send(self, item: Item) -> Sent:
-        """Read and send a file; return the outcome."""
+        """Read and send a file, or have an object copied; return the outcome."""
         started = self._clock.monotonic()
+        if item.origin is not None:
+            return self._copy(item, item.origin, started)
         try:
             with open(item.file, "rb", buffering=0) as file:  # noqa: PTH123  called 100,000 times
                 # One byte more than expected, so that one read suffices for a file of the planned size.
@@ -102,7 +149,51 @@ class Sender:
         except OSError as error:
             seconds = self._clock.monotonic() - started
             return Sent(item.key, "failed", "none", 0, seconds, f"cannot be read: {error.strerror or error}")
-        return self.send_bytes(item, data, started)
+        return self.send_bytes(item, data, started, new=item.guarded and not item.again)
+
+    def _copy(self, item: Item, origin: Origin, started: float) -> Sent:
+        """Let the service copy an object, or send its bytes if it is at another endpoint; return the outcome."""
+        if self._stop.is_set():
+            raise Stopped
+        source = self._open_origin(origin) if self._open_origin is not None else self._bucket
+        size = origin.bytes
+        try:
+            with self._pace:
+                if not is_same_place(origin, self._bucket):
+                    part = read_part(source, origin.key, 0, size, etag=origin.etag, size=size) if size else None
+                    data = part.data if part is not None else b""
+                    if part is not None and part.crc not in (None, self._crc(data)):
+                        raise StorageError(f"read {origin.key}: arrived damaged", key=origin.key, passing=True)
+                else:
+                    data = None
+                    copied = copy_object(self._bucket, origin.bucket, origin.key, item.key, etag=origin.etag)
+            if data is not None:
+                sent = self.send_bytes(item, data, started)
+                message = f"sent through this machine: oss://{origin.bucket} is at another endpoint, {origin.endpoint}"
+                return sent._replace(message=message) if sent.outcome == "uploaded" else sent
+            verified = self._is_copy(item, origin, source, copied)
+        except StorageError as error:
+            if error.code in FATAL:
+                raise
+            outcome, message = "failed", f"{error}; repeat the upload" if error.passing else str(error)
+            if error.code in ("PreconditionFailed", "NoSuchKey"):
+                outcome, message = "changed", f"oss://{origin.bucket}/{origin.key}: {CHANGED}"
+            return Sent(item.key, outcome, "none", 1, self._clock.monotonic() - started, message)
+        self._pace.good()
+        seconds = self._clock.monotonic() - started
+        if verified:
+            return Sent(item.key, "copied", verified, 1, seconds)
+        message = f"the copy of oss://{origin.bucket}/{origin.key} differs from it; repeat the upload"
+        return Sent(item.key, "failed", "none", 1, seconds, message)
+
+    def _is_copy(self, item: Item, origin: Origin, source: Any, copied: Stored) -> str:
+        """Return how a copy was verified: by the ETag, or by the CRC64 of both objects; else ''."""
+        if item.digest is not None and copied.md5 == item.digest == origin.etag:
+            return "etag"
+        made, original = head(self._bucket, item.key), head(source, origin.key)
+        if made is None or original is None or made.bytes != original.bytes or original.etag != origin.etag:
+            return ""
+        return "crc64" if made.crc is not None and made.crc == original.crc else ""
 
     def send_bytes(self, item: Item, data: bytes, started: float | None = None, *, new: bool = False) -> Sent:
         """Send `data` as the item's object; with `new`, only if no object has this key. Return the outcome."""
@@ -114,6 +205,8 @@ class Sender:
         }
         if new:
             headers["x-oss-forbid-overwrite"] = "true"
+        if item.guarded:
+            headers[OURS] = "copy"
         crc = self._crc(data)
         attempts, mismatches = Attempts(self._clock, patience=self._patience), 0
 

@@ -6,11 +6,17 @@ A plain conversion turns nullable integers into floats and copies every string; 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, ParamSpec
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+
+P = ParamSpec("P")
 
 
 class Attached(pd.DataFrame):
@@ -32,6 +38,43 @@ class Attached(pd.DataFrame):
 
     def __copy__(self, deep: bool = True) -> Attached:
         return self
+
+
+class Table(pd.DataFrame):
+    """A frame that notebooks show as a table made for people; operations on it return plain DataFrames."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
+
+        return table_html(self)
+
+
+def as_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` as a `Table` that shares its data."""
+    table = Table(frame)
+    table.attrs = frame.attrs
+    return table
+
+
+def returns_table(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
+    """Decorate a public function so that notebooks show the frame that it returns as a table for people."""
+
+    @wraps(function)
+    def returning(*args: P.args, **named: P.kwargs) -> pd.DataFrame:
+        return as_table(function(*args, **named))
+
+    return returning
+
+
+def show_fields_as_tables(result: Any) -> None:
+    """Make each frame among a dataclass's fields a `Table`; for ``__post_init__``."""
+    for field in fields(result):
+        if isinstance(value := getattr(result, field.name), pd.DataFrame):
+            object.__setattr__(result, field.name, as_table(value))
 
 
 def attach(frame: pd.DataFrame, **tables: pd.DataFrame) -> pd.DataFrame:
@@ -78,8 +121,27 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     return result
 
 
+def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
+    """Return a mask of rows whose combination of values in `names` probably occurs more than once."""
+    # NumPy sorts hashes in a tenth of the time that `is_duplicated` takes on strings.
+    key = frame.select(
+        pl.fold(
+            pl.lit(0, pl.UInt64),
+            lambda total, part: total * 31 ^ part,
+            [pl.col(name).hash(seed=place) for place, name in enumerate(names)],
+        )
+    ).to_series()
+    ordered = np.sort(key.to_numpy())
+    again = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]]).unique()
+    if not len(again):
+        return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True)
+    return key.is_in(again.implode())
+
+
 def storable(text: str) -> str:
     """Return a string that Arrow and polars accept; lone surrogates, possible in JSON, become U+FFFD."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

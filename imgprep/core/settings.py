@@ -25,7 +25,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         name: name
         for name in (
             *("catalogue", "earlier", "images", "preset", "columns", "sheet", "where", "one_product"),
-            *("causes", "private_hosts"),
+            *("images_endpoint", "causes", "private_hosts"),
         )
     },
     "service": {
@@ -43,7 +43,8 @@ _VARIABLES: dict[str, str] = {
     f"IMGPREP_{name.upper()}": name
     for name in (
         *("region", "bucket", "path", "instance", "role_arn"),
-        *("oss_endpoint", "imagesearch_endpoint", "gateway_timeout", "status_timeout", "sandbox", "cluster"),
+        *("oss_endpoint", "imagesearch_endpoint", "images_endpoint", "gateway_timeout"),
+        *("status_timeout", "sandbox", "cluster"),
     )
 }
 
@@ -68,6 +69,66 @@ WORK_FOLDER = "imgprep-work"
 GATEWAY_SECONDS = 120.0
 #: Seconds after which an unchanged undocumented task status is considered final.
 STATUS_SECONDS = 600.0
+
+
+#: The address of images in OSS. A Path merges slashes, and on Windows turns them around.
+_OSS = re.compile(r"oss:[/\\]+(?P<bucket>[^/\\]+)(?:[/\\]+(?P<prefix>.*))?", re.DOTALL)
+
+
+def is_oss(root: object) -> bool:
+    """Return whether `root` is an address in OSS: ``oss://BUCKET/PREFIX``."""
+    return isinstance(root, str | os.PathLike) and os.fspath(root).startswith(("oss:/", "oss:\\"))
+
+
+@dataclass(frozen=True, slots=True)
+class OssRoot(os.PathLike[str]):
+    """A folder of images in OSS, and how to reach it. Pickled without credentials: a process uses its own."""
+
+    bucket: str
+    prefix: str = ""  #: empty, or ends with ``/``
+    endpoint: str = ""
+    region: str = ""
+    credentials: CredentialsProvider = field(default=EnvironmentCredentials(prefer_oss=True), repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, address: str | os.PathLike[str], settings: Settings | None = None) -> OssRoot:
+        """Return the root at ``oss://BUCKET/PREFIX``, reached as `settings` say, by default the environment's."""
+        match = _OSS.fullmatch(os.fspath(address))
+        if match is None:
+            raise ConfigError(f"images {os.fspath(address)}: is not an address in OSS; write oss://BUCKET/FOLDER")
+        prefix = (match["prefix"] or "").rstrip("/")
+        if {".", ".."} & set(prefix.split("/")):
+            raise ConfigError(f"images {os.fspath(address)}: . and .. are not folders in OSS; write the folder's name")
+        settings = settings or Settings.from_env()
+        endpoint = settings.images_endpoint or settings.oss_endpoint
+        region = settings.region
+        if settings.images_endpoint:
+            named = _REGION_OF.match(endpoint.rpartition("://")[2])
+            region = named[1] if named else ""
+        prefix = f"{prefix}/" if prefix else ""
+        return cls(match["bucket"], prefix, endpoint, region, settings.oss_credentials)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of a client for the bucket."""
+        credentials = self.credentials
+        settings = Settings(region=self.region, oss_endpoint=self.endpoint, bucket=self.bucket)
+        if isinstance(credentials, EnvironmentCredentials) and is_loopback(settings.oss_url):
+            credentials = replace(credentials, variables_only=True)
+        return settings.with_(oss_credentials=credentials)
+
+    def __fspath__(self) -> str:
+        return f"oss://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def __str__(self) -> str:
+        return self.__fspath__()
+
+    def __reduce__(self) -> tuple[type[OssRoot], tuple[str, ...]]:
+        return OssRoot, (self.bucket, self.prefix, self.endpoint, self.region)
+
+
+#: Source: OSS, endpoints: oss-REGION.aliyuncs.com, oss-REGION-internal.aliyuncs.com.
+_REGION_OF = re.compile(r"oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +165,12 @@ class Settings:
         Identity of the sandbox behind the endpoints (`Sandbox.identity`); every sandbox has its own gallery.
     project : Path
         Project folder; relative paths in the project file are resolved against it.
-    catalogue, images : Path or None
-        The catalogue export and the folder of its images.
+    catalogue : Path or None
+        The catalogue export.
+    images : Path, OssRoot or None
+        The folder or zip archive of its images, or their address in OSS: ``oss://BUCKET/FOLDER``.
+    images_endpoint : str
+        Endpoint of the bucket in `images`, if it is not in `region`: ``oss-cn-beijing.aliyuncs.com``.
     earlier : Path or None
         The previous export, for comparison; by default the catalogue of the newest run.
     preset : str
@@ -157,7 +222,8 @@ class Settings:
     project: Path = Path()
     catalogue: Path | None = None
     earlier: Path | None = None
-    images: Path | None = None
+    images: Path | OssRoot | None = None
+    images_endpoint: str = ""
     preset: str = "auto"
     columns: Mapping[str, Any] | Path | None = None
     sheet: str | int | None = None
@@ -172,6 +238,8 @@ class Settings:
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
 
     def __post_init__(self) -> None:
+        if is_oss(self.images):
+            object.__setattr__(self, "images", OssRoot.parse(self.images, self))  # type: ignore[arg-type]  # see is_oss
         for name in (*_PATHS, "project", "columns"):
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
@@ -256,6 +324,11 @@ class Settings:
         return f"{folder}/" if folder else ""
 
     @property
+    def target(self) -> str | None:
+        """The address in OSS that batches are uploaded to; None without a bucket."""
+        return f"oss://{self.bucket}/{self.prefix}".rstrip("/") if self.bucket else None
+
+    @property
     def work(self) -> Path:
         """The folder for runs, regions and caches."""
         return self.project / WORK_FOLDER
@@ -332,7 +405,7 @@ def from_document(document: Mapping[str, Any], file: Path) -> dict[str, Any]:
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ConfigError(f"{file}: [{table}] {key} = {value!r}: must be {kind}")
             if value != "":
-                values[name] = file.parent / str(value) if name in _PATHS else value
+                values[name] = file.parent / str(value) if name in _PATHS and not is_oss(value) else value
     return values
 
 

@@ -13,7 +13,8 @@ from imgprep.demo.shop import part_shop
 from imgprep.draw.formats import read_regions
 from imgprep.draw.store import RegionStore
 from imgprep.draw.suggest import suggest_region
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
 from imgprep.load.catalogue import load_catalogue
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.processes import LostTask
 from imgprep.core.regions import Region
 from imgprep.draw.segmentation import Floats, Ground, Mask, box_of, cut_out, differs, fit_ground, salient, shrunk
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Fetched, Unfit
+from imgprep.images.oss import OssFolder
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_header, open_upright
 from imgprep.look.inspect import Names, distinct_names
 from imgprep.look.probe import readable
@@ -124,7 +127,7 @@ def suggest_regions(
     names : catalogue frame, or iterable of str or path
         As in `inspect_images`.
     root : path
-        Folder or zip archive of the images.
+        Folder or zip archive of the images, or ``oss://BUCKET/FOLDER``.
     model : path, optional
         File of a saliency model; see `suggest_region`.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
@@ -156,10 +159,13 @@ def suggest_regions(
     """
     from tqdm.auto import tqdm  # noqa: PLC0415  needed only here
 
-    place = os.path.abspath(root)  # noqa: PTH100  keeps symlinks
-    open_source(place)
+    source = open_source(root)
+    place = source.root if isinstance(source, OssFolder) else os.path.abspath(root)  # noqa: PTH100  keeps symlinks
     wanted = distinct_names(names, place).to_list()
-    tasks = [(place, name, None if model is None else os.fspath(model)) for name in wanted]
+    file = None if model is None else os.path.abspath(model)  # noqa: PTH100
+    tasks: Iterable[Any] = ((place, name, file) for name in wanted)
+    if isinstance(source, OssFolder) and executor is None:  # read here, as the processes have no credentials
+        tasks = ((read, name, file) for name, _, read in source.fetch_ahead(wanted, whole=True))
     found: dict[str, tuple[Any, ...]] = {}
     options: dict[str, Any] = {"executor": executor, "ready": readable, "workers": workers, "chunk": _CHUNK}
     with tqdm(total=len(wanted), disable=not progress, unit="image", desc="suggest") as bar:
@@ -170,11 +176,14 @@ def suggest_regions(
     return frame.astype(SUGGESTED)
 
 
-def suggest_one(task: tuple[str, str, str | None]) -> tuple[Any, ...]:
-    """Return a row of `suggest_regions` without its name; `task` is (root, name, model)."""
+def suggest_one(task: tuple[str | Fetched | Unfit, str, str | None]) -> tuple[Any, ...]:
+    """Return a row of `suggest_regions` without its name; `task` is (root or object, name, model)."""
     root, name, model = task
     try:
-        region, confidence, method = suggest_with_method(_read_below(root, name), model=model)
+        if isinstance(root, Unfit):
+            return (*[None] * 6, root.detail)
+        data = root.data if isinstance(root, Fetched) else _read_below(root, name)
+        region, confidence, method = suggest_with_method(data, model=model)
     except MemoryError:
         return (*[None] * 6, "needs more memory than a worker is allowed")
     except Exception as error:  # noqa: BLE001  decoders can raise any exception; one file is one row

@@ -10,12 +10,13 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image
 
 from imgprep.core.files import naming_full_disk
-from imgprep.images.storage import Problem, open_source
+from imgprep.images.found import Fetched, Problem, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.probe import EOI, SOI, segments
 from imgprep.look.rules.limits import FORMATS, MPO
@@ -162,7 +163,11 @@ class Copied:
     error: str = ""
 
 
-def convert_to(task: tuple[str, str, str, str, Recipe, int]) -> Copied:
+#: Root or object, name, digest of the source, file of the copy, recipe, most bytes.
+CopyTask: TypeAlias = tuple[str | Fetched | Unfit, str, str, str, Recipe, int]
+
+
+def convert_to(task: CopyTask) -> Copied:
     """Make one copy."""
     copy, made = convert(task)
     return copy if copy.error else keep(copy, made, task[3])
@@ -178,12 +183,17 @@ def keep(copy: Copied, made: bytes, draft: str) -> Copied:
     return copy
 
 
-def convert(task: tuple[str, str, str, str, Recipe, int]) -> tuple[Copied, bytes]:
-    """Return the description and the bytes of one copy, for a caller on another machine."""
+def convert(task: CopyTask) -> tuple[Copied, bytes]:
+    """Return the description and the bytes of one copy of a file below a root, or of an object fetched from OSS."""
     root, name, digest, _, recipe, bytes_max = task
     try:
-        source = open_source(root)
-        data = source.read(source.find(name))
+        if isinstance(root, Unfit):
+            return Copied(error=root.detail), b""
+        if isinstance(root, Fetched):
+            data = root.data
+        else:
+            source = open_source(root)
+            data = source.read(source.find(name))
         if digest and hashlib.md5(data).hexdigest() != digest:
             return Copied(error="the file has changed since it was inspected; inspect it again"), b""
         return ready(data, recipe, bytes_max)

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,14 +20,19 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import Elsewhere, run_tasks
+from imgprep.core.fields import PIC_NAME_MAX
 from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
+from imgprep.core.notebook import shows
 from imgprep.core.processes import LostTask, cores
 from imgprep.core.regions import Region
+from imgprep.core.settings import OssRoot
 from imgprep.core.text import shown
 from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open, keep
-from imgprep.images.names import folded, free_name, ready_name
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Fetched, Source, Unfit
+from imgprep.images.names import folded, free_name, ready_name, shortened
+from imgprep.images.oss import OssFolder
+from imgprep.images.storage import open_source
 from imgprep.images.upright import upright_size
 from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.probe import readable
@@ -41,6 +46,7 @@ _LOG: dict[str, Any] = {
 }
 
 
+@returns_table
 def prepare_images(
     facts: pd.DataFrame,
     root: str | os.PathLike[str],
@@ -52,6 +58,8 @@ def prepare_images(
     executor: Elsewhere = None,
     progress: bool = True,
     workers: int | None = None,
+    leave: bool = False,
+    within: str | None = None,
 ) -> pd.DataFrame:
     """Make copies that the service accepts: upright, within the limits, in plain RGB, without personal metadata.
 
@@ -63,7 +71,7 @@ def prepare_images(
     facts : pandas.DataFrame
         Result of `inspect_images` with tier ``header`` or deeper.
     root : path
-        Folder or zip archive that contains the images.
+        Folder or zip archive that contains the images, or ``oss://BUCKET/FOLDER``.
     out : path
         Folder for the copies; created if missing.
     dry_run : bool
@@ -80,6 +88,11 @@ def prepare_images(
         Show a progress bar.
     workers : int, optional
         Number of worker processes; by default the number of processors.
+    leave : bool
+        Make no copies in `out` of images in OSS that need no change: `upload` lets the service copy them.
+    within : str, optional
+        Where `root` lies below the batch's folder in OSS: empty, or such as ``photos/``. Names then start with it, and
+        no copy gets the name of an object there, so that originals are referred to and never overwritten.
 
     Returns
     -------
@@ -113,13 +126,15 @@ def prepare_images(
     """
     thresholds = limits_for(service_type(service), limits)
     source, out = open_source(root), Path(out)
-    if out.resolve() == Path(root).resolve():
+    folder = source if isinstance(source, OssFolder) else None
+    if folder is None and out.resolve() == Path(root).resolve():
         raise ConfigError(f"out: {out} is the image folder itself; choose another folder for the copies")
     if "PicName" not in facts.columns:
         raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
     rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
-    steps = list(_steps(list(rows.iter_rows(named=True)), thresholds))
-    make = _Maker(os.path.abspath(root), int(thresholds["image_bytes"]), workers or cores(), executor)  # noqa: PTH100  keeps links
+    steps = list(_steps(list(rows.iter_rows(named=True)), thresholds, folder, within))
+    place, bytes_max = folder or os.path.abspath(root), int(thresholds["image_bytes"])  # noqa: PTH100  keeps links
+    make = _Maker(place, bytes_max, workers or cores(), executor, leave=leave and folder is not None)
     if dry_run:
         done = _foresee(steps, make)
     else:
@@ -199,7 +214,9 @@ class Done:
     height: int | None = None
 
 
-def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[Step]:
+def _steps(
+    rows: list[dict[str, Any]], limits: Mapping[str, float], folder: OssFolder | None, within: str | None
+) -> Iterator[Step]:
     """Yield a step for each row of facts; names of copies are unique, ignoring case and Unicode form."""
     recipes = [decide(row, limits) for row in rows]
     names = [
@@ -210,8 +227,13 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
     ]
     # Names that need not change take precedence.
     taken = {folded(name) for row, name in zip(rows, names, strict=True) if name and name == row["PicName"]}
+    if folder is not None and within is not None:
+        names = [_within_batch(name, within, recipe) for name, recipe in zip(names, recipes, strict=True)]
+        # A copy sent earlier is replaced, which `upload` checks; every other object keeps its name to itself.
+        known = (name for name in folder.names() if _READY not in name)
+        taken = {folded(within + name) for name in (*known, *(row["PicName"] for row in rows))}
     for number, (row, recipe, wanted) in enumerate(zip(rows, recipes, names, strict=True)):
-        own = row["PicName"]
+        own = (within or "") + row["PicName"]
         name = fallback = wanted
         if wanted:
             if wanted != own:
@@ -229,6 +251,18 @@ def _steps(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> Iterator[
         collides = name != wanted
         renamed = "" if name == own else f"named {name}" + (f", as {wanted} is another image's" if collides else "")
         yield Step(number, row, recipe, name, fallback, renamed)
+
+
+#: Part of the name of a copy beside its original.
+_READY = ".ready."
+
+
+def _within_batch(name: str, within: str, recipe: Recipe) -> str:
+    if not name:
+        return name
+    stem, _, extension = name.rpartition(".")
+    name = within + (name if recipe.action == "kept" else f"{stem}{_READY}{extension}")
+    return name if len(name) <= PIC_NAME_MAX else shortened(name)
 
 
 def _record(step: Step, done: Done) -> tuple[Any, ...]:
@@ -293,17 +327,18 @@ _MADE = ("kept", "converted")
 class _Maker:
     """Makes copies in worker processes."""
 
-    root: str
+    root: str | OssFolder
     bytes_max: int
     workers: int
     executor: Elsewhere = None
+    leave: bool = False  #: make no copies of images that need no change
 
     def copies(self, steps: list[Step], drafts: Path) -> Iterator[tuple[Step, Copied | LostTask]]:
         """Yield each step with its copy, stored in `drafts` under the step's number."""
         by_draft = {str(drafts / str(step.number)): step for step in steps}
         tasks = (
-            (self.root, step.facts["PicName"], step.digest, draft, step.recipe, self.bytes_max)
-            for draft, step in by_draft.items()
+            (place, step.facts["PicName"], step.digest, draft, step.recipe, self.bytes_max)
+            for (draft, step), place in zip(by_draft.items(), self._places(by_draft.values()), strict=True)
         )
         workers = max(1, min(self.workers, len(steps) // 2))
         # Others need not reach `drafts`, so they return the bytes.
@@ -323,6 +358,29 @@ class _Maker:
             else:
                 yield by_draft[task[3]], copy
 
+    def _places(self, steps: Iterable[Step]) -> Iterator[str | OssRoot | Fetched | Unfit]:
+        """Yield the root for every step, or what is read there, as this machine's processes have no credentials."""
+        if isinstance(self.root, OssFolder) and self.executor is not None:
+            yield from (self.root.root for _ in steps)
+        elif isinstance(self.root, OssFolder):
+            for _, _, fetched in self.root.fetch_ahead((step.facts["PicName"] for step in steps), whole=True):
+                yield fetched
+        else:
+            yield from (self.root for _ in steps)
+
+    def kept(self, steps: list[Step], source: Source) -> Iterator[tuple[Step, bytes | Unfit]]:
+        """Yield each step with the bytes of its image."""
+        if isinstance(source, OssFolder):
+            ahead = source.fetch_ahead((step.facts["PicName"] for step in steps), whole=True)
+            for step, (_, _, fetched) in zip(steps, ahead, strict=True):
+                yield step, fetched if isinstance(fetched, Unfit) else fetched.data
+            return
+        for step in steps:
+            try:
+                yield step, source.read(source.find(step.facts["PicName"]))
+            except Unfit as unfit:
+                yield step, unfit
+
 
 def _foresee(steps: list[Step], make: _Maker) -> dict[int, Done]:
     """Return what `_carry_out` would return; copies whose outcome is uncertain are made and discarded."""
@@ -340,12 +398,14 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
 
     manifest, written = Manifest(out), Written(out)
     done = {step.number: known for step in steps if (known := manifest.still_good(step)) is not None}
+    if make.leave:
+        done |= {step.number: _expected(step) for step in steps if step.recipe.action == "kept"}
     new = [step for step in steps if step.number not in done]
     written.require(name for step in new for name in step.names)
     _clear_stale(written)
     with (
         _drafts(written, any(step.names for step in new)) as drafts,
-        tqdm(total=len(steps), initial=len(done), disable=not progress, unit="image", desc="prepare") as bar,
+        tqdm(total=len(steps), initial=len(done), disable=not shows(progress), unit="image", desc="prepare") as bar,
     ):
 
         def settle(step: Step, result: Done) -> None:
@@ -360,8 +420,10 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
 
         try:
             for step in new:
-                if step.recipe.action != "converted":
-                    settle(step, _keep(step, source, drafts))
+                if step.recipe.action not in _MADE:
+                    settle(step, _expected(step))
+            for step, data in make.kept([step for step in new if step.recipe.action == "kept"], source):
+                settle(step, _keep(step, data, drafts))
             for step, copy in make.copies([step for step in new if step.recipe.action == "converted"], drafts):
                 settle(step, _copied(step, copy))
         finally:
@@ -369,18 +431,15 @@ def _carry_out(steps: list[Step], make: _Maker, source: Source, out: Path, *, pr
     return done
 
 
-def _keep(step: Step, source: Source, drafts: Path) -> Done:
-    """Copy an image that needs no change into `drafts`."""
-    if step.recipe.action != "kept":
-        return _expected(step)
+def _keep(step: Step, data: bytes | Unfit, drafts: Path) -> Done:
+    """Write an image that needs no change into `drafts`."""
+    if isinstance(data, Unfit):
+        return Done(Recipe("refused"), data.detail)
     try:
-        data = source.read(source.find(step.facts["PicName"]))
         if hashlib.md5(data).hexdigest() != step.digest:
             return Done(Recipe("refused"), "the file has changed since it was inspected; inspect it again")
         with naming_full_disk(drafts.parent / step.new_name):
             (drafts / str(step.number)).write_bytes(data)
-    except Unfit as unfit:
-        return Done(Recipe("refused"), unfit.detail)
     except OSError as error:
         return _refused(step, error)
     return _expected(step)

@@ -196,6 +196,11 @@ def _decompressed(text: bytes) -> bytes:
         return b""
 
 
+def png_chunk(data: bytes, at: int) -> tuple[bytes, int] | None:
+    """Return the kind of the PNG chunk at `at` and where the next one begins; None if its start is not in `data`."""
+    return (data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")) if at + 8 <= len(data) else None
+
+
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind of every chunk and the start and end of its data."""
     at = 8

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 from imgprep.core.errors import ImgprepError
 from imgprep.core.regions import Region
 from imgprep.images.formats import kind_of
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import NotAnImage, exif_orientation, open_header, open_upright, upright_size
 
 #: Colour of a region's outline, drawn over a white one: Okabe and Ito's colour-blind-safe vermilion.

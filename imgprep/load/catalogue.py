@@ -14,7 +14,7 @@ import pyarrow as pa
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.core.findings import FINDING_COLUMNS, Severity, findings_frame
-from imgprep.core.frames import attach, to_pandas, to_polars
+from imgprep.core.frames import attach, returns_table, to_pandas
 from imgprep.core.text import counted
 from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.load.delimited import read_delimited
@@ -23,7 +23,7 @@ from imgprep.load.export import TEXT, Export, Findings, export_finding, may_hold
 from imgprep.load.header import HEADER, HEADER_MISSING, with_header
 from imgprep.load.image_columns import image_column_findings
 from imgprep.load.image_names import IMAGE_URL, is_url, pic_name_for_url, split_column
-from imgprep.load.left_out import left_out, mark_shared, mark_where
+from imgprep.load.left_out import mark_shared, mark_where, wanted_rows
 from imgprep.load.matches import BY_MATCH
 from imgprep.load.parquet_json_xml import read_json, read_parquet, read_xml
 from imgprep.load.presets import Preset, Shape, choose_preset
@@ -56,6 +56,7 @@ _NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", "
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
+@returns_table
 def load_catalogue(
     path: str | Path | None,
     *,
@@ -162,8 +163,11 @@ def as_catalogue(
         shape = replace(shape, table=mark_where(shape.table, where, notes))
     table, rows, images = _per_image(chosen, shape, specs, notes)
     frame = _assembled(rows, _fields(specs, table, rows, images, notes), table, notes)
-    notes += mark_shared(frame, table, chosen.listed_where(table), one_product=one_product)
-    parts = [findings_frame(notes), _without_image(frame)]
+    named = wanted_rows(frame, ("row", "ProductId", "PicName", "OperationType"))
+    notes += mark_shared(frame, named, table, chosen.listed_where(table), one_product=one_product)
+    if one_product:
+        named = wanted_rows(frame, named.columns)
+    parts = [findings_frame(notes), _without_image(named)]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _mark_unread(frame, found, notes)
     frame.attrs["preset"] = {
@@ -427,15 +431,12 @@ def _mark_unread(frame: pd.DataFrame, found: pd.DataFrame, notes: Findings) -> N
     frame[name] = pd.Series([rules.get(row, ELSEWHERE) for row in frame["row"]], frame.index, dtype="str")
 
 
-def _without_image(frame: pd.DataFrame) -> pd.DataFrame:
+def _without_image(rows: pl.DataFrame) -> pd.DataFrame:
     """Return a finding for each product that has no image in any row."""
-    if "PicName" not in frame.columns:
+    if "PicName" not in rows.columns:
         return findings_frame([export_finding(WITHOUT_IMAGES, _NO_IMAGES, _WAY_ON)])
-    if "ProductId" not in frame.columns:
+    if "ProductId" not in rows.columns:
         return findings_frame()
-    frame = frame[left_out(frame).isna()]
-    needed = ("row", "ProductId", "PicName", "OperationType")
-    rows = to_polars(frame, [name for name in needed if name in frame.columns])
     empty = pl.col("PicName").is_null() | (pl.col("PicName") == "")
     if "OperationType" in rows.columns:
         operation = pl.col("OperationType").str.strip_chars().str.to_uppercase()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from imgprep.core.findings import Severity
-from imgprep.core.frames import to_polars
+from imgprep.core.frames import to_polars, twice
 from imgprep.core.text import counted
 from imgprep.load.export import TEXT, Findings, export_finding
 from imgprep.load.presets import as_polars
@@ -31,6 +32,13 @@ def left_out(frame: pd.DataFrame) -> pd.Series[Any]:
     return frame[LEFT_OUT].where(frame[LEFT_OUT].isin(LEFT_OUT_REASONS)).astype("str")
 
 
+def wanted_rows(frame: pd.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Return the columns of a catalogue that `names` lists and it has, without unwanted rows; ``_i`` is their place."""
+    rows = to_polars(frame, [name for name in names if name in frame.columns])
+    rows = rows.select(pl.int_range(len(frame), eager=True).alias("_i"), *rows.get_columns())
+    return rows.filter(pl.Series(left_out(frame).isna().to_numpy())) if LEFT_OUT in frame.columns else rows
+
+
 def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
     """Return the table with the column `LEFT_OUT`, filled for records that do not match the condition."""
     names = [name for name in table.column_names if name != LEFT_OUT]
@@ -47,16 +55,16 @@ def mark_where(table: pa.Table, where: str, notes: Findings) -> pa.Table:
     return table.select(names).append_column(LEFT_OUT, pa.chunked_array([reasons.to_arrow().cast(TEXT)]))
 
 
-def mark_shared(frame: pd.DataFrame, table: pa.Table, listed: str, *, one_product: bool) -> Findings:
-    """Mark the rows whose image another product has, or suggest it in a finding; prefer products that fit `listed`."""
-    if not {"PicName", "ProductId"} <= set(frame.columns):
+def mark_shared(
+    frame: pd.DataFrame, rows: pl.DataFrame, table: pa.Table, listed: str, *, one_product: bool
+) -> Findings:
+    """Mark those of `rows` whose image another product has, or suggest it; prefer products that fit `listed`."""
+    if not {"PicName", "ProductId"} <= set(rows.columns):
         return []
-    pairs = to_polars(frame, ["PicName", "ProductId"]).with_columns(_i=pl.int_range(pl.len()))
-    pairs = pairs.filter(pl.Series(left_out(frame).isna().to_numpy())).drop_nulls()
-    if pairs["PicName"].hash().n_unique() == pairs.height:
-        return []
-    shared = pairs.filter(pl.col("ProductId").n_unique().over("PicName") > 1)
-    images, known = shared["PicName"].n_unique(), pairs["PicName"].n_unique()
+    pairs = rows.select("_i", "PicName", "ProductId").drop_nulls()
+    repeated = pairs.filter(twice(pairs, "PicName"))
+    shared = repeated.filter(pl.col("ProductId").n_unique().over("PicName") > 1)
+    images, known = shared["PicName"].n_unique(), pairs.height - repeated.height + repeated["PicName"].n_unique()
     if one_product and listed:  # such as a configurable product before its variants, which a shop hides
         hidden = ~Where(listed, table.column_names).mask(as_polars(table))
         shared = shared.sort(hidden.gather(shared["_i"]), maintain_order=True)

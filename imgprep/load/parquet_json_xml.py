@@ -13,7 +13,6 @@ from xml.parsers import expat
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.findings import Severity
@@ -35,6 +34,8 @@ CHUNK_RECORDS = 20_000
 
 def read_parquet(path: Path) -> Export:
     """Read a Parquet file. Whole numbers stored as floats (7.0) become integers again."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  heavy: it brings file systems and TLS
+
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -12,7 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imgprep.core.executors import Elsewhere, run_tasks
+from imgprep.core.frames import returns_table
 from imgprep.core.processes import LostTask
+from imgprep.core.settings import is_oss
+from imgprep.images.oss import open_folder
 from imgprep.load.left_out import left_out
 from imgprep.look.probe import readable
 
@@ -37,6 +40,7 @@ DUPLICATE_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def find_duplicates(
     facts: pd.DataFrame,
     catalogue: pd.DataFrame | None = None,
@@ -186,8 +190,13 @@ def _pixel_digests(
     sides = [tuple(sorted(map(str, pair))) for pair in zip(facts["width"], facts["height"], strict=True)]
     wanted = {at for pair in pairs if sides[pair[0]] == sides[pair[1]] for at in pair}
     one_of_each = {digests[at]: names[at] for at in sorted(wanted)}
-    whole_root = os.path.abspath(root)  # noqa: PTH100  keeps symlinks
-    tasks = [(whole_root, name, digest) for digest, name in one_of_each.items() if isinstance(digest, str)]
+    files = {name: digest for digest, name in one_of_each.items() if isinstance(digest, str)}
+    tasks: Iterable[Any] = [(os.path.abspath(root), *each) for each in files.items()]  # noqa: PTH100  keeps symlinks
+    if is_oss(root) and executor is not None:
+        tasks = [(open_folder(root).root, *each) for each in files.items()]
+    elif is_oss(root):  # read here, as the processes have no credentials
+        ahead = open_folder(root).fetch_ahead(files, whole=True)
+        tasks = ((fetched, name, files[name]) for name, _, fetched in ahead)
     found: dict[str, str | None] = {}
     for (_, _, digest), answer in run_tasks(
         "imgprep.look.probe:pixel_digest", tasks, executor=executor, ready=readable, chunk=_CHUNK

@@ -1,8 +1,8 @@
 """Facts as frames and Parquet files, and a cache of earlier facts: a folder of Parquet files.
 
-An unchanged file is recognised by path, size and mtime, and the same bytes under another name by their digest. The
-cache is written in parts as work proceeds, so that an interrupted run resumes where it stopped. Parts are added and
-merged but never changed, so that several processes can share one cache.
+An unchanged file is recognised by path, size and mtime, an object in OSS by key, size and ETag, and the same bytes
+under another name by their digest. The cache is written in parts as work proceeds, so that an interrupted run resumes
+where it stopped. Parts are added and merged but never changed, so that several processes can share one cache.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import overwriting, replacing
 from imgprep.core.frames import to_pandas
+from imgprep.core.settings import is_oss
 from imgprep.images.upright import readers
 from imgprep.look.facts import FACT_COLUMNS, PROBE_VERSION, Record, Tier
 
@@ -85,18 +86,24 @@ class FactCache:
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigError(f"cache {folder}: is a file; give a folder, or a path for a new one")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._root = os.path.realpath(root)
+        self._root = os.fspath(root) if is_oss(root) else os.path.realpath(root)
         self._count = itertools.count()
 
-    def known(self, places: pl.DataFrame, tier: Tier) -> pl.DataFrame:
+    def known(self, places: Sequence[Record], tier: Tier) -> pl.DataFrame:
         """Return the cached facts of unchanged files."""
         rows = self._rows(tier)
-        if rows is None or places.is_empty():
+        if rows is None or not places:
             return pl.DataFrame(schema=SCHEMA)
-        keys = ["PicName", "bytes", "mtime_ns"]
+        keys = ("PicName", "bytes", "etag" if "etag" in places[0] else "mtime_ns")
+        if keys[2] not in rows.collect_schema():  # written before images could be in OSS
+            return pl.DataFrame(schema=SCHEMA)
+        # Only the columns that are joined: a record of all of them takes longer to turn into a row than to stat a file.
+        wanted = pl.LazyFrame(
+            [pl.Series(key, [place[key] for place in places], SCHEMA.get(key, pl.String)) for key in keys]
+        )
         found = (
             rows.filter(pl.col("root") == self._root)
-            .join(places.select(keys).lazy(), on=keys, how="semi")
+            .join(wanted, on=keys, how="semi")
             .unique("PicName", keep="last", maintain_order=True)
             .select(list(SCHEMA))
         )
@@ -120,7 +127,8 @@ class FactCache:
         """Add the facts of existing files."""
         if kept := [record for record in records if record.get("mtime_ns") is not None]:
             root, version = pl.lit(self._root).alias("root"), pl.lit(_version()).alias("version")
-            self._write(records_frame(kept).with_columns(root, version))
+            etags = pl.Series("etag", [record.get("etag") for record in kept], pl.String)
+            self._write(records_frame(kept).with_columns(root, version, etags))
 
     def close(self) -> None:
         """Merge the parts if there are many."""

@@ -15,14 +15,18 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.frames import storable, to_pandas
+from imgprep.core.notebook import shows
 from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores
-from imgprep.images.storage import Problem, Source, legal_from, open_source
+from imgprep.core.settings import OssRoot
+from imgprep.images.found import Problem, Source
+from imgprep.images.oss import OssFolder
+from imgprep.images.storage import legal_from, open_source
 from imgprep.load.catalogue import require_images
 from imgprep.load.left_out import left_out
 from imgprep.look.facts import Record, Tier
 from imgprep.look.facts_cache import SCHEMA, FactCache, FactsFile, records_frame
 from imgprep.look.pixels import can_find_damage
-from imgprep.look.probe import probe, readable
+from imgprep.look.probe import Task, fetch_listed, probe, readable
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +36,10 @@ _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
 
 Names: TypeAlias = pd.DataFrame | pd.Series | Iterable[Any]
-#: Root, name, tier, and digests whose facts are known.
-Task: TypeAlias = tuple[str, str, str, frozenset[str]]
+#: From this many names on, a folder in OSS is listed; fewer are requested one by one.
+LISTED_FROM = 20
+#: Whole objects sent to a worker process at once.
+_WHOLE_CHUNK = 4
 
 
 class Options(TypedDict, total=False):
@@ -75,14 +81,16 @@ def inspect_images(
         A frame with a ``PicName`` column, or names or full paths below `root`. Repeated names are inspected
         once; missing values are skipped.
     root : path
-        Folder or zip archive of the images.
+        Folder or zip archive of the images, or ``oss://BUCKET/FOLDER``. There, ``stat`` costs a listing, ``header``
+        reads at most 64 KB of an ordinary JPEG or PNG, and ``decode`` reads each object once.
     tier : {"stat", "header", "decode", "strict"}
         How deeply to inspect; see `Tier`. Each includes those before it. Finding damage in JPEGs with ``strict`` needs
         OpenCV (the extra ``suggest``); without it, JPEGs get facts of tier ``decode``.
     cache : path, optional
         Folder of cached facts; unchanged files are then not reopened.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Does the work instead of processes on this machine. Its workers must reach `root` by the same path.
+        Does the work instead of processes on this machine. Its workers must reach `root` by the same path, or, in OSS,
+        with credentials of their own environment or RAM role.
     out : path, optional
         Stream the facts to this Parquet file, in bounded memory, instead of returning them.
     progress : bool
@@ -128,10 +136,11 @@ def inspect_images(
     from tqdm.auto import tqdm  # noqa: PLC0415  only inspecting shows a progress bar
 
     source = open_source(root)
-    root = os.path.abspath(root)  # noqa: PTH100  keeps symlinks, whose targets may differ on other machines
-    wanted = distinct_names(names, root)
-    run = _Run(source, root, Tier(tier), cache=cache, executor=executor, workers=workers or cores(), seconds=seconds)
-    with tqdm(total=len(wanted), disable=not progress, unit="image", desc="inspect") as bar:
+    # An absolute path keeps symlinks, whose targets may differ on other machines.
+    place = source.root if isinstance(source, OssFolder) else os.path.abspath(root)  # noqa: PTH100
+    wanted = distinct_names(names, place)
+    run = _Run(source, place, Tier(tier), cache=cache, executor=executor, workers=workers or cores(), seconds=seconds)
+    with tqdm(total=len(wanted), disable=not shows(progress), unit="image", desc="inspect") as bar:
         windows = (run.window(wanted.slice(start, WINDOW), bar.update) for start in range(0, len(wanted), WINDOW))
         if out is None:
             frames = list(windows)
@@ -164,7 +173,7 @@ class _Run:
     def __init__(
         self,
         source: Source,
-        root: str,
+        root: str | OssRoot,
         tier: Tier,
         *,
         cache: str | os.PathLike[str] | None,
@@ -174,6 +183,7 @@ class _Run:
     ) -> None:
         self._source = source
         self._root = root
+        self._folder = source if isinstance(source, OssFolder) else None
         self._tier = tier
         self._cache = None if cache is None or tier is Tier.STAT else FactCache(cache, root)
         self._executor = executor
@@ -184,16 +194,18 @@ class _Run:
 
     def window(self, names: pl.Series, step: Callable[[int], Any]) -> pl.DataFrame:
         """Return the facts of `names`, in their order."""
-        places: list[Record] = [{"PicName": name} for name in names]
+        if self._folder is not None and len(names) >= LISTED_FROM:
+            self._folder.list_once()
         if self._tier is Tier.STAT or self._cache is not None:
-            places = [probe(self._source, name, Tier.STAT) for name in names]
+            places = [probe(self._source, name, Tier.STAT) for name in names.to_list()]
+        else:
+            places = [{"PicName": name} for name in names]
         if self._tier is Tier.STAT:
             step(len(names))
             return records_frame(places)
         known = pl.DataFrame(schema=SCHEMA)
         if self._cache is not None:
-            existing = records_frame(place for place in places if "problem" not in place)
-            known = self._cache.known(existing, self._tier)
+            known = self._cache.known([place for place in places if "problem" not in place], self._tier)
         # Missing files need no worker.
         settled = [{**place, "tier": str(self._tier)} for place in places if "problem" in place]
         step(known.height + len(settled))
@@ -212,15 +224,24 @@ class _Run:
         same: dict[int, dict[str, Record]] = {}
         if self._cache is not None and places:
             same = self._cache.by_digest((place["bytes"] for place in places), self._tier)
-        tasks = [
+        if self._folder is not None:  # the listing states digests, so known bytes need not be read
+            here = [place for place in places if place.get("digest") in same.get(place.get("bytes", -1), ())]
+            for place in here:
+                record = {**same[place["bytes"]][place["digest"]], **place, "tier": str(self._tier)}
+                self._keep(record)
+                step(1)
+                yield record
+            settled = {place["PicName"] for place in here}
+            places = [place for place in places if place["PicName"] not in settled]
+        tasks: list[Task] = [
             (self._root, place["PicName"], str(self._tier), frozenset(same.get(place.get("bytes", -1), ())))
             for place in places
         ]
         try:
-            for (_, name, tier, _), answer in self._answers(tasks):
+            for name, answer in self._answers(tasks):
                 record = answer
                 if isinstance(answer, LostTask):
-                    record = self._lost(name, tier, answer)
+                    record = self._lost(name, answer)
                 elif answer.get("digest") in same.get(answer.get("bytes"), {}):
                     record = {**same[answer["bytes"]][answer["digest"]], **answer}
                 self._keep(record)
@@ -231,21 +252,28 @@ class _Run:
             self._flush()
             raise
 
-    def _answers(self, tasks: list[Task]) -> Iterator[tuple[Task, Any]]:
+    def _answers(self, tasks: list[Task]) -> Iterator[tuple[str, Any]]:
+        """Yield each name with its record, or the lost task."""
         workers = max(1, min(self._workers, len(tasks) // CHUNK))
-        chunk = max(1, min(CHUNK, len(tasks) // (4 * workers)))
+        chunk = max(1, min(CHUNK, len(tasks) // (4 * workers))) if self._executor is None else CHUNK
+        work, ready, here, place = "probe_one", readable, iter(tasks), 1
+        if self._folder is not None:
+            # Objects are read on threads, and looked at in processes: what decodes them needs no credentials.
+            work, ready = "probe_fetched", fetch_listed
+            if self._executor is None:
+                here, place = self._fetched(self._folder, tasks), 0
+            else:
+                here = self._folder.listed(tasks)
+            if self._tier is not Tier.HEADER:
+                chunk = min(chunk, _WHOLE_CHUNK)
+        options: dict[str, Any] = {"workers": workers, "chunk": chunk, "seconds": self._seconds}
         for task, answer in run_tasks(
-            "imgprep.look.probe:probe_one",
-            tasks,
-            executor=self._executor,
-            ready=readable,
-            workers=workers,
-            chunk=chunk if self._executor is None else CHUNK,
-            seconds=self._seconds,
+            f"imgprep.look.probe:{work}", here, executor=self._executor, ready=ready, **options
         ):
+            name = str(task[place])
             if self._executor is not None and not isinstance(answer, LostTask):
-                self._require_same_files(task[1], answer)
-            yield task, answer
+                self._require_same_files(name, answer)
+            yield name, answer
 
     def _require_same_files(self, name: str, answer: Record) -> None:
         """Raise ConfigError if a worker misses a file that this machine has: its folder is not mounted."""
@@ -255,11 +283,17 @@ class _Run:
                 "folder under the same path on every worker"
             )
 
-    def _lost(self, name: str, tier: str, casualty: LostTask) -> Record:
+    def _fetched(self, folder: OssFolder, tasks: list[Task]) -> Iterator[Any]:
+        """Yield tasks for `probe_fetched`."""
+        ahead = folder.fetch_ahead((name for _, name, _, _ in tasks), whole=self._tier is not Tier.HEADER)
+        for fetched, (_, _, tier, known) in zip(ahead, tasks, strict=True):
+            yield (*fetched, tier, known)
+
+    def _lost(self, name: str, casualty: LostTask) -> Record:
         problem = Problem.TIMEOUT if casualty.timeout else Problem.CRASHED
         # Size and age are known without opening the file.
         place = probe(self._source, name, Tier.STAT)
-        return {**place, "tier": tier, "decodes": False, "problem": str(problem), "detail": casualty.detail}
+        return {**place, "tier": str(self._tier), "decodes": False, "problem": str(problem), "detail": casualty.detail}
 
     def _keep(self, record: Record) -> None:
         if self._cache is None:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.text import shown
-from imgprep.images.storage import Source, open_source
+from imgprep.images.found import Source
+from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.load.matches import matches_frame, write_matches
 from imgprep.look.cards import CardGrid, OpenedPicture, Pager, button, card

@@ -7,14 +7,17 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from imgprep.core.errors import StorageError
+from imgprep.core.settings import OssRoot, is_oss
 from imgprep.images.formats import has_ended, kind_of, orientation_in, png_exif, sole_exif
-from imgprep.images.storage import Found, Problem, Source, Unfit, open_source
+from imgprep.images.found import Fetched, Found, Problem, Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import (
     TURN,
     NotAnImage,
@@ -28,24 +31,65 @@ from imgprep.images.upright import (
 from imgprep.look.facts import Record, Tier
 from imgprep.look.personal import has_personal_metadata
 
+if TYPE_CHECKING:
+    from imgprep.images.oss import OssFolder
+
 #: Largest reduction at which libjpeg can decode a JPEG; each pixel is then the mean of a block.
 _EIGHTH = 8
 #: Formats whose reader decodes the whole file at a reduced scale; the HEIF reader would decode a separate thumbnail.
 _SCALED = ("JPEG", "MPO")
+#: Root, name, tier, and digests whose facts are known.
+Task: TypeAlias = tuple[str | OssRoot, str, str, Collection[str]]
 _NO_READER = {"HEIF": "HEIC/HEIF; install pillow-heif to read it, or export it as JPEG"}
 
 
 def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) -> Record:
     """Return the facts of one file; if its digest is in `known`, inspect no further."""
     record: Record = {"PicName": name, "exists": False, "tier": str(tier)}
-    try:
+
+    def look() -> None:
         found = source.find(name)
-        record |= {"exists": True, "bytes": found.bytes, "mtime_ns": found.mtime_ns}
+        record.update(_place(found))
         if tier is not Tier.STAT:
-            _read(source, found, tier, known, record)
+            data = source.read(found)
+            record["bytes"] = len(data)
+            record["digest"] = hashlib.md5(data).hexdigest()
+            _look_at(data, tier, known, record)
+
+    return _with_problem(look, record)
+
+
+def probe_fetched(task: tuple[str, Found | None, Fetched | Unfit, str, Collection[str]]) -> Record:
+    """Return the facts of an object in OSS; `task` is (name, object, what was fetched, tier, known digests)."""
+    name, found, fetched, tier, known = task
+    record: Record = {"PicName": name, "exists": False, "tier": tier}
+
+    def look() -> None:
+        if found is not None:
+            record.update(_place(found))
+        if isinstance(fetched, Unfit):
+            raise fetched
+        if fetched.whole:
+            record["digest"] = hashlib.md5(fetched.data).hexdigest()
+        _look_at(fetched.data, Tier(tier), known, record)
+
+    return _with_problem(look, record)
+
+
+def _place(found: Found) -> Record:
+    place = {"exists": True, "bytes": found.bytes, "mtime_ns": found.mtime_ns}
+    return place if not found.version else {**place, "digest": found.digest, "etag": found.version}
+
+
+def _with_problem(look: Callable[[], None], record: Record) -> Record:
+    """Return the record after `look` has filled it, or failed."""
+    try:
+        look()
     except Unfit as unfit:
         record["exists"] = unfit.problem not in (Problem.MISSING, Problem.OUTSIDE_ROOT)
         _set_problem(record, unfit.problem, unfit.detail)
+    except StorageError:  # concerns every image: no bucket, no right, no answer
+        raise
     except MemoryError:
         _set_problem(record, Problem.TOO_LARGE_TO_LOOK, "needs more memory than a worker is allowed")
     except Exception as error:  # noqa: BLE001  decoders can raise any exception; one file is one row
@@ -54,23 +98,43 @@ def probe(source: Source, name: str, tier: Tier, known: Collection[str] = ()) ->
 
 
 def readable(tasks: list[Any]) -> list[Any]:
-    """Return the tasks if this process can open their root, which each names first; raise ConfigError otherwise."""
-    _source(tasks[0][0], os.getpid())
-    return tasks
+    """Return tasks with the objects that they name in OSS, in place of the root that comes first; files stay where
+    they are. Raise ConfigError if this machine cannot open the root.
+    """
+    root = tasks[0][0]
+    source = _source(root, os.getpid())
+    if not is_oss(root):
+        return tasks
+    folder: OssFolder = source  # type: ignore[assignment]  # see is_oss
+    ahead = folder.fetch_ahead((task[1] for task in tasks), whole=True)
+    return [(object_, *task[1:]) for (_, _, object_), task in zip(ahead, tasks, strict=True)]
 
 
-def probe_one(task: tuple[str, str, str, Collection[str]]) -> Record:
+def fetch_listed(tasks: list[Any]) -> list[Any]:
+    """Return tasks for `probe_fetched`; each of `tasks` names what a listing knows of its object, if there is one."""
+    folder: OssFolder = _source(tasks[0][0], os.getpid())  # type: ignore[assignment]  # of OSS, see `inspect_images`
+    known = {task[1]: task[4] for task in tasks if task[4] is not None}
+    ahead = folder.knowing(known).fetch_ahead((task[1] for task in tasks), whole=tasks[0][2] != Tier.HEADER)
+    return [(*each, task[2], task[3]) for each, task in zip(ahead, tasks, strict=True)]
+
+
+def probe_one(task: Task) -> Record:
     """Return the facts of one file; `task` is (root, name, tier, known digests)."""
     root, name, tier, known = task
     return probe(_source(root, os.getpid()), name, Tier(tier), known)
 
 
-def pixel_digest(task: tuple[str, str, str]) -> str | None:
-    """Return a digest of all pixels, upright and in RGB; `task` is (root, name, digest of the file's bytes)."""
+def pixel_digest(task: tuple[str | Fetched | Unfit, str, str]) -> str | None:
+    """Return a digest of all pixels, upright and in RGB; `task` is (root or object, name, digest of the bytes)."""
     root, name, expected = task
     try:
-        source = _source(root, os.getpid())
-        data = source.read(source.find(name))
+        if isinstance(root, Unfit):
+            return None
+        if isinstance(root, Fetched):
+            data = root.data
+        else:
+            source = _source(root, os.getpid())
+            data = source.read(source.find(name))
         if hashlib.md5(data).hexdigest() != expected:
             return None
         image = open_upright(data)
@@ -80,15 +144,12 @@ def pixel_digest(task: tuple[str, str, str]) -> str | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _source(root: str, pid: int) -> Source:  # a forked process must not share an open archive
+def _source(root: str | OssRoot, pid: int) -> Source:  # a forked process must not share an open archive
     return open_source(root)
 
 
-def _read(source: Source, found: Found, tier: Tier, known: Collection[str], record: Record) -> None:
-    data = source.read(found)
-    record["bytes"] = len(data)
-    record["digest"] = hashlib.md5(data).hexdigest()
-    if record["digest"] in known:
+def _look_at(data: bytes, tier: Tier, known: Collection[str], record: Record) -> None:
+    if record.get("digest") in known:
         return
     if not data:
         _set_problem(record, Problem.EMPTY, "0 bytes")

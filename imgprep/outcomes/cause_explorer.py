@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from imgprep.core.errors import ConfigError, RegionError
-from imgprep.core.frames import records
+from imgprep.core.errors import ConfigError, RegionError, StorageError
+from imgprep.core.frames import records, returns_table
 from imgprep.core.text import counted
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.outcomes.retry import Retry, plan_retry
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
@@ -48,7 +50,8 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     runs : Run or iterable of Run
         If several are given, the newest is shown first and the others can be selected.
     images : path or iterable of path, optional
-        Folders or zip archives to search for images: the batch folder's ``images`` first, then the shop's originals.
+        Folders, zip archives or addresses in OSS to search for images: the batch folder's ``images`` first, then the
+        shop's originals.
     store : RegionStore or path, optional
         The region store, needed to correct regions.
     causes : CauseTable, optional
@@ -77,7 +80,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     def __init__(
         self,
         runs: Run | Iterable[Run],
-        images: str | Path | Iterable[str | Path] | None = None,
+        images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
         *,
         store: RegionStore | str | Path | None = None,
         causes: CauseTable | None = None,
@@ -86,7 +89,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         if not several:
             raise ConfigError("CauseExplorer: no run was given; pass a run, or several")
         self._runs = {run.id: run for run in sorted(several, key=lambda run: run.id, reverse=True)}
-        self._images = _Images([images] if isinstance(images, (str, Path)) else images or ())
+        self._images = _Images([images] if isinstance(images, str | os.PathLike) else images or ())
         self._store, self._causes = store, causes
         self._decided: dict[str, dict[int, str]] = {name: {} for name in self._runs}
         self.annotator: RegionAnnotator | None = None
@@ -108,6 +111,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         return self._runs[self._failed.run]
 
     @property
+    @returns_table
     def selected(self) -> pd.DataFrame:
         """The lines selected in the list, or every line of the cause if *every line* is ticked.
 
@@ -116,6 +120,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         return self._frame(self._chosen())
 
     @property
+    @returns_table
     def decisions(self) -> pd.DataFrame:
         """The lines of this run that have a ``decision``, with that column."""
         lines = self._failed.lines
@@ -273,7 +278,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._parts.record.value = self._html.record(found, sent, facts, own)
         self._parts.picture.value = self._html.picture(self._images.thumb(found))
 
-    def _drawable(self) -> tuple[Path | None, pd.DataFrame]:
+    def _drawable(self) -> tuple[str | os.PathLike[str] | None, pd.DataFrame]:
         """Return the first image's folder, and catalogue-like rows of the selected lines whose images are in it."""
         root, rows = None, []
         for position in self._chosen():
@@ -439,16 +444,16 @@ class _Index:
 class _Images:
     """The folders and archives to search for images, in this order."""
 
-    def __init__(self, folders: Iterable[str | Path]) -> None:
-        self._sources: dict[Path, Source] = {Path(folder): open_source(Path(folder)) for folder in folders}
+    def __init__(self, folders: Iterable[str | os.PathLike[str]]) -> None:
+        self._sources: dict[str | os.PathLike[str], Source] = {folder: open_source(folder) for folder in folders}
 
-    def locate(self, *names: Any) -> tuple[Path | None, str]:
+    def locate(self, *names: Any) -> tuple[str | os.PathLike[str] | None, str]:
         """Return the first folder that has an image under one of `names`, and that name."""
         for folder, source in self._sources.items():
             for name in names:
                 try:
                     source.find(name if isinstance(name, str) else "")
-                except Unfit:  # missing, or outside the folder
+                except (Unfit, StorageError):  # missing, outside the folder, or out of reach
                     continue
                 return folder, str(name)
         return None, ""

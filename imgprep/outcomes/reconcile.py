@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +11,17 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, PAYLOAD
-from imgprep.core.frames import records, to_pandas
+from imgprep.core.frames import records, show_fields_as_tables, to_pandas
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
+from imgprep.outcomes.verify import Verification, field_differences, verify_gallery
 from imgprep.ship.dump import read_dump
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run
 
-#: Confidence of the upper bound computed from a sample.
-CONFIDENCE = 0.95
-
 _KEY = ["ProductId", "PicName"]
 _COMPARED = list(PAYLOAD)
-#: The service fills in these fields if a line omits them.
-_FILLED_IN = ("CategoryId", "Crop", "Region")
 _COLUMNS = [*_KEY, "line", "difference", "field", "sent", "there"]
 
 
@@ -60,6 +54,9 @@ class Reconciliation:
     winners: pd.DataFrame
     compared: str
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         return f"Reconciliation({counted(len(self.differences), 'difference')}; {self.compared})"
 
@@ -82,7 +79,8 @@ def reconcile(
         An export of the gallery (DumpMeta).
     sample : int, optional
         Number of images to ask the service about (CheckImageExists), drawn at random from those that should be there
-        and those deleted. Requires `settings`.
+        and those deleted. The answers are kept beside the runs, and settle unknown lines; see `verify_gallery`.
+        Requires `settings`.
     settings : Settings, optional
         The service to ask.
 
@@ -118,14 +116,15 @@ def reconcile(
         raise ConfigError("reconcile: both dump= and sample= were given; pass only dump=, as an export is complete")
     last = runs[-1]
     runs = runs_of(runs, last.sent_to)
-    lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
     there = None if dump is None else to_pandas(read_dump(dump, _COMPARED)).drop_duplicates(_KEY, keep="last")
+    verified = None if sample is None else _verified(runs, sample, settings)
+    lines = last.batch.merge(last.outcome[["line", "outcome"]], on="line", how="left")
     differences, compared = pd.DataFrame(columns=_COLUMNS), "the run alone; the gallery was not queried"
     if there is not None:
         differences = _against_export(runs, there, lines)
         compared = f"an export of {counted(len(there), 'image')}: complete"
-    elif sample is not None:
-        differences, compared = _against_sample(runs, lines, sample, settings)
+    elif verified is not None:
+        differences, compared = _with_lines(verified.differences, lines), verified.sentence
     return Reconciliation(_sums(lines), differences, _winners(lines, there), compared)
 
 
@@ -162,25 +161,10 @@ def _against_export(runs: list[Run], there: pd.DataFrame, lines: pd.DataFrame) -
         _without(held, there).assign(difference="imported but not there"),
         deleted.merge(there[_KEY], on=_KEY).assign(difference="deleted but there"),
         _without(there, known).assign(difference="there but not sent"),
-        *(_field_differences(both, name) for name in _COMPARED if f"{name}_there" in both.columns),
+        *(field_differences(both, name) for name in _COMPARED if f"{name}_there" in both.columns),
     ]
     found = _with_lines(pd.concat(parts, ignore_index=True), lines)
     return found.sort_values(["difference", *_KEY, "field"], ignore_index=True)
-
-
-def _field_differences(both: pd.DataFrame, name: str) -> pd.DataFrame:
-    sent, there = (both[column].astype("str") for column in (name, f"{name}_there"))
-    differs = sent.fillna("") != there.fillna("")
-    if name == "CategoryId":
-        differs &= ~(sent.notna() & there.eq(str(FORCED_CATEGORY)))
-    difference = pd.Series("other value", index=both.index)
-    if name in _FILLED_IN:
-        filled = sent.isna() & there.notna()
-        difference = difference.mask(filled, "predicted")
-        if name != "CategoryId":
-            differs &= ~filled
-    found = both.loc[differs, _KEY].assign(difference=difference[differs], field=name)
-    return found.assign(sent=sent[differs], there=there[differs])
 
 
 def _winners(lines: pd.DataFrame, there: pd.DataFrame | None) -> pd.DataFrame:
@@ -207,42 +191,9 @@ def _same(line: dict[str, Any], image: dict[str, Any]) -> bool:
     )
 
 
-def _against_sample(
-    runs: list[Run], lines: pd.DataFrame, sample: int, settings: Settings | None
-) -> tuple[pd.DataFrame, str]:
-    from imgprep.cloud.imagesearch import ImageSearch  # noqa: PLC0415  the SDK is heavy
-
+def _verified(runs: list[Run], sample: int, settings: Settings | None) -> Verification:
     if settings is None:
         raise ConfigError("reconcile: sample= queries the service; pass settings= as well")
-    state, deleted = _expected(runs)
-    held = state.loc[state["state"] == "held", _KEY]
-    keys = pd.concat([held.assign(expected=True), deleted.assign(expected=False)], ignore_index=True)
-    asked = min(max(sample, 0), len(keys))
-    # Seeded, so that the same call asks about the same images.
-    chosen = keys.iloc[sorted(random.Random(0).sample(range(len(keys)), asked))]  # noqa: S311
-    service = ImageSearch(settings)
-    found = [service.image_record(product, name) is not None for product, name in chosen[_KEY].to_numpy()]
-    wrong = chosen[chosen["expected"] != found]
-    difference = wrong["expected"].map({True: "imported but not there", False: "deleted but there"})
-    differences = _with_lines(wrong[_KEY].assign(difference=difference), lines)
-    if not asked:
-        return differences, f"a sample of 0 of {counted(len(keys), 'image')}: no image was checked"
-    if asked == len(keys):
-        return differences, f"all {counted(asked, 'image')} were checked: {len(wrong):,} differ"
-    bound = upper_share(len(wrong), asked)
-    return differences, (
-        f"a sample of {asked:,} of {len(keys):,} images: {len(wrong):,} differ; "
-        f"with {CONFIDENCE:.0%} confidence, at most {math.ceil(1000 * bound) / 1000:.1%} of all differ"
-    )
-
-
-def upper_share(wrong: int, asked: int, confidence: float = CONFIDENCE) -> float:
-    """Return the upper confidence bound (Clopper–Pearson, one-sided) on the share of wrong images in a sample."""
-    if wrong >= asked:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        share = (low + high) / 2
-        few = sum(math.comb(asked, k) * share**k * (1 - share) ** (asked - k) for k in range(wrong + 1))
-        low, high = (share, high) if few > 1 - confidence else (low, share)
-    return high
+    beside = runs[-1].folder.parent.parent / "checks"
+    _, deleted = _expected(runs)
+    return verify_gallery(runs, settings, sample=sample, deleted=deleted, into=beside, progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
+from imgprep.core.frames import returns_table, show_fields_as_tables
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
@@ -42,6 +44,9 @@ class Retry:
 
     batch: pd.DataFrame
     rest: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
@@ -108,6 +113,7 @@ def plan_retry(
     return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
 
 
+@returns_table
 def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Return the failed and unknown lines of runs, with cause, remedy, and the columns of the shop's export.
 
@@ -167,7 +173,7 @@ def _with_sent(known: pd.DataFrame, run: Run, rows: pd.DataFrame) -> pd.DataFram
 
 def build_retry(
     run: Run,
-    images: str | Path,
+    images: str | os.PathLike[str],
     out: str | Path,
     *,
     catalogue: pd.DataFrame | None = None,
@@ -181,7 +187,7 @@ def build_retry(
     run : Run
         The partially failed run.
     images, out : path
-        The folder of the current images; the batch folder to create.
+        The folder of the current images, or ``oss://BUCKET/FOLDER``; the batch folder to create.
     catalogue : pandas.DataFrame, optional
         Today's catalogue; default: the rows kept by the run.
     causes : CauseTable, optional

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.frames import records
+from imgprep.core.frames import show_fields_as_tables
 from imgprep.core.settings import Settings, gallery_name
 from imgprep.core.text import percent
 from imgprep.outcomes.counting import read_each
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
+from imgprep.ship.checks import read_checks
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.run import Run
+from imgprep.show.tables import table_html
 from imgprep.show.template import figure_uri, template, write_page
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ class Review:
     better : pandas.DataFrame
         ``measure, before, now``: compared with the previous month, counted as in `imgprep.outcomes.counting`; failures
         open at the end of each month as in `tally_failure_changes`.
+    asked : str
+        The month's last answer of the gallery itself, see `verify_gallery`.
 
     Examples
     --------
@@ -68,6 +73,10 @@ class Review:
     findable: pd.DataFrame
     sources: pd.DataFrame
     better: pd.DataFrame
+    asked: str = "the gallery itself was not asked"
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
@@ -89,7 +98,7 @@ class Review:
         page = template("review_page.html").render(review=self, tables=self._tables(), chart=chart)
         return write_page(path, page)
 
-    def _tables(self) -> dict[str, dict[str, Any]]:
+    def _tables(self) -> dict[str, str]:
         frames = {
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
@@ -98,7 +107,7 @@ class Review:
             "Why images failed, by source": self.sources.head(12),
             "What changed": self.better,
         }
-        return {title: _displayed(frame) for title, frame in frames.items()}
+        return {title: table_html(frame, headers=_HEADERS) for title, frame in frames.items()}
 
 
 _HEADERS = {
@@ -110,32 +119,18 @@ _HEADERS = {
 }
 
 
-def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a table for display: causes as labels, shares in percent, unknown cells empty."""
-    labels = frame.attrs.get("labels", {})
-
-    def cell(name: str, value: object) -> str:
-        if value is None:
-            return ""
-        if name == "cause":
-            return str(labels.get(value, value))
-        if not isinstance(value, (int, float)):
-            return str(value)
-        return percent(value, 1) if name == "share" else f"{value:,.12g}"
-
-    return {
-        "columns": [_HEADERS.get(name, name) for name in frame.columns],
-        "rows": [[cell(name, value) for name, value in row.items()] for row in records(frame)],
-    }
-
-
 _KEY = ["ProductId", "PicName"]
 #: Age group → the day on which an image enters the next group.
 _AGES = {"under a week": 7, "1 to 4 weeks": 28, "1 to 3 months": 91, "longer": 10**6}
 
 
 def review(
-    runs: Run | Iterable[Run], month: str | None = None, *, source: str = "source", of: Settings | None = None
+    runs: Run | Iterable[Run],
+    month: str | None = None,
+    *,
+    source: str = "source",
+    of: Settings | None = None,
+    checks: Iterable[str | os.PathLike[str]] = (),
 ) -> Review:
     """Return the review of a month, for decision makers.
 
@@ -149,6 +144,8 @@ def review(
         Catalogue column that names the source of an image, such as the photographer.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to leave out rehearsals.
+    checks : iterable of path
+        Answers of the gallery, from `verify_gallery`; they correct what the runs say is in it.
 
     Returns
     -------
@@ -176,7 +173,9 @@ def review(
     if not past:
         raise ConfigError(f"review: there was no run before the end of {name}; choose a later month")
     this_month = [run for run in past if _when(run) >= first]
-    state = gallery_state(past)
+    made = [check for check in read_checks(checks) if check.at < end and check.gallery == past[-1].gallery]
+    state = gallery_state(past, checks=[check.file for check in made])
+    asked = [check for check in made if check.at >= first and check.done]
     names = _names(past)
     rows = _stages(past[-1], state[state["state"] == "held"], names)
     seen, imported = _first_times(past, names)
@@ -189,6 +188,7 @@ def review(
         _findable(seen, imported, first),
         _sources(past, this_month, source),
         _better([run for run in past if _when(run) < first], this_month, tally_outcomes(past).set_index("run")),
+        *(f"asked on {check.at:%Y-%m-%d}: {check.sentence}" for check in asked[-1:]),
     )
 
 

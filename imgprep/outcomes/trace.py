@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
-from imgprep.core.frames import records
+from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
-from imgprep.core.text import counted
+from imgprep.core.text import counted, shown
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import open_source
+from imgprep.images.storage import exists, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.outcomes.counting import read_each
+from imgprep.ship.checks import read_checks, saved_checks
 from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.report.causes import known_to
 from imgprep.ship.run import Run, load_runs
+from imgprep.show.tables import table_html
 from imgprep.show.template import template
 
 _COLUMNS = ["at", "run", "what", "PicName", "detail"]
@@ -39,7 +44,7 @@ class Trace:
         One sentence: which of its images the gallery holds, and why the others are missing.
     events : pandas.DataFrame
         Oldest first: ``at`` (ISO 8601, UTC), ``run``, ``what`` (``exported``, ``excluded``, ``sent``, ``imported``,
-        ``deleted``, ``failed``, ``unknown``, ``region``), ``PicName``, ``detail``.
+        ``deleted``, ``failed``, ``unknown``, ``region``, ``asked``), ``PicName``, ``detail``.
     gallery : pandas.DataFrame
         The product's images that the gallery holds now (columns as in the gallery state).
     images : Path, optional
@@ -55,17 +60,20 @@ class Trace:
     answer: str
     events: pd.DataFrame
     gallery: pd.DataFrame
-    images: Path | None
+    images: os.PathLike[str] | None
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Trace({self.product_id}: {self.answer})"
 
     def _repr_html_(self) -> str:
-        table = self.events.fillna("").to_html(index=False, border=0)
+        table = table_html(self.events, visible=len(self.events))
         return template("trace.html").render(trace=self, table=table, thumbs=self._thumbs())
 
     def _thumbs(self) -> dict[str, Thumb]:
-        if self.images is None or not self.images.exists():
+        if not exists(self.images):
             return {}
         try:
             source = open_source(self.images)
@@ -74,7 +82,7 @@ class Trace:
         return {name: thumb_of(name, source, side=120) for name in sorted(set(self.events["PicName"].dropna()))}
 
 
-def trace(product_id: str, project: HasSettings | Settings | str | Path | None = None) -> Trace:
+def trace(product_id: str, project: HasSettings | Settings | str | Path | None = None, *, ask: bool = False) -> Trace:
     """Return everything known about a product: exports, exclusions, lines, regions, failures, images.
 
     Parameters
@@ -85,6 +93,8 @@ def trace(product_id: str, project: HasSettings | Settings | str | Path | None =
         The project, its folder, or a folder of run folders; default: the nearest project. The events cover every
         gallery. The answer covers one gallery, and names it: that of the project's instance or, if the project has no
         instance, that of the newest run.
+    ask : bool
+        Ask the project's instance about each image of the product now (CheckImageExists), one request per image.
 
     Returns
     -------
@@ -99,9 +109,13 @@ def trace(product_id: str, project: HasSettings | Settings | str | Path | None =
     events = [event for _, part in read_each(runs, lambda run: list(_of_run(run, product_id))) for event in part]
     names = {event["PicName"] for event in events if isinstance(event["PicName"], str)}
     events += _of_regions(settings, product_id, names)
+    events += _of_checks(settings, product_id)
+    if ask:
+        events += (now := list(_asked(settings, product_id, names)))
     frame = pd.DataFrame(events, columns=_COLUMNS).sort_values("at", kind="stable", ignore_index=True)
     ours = own_runs(runs, settings)  # rehearsals are kept beside real runs
-    state = gallery_state(ours)
+    checks = [check for check in read_checks(saved_checks(settings)) if ours and check.gallery == ours[-1].gallery]
+    state = gallery_state(ours, checks=[check.file for check in checks])
     held = state[state["ProductId"] == product_id].reset_index(drop=True)
     own = frame[frame["run"].isna() | frame["run"].isin([run.id for run in ours])]
     gallery = ours[-1].gallery if ours else settings.gallery if settings.instance else ""
@@ -110,7 +124,33 @@ def trace(product_id: str, project: HasSettings | Settings | str | Path | None =
     if others:
         answer = answer if ours else f"nothing was sent to {gallery} yet"
         answer += f"; not counted: runs of {', '.join(others)}"
+    if ask:
+        there = sum(event["detail"] != _NOT_THERE for event in now)
+        answer += f"; asked just now: {settings.gallery} holds {there} of {counted(len(now), 'image')}"
     return Trace(product_id, answer, frame, held, settings.images)
+
+
+_NOT_THERE = "not in the gallery"
+
+
+def _of_checks(settings: Settings, product_id: str) -> Iterator[dict[str, Any]]:
+    for check in read_checks(saved_checks(settings)):
+        for (product, name), record in check.answers.items():
+            if product == product_id:
+                yield _answered(check.at, name, record)
+
+
+def _asked(settings: Settings, product_id: str, names: set[str]) -> Iterator[dict[str, Any]]:
+    service = ImageSearch(settings)
+    for name in sorted(names):
+        record = service.image_record(product_id, name)
+        yield _answered(datetime.now(UTC), name, record)
+
+
+def _answered(at: datetime, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
+    fields = [f"{field} {shown(value)}" for field, value in (record or {}).items() if field in PAYLOAD]
+    detail = _NOT_THERE if record is None else f"held, with {', '.join(fields)}"
+    return {"at": at.isoformat(), "run": None, "what": "asked", "PicName": name, "detail": detail}
 
 
 def _settings_and_runs(project: HasSettings | Settings | str | Path | None) -> tuple[Settings, list[Run]]:

@@ -14,6 +14,7 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
 from imgprep.core.files import Written, digest_of
 from imgprep.core.findings import findings_frame
+from imgprep.core.settings import is_oss
 from imgprep.core.text import counted
 from imgprep.look.inspect import inspect_images
 from imgprep.outcomes.counting import KEY
@@ -22,8 +23,9 @@ from imgprep.plan.compare import compared
 from imgprep.plan.make import plan_between
 from imgprep.plan.model import Baseline, Plan
 from imgprep.plan.preview import blast_radius
+from imgprep.ship.dump import own_dump
 from imgprep.ship.gallery import UNKNOWN, gallery_state, one_gallery
-from imgprep.ship.run import Run, load_runs
+from imgprep.ship.run import Run, load_runs, moment
 
 #: Reason for excluding a line: none of the folders has the bytes that the gallery held.
 NOT_AT_HAND = "image-not-at-hand"
@@ -45,8 +47,10 @@ def plan_undo(run: Run, runs: Iterable[Run] | None = None, *, later: bool = Fals
     -------
     Plan
         Images that the run added are deleted; images that it replaced or deleted are added again as they were.
-        Images whose state before the run is unknown are left unchanged, such as those recorded only in an export of
-        the gallery. Images are identified by ``file`` and ``digest``; `build_undo` finds their bytes.
+        The newest export in the project's work folder that is older than the run counts too (`dump_gallery`); it
+        records fields and no image, so an image that only it knows stays as it is now. Images whose state before the
+        run is unknown are left unchanged. Images are identified by ``file`` and ``digest``; `build_undo` finds their
+        bytes.
 
     Raises
     ------
@@ -85,6 +89,8 @@ def build_undo(
     loss = blast_radius(plan, now)
     loss.require(run.settings.get("instance") or "gallery", confirm)
     folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(folder) for folder in images]
+    if any(map(is_oss, folders)):
+        raise ConfigError("images: undo needs the copies that were sent, in folders on this machine, not in OSS")
     folder = fresh_folder(Path(out), folders)
     found = _copied(plan.batch, folders, folder / IMAGES)
     add = plan.batch["OperationType"].eq(Operation.ADD)
@@ -118,9 +124,15 @@ def _states(run: Run, runs: Iterable[Run] | None, *, later: bool) -> tuple[pd.Da
             f"{run.id}: {counted(len(after), 'later run')} changed this gallery too, and would be undone with it: "
             f"{', '.join(after)}. Undo the newest first, or pass later=True (--later)"
         )
-    then = gallery_state(every, of=of, before=run)
+    work = run.folder.parent.parent
+    now = gallery_state(every, of=of, dump=own_dump(work, of))
+    before = own_dump(work, of, before=moment(run.started_at) or 0.0)
+    then = gallery_state(every, of=of, before=run, dump=before)
+    # An export records no image: if its bytes before the run are unknown, the image stays as it is now.
+    images = then[KEY].merge(now[[*KEY, "digest"]], on=KEY, how="left")["digest"]
+    then["digest"] = then["digest"].fillna(images.set_axis(then.index))
     undone = [other for other in one_gallery(every, of) if other.sort_key >= run.sort_key]
-    return gallery_state(every, of=of), _with_replaced(then, sorted(undone, key=lambda other: other.sort_key))
+    return now, _with_replaced(then, sorted(undone, key=lambda other: other.sort_key))
 
 
 def _with_replaced(then: pd.DataFrame, undone: list[Run]) -> pd.DataFrame:

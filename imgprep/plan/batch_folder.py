@@ -16,7 +16,8 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
-from imgprep.core.frames import detached
+from imgprep.core.frames import detached, show_fields_as_tables
+from imgprep.core.settings import is_oss
 from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
 from imgprep.plan.compare import gallery_digest
@@ -71,14 +72,21 @@ class Built:
     prepared: pd.DataFrame
     loss: BlastRadius
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))
         return f"Built({self.folder.name}: {counts})"
 
 
-def require_batch_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> None:
+def require_batch_folder(
+    folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()
+) -> None:
     """Raise ConfigError if a batch folder at `folder` would overwrite files that imgprep did not write."""
     for place in images:
+        if is_oss(place):
+            continue
         if Path(place).resolve() == (folder / IMAGES).resolve():
             raise ConfigError(
                 f"images: {place} is where batch folder {folder} keeps its copies; choose the folder of the originals"
@@ -130,7 +138,7 @@ def is_journal(file: Path) -> bool:
     return not file.is_symlink() and isinstance(first, dict) and first.get("imgprep") == JOURNAL_MARK
 
 
-def fresh_folder(folder: Path, images: Iterable[str | Path], sources: Iterable[str | Path] = ()) -> Path:
+def fresh_folder(folder: Path, images: Iterable[str | os.PathLike[str]], sources: Iterable[str | Path] = ()) -> Path:
     """Create a batch folder and mark it as one; clear an earlier batch folder, and refuse anything else."""
     require_batch_folder(folder, images, sources)
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +162,7 @@ def keep_only(images: Path, names: Iterable[str]) -> None:
 
 
 def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
-    """Return the basis of a plan: ``instance``, newest ``run``, ``dump``, ``digest`` of the state, ``at``, and options.
+    """Return the basis of a plan: ``instance``, newest ``run``, ``dump``, ``checks``, ``digest``, ``at``, and options.
 
     `at` is the time since which the gallery may have changed, used if the known state does not record it.
     """
@@ -164,6 +172,7 @@ def basis_of(baseline: Baseline, at: str) -> dict[str, Any]:
         "instance": baseline.instance or found.get("instance", ""),
         "run": found.get("run"),
         "dump": found.get("dump"),
+        "checks": found.get("checks") or [],
         "at": found.get("at", at),
         "digest": None if known is None else gallery_digest(known),
         "delete_missing": baseline.delete_missing,
@@ -179,6 +188,7 @@ def write_folder(
     sources: Iterable[str | Path],
     *,
     basis: Mapping[str, Any],
+    images: str | None = None,
 ) -> None:
     """Write the tables, batch.json and increment.meta into a batch folder."""
     tables = {
@@ -196,6 +206,7 @@ def write_folder(
     about = {
         "service": service,
         "keep_refused": keep_refused,
+        "images": images,
         "sources": {Path(source).name: _sha256(Path(source)) for source in sources},
     }
     _write_plan(written, about, built.plan, built.loss, basis)

@@ -6,6 +6,7 @@ Inspect → prepare → inspect the copies → check → plan → write. The fol
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,15 +17,20 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from imgprep.cloud.put import Origin
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import Elsewhere
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
+from imgprep.core.settings import OssRoot, is_oss
 from imgprep.draw.store import RegionStore
 from imgprep.fix.prepare import NO_ROOM, prepare_images
-from imgprep.images.storage import Unfit, open_source
+from imgprep.images.found import Unfit
+from imgprep.images.oss import OssFolder, open_folder
+from imgprep.images.storage import open_source
 from imgprep.load.drift import compare_exports, require_no_collapse
 from imgprep.load.left_out import left_out
+from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check_sheet, require_rules
@@ -75,12 +81,14 @@ class Rules:
 
 def build_batch(
     catalogue: pd.DataFrame,
-    images: str | Path,
+    images: str | os.PathLike[str],
     out: str | Path,
     *,
     rules: Rules | None = None,
     baseline: Baseline | None = None,
     regions: RegionStore | pd.DataFrame | None = None,
+    tier: str | None = None,
+    target: str | os.PathLike[str] | None = None,
     keep_refused: bool = False,
     prepare: bool = True,
     sources: Iterable[str | Path] = (),
@@ -95,7 +103,8 @@ def build_batch(
     catalogue : pandas.DataFrame
         From `load_catalogue`.
     images : path
-        Folder or zip archive with the images.
+        Folder or zip archive with the images, or their address in OSS: ``oss://BUCKET/FOLDER``. Images in OSS that
+        need no change stay there until `upload` has the service copy them.
     out : path
         The batch folder, separate from the images. An existing batch folder is rebuilt; anything else is refused, as
         is a folder with a file that imgprep did not write or that has changed since.
@@ -105,6 +114,11 @@ def build_batch(
         The gallery's known state, the last export, and what may be deleted; by default everything is new.
     regions : RegionStore or pandas.DataFrame, optional
         Subject regions.
+    tier : str, optional
+        How deeply to inspect the images; default: ``decode``, but ``header`` in OSS, where decoding reads every byte.
+    target : path, optional
+        The address in OSS, ``oss://BUCKET/PATH``, that the batch will be uploaded to. Images that already lie there or
+        below need no copy; their names then start at `target`, and repaired copies get names of their own.
     keep_refused : bool
         Send every row that can be written, even if `check` expects refusal, to compare prediction with outcome.
     prepare : bool
@@ -148,25 +162,43 @@ def build_batch(
     outbox, sources = Path(out) / IMAGES, list(sources)
     folders = [] if images is None else [images]
     require_batch_folder(Path(out), folders, sources)
-    source_facts = inspect_images(catalogue, images, cache=cache, executor=executor, progress=progress)
+    images, remote = _listed_once(images)
+    source_facts = inspect_images(
+        catalogue, images, tier=tier or _tier(remote), cache=cache, executor=executor, progress=progress
+    )
     if not keep_refused:  # keep_refused asks for such rows
         few(_missing(catalogue, source_facts))  # before the earlier batch is touched
     judge = partial(_judge, catalogue, rules=rules, baseline=baseline, keep_refused=keep_refused)
-    options = {"service": rules.service, "limits": rules.limits, "executor": executor}
-    copy = partial(prepare_images, source_facts, images, outbox, **options)  # type: ignore[arg-type]
+    copy = partial(
+        prepare_images,
+        source_facts,
+        images,
+        outbox,
+        service=rules.service,
+        limits=rules.limits,
+        executor=executor,
+        leave=remote is not None,
+        within=_within(remote, target),
+    )
     instance = baseline.instance or "gallery"
     if baseline.delete_missing or "OperationType" in catalogue.columns:
         # Deletions depend only on the names of the copies, so this check runs before anything is changed.
         _, foreseen = judge(prepared=copy(dry_run=True) if prepare else None)
         blast_radius(foreseen, baseline.known).require(instance, baseline.confirm)
     folder = fresh_folder(Path(out), folders, sources)
-    prepared = copy(progress=progress) if prepare else _as_is(source_facts, Path(images), outbox)
+    prepared = copy(progress=progress) if prepare else _as_is(source_facts, images, outbox)
     if prepare and keep_refused:
-        prepared = _with_refused(prepared, source_facts, Path(images), outbox)
+        prepared = _with_refused(prepared, source_facts, images, outbox)
     ready = prepared["action"].isin(["kept", "converted"])
-    keep_only(outbox, prepared.loc[ready, "new_name"])
+    there = prepared["action"].eq("kept") if remote is not None else ready & False
+    keep_only(outbox, prepared.loc[ready & ~there, "new_name"])
     # The copies are on this machine, which others need not reach.
-    sent = inspect_images(prepared.loc[ready, "new_name"], outbox, progress=progress)
+    sent = inspect_images(prepared.loc[ready & ~there, "new_name"], outbox, progress=progress)
+    if remote is not None:
+        prepared = _with_origins(prepared, remote)
+        named = source_facts.set_index("PicName").loc[prepared.loc[there, "PicName"]].reset_index()
+        unmoved = named.assign(PicName=prepared.loc[there, "new_name"].to_numpy())
+        sent = pd.concat([sent, unmoved], ignore_index=True) if len(sent) else unmoved
     # An image without a copy is checked unprepared, as its findings give the reason for excluding its row.
     without = source_facts["PicName"].isin(prepared.loc[~ready, "PicName"])
     facts = pd.concat([sent, source_facts[without]], ignore_index=True)
@@ -179,17 +211,56 @@ def build_batch(
     loss = blast_radius(plan, baseline.known)
     loss.require(instance, baseline.confirm)
     built = Built(folder, plan, findings, sent, source_facts, prepared, loss)
-    write_folder(built, catalogue, rules.service, keep_refused, sources, basis=basis_of(baseline, began))
+    address = None if remote is None else str(remote)
+    write_folder(
+        built, catalogue, rules.service, keep_refused, sources, basis=basis_of(baseline, began), images=address
+    )
     return built
+
+
+def _listed_once(images: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], OssFolder | None]:
+    """Return images in OSS as an open folder, which every step can share, and whether they are in OSS."""
+    folder = open_folder(images) if images is not None and is_oss(images) else None
+    return folder or images, folder
+
+
+def _tier(remote: OssFolder | None) -> str:
+    return Tier.DECODE if remote is None else Tier.HEADER
+
+
+def _within(remote: OssFolder | None, target: str | os.PathLike[str] | None) -> str | None:
+    """Return where the images lie below `target`; None if they do not."""
+    if remote is None or target is None:
+        return None
+    place = OssRoot.parse(target)
+    inside = place.bucket == remote.root.bucket and remote.root.prefix.startswith(place.prefix)
+    return remote.root.prefix[len(place.prefix) :] if inside else None
+
+
+_ORIGIN = ("bucket", "key", "etag", "endpoint", "region")
+
+
+def _with_origins(prepared: pd.DataFrame, remote: OssFolder) -> pd.DataFrame:
+    """Add the object of each image, from which `upload` has copies made."""
+    origins: list[Origin | None] = []
+    for name in prepared["PicName"]:
+        try:
+            origins.append(remote.origin(remote.find(name)))
+        except Unfit:
+            origins.append(None)
+    columns = {field: [getattr(each, field, None) for each in origins] for field in _ORIGIN}
+    return prepared.assign(**{name: pd.Series(values, prepared.index, "str") for name, values in columns.items()})
 
 
 def preview_batch(
     catalogue: pd.DataFrame,
-    images: str | Path | None,
+    images: str | os.PathLike[str] | None,
     *,
     rules: Rules | None = None,
     baseline: Baseline | None = None,
     regions: RegionStore | pd.DataFrame | None = None,
+    tier: str | None = None,
+    target: str | os.PathLike[str] | None = None,
     cache: str | Path | None = None,
     executor: Elsewhere = None,
     progress: bool = True,
@@ -209,10 +280,14 @@ def preview_batch(
     rules, baseline = rules or Rules(), baseline or Baseline()
     facts = prepared = files = None
     if images is not None:
-        found = inspect_images(catalogue, images, cache=cache, executor=executor, progress=progress)
+        images, remote = _listed_once(images)
+        found = inspect_images(
+            catalogue, images, tier=tier or _tier(remote), cache=cache, executor=executor, progress=progress
+        )
         # No copies are written, so their folder is only a name.
         out = Path(images).absolute().parent / "copies that were not made"
         options = {"service": rules.service, "limits": rules.limits, "executor": executor, "progress": progress}
+        options |= {"leave": remote is not None, "within": _within(remote, target)}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
         facts, files = _foreseen_facts(found, prepared), match_names(catalogue, images)
     _, plan = _judge(
@@ -351,13 +426,15 @@ def _judge(
     return findings, plan_rows(catalogue, wanted, errors, service, baseline)
 
 
-def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
-    """Copy every existing image into `out` unchanged; return a prepare log."""
+def _as_is(facts: pd.DataFrame, images: str | os.PathLike[str], out: Path) -> pd.DataFrame:
+    """Copy every existing image into `out` unchanged, unless it is in OSS; return a prepare log."""
     source, copies = open_source(images), Written(out)
     lacking: dict[str, str] = {}
     for name in facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"]:
         try:
             found = source.find(name)
+            if isinstance(source, OssFolder):
+                continue
             with copies.writing(name) as draft:
                 source.copy(found, draft)
         except (Unfit, OSError) as error:  # a folder, a device or a circular link, which cannot be sent
@@ -376,7 +453,9 @@ def _as_is(facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
     )
 
 
-def _with_refused(prepared: pd.DataFrame, facts: pd.DataFrame, images: Path, out: Path) -> pd.DataFrame:
+def _with_refused(
+    prepared: pd.DataFrame, facts: pd.DataFrame, images: str | os.PathLike[str], out: Path
+) -> pd.DataFrame:
     """Add unchanged copies of the images that `prepare_images` refused."""
     refused = prepared["action"].eq("refused")
     as_is = _as_is(facts[facts["PicName"].isin(prepared.loc[refused, "PicName"])], images, out)

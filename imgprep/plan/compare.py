@@ -16,10 +16,10 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, INT_ATTRS, STR_ATTRS, Operation
 from imgprep.core.findings import Severity
-from imgprep.core.frames import to_polars
+from imgprep.core.frames import to_polars, twice
 from imgprep.core.text import did_you_mean
 from imgprep.look.rules.book import RULES, unwritable
-from imgprep.look.rules.sheet import TYPED, Sheet, sent_region, twice
+from imgprep.look.rules.sheet import TYPED, Sheet, sent_region
 from imgprep.plan.model import HELD_COLUMNS
 
 _ADD, _DELETE = Operation.ADD.value, Operation.DELETE.value
@@ -94,7 +94,8 @@ def _errors(rows: pl.DataFrame, findings: pd.DataFrame) -> pl.DataFrame:
     """Return ``_i``, ``rules`` (ids of the errors, in order) and ``only_refused`` for every row with errors."""
     table = to_polars(findings, ["rule", "severity", "row", *_KEY])
     errors = table.filter((pl.col("severity") == Severity.ERROR.value) & pl.col("row").is_not_null())
-    own = rows.select("_i", "row", *_KEY, "name")
+    failing = rows["row"].is_in(errors["row"].unique().implode())  # few rows, of which no join need look up the rest
+    own = rows.select("_i", "row", *_KEY, "name").filter(failing)
     matched = errors.join(own, on="row", how="inner", suffix="_row", maintain_order="left").filter(
         (pl.col("ProductId").is_null() | pl.col("ProductId").eq_missing(pl.col("ProductId_row")))
         & (
@@ -224,7 +225,10 @@ def _carried(rows: pl.DataFrame, held: pl.DataFrame, named: Collection[str]) -> 
 
 def carried_fields(lines: pl.DataFrame) -> pl.DataFrame:
     """Remove `CARRIED` from numbered lines; return ``line``, the key and ``field``, one row per marked field."""
-    codes, keys = lines.drop_in_place(CARRIED).fill_null(0), lines.select("line", *_KEY)
+    codes = lines.drop_in_place(CARRIED).fill_null(0)
+    marked, keys = codes != 0, lines.select("line", *_KEY)
+    # Often no line; filtering would still align the chunks of all texts, which copies them.
+    codes, keys = codes.filter(marked), keys.filter(marked) if marked.any() else keys.clear()
     parts = [keys.clear().with_columns(pl.lit("").alias("field"))]
     for place, name in enumerate(_COMPARED):
         parts.append(keys.filter(codes // (1 << place) % 2 == 1).with_columns(pl.lit(name).alias("field")))

@@ -51,6 +51,8 @@ class Switches:
         The owner's key. Empty: a random key, stored in `root`, so that it survives a restart.
     policy : mapping or str or None
         RAM policy document of the owner's key. None: the key may do everything.
+    foreign, requester_pays : sequence of str
+        Buckets of another account that grants nothing, and buckets that charge whoever reads them.
     denied_prefixes : sequence of str
         Requests for keys that start with one of these are refused with AccessDenied.
     denied_operations : sequence of str
@@ -124,6 +126,8 @@ class Switches:
     access_key_id: str = ""
     access_key_secret: str = field(default="", repr=False)
     policy: Document | None = None
+    foreign: Sequence[str] = ()
+    requester_pays: Sequence[str] = ()
     denied_prefixes: Sequence[str] = ()
     denied_operations: Sequence[str] = ()
     oss_activated: bool = True

@@ -231,6 +231,13 @@ class Sandbox:
         """The requests that the OSS side received, oldest first (the last 200,000)."""
         return list(self._oss.handled)
 
+    def moved(self, access_key_id: str = "") -> tuple[int, int]:
+        """Return the bytes of the bodies that clients sent to OSS and got from it, of one key or of all.
+
+        Copies within OSS move none.
+        """
+        return self._oss.moved(access_key_id)
+
     @property
     def calls(self) -> list[Called]:
         """The calls that the Image Search side received, oldest first (the last 200,000)."""
@@ -241,8 +248,8 @@ class Sandbox:
         self.imagesearch.lose(instance or self.switches.instance, product_id, pic_name)
 
     def forget_requests(self) -> None:
-        """Clear the record of requests."""
-        self._oss.handled.clear()
+        """Clear the record of requests and bytes."""
+        self._oss.forget()
 
     # For the server
 

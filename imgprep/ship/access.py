@@ -11,7 +11,7 @@ from typing import Any
 from imgprep.cloud.imagesearch import ACTIONS
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
-from imgprep.core.settings import Settings
+from imgprep.core.settings import OssRoot, Settings
 
 #: Source: OSS, bucket naming.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
@@ -102,8 +102,10 @@ def role_policy(bucket: str, path: str) -> dict[str, Any]:
     return _document({"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [folder_resource(bucket, path)]})
 
 
-def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
+def uploader_policy(bucket: str, path: str, images: OssRoot | None = None) -> dict[str, Any]:
     """Return the minimal policy for the uploader: access to the OSS folder and the operations that imgprep calls.
+
+    `images`, if they are in OSS, are listed and read; a copy by the service needs no other right on them.
 
     Source: OSS and Image Search, RAM actions. AliyunImagesearchFullAccess, the vendor's policy for users who manage an
     instance, is not needed.
@@ -115,8 +117,25 @@ def uploader_policy(bucket: str, path: str) -> dict[str, Any]:
             "Action": ["oss:ListObjects", "oss:GetBucketInfo", "oss:GetBucketLocation"],
             "Resource": [f"acs:oss:*:*:{bucket}"],
         },
+        *_reading(images),
         {"Effect": "Allow", "Action": [f"imagesearch:{action}" for action in ACTIONS], "Resource": ["*"]},
     )
+
+
+def _reading(images: OssRoot | None) -> list[dict[str, Any]]:
+    """Return the statements that allow listing and reading images in OSS."""
+    if images is None:
+        return []
+    objects, bucket = folder_resource(images.bucket, images.prefix), f"acs:oss:*:*:{images.bucket}"
+    return [
+        {"Effect": "Allow", "Action": ["oss:GetObject"], "Resource": [objects]},
+        {"Effect": "Allow", "Action": ["oss:ListObjects", "oss:GetBucketLocation"], "Resource": [bucket]},
+    ]
+
+
+def images_in_oss(settings: Settings) -> OssRoot | None:
+    """Return where the settings' images are in OSS; None if they are elsewhere."""
+    return settings.images if isinstance(settings.images, OssRoot) else None
 
 
 def documents(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -125,7 +144,7 @@ def documents(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "trust": trust_policy(),
         "role": role_policy(settings.bucket, settings.path),
-        "uploader": uploader_policy(settings.bucket, settings.path),
+        "uploader": uploader_policy(settings.bucket, settings.path, images_in_oss(settings)),
     }
 
 

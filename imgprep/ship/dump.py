@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import polars as pl
@@ -36,7 +37,7 @@ LOOK_SECONDS = 2.0
 LOOKS = 6
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
-#: Name of a saved export: its time, instance and number.
+#: Name of a saved export: its time, its gallery as in `dump_label`, and its number.
 _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-(.+)-[^-]+\.dump")
 
 
@@ -106,7 +107,7 @@ def dump_gallery(
                 raise ServiceError(f"export {number} of {settings.instance} failed: {why}", code=task.code or None)
             if task.report_url:
                 made = task.created or datetime.fromtimestamp(clock.time(), UTC)
-                target = folder / f"{made.astimezone(UTC).strftime(_STAMP)}-{settings.instance}-{number}.dump"
+                target = folder / f"{made.astimezone(UTC).strftime(_STAMP)}-{dump_label(settings)}-{number}.dump"
                 try:
                     with overwriting(target) as draft:
                         local = is_loopback(settings.imagesearch_url)
@@ -123,6 +124,22 @@ def dump_gallery(
     )
 
 
+def dump_label(settings: Settings) -> str:
+    """Return the gallery in the name of an export: the instance, and for a sandbox its identity too."""
+    identity = settings.sandbox or urlsplit(settings.imagesearch_url).netloc if settings.is_sandbox else ""
+    return re.sub(r"[^\w.@-]+", "-", f"{settings.instance}@{identity}" if identity else settings.instance)
+
+
+def own_dump(work: Path, gallery: Settings, before: float | None = None) -> Path | None:
+    """Return the newest export of a gallery saved in a project's work folder, if any; see `dump_gallery`."""
+    label, found = dump_label(gallery), []
+    for file in (work / "dumps").glob("*.dump"):
+        name, made = _NAME.fullmatch(file.name), export_moment(file)
+        if name and name[2] == label and made is not None and (before is None or made.timestamp() <= before):
+            found.append((made, file))
+    return max(found)[1] if found else None
+
+
 def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | None:
     """Return the time of an export, or None if its name does not contain one."""
     found = None if isinstance(source, pd.DataFrame) else _NAME.fullmatch(Path(source).name)
@@ -132,12 +149,12 @@ def export_moment(source: pd.DataFrame | str | os.PathLike[str]) -> datetime | N
         return None
 
 
-def newest_export(files: Sequence[Path], instance: str = "") -> Path:
-    """Return the newest export of one instance in `files`."""
+def newest_export(files: Sequence[Path], label: str = "") -> Path:
+    """Return the newest export in `files`, which must all be of one gallery, that of the label if there is one."""
     names = {file: _NAME.fullmatch(file.name) for file in files}
-    instances = {name[2]: file for file, name in names.items() if name}
-    wanted = instance or min(instances, default="")
-    for other, file in instances.items():
+    labels = {name[2]: file for file, name in names.items() if name}
+    wanted = label or min(labels, default="")
+    for other, file in labels.items():
         if other != wanted:
             raise ConfigError(f"{file}: is an export of instance {other!r}, not of {wanted!r}; omit it")
     undated = [file for file in files if export_moment(file) is None]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
-from imgprep.core.fields import FIELDS, Operation
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.fields import FIELDS, FORCED_CATEGORY, Operation
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
-from imgprep.ship.dump import export_moment, read_dump
+from imgprep.ship.checks import RECORDED, Check, read_checks, saved_checks
+from imgprep.ship.dump import export_moment, own_dump, read_dump
 from imgprep.ship.report.match import Outcome
-from imgprep.ship.run import Run
+from imgprep.ship.run import Run, load_runs
 from imgprep.ship.task_status import State
 
 _log = logging.getLogger(__name__)
@@ -42,12 +44,14 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def gallery_state(
     runs: Run | Iterable[Run],
     *,
     at: str | date | datetime | None = None,
     before: Run | None = None,
     dump: pd.DataFrame | str | os.PathLike[str] | None = None,
+    checks: Iterable[str | os.PathLike[str]] = (),
     of: Settings | None = None,
 ) -> pd.DataFrame:
     """Return the content of the gallery, computed from its runs.
@@ -67,6 +71,10 @@ def gallery_state(
         and TSV with the service's field names are read. If its name contains the time of the export, as in files from
         `dump_gallery`, later runs are applied on top of it, and it is ignored if an earlier state is requested; any
         other export is assumed to be newer than every run.
+    checks : iterable of path
+        Answers of the gallery about single images, from `verify_gallery`. Each corrects the state of its images as an
+        export does; runs that were submitted since are applied on top of it. One that began after the requested state
+        is ignored.
     of : Settings, optional
         Use only runs that were sent to this instance, for example to exclude rehearsals.
 
@@ -81,7 +89,7 @@ def gallery_state(
         such a run that its report does not name are ``unknown``, not held. ``.attrs["gallery"]``: the gallery's
         identity. ``.attrs["readings"]``: for each run whose outcome was read several times, the reading that counts
         (see `Run.readings`) and the number of readings (``of``). ``.attrs["basis"]``: ``instance``, newest ``run``,
-        ``dump``, and the time of this computation (``at``), for the record of a batch.
+        ``dump``, ``checks``, and the time of this computation (``at``), for the record of a batch.
 
     Raises
     ------
@@ -109,10 +117,9 @@ def gallery_state(
     if before is not None:
         chosen = [run for run in chosen if run.sort_key < before.sort_key]
     chosen.sort(key=lambda run: run.sort_key)
+    end = until if at is not None else None if before is None else _utc(before.started_at)
     made = None if dump is None else export_moment(dump)
-    if made is not None and (
-        (at is not None and made > until) or (before is not None and made > _utc(before.started_at))
-    ):
+    if made is not None and end is not None and made > end:
         dump = None
     gallery = of.gallery if of else "".join({run.gallery for run in chosen})
     doubtful = {run.id: run.unmatched for run in chosen if run.in_doubt}
@@ -124,25 +131,36 @@ def gallery_state(
         entries = counted(count, "entry of its report matches", "entries of its report match")
         _log.warning("run %s: %s no line, so the lines not named by any entry are unknown", name, entries)
     instance = of.instance if of is not None else str(chosen[-1].settings.get("instance", "")) if chosen else ""
-    basis = {
+    basis: dict[str, Any] = {
         "instance": instance,
         "run": chosen[-1].id if chosen else None,
         "dump": Path(dump).name if isinstance(dump, (str, os.PathLike)) else None,
+        "checks": [],
         "at": datetime.now(UTC).isoformat(),
     }
     attrs = {"unmatched": doubtful, "readings": reread, "basis": basis, "gallery": gallery}
-    if dump is None:
-        return _finished(_state(chosen), attrs)
-    newer = [] if made is None else [run for run in chosen if _utc(run.started_at) > made]
-    older = chosen[: len(chosen) - len(newer)]
-    state = correct(_state(older), read_dump(dump, list(PAYLOAD)))
-    return _finished(_state(newer, state) if newer else state, attrs)
-
-
-def _finished(state: pl.DataFrame, attrs: dict[str, Any]) -> pd.DataFrame:
-    held = to_pandas(state.sort(KEY))
+    corrections: list[tuple[datetime, Callable[[pl.DataFrame], pl.DataFrame]]] = []
+    for check in read_checks(checks):
+        if gallery and check.gallery != gallery:
+            raise ConfigError(f"{check.file}: is a check of {check.gallery}, not of {gallery}; leave it out")
+        if end is None or check.at <= end:
+            basis["checks"].append(check.file.name)
+            corrections.append((check.at, partial(_checked, check=check)))
+    if dump is not None:
+        exported = read_dump(dump, list(PAYLOAD))
+        corrections.append((made or _LAST, partial(correct, dump=exported)))
+    state: pl.DataFrame | None = None
+    rest = chosen
+    for moment, corrected in sorted(corrections, key=lambda correction: correction[0]):
+        older = [run for run in rest if _utc(run.started_at) <= moment]
+        state, rest = corrected(_state(older, state)), rest[len(older) :]
+    held = to_pandas(_state(rest, state).sort(KEY))
     held.attrs |= attrs
     return held
+
+
+#: The moment of an export that does not name its own: after every run.
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def _state(runs: list[Run], base: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -286,6 +304,18 @@ def correct(state: pl.DataFrame, dump: pl.DataFrame) -> pl.DataFrame:
     ).cast(GALLERY_SCHEMA)  # type: ignore[arg-type]  # polars declares Schema but accepts a dict
 
 
+def _checked(state: pl.DataFrame, check: Check) -> pl.DataFrame:
+    """Return the state with the checked images as the gallery answered."""
+    answers = to_polars(check.frame())
+    known = state.select(*KEY, pl.col("CategoryId").alias("sent"))
+    # Unless its type is product search, the service stores this category whatever is sent.
+    forced = pl.col("CategoryId").eq(FORCED_CATEGORY) & pl.col("sent").is_not_null()
+    there = answers.filter("exists").join(known, on=KEY, how="left")
+    there = there.with_columns(pl.when(forced).then("sent").otherwise("CategoryId").alias("CategoryId"))
+    corrected = correct(state.join(answers, on=KEY, how="semi"), there.select(*KEY, *RECORDED))
+    return pl.concat([state.join(answers, on=KEY, how="anti"), corrected])
+
+
 def one_gallery(runs: list[Run], of: Settings | None) -> list[Run]:
     """Return the runs that reached the service, limited to instance `of` if given; raise for several galleries."""
     sent = [run for run in runs if reached(run)]
@@ -310,6 +340,14 @@ def own_runs(runs: Iterable[Run], project: Settings) -> list[Run]:
     every = sorted(runs, key=lambda run: run.sort_key)
     gallery = project.gallery if project.instance or not every else every[-1].gallery
     return [run for run in every if run.gallery == gallery]
+
+
+def project_state(project: Settings) -> pd.DataFrame | None:
+    """Return what a project's gallery holds by its runs, checks and newest export; None without runs and export."""
+    runs = own_runs(load_runs(project.runs), project)
+    of = project if project.instance else runs[-1].sent_to if runs else None
+    dump = None if of is None else own_dump(project.work, of)
+    return gallery_state(runs, dump=dump, checks=saved_checks(project), of=of) if runs or dump else None
 
 
 def reached(run: Run) -> bool:

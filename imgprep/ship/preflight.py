@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from imgprep.cloud.imagesearch import ACTIONS, PROCESSING, ImageSearch
-from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put
-from imgprep.cloud.put import Item
+from imgprep.cloud.oss import Stored, bucket_region, head, list_folder, open_bucket, probe_put, read_part
+from imgprep.cloud.put import Item, Origin, is_same_place
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME, Service
-from imgprep.core.settings import Settings
+from imgprep.core.frames import returns_table
+from imgprep.core.settings import OssRoot, Settings
 from imgprep.core.text import counted
 from imgprep.ship.access import (
     bucket_problems,
     evaluate,
     explain,
+    folder_resource,
+    images_in_oss,
     object_resource,
     path_problems,
     role_arn_problems,
@@ -62,6 +65,7 @@ _SOURCES = {
 }
 
 
+@returns_table
 def preflight(
     settings: Settings, batch: pd.DataFrame | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
 ) -> pd.DataFrame:
@@ -115,6 +119,8 @@ def preflight(
         images = [] if frame is None else wanted_items(frame, root, settings.prefix)
         checks += _storage(settings, images, text, clock)
         checks += _documents(settings, [item.key for item in images])
+    if root_in_oss := images_in_oss(settings):
+        checks += _images(root_in_oss, settings)
     if settings.instance:
         checks += _service(settings, frame, clock)
     table = pd.DataFrame(checks, columns=list(Check._fields)).astype("str")
@@ -162,6 +168,49 @@ def _storage(settings: Settings, images: list[Item], text: bytes | None, clock: 
         yield from _uploaded(settings, images, text, stored, bucket)
     yield from _same_region(settings, bucket)
     yield from _own_rights(settings, bucket)
+
+
+def _images(root: OssRoot, settings: Settings) -> Iterator[Check]:
+    """Check the rights on images in OSS, and state how they will get into the batch's folder."""
+    needed = f"allow oss:ListObjects on acs:oss:*:*:{root.bucket}; {_REMEDY}"
+    try:
+        bucket = open_bucket(root.settings)
+        key, first = next(((key, each) for key, each in list_folder(bucket, root.prefix) if each.bytes), ("", None))
+    except (StorageError, ConfigError) as error:
+        yield Check("may list the images", FAIL, str(error), needed)
+        return
+    if first is None:
+        yield Check("may list the images", FAIL, f"{root} has no objects", "correct images in imgprep.toml")
+        return
+    yield Check("may list the images", OK, str(root))
+    try:
+        read_part(bucket, key, 0, 1, etag=first.etag, size=first.bytes)
+    except StorageError as error:
+        remedy = f"allow oss:GetObject on {folder_resource(root.bucket, root.prefix)}; {_REMEDY}"
+        yield Check("may read the images", FAIL, str(error), remedy)
+    else:
+        yield Check("may read the images", OK, str(root))
+    if settings.bucket and (settings.oss_endpoint or settings.region):
+        yield _way(root, settings)
+
+
+def _way(root: OssRoot, settings: Settings) -> Check:
+    """State whether images in OSS are referenced, copied, or sent through this machine."""
+    name, target = "way of the images", settings.target
+    here = Origin(root.bucket, "", "", 0, root.settings.oss_url, root.region)
+    if not is_same_place(here, open_bucket(settings)):
+        message = f"{root} is at another endpoint than {target}: every image passes through this machine"
+        return Check(name, WARN, message, "copy the images to a bucket in the instance's region first")
+    if root.bucket != settings.bucket:
+        return Check(name, OK, f"copied by the service, from {root} to {target}")
+    if root.prefix.startswith(settings.prefix):
+        return Check(name, OK, f"images that need no change are used where they are, in {root}")
+    message = (
+        f"{root} is not below {target}. The guide wants images and increment.meta in one path, newer pages in "
+        "one bucket and do not state where PicName starts then; so images are copied by the service into the path, "
+        "which satisfies both"
+    )
+    return Check(name, OK, message)
 
 
 def _uploaded(
@@ -331,6 +380,12 @@ def _uploader(document: Any, settings: Settings, keys: Sequence[str]) -> Check:
         decision = evaluate(document, action, f"acs:oss:*:*:{settings.bucket}")
         if not decision:
             return Check("uploader policy", WARN, f"{decision.reason}; uploads are slower without it", _REMEDY)
+    if root := images_in_oss(settings):
+        read = object_resource(root.bucket, f"{root.prefix}image.jpg")
+        for action, resource in (("oss:ListObjects", f"acs:oss:*:*:{root.bucket}"), ("oss:GetObject", read)):
+            decision = evaluate(document, action, resource)
+            if not decision:
+                return Check("uploader policy", FAIL, f"{decision.reason}; the images in {root} need it", _REMEDY)
     for action in ACTIONS:
         decision = evaluate(document, f"imagesearch:{action}", "*")
         if not decision:

@@ -27,7 +27,7 @@ from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
 from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
-from imgprep.core.frames import attach, detached
+from imgprep.core.frames import attach, detached, returns_table
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
@@ -35,8 +35,8 @@ from imgprep.ship.download import REPORT_MAX, save_report
 from imgprep.ship.follow import LOOKS, Overdue, outcome_without_report, outcome_without_result, watch
 from imgprep.ship.lock import who
 from imgprep.ship.panel import AskedCredentials, named, task_progress
-from imgprep.ship.report.causes import CauseTable, as_entries, causes_of, load_causes, with_custom
-from imgprep.ship.report.match import Outcome, doubted, read_report, settle
+from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, as_entries, causes_of, load_causes, with_custom
+from imgprep.ship.report.match import OUTCOME_COLUMNS, Outcome, doubted, read_report, settle
 from imgprep.ship.task_status import (
     ENDED,
     Meaning,
@@ -265,6 +265,7 @@ class Run:
         return dict(self._about)
 
     @property
+    @returns_table
     def batch(self) -> pd.DataFrame:
         """The batch as sent, one row per line of increment.meta; missing fields are NA."""
         frame = read_table(self.folder, "batch")
@@ -274,36 +275,43 @@ class Run:
         return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
     @property
+    @returns_table
     def catalogue(self) -> pd.DataFrame:
         """The catalogue rows of the batch, with the export's own columns."""
         return self._table("catalogue")
 
     @property
+    @returns_table
     def facts(self) -> pd.DataFrame:
         """Facts about the images sent."""
         return self._table("facts")
 
     @property
+    @returns_table
     def source_facts(self) -> pd.DataFrame:
         """Facts about the original images from which the copies were made."""
         return self._table("source_facts")
 
     @property
+    @returns_table
     def findings(self) -> pd.DataFrame:
         """Findings from `check` before the batch was sent."""
         return self._table("findings")
 
     @property
+    @returns_table
     def excluded(self) -> pd.DataFrame:
         """Catalogue rows that were excluded, each with its reason."""
         return self._table("excluded")
 
     @property
+    @returns_table
     def prepared(self) -> pd.DataFrame:
         """The prepare log."""
         return self._table("prepare")
 
     @property
+    @returns_table
     def outcome(self) -> pd.DataFrame:
         """Outcome of each line; every line is unknown until the run has ended. See `read_report` for the columns."""
         frame = read_table(self.folder, OUTCOME)
@@ -567,6 +575,41 @@ class Run:
         if report is None:  # the outcome is no longer based on the saved report
             (self.folder / OVERFLOW).unlink(missing_ok=True)
         return self
+
+    def settle_lines(self, found: pd.DataFrame, *, why: str, clock: Clock | None = None) -> int:
+        """Give unknown lines the outcome that the gallery's answers show; return how many lines that settles.
+
+        Parameters
+        ----------
+        found : pandas.DataFrame
+            ``line, outcome, message``, as from `verify_gallery`. Lines whose outcome is known are left as they are.
+        why : str
+            Where the answers come from, for `readings`.
+        clock : Clock, optional
+            Injectable clock.
+
+        Raises
+        ------
+        ConfigError
+            The run has not ended, so its lines may still be processed.
+        """
+        if not self.refresh().ended:
+            raise ConfigError(f"run {self.id}: has not ended, so its lines cannot be settled yet; follow it first")
+        outcome = self.outcome.set_index("line")
+        news = found.dropna(subset=["outcome"]).set_index("line")
+        news = news[news.index.isin(outcome.index[outcome["outcome"].eq(Outcome.UNKNOWN)])]
+        if self.in_doubt or news.empty:
+            return 0
+        outcome.loc[news.index, "outcome"] = news["outcome"]
+        outcome.loc[news.index, "message"] = news["message"]
+        outcome.loc[news.index[news["outcome"].eq(Outcome.FAILED)], "cause"] = UNRECOGNISED
+        self._write_outcome(outcome.reset_index()[list(OUTCOME_COLUMNS)], read_table(self.folder, UNMATCHED))
+        counts = _outcome_counts(outcome)
+        kept = self.state in (State.FAILED, State.CANCELLED) or counts["unknown"] > 0
+        readings = self._read_as(why, self._report(), clock or SystemClock())
+        state = self.state if kept else end_state(counts)
+        self.update(state=state, counts={**self._about["counts"], **counts}, **readings)
+        return len(news)
 
     def read_again(self, causes: CauseTable | str | os.PathLike[str] | None = None) -> Run:
         """Classify the failures again, for example after adding a phrase to the project's causes.

@@ -13,7 +13,8 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.plan.batch_folder import read_about
 from imgprep.plan.compare import gallery_digest
-from imgprep.ship.dump import export_moment, newest_export
+from imgprep.ship.checks import read_checks, saved_checks
+from imgprep.ship.dump import export_moment, own_dump
 from imgprep.ship.gallery import gallery_state, reached, runs_of
 from imgprep.ship.run import Run, batch_digest, load_runs, moment, read_runs
 
@@ -44,37 +45,35 @@ def change_since(folder: Path, settings: Settings, runs: Path, *, beside: Collec
         run for run in runs_of(read_runs(runs)[0], settings) if reached(run) and run.about.get("batch") not in own
     ]
     newer = [run for run in _since(others, basis.get("run"), planned) if _changes(run)]
-    dump = newest_dump(settings)
+    dump = own_dump(settings.work, settings)
     made = None if dump is None else export_moment(dump)
     is_newer = made is not None and (planned is None or made.timestamp() > planned)
-    if not newer and not is_newer:
+    checks = {check.file: check.at.timestamp() for check in read_checks(saved_checks(settings))}
+    newer_checks = [file for file, made in checks.items() if planned is None or made > planned]
+    if not newer and not is_newer and not newer_checks:
         return None
     used = dump if dump is not None and (is_newer or dump.name == basis.get("dump")) else None
-    if basis.get("digest") == gallery_digest(gallery_state(others, dump=used)):
+    then = basis.get("checks") or []
+    used_checks = [file for file in checks if file in newer_checks or file.name in then]
+    if basis.get("digest") == gallery_digest(gallery_state(others, dump=used, checks=used_checks)):
         return None
     by = [f"run {run.id}" for run in newer[-_NAMED:]] + ([f"the export {dump.name}"] if dump and is_newer else [])
+    by += [f"the check {file.name}" for file in newer_checks[-_NAMED:]]
     more = f" and {len(newer) - _NAMED} more runs" if len(newer) > _NAMED else ""
     when = "" if planned is None else f" ({datetime.fromtimestamp(planned, UTC):%Y-%m-%d %H:%M} UTC)"
     return f"the gallery has changed since this batch was planned{when}: by {', '.join(by)}{more}"
 
 
 def known_now(folder: Path, settings: Settings, runs: Path) -> pd.DataFrame:
-    """Return the gallery state from all runs and the project's newest export, to plan a batch again."""
-    dump = newest_dump(settings)
+    """Return the gallery state from all runs, the project's checks and its newest export, to plan a batch again."""
+    dump = own_dump(settings.work, settings)
     basis = read_about(folder).get("basis") or {}
     if dump is None and basis.get("dump"):
         raise ConfigError(
             f"{folder}: was planned with the export {basis['dump']}, and {settings.work / 'dumps'} has none; run "
             "`imgprep dump`, or build the batch again with --known"
         )
-    return gallery_state(load_runs(runs), of=settings, dump=dump)
-
-
-def newest_dump(settings: Settings) -> Path | None:
-    """Return the project's newest export of the instance's gallery, if any; see `dump_gallery`."""
-    files = sorted((settings.work / "dumps").glob(f"*-{settings.instance}-*.dump"))
-    files = [file for file in files if export_moment(file) is not None]
-    return newest_export(files, settings.instance) if files else None
+    return gallery_state(load_runs(runs), of=settings, dump=dump, checks=saved_checks(settings))
 
 
 def _since(runs: list[Run], newest: object, planned: float | None) -> list[Run]:

@@ -22,17 +22,29 @@ from imgprep.core.errors import ConfigError, ImgprepError, StorageError
 from imgprep.core.executors import Elsewhere
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
-from imgprep.core.frames import attach
+from imgprep.core.frames import attach, returns_table
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Pace
-from imgprep.core.settings import Settings
+from imgprep.core.settings import Settings, is_oss
 from imgprep.core.text import counted
+from imgprep.images.oss import open_folder
 from imgprep.meta.codec import dumps_meta
 from imgprep.plan.batch_folder import JOURNAL, JOURNAL_MARK, is_journal
 from imgprep.ship.lock import only_one
 from imgprep.ship.run import REBUILD, Run, read_runs, read_table
 from imgprep.ship.stale import require_current
 from imgprep.ship.task_status import is_undocumented
-from imgprep.ship.upload_plan import Decision, decide, differing_message, find_differing, meta_item, wanted_items
+from imgprep.ship.upload_plan import (
+    NOT_IN_OSS,
+    Decision,
+    decide,
+    differing_message,
+    find_differing,
+    meta_item,
+    originals_at,
+    read_originals,
+    wanted_items,
+)
 from imgprep.ship.upload_workers import send_all
 
 _log = logging.getLogger(__name__)
@@ -56,6 +68,7 @@ LOG_COLUMNS = {
 STRAY_COLUMNS = {"key": "str", "bytes": "Int64", "modified": "Int64"}
 
 
+@returns_table
 def upload(
     batch: pd.DataFrame | str | os.PathLike[str],
     root: str | os.PathLike[str] | None,
@@ -83,7 +96,8 @@ def upload(
     batch : pandas.DataFrame or path
         A batch frame, or a batch folder.
     root : path or None
-        The folder with the images; if None, ``images/`` in the batch folder.
+        The folder with the images, or their address in OSS (``oss://BUCKET/FOLDER``); if None, ``images/`` in the
+        batch folder.
     settings : Settings
         Settings with bucket, path and credentials. Keys are ``path.strip("/") + "/" + PicName``.
     dry_run : bool
@@ -113,9 +127,10 @@ def upload(
     -------
     pandas.DataFrame
         The upload log, one row per image and one for increment.meta: ``key, PicName, bytes, outcome, verified,
-        attempts, seconds, message``. ``outcome``: ``uploaded``, ``unchanged``, ``changed`` (the file's bytes differ
-        from the plan), ``failed``, ``missing`` (the file does not exist, and its refusal is expected anyway),
-        ``planned`` (dry run). ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
+        attempts, seconds, message``. ``outcome``: ``uploaded``, ``copied`` (by the service, from another place in OSS),
+        ``referenced`` (it lies there already), ``unchanged``, ``changed`` (the bytes differ from the plan),
+        ``failed``, ``missing`` (the file does not exist, and its refusal is expected anyway), ``planned`` (dry run).
+        ``verified``: by ``etag``, ``crc64``, ``head``, ``readback`` or ``none``.
         ``.attrs["strays"]``: objects in the folder that belong neither to the batch nor to `known` (``key, bytes,
         modified``); they are never deleted.
 
@@ -159,7 +174,10 @@ def upload(
         if folder is None:
             raise ConfigError("upload: with a batch frame, pass root: the folder of its images")
         root = folder / "images"
-    items = wanted_items(frame, root, settings.prefix)
+    originals = NOT_IN_OSS if folder is None else read_originals(folder, settings)
+    if is_oss(root):
+        originals = originals_at(open_folder(root), frame, settings)
+    items = wanted_items(frame, root, settings.prefix, originals)
     meta = meta_item(settings.prefix, text)
     bucket = open_bucket(settings, connections=threads, patience=patience, clock=clock)
     with only_one(f"upload to {settings.oss_url} {settings.bucket}/{settings.prefix}"):
@@ -226,6 +244,7 @@ def read_batch(batch: pd.DataFrame | str | os.PathLike[str]) -> tuple[pd.DataFra
 
 def _settled(decision: Decision) -> dict[str, Sent]:
     done = {item.key: Sent(item.key, "unchanged", how, 0, 0.0) for item, how in decision.unchanged}
+    done |= {item.key: Sent(item.key, "referenced", "etag", 0, 0.0) for item in decision.referenced}
     done |= {item.key: Sent(item.key, "missing", "none", 0, 0.0, item.problem) for item in decision.missing}
     done |= {item.key: Sent(item.key, "failed", "none", 0, 0.0, item.problem) for item in decision.failed}
     return done
@@ -240,7 +259,7 @@ def _planned(decision: Decision, meta_key: str, same_meta: bool) -> dict[str, Se
 
 def _look_again(bucket: Any, settings: Settings, items: list[Item], done: dict[str, Sent], threads: int) -> None:
     """Mark as failed the items whose objects are no longer in the bucket as planned."""
-    sent = [item for item in items if done[item.key].outcome in ("uploaded", "unchanged")]
+    sent = [item for item in items if done[item.key].outcome in ("uploaded", "copied", "referenced", "unchanged")]
     stored, _ = look(bucket, settings.prefix, [item.key for item in sent], threads)
     differing = find_differing(sent, stored, bucket, threads=threads)
     if differing:
@@ -375,7 +394,7 @@ def _bar(items: list[Item], progress: bool) -> Any:
     from tqdm.auto import tqdm  # noqa: PLC0415
 
     total = sum(item.bytes or 0 for item in items)
-    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not progress or not items)
+    return tqdm(total=total, unit="B", unit_scale=True, desc="upload", disable=not (shows(progress) and items))
 
 
 @contextlib.contextmanager

@@ -15,22 +15,31 @@ import pandas as pd
 import polars as pl
 
 from imgprep.cloud.oss import Stored, head, read_object
-from imgprep.cloud.put import Item, crc64, same
+from imgprep.cloud.put import CHANGED, Item, Origin, crc64, is_same_place, same
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import KEY_BYTES, META_NAME
 from imgprep.core.frames import to_polars
-from imgprep.images.storage import Folder, Problem, Unfit
+from imgprep.core.settings import OssRoot, Settings, is_oss
+from imgprep.images.found import Problem, Unfit
+from imgprep.images.oss import OssFolder
+from imgprep.images.storage import Folder
+from imgprep.plan.batch_folder import read_about
+from imgprep.ship.run import read_table
 
 #: Maximum number of objects named in a message.
 NAMED = 5
 _GOOD = ("imported", "deleted")
 _MD5 = re.compile("[0-9a-f]{32}")
+_NO_FILE, _LONG_KEY = "no such file", f"the key is longer than {KEY_BYTES} bytes"
+#: Beginnings of problems that are ignored if `check` expects the service to refuse the row anyway.
+_FORESEEN = (_NO_FILE, _LONG_KEY)
 
 
 class Decision(NamedTuple):
     """Action for each image; every image is in exactly one field."""
 
     send: list[Item]
+    referenced: list[Item]
     unchanged: list[tuple[Item, str]]
     missing: list[Item]
     failed: list[Item]
@@ -41,7 +50,56 @@ def meta_item(prefix: str, text: bytes) -> Item:
     return Item(prefix + META_NAME, META_NAME, "", None, hashlib.md5(text).hexdigest())
 
 
-def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str) -> list[Item]:
+class Originals(NamedTuple):
+    """The images of a batch that stay in OSS, and which objects there are the user's own."""
+
+    origins: Mapping[str, Origin]  #: PicName → the object, if it needed no change
+    guarded: frozenset[tuple[str, str]] = frozenset()  #: bucket and key of every object that the batch is built from
+    root: OssRoot | None = None
+    bucket: str = ""  #: the batch's
+
+    def is_guarded(self, prefix: str, key: str) -> bool:
+        """Return whether a key of the batch's folder may be the user's own object."""
+        root = self.root
+        inside = root is not None and root.bucket == self.bucket and root.prefix.startswith(prefix)
+        return (self.bucket, key) in self.guarded or (inside and root is not None and key.startswith(root.prefix))
+
+
+NOT_IN_OSS = Originals({})
+
+
+def read_originals(folder: Path, settings: Settings) -> Originals:
+    """Return what a batch folder's prepare log states about images in OSS."""
+    address = read_about(folder).get("images")
+    log = read_table(folder, "prepare") if is_oss(address) else None
+    if log is None or "etag" not in log:
+        return NOT_IN_OSS
+    named = log.dropna(subset=["etag"])
+    columns = (named[name] for name in ("new_name", "action", "key", "etag", "bucket", "endpoint", "region", "bytes"))
+    origins, guarded = {}, set()
+    for name, action, key, etag, bucket, endpoint, region, size in zip(*columns, strict=True):
+        guarded.add((bucket, key))
+        if action == "kept":
+            origins[name] = Origin(bucket, key, etag, int(size), endpoint, region or "")
+    return Originals(origins, frozenset(guarded), OssRoot.parse(str(address), settings), settings.bucket)
+
+
+def originals_at(root: OssFolder, batch: pd.DataFrame, settings: Settings) -> Originals:
+    """Return the images of a batch frame as objects in OSS."""
+    origins = {}
+    wanted = batch.loc[batch["PicName"].notna()].drop_duplicates("PicName")
+    files = wanted["file"].fillna(wanted["PicName"]) if "file" in wanted else wanted["PicName"]
+    for name, file in zip(wanted["PicName"], files, strict=True):
+        with contextlib.suppress(Unfit):
+            origins[name] = root.origin(root.find(file))
+    return Originals(
+        origins, frozenset((each.bucket, each.key) for each in origins.values()), root.root, settings.bucket
+    )
+
+
+def wanted_items(
+    batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str, originals: Originals = NOT_IN_OSS
+) -> list[Item]:
     """Return the distinct images of the batch's ADD rows."""
     frame = to_polars(batch, [name for name in _COLUMNS if name in batch])
     frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in _COLUMNS if name not in frame.columns)
@@ -62,21 +120,28 @@ def wanted_items(batch: pd.DataFrame, root: str | os.PathLike[str], prefix: str)
         )
     flat = images.select("PicName", pl.col("file").list.first(), pl.col("digest").list.first(), "refused")
     folder = Folder(root)
-    return [_item(prefix, folder, *row) for row in flat.iter_rows()]
+    items = []
+    for row in flat.iter_rows():
+        origin = originals.origins.get(row[0])
+        item = _item(prefix, None if origin else folder, *row)
+        guarded = originals.is_guarded(prefix, item.key)
+        item = item._replace(origin=origin, guarded=guarded)
+        items.append(item if origin is None else item._replace(bytes=origin.bytes))
+    return items
 
 
 _COLUMNS = ["PicName", "OperationType", "file", "digest", "expected"]
 
 
-def _item(prefix: str, images: Folder, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  one argument per column
+def _item(prefix: str, images: Folder | None, name: str, file: str, digest: str | None, refused: bool) -> Item:  # noqa: PLR0917  one argument per column
     key = prefix + name
     path, size, problem = "", None, _key_problem(name, key) or _digest_problem(digest)
-    if not problem:
+    if not problem and images is not None:
         try:
             found = images.find(file)  # neither catalogue names nor links may escape the folder
             path, size = found.path, found.bytes
         except Unfit as unfit:
-            problem = f"no such file: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
+            problem = f"{_NO_FILE}: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
     return Item(key, name, path, size, digest, problem, refused)
 
 
@@ -86,7 +151,7 @@ def _key_problem(name: str, key: str) -> str:
     if not name or name[0] in "/\\":
         return "an object key must not be empty or start with a slash"
     if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
-        return f"the key is longer than {KEY_BYTES} bytes"
+        return _LONG_KEY
     return ""
 
 
@@ -96,17 +161,24 @@ def _digest_problem(digest: str | None) -> str:
     return f"the batch's digest {digest[:40]!r} is not an MD5 (32 hexadecimal digits); build the batch again"
 
 
-#: Problems that are ignored if `check` expects the service to refuse the row anyway.
-_FORESEEN = ("no such", "the key is too long")
-
-
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:
     """Divide images into those to send, those in the bucket, those without a file, and those that cannot be sent."""
-    decision = Decision([], [], [], [])
+    decision = Decision([], [], [], [], [])
     unsure: list[Item] = []
     for item in items:
         there = stored.get(item.key)
+        if item.origin is not None and bucket is not None and is_reference(item, bucket):
+            if there is not None and there.etag == item.origin.etag:
+                decision.referenced.append(item)
+            else:
+                decision.failed.append(item._replace(problem=f"oss://{item.origin.bucket}/{item.key}: {CHANGED}"))
+            continue
         equal = same(item, there) if there is not None else False
+        if item.guarded and there is not None and not equal and bucket is not None:
+            if not _may_replace(item, bucket):
+                decision.failed.append(item._replace(problem=_OWN))
+                continue
+            item = item._replace(again=True)  # noqa: PLW2901
         if equal:
             decision.unchanged.append((item, "etag" if there is None or there.crc is None else "head"))
         elif item.problem:
@@ -124,6 +196,26 @@ def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = No
             else:
                 decision.send.append(item)
     return decision
+
+
+_OWN = (
+    "an object of yours has this key, and the images' own folder is never written over; build the batch with target= "
+    "(in the command, the bucket and path of the settings), or use another path"
+)
+
+
+def is_reference(item: Item, bucket: Any) -> bool:
+    """Return whether an image's object lies where the batch needs it."""
+    origin = item.origin
+    if origin is None or (origin.bucket, origin.key) != (bucket.bucket_name, item.key):
+        return False
+    return is_same_place(origin, bucket)
+
+
+def _may_replace(item: Item, bucket: Any) -> bool:
+    """Return whether the object at a guarded key is a copy that imgprep wrote."""
+    asked = head(bucket, item.key)
+    return asked is not None and asked.ours and item.origin is None
 
 
 def find_differing(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any, *, threads: int = 8) -> list[Item]:

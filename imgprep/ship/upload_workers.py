@@ -17,14 +17,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgprep.cloud.oss import open_bucket
-from imgprep.cloud.put import Item, Sender, Sent, Stopped
+from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import EnvironmentCredentials
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import Elsewhere, naming_worker, run_chunks
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.core.retry import Pace
-from imgprep.core.settings import Settings
+from imgprep.core.settings import OssRoot, Settings, endpoint_url, is_loopback, is_vendors
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -110,9 +110,36 @@ class _Sending:
         self._clock = clock
         self._stop = threading.Event()
         self._pace = Pace(self._threads, clock)
+        self._origins: dict[tuple[str, str], Any] = {}
+
+    def _open_origin(self, origin: Origin) -> Any:
+        """Return a client for the bucket of an origin, with the settings' own credentials."""
+        place, ours = (origin.endpoint, origin.bucket), self._settings
+        if place not in self._origins:
+            named = endpoint_url(ours.images_endpoint, "images_endpoint") if ours.images_endpoint else ""
+            if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
+                # A batch folder may come from elsewhere, and a request shows its host the security token.
+                raise ConfigError(
+                    f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
+                    f"images_endpoint = {origin.endpoint!r} if that is right"
+                )
+            # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
+            local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
+            provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
+            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
+            bucket = open_bucket(root.settings, connections=self._threads, patience=self._patience, clock=self._clock)
+            self._origins.setdefault(place, bucket)
+        return self._origins[place]
 
     def by_threads(self, items: Iterable[Item]) -> Iterator[Sent]:
-        sender = Sender(self._bucket, self._clock, self._pace, patience=self._patience, stop=self._stop)
+        sender = Sender(
+            self._bucket,
+            self._clock,
+            self._pace,
+            patience=self._patience,
+            stop=self._stop,
+            open_origin=self._open_origin,
+        )
         todo = iter(items)
         lock = threading.Lock()
         busy = [0.0] * self._threads

@@ -17,7 +17,8 @@ from imgprep.core.frames import records
 from imgprep.core.regions import Region
 from imgprep.core.text import counted, shown
 from imgprep.draw.store import RegionStore
-from imgprep.images.storage import Several, Source, open_source
+from imgprep.images.found import Source
+from imgprep.images.storage import Several, open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.look.rules.book import summary
 from imgprep.show.template import template, write_page
@@ -276,7 +277,9 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
     return ContactSheet(title, sections, part.page, pages, len(groups), part.side)
 
 
-def sections_for_page(found: pd.DataFrame, roots: Sequence[Path], *, per_section: int = 8) -> tuple[list[Section], int]:
+def sections_for_page(
+    found: pd.DataFrame, roots: Sequence[str | os.PathLike[str]], *, per_section: int = 8
+) -> tuple[list[Section], int]:
     """Return the first findings per rule, or groups of duplicates, that have an image, and their total number."""
     if found.empty or not roots:
         return [], 0

@@ -15,7 +15,8 @@ from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
 from imgprep.core.frames import records
 from imgprep.core.text import shown
-from imgprep.images.storage import Source, open_source
+from imgprep.images.found import Source
+from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
 from imgprep.show.contact_sheet import Card, Section, size_text
 from imgprep.show.template import template, write_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.frames import records
-from imgprep.images.storage import Several, Source
+from imgprep.images.found import Source
+from imgprep.images.storage import Several, exists
 from imgprep.images.thumbnails import thumb_of
 from imgprep.look.duplicates import find_duplicates
 from imgprep.look.facts import FACT_COLUMNS
@@ -33,7 +35,7 @@ def write_report(
     run: Run,
     path: str | Path,
     *,
-    images: str | Path | Iterable[str | Path] | None = None,
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     causes: CauseTable | None = None,
 ) -> Path:
     """Write the report page of a run: one self-contained HTML file that prints well.
@@ -45,7 +47,7 @@ def write_report(
     path : path
         The file to write.
     images : path or iterable of path, optional
-        Folders or zip archives to search for the images of failed lines.
+        Folders, zip archives or addresses in OSS (``oss://BUCKET/FOLDER``) to search for the images of failed lines.
     causes : CauseTable, optional
         The cause table; default: the one that the run was read with.
 
@@ -58,12 +60,12 @@ def write_report(
     --------
     >>> page = ip.write_report(runs[0], "report.html")
     """
-    folders = [Path(images)] if isinstance(images, (str, Path)) else [Path(item) for item in images or ()]
-    context = _context(run, [folder for folder in folders if folder.exists()], known_to(run, causes))
+    folders = [images] if isinstance(images, str | os.PathLike) else list(images or ())
+    context = _context(run, [folder for folder in folders if exists(folder)], known_to(run, causes))
     return write_page(path, template("report.html").render(context))
 
 
-def _context(run: Run, folders: list[Path], table: CauseTable) -> dict[str, Any]:
+def _context(run: Run, folders: list[str | os.PathLike[str]], table: CauseTable) -> dict[str, Any]:
     from imgprep.show.charts.causes import plot_causes  # noqa: PLC0415  matplotlib is heavy
 
     outcome, batch, catalogue = run.outcome, run.batch, run.catalogue

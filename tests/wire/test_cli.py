@@ -106,6 +106,32 @@ def test_the_whole_path_by_command(imgprep, shop, tmp_path):
     assert (batch / META).read_text(encoding="utf-8") == ""
 
 
+def test_the_gallery_is_verified_by_command(imgprep, shop, sandbox, tmp_path):
+    assert imgprep("upload", build(imgprep, shop, "batch")) is not None
+    imgprep("submit", "batch")
+    assert imgprep("verify", "--dry-run") == ""
+    assert imgprep("verify", json_out=True) == []
+    assert [row["answer"] for row in imgprep("verify", "--all", json_out=True)] == ["there as sent"] * 2
+    events = imgprep("trace", "001", "--ask", json_out=True)
+    assert events[-1]["what"] == "asked" and "CategoryId 0" in events[-1]["detail"]
+    image = sandbox.imagesearch._state.image("demo", "001", "p1.jpg")
+    sandbox.lose("001", "p1.jpg")
+    try:
+        lost = imgprep("verify", "--sample", "all", code=1, json_out=True)
+        assert [(row["ProductId"], row["answer"]) for row in lost] == [("001", "not there")]
+        assert imgprep("trace", "001", "--ask", code=1).count("not in the gallery") == 2, "the check, and just now"
+        imgprep("build", shop[0], "--images", shop[1], "--columns", shop[2], "--out", "again", "--known",
+                "imgprep-work/runs", "imgprep-work/checks", code=1)  # fmt: skip
+        assert "p1.jpg" in (tmp_path / "again" / META).read_text(encoding="utf-8")
+        imgprep("review", "--html", "month.html")
+        page = (tmp_path / "month.html").read_text(encoding="utf-8")
+        assert "asked on" in page and "there as sent: 1" in page
+    finally:
+        from imgprep.sandbox.imagesearch.state import Put
+
+        sandbox.imagesearch._state.change("demo", [Put("001", "p1.jpg", image)])
+
+
 def test_the_page_of_a_run_shows_pictures_that_are_there_twice(imgprep, shop, tmp_path):
     catalogue, photos, columns = shop
     (photos / "p2.jpg").write_bytes((photos / "p1.jpg").read_bytes())
@@ -191,6 +217,10 @@ def test_by_hand_the_console_is_explained_and_the_run_closed_by_what_it_says(img
     imgprep("close", run, "--message", "it went fine", code=2)
     (ended,) = imgprep("close", run, "--message", "Success", json_out=True)
     assert ended["state"] == "success" and ended["imported"] == ended["lines"]
+    imgprep("follow", "--runs", "hand-runs")
+    imgprep("close", run, "--message", "Some of the images cannot be imported", "--confirm", "demo", code=3)
+    doubt = imgprep.again("follow", "--runs", "hand-runs", variables={})
+    assert doubt.returncode == 3 and "unknown line" in doubt.stderr, "it has ended, and still nothing is certain"
 
 
 def test_a_task_made_in_the_console_is_adopted_by_its_number(imgprep, shop, sandbox):
@@ -271,6 +301,7 @@ def test_help_names_every_command():
         "tasks",
         "adopt",
         "dump",
+        "verify",
         "policy",
         "sandbox",
     ]

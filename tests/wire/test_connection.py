@@ -58,7 +58,7 @@ def server():
 @pytest.fixture
 def put(server):
     connections = Connections(server.url, None, read_timeout=10)
-    yield lambda headers=None, body=b"abc": connections.put("/b/k", headers or {}, body, connect_timeout=5)
+    yield lambda headers=None, body=b"abc": connections.exchange("PUT", "/b/k", headers or {}, body, connect_timeout=5)
     connections.close()
 
 
@@ -148,7 +148,7 @@ def refusing(say_why, *, close):
 def test_a_refusal_that_comes_while_the_body_is_being_sent_is_heard(close):
     listening, done = refusing(b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\n<E/>", close=close)
     connections = Connections(f"http://127.0.0.1:{listening.getsockname()[1]}", None, read_timeout=0.5)
-    status, _, text = connections.put("/b/k", {}, b"x" * 30_000_000, connect_timeout=5)
+    status, _, text = connections.exchange("PUT", "/b/k", {}, b"x" * 30_000_000, connect_timeout=5)
     assert (status, text) == (403, b"<E/>")
     done.set()
     listening.close()
@@ -171,7 +171,7 @@ def test_a_slow_line_is_given_up_only_where_it_stands_still():
 
     threading.Thread(target=serve, daemon=True).start()
     connections = Connections(f"http://127.0.0.1:{listening.getsockname()[1]}", None, read_timeout=1.0)
-    assert connections.put("/b/k", {}, b"x" * size, connect_timeout=5)[0] == 200
+    assert connections.exchange("PUT", "/b/k", {}, b"x" * size, connect_timeout=5)[0] == 200
     listening.close()
 
 
@@ -221,7 +221,7 @@ def test_an_untrusted_certificate_is_refused(https, variable, monkeypatch):
 
     def put():
         context = open_pool(url).connection_pool_kw["ssl_context"]
-        return Connections(url, context, read_timeout=10).put("/", {}, b"", connect_timeout=5)[0]
+        return Connections(url, context, read_timeout=10).exchange("PUT", "/", {}, b"", connect_timeout=5)[0]
 
     with pytest.raises(ssl.SSLCertVerificationError):
         put()

@@ -45,7 +45,7 @@ def test_the_export_corrects_what_the_runs_say(shop, form):
     here = shop(dump_format=form)
     held = gallery_state(here.run)
     file = here.dump()
-    assert file.name.endswith("-demo-2.dump") and file.stat().st_size
+    assert file.name.endswith(f"-demo@{here.server.identity}-2.dump") and file.stat().st_size
     assert pictures(gallery_state(here.run, dump=file)) == pictures(held)
     assert pictures(gallery_state([], dump=file)) == pictures(held), "also where no run is known"
 

@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from imgprep.core.errors import ConfigError
 from imgprep.core.settings import Settings
 from imgprep.outcomes.trace import trace
 from imgprep.sandbox.sandbox import Sandbox
-from imgprep.ship.gallery import gallery_state
+from imgprep.ship.dump import dump_gallery, dump_label, newest_export, own_dump
+from imgprep.ship.gallery import gallery_state, project_state
 from imgprep.ship.run import load_runs
+from imgprep.ship.stale import change_since
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
 from tests.wire.shipping import make_batch, make_images, write_batch
@@ -38,6 +41,19 @@ def test_what_one_sandbox_holds_is_not_known_for_another_empty_one(tmp_path):
     story = trace("P1", runs)
     assert story.answer.startswith(f"the gallery {again.gallery} holds 1 of its images; not counted: runs of")
     assert {again.gallery, every[0].gallery} == {full.settings.gallery, empty.settings.gallery}
+
+
+def test_an_export_of_one_sandbox_is_not_taken_for_another_ones(tmp_path):
+    batch, runs = make_batch(tmp_path / "batch"), tmp_path / "imgprep-work/runs"
+    with Sandbox(task_seconds=0, throttle=False) as full, Sandbox(task_seconds=0, throttle=False) as empty:
+        ours, theirs = (server.settings.with_(project=tmp_path) for server in (full, empty))
+        ship(batch, full, runs)
+        dump = dump_gallery(ours, progress=False)
+        assert own_dump(ours.work, ours) == dump and own_dump(theirs.work, theirs) is None
+        assert project_state(ours).attrs["basis"]["dump"] == dump.name and len(project_state(ours)) == 3
+        assert project_state(theirs) is None and change_since(batch, theirs, runs) is None
+        with pytest.raises(ConfigError, match="is an export of instance"):
+            newest_export([dump], dump_label(theirs))
 
 
 def test_a_sandbox_that_starts_again_on_another_port_is_the_same_gallery(tmp_path):
@@ -107,5 +123,7 @@ def test_the_week_is_planned_against_the_own_gallery_and_nothing_is_sent(imgprep
     done = imgprep.again(*words, variables={})
     assert "planned against the gallery demo (sandbox temporary-" in done.stderr and "Nothing was sent" in done.stderr
     assert len(sandbox.tasks()) == tasks
+    imgprep("dump")
+    assert "from 1 run and the export 20" in imgprep.again(*words, variables={}).stderr
     elsewhere = imgprep.again(*words, variables={"IMGPREP_SANDBOX": "other-00000000"})
     assert "0 images, from 0 runs" in elsewhere.stderr

@@ -9,7 +9,9 @@ from PIL import Image
 import imgprep as ip
 from imgprep.cli.main import main
 from imgprep.core.errors import ConfigError
+from imgprep.outcomes.undo import build_undo, plan_undo
 from imgprep.plan.build import replan_batch
+from imgprep.ship.dump import own_dump
 from imgprep.ship.stale import change_since, known_now
 from imgprep.ship.submit import submit_all
 
@@ -118,6 +120,23 @@ def test_a_newer_export_of_the_gallery_that_differs_is_named(shop):
         shop.upload(batch)
 
 
+def test_undoing_a_run_restores_the_fields_that_only_an_export_recorded(shop, tmp_path):
+    shop.ship(shop.build("first", title="old"))
+    shop.server.clock.advance(5)
+    settings = shop.settings.with_(project=tmp_path / "other")
+    ip.dump_gallery(settings, progress=False)
+    shop.server.clock.advance(5)
+    known = ip.gallery_state([], dump=own_dump(settings.work, settings))
+    batch = shop.build("second", title="new", known=known)
+    runs = settings.runs  # that the first run is unknown here, as if somebody else had made it
+    ip.upload(batch, None, settings, runs=runs, replace=True, stale_ok=True, progress=False)
+    run = ip.submit(batch, settings, runs=runs, stale_ok=True, progress=False).follow(progress=False)
+    plan = plan_undo(run)
+    assert set(plan.batch["CustomContent"]) == {"old"} and set(plan.batch["OperationType"]) == {"ADD"}
+    built = build_undo(run, batch / "images", tmp_path / "back", confirm="demo")
+    assert len(built.plan.batch) == 3 and built.plan.excluded.empty
+
+
 def test_a_batch_for_another_production_gallery_is_refused_and_a_rehearsal_is_not(shop):
     batch = shop.build("batch", instance="winter")
     production = shop.settings.with_(oss_endpoint="", imagesearch_endpoint="")
@@ -212,3 +231,20 @@ def test_what_stays_in_the_gallery_although_the_export_lacks_it_is_said(shop, tm
     assert run.left == {"images": 2, "products": 2}
     page = ip.write_report(run, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "2 images of 2 products stay in the gallery although the export no longer has them" in page
+
+
+def test_a_check_that_found_an_image_lost_makes_an_older_plan_stale_and_a_new_one_adds_it_again(shop):
+    shop.ship(shop.build("first"))
+    waiting = shop.build("waiting", title="other")
+    shop.server.lose("2", "2.jpg")
+    found = ip.verify_gallery(ip.load_runs(shop.runs), shop.settings, progress=False)
+    assert found.asked["answer"].value_counts().to_dict() == {"there as sent": 2, "not there": 1}
+    assert f"by the check {found.file.name}" in change_since(waiting, shop.settings, shop.runs)
+    known = known_now(waiting, shop.settings, shop.runs)
+    again = shop.build("again", known=known)
+    lines = [json.loads(line) for line in (again / "increment.meta").read_text(encoding="utf-8").splitlines()]
+    assert [line["ProductId"] for line in lines] == ["2"]
+    assert (
+        about(again)["basis"]["checks"] == [found.file.name] and change_since(again, shop.settings, shop.runs) is None
+    )
+    assert len(ip.gallery_state(ip.load_runs(shop.runs), checks=[found.file])) == 2

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from imgprep.cli.inputs import cache_of, catalogue_of, read_export, regions_of, settings_of
+from imgprep.cli.inputs import cache_of, catalogue_of, read_export, regions_of, settings_of, tier_of
 from imgprep.cli.output import ExitCode, show
 from imgprep.core.executors import open_cluster
 from imgprep.core.files import overwriting, require_ours
@@ -104,7 +104,9 @@ def _found(options: Namespace) -> pd.DataFrame:
 
     settings, catalogue = catalogue_of(options)
     with open_cluster(settings.cluster) as executor:
-        facts = inspect_images(catalogue, options.images, cache=cache_of(settings), executor=executor)
+        facts = inspect_images(
+            catalogue, options.images, tier=tier_of(options), cache=cache_of(settings), executor=executor
+        )
     return check(
         catalogue,
         facts,

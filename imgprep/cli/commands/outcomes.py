@@ -19,7 +19,7 @@ def trace(options: Namespace) -> int:
 
     settings = settings_of(options)
     folder = _runs_folder(options, settings)
-    story = story_of(options.product_id, folder if options.runs else settings)
+    story = story_of(options.product_id, folder if options.runs else settings, ask=options.ask)
     show(story.events, options.format)
     print(escaped(f"{story.product_id}: {story.answer}"), file=sys.stderr)
     return ExitCode.FINE if story.gallery["state"].eq("held").any() else ExitCode.FINDINGS
@@ -27,6 +27,7 @@ def trace(options: Namespace) -> int:
 
 def review(options: Namespace) -> int:
     from imgprep.outcomes.review import review as review_month
+    from imgprep.ship.checks import saved_checks
     from imgprep.ship.gallery import own_runs
     from imgprep.ship.run import load_runs
 
@@ -34,15 +35,37 @@ def review(options: Namespace) -> int:
     settings = settings_of(options)
     every = load_runs(_runs_folder(options, settings))
     runs = own_runs(every, settings)
-    month = review_month(every, options.month, source=options.source, of=runs[-1].sent_to if runs else settings)
+    of, checks = runs[-1].sent_to if runs else settings, saved_checks(settings)
+    month = review_month(every, options.month, source=options.source, of=of, checks=checks)
     if len(runs) < len(every) and not settings.instance:
         left_out = counted(len(every) - len(runs), "run")
         print(escaped(f"{left_out} of other galleries not counted; set the instance to choose one"), file=sys.stderr)
     show(getattr(month, options.table), options.format)
-    print(escaped(f"{month}"), file=sys.stderr)
+    print(escaped(f"{month}; {month.asked}"), file=sys.stderr)
     if options.html:
         month.write(options.html)
     return ExitCode.FINE
+
+
+def verify(options: Namespace) -> int:
+    from imgprep.cloud.imagesearch import ImageSearch
+    from imgprep.outcomes.asking import cost
+    from imgprep.outcomes.verify import AS_SENT, GONE, verify_gallery, verify_requests
+    from imgprep.ship.run import load_runs
+
+    settings = settings_of(options)
+    settings.require("instance")
+    runs = load_runs(_runs_folder(options, settings))
+    drawn = {"sample": options.sample, "confidence": options.confidence, "margin": options.margin}
+    requests, qps = verify_requests(runs, settings, **drawn), ImageSearch(settings).searches_per_second()
+    print(escaped(f"{settings.gallery}: {cost(requests, qps)}"), file=sys.stderr)
+    if options.dry_run:
+        return ExitCode.FINE
+    found = verify_gallery(runs, settings, confirm=options.confirm, progress=sys.stderr.isatty(), **drawn)
+    asked = found.asked
+    show(asked if options.all else asked[~asked["answer"].isin([AS_SENT, GONE])], options.format)
+    print(escaped(f"{found.sentence}; answers: {found.file}"), file=sys.stderr)
+    return ExitCode.FINE if asked["answer"].isin([AS_SENT, GONE]).all() else ExitCode.FINDINGS
 
 
 def _runs_folder(options: Namespace, settings: Settings) -> Path:
@@ -55,6 +78,7 @@ def _runs_folder(options: Namespace, settings: Settings) -> Path:
 
 
 def report(options: Namespace) -> int:
+    from imgprep.images.storage import exists
     from imgprep.outcomes.retry import failed_lines
     from imgprep.outcomes.tallies import tally_causes
     from imgprep.ship.run import open_run
@@ -83,7 +107,7 @@ def report(options: Namespace) -> int:
     if len(causes) and options.format == "table":
         show(causes, options.format)
     if options.html:
-        own = settings.images if settings.images and settings.images.exists() else None
+        own = settings.images if exists(settings.images) else None
         write_report(runs[0], options.html, images=options.images or own)
         print(f"page: {options.html}", file=sys.stderr)
     if options.failed:
@@ -131,6 +155,7 @@ def retry(options: Namespace) -> int:
         catalogue=catalogue,
         regions=regions_of(options, settings),
         rules=Rules(**settings.rules),
+        target=settings.target,
     )
     show(again.rest, options.format)
     print(f"{counted(len(again.batch), 'line')} in {options.out}, {len(again.rest):,} excluded", file=sys.stderr)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of
-from imgprep.cli.output import ExitCode, escaped, show
+from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
+from imgprep.cli.output import ExitCode, escaped, say_findings, show
 from imgprep.core.errors import ConfigError
 from imgprep.core.executors import open_cluster
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
-from imgprep.core.settings import PROJECT_FILE
+from imgprep.core.settings import PROJECT_FILE, is_oss
 from imgprep.core.text import counted
 
 if TYPE_CHECKING:
     from imgprep.core.settings import Settings
+    from imgprep.plan.batch_folder import Built
     from imgprep.plan.model import Baseline, Plan
 
 
@@ -38,36 +39,43 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    from imgprep.look.inspect import inspect_images
-    from imgprep.look.match_names import match_names
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
     settings, catalogue = catalogue_of(options)
+    facts = files = None
     # Without an image column, the loader's findings state the cause and the remedy.
-    images = options.images if "PicName" in catalogue.columns else None
-    facts = None
-    if images:
+    if options.images and "PicName" in catalogue.columns:
+        from imgprep.look.inspect import inspect_images
+        from imgprep.look.match_names import match_names
+
         with open_cluster(settings.cluster) as executor:
-            facts = inspect_images(catalogue, images, cache=cache_of(settings), executor=executor)
-    judged = check_rows(
-        catalogue,
-        facts,
-        regions=regions_of(options, settings),
-        **settings.rules,
-        files=match_names(catalogue, images) if images else None,
-    )
+            facts = inspect_images(
+                catalogue, options.images, tier=tier_of(options), cache=cache_of(settings), executor=executor
+            )
+        files = match_names(catalogue, options.images)
+    judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
     table = summary(findings)
-    show(table if options.summary else findings, options.format)
+    if options.format == "table" and not (options.all or options.summary):
+        say_findings(findings, table)
+    else:
+        show(table if options.summary else _worst_first(findings), options.format)
     if options.format == "table":
         totals = table.groupby("severity", sort=False)["count"].sum()
         counts = ", ".join(
             counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
         )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
+        if len(findings):
+            print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def _worst_first(findings: pd.DataFrame) -> pd.DataFrame:
+    order = findings["severity"].map({"error": 0, "warning": 1, "info": 2}).to_numpy()
+    return findings.iloc[order.argsort(kind="stable")]
 
 
 def fetch(options: Namespace) -> int:
@@ -114,8 +122,9 @@ def prepare(options: Namespace) -> int:
     from imgprep.look.inspect import inspect_images
 
     settings, catalogue = catalogue_of(options)
+    tier = "header" if is_oss(options.images) else "decode"
     with open_cluster(settings.cluster) as executor:
-        facts = inspect_images(catalogue, options.images, cache=cache_of(settings), executor=executor)
+        facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings), executor=executor)
         log = prepare_images(
             facts,
             options.images,
@@ -141,6 +150,8 @@ def plan(options: Namespace) -> int:
             rules=Rules(**settings.rules),
             baseline=baseline,
             regions=regions_of(options, settings),
+            tier=tier_of(options),
+            target=settings.target,
             cache=cache_of(settings),
             executor=executor,
         )
@@ -227,20 +238,25 @@ def _baseline(
 
 
 def build(options: Namespace) -> int:
-    return _build(options, *_inputs(options)).code
+    code, built = _build(options, *_inputs(options))
+    content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(built.facts), 'image')}"
+    following = f"Next: imgprep upload {built.folder}" if len(built.plan.batch) else "There is nothing to send"
+    print(escaped(f"{built.folder}: {content}. {following}"), file=sys.stderr)
+    return code
 
 
 def week(options: Namespace) -> int:
     from imgprep.load.drift import compare_exports
     from imgprep.look.rules.book import summary
-    from imgprep.ship.gallery import gallery_state, kept_export, own_runs
+    from imgprep.ship.gallery import gallery_state, kept_export, own_runs, project_state
     from imgprep.ship.run import load_runs
 
     settings, catalogue = catalogue_of(options)
     options.last, options.out = options.last or settings.earlier, options.out or settings.work / "week"
     options.known, options.keep_refused = None, False
     runs = own_runs(load_runs(settings.runs), settings)
-    known = gallery_state(runs)
+    known = project_state(settings)
+    known = gallery_state([]) if known is None else known
     last = last_of(options, settings, catalogue) if options.last else kept_export(runs, catalogue)
     _step(options, f"load: {counted(len(catalogue), 'row')}")
     if last is None:
@@ -248,13 +264,15 @@ def week(options: Namespace) -> int:
     else:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
-    built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
+    code, built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
+    if dump := known.attrs["basis"]["dump"]:
+        held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
-    return built.code
+    return code
 
 
 def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
@@ -265,12 +283,9 @@ def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> 
             show(frame, options.format)
 
 
-class _Result(NamedTuple):
-    findings: pd.DataFrame
-    code: ExitCode
-
-
-def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline) -> _Result:
+def _build(
+    options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline
+) -> tuple[ExitCode, Built]:
     from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
@@ -290,6 +305,8 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
             keep_refused=options.keep_refused,
             prepare=not options.keep_refused,
             sources=[options.catalogue],
+            tier=tier_of(options),
+            target=settings.target,
             cache=cache_of(settings),
             executor=executor,
         )
@@ -313,4 +330,4 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     _print_left(built.plan, options)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
-    return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)
+    return ExitCode.FINDINGS if errors else ExitCode.FINE, built

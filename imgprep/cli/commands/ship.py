@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,6 +16,9 @@ from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
 from imgprep.core.executors import open_cluster
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
+
+if TYPE_CHECKING:
+    from imgprep.ship.run import Run
 
 #: Most unknown objects or tasks named in a message; a dry run lists all.
 _NAMED = 5
@@ -56,6 +60,11 @@ def upload(options: Namespace) -> int:
         count = counted(len(strays), "object")
         note = f"{count} in the folder, neither in the batch nor in the gallery, left in place{more}"
         print(escaped(f"{note}: {named}"), file=sys.stderr)
+    if not bad.any() and not options.dry_run:
+        print(
+            escaped(f"{settings.bucket}/{settings.prefix} is ready. Next: imgprep submit {options.batch}"),
+            file=sys.stderr,
+        )
     return ExitCode.PARTIAL if bad.any() else ExitCode.FINE
 
 
@@ -134,6 +143,8 @@ def submit(options: Namespace) -> int:
             "the task continues in the service; `imgprep follow` waits for its end and saves its report",
             file=sys.stderr,
         )
+    elif run.ended:
+        print(escaped(f"Next: imgprep report {run.folder} --html report.html"), file=sys.stderr)
     return code
 
 
@@ -149,8 +160,10 @@ def follow(options: Namespace) -> int:
         look_for_late(settings, options.runs or settings.runs)
     except ImgprepError as error:  # follow runs with a task regardless
         print(escaped(f"imgprep: {error}"), file=sys.stderr)
-    open_ones = []
+    open_ones: list[Run] = []
+    newest: dict[str, Run] = {}
     for run in load_runs(options.runs or settings.runs):
+        newest |= {run.gallery: run} if reached(run) else {}
         if reached(run) and not run.ended:
             open_ones.append(run)
         elif not run.ended:
@@ -165,7 +178,16 @@ def follow(options: Namespace) -> int:
             if isinstance(error, ServiceError) and not error.passing:
                 refused = error
     code = show_ended(open_ones, options.format)
-    return code if refused is None else ExitCode.UNUSABLE
+    # Cron repeats this command: lines that are still unknown after the last run are not fine the second time.
+    doubtful = [run for run in newest.values() if run.ended and run.counts.get("unknown") and run not in open_ones]
+    for run in doubtful:
+        note = (
+            f"ended with {counted(run.counts['unknown'], 'unknown line')}; close it with its report, or `imgprep dump`"
+        )
+        print(escaped(f"{run.id}: {note}"), file=sys.stderr)
+    if refused is not None:
+        return ExitCode.UNUSABLE
+    return max(code, ExitCode.PARTIAL) if doubtful else code
 
 
 def close(options: Namespace) -> int:

@@ -17,7 +17,8 @@ from imgprep.core.errors import ImgprepError
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.queue import OPEN, Queue
 from imgprep.draw.store import EDGES
-from imgprep.images.storage import Archive, Folder, Found, Problem, Unfit
+from imgprep.images.found import Found, Problem, Source, Unfit
+from imgprep.images.storage import Folder
 from imgprep.images.upright import exif_orientation, open_header, open_upright
 
 #: Longer side of a preview in pixels; zoomed-in views get parts of the image at full resolution.
@@ -69,7 +70,7 @@ class Suggestion(NamedTuple):
 class ItemImages:
     """Previews and suggestions by item number; thread-safe, with bounded memory."""
 
-    def __init__(self, queue: Queue, source: Folder | Archive, suggest: Suggest | None) -> None:
+    def __init__(self, queue: Queue, source: Source, suggest: Suggest | None) -> None:
         self._queue, self._source, self._suggest = queue, source, suggest
         self._lock = queue.lock
         self._states: dict[int, FileState] = {}

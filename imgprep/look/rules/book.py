@@ -11,7 +11,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Service
 from imgprep.core.findings import Severity
-from imgprep.core.frames import attach, to_pandas, to_polars
+from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
@@ -30,6 +30,7 @@ _PER_FILE = [rule.id for rule in RULES if rule.per]
 EXAMPLES = 3
 
 
+@returns_table
 def check(
     catalogue: pd.DataFrame,
     facts: pd.DataFrame | None = None,
@@ -108,7 +109,11 @@ def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.D
 def unwritable(sheet: Sheet) -> pl.Expr:
     """Return an expression for the id of the first rule, of any severity, that makes a row unwritable."""
     parts = [part for rule in RULES if rule.unwritable for part in rule.parts]
-    return pl.coalesce(pl.when(part.failing(sheet).fill_null(value=False)).then(pl.lit(part.id)) for part in parts)
+    # A byte for each rule and row, not a text: few rows fail any.
+    first = pl.min_horizontal(
+        pl.when(part.failing(sheet)).then(pl.lit(place, pl.UInt8)) for place, part in enumerate(parts)
+    )
+    return first.replace_strict({place: part.id for place, part in enumerate(parts)}, return_dtype=pl.String)
 
 
 def severities_for(service: Service, own: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -130,6 +135,7 @@ def require_rules(service: str = "product", severity: Mapping[str, str] | None =
     limits_for(kind, limits)
 
 
+@returns_table
 def rules_table(service: str = "product") -> pd.DataFrame:
     """Return every rule with its severity, source and remedy.
 
@@ -160,6 +166,7 @@ def rules_table(service: str = "product") -> pd.DataFrame:
     )
 
 
+@returns_table
 def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """Count findings by rule.
 

@@ -12,30 +12,12 @@ import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, INT_ATTRS, STR_ATTRS, Operation, Service
-from imgprep.core.frames import to_polars
+from imgprep.core.frames import to_polars, twice
 from imgprep.core.regions import EDGES, Region, RegionState, scaled_edges, wire_edges, wire_text
 from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.left_out import LEFT_OUT, LEFT_OUT_REASONS
 from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.rules.limits import FORMAT_OF, limits_for, service_type
-
-
-def twice(frame: pl.DataFrame, *names: str) -> pl.Series:
-    """Return a mask of rows whose combination of values in `names` probably occurs more than once."""
-    # Sorting hashes takes a third as long as `is_duplicated` on strings.
-    key = frame.select(
-        pl.fold(
-            pl.lit(0, pl.UInt64),
-            lambda total, part: total * 31 ^ part,
-            [pl.col(name).hash(seed=place) for place, name in enumerate(names)],
-        )
-    ).to_series()
-    ordered = key.sort()
-    again = ordered.filter(ordered == ordered.shift(1)).unique()
-    if not len(again):
-        return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True)
-    return key.is_in(again.implode())
-
 
 _MADE_BY = {
     "facts": "inspect_images",

@@ -179,7 +179,7 @@ def _listed(entry: Entry, name: str, owner: str) -> str:
     return (
         f"<Contents><Key>{name}</Key><LastModified>{iso_time(entry.modified)}</LastModified>"
         f"<ETag>&quot;{entry.etag}&quot;</ETag><Type>{entry.kind}</Type><Size>{entry.size}</Size>"
-        f"<StorageClass>Standard</StorageClass>{owner}</Contents>"
+        f"<StorageClass>{entry.storage}</StorageClass>{owner}</Contents>"
     )
 
 
@@ -339,9 +339,12 @@ def copy_object(call: Call, oss: Backend) -> Response:
 
 def _read(oss: Backend, bucket: str, key: str) -> tuple[bytes, Entry]:
     try:
-        return oss.store.get(bucket, key)
+        data, entry = oss.store.get(bucket, key)
     except KeyError:
         raise OssError("NoSuchKey", more={"Key": key}) from None
+    if entry.is_archived:
+        raise OssError("InvalidObjectState", more={"ObjectName": key})
+    return data, entry
 
 
 _OVERRIDES = {f"response-{name}": name.title() for name in _KEPT}
@@ -419,7 +422,7 @@ def _object_headers(entry: Entry) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Last-Modified": http_date(entry.modified),
         "x-oss-object-type": entry.kind,
-        "x-oss-storage-class": "Standard",
+        "x-oss-storage-class": entry.storage,
         **stored(entry),
     }
     if entry.kind == "Normal":

@@ -20,6 +20,8 @@ from imgprep.sandbox.oss.protocol import EXTENDED_CODES, Call, Content, OssError
 from imgprep.sandbox.oss.storage import BUCKET_NAME, crc64
 from imgprep.sandbox.signatures import MAX_SKEW, skewed, verify_oss
 
+#: Source: OSS, EC 0003-00000702.
+REQUESTER_PAYS = "0003-00000702"
 #: Maximum number of requests that are recorded.
 REMEMBERED = 200_000
 #: Maximum bytes of a body that is read before the signature is verified.
@@ -88,6 +90,7 @@ class Handled:
     fault: str  #: kind of the fault that affected the request
     principal: str  #: access key id of the signer, if the signature is valid
     size: int  #: bytes of the body
+    sent: int = 0  #: bytes of the answer's body that went to the client
 
 
 class Oss:
@@ -99,6 +102,7 @@ class Oss:
         self.faults: Faults[Fault] = Faults()
         self.set_faults(*backend.switches.faults)
         self.handled: deque[Handled] = deque(maxlen=REMEMBERED)
+        self._moved: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(secrets.randbits(40))
 
@@ -161,7 +165,8 @@ class Oss:
             request.body = _flipped(request.body)
         response = OPERATIONS[call.operation][3](call, backend)
         response.headers = {**response.headers, **self._ids()}
-        self._remember(call, response.status, "")
+        sent = 0 if request.method == "HEAD" else len(response.body)
+        self._remember(call, response.status, "", sent)
         return response
 
     def _verify(self, call: Call) -> None:
@@ -182,6 +187,10 @@ class Oss:
         if not BUCKET_NAME.fullmatch(name):
             raise OssError("InvalidBucketName", more={"BucketName": name})
         bucket = self._backend.store.bucket(name)
+        if name in switches.requester_pays and call.request.headers.get("x-oss-request-payer") != "requester":
+            raise OssError("AccessDenied", "Requester pays bucket.", {"Bucket": name, "EC": REQUESTER_PAYS})
+        if name in switches.foreign:
+            raise OssError("AccessDenied", "The bucket you access does not belong to you.", {"Bucket": name})
         if bucket is None:
             if call.operation != "PutBucket":
                 raise OssError("NoSuchBucket", more={"BucketName": name})
@@ -254,12 +263,24 @@ class Oss:
     def _ids(self) -> dict[str, str]:
         return {"x-oss-request-id": f"{next(self._numbers):024X}", "x-oss-server-time": "1"}
 
-    def _remember(self, call: Call, status: int, code: str) -> None:
+    def moved(self, access_key_id: str = "") -> tuple[int, int]:
+        """Return the bytes of all bodies received and sent, of one key's requests or of all."""
+        return self._moved.get(access_key_id, (0, 0))
+
+    def forget(self) -> None:
+        """Clear the record of requests and bytes."""
+        self.handled.clear()
+        self._moved.clear()
+
+    def _remember(self, call: Call, status: int, code: str, sent: int = 0) -> None:
         fault = call.fault.kind if call.fault else ""
         signer = call.principal.credentials.access_key_id if call.principal else ""
         size = len(call.request.body)
         with self._lock:
-            self.handled.append(Handled(call.operation, call.bucket, call.key, status, code, fault, signer, size))
+            self.handled.append(Handled(call.operation, call.bucket, call.key, status, code, fault, signer, size, sent))
+            for who in {signer, ""}:
+                received, given = self._moved.get(who, (0, 0))
+                self._moved[who] = received + size, given + sent
 
 
 def _flipped(body: bytes) -> bytes:

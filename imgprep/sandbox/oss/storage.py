@@ -48,7 +48,8 @@ class Entry:
     """The description of an object, without its bytes.
 
     `etag` is the upper-case hex MD5, or for a multipart object a hash of the parts' MD5s and ``-N``; `modified` is in
-    seconds since 1970; `headers` are those stored with the object, names in lower case; `kind` is Normal or Multipart.
+    seconds since 1970; `headers` are those stored with the object, names in lower case; `kind` is Normal, Multipart or
+    Symlink; `storage` is the storage class.
     """
 
     key: str
@@ -58,10 +59,16 @@ class Entry:
     modified: float
     headers: Mapping[str, str] = field(default_factory=dict)
     kind: str = "Normal"
+    storage: str = "Standard"
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the object can only be read after a restore."""
+        return self.storage in ("Archive", "ColdArchive", "DeepColdArchive")
 
     def dumps(self) -> bytes:
         """Serialize the description, which precedes the bytes in a file."""
-        fields = [self.key, self.size, self.etag, self.crc, self.modified, dict(self.headers), self.kind]
+        fields = [self.key, self.size, self.etag, self.crc, self.modified, dict(self.headers), self.kind, self.storage]
         return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
@@ -198,6 +205,7 @@ class ObjectStore:
         etag: str | None = None,
         crc: int | None = None,
         kind: str = "Normal",
+        storage: str = "Standard",
         overwrite: bool = True,
     ) -> Entry | None:
         """Store an object, replacing an existing one; return None if `overwrite` is false and the object exists."""
@@ -210,6 +218,7 @@ class ObjectStore:
             modified,
             headers or {},
             kind,
+            storage,
         )
         new = place.folder / "new" / f"{os.getpid()}-{next(self._numbers)}"
         _write_file(new, entry, data)

@@ -13,7 +13,8 @@ from imgprep.core.errors import ImgprepError
 from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
-from imgprep.images.storage import Source, Unfit, open_source
+from imgprep.images.found import Source, Unfit
+from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
 from imgprep.show.charts.style import COLOURS, axes, clean
 

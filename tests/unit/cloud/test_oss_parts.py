@@ -1,14 +1,20 @@
 """The parts of an upload that need no bucket."""
 
+import io
+import re
 import sys
 import tempfile
 import threading
 import time
+from types import SimpleNamespace
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pandas as pd
 import pytest
+from oss2.xml_utils import parse_list_objects
 
-from imgprep.cloud.oss import Stored
+from imgprep.cloud.oss import Stored, _page
 from imgprep.cloud.put import Item, crc64, same
 from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError, ReportError
@@ -268,3 +274,51 @@ def test_the_banner_cannot_be_mistaken_and_escapes_names():
     assert "<b>shop" not in banner(production)._repr_html_() and "PRODUCTION" in banner(production)._repr_html_()
     local = production.with_(oss_endpoint="http://127.0.0.1:1", imagesearch_endpoint="http://127.0.0.1:1")
     assert repr(banner(local)).startswith("SANDBOX") and "127.0.0.1" not in repr(banner(local))
+
+
+_OBJECT = (
+    "<Contents><Key>{}</Key><LastModified>2026-11-30T06:07:48.000Z</LastModified><ETag>&quot;{}&quot;</ETag>"
+    "<Type>Normal</Type><Size>{}</Size><StorageClass>Standard</StorageClass></Contents>"
+)
+_KEYS = ["a/1.jpg", "a/100%.jpg", "a/25%25.jpg", "a/x+y z.jpg", "a/\n.jpg", "a/裙子&lt;1>.jpg", "a/é/b%C3.png", "b"]
+
+
+def _listing(keys: list[str], *, quoted: bool, more: str) -> str:
+    names = [quote(key, safe="") if quoted else escape(key) for key in keys]
+    objects = "".join(_OBJECT.format(name, f"{at:032X}", at) for at, name in enumerate(names))
+    encoding = "<EncodingType>url</EncodingType>" if quoted else ""
+    following = f"<NextMarker>{names[-1]}</NextMarker>" if more == "true" else ""
+    return f"<ListBucketResult>{encoding}<IsTruncated>{more}</IsTruncated>{following}{objects}</ListBucketResult>"
+
+
+class _Bucket:
+    """A bucket whose every answer is one text."""
+
+    bucket_name = "shop"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def _do(self, *_: object, **__: object) -> io.BytesIO:
+        return io.BytesIO(self.text.encode())
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+@pytest.mark.parametrize("more", ["true", "false"])
+def test_a_page_of_a_listing_is_read_as_oss2_reads_it(quoted, more):
+    text = _listing(_KEYS, quoted=quoted, more=more)
+    peer = SimpleNamespace(object_list=[], prefix_list=[], next_marker=None)
+    parse_list_objects(peer, text.encode())
+    objects, following = _page(_Bucket(text), "a/", "")
+    assert [key for key, _ in objects] == _KEYS
+    assert objects == [
+        (each.key, Stored(each.size, each.etag.lower(), None, each.last_modified)) for each in peer.object_list
+    ]
+    assert following == peer.next_marker
+
+
+@pytest.mark.parametrize("tag", ["IsTruncated", "NextMarker", "Key", "LastModified", "ETag", "Size"])
+def test_a_listing_without_a_part_is_refused(tag):
+    text = re.sub(f"<{tag}>.*?</{tag}>", "", _listing(["a"], quoted=True, more="true"))
+    with pytest.raises(ValueError, match=tag if tag != "IsTruncated" else "listing"):
+        _page(_Bucket(text), "", "")

@@ -11,7 +11,8 @@ import pytest
 from imgprep.cli.commands import rehearse
 from imgprep.cli.main import main
 from imgprep.images import storage as listing
-from imgprep.images.storage import Folder, Unfit
+from imgprep.images.found import Unfit
+from imgprep.images.storage import Folder
 from imgprep.ship import lock
 from imgprep.ship.upload_plan import wanted_items
 

@@ -13,7 +13,8 @@ from images_made import CORRUPTORS, encoded, photo, png_that_claims, turned
 from PIL import Image
 
 from imgprep.core.errors import ConfigError
-from imgprep.images.storage import Folder, Unfit, list_names
+from imgprep.images.found import Unfit
+from imgprep.images.storage import Folder, list_names
 from imgprep.images.upright import open_upright, upright_size
 from imgprep.look.facts import FACT_COLUMNS
 from imgprep.look.inspect import inspect_images

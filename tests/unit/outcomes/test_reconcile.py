@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from imgprep.core.errors import ConfigError
-from imgprep.outcomes.reconcile import reconcile, upper_share
+from imgprep.outcomes.reconcile import reconcile
 from imgprep.ship.run import open_run
 
 LINES = [
@@ -81,12 +81,6 @@ def test_the_line_whose_values_are_there_won(tmp_path):
 def test_a_sample_needs_settings(run):
     with pytest.raises(ConfigError, match="settings"):
         reconcile(run, sample=3)
-
-
-def test_the_bound_is_the_exact_one():
-    assert upper_share(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100), abs=1e-6)
-    assert upper_share(2, 10) == pytest.approx(0.5069, abs=1e-3)
-    assert upper_share(5, 5) == 1.0
 
 
 def test_runs_of_another_gallery_do_not_count(run, tmp_path):

@@ -1,0 +1,35 @@
+"""Asking the gallery: what it costs, when that must be confirmed, and what a sandbox's answers are worth."""
+
+from __future__ import annotations
+
+import math
+
+from imgprep.core.errors import ConfigError
+from imgprep.core.settings import Settings
+from imgprep.core.text import counted
+
+#: Number of requests above which asking must be confirmed.
+MANY = 1_000
+#: What every output of a search in a sandbox says.
+SANDBOX_NOTE = "searched in a sandbox: its scores and rankings are its own, not the vendor's"
+
+
+def cost(requests: int, qps: int) -> str:
+    """Return the cost of asking in words: "300 requests, about 1 minute at 5 per second"."""
+    seconds = requests / qps
+    time = counted(math.ceil(seconds), "second") if seconds < 60 else counted(round(seconds / 60), "minute")
+    return f"{counted(requests, 'request')}, at least {time} at {qps:,} per second"
+
+
+def require_confirmed(what: str, requests: int, qps: int, confirm: int | None) -> None:
+    """Raise ConfigError if there are many requests and their number is not confirmed."""
+    if requests > MANY and confirm != requests:
+        raise ConfigError(
+            f"{what}: {cost(requests, qps)}, which other searches of the instance share; to continue, confirm the "
+            f"number of requests: {requests} (confirm=, --confirm), or ask about fewer images (sample=, --sample)"
+        )
+
+
+def sandbox_note(settings: Settings) -> str:
+    """Return the note on a sandbox's searches, or nothing for a real instance."""
+    return SANDBOX_NOTE if settings.is_sandbox else ""
