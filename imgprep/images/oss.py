@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import struct
@@ -75,7 +76,13 @@ class OssFolder(os.PathLike[str]):
         """Return the listed objects by name; later calls request nothing."""
         with self._lock:
             if self._listed is None:
-                self._listed = self._list()
+                collected = gc.isenabled()
+                gc.disable()  # a page has ten thousand nodes and no cycle; looking for some takes as long as parsing
+                try:
+                    self._listed = self._list()
+                finally:
+                    if collected:
+                        gc.enable()
             return self._listed
 
     def listed(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
