@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,7 @@ from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
+from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.review import Review, review
 from imgprep.outcomes.tallies import (
     tally_by,
@@ -38,6 +40,7 @@ from imgprep.outcomes.tallies import (
 )
 from imgprep.outcomes.trace import Trace, trace
 from imgprep.outcomes.verify import Verification, verify_gallery
+from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
@@ -425,6 +428,14 @@ class Project:
     def verify(self, **options: Any) -> Verification:
         """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
         return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
+
+    def findability(self, **options: Any) -> Findability:
+        """Search the gallery with a sample of its own images. See `findability` for the options."""
+        return findability(load_runs(self.settings.runs), self.settings, **options)
+
+    def what_if(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
+        """Compare what images find by the project's regions, by the service's own, and as a whole. See `what_if`."""
+        return what_if(images, self.images, self.settings, **{"regions": self._drawn(), **options})
 
     @property
     def _cache(self) -> Path:

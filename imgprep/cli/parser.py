@@ -110,6 +110,8 @@ STEPS: dict[str, dict[str, str]] = {
         "verify": "imgprep verify --sample 400",
         "retry": "imgprep retry imgprep-work/runs/RUN --out retry",
         "undo": "imgprep undo imgprep-work/runs/RUN --images batch/images --out undo",
+        "findability": "imgprep findability --by brand --sheet worst.html",
+        "what-if": "imgprep what-if p1.jpg p2.jpg --images photos",
         "trace": "imgprep trace CL-0001",
         "review": "imgprep review --html month.html",
         "runs": "imgprep runs",
@@ -246,7 +248,7 @@ def make_parser() -> Parser:
             epilog=f"Example:\n  {examples[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
+        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name.replace('-', '_')}", parser=made)
         return made
 
     for stage in (_look, _make, _send, _account, _rest):
@@ -466,7 +468,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether images are there as sent; settle lines whose outcome is unknown. Changes nothing."
+    text = "Ask the gallery whether images are there as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
     text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
@@ -476,6 +478,21 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
     verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
     verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Search the gallery with its own images, and explain those not found."
+    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
+    find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
+    find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
+    find.add_argument("--pairs", action="store_true", help="list the products that are confused")
+    find.add_argument("--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (--images)")
+    find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
+    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; search nothing")
+    find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Compare what images find by their region, by the service's own, and whole."
+    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
+    ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
+    ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)

@@ -25,7 +25,7 @@ RADIUS = 4
 #: Largest difference in mean colour, per channel (0 … 255): a red and a blue shirt have nearly the same hash.
 COLOUR = 18
 #: An image with less entropy than this, in bits, is nearly blank, and its hash means nothing.
-_PLAIN = 1.0
+PLAIN = 1.0
 #: Images to decode in full per message to a worker.
 _CHUNK = 4
 
@@ -109,7 +109,7 @@ def find_duplicates(
     entropy = facts["entropy"].to_numpy(dtype=float, na_value=np.nan)
     frame = pd.DataFrame({"root": roots[members], "PicName": names.to_numpy()[members]})
     kinds = [
-        "file" if sizes[root] == 1 else "blank" if entropy[root] < _PLAIN else ties[loosest[root]][0]
+        "file" if sizes[root] == 1 else "blank" if entropy[root] < PLAIN else ties[loosest[root]][0]
         for root in frame["root"].to_numpy(dtype=int)
     ]
     frame["kind"] = kinds
@@ -152,7 +152,7 @@ def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
 
 def fingerprints(facts: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
     """Return the positions, hashes and mean colours of the rows whose hash is meaningful."""
-    places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool))
+    places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= PLAIN)).to_numpy(dtype=bool))
     colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)
     return places, _hashes(facts["phash"])[places], colours[places]
 
