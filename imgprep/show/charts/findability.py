@@ -69,7 +69,7 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
         for at, share in zip(places, shares, strict=True):
             value_beside(ax, percent(share / 100), share, at + offset)
     names = {str(number): f"{label}, {number}" for number, label in CATEGORIES.items()}
-    named = table["value"].replace(names) if table.attrs.get("column") == "CategoryId" else table["value"]
+    named = table["value"].replace(to_replace=names) if table.attrs.get("column") == "CategoryId" else table["value"]
     values = legible(ax, named)
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
     ax.set_yticks(places, labels, **text_style())
