@@ -45,6 +45,7 @@ from .core.regions import Region as Region
 from .draw.store import RegionStore as RegionStore
 from .draw.annotator.widget import RegionAnnotator as RegionAnnotator
 from .draw.suggest import suggest_region as suggest_region
+from .draw.suggest import suggest_regions as suggest_regions
 
 # Plan.
 from .plan.make import plan_batch as plan_batch

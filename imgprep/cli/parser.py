@@ -173,9 +173,12 @@ class _Shared:
         self.depth.add_argument("--tier", choices=("stat", "header", "decode", "strict"), help=text)
         self.images = Parser(add_help=False)
         self.images.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
+        self.cluster = Parser(add_help=False)
+        where = "work on images on a Dask cluster: tcp://HOST:8786, or local:N for N workers on this machine"
+        self.cluster.add_argument("--cluster", metavar="ADDRESS", help=f"{where} (default: the project's)")
         self.naming = Parser(add_help=False)
         self.naming.add_argument("--near-names", action="store_true", help=near)
-        self.photographs = (self.catalogue, self.naming, self.images)
+        self.photographs = (self.catalogue, self.naming, self.images, self.cluster)
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
@@ -279,7 +282,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
-    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth)
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
     check.add_argument("--images", type=root, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
     listed = check.add_mutually_exclusive_group()
     listed.add_argument("--summary", action="store_true", help="one line per rule")
@@ -337,6 +340,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.drawn,
         has.images,
         has.depth,
+        has.cluster,
     )
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
@@ -363,7 +367,12 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
     """Add the commands that send a batch folder to the gallery."""
     upload = command(
-        "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
+        "upload",
+        "ship",
+        "Upload a batch folder: images first, verified, then increment.meta.",
+        has.cloud,
+        has.runs,
+        has.cluster,
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")

@@ -10,13 +10,18 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from imgprep.core.errors import RegionError
+from imgprep.core.executors import Elsewhere, run_tasks
+from imgprep.core.processes import LostTask
 from imgprep.core.regions import Region
 from imgprep.draw.segmentation import (
     Ground,
@@ -29,9 +34,22 @@ from imgprep.draw.segmentation import (
     salient,
     without_shadows,
 )
-from imgprep.images.found import Unfit
+from imgprep.images.found import Fetched, Unfit
+from imgprep.images.oss import OssFolder
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_header, open_upright
+from imgprep.look.inspect import Names, distinct_names
+from imgprep.look.probe import readable
+
+#: Column → dtype of `suggest_regions`.
+SUGGESTED = {
+    "PicName": "str",
+    **dict.fromkeys(("x1", "y1", "x2", "y2"), "Int64"),
+    "confidence": "float64",
+    **dict.fromkeys(("method", "problem"), "str"),
+}
+#: Images per message to a process.
+_CHUNK = 8
 
 Box = tuple[int, int, int, int]
 
@@ -99,6 +117,86 @@ def suggest_region(
         image = _read_below(root, os.fspath(image) if isinstance(image, os.PathLike) else str(image))
     region, confidence, _ = suggest_with_method(image, model=model)
     return region, confidence
+
+
+def suggest_regions(
+    names: Names,
+    root: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | None = None,
+    executor: Elsewhere = None,
+    progress: bool = True,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """Suggest the subject's region in many images, in other processes.
+
+    Parameters
+    ----------
+    names : catalogue frame, or iterable of str or path
+        As in `inspect_images`.
+    root : path
+        Folder or zip archive of the images, or ``oss://BUCKET/FOLDER``.
+    model : path, optional
+        File of a saliency model; see `suggest_region`.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Does the work instead of processes on this machine. Its workers must reach `root` and `model` by the same path.
+    progress : bool
+        Show a progress bar.
+    workers : int, optional
+        Number of processes; by default the number of processors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per distinct name, in order: ``PicName``; ``x1, y1, x2, y2`` in full-size pixels of the upright frame;
+        ``confidence`` (0 … 1) and ``method`` as in `suggest_region`; ``problem``, the reason if nothing is suggested.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> picture = Image.new("RGB", (400, 300), "white")
+    >>> picture.paste((200, 30, 60), (100, 60, 300, 240))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     picture.save(folder + "/a.png")
+    ...     found = suggest_regions(["a.png", "b.png"], folder, progress=False)
+    >>> found[["PicName", "method"]]
+      PicName  method
+    0   a.png  border
+    1   b.png     NaN
+    """
+    from tqdm.auto import tqdm  # noqa: PLC0415  needed only here
+
+    source = open_source(root)
+    place = source.root if isinstance(source, OssFolder) else os.path.abspath(root)  # noqa: PTH100  keeps symlinks
+    wanted = distinct_names(names, place).to_list()
+    file = None if model is None else os.path.abspath(model)  # noqa: PTH100
+    tasks: Iterable[Any] = ((place, name, file) for name in wanted)
+    if isinstance(source, OssFolder) and executor is None:  # read here, as the processes have no credentials
+        tasks = ((read, name, file) for name, _, read in source.fetch_ahead(wanted, whole=True))
+    found: dict[str, tuple[Any, ...]] = {}
+    options: dict[str, Any] = {"executor": executor, "ready": readable, "workers": workers, "chunk": _CHUNK}
+    with tqdm(total=len(wanted), disable=not progress, unit="image", desc="suggest") as bar:
+        for (_, name, _), answer in run_tasks("imgprep.draw.suggest:suggest_one", tasks, **options):
+            found[name] = (*[None] * 6, answer.detail) if isinstance(answer, LostTask) else answer
+            bar.update()
+    frame = pd.DataFrame([(name, *found[name]) for name in wanted], columns=list(SUGGESTED))
+    return frame.astype(SUGGESTED)
+
+
+def suggest_one(task: tuple[str | Fetched | Unfit, str, str | None]) -> tuple[Any, ...]:
+    """Return a row of `suggest_regions` without its name; `task` is (root or object, name, model)."""
+    root, name, model = task
+    try:
+        if isinstance(root, Unfit):
+            return (*[None] * 6, root.detail)
+        data = root.data if isinstance(root, Fetched) else _read_below(root, name)
+        region, confidence, method = suggest_with_method(data, model=model)
+    except MemoryError:
+        return (*[None] * 6, "needs more memory than a worker is allowed")
+    except Exception as error:  # noqa: BLE001  decoders can raise any exception; one file is one row
+        return (*[None] * 6, " ".join(str(error).split())[:300] or type(error).__name__)
+    return (region.x1, region.y1, region.x2, region.y2, confidence, method, None)
 
 
 def suggest_with_method(

@@ -10,8 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imgprep.cloud.oss import READ_PATIENCE, Stored, head, list_folder, open_bucket, read_part
 from imgprep.cloud.put import Origin, crc64
@@ -83,6 +84,17 @@ class OssFolder(os.PathLike[str]):
                     if collected:
                         gc.enable()
             return self._listed
+
+    def listed(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield tasks, which name their object second, with what the listing knows of it, for `knowing` elsewhere."""
+        for task in tasks:
+            yield (*task, None if self._listed is None else self._listed.get(task[1]))
+
+    def knowing(self, listed: dict[str, bytes]) -> OssFolder:
+        """Return this folder with a part of another machine's listing; without any, objects are requested."""
+        folder = copy(self)
+        folder._listed = listed or None
+        return folder
 
     def _list(self) -> dict[str, bytes]:
         start = len(self.root.prefix)
