@@ -78,6 +78,7 @@ from .outcomes.reconcile import reconcile as reconcile
 from .outcomes.verify import verify_gallery as verify_gallery
 from .outcomes.findability import findability as findability
 from .outcomes.what_if import what_if as what_if
+from .outcomes.service_regions import service_regions as service_regions
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
 from .outcomes.retry import plan_retry as plan_retry
