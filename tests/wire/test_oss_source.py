@@ -100,6 +100,16 @@ def operations_of(sandbox) -> Counter:
     return Counter(request.operation for request in sandbox.requests)
 
 
+def test_pixels_that_are_not_looked_at_are_not_copied_to_the_process_that_looks(sandbox):
+    made = {"a.jpg": encoded(noise(200), quality=90), "a.png": encoded(noise(100), "PNG"), "b.png": encoded(noise(40))}
+    folder = open_folder(put(sandbox, made))
+    for name, data in made.items():
+        fetched = folder.fetch(folder.find(name), whole=False)
+        if len(data) > 20_000:
+            assert len(fetched.data) < len(data) / 2 and fetched.digest == hashlib.md5(data).hexdigest()
+        assert folder.fetch(folder.find(name), whole=True) == (data, True, None)
+
+
 @pytest.mark.parametrize("tier", ["stat", "header", "decode"])
 def test_facts_are_those_of_the_same_files_in_a_folder(sandbox, tmp_path, tier):
     made = files()
