@@ -69,8 +69,8 @@ def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
         for at, share in zip(places, shares, strict=True):
             value_beside(ax, percent(share / 100), share, at + offset)
     names = {str(number): f"{label}, {number}" for number, label in CATEGORIES.items()}
-    named = table["value"].replace(names) if table.attrs.get("column") == "CategoryId" else table["value"]
-    values = legible(ax, named)
+    by_category = table.attrs.get("column") == "CategoryId"
+    values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
     labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
     ax.set_yticks(places, labels, **text_style())
     ax.invert_yaxis()

@@ -122,7 +122,7 @@ def test_charts_draw_on_the_axes_that_are_given(runs):
     assert plot_outcomes(tally_outcomes(runs), ax=first) is first
     summary = pd.DataFrame({"rule": ["image-missing"], "severity": ["error"], "count": [7]})
     assert plot_findings(summary, ax=second) is second
-    assert second.get_title() == "Findings by rule, 7 in all"
+    assert second.get_title() == "7 errors, 0 warnings: imgprep corrects 0 of them"
     assert len(plt.get_fignums()) == 1
 
 
