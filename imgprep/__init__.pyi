@@ -75,6 +75,8 @@ from .outcomes.tallies import tally_failure_changes as tally_failure_changes
 from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
 from .outcomes.verify import verify_gallery as verify_gallery
+from .outcomes.calibrate import calibrate as calibrate
+from .outcomes.calibrate import plan_calibration as plan_calibration
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
 from .outcomes.retry import plan_retry as plan_retry
