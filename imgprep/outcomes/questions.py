@@ -52,6 +52,11 @@ class Probe(NamedTuple):
     end: str = "\n"
     start: str = ""
 
+    @property
+    def is_control(self) -> bool:
+        """Whether the line differs in nothing, so that it only shows that others like it are imported."""
+        return self.name.endswith("-control")
+
 
 class Seen(NamedTuple):
     """What the service shows about a probe once its task has ended."""
@@ -116,7 +121,7 @@ class Question:
 def _accepted(question: Question, found: Evidence) -> Decided:
     """All probes are there: the first answer; none: the second; some: ``mixed``."""
     good, bad = list(question.answers)[:2]
-    seen = {probe.name: found.seen[probe.name].there for probe in question.probes}
+    seen = {probe.name: found.seen[probe.name].there for probe in question.probes if not probe.is_control}
     if None in seen.values():
         return "", "the gallery and the report do not agree"
     if all(seen.values()):
@@ -134,10 +139,9 @@ def _of_task(question: Question, found: Evidence) -> Decided:
         return bad, f"{question.answers[bad]}; the whole task failed"
     if not found.task.ended:
         return "", "the task ended without a result"
-    if not all(found.seen[probe.name].there for probe in question.probes if probe.name.endswith("-control")):
+    if not all(found.seen[probe.name].there for probe in question.probes if probe.is_control):
         return "", "the line without the question was not imported either"
-    asked = [probe for probe in question.probes if not probe.name.endswith("-control")]
-    if asked:
+    if not all(probe.is_control for probe in question.probes):
         return _accepted(question, found)
     return (bad, question.answers[bad]) if found.task.reported else (good, question.answers[good])
 
@@ -154,7 +158,7 @@ def _repeated(question: Question, found: Evidence) -> Decided:
 def _malformed(question: Question, found: Evidence) -> Decided:
     if found.task.failed:
         return "task fails", question.answers["task fails"]
-    there = all(found.seen[probe.name].there for probe in question.probes if probe.name.endswith("-control"))
+    there = all(found.seen[probe.name].there for probe in question.probes if probe.is_control)
     if found.task.ended and there and found.task.reported:
         return "line fails", question.answers["line fails"]
     return "", "the lines around it were not imported, or no failure was reported"
@@ -293,7 +297,7 @@ def _heavy(size: int) -> bytes:
 
 
 def _sized(width: int, height: int) -> bytes:
-    return _saved(_scene(size=(width, height)), "PNG")
+    return _saved(_scene(size=(width, height)), "PNG", compress_level=1)
 
 
 # The list
