@@ -1,7 +1,7 @@
 """A sink for PUTs: answers as OSS does, and tells what it was given. On asyncio, so that clients are what is measured.
 
-``python -m bench._sink [SECONDS [FILES]]`` prints its port; each answer comes after so many seconds, as over a network.
-With FILES, a folder, its images can be read, in ranges too, as ``photos/NUMBER.jpg`` of any number.
+``python -m bench._sink [SECONDS [FILES COUNT]]`` prints its port; each answer comes after so many seconds, as over a
+network. With FILES, a folder of images, it has COUNT objects ``photos/NUMBER.jpg`` that can be listed and read.
 """
 
 import asyncio
@@ -115,6 +115,7 @@ class Sink(asyncio.Protocol):
         self.transport.write(head.encode() + text)
 
     def photo(self, data):
+        """Answer with the asked range of an image."""
         first, _, last = self.range.removeprefix(b"bytes=").partition(b"-")
         part = data[int(first or 0) : int(last or len(data)) + 1]
         head = (
@@ -155,5 +156,8 @@ async def serve():
 
 if __name__ == "__main__":
     Sink.delay = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
-    Sink.photos = [file.read_bytes() for file in sorted(Path(sys.argv[2]).iterdir())] if len(sys.argv) > 2 else []
+    if len(sys.argv) > 2:
+        Sink.photos = [file.read_bytes() for file in sorted(Path(sys.argv[2]).iterdir())]
+        about = [Kept(len(data), hashlib.md5(data).hexdigest(), 0, b"") for data in Sink.photos]
+        Sink.kept = {f"photos/{at:07d}.jpg": about[at % len(about)] for at in range(int(sys.argv[3]))}
     sys.exit(asyncio.run(serve()))

@@ -14,7 +14,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from imgprep.core.text import counted, guarded
+from imgprep.core.text import counted, guarded, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def show(frame: pd.DataFrame, form: str) -> None:
             safe = ["" if value is None else guarded(value) for value in cells]
             writer.writerow([escaped(cell) if screen and isinstance(cell, str) else cell for cell in safe])
     else:
-        print(_table(list(frame.columns), rows) if rows else "(none)")
+        _print_table(_readable(frame), rows) if rows else print("(none)")
 
 
 def escaped(text: str) -> str:
@@ -104,27 +104,96 @@ def one_line(text: object, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _cell(value: object) -> object:
-    """Return a value for the table: empty for NA, numbers with four digits or more. CSV and JSON are not rounded."""
+def _cell(name: str, value: object) -> object:
+    """Return a value for the table: empty for NA, shares in percent, numbers rounded. CSV and JSON are exact."""
     if value is None:
         return ""
+    if name in _SHARES and isinstance(value, float):
+        return percent(value, 1)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     if not isinstance(value, float) or not math.isfinite(value):
         return value
     return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1_000 else f"{value:.4g}"
 
 
-def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
-    limit = max(20, shutil.get_terminal_size((140, 24)).columns // 2)
-    limits = [_SENTENCE if name in _SENTENCES else limit for name in columns]
-    cells = [[one_line(_cell(value), most) for value, most in zip(row.values(), limits, strict=True)] for row in rows]
-    head = [one_line(name, limit) for name in columns]
-    widths = [max(len(row[at]) for row in [head, *cells]) for at in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *cells]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+#: Longest value, and longest text in columns of sentences, in characters.
+_VALUE, _SENTENCE = 160, 2000
+_SENTENCES = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}
+_OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
+_SHARES = ("share", "success")
+_STYLES = {"error": "bold red", "failed": "bold red", "warning": "yellow", "unknown": "yellow", "info": "blue"}
 
 
-#: Columns that are not shortened to fit, and their maximum length in characters.
-_SENTENCES, _SENTENCE = {"message", "fix", "remedy", "note", "reason", "detail", "why", "examples"}, 2000
+def _readable(frame: pd.DataFrame) -> list[str]:
+    """Return the columns for people: of findings those that are not repeated in the message; no empty ones."""
+    names = [str(name) for name in frame.columns]
+    if {"rule", "message", "fix"} <= set(names):
+        names = [
+            name
+            for name in ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
+            if name in names
+        ]
+    return [name for name in names if frame[name].notna().any()] or names
+
+
+def _print_table(columns: list[str], rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table as wide as the terminal; into a pipe or file, each row is one line."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        numbers = any(isinstance(row[name], (int, float)) for row in rows)
+        numbers = numbers and all(row[name] is None or isinstance(row[name], (int, float)) for row in rows)
+        table.add_column(Text(one_line(name, _VALUE)), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        longest = [_SENTENCE if name in _SENTENCES else _VALUE for name in columns]
+        cells = [one_line(_cell(name, row[name]), most) for name, most in zip(columns, longest, strict=True)]
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    say(table)
+
+
+def say(*renderables: Any) -> None:
+    """Print to standard output, coloured on a terminal (unless NO_COLOR is set), without trailing spaces."""
+    from rich.console import Console
+
+    screen = sys.stdout.isatty()
+    width = shutil.get_terminal_size((100, 24)).columns if screen else 100_000
+    console = Console(
+        file=io.StringIO(), force_terminal=screen, width=width, highlight=False, emoji=False, markup=False
+    )
+    for each in renderables:
+        console.print(each)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    print("\n".join(line.rstrip() for line in text.splitlines()))
+
+
+def say_findings(findings: pd.DataFrame, summary: pd.DataFrame, *, examples: int = 3) -> None:
+    """Print findings grouped by rule, errors first: how many, some examples, and the fix."""
+    from rich.text import Text
+
+    from imgprep.core.frames import records
+
+    for rule in records(summary):
+        found = findings[(findings["rule"] == rule["rule"]) & (findings["severity"] == rule["severity"])]
+        head = Text.assemble((f"{rule['severity']:<8}", _STYLES[rule["severity"]]), (rule["rule"], "bold"))
+        say(head.append(f"  {counted(rule['count'], 'finding')}"))
+        for each in records(found.head(examples)):
+            where = [f"row {each['row']}" if each["row"] is not None else None, each["ProductId"], each["PicName"]]
+            place = "  ".join(one_line(part, _VALUE) for part in where if part is not None)
+            say(
+                Text(
+                    f"    {place}: {one_line(each['message'], _SENTENCE)}"
+                    if place
+                    else f"    {one_line(each['message'], _SENTENCE)}"
+                )
+            )
+        if len(found) > examples:
+            say(Text(f"    and {len(found) - examples:,} more"))
+        if (fix := found["fix"].dropna()).any():
+            say(Text(f"    Fix: {one_line(fix.iloc[0], _SENTENCE)}", style="italic"))
 
 
 def unmatched_note(run: Any) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,6 +68,56 @@ Settings come from arguments, then IMGPREP_… variables, then imgprep.toml in t
 Credentials come from the vendors' own variables and chains only: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET,
 ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and their tokens.
 """
+#: Step → command → example. Every command is in one step; `imgprep --help` lists them so.
+STEPS: dict[str, dict[str, str]] = {
+    "Start": {
+        "demo": "imgprep demo --out demo-out",
+        "init": "imgprep init my-shop",
+        "week": "imgprep week --delete-missing",
+        "completion": 'eval "$(imgprep completion bash)"',
+    },
+    "Load": {
+        "compare": "imgprep compare last.csv export.csv --products",
+        "fetch": "imgprep fetch export.csv --into photos",
+        "match": "imgprep match export.csv --images photos --pattern '{ProductId}_{n}' --map map.jsonl",
+    },
+    "Look": {
+        "check": "imgprep check export.csv --images photos",
+        "look": "imgprep look export.csv --images photos --out findings.html",
+        "duplicates": "imgprep duplicates export.csv --images photos --out duplicates.html",
+        "feedback": "imgprep feedback export.csv --images photos --by folder --out faults.html",
+    },
+    "Fix": {"prepare": "imgprep prepare export.csv --images photos --out copies"},
+    "Draw": {"regions": "imgprep regions ann.sqlite bo.csv"},
+    "Plan": {
+        "plan": "imgprep plan export.csv --images photos --known imgprep-work/runs",
+        "build": "imgprep build export.csv --images photos --known imgprep-work/runs --out batch",
+    },
+    "Ship": {
+        "policy": "imgprep policy",
+        "calibrate": "imgprep calibrate --dry-run",
+        "preflight": "imgprep preflight batch",
+        "upload": "imgprep upload batch",
+        "submit": "imgprep submit batch",
+        "follow": "imgprep follow",
+        "tasks": "imgprep tasks",
+        "adopt": "imgprep adopt 1234",
+        "dump": "imgprep dump",
+        "sandbox": "imgprep sandbox --root sandbox",
+    },
+    "Reconcile": {
+        "report": "imgprep report imgprep-work/runs/RUN --html report.html",
+        "close": "imgprep close imgprep-work/runs/RUN --report causes.csv",
+        "verify": "imgprep verify --sample 400",
+        "retry": "imgprep retry imgprep-work/runs/RUN --out retry",
+        "undo": "imgprep undo imgprep-work/runs/RUN --images batch/images --out undo",
+        "findability": "imgprep findability --by brand --sheet worst.html",
+        "what-if": "imgprep what-if p1.jpg p2.jpg --images photos",
+        "trace": "imgprep trace CL-0001",
+        "review": "imgprep review --html month.html",
+        "runs": "imgprep runs",
+    },
+}
 _SETTINGS = {
     "region": "region of bucket and instance, such as cn-shanghai",
     "bucket": "the OSS bucket's name",
@@ -122,9 +174,12 @@ class _Shared:
         self.depth.add_argument("--tier", choices=("stat", "header", "decode", "strict"), help=text)
         self.images = Parser(add_help=False)
         self.images.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
+        self.cluster = Parser(add_help=False)
+        where = "work on images on a Dask cluster: tcp://HOST:8786, or local:N for N workers on this machine"
+        self.cluster.add_argument("--cluster", metavar="ADDRESS", help=f"{where} (default: the project's)")
         self.naming = Parser(add_help=False)
         self.naming.add_argument("--near-names", action="store_true", help=near)
-        self.photographs = (self.catalogue, self.naming, self.images)
+        self.photographs = (self.catalogue, self.naming, self.images, self.cluster)
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
@@ -165,31 +220,56 @@ class _Shared:
         self.runs.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
+class _ByStep(argparse.RawDescriptionHelpFormatter):
+    """Leaves the commands out of the list of arguments: the description lists them by step."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        return "" if isinstance(action.choices, dict) else super()._format_action(action)
+
+
 def _sample(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
 def make_parser() -> Parser:
     """Return the parser; `run` names each command's function, so that only the one called is imported."""
-    parser = Parser(
-        prog="imgprep",
-        description="Prepare and audit product images for Alibaba Cloud Image Search batch operations.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="imgprep", usage="imgprep COMMAND …", formatter_class=_ByStep)
     parser.add_argument("--version", action="version", version=f"imgprep {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    shared = _Shared()
+    shared, texts = _Shared(), {}
+    examples = {name: example for step in STEPS.values() for name, example in step.items()}
 
     def command(name: str, module: str, text: str, *parents: Parser) -> Parser:
-        short = text[0].lower() + text[1:].rstrip(".")
-        made = sub.add_parser(name, parents=[shared.all, *parents], help=short, description=text)
-        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
+        texts[name] = text
+        made = sub.add_parser(
+            name,
+            parents=[shared.all, *parents],
+            help=text,
+            description=text,
+            epilog=f"Example:\n  {examples[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name.replace('-', '_')}", parser=made)
         return made
 
-    for stage in (_look, _make, _send, _account, _rest):  # in help order
+    for stage in (_look, _make, _send, _account, _rest):
         stage(command, shared)
+    parser.description = "\n".join(
+        ["Prepare and audit product images for Alibaba Cloud Image Search batch operations."]
+        + [line for step, names in STEPS.items() for line in _step_lines(step, names, texts)]
+    )
+    parser.epilog = _EPILOG
     return parser
+
+
+def _step_lines(step: str, names: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    """Return the help of a step: its name, and each of its commands with a line of text."""
+    width = max(40, shutil.get_terminal_size((100, 24)).columns - 14)
+    lines = ["", f"{step}:"]
+    for name in names:
+        first, *rest = textwrap.wrap(texts[name][0].lower() + texts[name][1:].rstrip("."), width)
+        lines += [f"  {name:<11} {first}", *(f"{'':<14}{line}" for line in rest)]
+    return lines
 
 
 def _look(command: Callable[..., Parser], has: _Shared) -> None:
@@ -203,9 +283,13 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
-    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth)
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
     check.add_argument("--images", type=root, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
-    check.add_argument("--summary", action="store_true", help="one line per rule instead of one per finding")
+    listed = check.add_mutually_exclusive_group()
+    listed.add_argument("--summary", action="store_true", help="one line per rule")
+    listed.add_argument(
+        "--all", action="store_true", help="one line per finding, errors first; csv and json always are"
+    )
 
     text = "Write a page of the findings, each with its image."
     command("look", "look", text, *has.photographs, has.depth, has.drawn, has.ruled, has.paged)
@@ -257,6 +341,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.drawn,
         has.images,
         has.depth,
+        has.cluster,
     )
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
@@ -283,7 +368,12 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
     """Add the commands that send a batch folder to the gallery."""
     upload = command(
-        "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
+        "upload",
+        "ship",
+        "Upload a batch folder: images first, verified, then increment.meta.",
+        has.cloud,
+        has.runs,
+        has.cluster,
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
@@ -379,7 +469,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether images are there as sent; settle lines whose outcome is unknown. Changes nothing."
+    text = "Ask the gallery whether images are there as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
     text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
@@ -389,6 +479,21 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
     verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
     verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Search the gallery with its own images, and explain those not found."
+    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
+    find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
+    find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
+    find.add_argument("--pairs", action="store_true", help="list the products that are confused")
+    find.add_argument("--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (--images)")
+    find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
+    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; search nothing")
+    find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Compare what images find by their region, by the service's own, and whole."
+    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
+    ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
+    ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
@@ -405,7 +510,9 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
 
 
 def _rest(command: Callable[..., Parser], has: _Shared) -> None:
-    """Add the commands for tasks, rights and the sandbox."""
+    """Add the commands for tasks, rights, the sandbox and the shell."""
+    completion = command("completion", "rehearse", "Print a script that completes commands and options in your shell.")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"], metavar="SHELL", help="bash, zsh or tcsh")
     command("tasks", "ship", "List every batch task of the instance, including the console's.", has.cloud, has.runs)
     text = "Make a run of a task that was started elsewhere, such as in the console."
     adopt = command("adopt", "ship", text, has.cloud, has.runs)

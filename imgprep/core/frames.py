@@ -6,12 +6,17 @@ A plain conversion turns nullable integers into floats and copies every string; 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+
+P = ParamSpec("P")
 
 
 class Attached(pd.DataFrame):
@@ -33,6 +38,43 @@ class Attached(pd.DataFrame):
 
     def __copy__(self, deep: bool = True) -> Attached:
         return self
+
+
+class Table(pd.DataFrame):
+    """A frame that notebooks show as a table made for people; operations on it return plain DataFrames."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        from imgprep.show.tables import table_html  # noqa: PLC0415  a room to the right, for display only
+
+        return table_html(self)
+
+
+def as_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` as a `Table` that shares its data."""
+    table = Table(frame)
+    table.attrs = frame.attrs
+    return table
+
+
+def returns_table(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
+    """Decorate a public function so that notebooks show the frame that it returns as a table for people."""
+
+    @wraps(function)
+    def returning(*args: P.args, **named: P.kwargs) -> pd.DataFrame:
+        return as_table(function(*args, **named))
+
+    return returning
+
+
+def show_fields_as_tables(result: Any) -> None:
+    """Make each frame among a dataclass's fields a `Table`; for ``__post_init__``."""
+    for field in fields(result):
+        if isinstance(value := getattr(result, field.name), pd.DataFrame):
+            object.__setattr__(result, field.name, as_table(value))
 
 
 def attach(frame: pd.DataFrame, **tables: pd.DataFrame) -> pd.DataFrame:

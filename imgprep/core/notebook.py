@@ -13,6 +13,11 @@ def in_notebook() -> bool:
     return hasattr(_shell(), "kernel")
 
 
+def shows(progress: bool) -> bool:
+    """Return whether a progress bar is shown: in notebooks and terminals, never in a pipe or log file."""
+    return progress and (in_notebook() or sys.stderr.isatty())
+
+
 def _shell() -> Any:
     return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 

@@ -35,6 +35,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         **{"type": "service", "endpoint": "imagesearch_endpoint"},
     },
     "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
+    "cluster": {"address": "cluster"},
     "checks": {"severity": "severity", "limits": "limits"},
 }
 
@@ -44,7 +45,7 @@ _VARIABLES: dict[str, str] = {
     for name in (
         *("region", "bucket", "path", "instance", "role_arn"),
         *("oss_endpoint", "imagesearch_endpoint", "images_endpoint", "gateway_timeout"),
-        *("status_timeout", "sandbox"),
+        *("status_timeout", "sandbox", "cluster"),
     )
 }
 
@@ -179,6 +180,9 @@ class Settings:
         Column map, or a TOML file that contains one; see `load_catalogue`.
     sheet, where, one_product
         The workbook sheet, the row filter, and whether to keep one product per image; see `load_catalogue`.
+    cluster : str
+        What does the work on images instead of processes on this machine: a Dask scheduler's address, such as
+        ``tcp://HOST:8786``, or ``local:N`` for N workers on this machine.
     causes : Path or None
         TOML file of failure causes added by the shop; see `load_causes`.
     private_hosts : bool
@@ -226,6 +230,7 @@ class Settings:
     sheet: str | int | None = None
     where: str | None = None
     one_product: bool = False
+    cluster: str = ""
     causes: Path | None = None
     private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)

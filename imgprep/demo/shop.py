@@ -17,6 +17,7 @@ from typing import Any
 
 from imgprep.core.errors import ConfigError, ImgprepError
 from imgprep.core.files import Written
+from imgprep.core.notebook import shows
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.demo.assortment import CATEGORIES, COLUMNS
 from imgprep.demo.faults import Stock, part_of, stock
@@ -180,7 +181,7 @@ def _make(shop: DemoShop, decided: Stock, *, progress: bool) -> None:
 
     images, tables = Written(shop.images), Written(shop.folder)
     missing = [picture for name, picture in decided.pictures.items() if not images.is_ours(name)]
-    with tqdm(total=len(missing), disable=not progress, unit="image", desc="draw the demo shop") as bar:
+    with tqdm(total=len(missing), disable=not shows(progress), unit="image", desc="draw the demo shop") as bar:
         for picture, data in run_in_processes("imgprep.demo.files:made", missing, chunk=_CHUNK):
             if isinstance(data, LostTask):
                 raise ImgprepError(f"{picture.name}: cannot be drawn: {data.detail}")

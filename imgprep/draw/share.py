@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from imgprep.core.errors import RegionError
+from imgprep.core.frames import returns_table
 from imgprep.draw.store import RegionStore
 
 
+@returns_table
 def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -> pd.DataFrame:
     """Split a queue by product; products that share an image go to the same person.
 
@@ -57,6 +59,7 @@ def assign(queue: pd.DataFrame, people: Sequence[str], *, shared: float = 0.0) -
     return pd.concat(parts).astype({"person": "str"})
 
 
+@returns_table
 def agreement(a: RegionStore | pd.DataFrame, b: RegionStore | pd.DataFrame) -> pd.DataFrame:
     """Compare two people's decisions on the images that both decided on.
 

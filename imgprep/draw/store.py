@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.errors import RegionError
-from imgprep.core.frames import records
+from imgprep.core.frames import records, returns_table
 from imgprep.core.regions import Region
 from imgprep.draw.schema import copy_file, open_file, refuse_network_drive, unusable
 
@@ -249,12 +249,14 @@ class RegionStore:
         rows = self.connection().execute(f"SELECT e.* FROM {_CURRENT}")  # noqa: S608
         return {(entry.pic_name, entry.product_id): entry for entry in map(_entry_from, rows)}
 
+    @returns_table
     def frame(self) -> pd.DataFrame:
         """Return the current decisions, one row per image (and product), as a regions frame."""
         query = f"{_ENTRIES} {_CURRENT} WHERE e.state != 'undone' ORDER BY e.pic_name, e.product_id"
         rows = self.connection().execute(query)
         return as_frame(rows)
 
+    @returns_table
     def history(self, pic_name: str | None = None, product_id: str | None = None) -> pd.DataFrame:
         """Return every entry (or those for one image or product), oldest first, as a regions frame."""
         rows = self.connection().execute(
@@ -330,6 +332,7 @@ class RegionStore:
                 result.append((pic_name, product_id, outcome))
         return pd.DataFrame(result, columns=["PicName", "ProductId", "outcome"]).astype("str")
 
+    @returns_table
     def conflicts(self) -> pd.DataFrame:
         """Return the open merge conflicts, one per row: ``PicName``, ``ProductId``, the revisions ``ours`` and
         ``theirs``, the ``state``, ``who`` and edges of each, and ``iou`` (0 … 1).
@@ -414,6 +417,7 @@ class RegionStore:
         with self.writing() as connection:
             connection.execute(f"INSERT INTO suggestion VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
 
+    @returns_table
     def suggestions(self) -> pd.DataFrame:
         """Return the fates of suggestions, oldest first; `imgprep.tally_suggestions` counts them.
 

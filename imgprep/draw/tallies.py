@@ -7,7 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from imgprep.core.frames import returns_table
 
+
+@returns_table
 def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFrame:
     """Tally the places of regions within their images.
 
@@ -40,6 +43,7 @@ def tally_region_places(regions: pd.DataFrame, *, cells: int = 20) -> pd.DataFra
     return frame
 
 
+@returns_table
 def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     """Count regions by the share of the image that they cover; columns ``covers, regions``.
 
@@ -56,6 +60,7 @@ def tally_region_sizes(regions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"covers": [f"{at * 10}–{at * 10 + 10} %" for at in range(10)], "regions": counts})
 
 
+@returns_table
 def tally_region_origins(regions: pd.DataFrame) -> pd.DataFrame:
     """Count regions by origin: drawn, accepted or edited suggestion, or imported.
 
@@ -75,6 +80,7 @@ FATES = ("accepted", "edited", "replaced", "rejected")
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
+@returns_table
 def tally_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:
     """Count suggestions by fate and by their confidence.
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES, Operation
 from imgprep.core.findings import FINDING_COLUMNS, Severity, findings_frame
-from imgprep.core.frames import attach, to_pandas
+from imgprep.core.frames import attach, returns_table, to_pandas
 from imgprep.core.text import counted
 from imgprep.load.column_map import ColumnMap, Spec, load_columns, make_field, parse_columns
 from imgprep.load.delimited import read_delimited
@@ -56,6 +56,7 @@ _NO_EXPORTS = frozenset({".md", ".markdown", ".rst", ".py", ".ipynb", ".toml", "
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
+@returns_table
 def load_catalogue(
     path: str | Path | None,
     *,

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import CatalogueError, ConfigError
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.load.image_names import IMAGE_URL
 from imgprep.load.suggestions import category_column, leaf_names
 
@@ -35,6 +35,7 @@ _SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def compare_exports(
     last: pd.DataFrame, this: pd.DataFrame, *, category: str | None = None, collapse: float = COLLAPSE_LOSS
 ) -> pd.DataFrame:
@@ -88,6 +89,7 @@ def compare_exports(
     return to_pandas(table.select(_SCHEMA.keys()))
 
 
+@returns_table
 def compare_products(last: pd.DataFrame, this: pd.DataFrame) -> pd.DataFrame:
     """List the products removed, added and changed from one export to the next, with the columns that changed.
 

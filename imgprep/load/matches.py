@@ -12,7 +12,7 @@ import pandas as pd
 
 from imgprep.core.errors import CatalogueError
 from imgprep.core.files import replacing
-from imgprep.core.frames import records
+from imgprep.core.frames import records, returns_table
 from imgprep.core.text import counted
 
 #: States of a file: decided by rule or still to be decided; decided by a person, or not an image.
@@ -95,6 +95,7 @@ FILLED, ADDED = "filled", "added"
 _OF_ONE_IMAGE = ("Region", "Crop")
 
 
+@returns_table
 def apply_matches(catalogue: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
     """Return the catalogue with the files from a map, one row per image of a product.
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES, FIELD_NAMES, INT_ATTRS, SEARCH_CATEGORY, STR_ATTRS
+from imgprep.core.frames import returns_table
 from imgprep.core.text import nearest, percent
 from imgprep.load.image_names import ENDINGS
 
@@ -52,6 +53,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
+@returns_table
 def suggest_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Suggest a field for each column of an export.
 
@@ -208,6 +210,7 @@ _COLUMNS = {
 }
 
 
+@returns_table
 def suggest_categories(
     catalogue: pd.DataFrame, column: str | None = None, *, mapped: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:

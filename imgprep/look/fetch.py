@@ -22,7 +22,7 @@ from imgprep.core.clock import SystemClock
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
 from imgprep.core.findings import Basis, Severity, finding, findings_frame
-from imgprep.core.frames import attach, records
+from imgprep.core.frames import attach, records, returns_table
 from imgprep.core.network import (
     Address,
     AddressRefused,
@@ -33,6 +33,7 @@ from imgprep.core.network import (
     proxy_for,
     without_prefix,
 )
+from imgprep.core.notebook import shows
 from imgprep.core.retry import Attempts, retry_after
 from imgprep.core.text import discreet
 from imgprep.images.formats import has_ended, kind_of
@@ -51,6 +52,7 @@ FETCH_COLUMNS: dict[str, str] = {
 }
 
 
+@returns_table
 def fetch_images(
     catalogue: pd.DataFrame,
     into: str | os.PathLike[str],
@@ -150,7 +152,7 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
         first.setdefault(name, url)
     with (
         ThreadPoolExecutor(fetcher.limits.at_once) as threads,
-        tqdm(total=len(wanted), disable=not progress, unit="image") as bar,
+        tqdm(total=len(wanted), disable=not shows(progress), unit="image") as bar,
     ):
         futures = {threads.submit(fetcher.fetch, url, wanted[url]): url for url in first.values()}
         rows: dict[str, dict[str, Any]] = {}

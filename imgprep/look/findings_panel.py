@@ -13,7 +13,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.findings import Severity
-from imgprep.core.frames import records
+from imgprep.core.frames import records, returns_table
 from imgprep.core.text import counted, shown
 from imgprep.images.storage import open_source
 from imgprep.images.thumbnails import Thumb, thumb_of
@@ -99,6 +99,7 @@ class FindingsBrowser(ipywidgets.VBox):  # type: ignore[misc]  # ships no types
         return self._findings.iloc[self._shown].reset_index(drop=True)
 
     @property
+    @returns_table
     def selected(self) -> pd.DataFrame:
         """The ticked findings; if none are ticked, all that pass the filters."""
         with self._lock:

@@ -17,6 +17,7 @@ import pandas as pd
 from imgprep.core import frames
 from imgprep.core.errors import CatalogueError, ConfigError
 from imgprep.core.fields import FIELD_NAMES
+from imgprep.core.frames import returns_table
 from imgprep.images.storage import list_names
 from imgprep.images.upright import can_read
 from imgprep.load.image_names import IMAGE_URL
@@ -43,6 +44,7 @@ PICTURES = frozenset(
 )
 
 
+@returns_table
 def match_files(
     folder: str | os.PathLike[str],
     catalogue: pd.DataFrame,

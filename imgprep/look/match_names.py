@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 
+from imgprep.core.frames import returns_table
 from imgprep.images.names import folded
 from imgprep.images.storage import list_names
 from imgprep.load.catalogue import require_images
@@ -22,6 +23,7 @@ NAME_COLUMNS: dict[str, str] = {"PicName": "str", "file": "str", "how": "str", "
 _SHOWN = 5
 
 
+@returns_table
 def match_names(catalogue: pd.DataFrame, root: str | os.PathLike[str]) -> pd.DataFrame:
     """Find the file for each PicName, and the files that no row names, in one listing of the folder.
 

@@ -96,8 +96,9 @@ class CalibrationPlan:
         minutes = max(1, round(self.seconds / 60))
         return (
             f"{counted(self.lines, 'line')} in {counted(self.tasks, 'task')}, {counted(self.requests, 'request')} "
-            f"besides those for the status of tasks; at least {counted(minutes, 'minute')}, and the time that the service takes to start each task. During a "
-            "task, the instance takes no other batch. Everything is deleted afterwards"
+            f"besides those for the status of tasks; at least {counted(minutes, 'minute')}, and the time that the "
+            "service takes to start each task. During a task, the instance takes no other batch. Everything is deleted "
+            "afterwards"
         )
 
 

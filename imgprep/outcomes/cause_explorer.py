@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from imgprep.core.errors import ConfigError, RegionError, StorageError
-from imgprep.core.frames import records
+from imgprep.core.frames import records, returns_table
 from imgprep.core.text import counted
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.draw.store import RegionStore
@@ -111,6 +111,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         return self._runs[self._failed.run]
 
     @property
+    @returns_table
     def selected(self) -> pd.DataFrame:
         """The lines selected in the list, or every line of the cause if *every line* is ticked.
 
@@ -119,6 +120,7 @@ class CauseExplorer(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         return self._frame(self._chosen())
 
     @property
+    @returns_table
     def decisions(self) -> pd.DataFrame:
         """The lines of this run that have a ``decision``, with that column."""
         lines = self._failed.lines

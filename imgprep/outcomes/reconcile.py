@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FORCED_CATEGORY, PAYLOAD
-from imgprep.core.frames import records, to_pandas
+from imgprep.core.frames import records, show_fields_as_tables, to_pandas
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.outcomes.verify import Verification, field_differences, verify_gallery
@@ -53,6 +53,9 @@ class Reconciliation:
     differences: pd.DataFrame
     winners: pd.DataFrame
     compared: str
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Reconciliation({counted(len(self.differences), 'difference')}; {self.compared})"

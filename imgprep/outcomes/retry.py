@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from imgprep.core.fields import FIELD_NAMES, PAYLOAD, Operation
+from imgprep.core.frames import returns_table, show_fields_as_tables
 from imgprep.outcomes.counting import KEY, read_each
 from imgprep.plan.batch_folder import Built, narrow_folder
 from imgprep.plan.build import build_batch
@@ -43,6 +44,9 @@ class Retry:
 
     batch: pd.DataFrame
     rest: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         return f"Retry(batch {len(self.batch):,} lines, rest {len(self.rest):,} lines)"
@@ -109,6 +113,7 @@ def plan_retry(
     return Retry(batch.reset_index(drop=True), rest.reset_index(drop=True))
 
 
+@returns_table
 def failed_lines(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Return the failed and unknown lines of runs, with cause, remedy, and the columns of the shop's export.
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.frames import records
+from imgprep.core.frames import show_fields_as_tables
 from imgprep.core.settings import Settings, gallery_name
 from imgprep.core.text import percent
 from imgprep.outcomes.counting import read_each
@@ -21,6 +21,7 @@ from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outc
 from imgprep.ship.checks import read_checks
 from imgprep.ship.gallery import gallery_state, runs_of
 from imgprep.ship.run import Run
+from imgprep.show.tables import table_html
 from imgprep.show.template import figure_uri, template, write_page
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ class Review:
     better: pd.DataFrame
     asked: str = "the gallery itself was not asked"
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
         count = f"{in_gallery['pictures']:,} images in the gallery, {percent(in_gallery['share'], 1)}"
@@ -94,7 +98,7 @@ class Review:
         page = template("review_page.html").render(review=self, tables=self._tables(), chart=chart)
         return write_page(path, page)
 
-    def _tables(self) -> dict[str, dict[str, Any]]:
+    def _tables(self) -> dict[str, str]:
         frames = {
             "From catalogue to gallery": self.funnel,
             "Coverage by category": self.coverage,
@@ -103,7 +107,7 @@ class Review:
             "Why images failed, by source": self.sources.head(12),
             "What changed": self.better,
         }
-        return {title: _displayed(frame) for title, frame in frames.items()}
+        return {title: table_html(frame, headers=_HEADERS) for title, frame in frames.items()}
 
 
 _HEADERS = {
@@ -113,25 +117,6 @@ _HEADERS = {
     "lines": "lines sent",
     "pictures": "images",
 }
-
-
-def _displayed(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a table for display: causes as labels, shares in percent, unknown cells empty."""
-    labels = frame.attrs.get("labels", {})
-
-    def cell(name: str, value: object) -> str:
-        if value is None:
-            return ""
-        if name == "cause":
-            return str(labels.get(value, value))
-        if not isinstance(value, (int, float)):
-            return str(value)
-        return percent(value, 1) if name == "share" else f"{value:,.12g}"
-
-    return {
-        "columns": [_HEADERS.get(name, name) for name in frame.columns],
-        "rows": [[cell(name, value) for name, value in row.items()] for row in records(frame)],
-    }
 
 
 _KEY = ["ProductId", "PicName"]

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.fields import CATEGORIES
-from imgprep.core.frames import attach, to_pandas
+from imgprep.core.frames import attach, returns_table, to_pandas
 from imgprep.core.settings import gallery_name
 from imgprep.outcomes.counting import KEY, count_lines, image_ends, in_order, read_each
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable, known_to
@@ -19,6 +19,7 @@ from imgprep.ship.report.match import Outcome
 from imgprep.ship.run import Run, load_runs
 
 
+@returns_table
 def tally_outcomes(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Count the outcomes of the lines of each run.
 
@@ -64,6 +65,7 @@ def _ends(run: Run, outcomes: pd.Series) -> dict[str, Any]:
     return {"run": run.id, "lines": lines, **ended, "success": success}
 
 
+@returns_table
 def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None, by: str | None = None) -> pd.DataFrame:
     """Count the causes of failure in each run.
 
@@ -121,6 +123,7 @@ def tally_causes(runs: Run | Iterable[Run], *, causes: CauseTable | None = None,
     return attach(tally[columns], runs=pd.DataFrame(counted).sort_values("run", ignore_index=True))
 
 
+@returns_table
 def tally_by(
     runs: Run | Iterable[Run], column: str = "", *, top: int = 12, within: Iterable[Run] | None = None
 ) -> pd.DataFrame:
@@ -232,6 +235,7 @@ def _with_values(run: Run, column: str) -> pd.DataFrame:
     )
 
 
+@returns_table
 def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None = None) -> pd.DataFrame:
     """Compare the failed images after one run with those after a later run, taking all runs in between into account.
 
@@ -277,6 +281,7 @@ def tally_failure_changes(before: Run, after: Run, *, runs: Iterable[Run] | None
     return to_pandas(found.sort("change", *KEY))
 
 
+@returns_table
 def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Count the sequences of outcomes of products' images over the runs, oldest run first.
 
@@ -304,6 +309,7 @@ def tally_flow(runs: Run | Iterable[Run]) -> pd.DataFrame:
     return to_pandas(counts.sort("count", "way", descending=[True, False]))
 
 
+@returns_table
 def line_verdicts(run: Run) -> pd.DataFrame:
     """Compare each line's expected outcome with its actual one.
 
@@ -336,6 +342,7 @@ def line_verdicts(run: Run) -> pd.DataFrame:
     return lines.merge(facts, on="PicName", how="left").reindex(columns=columns)
 
 
+@returns_table
 def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Count how the predictions of `check` compare with the outcomes.
 
@@ -360,6 +367,7 @@ def tally_predictions(runs: Run | Iterable[Run]) -> pd.DataFrame:
     return counts.sort_values(["verdict", "count", "rule"], ascending=[True, False, True], ignore_index=True)
 
 
+@returns_table
 def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str, *, top: int = 12) -> pd.DataFrame:
     """Count the categories predicted by the service, by a column of the shop's export.
 
@@ -382,6 +390,7 @@ def tally_predicted_categories(differences: pd.DataFrame, run: Run, column: str,
     return table.sort_values(["images", "value", "category"], ascending=[False, True, True], ignore_index=True)
 
 
+@returns_table
 def tally_durations(runs: Run | Iterable[Run]) -> pd.DataFrame:
     """Measure the duration of each run's task and upload.
 

@@ -14,7 +14,7 @@ import pandas as pd
 from imgprep.cloud.imagesearch import ImageSearch
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import PAYLOAD
-from imgprep.core.frames import records
+from imgprep.core.frames import records, show_fields_as_tables
 from imgprep.core.regions import Region
 from imgprep.core.settings import PROJECT_FILE, HasSettings, Settings, find_project, gallery_name, settings_of
 from imgprep.core.text import counted, shown
@@ -26,6 +26,7 @@ from imgprep.ship.checks import read_checks, saved_checks
 from imgprep.ship.gallery import gallery_state, own_runs
 from imgprep.ship.report.causes import known_to
 from imgprep.ship.run import Run, load_runs
+from imgprep.show.tables import table_html
 from imgprep.show.template import template
 
 _COLUMNS = ["at", "run", "what", "PicName", "detail"]
@@ -61,11 +62,14 @@ class Trace:
     gallery: pd.DataFrame
     images: os.PathLike[str] | None
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         return f"Trace({self.product_id}: {self.answer})"
 
     def _repr_html_(self) -> str:
-        table = self.events.fillna("").to_html(index=False, border=0)
+        table = table_html(self.events, visible=len(self.events))
         return template("trace.html").render(trace=self, table=table, thumbs=self._thumbs())
 
     def _thumbs(self) -> dict[str, Thumb]:

@@ -16,7 +16,7 @@ import pandas as pd
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import META_NAME, TABLES
 from imgprep.core.files import DRAFT, LOG, Written
-from imgprep.core.frames import detached
+from imgprep.core.frames import detached, show_fields_as_tables
 from imgprep.core.settings import is_oss
 from imgprep.images.storage import list_names
 from imgprep.meta.codec import write_meta
@@ -71,6 +71,9 @@ class Built:
     source_facts: pd.DataFrame
     prepared: pd.DataFrame
     loss: BlastRadius
+
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {len(getattr(self.plan, name)):,}" for name in ("batch", "unchanged", "excluded"))

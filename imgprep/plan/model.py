@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.fields import CATEGORIES, FIELDS, Operation
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, show_fields_as_tables, to_pandas, to_polars
 from imgprep.core.text import counted
 
 #: Column → dtype of a batch frame.
@@ -119,6 +119,9 @@ class Plan:
     before: pd.DataFrame
     carried: pd.DataFrame
 
+    def __post_init__(self) -> None:
+        show_fields_as_tables(self)
+
     def __repr__(self) -> str:
         adds = int((self.batch["OperationType"] == Operation.ADD).sum())
         parts = [f"{adds:,} ADD", f"{len(self.batch) - adds:,} DELETE", f"{len(self.unchanged):,} unchanged"]
@@ -132,6 +135,7 @@ class Plan:
         """Counts of ``images`` and ``products`` that stay in the gallery although the export no longer has them."""
         return {"images": len(self.deferred), "products": self.deferred["ProductId"].nunique()}
 
+    @returns_table
     def summary(self) -> pd.DataFrame:
         """Count rows by planned action.
 
@@ -148,6 +152,7 @@ class Plan:
         rows = pl.concat([part.cast(pl.String) for part in parts])
         return to_pandas(_count(rows, "what", "reason", name="rows").sort(_ORDER, -pl.col("rows"), "reason"))
 
+    @returns_table
     def rows(self) -> pd.DataFrame:
         """List the planned action for each row, and for each image that the catalogue lacks.
 
@@ -166,6 +171,7 @@ class Plan:
         )
         return to_pandas(listed.sort(_ORDER, maintain_order=True))
 
+    @returns_table
     def diff(self) -> pd.DataFrame:
         """Count the images to be added, replaced and deleted, by category and reason.
 
@@ -188,6 +194,7 @@ class Plan:
         counted = _count(lines, "what", "category", "reason", name="images")
         return to_pandas(counted.sort(_ORDER, "category", "reason"))
 
+    @returns_table
     def changes(self) -> pd.DataFrame:
         """List every field that a line would change in the gallery.
 
@@ -216,6 +223,7 @@ class Plan:
             )
         return to_pandas(pl.concat(parts).sort("line", maintain_order=True))
 
+    @returns_table
     def category_changes(self) -> pd.DataFrame:
         """Count the images whose category in the gallery would change.
 

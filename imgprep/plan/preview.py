@@ -12,7 +12,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Operation
-from imgprep.core.frames import to_polars
+from imgprep.core.frames import returns_table, to_polars
 from imgprep.core.text import counted, percent
 from imgprep.load.left_out import LEFT_OUT_REASONS, left_out
 from imgprep.meta.codec import dumps_meta
@@ -203,6 +203,7 @@ def require_few_excluded(
         raise ConfigError(f"{note}; if that is intended, confirm the number of rows in the export: {rows}")
 
 
+@returns_table
 def estimate(
     plan: Plan,
     facts: pd.DataFrame | None = None,

@@ -15,7 +15,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import FIELDS, FORCED_CATEGORY, Operation
-from imgprep.core.frames import to_pandas, to_polars
+from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 from imgprep.ship.checks import RECORDED, Check, read_checks, saved_checks
@@ -44,6 +44,7 @@ _EVENTS: dict[str, type[pl.DataType]] = {
 }
 
 
+@returns_table
 def gallery_state(
     runs: Run | Iterable[Run],
     *,

@@ -12,7 +12,7 @@ from imgprep.cloud.imagesearch import FAIL, PROCESSING, SUCCESS, Task
 from imgprep.core.clock import Clock
 from imgprep.core.credentials import Credentials, CredentialsProvider
 from imgprep.core.errors import ConfigError
-from imgprep.core.notebook import in_notebook
+from imgprep.core.notebook import in_notebook, shows
 from imgprep.core.settings import Settings, find_project, is_loopback, is_vendors
 from imgprep.core.text import shown
 from imgprep.ship.task_status import Meaning, meaning
@@ -183,8 +183,7 @@ def countdown(text: str, *, show: bool) -> Iterator[Callable[[float], None]]:
     """Yield a function that shows `text` and the seconds left; nothing is shown in a log file."""
     from tqdm import tqdm  # noqa: PLC0415
 
-    hidden = not show or (None if not in_notebook() else False)
-    with tqdm(total=1, bar_format="{desc}", leave=False, disable=hidden) as bar:
+    with tqdm(total=1, bar_format="{desc}", leave=False, disable=not shows(show)) as bar:
         yield lambda seconds: bar.set_description_str(f"{text}: {seconds:.0f} s left")
 
 

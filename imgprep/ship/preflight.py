@@ -17,6 +17,7 @@ from imgprep.cloud.put import Item, Origin, is_same_place
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError, StorageError
 from imgprep.core.fields import META_NAME, Service
+from imgprep.core.frames import returns_table
 from imgprep.core.settings import OssRoot, Settings
 from imgprep.core.text import counted
 from imgprep.ship.access import (
@@ -64,6 +65,7 @@ _SOURCES = {
 }
 
 
+@returns_table
 def preflight(
     settings: Settings, batch: pd.DataFrame | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
 ) -> pd.DataFrame:

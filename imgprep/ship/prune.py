@@ -11,6 +11,7 @@ import pandas as pd
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.files import Written
+from imgprep.core.frames import returns_table
 from imgprep.images.storage import list_names
 from imgprep.plan.batch_folder import ABOUT, IMAGES, is_marked
 from imgprep.ship.run import Run, batch_digest
@@ -27,6 +28,7 @@ class Batch(NamedTuple):
     bytes: int
 
 
+@returns_table
 def list_runs(runs: Iterable[Run], places: Iterable[Path], *, now: datetime | None = None) -> pd.DataFrame:
     """Return the size, age and author of each run, oldest first; batch folders are searched for in `places`.
 

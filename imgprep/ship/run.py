@@ -27,7 +27,7 @@ from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.fields import FIELDS, META_NAME, TABLES
 from imgprep.core.files import digest_of, naming_full_disk, replacing
 from imgprep.core.findings import FINDING_COLUMNS
-from imgprep.core.frames import attach, detached
+from imgprep.core.frames import attach, detached, returns_table
 from imgprep.core.settings import PUBLIC, Settings
 from imgprep.core.text import counted, shown
 from imgprep.plan.batch_folder import read_about
@@ -265,6 +265,7 @@ class Run:
         return dict(self._about)
 
     @property
+    @returns_table
     def batch(self) -> pd.DataFrame:
         """The batch as sent, one row per line of increment.meta; missing fields are NA."""
         frame = read_table(self.folder, "batch")
@@ -274,36 +275,43 @@ class Run:
         return frame.assign(**{name: pd.Series(pd.NA, frame.index, dtype) for name, dtype in lacking.items()})
 
     @property
+    @returns_table
     def catalogue(self) -> pd.DataFrame:
         """The catalogue rows of the batch, with the export's own columns."""
         return self._table("catalogue")
 
     @property
+    @returns_table
     def facts(self) -> pd.DataFrame:
         """Facts about the images sent."""
         return self._table("facts")
 
     @property
+    @returns_table
     def source_facts(self) -> pd.DataFrame:
         """Facts about the original images from which the copies were made."""
         return self._table("source_facts")
 
     @property
+    @returns_table
     def findings(self) -> pd.DataFrame:
         """Findings from `check` before the batch was sent."""
         return self._table("findings")
 
     @property
+    @returns_table
     def excluded(self) -> pd.DataFrame:
         """Catalogue rows that were excluded, each with its reason."""
         return self._table("excluded")
 
     @property
+    @returns_table
     def prepared(self) -> pd.DataFrame:
         """The prepare log."""
         return self._table("prepare")
 
     @property
+    @returns_table
     def outcome(self) -> pd.DataFrame:
         """Outcome of each line; every line is unknown until the run has ended. See `read_report` for the columns."""
         frame = read_table(self.folder, OUTCOME)

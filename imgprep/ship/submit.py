@@ -17,6 +17,7 @@ from imgprep.cloud.oss import look, open_bucket
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, NothingToSend, ServiceError, StorageError
 from imgprep.core.fields import META_NAME
+from imgprep.core.frames import returns_table
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted, percent
 from imgprep.ship.lock import gallery_lock
@@ -232,6 +233,7 @@ def submit_all(
     return done
 
 
+@returns_table
 def tasks(
     settings: Settings, *, runs: str | os.PathLike[str] | None = None, clock: Clock | None = None
 ) -> pd.DataFrame:

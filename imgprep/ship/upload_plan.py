@@ -30,6 +30,9 @@ from imgprep.ship.run import read_table
 NAMED = 5
 _GOOD = ("imported", "deleted")
 _MD5 = re.compile("[0-9a-f]{32}")
+_NO_FILE, _LONG_KEY = "no such file", f"the key is longer than {KEY_BYTES} bytes"
+#: Beginnings of problems that are ignored if `check` expects the service to refuse the row anyway.
+_FORESEEN = (_NO_FILE, _LONG_KEY)
 
 
 class Decision(NamedTuple):
@@ -138,7 +141,7 @@ def _item(prefix: str, images: Folder | None, name: str, file: str, digest: str 
             found = images.find(file)  # neither catalogue names nor links may escape the folder
             path, size = found.path, found.bytes
         except Unfit as unfit:
-            problem = f"no such file: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
+            problem = f"{_NO_FILE}: {file}" if unfit.problem is Problem.MISSING else f"{file}: {unfit.detail}"
     return Item(key, name, path, size, digest, problem, refused)
 
 
@@ -148,7 +151,7 @@ def _key_problem(name: str, key: str) -> str:
     if not name or name[0] in "/\\":
         return "an object key must not be empty or start with a slash"
     if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
-        return f"the key is longer than {KEY_BYTES} bytes"
+        return _LONG_KEY
     return ""
 
 
@@ -156,10 +159,6 @@ def _digest_problem(digest: str | None) -> str:
     if digest is None or _MD5.fullmatch(digest):
         return ""
     return f"the batch's digest {digest[:40]!r} is not an MD5 (32 hexadecimal digits); build the batch again"
-
-
-#: Problems that are ignored if `check` expects the service to refuse the row anyway.
-_FORESEEN = ("no such", "the key is too long")
 
 
 def decide(items: Iterable[Item], stored: Mapping[str, Stored], bucket: Any = None, *, threads: int = 8) -> Decision:

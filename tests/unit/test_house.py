@@ -47,8 +47,10 @@ PANELS = {
 ONLY_IMPORTER = {"oss2": "cloud", "alibabacloud_imagesearch20201214": "cloud"}
 # What worker processes import: each loads only what its work needs.
 WORKERS = ["imgprep.core.processes", "imgprep.look.probe", "imgprep.fix.convert", "imgprep.ship.upload_workers"]
-#: The convenience methods of `Run` (outcomes, causes, by, retry, report) import these when they are called.
+#: What the convenience methods of `Run` (outcomes, causes, by, retry, report), and the display of a frame, import when
+#: they are called.
 TO_THE_RIGHT = {
+    "imgprep.core.frames": {"imgprep.show.tables"},
     "imgprep.ship.run": {"imgprep.outcomes.tallies", "imgprep.outcomes.retry", "imgprep.show.report_page"},
 }
 #: Constants that other modules import from the one that states them.

@@ -87,6 +87,24 @@ def test_another_instances_name_confirms_nothing_even_in_a_sandbox(imgprep, shop
     imgprep("submit", batch, "--runs", "runs", "--yes", "demo")
 
 
+def test_of_two_people_who_planned_at_once_the_second_is_stopped(imgprep, shop, sandbox, tmp_path):  # noqa: F811
+    ann = build(imgprep, shop, "ann")
+    shop[0].write_text(shop[0].read_text().replace("Shirt 1", "Shirt one"))
+    bo = build(imgprep, shop, "bo")
+    options = ("--path", "/two", "--runs", "shared")
+    imgprep("upload", ann, *options)
+    imgprep("submit", ann, *options)
+    before = len(sandbox.tasks())
+    for command in ("upload", "submit"):
+        done = imgprep.again(command, bo, *options, variables={})
+        assert done.returncode == 2 and "changed since this batch was planned" in done.stderr, done.stderr
+    assert len(sandbox.tasks()) == before
+    imgprep("upload", bo, *options, "--replan")
+    imgprep("submit", bo, *options)
+    state = gallery_state(load_runs(tmp_path / "shared"))
+    assert state["CustomContent"].str.contains("Shirt one").sum() == 1
+
+
 @pytest.mark.parametrize("command", ["upload", "submit"])
 def test_a_batch_that_is_not_there_is_named_before_any_setting(imgprep, command):  # noqa: F811
     done = imgprep.again(command, "nothere", variables={"IMGPREP_BUCKET": "", "IMGPREP_INSTANCE": ""})

@@ -105,6 +105,66 @@ def calibrate(options: Namespace) -> int:
     return ExitCode.FINE if answers["state"].ne(UNDECIDED).all() else ExitCode.FINDINGS
 
 
+def findability(options: Namespace) -> int:
+    from imgprep.cloud.imagesearch import ImageSearch
+    from imgprep.outcomes.asking import cost
+    from imgprep.outcomes.findability import findability as search
+    from imgprep.outcomes.findability import requests_for, sampled_images
+    from imgprep.ship.run import load_runs
+
+    require_ours(options.sheet)
+    require_ours(options.picture)
+    settings = settings_of(options)
+    settings.require("instance")
+    runs = load_runs(_runs_folder(options, settings))
+    drawn = {"sample": options.sample, "by": options.by}
+    requests = requests_for(sampled_images(runs, settings, **drawn)[0])
+    print(
+        escaped(f"{settings.gallery}: {cost(requests, ImageSearch(settings).searches_per_second())}"), file=sys.stderr
+    )
+    if options.dry_run:
+        return ExitCode.FINE
+    found = search(runs, settings, confirm=options.confirm, progress=sys.stderr.isatty(), **drawn)
+    listed = found.problems[["ProductId", "PicName", "rank", "rank_category", "recall", "before", "reason", "remedy"]]
+    show(found.pairs if options.pairs else found.by(options.by) if options.by else listed, options.format)
+    print(escaped(found.sentence + (f"; {found.note}" if found.note else "")), file=sys.stderr)
+    if options.sheet:
+        from imgprep.show.contact_sheet import contact_sheet
+
+        images = options.images or settings.images
+        if images is None:
+            raise ConfigError("--sheet shows images; name their folder with --images")
+        print(escaped(f"sheet: {contact_sheet(found.problems, images).write(options.sheet)}"), file=sys.stderr)
+    if options.picture:
+        from imgprep.core.files import overwriting
+        from imgprep.show.charts.findability import plot_findability
+
+        with overwriting(options.picture) as draft:
+            plot_findability(found, options.by).figure.savefig(draft)  # type: ignore[union-attr]  # a new figure
+    return ExitCode.FINDINGS if len(found.problems) else ExitCode.FINE
+
+
+def what_if(options: Namespace) -> int:
+    from imgprep.cloud.imagesearch import ImageSearch
+    from imgprep.outcomes.asking import cost
+    from imgprep.outcomes.what_if import what_if as compare
+
+    settings = settings_of(options)
+    settings.require("instance")
+    images = options.images or settings.images
+    if images is None:
+        raise ConfigError("what-if: searches with images; name their folder with --images")
+    most = cost(3 * len(options.names), ImageSearch(settings).searches_per_second())
+    print(escaped(f"{settings.gallery}: at most {most}"), file=sys.stderr)
+    regions = regions_of(options, settings)
+    quiet = not sys.stderr.isatty()
+    found = compare(options.names, images, settings, regions=regions, confirm=options.confirm, progress=not quiet)
+    show(found, options.format)
+    if found.attrs["note"]:
+        print(found.attrs["note"], file=sys.stderr)
+    return ExitCode.FINDINGS if found["problem"].notna().any() else ExitCode.FINE
+
+
 def _runs_folder(options: Namespace, settings: Settings) -> Path:
     folder: Path = options.runs or settings.runs
     if not folder.is_dir():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
-from imgprep.cli.output import ExitCode, escaped, show
+from imgprep.cli.output import ExitCode, escaped, say_findings, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import open_cluster
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
@@ -19,6 +20,7 @@ from imgprep.core.text import counted
 
 if TYPE_CHECKING:
     from imgprep.core.settings import Settings
+    from imgprep.plan.batch_folder import Built
     from imgprep.plan.model import Baseline, Plan
 
 
@@ -47,20 +49,33 @@ def check(options: Namespace) -> int:
         from imgprep.look.inspect import inspect_images
         from imgprep.look.match_names import match_names
 
-        facts = inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings))
+        with open_cluster(settings.cluster) as executor:
+            facts = inspect_images(
+                catalogue, options.images, tier=tier_of(options), cache=cache_of(settings), executor=executor
+            )
         files = match_names(catalogue, options.images)
     judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
     findings.attrs = judged.attrs  # the rows on which each rule's share is based
     table = summary(findings)
-    show(table if options.summary else findings, options.format)
+    if options.format == "table" and not (options.all or options.summary):
+        say_findings(findings, table)
+    else:
+        show(table if options.summary else _worst_first(findings), options.format)
     if options.format == "table":
         totals = table.groupby("severity", sort=False)["count"].sum()
         counts = ", ".join(
             counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
         )
         print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
+        if len(findings):
+            print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
+
+
+def _worst_first(findings: pd.DataFrame) -> pd.DataFrame:
+    order = findings["severity"].map({"error": 0, "warning": 1, "info": 2}).to_numpy()
+    return findings.iloc[order.argsort(kind="stable")]
 
 
 def fetch(options: Namespace) -> int:
@@ -108,10 +123,17 @@ def prepare(options: Namespace) -> int:
 
     settings, catalogue = catalogue_of(options)
     tier = "header" if is_oss(options.images) else "decode"
-    facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings))
-    log = prepare_images(
-        facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
-    )
+    with open_cluster(settings.cluster) as executor:
+        facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings), executor=executor)
+        log = prepare_images(
+            facts,
+            options.images,
+            options.out,
+            dry_run=options.dry_run,
+            service=settings.service,
+            limits=settings.limits,
+            executor=executor,
+        )
     show(log, options.format)
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
@@ -121,16 +143,18 @@ def plan(options: Namespace) -> int:
 
     settings, catalogue, baseline = _inputs(options)
     _print_export(catalogue)
-    found, prepared, stops = preview_batch(
-        catalogue,
-        options.images,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        tier=tier_of(options),
-        target=settings.target,
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        found, prepared, stops = preview_batch(
+            catalogue,
+            options.images,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            tier=tier_of(options),
+            target=settings.target,
+            cache=cache_of(settings),
+            executor=executor,
+        )
     shown, carried = (
         found.rows() if options.lines else found.summary(),
         found.carried.rename(columns={"field": "reason"}),
@@ -214,7 +238,11 @@ def _baseline(
 
 
 def build(options: Namespace) -> int:
-    return _build(options, *_inputs(options)).code
+    code, built = _build(options, *_inputs(options))
+    content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(built.facts), 'image')}"
+    following = f"Next: imgprep upload {built.folder}" if len(built.plan.batch) else "There is nothing to send"
+    print(escaped(f"{built.folder}: {content}. {following}"), file=sys.stderr)
+    return code
 
 
 def week(options: Namespace) -> int:
@@ -236,7 +264,7 @@ def week(options: Namespace) -> int:
     else:
         drift = compare_exports(last, catalogue)
         _step(options, "compare with the last export:", drift[drift["verdict"] != "same"])
-    built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
+    code, built = _build(options, settings, catalogue, _baseline(options, settings, known, last))
     _step(options, "check:", summary(built.findings))
     gallery = runs[-1].gallery if runs else settings.gallery
     held = f"planned against the gallery {gallery}: {counted(len(known), 'image')}, from {counted(len(runs), 'run')}"
@@ -244,7 +272,7 @@ def week(options: Namespace) -> int:
         held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
-    return built.code
+    return code
 
 
 def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> None:
@@ -255,12 +283,9 @@ def _step(options: Namespace, title: str, frame: pd.DataFrame | None = None) -> 
             show(frame, options.format)
 
 
-class _Result(NamedTuple):
-    findings: pd.DataFrame
-    code: ExitCode
-
-
-def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline) -> _Result:
+def _build(
+    options: Namespace, settings: Settings, catalogue: pd.DataFrame, baseline: Baseline
+) -> tuple[ExitCode, Built]:
     from imgprep.load.left_out import LEFT_OUT_REASONS
     from imgprep.outcomes.tallies import tally_durations
     from imgprep.plan.build import Rules, build_batch
@@ -269,20 +294,22 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     from imgprep.ship.run import load_runs
 
     _print_export(catalogue)
-    built = build_batch(
-        catalogue,
-        options.images,
-        options.out,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        keep_refused=options.keep_refused,
-        prepare=not options.keep_refused,
-        sources=[options.catalogue],
-        tier=tier_of(options),
-        target=settings.target,
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        built = build_batch(
+            catalogue,
+            options.images,
+            options.out,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            keep_refused=options.keep_refused,
+            prepare=not options.keep_refused,
+            sources=[options.catalogue],
+            tier=tier_of(options),
+            target=settings.target,
+            cache=cache_of(settings),
+            executor=executor,
+        )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")
@@ -303,4 +330,4 @@ def _build(options: Namespace, settings: Settings, catalogue: pd.DataFrame, base
     _print_left(built.plan, options)
     unwanted = built.plan.excluded["reason"].isin(LEFT_OUT_REASONS)
     errors = (built.findings["severity"] == "error").any() or not unwanted.all()
-    return _Result(built.findings, ExitCode.FINDINGS if errors else ExitCode.FINE)
+    return ExitCode.FINDINGS if errors else ExitCode.FINE, built

@@ -44,3 +44,12 @@ def sandbox(options: Namespace) -> int:
 def _as_set(name: str, value: str) -> str:
     """Return an assignment of an environment variable for this system's shell (PowerShell on Windows)."""
     return f'$env:{name} = "{value}"' if os.name == "nt" else f"export {name}={value}"
+
+
+def completion(options: Namespace) -> int:
+    import shtab
+
+    from imgprep.cli.parser import make_parser
+
+    print(shtab.complete(make_parser(), options.shell))
+    return ExitCode.FINE

@@ -23,6 +23,7 @@ import pandas as pd
 import traitlets
 
 from imgprep.core.errors import ImgprepError, RegionError
+from imgprep.core.frames import returns_table
 from imgprep.core.regions import Region
 from imgprep.draw.annotator.images import UNREADABLE, ItemImages, Suggest
 from imgprep.draw.annotator.queue import FILTERS, ORDERS, Queue, arranged, build_items, find, mark_items, product_text
@@ -152,6 +153,7 @@ class RegionAnnotator(anywidget.AnyWidget):
         return f"RegionAnnotator({total:,} images, {done:,} done)"
 
     @property
+    @returns_table
     def selected(self) -> pd.DataFrame:
         """Regions frame of the stored decisions on this queue's images."""
         frame = self.store.frame()

@@ -11,7 +11,7 @@ import polars as pl
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Service
 from imgprep.core.findings import Basis, Severity
-from imgprep.core.frames import attach, to_pandas, to_polars
+from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
 from imgprep.look.rules.rule import Rule, plain, row_label, run_rules
@@ -30,6 +30,7 @@ _PER_FILE = [rule.id for rule in RULES if rule.per]
 EXAMPLES = 3
 
 
+@returns_table
 def check(
     catalogue: pd.DataFrame,
     facts: pd.DataFrame | None = None,
@@ -147,6 +148,7 @@ def require_rules(
     limits_for(kind, limits)
 
 
+@returns_table
 def rules_table(
     service: str = "product", *, severity: Mapping[str, str] | None = None, measured: Collection[str] = (), **_: Any
 ) -> pd.DataFrame:
@@ -179,6 +181,7 @@ def rules_table(
     )
 
 
+@returns_table
 def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """Count findings by rule.
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError, ReportError
 from imgprep.core.files import naming_full_disk
-from imgprep.core.frames import attach, drain_to_pandas, to_pandas, to_polars
+from imgprep.core.frames import attach, drain_to_pandas, returns_table, to_pandas, to_polars
 from imgprep.core.processes import ahead
 from imgprep.core.text import counted
 from imgprep.ship.report.causes import UNRECOGNISED, CauseTable
@@ -43,6 +43,7 @@ class Outcome(StrEnum):
 OUTCOME_COLUMNS = ("line", "OperationType", "ProductId", "PicName", "outcome", "code", "cause", "message", "raw")
 
 
+@returns_table
 def read_report(
     source: str | Path | bytes,
     batch: pd.DataFrame,

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pandas as pd
 
 from imgprep.core.text import counted, percent
+from imgprep.outcomes.tallies import tally_by, tally_causes
 from imgprep.ship.report.causes import CAUSES, UNRECOGNISED
 from imgprep.show.charts.style import (
     COLOURS,
     HATCHES,
+    Countable,
     axes,
     clean,
     font,
     legible,
     run_ticks,
     shaded_table,
+    tallied,
     text_style,
     value_beside,
 )
@@ -55,13 +59,13 @@ _REST = "(others)"
 _USER_PLACES = range(24, 32)
 
 
-def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
+def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
     """Draw why lines failed: one run as a Pareto chart, several as stacked bars.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_causes`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs to count, or a tally from `imgprep.tally_causes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
@@ -75,11 +79,12 @@ def plot_causes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = Fa
 
     Examples
     --------
-    >>> ip.plot_causes(ip.tally_causes(runs)).get_title()
+    >>> ip.plot_causes(runs).get_title()
     'Causes of failure, 3 runs, 438 lines sent'
-    >>> ip.plot_causes(ip.tally_causes(runs[0])).get_title()
+    >>> ip.plot_causes(runs[0]).get_title()
     'Why lines failed: 39 of 314 lines sent'
     """
+    tally = tallied(data, tally_causes)
     lines = _lines_of(tally)
     first = bool(tally["again"].any()) if "again" in tally else False
     tally = tally[tally["count"] > 0]  # a cause may affect only lines that were sent again
@@ -160,13 +165,15 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     return clean(ax, grid="x")
 
 
-def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
+def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
     """Draw a shaded table of counts: which causes affect which values.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_by`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs to count, or a tally from `imgprep.tally_by`.
+    column : str, optional
+        The column to count runs by; by default as in `imgprep.tally_by`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     name : str, optional
@@ -176,9 +183,10 @@ def plot_by(tally: pd.DataFrame, *, ax: Axes | None = None, name: str = "", top:
 
     Examples
     --------
-    >>> ip.plot_by(ip.tally_by(runs, "format")).get_title()
+    >>> ip.plot_by(runs, "format").get_title()
     '44 failed lines of 438 sent, by cause and format'
     """
+    tally = tallied(data, partial(tally_by, column=column))
     name = name or tally.attrs.get("column", "value")
     counts = tally.pivot_table(index="value", columns="cause", values="count", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imgprep.core.errors import ConfigError
 from imgprep.core.text import counted, percent
+from imgprep.outcomes.tallies import (
+    tally_durations,
+    tally_failure_changes,
+    tally_flow,
+    tally_outcomes,
+    tally_predictions,
+)
+from imgprep.ship.run import Run
 from imgprep.show.charts.style import (
     COLOURS,
     HATCHES,
     OUTCOME_COLOURS,
     OUTCOME_HATCHES,
+    Countable,
     axes,
     clean,
     counted_bars,
@@ -21,6 +31,7 @@ from imgprep.show.charts.style import (
     run_axes,
     run_ticks,
     shaded_table,
+    tallied,
     text_style,
     value_beside,
 )
@@ -34,15 +45,15 @@ if TYPE_CHECKING:
 _RESENT = "#595959"
 
 
-def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = False) -> Axes:
+def plot_outcomes(data: Countable, *, ax: Axes | None = None, share: bool = False) -> Axes:
     """Draw stacked bars of the outcomes of lines that each run sent for the first time, with the success rate above.
 
     Lines sent again are a separate series: a grey part of the bar, or a dashed line.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_outcomes`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs to count, or a tally from `imgprep.tally_outcomes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     share : bool
@@ -50,11 +61,12 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
 
     Examples
     --------
-    >>> ip.plot_outcomes(ip.tally_outcomes(runs)).get_title()
+    >>> ip.plot_outcomes(runs).get_title()
     'Outcomes of 438 lines sent for the first time in 3 runs'
-    >>> ip.plot_outcomes(ip.tally_outcomes(runs), share=True).get_title()
+    >>> ip.plot_outcomes(runs, share=True).get_title()
     'Imported or deleted over 3 runs, 438 lines sent for the first time'
     """
+    tally = tallied(data, tally_outcomes)
     ax = run_axes(ax, len(tally), 3.2 if share else 4)
     again = tally.attrs.get("again", pd.DataFrame(columns=tally.columns)).set_index("run").reindex(tally["run"])
     again = again.reset_index(drop=True).set_axis(tally.index)
@@ -94,7 +106,7 @@ def plot_outcomes(tally: pd.DataFrame, *, ax: Axes | None = None, share: bool = 
     return clean(ax)
 
 
-def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_durations(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw the duration of the tasks of runs.
 
     Examples
@@ -103,6 +115,7 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> plot_durations(tally_durations(runs)).get_title()
     'How long tasks took, 3 runs, 455 lines'
     """
+    tally = tallied(data, tally_durations)
     ax = run_axes(ax, len(tally), 3.2)
     ax.bar(range(len(tally)), tally["seconds"] / 60, color=COLOURS[4], edgecolor="white")
     ax.set_ylabel("minutes from task to end")
@@ -112,13 +125,20 @@ def plot_durations(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return clean(ax, whole=False)
 
 
-def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def _newest_changes(runs: Run | Iterable[Run]) -> pd.DataFrame:
+    past = [runs] if isinstance(runs, Run) else list(runs)
+    if len(past) < 2:
+        raise ConfigError("plot_failure_changes compares the two newest runs, and there are fewer than two")
+    return tally_failure_changes(past[-2], past[-1], runs=past)
+
+
+def plot_failure_changes(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how many failures are new, persisting, fixed, or not sent again between two runs.
 
     Parameters
     ----------
-    changes : pandas.DataFrame
-        From `imgprep.tally_failure_changes`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs, of which the two newest are compared, or a tally from `imgprep.tally_failure_changes`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -128,6 +148,7 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     >>> plot_failure_changes(tally_failure_changes(runs[0], runs[1])).get_title()
     'Failures between two runs, 44 in either'
     """
+    changes = tallied(data, _newest_changes)
     kinds = {"new": "#D55E00", "persisting": "#E69F00", "not sent again": "#999999", "fixed": "#009E73"}
     counts = changes["change"].value_counts().reindex(list(kinds), fill_value=0)
     ax = axes(ax, 7, 2.6)
@@ -137,13 +158,13 @@ def plot_failure_changes(changes: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     return ax
 
 
-def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_predictions(data: Countable, *, ax: Axes | None = None) -> Axes:
     """Draw how the predictions of `check` compare with the outcomes.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_predictions`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs to count, or a tally from `imgprep.tally_predictions`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -152,6 +173,7 @@ def plot_predictions(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> ip.plot_predictions(ip.tally_predictions(runs)).get_title()
     'Prediction against outcome, 455 lines'
     """
+    tally = tallied(data, tally_predictions)
     kinds = {
         "passed": "#009E73",
         "predicted and failed": "#0072B2",
@@ -196,13 +218,13 @@ def plot_predicted_categories(tally: pd.DataFrame, *, name: str = "the shop's ow
     return ax
 
 
-def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> Axes:
+def plot_flow(data: Countable, *, top: int = 10, ax: Axes | None = None) -> Axes:
     """Draw the most common sequences of outcomes of products' images over the runs.
 
     Parameters
     ----------
-    tally : pandas.DataFrame
-        From `imgprep.tally_flow`.
+    data : Run, iterable of Run, or pandas.DataFrame
+        The runs to count, or a tally from `imgprep.tally_flow`.
     top : int
         Number of most common sequences drawn separately; the rest are one bar.
     ax : matplotlib Axes, optional
@@ -214,6 +236,7 @@ def plot_flow(tally: pd.DataFrame, *, top: int = 10, ax: Axes | None = None) -> 
     >>> plot_flow(tally_flow(runs)).get_title()
     'Outcomes of images over runs, 413 in all'
     """
+    tally = tallied(data, tally_flow)
     ways, note = _ways(tally, top)
     shown = ways.head(top)
     if rest := int(ways.iloc[top:].sum()):

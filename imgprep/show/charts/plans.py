@@ -7,28 +7,31 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.text import counted
+from imgprep.look.rules.book import summary as count_findings
+from imgprep.plan.model import Plan
 from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, counted_bars, legible, text_style, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_findings(summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw findings by rule.
 
     Parameters
     ----------
-    summary : pandas.DataFrame
-        From `imgprep.summary`: ``rule, severity, count``.
+    findings : pandas.DataFrame
+        From `imgprep.check`, or their `imgprep.summary`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
     Examples
     --------
     >>> catalogue = pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"})
-    >>> ip.plot_findings(ip.summary(ip.check(catalogue))).get_title()
+    >>> ip.plot_findings(ip.check(catalogue)).get_title()
     'Findings by rule, 3 in all'
     """
+    summary = findings if "count" in findings.columns else count_findings(findings)
     ax = axes(ax, 8, 0.9 + 0.32 * max(3, len(summary)))
     hatches = {"error": "", "warning": "///", "info": "..."}
     names = [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
@@ -94,13 +97,13 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return clean(ax, grid="x", whole=False)
 
 
-def plot_plan(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
+def plot_plan(plan: Plan | pd.DataFrame, *, by: str = "category", ax: Axes | None = None) -> Axes:
     """Draw what a plan adds, replaces and deletes: deletions to the left, other actions to the right.
 
     Parameters
     ----------
-    diff : pandas.DataFrame
-        From `Plan.diff`.
+    plan : Plan or pandas.DataFrame
+        A plan, or the frame from `Plan.diff`.
     by : {"category", "reason"}
         What each bar represents.
     ax : matplotlib Axes, optional
@@ -109,9 +112,10 @@ def plot_plan(diff: pd.DataFrame, *, by: str = "category", ax: Axes | None = Non
     Examples
     --------
     >>> wanted = pd.DataFrame({"row": [1], "ProductId": ["1"], "PicName": ["a.jpg"], "CustomContent": ["k:v"]})
-    >>> plot_plan(ip.plan_batch(wanted).diff()).get_title()
+    >>> plot_plan(ip.plan_batch(wanted)).get_title()
     'Actions of the plan, by category: 1 image'
     """
+    diff = plan.diff() if isinstance(plan, Plan) else plan
     counts = diff.pivot_table(index=by, columns="what", values="images", aggfunc="sum", fill_value=0)
     counts = counts.reindex(columns=list(_ACTIONS), fill_value=0).astype("int64")
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from imgprep.ship.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +23,20 @@ OUTCOME_HATCHES = {"failed": "///", "unknown": "..."}
 SEVERITY_COLOURS = {"error": "#D55E00", "warning": "#E69F00", "info": "#56B4E9"}
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei")
 
+#: Noto Sans SC, the characters of GB 2312 only (SIL Open Font License): draws Chinese text on any machine.
+_BUNDLED = Path(__file__).parents[1] / "fonts" / "NotoSansSC-subset.ttf"
+
 #: Note on a figure whose text no installed font can draw.
 NO_GLYPH = "□: no installed font has this character; install one that does, such as Noto Sans CJK"
+
+
+#: What a chart of outcomes counts: runs, or a tally of them.
+Countable = pd.DataFrame | Run | Iterable[Run]
+
+
+def tallied(data: Countable, tally: Callable[[Run | Iterable[Run]], pd.DataFrame]) -> pd.DataFrame:
+    """Return `data` if it is a tally, or else the tally of these runs."""
+    return data if isinstance(data, pd.DataFrame) else tally(data)
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -99,11 +114,21 @@ def font(size: float) -> Any:
 
 
 def text_style() -> dict[str, Any]:
-    """Return font families for text that may be Chinese: matplotlib's own, then installed common ones."""
+    """Return font families for text that may be Chinese: matplotlib's own, installed common ones, the bundled one."""
     from matplotlib import font_manager, rcParams  # noqa: PLC0415
 
     installed = set(font_manager.get_font_names())
-    return {"family": [*rcParams["font.family"], *(name for name in _CJK_FONTS if name in installed)]}
+    chinese = [*(name for name in _CJK_FONTS if name in installed), _bundled_font()]
+    return {"family": [*rcParams["font.family"], *chinese]}
+
+
+@lru_cache(maxsize=1)
+def _bundled_font() -> str:
+    """Make the bundled font known to matplotlib, and return its family."""
+    from matplotlib import font_manager  # noqa: PLC0415
+
+    font_manager.fontManager.addfont(_BUNDLED)
+    return font_manager.fontManager.ttflist[-1].name
 
 
 def legible(ax: Axes, texts: Iterable[object]) -> list[str]:

@@ -3,12 +3,17 @@
 import io
 import json
 import logging
+import os
+import re
+import shlex
 
 import pandas as pd
 import pytest
 
 from imgprep.cli.main import main
 from imgprep.cli.output import Plain, escaped, show
+from imgprep.cli.parser import STEPS, make_parser
+from imgprep.core.notebook import shows
 
 #: Clears the screen, renames the window, turns the direction of writing, is an escape of one byte, is half a pair.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 red\u202edress\x9b31m\r\x7f"
@@ -73,3 +78,82 @@ def test_a_table_cuts_values_and_reads_messages_to_their_end(capsys):
     show(pd.DataFrame({"value": ["v" * 500], "message": ["m" * 500], "remedy": ["r" * 500]}), "table")
     printed = capsys.readouterr().out
     assert "m" * 500 in printed and "r" * 500 in printed and "v" * 200 not in printed
+
+
+def screen_of(monkeypatch, frame, width=80, **variables):
+    out = Screen()
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((width, 24)))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    show(frame, "table")
+    return out.getvalue()
+
+
+FOUND = pd.DataFrame(
+    {
+        "severity": ["error"],
+        "rule": ["int-attr-range"],
+        "basis": ["weak"],
+        "message": ["a long message of several words " * 5 + "its end"],
+        "fix": ["choose a smaller scale"],
+        "share": [0.25],
+    }
+)
+
+
+def test_a_table_fits_the_terminal_and_cuts_no_message(monkeypatch):
+    shown = screen_of(monkeypatch, FOUND, NO_COLOR="1")
+    assert "\x1b[1;31m" not in shown and "\x1b[31m" not in shown
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)  # NO_COLOR permits bold type
+    assert max(map(len, plain.splitlines())) <= 80 and "its end" in " ".join(plain.split()) and "basis" not in plain
+
+
+def test_a_terminal_gets_colour_and_a_pipe_gets_one_line_for_each_row(monkeypatch, capsys):
+    show(FOUND, "table")
+    assert [line for line in capsys.readouterr().out.splitlines() if "its end" in line]
+    assert "\x1b[1;31merror" in screen_of(monkeypatch, FOUND)
+
+
+def test_numbers_are_right_aligned_and_shares_are_percentages(capsys):
+    show(pd.DataFrame({"cause": ["a", "b"], "count": [1234, 5], "share": [0.5, 0.25]}), "table")
+    assert capsys.readouterr().out.splitlines()[2:] == ["a       1,234   50.0%", "b           5   25.0%"]
+
+
+def test_check_groups_findings_by_rule_with_errors_first(tmp_path, capsys):
+    rows = "".join(f"S{n},T,{n}.jpg,x\n" for n in range(5))
+    (tmp_path / "export.csv").write_text("ProductId,CustomContent,PicName,IntAttr\n" + rows, encoding="utf-8")
+    assert main(["check", str(tmp_path / "export.csv")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "error   int-attr-not-integer  5 findings"
+    assert lines[1] == '    row 1  S0  0.jpg: IntAttr "x" is not an integer'
+    assert lines[4] == "    and 2 more" and lines[5].startswith("    Fix: map it with a scale")
+    assert main(["check", str(tmp_path / "export.csv"), "--all"]) == 1
+    assert sum("int-attr-not-integer" in line for line in capsys.readouterr().out.splitlines()) == 5
+
+
+def test_no_progress_bar_goes_into_a_file(monkeypatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert not shows(True)
+    monkeypatch.setattr("sys.stderr", Screen())
+    assert shows(True) and not shows(False)
+
+
+def test_help_lists_every_command_in_its_step_with_an_example_that_parses():
+    commands = {name: example for step in STEPS.values() for name, example in step.items()}
+    parser = make_parser()
+    known = next(action for action in parser._actions if action.dest == "==SUPPRESS==" and action.choices).choices
+    assert set(known) == set(commands)
+    for name, example in commands.items():
+        words = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
+        assert words[:2] == ["imgprep", name]
+        assert parser.parse_args(words[1:]).run.endswith(f":{name.replace('-', '_')}")
+        assert f"  {example}" in known[name].format_help()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_can_complete_commands_and_options(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "duplicates" in script and "near-names" in script

@@ -177,7 +177,7 @@ def test_each_decision_can_be_undone(panel):
     assert state(panel)["IMG_1.jpg"] == "set aside"
     panel._undo.click()
     panel._undo.click()
-    pd.testing.assert_frame_equal(panel.matches, before)
+    pd.testing.assert_frame_equal(before, panel.matches)
     panel._undo.click()
     assert panel._undo.disabled
 

@@ -163,7 +163,7 @@ def test_the_map_is_kept_as_it_is(folder, tmp_path):
     put(folder, "A_1.jpg", "新品.jpg", "notes.txt")
     matches = ip.match_files(folder, shop("A"))
     back = read_matches(write_matches(matches, tmp_path / "maps" / "m.jsonl"))
-    pd.testing.assert_frame_equal(back, matches)
+    pd.testing.assert_frame_equal(matches, back)
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[]", '{"file": 3, "state": "matched"}'])

@@ -228,7 +228,7 @@ def test_a_sheet_that_was_made_once_gives_the_findings_of_check():
     for severity in (None, {"pic-name-slash": "off"}):
         wanted = check(shop, facts(), limits={"pic_name_chars": 200}, severity=severity)
         found = check_sheet(sheet, severity)
-        pd.testing.assert_frame_equal(found, wanted)
+        pd.testing.assert_frame_equal(wanted, found)
         pd.testing.assert_frame_equal(found.attrs["ran"], wanted.attrs["ran"])
 
 

@@ -113,12 +113,12 @@ def test_the_tables_use_labels_and_leave_unknown_numbers_empty(month):
     text = month._repr_html_()
     assert "<td>rotated by EXIF</td>" in text and "<th>taken by</th>" in text
     assert "NA" not in text and "in_gallery" not in text
-    assert "<td>2</td>" in text and "2.0<" not in text, "a count has no decimals"
+    assert '<td class="number">2</td>' in text and "2.0<" not in text, "a count has no decimals"
 
 
 def test_a_million_lines_have_separators(month):
     large = replace(month, better=month.better.assign(now=1_234_567.0).astype({"now": "Float64"}))
-    assert "<td>1,234,567</td>" in large._repr_html_()
+    assert '<td class="number">1,234,567</td>' in large._repr_html_()
 
 
 def test_the_review_names_its_gallery_and_takes_no_other(runs, month):

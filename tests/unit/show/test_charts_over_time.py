@@ -124,8 +124,17 @@ def test_regions_given_for_suggestions_are_an_error_that_names_the_right_count()
         tally_suggestions(REGIONS)
 
 
+def test_chinese_is_drawn_on_a_machine_without_chinese_fonts(monkeypatch, recwarn):
+    monkeypatch.setattr(look, "_CJK_FONTS", ())
+    ax = plot_by(tally_by([a_run(0)], "brand"), name="brand")
+    ax.figure.canvas.draw()
+    assert "□" not in ax.get_yticklabels()[0].get_text() and not ax.figure.texts
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 def test_text_without_a_font_is_explained_on_the_figure(monkeypatch, recwarn):
     monkeypatch.setattr(look, "_CJK_FONTS", ())
+    monkeypatch.setattr(look, "_bundled_font", lambda: "DejaVu Sans")
     ax = plot_by(tally_by([a_run(0)], "brand"), name="brand")
     ax.figure.canvas.draw()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["□□ (4 sent)"]

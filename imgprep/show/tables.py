@@ -1,0 +1,116 @@
+"""How frames are displayed: full texts, labels, percentages and dates, worst first, long tables folded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from imgprep.core.frames import records
+from imgprep.core.text import counted, percent, shown
+from imgprep.show.template import template
+
+#: Rows that are visible at once, and most rows that a notebook stores; the rest stays in the frame.
+VISIBLE, MOST = 10, 300
+#: Longest text in a cell.
+CELL = 600
+_SEVERITIES = ("error", "warning", "info")
+_SHARES = ("share", "success", "first_time", "held_back", "recall", "rank_1")
+_SCORES = ("score", "confidence", "iou", "scale_x", "scale_y", "seconds")
+_MOMENTS = ("at", "started", "ended", "modified", "created", "since", "when")
+#: Columns for programs; they stay in the frame.
+_INTERNAL = ("digest", "source_digest", "phash", "position", "raw", "id_hash")
+_HEADERS = {"label": "cause", "ProductId": "product", "PicName": "image", "in_gallery": "in the gallery"}
+#: Columns that come first if a frame has them.
+_FIRST = ("severity", "rule", "label")
+#: The columns of findings that people read; the message repeats field and value.
+_OF_FINDINGS = ("severity", "rule", "row", "line", "ProductId", "PicName", "message", "fix")
+#: Columns of names, which are not broken.
+_NAMES = ("PicName", "rule", "file", "new_name", "column", "key")
+#: Characters from which a column of text gets a minimum width.
+_LONG = 40
+
+
+def table_html(frame: pd.DataFrame, *, visible: int = VISIBLE, headers: dict[str, str] | None = None) -> str:
+    """Return a frame as an HTML table; empty and internal columns are named below it."""
+    names, hidden = _columns(frame)
+    rows = _worst_first(frame).head(MOST)
+    labels = frame.attrs.get("labels", {})
+    texts = [[_cell(name, row[name], labels) for name in names] for row in records(rows[names])]
+    severities = rows["severity"].astype(object).tolist() if "severity" in rows else [""] * len(rows)
+    kinds = [_kind(name, frame[name], [row[at] for row in texts]) for at, name in enumerate(names)]
+    cells = [{"severity": severity, "cells": row} for severity, row in zip(severities, texts, strict=True)]
+    titles = {**_HEADERS, **(headers or {})}
+    return template("table.html").render(
+        columns=[
+            (titles.get(str(name), str(name).replace("_", " ")), kind) for name, kind in zip(names, kinds, strict=True)
+        ],
+        rows=cells[:visible],
+        folded=cells[visible:],
+        left=max(0, len(frame) - MOST),
+        total=counted(len(frame), "row"),
+        hidden=hidden,
+    )
+
+
+def _columns(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
+    """Return the columns to display, and the names of those left out."""
+    names = [name for name in frame.columns if str(name) not in _INTERNAL]
+    if {"rule", "message", "fix"} <= set(names):
+        names = [name for name in _OF_FINDINGS if name in names]
+    if "label" in names and "cause" in names:
+        names.remove("cause")
+    if "run" in names and len(frame) > 1 and frame["run"].nunique(dropna=False) == 1:
+        names.remove("run")
+    names = [name for name in names if frame.empty or frame[name].notna().any()]
+    hidden = [str(name) for name in frame.columns if name not in names]
+    first = [name for name in _FIRST if name in names]
+    return [*first, *(name for name in names if name not in first)], hidden
+
+
+def _kind(name: Any, column: pd.Series, texts: list[str]) -> str:
+    """Return the style of a column: number, name, long or none."""
+    if pd.api.types.is_numeric_dtype(column) and column.dtype not in ("bool", "boolean"):
+        return "number"
+    return "name" if name in _NAMES else "long" if any(len(text) > _LONG for text in texts) else ""
+
+
+def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
+    if "severity" not in frame.columns:
+        return frame
+    rank = {name: place for place, name in enumerate(_SEVERITIES)}
+    order = frame["severity"].astype(object).map(rank).fillna(len(rank))
+    return frame.iloc[order.argsort(kind="stable").to_numpy()]
+
+
+def _cell(name: Any, value: object, labels: dict[str, str]) -> str:
+    """Return the text of a cell; the template escapes it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "cause":
+        return str(labels.get(str(value), value))
+    if isinstance(value, (int, float)):
+        return _number(str(name), value)
+    if isinstance(value, pd.Timestamp) or name in _MOMENTS:
+        return _moment(value)
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(shown(item, CELL) for item in value)
+    return shown(value, CELL)
+
+
+def _number(name: str, value: float) -> str:
+    if name in _SHARES or name.endswith("_share"):
+        return percent(value, 1)
+    if name in _SCORES:
+        return f"{value:.2f}"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+def _moment(value: object) -> str:
+    try:
+        return pd.Timestamp(str(value)).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return shown(value, CELL)

@@ -1,0 +1,78 @@
+"""How frames are displayed: nothing cut, unsafe, unlabelled or out of order, and the frame itself unchanged."""
+
+import re
+
+import pandas as pd
+import pytest
+
+import imgprep as ip
+from imgprep.core.frames import Table, as_table
+from imgprep.show.tables import MOST, VISIBLE, table_html
+
+
+def findings(count=1):
+    rows = {"rule": "int-attr-range", "severity": "info", "message": "much " * 30 + "end", "fix": "choose a scale"}
+    frame = pd.DataFrame([rows | {"row": at, "basis": "weak", "field": None} for at in range(count)])
+    frame.loc[count - 1, ["severity", "message"]] = ["error", "<script>alert(1)</script>"]
+    return frame
+
+
+def cells(html, tag="td"):
+    return re.findall(rf"<{tag}(?: [^>]*)?>(.*?)</{tag}>", html, flags=re.S)
+
+
+def test_messages_are_whole_and_escaped_and_the_worst_row_is_first():
+    html = table_html(findings(3))
+    assert cells(html, "th")[:3] == ["severity", "rule", "row"]
+    assert cells(html)[:5] == [
+        "error",
+        "int-attr-range",
+        "2",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "choose a scale",
+    ]
+    assert "much end" in html and "<script>" not in html and "…" not in html
+    assert "Not shown: basis, field" in html
+
+
+def test_labels_shares_moments_and_missing_values_read_as_text():
+    frame = pd.DataFrame(
+        {
+            "run": ["r", "r"],
+            "cause": ["bad_format", "image_missing"],
+            "label": ["format not taken", "image missing"],
+            "count": [1234, 5],
+            "share": [0.25, 0.9999],
+            "at": ["2026-11-30T10:20:30Z", None],
+            "ours": [True, False],
+        }
+    )
+    shown = cells(table_html(frame))
+    assert shown == ["format not taken", "1,234", "25.0%", "2026-11-30 10:20", "yes"] + [
+        "image missing", "5", "&gt;99.9%", "", "no"
+    ]  # fmt: skip
+    assert "nan" not in table_html(frame).lower().replace("not shown", "")
+
+
+def test_a_long_frame_is_folded_and_says_how_much_is_left():
+    html = table_html(findings(MOST + 40))
+    assert len(cells(html.partition("<details>")[0], "tr")) == 1 + VISIBLE
+    assert f"{MOST - VISIBLE} more of {MOST + 40} rows" in html and "40 more rows are in the frame" in html
+    assert "no rows" in table_html(findings(1).head(0))
+
+
+def test_operations_on_a_table_give_plain_frames_and_keep_what_belongs_to_it():
+    table = as_table(findings(3))
+    table.attrs["origin"] = "here"
+    assert type(table) is Table and type(table.head(1)) is type(table[["row"]]) is pd.DataFrame
+    assert as_table(table).attrs == {"origin": "here"} and table.equals(findings(3))
+
+
+@pytest.mark.parametrize("function", [ip.check, ip.tally_causes, ip.load_catalogue, ip.gallery_state, ip.upload])
+def test_public_functions_return_tables_and_keep_their_signature(function):
+    assert function.__wrapped__.__name__ == function.__name__
+
+
+def test_a_notebook_shows_the_table_and_the_page_of_a_review_shares_it():
+    page = ip.check(pd.DataFrame({"ProductId": ["A"], "PicName": ["a.gif"]}))._repr_html_()
+    assert ('class="imgprep-table"' in page and "category-missing" in page) or "custom-content-missing" in page
