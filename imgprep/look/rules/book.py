@@ -181,6 +181,61 @@ def rules_table(
     )
 
 
+#: Start of a rule's id → what its findings are about. Other rules are about whole rows; findings of other modules, such
+#: as the loader's, are about the export.
+_SUBJECTS = {
+    "product-id": "product ids",
+    "category": "categories",
+    "int-attr": "attributes",
+    "str-attr": "attributes",
+    "custom-content": "custom content",
+    "pic-name": "image names",
+    "key-": "image names",
+    "file-": "image names",
+    "image-": "images",
+    "region": "regions",
+    "crop": "regions",
+}
+_COUNTED = ("error", "warning", "info", "imgprep", "photographer", "shop")
+
+
+@returns_table
+def tally_findings(findings: pd.DataFrame) -> pd.DataFrame:
+    """Count findings by what they are about, by severity, and by who can correct them.
+
+    Parameters
+    ----------
+    findings : pandas.DataFrame
+        From `check`, or their `summary`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subject``, ``error``, ``warning``, ``info``, ``imgprep`` (corrected by `prepare_images` or `apply_fixes`),
+        ``photographer`` (needs another image), ``shop`` (needs other data); most errors first.
+
+    Examples
+    --------
+    >>> found = check(pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"}))
+    >>> tally_findings(found)[["subject", "error", "info", "shop"]].values.tolist()
+    [['product ids', 1, 0, 1], ['categories', 0, 2, 2]]
+    """
+    counts = findings if "count" in findings.columns else summary(findings)
+    rules = {rule.id: rule for rule in RULES}
+    rows: dict[str, dict[str, int]] = {}
+    for name, severity, count in counts[["rule", "severity", "count"]].itertuples(index=False):
+        rule = rules.get(name)
+        subject = next((subject for start, subject in _SUBJECTS.items() if name.startswith(start)), "rows")
+        who = "photographer" if name.startswith("image-") else "shop"
+        if rule is not None and (rule.prepared or (rule.fix is not None and not rule.by_file)):
+            who = "imgprep"
+        row = rows.setdefault("export" if rule is None else subject, dict.fromkeys(_COUNTED, 0))
+        row[severity] += int(count)
+        row[who] += int(count)
+    table = pd.DataFrame([{"subject": subject, **row} for subject, row in rows.items()], columns=["subject", *_COUNTED])
+    return table.sort_values(["error", "warning", "info"], ascending=False, kind="stable", ignore_index=True)
+
+
 @returns_table
 def summary(findings: pd.DataFrame, *, rows: int | None = None) -> pd.DataFrame:
     """Count findings by rule.
