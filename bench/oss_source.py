@@ -35,7 +35,7 @@ def main(count: int = 6_000, listed: int = 1_000_000, shipped: int = 200, rounds
     with tempfile.TemporaryDirectory() as name:
         for label, size in SIDES.items():
             _headers(Path(name) / label, label, size, count, rounds)
-        _listing(Path(name) / "140 KB", listed)
+    _listing(listed)
     _batch(shipped)
 
 
@@ -111,24 +111,43 @@ def _measure(work: Callable[[], object], count: int) -> tuple[float, float]:
 
 
 _LIST = """
-import resource, sys, time
+import resource, sys, time, types
 from bench.upload import _settings
 from imgprep.core.settings import OssRoot
 from imgprep.images.oss import open_folder
-folder = open_folder(OssRoot.parse("oss://bench-bucket/photos", _settings(int(sys.argv[1]))))
-began = time.perf_counter()
+
+item = (
+    '<Contents><Key>photos%2F@@@@{0:03d}.jpg</Key><LastModified>2026-11-24T03:15:00.000Z</LastModified>'
+    '<ETag>"{0:032X}"</ETag><Type>Normal</Type><Size>{0}</Size><StorageClass>Standard</StorageClass>'
+    '<Owner><ID>1</ID><DisplayName>1</DisplayName></Owner></Contents>'
+)
+page = (
+    '<?xml version="1.0"?><ListBucketResult><Name>b</Name><EncodingType>url</EncodingType><IsTruncated>####'
+    '</IsTruncated><NextMarker>photos%2F@@@@999.jpg</NextMarker>' + ''.join(map(item.format, range(1000)))
+    + '</ListBucketResult>'
+).encode()
+pages = int(sys.argv[1]) // 1000
+numbers = iter(range(pages))
+
+def answer(*given, **options):
+    number = next(numbers)
+    text = page.replace(b'@@@@', b'%04d' % number).replace(b'####', b'true' if number < pages - 1 else b'false')
+    return types.SimpleNamespace(read=lambda: text)
+
+folder = open_folder(OssRoot.parse("oss://bench-bucket/photos", _settings(1)))
+folder._bucket._do = answer
+began, before = time.perf_counter(), time.process_time()
 count = len(folder.list_once())
-wall, use = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
-print(f"{count:,} objects listed: {wall:.1f} s, CPU {use.ru_utime + use.ru_stime:.1f} s, {use.ru_maxrss / 1024:.0f} MB")
+wall, cpu = time.perf_counter() - began, time.process_time() - before
+size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(f"{count:,} objects on simulated pages: {wall:.1f} s, CPU {cpu:.1f} s, {size:.0f} MB")
 """
 
 
-def _listing(folder: Path, count: int) -> None:
+def _listing(count: int) -> None:
     """List in a process of its own, whose memory is that of the list and the clients."""
-    with _Sink(folder / "kept", count, delay=0.0) as sink:
-        port = sink.url.rpartition(":")[2]
-        done = subprocess.run([sys.executable, "-c", _LIST, port], capture_output=True, text=True, check=True)
-        print(f"\n{done.stdout.strip()}")
+    done = subprocess.run([sys.executable, "-c", _LIST, str(count)], capture_output=True, text=True, check=True)
+    print(f"\n{done.stdout.strip()}")
 
 
 def _batch(count: int) -> None:

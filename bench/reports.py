@@ -109,6 +109,27 @@ def read(folder: Path, lines: int, turns: int) -> None:
     print(f"{'ratio, median of the turns':34}{wall:9.2f}{cpu:8.2f}")
 
 
+def forms(folder: Path, lines: int, turns: int) -> None:
+    """Read a tenth of the entries as CSV, and a hundredth as sentences: the parser looks for names in those."""
+    from imgprep.ship.report.match import read_report
+
+    frame = pl.read_ndjson(folder / "report.jsonl")
+    sentences = frame.select(pl.format("{} {}: {} {}", "ProductId", "PicName", "Code", "Message"))
+    for name, part, options in (
+        ("CSV", frame.head(lines // 10), {}),
+        ("sentences", sentences.head(max(1, lines // 100)), {"include_header": False, "quote_style": "never"}),
+    ):
+        path, batch = folder / f"report.{name}", make_batch(part.height)
+        part.write_csv(path, **options)
+        spent = []
+        for _ in range(turns):
+            _, cpu, found = _timed(lambda path=path, batch=batch: read_report(path, batch))
+            assert found["outcome"].eq("failed").all()
+            spent.append(cpu)
+        each = min(spent) / path.stat().st_size * 1e9
+        print(f"{f'{part.height:,} entries as {name}':34}{each:9.0f} CPU seconds per GB")
+
+
 def tally(folder: Path, runs: int, lines: int) -> None:
     """Count the causes and outcomes of all runs, in a process that does nothing else."""
     import imgprep as ip
@@ -168,6 +189,7 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         read(folder, lines, turns)
+        forms(folder, lines, min(turns, 3))
         click(folder, lines, clicks)
         written = folder / "runs"
         written.mkdir()

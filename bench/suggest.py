@@ -156,8 +156,8 @@ def _border(image: Image.Image) -> Region:
 def _model_alone(image: Image.Image, model: str) -> Region:
     small = image.copy()
     small.thumbnail((320, 320), Image.Resampling.BOX)
-    mask = salient(np.asarray(small), model)
-    return _enlarged(box_of(mask) if mask is not None else None, small, image)
+    seen = salient(np.asarray(small), model)
+    return _enlarged(box_of(seen > 0.5) if seen is not None else None, small, image)
 
 
 def _enlarged(box: tuple[int, int, int, int] | None, small: Image.Image, image: Image.Image) -> Region:
@@ -222,6 +222,17 @@ def _confidences(shots: list[tuple[Image.Image, Region]]) -> None:
         if scores:
             share = mean(score > 0.9 for score in scores)
             print(f"{f'{low:.2f} to {min(high, 1):.2f}':24}{len(scores):14}{mean(scores):14.2f}{share:14.2f}")
+    right = [region.iou(truth) > 0.9 for (region, _), truth in suggested]
+    print(f"{'AUC for IoU over 0.9':24}{ranks([sure for (_, sure), _ in suggested], right):14.2f}")
+
+
+def ranks(confidences: list[float], right: list[bool]) -> float:
+    """The area under the ROC curve: the chance that a right suggestion has the higher confidence."""
+    good = [value for value, is_right in zip(confidences, right, strict=True) if is_right]
+    bad = [value for value, is_right in zip(confidences, right, strict=True) if not is_right]
+    if not good or not bad:
+        return float("nan")
+    return mean((one > two) + 0.5 * (one == two) for one in good for two in bad)
 
 
 def sheet(folder: Path, out: Path, *, columns: int = 12, limit: int = 48) -> None:

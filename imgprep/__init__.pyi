@@ -45,6 +45,7 @@ from .core.regions import Region as Region
 from .draw.store import RegionStore as RegionStore
 from .draw.annotator.widget import RegionAnnotator as RegionAnnotator
 from .draw.suggest import suggest_region as suggest_region
+from .draw.suggest import suggest_regions as suggest_regions
 
 # Plan.
 from .plan.make import plan_batch as plan_batch
@@ -75,6 +76,9 @@ from .outcomes.tallies import tally_failure_changes as tally_failure_changes
 from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
 from .outcomes.verify import verify_gallery as verify_gallery
+from .outcomes.calibrate import calibrate as calibrate
+from .outcomes.findability import findability as findability
+from .outcomes.what_if import what_if as what_if
 from .outcomes.trace import trace as trace
 from .outcomes.review import review as review
 from .outcomes.retry import plan_retry as plan_retry
@@ -93,6 +97,7 @@ from .show.charts.images import plot_images as plot_images
 from .show.charts.regions import plot_region_places as plot_region_places
 from .show.charts.plans import plot_plan as plot_plan
 from .show.charts.plans import plot_drift as plot_drift
+from .show.charts.findability import plot_findability as plot_findability
 from .show.report_page import write_report as write_report
 from .show.feedback import write_feedback as write_feedback
 from .show.contact_sheet import contact_sheet as contact_sheet

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 import pandas as pd
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import open_cluster
 from imgprep.core.files import replacing
 from imgprep.core.settings import PROJECT_FILE, WORK_FOLDER, OssRoot, Settings, find_project, is_oss
 from imgprep.demo.history import make_history
@@ -26,6 +28,7 @@ from imgprep.look.facts import Tier
 from imgprep.look.inspect import inspect_images
 from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
+from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.review import Review, review
 from imgprep.outcomes.tallies import (
     tally_by,
@@ -37,6 +40,7 @@ from imgprep.outcomes.tallies import (
 )
 from imgprep.outcomes.trace import Trace, trace
 from imgprep.outcomes.verify import Verification, verify_gallery
+from imgprep.outcomes.what_if import what_if
 from imgprep.plan.batch_folder import Built
 from imgprep.plan.build import Rules, build_batch, preview_batch
 from imgprep.plan.model import Baseline, Plan
@@ -89,6 +93,9 @@ type = "product"      # product, generic, furniture, hardware, fabric, trademark
 role_arn = ""         # acs:ram::ACCOUNT:role/NAME
 # role_policy = "role-policy.json"   # the role's documents as shown in the console: `preflight` evaluates them
 # role_trust = "role-trust.json"
+
+# [cluster]
+# address = "tcp://10.0.0.5:8786"   # a Dask scheduler whose workers do the work on images, or "local:4"
 
 [oss]
 bucket = ""
@@ -308,7 +315,10 @@ class Project:
     def inspect(self, catalogue: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         """Return the facts of the catalogue's images; only changed files are opened again. See `inspect_images`."""
         tier = Tier.HEADER if is_oss(self.images) else Tier.DECODE  # in OSS, decoding reads every byte
-        return inspect_images(catalogue, self.images, tier=tier, cache=self._cache, progress=progress)
+        with open_cluster(self.settings.cluster) as executor:
+            return inspect_images(
+                catalogue, self.images, tier=tier, cache=self._cache, executor=executor, progress=progress
+            )
 
     def check(self, catalogue: pd.DataFrame, facts: pd.DataFrame | None = None) -> pd.DataFrame:
         """Check every row, and with `facts` every image, by the project's rules and regions. See `check`."""
@@ -333,15 +343,17 @@ class Project:
         """Return what `build` would send; nothing is written."""
         baseline = self._baseline(catalogue, delete_missing=delete_missing)
         rules, regions = Rules(**self.settings.rules), self._drawn()
-        return preview_batch(
-            catalogue,
-            self.images,
-            rules=rules,
-            baseline=baseline,
-            regions=regions,
-            target=self.settings.target,
-            progress=progress,
-        )[0]
+        with open_cluster(self.settings.cluster) as executor:
+            return preview_batch(
+                catalogue,
+                self.images,
+                rules=rules,
+                baseline=baseline,
+                regions=regions,
+                target=self.settings.target,
+                executor=executor,
+                progress=progress,
+            )[0]
 
     def build(
         self,
@@ -358,21 +370,23 @@ class Project:
 
         By default, the folder is ``imgprep-work/batch``.
         """
-        return build_batch(
-            catalogue,
-            self.images,
-            out or self.work / "batch",
-            rules=Rules(**self.settings.rules),
-            baseline=self._baseline(
-                catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
-            ),
-            regions=self._drawn(),
-            target=self.settings.target,
-            keep_refused=keep_refused,
-            sources=[self.catalogue],
-            cache=self._cache,
-            progress=progress,
-        )
+        with open_cluster(self.settings.cluster) as executor:
+            return build_batch(
+                catalogue,
+                self.images,
+                out or self.work / "batch",
+                rules=Rules(**self.settings.rules),
+                baseline=self._baseline(
+                    catalogue, delete_missing=delete_missing, confirm=confirm, confirm_rows=confirm_rows
+                ),
+                regions=self._drawn(),
+                target=self.settings.target,
+                keep_refused=keep_refused,
+                sources=[self.catalogue],
+                cache=self._cache,
+                executor=executor,
+                progress=progress,
+            )
 
     def rehearse(self, built: Built | str | Path, *, progress: bool = True, **switches: Any) -> Run:
         """Ship a batch to a new sandbox on this machine, and return the ended run.
@@ -415,6 +429,14 @@ class Project:
         """Ask the gallery whether images are there as sent. See `verify_gallery` for the options."""
         return verify_gallery(load_runs(self.settings.runs), self.settings, **options)
 
+    def findability(self, **options: Any) -> Findability:
+        """Search the gallery with a sample of its own images. See `findability` for the options."""
+        return findability(load_runs(self.settings.runs), self.settings, **options)
+
+    def what_if(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
+        """Compare what images find by the project's regions, by the service's own, and as a whole. See `what_if`."""
+        return what_if(images, self.images, self.settings, **{"regions": self._drawn(), **options})
+
     @property
     def _cache(self) -> Path:
         return self.work / "cache" / "facts"
@@ -437,7 +459,8 @@ class Project:
         known: pd.DataFrame | None = None,
     ) -> Run:
         folder, runs = built.folder if isinstance(built, Built) else Path(built), self.settings.runs
-        upload(folder, None, settings, runs=runs, known=known, progress=progress)
+        with open_cluster(settings.cluster) as executor:
+            upload(folder, None, settings, runs=runs, known=known, executor=executor, progress=progress)
         return submit(folder, settings, runs=runs, confirm=confirm, progress=progress).follow(progress=progress)
 
 

@@ -50,3 +50,82 @@ def line(product: str, name: str, **fields) -> dict:
 
 def meta(lines) -> bytes:
     return "".join(f"{json.dumps(item)}\n" for item in lines).encode()
+
+
+def planted(total: int, *, categories: int, swapped: int, twins: int, blanks: int):
+    """Batch rows and pictures of products with faults, and key → the reason that each faulty image must get.
+
+    Products have four views, twins two. The last images of the sound products are the swapped and the blank ones.
+    """
+    rows, pictures, expected = [], {}, {}
+
+    def region(at, order="{0},{2},{1},{3}"):
+        return order.format(*(edge + 2 * at for edge in BOX))
+
+    def add(product, name, data, **fields):
+        rows.append({**line(product, name), **fields})
+        pictures[name] = data
+
+    number = 0
+    for _ in range(twins):
+        for side, original in (("A", None), ("B", number)):
+            for at in range(2):
+                name = f"t{number}{side}-{at}.jpg"
+                add(f"T{number}{side}", name, view(number, at, twin_of=original), Region=region(at))
+                expected[f"T{number}{side}", name] = "near-duplicate product"
+        number += 1
+    while len(rows) + 4 <= total:
+        kind = "category" if categories else "swapped" if swapped else "blank" if blanks else ""
+        categories, swapped, blanks = categories - (kind == "category"), swapped - (kind == "swapped"), blanks - (
+            kind == "blank"
+        )  # fmt: skip
+        for at in range(4):
+            name, fields, data = f"p{number}-{at}.jpg", {"Region": region(at)}, view(number, at)
+            if kind == "category":
+                fields["CategoryId"] = 3
+                expected[f"P{number}", name] = "no category at search"
+            elif kind == "swapped" and at == 3:
+                fields["Region"] = region(at, "{0},{1},{2},{3}")
+                expected[f"P{number}", name] = "swapped region"
+            elif kind == "blank" and at == 3:
+                fields, data = {}, blank(number % 5)
+                expected[f"P{number}", name] = "blank image"
+            add(f"P{number}", name, data, **fields)
+        number += 1
+    return rows, pictures, expected
+
+
+def shipped(sandbox, folder, rows, pictures):
+    """Ship rows and their pictures to a sandbox; return the run and the settings of its project in `folder`."""
+    import pandas as pd
+
+    from imgprep.look.inspect import inspect_images
+    from imgprep.ship.submit import submit
+    from imgprep.ship.upload import upload
+    from tests.wire.shipping import FakeClock, write_batch
+
+    (folder / "batch" / "images").mkdir(parents=True)
+    for name, data in pictures.items():
+        (folder / "batch" / "images" / name).write_bytes(data)
+    facts = inspect_images(pictures, folder / "batch" / "images", progress=False)
+    facts.to_parquet(folder / "batch" / "facts.parquet", index=False)
+    frame = pd.DataFrame(rows).assign(line=range(1, len(rows) + 1), row=range(1, len(rows) + 1))
+    frame["digest"] = frame["PicName"].map(facts.set_index("PicName")["digest"])
+    frame = frame.assign(file=frame["PicName"], expected="imported").astype({"line": "Int64", "row": "Int64"})
+    if "CategoryId" in frame:
+        frame = frame.astype({"CategoryId": "Int64"})
+    catalogue = frame[["row", "ProductId", "PicName"]].assign(brand=frame["ProductId"].str[0])
+    write_batch(folder / "batch", frame)
+    catalogue.to_parquet(folder / "batch" / "catalogue.parquet", index=False)
+    settings, clock = sandbox.settings.with_(project=folder), FakeClock()
+    upload(folder / "batch", None, settings, progress=False, clock=clock)
+    run = submit(folder / "batch", settings, runs=settings.runs, clock=clock)
+    sandbox.finish_tasks()
+    run.follow(progress=False, clock=clock)
+    assert run.counts["imported"] == len(rows)
+    return run, settings
+
+
+def reasons(found):
+    problems = found.images[found.images["problem"]]
+    return dict(zip(zip(problems["ProductId"], problems["PicName"], strict=True), problems["reason"], strict=True))

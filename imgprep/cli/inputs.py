@@ -15,7 +15,17 @@ from imgprep.core.settings import PROJECT_FILE, Settings, is_oss
 
 _log = logging.getLogger(__name__)
 
-_SETTINGS = ("region", "bucket", "path", "instance", "role_arn", "oss_endpoint", "imagesearch_endpoint", "service")
+_SETTINGS = (
+    "region",
+    "bucket",
+    "path",
+    "instance",
+    "role_arn",
+    "oss_endpoint",
+    "imagesearch_endpoint",
+    "service",
+    "cluster",
+)
 
 
 def settings_of(options: Namespace) -> Settings:

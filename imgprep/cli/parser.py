@@ -95,6 +95,7 @@ STEPS: dict[str, dict[str, str]] = {
     },
     "Ship": {
         "policy": "imgprep policy",
+        "calibrate": "imgprep calibrate --dry-run",
         "preflight": "imgprep preflight batch",
         "upload": "imgprep upload batch",
         "submit": "imgprep submit batch",
@@ -110,6 +111,8 @@ STEPS: dict[str, dict[str, str]] = {
         "verify": "imgprep verify --sample 400",
         "retry": "imgprep retry imgprep-work/runs/RUN --out retry",
         "undo": "imgprep undo imgprep-work/runs/RUN --images batch/images --out undo",
+        "findability": "imgprep findability --by brand --sheet worst.html",
+        "what-if": "imgprep what-if p1.jpg p2.jpg --images photos",
         "trace": "imgprep trace CL-0001",
         "review": "imgprep review --html month.html",
         "runs": "imgprep runs",
@@ -171,9 +174,12 @@ class _Shared:
         self.depth.add_argument("--tier", choices=("stat", "header", "decode", "strict"), help=text)
         self.images = Parser(add_help=False)
         self.images.add_argument("--images", type=root, metavar="DIR", help=_IMAGES)
+        self.cluster = Parser(add_help=False)
+        where = "work on images on a Dask cluster: tcp://HOST:8786, or local:N for N workers on this machine"
+        self.cluster.add_argument("--cluster", metavar="ADDRESS", help=f"{where} (default: the project's)")
         self.naming = Parser(add_help=False)
         self.naming.add_argument("--near-names", action="store_true", help=near)
-        self.photographs = (self.catalogue, self.naming, self.images)
+        self.photographs = (self.catalogue, self.naming, self.images, self.cluster)
         self.drawn = Parser(add_help=False)
         either = self.drawn.add_mutually_exclusive_group()
         either.add_argument("--regions", type=Path, metavar="DB", help="region store (default: the project's)")
@@ -243,7 +249,7 @@ def make_parser() -> Parser:
             epilog=f"Example:\n  {examples[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name}", parser=made)
+        made.set_defaults(run=f"imgprep.cli.commands.{module}:{name.replace('-', '_')}", parser=made)
         return made
 
     for stage in (_look, _make, _send, _account, _rest):
@@ -277,7 +283,7 @@ def _look(command: Callable[..., Parser], has: _Shared) -> None:
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this one")
 
     text = "Check every row and every image against the service's rules."
-    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth)
+    check = command("check", "plan", text, has.catalogue, has.naming, has.drawn, has.depth, has.cluster)
     check.add_argument("--images", type=root, metavar="DIR", help=f"{_IMAGES}; without images, only rows are checked")
     listed = check.add_mutually_exclusive_group()
     listed.add_argument("--summary", action="store_true", help="one line per rule")
@@ -335,6 +341,7 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
         has.drawn,
         has.images,
         has.depth,
+        has.cluster,
     )
     week.add_argument("--last", type=Path, metavar="EXPORT", help="the last export (default: that of the newest run)")
     week.add_argument("--delete-missing", action="store_true", help="DELETE what the catalogue no longer has")
@@ -361,7 +368,12 @@ def _make(command: Callable[..., Parser], has: _Shared) -> None:
 def _send(command: Callable[..., Parser], has: _Shared) -> None:
     """Add the commands that send a batch folder to the gallery."""
     upload = command(
-        "upload", "ship", "Upload a batch folder: images first, verified, then increment.meta.", has.cloud, has.runs
+        "upload",
+        "ship",
+        "Upload a batch folder: images first, verified, then increment.meta.",
+        has.cloud,
+        has.runs,
+        has.cluster,
     )
     upload.add_argument("batch", type=Path, metavar="BATCH", help="batch folder, from imgprep build")
     upload.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
@@ -457,7 +469,7 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     undo.add_argument("--confirm", metavar="INSTANCE", help="the instance's name, to confirm many deletions")
     undo.add_argument("--out", type=Path, required=True, metavar="BATCH")
 
-    text = "Ask the gallery whether images are there as sent; settle lines whose outcome is unknown. Changes nothing."
+    text = "Ask the gallery whether images are there as sent; settle unknown lines."
     verify = command("verify", "outcomes", text, has.cloud, has.runs)
     text = "number of held images to ask about, or all (default: enough to find the margin with the confidence)"
     verify.add_argument("--sample", type=_sample, metavar="N", help=text)
@@ -467,6 +479,21 @@ def _account(command: Callable[..., Parser], has: _Shared) -> None:
     verify.add_argument("--all", action="store_true", help="also list the images that are there as sent")
     verify.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; ask nothing")
     verify.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Search the gallery with its own images, and explain those not found."
+    find = command("findability", "outcomes", text, has.cloud, has.runs, has.images)
+    find.add_argument("--sample", type=int, default=200, metavar="N", help="number of images (default: 200)")
+    find.add_argument("--by", metavar="COLUMN", help="list the shares per value of this column; sample them equally")
+    find.add_argument("--pairs", action="store_true", help="list the products that are confused")
+    find.add_argument("--sheet", type=Path, metavar="FILE.html", help="write a contact sheet of the worst (--images)")
+    find.add_argument("--picture", type=Path, metavar="FILE.png", help="write a chart")
+    find.add_argument("--dry-run", action="store_true", help="show the number of requests and the time; search nothing")
+    find.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
+
+    text = "Compare what images find by their region, by the service's own, and whole."
+    ways = command("what-if", "outcomes", text, has.cloud, has.images, has.drawn)
+    ways.add_argument("names", nargs="+", metavar="NAME", help="images below --images")
+    ways.add_argument("--confirm", type=int, metavar="N", help=_REQUESTS)
 
     text = "Show why a product is found or not: its history over all runs."
     trace = command("trace", "outcomes", text, has.cloud, has.runs)
@@ -492,6 +519,14 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
+    text = "Ask an instance what the vendor does not document, with a probe batch that is deleted afterwards."
+    calibrate = command("calibrate", "outcomes", text, has.cloud)
+    text = "ask this point in a task of its own; all: those that might fail a whole task; may be repeated"
+    calibrate.add_argument("--apart", action="append", default=[], metavar="POINT", help=text)
+    calibrate.add_argument("--dry-run", action="store_true", help="list the questions and their cost; send nothing")
+    text = "only delete what an interrupted calibration left"
+    calibrate.add_argument("--clean", action="store_true", help=text)
+    calibrate.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     policy = command(
         "policy", "ship", "Print the RAM documents and the steps in the console to set them up.", has.cloud
     )

@@ -261,7 +261,7 @@ def list_folder(bucket: Any, prefix: str) -> Iterator[tuple[str, Stored]]:
 
 
 def _page(bucket: Any, prefix: str, marker: str) -> tuple[list[tuple[str, Stored]], str | None]:
-    """Return a page of a listing, and the marker of the next; oss2 parses a page in six times the time."""
+    """Return a page of a listing, and the marker of the next; oss2 takes almost twice as long to parse it."""
     asked = {"prefix": prefix, "delimiter": "", "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
     # As oss2 parses it: expat opens no external entity, and OSS is asked over a signed connection.
     root = ElementTree.fromstring(bucket._do("GET", bucket.bucket_name, "", params=asked).read())  # noqa: S314
@@ -334,6 +334,14 @@ def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[d
     with ThreadPoolExecutor(threads, thread_name_prefix="imgprep-head") as pool:
         found = zip(keys, pool.map(lambda key: head(bucket, key), keys), strict=True)
         return {key: stored for key, stored in found if stored is not None}, False
+
+
+def delete_objects(bucket: Any, keys: Iterable[str]) -> None:
+    """Delete objects; those that do not exist count as deleted."""
+    every = list(keys)
+    for start in range(0, len(every), PAGE):
+        page = every[start : start + PAGE]
+        _repeated(bucket, "delete", page[0], partial(bucket.batch_delete_objects, page))
 
 
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:

@@ -27,12 +27,13 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ WORKER_BYTES = 4 * 2**30
 TASK_SECONDS = 60.0
 #: Longest time that a process may take to start.
 _START_SECONDS = 60.0
+#: Seconds after which a worker that gets no tasks ends, because an executor does not say when it will send more.
+_IDLE_SECONDS = 300
 #: Seconds between checks for hung workers and for the stop event.
 _POLL_SECONDS = 0.2
 
@@ -80,7 +83,29 @@ def run_in_processes(
     Each worker has one list of `chunk` tasks in progress and up to `waiting` more queued. The workers end with the
     generator, or soon after `stop` is set.
     """
-    yield from _Pool(target, workers or cores(), waiting, seconds, memory).run(tasks, max(chunk, 1), stop)
+    pool = _Pool(target, workers or cores(), waiting, seconds, memory)
+    try:
+        yield from pool.run(tasks, max(chunk, 1), stop)
+    finally:
+        pool.close()
+
+
+def run_apart(
+    target: str, tasks: Sequence[Any], *, seconds: float = TASK_SECONDS, memory: int = WORKER_BYTES
+) -> list[Any]:
+    """Return the result, or `LostTask`, of every task in order, from a process that this thread keeps for later calls.
+
+    An executor's worker calls it, so that a file can crash or hang that process, but never the worker.
+    """
+    options = (os.getpid(), target, seconds, memory)
+    if getattr(_kept, "options", None) != options or not _kept.pool.close.alive:
+        _kept.pool, _kept.options = _Pool(target, 1, 0, seconds, memory), options
+    results = {id(task): result for task, result in _kept.pool.run(tasks, max(len(tasks), 1), None)}
+    return [results[id(task)] for task in tasks]
+
+
+#: The process that each thread keeps; it ends with the thread.
+_kept = threading.local()
 
 
 Item = TypeVar("Item")
@@ -115,6 +140,9 @@ class _Worker:
     killed_after: float | None = None
 
 
+_Inbox: TypeAlias = "queue.SimpleQueue[tuple[_Worker, Any]]"
+
+
 class _Pool:
     def __init__(self, target: str, workers: int, waiting: int, seconds: float, memory: int) -> None:
         self._target = target
@@ -122,42 +150,45 @@ class _Pool:
         self._held = 1 + waiting
         self._seconds = seconds
         self._memory = memory
-        self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._inbox: _Inbox = queue.SimpleQueue()
         self._workers: dict[int, _Worker] = {}
         self._again: deque[list[Any]] = deque()
         self._suspects: deque[Any] = deque()
         self._failed_starts = 0
+        handle, self._board_file = tempfile.mkstemp(prefix="imgprep-")
+        os.ftruncate(handle, workers * _BEGUN.size)
+        self._board = mmap.mmap(handle, 0)
+        os.close(handle)
+        #: Ends the workers; called at the latest when the pool is collected or this process ends.
+        self.close = weakref.finalize(self, _end, os.getpid(), self._workers, self._board, self._board_file)
 
     def run(self, tasks: Iterable[Any], chunk: int, stop: threading.Event | None) -> Iterator[tuple[Any, Any]]:
+        """Yield each task and its result; the workers stay for the next call, unless this one is cut short."""
         remaining = iter(tasks)
-        handle, board_file = tempfile.mkstemp(prefix="imgprep-")
-        os.ftruncate(handle, self._count * _BEGUN.size)
-        board = mmap.mmap(handle, 0)
-        os.close(handle)
+        for worker in self._workers.values():
+            worker.since = time.monotonic()
+        done = False
         try:
             while stop is None or not stop.is_set():
-                self._assign(remaining, chunk, board_file)
+                self._assign(remaining, chunk)
                 if not any(worker.assigned for worker in self._workers.values()):
+                    done = True
                     return
                 try:
                     worker, message = self._inbox.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
                     pass
                 else:
-                    yield from self._handle(worker, message, board)
-                self._kill_hanging(board)
+                    yield from self._handle(worker, message)
+                self._kill_hanging()
         finally:
-            for worker in self._workers.values():
-                worker.process.kill()
-            for worker in self._workers.values():
-                _close(worker.process)
-            board.close()
-            Path(board_file).unlink(missing_ok=True)
+            if not done:
+                self.close()
 
     def _next(self, remaining: Iterator[Any], chunk: int) -> list[Any]:
         return self._again.popleft() if self._again else list(itertools.islice(remaining, chunk))
 
-    def _assign(self, remaining: Iterator[Any], chunk: int, board_file: str) -> None:
+    def _assign(self, remaining: Iterator[Any], chunk: int) -> None:
         for slot in range(self._count):
             worker = self._workers.get(slot)
             if worker is None:
@@ -165,7 +196,7 @@ class _Pool:
                 first = [self._suspects.popleft()] if alone else self._next(remaining, chunk)
                 if not first:
                     continue
-                worker = self._workers[slot] = self._start(slot, board_file)
+                worker = self._workers[slot] = self._start(slot)
                 worker.alone = alone
                 self._give(worker, first)
             while not worker.alone and len(worker.assigned) < self._held:
@@ -174,9 +205,9 @@ class _Pool:
                     break
                 self._give(worker, more)
 
-    def _start(self, slot: int, board_file: str) -> _Worker:
+    def _start(self, slot: int) -> _Worker:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
-        arguments = [_safe_path(), self._target, board_file, str(slot), str(self._memory)]
+        arguments = [_safe_path(), self._target, self._board_file, str(slot), str(self._memory)]
         process = subprocess.Popen(  # noqa: S603  runs this file
             [sys.executable, "-P", str(Path(__file__).absolute()), *arguments],
             stdin=subprocess.PIPE,
@@ -185,21 +216,8 @@ class _Pool:
             env={**_safe_environment(), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         worker = _Worker(slot, process)
-        threading.Thread(target=self._listen, args=(worker, errors), daemon=True).start()
+        threading.Thread(target=_listen, args=(self._inbox, worker, errors), daemon=True).start()
         return worker
-
-    def _listen(self, worker: _Worker, errors: IO[bytes]) -> None:
-        pipe = worker.process.stdout
-        assert pipe is not None  # noqa: S101  opened with PIPE
-        try:
-            while True:
-                self._inbox.put((worker, _receive(pipe)))
-        except Exception:  # noqa: BLE001  however the pipe broke, the worker has died
-            worker.process.wait()
-            errors.seek(0)
-            text = errors.read()[-400:].decode(errors="replace").strip()
-            errors.close()
-            self._inbox.put((worker, EOFError(text)))
 
     def _give(self, worker: _Worker, tasks: list[Any]) -> None:
         """Send tasks to a worker; if it is still starting and not reading yet, send them once it is ready."""
@@ -216,11 +234,11 @@ class _Pool:
         except OSError:
             _log.debug("worker %s has ended; `_listen` reports it", worker.process.pid)
 
-    def _handle(self, worker: _Worker, message: Any, board: mmap.mmap) -> Iterator[tuple[Any, Any]]:
+    def _handle(self, worker: _Worker, message: Any) -> Iterator[tuple[Any, Any]]:
         if self._workers.get(worker.slot) is not worker:
             return
         if isinstance(message, EOFError):
-            yield from self._on_death(worker, board, str(message))
+            yield from self._on_death(worker, str(message))
         elif not worker.ready:
             worker.ready = True
             self._failed_starts = 0
@@ -233,10 +251,10 @@ class _Pool:
             worker.alone = False  # the suspect task succeeded: keep the process
             yield from zip(tasks, message, strict=True)
 
-    def _on_death(self, worker: _Worker, board: mmap.mmap, stderr: str) -> Iterator[tuple[Any, Any]]:
+    def _on_death(self, worker: _Worker, stderr: str) -> Iterator[tuple[Any, Any]]:
         del self._workers[worker.slot]
-        (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
-        _BEGUN.pack_into(board, worker.slot * _BEGUN.size, 0)
+        (begun,) = _BEGUN.unpack_from(self._board, worker.slot * _BEGUN.size)
+        _BEGUN.pack_into(self._board, worker.slot * _BEGUN.size, 0)
         code = worker.process.returncode
         _close(worker.process)
         if not worker.ready:
@@ -265,10 +283,10 @@ class _Pool:
         if tasks:
             self._again.append(tasks)
 
-    def _kill_hanging(self, board: mmap.mmap) -> None:
+    def _kill_hanging(self) -> None:
         now = time.monotonic()
         for worker in self._workers.values():
-            (begun,) = _BEGUN.unpack_from(board, worker.slot * _BEGUN.size)
+            (begun,) = _BEGUN.unpack_from(self._board, worker.slot * _BEGUN.size)
             if begun != worker.begun or not worker.assigned:
                 worker.begun, worker.since = begun, now
                 continue
@@ -277,6 +295,33 @@ class _Pool:
             if now - worker.since > seconds and worker.killed_after is None:
                 worker.killed_after = seconds
                 worker.process.kill()
+
+
+def _end(owner: int, workers: dict[int, _Worker], board: mmap.mmap, board_file: str) -> None:
+    if owner != os.getpid():  # a forked process must not end its parent's workers
+        return
+    for worker in workers.values():
+        worker.process.kill()
+    for worker in workers.values():
+        _close(worker.process)
+    workers.clear()
+    board.close()
+    Path(board_file).unlink(missing_ok=True)
+
+
+def _listen(inbox: _Inbox, worker: _Worker, errors: IO[bytes]) -> None:
+    """Pass on what a worker sends; a function, because a thread that held the pool would keep it alive."""
+    pipe = worker.process.stdout
+    assert pipe is not None  # noqa: S101  opened with PIPE
+    try:
+        while True:
+            inbox.put((worker, _receive(pipe)))
+    except Exception:  # noqa: BLE001  however the pipe broke, the worker has died
+        worker.process.wait()
+        errors.seek(0)
+        text = errors.read()[-400:].decode(errors="replace").strip()
+        errors.close()
+        inbox.put((worker, EOFError(text)))
 
 
 def _safe_path() -> str:
@@ -354,6 +399,12 @@ def _limit_memory(allowed: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def _end_in(seconds: int) -> None:
+    """End this process after some seconds, or never if 0, if the system supports it."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
+
+
 def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> None:
     """Run tasks from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
@@ -371,7 +422,10 @@ def _serve(path: str, target: str, board_file: str, slot: str, memory: str) -> N
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             results = []
-            for task in _receive(inbox):
+            _end_in(_IDLE_SECONDS)
+            tasks = _receive(inbox)
+            _end_in(0)
+            for task in tasks:
                 begun += 1
                 _BEGUN.pack_into(board, place, begun)
                 results.append(function(task))

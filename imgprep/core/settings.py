@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
 from imgprep.core.errors import ConfigError
+from imgprep.core.service_facts import FACTS_FILE, ServiceFacts, load_facts
 from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
@@ -34,6 +35,7 @@ _FILE_KEYS: dict[str, dict[str, str]] = {
         **{"type": "service", "endpoint": "imagesearch_endpoint"},
     },
     "oss": {"bucket": "bucket", "path": "path", "endpoint": "oss_endpoint", "policy": "uploader_policy"},
+    "cluster": {"address": "cluster"},
     "checks": {"severity": "severity", "limits": "limits"},
 }
 
@@ -43,7 +45,7 @@ _VARIABLES: dict[str, str] = {
     for name in (
         *("region", "bucket", "path", "instance", "role_arn"),
         *("oss_endpoint", "imagesearch_endpoint", "images_endpoint", "gateway_timeout"),
-        *("status_timeout", "sandbox"),
+        *("status_timeout", "sandbox", "cluster"),
     )
 }
 
@@ -178,6 +180,9 @@ class Settings:
         Column map, or a TOML file that contains one; see `load_catalogue`.
     sheet, where, one_product
         The workbook sheet, the row filter, and whether to keep one product per image; see `load_catalogue`.
+    cluster : str
+        What does the work on images instead of processes on this machine: a Dask scheduler's address, such as
+        ``tcp://HOST:8786``, or ``local:N`` for N workers on this machine.
     causes : Path or None
         TOML file of failure causes added by the shop; see `load_causes`.
     private_hosts : bool
@@ -225,6 +230,7 @@ class Settings:
     sheet: str | int | None = None
     where: str | None = None
     one_product: bool = False
+    cluster: str = ""
     causes: Path | None = None
     private_hosts: bool = False
     severity: Mapping[str, str] = field(default_factory=dict)
@@ -344,9 +350,27 @@ class Settings:
         return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
 
     @property
+    def facts_file(self) -> Path:
+        """The file of what `calibrate` measured."""
+        return self.project / FACTS_FILE
+
+    @property
+    def measured(self) -> ServiceFacts | None:
+        """What `calibrate` measured on this instance, if anything; another instance's file does not count."""
+        facts = load_facts(self.facts_file) if self.instance and self.facts_file.is_file() else None
+        return facts if facts is not None and facts.gallery == self.gallery else None
+
+    @property
     def rules(self) -> dict[str, Any]:
-        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`."""
-        return {"service": self.service, "severity": self.severity, "limits": self.limits}
+        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`.
+
+        If `calibrate` has measured the instance, its severities and limits apply where the shop sets none.
+        """
+        own = {"service": self.service, "severity": self.severity, "limits": self.limits}
+        if (facts := self.measured) is None:
+            return own
+        severity, limits = {**facts.severity, **self.severity}, {**facts.limits, **self.limits}
+        return {**own, "severity": severity, "limits": limits, "measured": tuple(facts.severity)}
 
     def public(self) -> dict[str, str]:
         """Return the settings recorded in a run folder, without credentials and local paths."""

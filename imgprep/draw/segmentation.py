@@ -1,4 +1,4 @@
-"""Segmentation: masks of the subject from a ground model, grabCut, or a saliency model."""
+"""Segmentation: masks of the subject from a ground model, the image's sides, grabCut, or a saliency model."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ RIM = 4
 GREYISH = 0.35
 #: Lowest share of the ground's light in a cast shadow; a lamp at the side leaves about half.
 DARKEST = 0.46
+#: Share of edge pixels above which the fitted ground is a gradient, and is subtracted before the sides are compared.
+GRADED = 0.6
+#: Distance from a side, in its spreads, above which pixels are equally unlike it.
+FAR = 40.0
 
 _SIDE = 320
 # Mean and standard deviation of ImageNet, the model's training data.
@@ -58,11 +62,12 @@ def fit_ground(colours: Floats) -> Ground:
     away = np.linalg.norm(seen - _mode(seen), axis=1)
     starts = away <= max(40.0, float(np.median(away))), np.ones(len(seen), dtype=bool)
     factors, spread, share = max((_settle(known, seen, start) for start in starts), key=_explains)
-    return Ground(terms @ factors, spread, share)
+    # einsum, as in `_unlike`: a matrix product of this size is spread over threads, which costs more than it saves.
+    return Ground(np.einsum("yxi,ic->yxc", terms, factors), spread, share)
 
 
 def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
-    """Return the subject's mask without and with shadows, and each pixel's distance from the ground in spreads."""
+    """Return the masks of the subject and of shadows, and each pixel's distance from the ground in spreads."""
     off = (colours - ground.model) / ground.spread
     raw = np.sqrt(0.7 * off[..., 0] ** 2 + off[..., 1] ** 2 + off[..., 2] ** 2)
     shade = _shadow(colours, ground)
@@ -74,31 +79,49 @@ def differs(colours: Floats, ground: Ground) -> tuple[Mask, Mask, Floats]:
     tight = mask & (distance > level)
     if tight.sum() > 0.5 * mask.sum():
         mask = tight
-    return _without_rims(mask, shade & (raw > level), colours, ground), mask | (shade & (raw > level)), smooth
+    dark = shade & (raw > level)
+    return without_shadows(mask, dark, colours, ground), dark, smooth
 
 
-def cut_out(rgb: NDArray[np.uint8]) -> Mask | None:
-    """Separate the middle of the image from its edges with grabCut; None without OpenCV or a plausible result."""
+def likely_subject(colours: Floats, ground: Ground) -> tuple[Floats, float]:
+    """Map how little each pixel resembles the image's sides, 0 … 1, falling off the centre; return its level too."""
+    height, width = colours.shape[:2]
+    band = max(2, round(0.04 * min(height, width)))
+    light = colours[..., 0]
+    texture = _blur(_blur(np.abs(light - _blur(light))))
+    rest = colours - ground.model if ground.share > GRADED else colours
+    seen = np.stack([*(_blur(rest[..., channel]) for channel in range(3)), 3 * texture], axis=-1)
+    sides = np.s_[:band], np.s_[-band:], np.s_[:, :band], np.s_[:, -band:]
+    away = np.sort([np.minimum(_unlike(seen, seen[side].reshape(-1, 4)), FAR) for side in sides], axis=0)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    # The two most similar sides: the subject may be cut by one, or another object stand at one.
+    value = away[:2].mean(axis=0) * np.exp(-(x * x + y * y) / 1.2)
+    most = float(np.percentile(value, 99))
+    if most < 1:  # within the ground's own spread: nothing stands out
+        return np.zeros_like(value), 1.0
+    value = np.clip(value / most, 0.0, 1.0)
+    return value, _otsu(value)
+
+
+def cut_out(rgb: NDArray[np.uint8], likely: Floats, low: float, level: float, high: float = 2.0) -> Mask | None:
+    """Cut out the subject with grabCut; None without OpenCV or a plausible result.
+
+    `likely` maps the subject: below `low` is ground, above `high` subject, and between them `level` is only a start.
+    """
     if importlib.util.find_spec("cv2") is None:
         return None
     import cv2  # noqa: PLC0415
 
-    height, width = rgb.shape[:2]
-    seeds = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
-    # The middle is a better start than the ground model's mask, with which grabCut would repeat the model's errors.
-    seeds[height // 8 : -(height // 8), width // 8 : -(width // 8)] = cv2.GC_PR_FGD
-    margin_x, margin_y = max(1, width // 40), max(1, height // 40)
-    for edge in (np.s_[:margin_y], np.s_[-margin_y:], np.s_[:, :margin_x], np.s_[:, -margin_x:]):
-        seeds[edge] = cv2.GC_BGD
+    seeds = np.where(likely > level, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    seeds[likely < low], seeds[likely > high] = cv2.GC_BGD, cv2.GC_FGD
+    bgr, models = np.ascontiguousarray(rgb[..., ::-1]), (np.zeros((1, 65)), np.zeros((1, 65)))
     try:
         cv2.setRNGSeed(1)  # the same image always gets the same suggestion
-        cv2.grabCut(
-            np.ascontiguousarray(rgb[..., ::-1]), seeds, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, 1
-        )
+        cv2.grabCut(bgr, seeds, (0, 0, 0, 0), *models, 2, cv2.GC_INIT_WITH_MASK)
     except cv2.error:
         return None
     found = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
-    return found if 0.01 < found.mean() < 0.97 else None
+    return found if 0.005 < found.mean() < 0.98 else None
 
 
 def find_model() -> Path | None:
@@ -116,8 +139,8 @@ def find_model() -> Path | None:
     return None
 
 
-def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Mask | None:
-    """Return the saliency model's mask of the subject (height × width), or None if the model finds none."""
+def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Floats | None:
+    """Return the saliency model's map of the subject (height × width, 0 … 1), or None if the model finds none."""
     cv2, net, lock = _load(str(Path(model).absolute()))
     values = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     values = (values / max(float(values.max()), 1.0) - _MEAN) / _SPREAD
@@ -127,7 +150,7 @@ def salient(rgb: NDArray[np.uint8], model: str | os.PathLike[str]) -> Mask | Non
     span = float(seen.max() - seen.min())
     if span < 1e-3:
         return None
-    result: Mask = cv2.resize((seen - seen.min()) / span, rgb.shape[1::-1]) > 0.5
+    result: Floats = cv2.resize((seen - seen.min()) / span, rgb.shape[1::-1]).astype(np.float64)
     return result
 
 
@@ -159,13 +182,39 @@ def shrunk(mask: Mask, pixels: int) -> Mask:
     return ~grown(~mask, pixels)
 
 
+def without_shadows(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
+    """Remove cast shadows with their sharp edges: shadow-coloured pixels in or beside a shadow's even interior."""
+    ratio, hue = _tone(colours, ground)
+    toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
+    if toned.sum() >= GREYISH * mask.sum():
+        return mask
+    inside = grown(shrunk(shade, 1), 1 + RIM)
+    rest = mask & ~(toned & inside)
+    rest &= grown(shrunk(rest, 1), 1)
+    before, after = box_of(mask), box_of(rest)
+    if before is None or after is None or _area(after) < 0.6 * _area(before):
+        return mask
+    return rest
+
+
+def _unlike(seen: Floats, side: Floats) -> Floats:
+    """Return each pixel's Mahalanobis distance from the colours of one side, without the quarter that stands out."""
+    off = np.abs(side - np.median(side, axis=0)).sum(axis=1)
+    usual = side[off <= np.percentile(off, 75)]
+    away = seen - usual.mean(axis=0)
+    scale = np.linalg.cholesky(np.linalg.inv(np.cov(usual.T) + 4 * np.eye(usual.shape[1])))
+    distance: Floats = np.linalg.norm(np.einsum("yxi,ij->yxj", away, scale), axis=-1)
+    return distance
+
+
 def _settle(known: Floats, seen: Floats, inside: Mask) -> tuple[Floats, Floats, float]:
     """Fit the surface to the pixels `inside`, repeatedly dropping outliers; return factors, spread and share."""
     factors = np.zeros((6, 3))
     for _ in range(6):
         few = slice(0, 3) if inside.mean() < 0.5 else slice(0, 6)
         factors[:] = 0
-        factors[few] = np.linalg.lstsq(known[inside][:, few], seen[inside], rcond=None)[0]
+        used = known[inside][:, few]
+        factors[few] = np.linalg.lstsq(used.T @ used, used.T @ seen[inside], rcond=None)[0]
         off = np.abs(seen - known @ factors)
         spread = np.maximum(1.4826 * np.median(off[inside], axis=0), (1.6, 0.9, 0.9))
         now = (off / spread).max(axis=1) < 4.5
@@ -186,21 +235,6 @@ def _mode(colours: Floats) -> Floats:
     values, counts = np.unique(cells, return_counts=True)
     result: Floats = colours[cells == values[counts.argmax()]].mean(axis=0)
     return result
-
-
-def _without_rims(mask: Mask, shade: Mask, colours: Floats, ground: Ground) -> Mask:
-    """Remove the sharp edges of cast shadows: shadow-coloured pixels beside a shadow's even interior."""
-    ratio, hue = _tone(colours, ground)
-    toned = mask & (ratio > DARKEST) & (ratio < 0.995) & (hue < 5)
-    if toned.sum() >= GREYISH * mask.sum():
-        return mask
-    inside = grown(shrunk(shade, 1), 1 + RIM)
-    rest = mask & ~(toned & inside)
-    rest &= grown(shrunk(rest, 1), 1)
-    before, after = box_of(mask), box_of(rest)
-    if before is None or after is None or _area(after) < 0.6 * _area(before):
-        return mask
-    return rest
 
 
 def _area(box: tuple[int, int, int, int]) -> int:

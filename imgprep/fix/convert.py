@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image
 
@@ -163,29 +163,50 @@ class Copied:
     error: str = ""
 
 
-def convert_to(task: tuple[str | Fetched | Unfit, str, str, str, Recipe, int]) -> Copied:
-    """Make one copy of a file below a root, or of an object that was fetched from OSS."""
-    root, name, digest, draft, recipe, bytes_max = task
+#: Root or object, name, digest of the source, file of the copy, recipe, most bytes.
+CopyTask: TypeAlias = tuple[str | Fetched | Unfit, str, str, str, Recipe, int]
+
+
+def convert_to(task: CopyTask) -> Copied:
+    """Make one copy."""
+    copy, made = convert(task)
+    return copy if copy.error else keep(copy, made, task[3])
+
+
+def keep(copy: Copied, made: bytes, draft: str) -> Copied:
+    """Write a copy, which is not visible until the caller renames it."""
+    try:
+        with naming_full_disk(draft):
+            Path(draft).write_bytes(made)
+    except Exception as error:  # noqa: BLE001  the caller decides whether it concerns one image or all
+        return _failed(error)
+    return copy
+
+
+def convert(task: CopyTask) -> tuple[Copied, bytes]:
+    """Return the description and the bytes of one copy of a file below a root, or of an object fetched from OSS."""
+    root, name, digest, _, recipe, bytes_max = task
     try:
         if isinstance(root, Unfit):
-            return Copied(error=root.detail)
+            return Copied(error=root.detail), b""
         if isinstance(root, Fetched):
             data = root.data
         else:
             source = open_source(root)
             data = source.read(source.find(name))
         if digest and hashlib.md5(data).hexdigest() != digest:
-            return Copied(error="the file has changed since it was inspected; inspect it again")
-        copy, made = ready(data, recipe, bytes_max)
-        with naming_full_disk(draft):
-            Path(draft).write_bytes(made)  # not visible until the caller renames it
+            return Copied(error="the file has changed since it was inspected; inspect it again"), b""
+        return ready(data, recipe, bytes_max)
     except TooHeavy as error:
-        return Copied(error=str(error))
+        return Copied(error=str(error)), b""
     except MemoryError:
-        return Copied(error="needs more memory than a worker is allowed")
+        return Copied(error="needs more memory than a worker is allowed"), b""
     except Exception as error:  # noqa: BLE001  as in inspection, a bad file affects only its own row
-        return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
-    return copy
+        return _failed(error), b""
+
+
+def _failed(error: Exception) -> Copied:
+    return Copied(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
 
 def ready(data: bytes, recipe: Recipe, bytes_max: int) -> tuple[Copied, bytes]:

@@ -19,20 +19,23 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.fields import PIC_NAME_MAX
 from imgprep.core.files import Written, naming_full_disk, replacing, require_no_link
 from imgprep.core.frames import returns_table, to_pandas, to_polars
 from imgprep.core.notebook import shows
-from imgprep.core.processes import LostTask, cores, run_in_processes
+from imgprep.core.processes import LostTask, cores
 from imgprep.core.regions import Region
+from imgprep.core.settings import OssRoot
 from imgprep.core.text import shown
-from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open
+from imgprep.fix.convert import RECIPE_VERSION, Copied, Recipe, decide, is_open, keep
 from imgprep.images.found import Fetched, Source, Unfit
 from imgprep.images.names import folded, free_name, ready_name, shortened
 from imgprep.images.oss import OssFolder
 from imgprep.images.storage import open_source
 from imgprep.images.upright import upright_size
 from imgprep.look.facts import FACT_COLUMNS
+from imgprep.look.probe import readable
 from imgprep.look.rules.limits import limits_for, service_type
 
 _LOG: dict[str, Any] = {
@@ -52,6 +55,7 @@ def prepare_images(
     dry_run: bool = False,
     service: str = "product",
     limits: Mapping[str, float] | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
     workers: int | None = None,
     leave: bool = False,
@@ -77,6 +81,9 @@ def prepare_images(
         Service type of the instance, which determines the accepted sizes.
     limits : mapping, optional
         The shop's own thresholds, as in `imgprep.check`.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Makes the copies instead of processes on this machine, which then only writes them. Its workers must reach
+        `root` by the same path; they need not reach `out`.
     progress : bool
         Show a progress bar.
     workers : int, optional
@@ -126,8 +133,8 @@ def prepare_images(
         raise ConfigError("facts: has no PicName column; pass the result of inspect_images")
     rows = to_polars(facts, [name for name in FACT_COLUMNS if name in facts.columns])
     steps = list(_steps(list(rows.iter_rows(named=True)), thresholds, folder, within))
-    place = folder or os.path.abspath(root)  # noqa: PTH100  keeps links
-    make = _Maker(place, int(thresholds["image_bytes"]), workers or cores(), leave=leave and folder is not None)
+    place, bytes_max = folder or os.path.abspath(root), int(thresholds["image_bytes"])  # noqa: PTH100  keeps links
+    make = _Maker(place, bytes_max, workers or cores(), executor, leave=leave and folder is not None)
     if dry_run:
         done = _foresee(steps, make)
     else:
@@ -323,6 +330,7 @@ class _Maker:
     root: str | OssFolder
     bytes_max: int
     workers: int
+    executor: Elsewhere = None
     leave: bool = False  #: make no copies of images that need no change
 
     def copies(self, steps: list[Step], drafts: Path) -> Iterator[tuple[Step, Copied | LostTask]]:
@@ -333,14 +341,28 @@ class _Maker:
             for (draft, step), place in zip(by_draft.items(), self._places(by_draft.values()), strict=True)
         )
         workers = max(1, min(self.workers, len(steps) // 2))
-        for task, copy in run_in_processes(
-            "imgprep.fix.convert:convert_to", tasks, workers=workers, chunk=_CHUNK, seconds=COPY_SECONDS
+        # Others need not reach `drafts`, so they return the bytes.
+        target = "convert_to" if self.executor is None else "convert"
+        for task, copy in run_tasks(
+            f"imgprep.fix.convert:{target}",
+            tasks,
+            executor=self.executor,
+            ready=readable,
+            workers=workers,
+            chunk=_CHUNK,
+            seconds=COPY_SECONDS,
         ):
-            yield by_draft[task[3]], copy
+            if isinstance(copy, tuple):
+                described, made = copy
+                yield by_draft[task[3]], described if described.error else keep(described, made, task[3])
+            else:
+                yield by_draft[task[3]], copy
 
-    def _places(self, steps: Iterable[Step]) -> Iterator[str | Fetched | Unfit]:
-        """Yield the root for every step, or what is read there, as other processes have no credentials."""
-        if isinstance(self.root, OssFolder):
+    def _places(self, steps: Iterable[Step]) -> Iterator[str | OssRoot | Fetched | Unfit]:
+        """Yield the root for every step, or what is read there, as this machine's processes have no credentials."""
+        if isinstance(self.root, OssFolder) and self.executor is not None:
+            yield from (self.root.root for _ in steps)
+        elif isinstance(self.root, OssFolder):
             for _, _, fetched in self.root.fetch_ahead((step.facts["PicName"] for step in steps), whole=True):
                 yield fetched
         else:

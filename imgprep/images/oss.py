@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import struct
@@ -9,8 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imgprep.cloud.oss import READ_PATIENCE, Stored, head, list_folder, open_bucket, read_part
 from imgprep.cloud.put import Origin, crc64
@@ -74,8 +76,25 @@ class OssFolder(os.PathLike[str]):
         """Return the listed objects by name; later calls request nothing."""
         with self._lock:
             if self._listed is None:
-                self._listed = self._list()
+                collected = gc.isenabled()
+                gc.disable()  # a page has ten thousand nodes and no cycle; looking for some takes as long as parsing
+                try:
+                    self._listed = self._list()
+                finally:
+                    if collected:
+                        gc.enable()
             return self._listed
+
+    def listed(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield tasks, which name their object second, with what the listing knows of it, for `knowing` elsewhere."""
+        for task in tasks:
+            yield (*task, None if self._listed is None else self._listed.get(task[1]))
+
+    def knowing(self, listed: dict[str, bytes]) -> OssFolder:
+        """Return this folder with a part of another machine's listing; without any, objects are requested."""
+        folder = copy(self)
+        folder._listed = listed or None
+        return folder
 
     def _list(self) -> dict[str, bytes]:
         start = len(self.root.prefix)

@@ -92,6 +92,8 @@ def read_delimited(
             return read_delimited(path, encoding=encoding, delimiter=delimiter, doubtful=True)
         findings += _swallowed(table, rows, delimiter)
     findings += ambiguous
+    if layout.quoting.quote is None:
+        findings += _left_open(table, rows)
     if encoding in ("cp1252", "gb18030"):
         message = f"the file is not UTF-8; it was read as {encoding}"
         findings.append(export_finding("file-encoding", message, "export it as UTF-8 if names look wrong"))
@@ -497,6 +499,26 @@ def _swallowed(table: pa.Table, rows: pa.Array, delimiter: str) -> Findings:
                 prose = f"{delimiter} " in "\n".join([*whole, last])
                 severity = Severity.WARNING if prose else Severity.ERROR
                 findings.append(_open_quote(message, row, cell, severity, field=name))
+    return findings
+
+
+def _left_open(table: pa.Table, rows: pa.Array) -> Findings:
+    """Return findings on cells that begin with a quote and do not end with one, in a file read without quotes."""
+    findings = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not may_hold(column, b'"'):
+            continue
+        mask = pc.fill_null(pc.match_substring_regex(column, r'\A"(?:[^"]*[^"])?\z'), False).combine_chunks()
+        found = rows.filter(mask), column.filter(mask)
+        for row, cell in zip(*(part.slice(0, LISTED).to_pylist() for part in found), strict=True):
+            message = "the cell begins with a quote that is never closed; the quote was read as part of the text"
+            findings.append(_open_quote(message, row, cell, field=name))
+        if len(found[0]) > LISTED:
+            findings.append(
+                export_finding(
+                    "quote-left-open", _many(len(found[0]), "cells"), "close the quotes", Severity.ERROR, field=name
+                )
+            )
     return findings
 
 

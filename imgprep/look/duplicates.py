@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.frames import returns_table
-from imgprep.core.processes import LostTask, run_in_processes
+from imgprep.core.processes import LostTask
 from imgprep.core.settings import is_oss
 from imgprep.images.oss import open_folder
 from imgprep.load.left_out import left_out
+from imgprep.look.probe import readable
 
 #: Bits, of 64, by which the hashes of two copies of one image may differ. Measured: 4 finds recompressed and resized
 #: copies (all) and brightened ones (9 of 10).
@@ -23,7 +25,7 @@ RADIUS = 4
 #: Largest difference in mean colour, per channel (0 … 255): a red and a blue shirt have nearly the same hash.
 COLOUR = 18
 #: An image with less entropy than this, in bits, is nearly blank, and its hash means nothing.
-_PLAIN = 1.0
+PLAIN = 1.0
 #: Images to decode in full per message to a worker.
 _CHUNK = 4
 
@@ -46,6 +48,7 @@ def find_duplicates(
     root: str | os.PathLike[str] | None = None,
     radius: int = RADIUS,
     colour: int = COLOUR,
+    executor: Elsewhere = None,
 ) -> pd.DataFrame:
     """Group images that are the same or nearly the same.
 
@@ -62,6 +65,8 @@ def find_duplicates(
         Bits by which two hashes may differ, 0 … 7.
     colour : int
         Levels, out of 255, by which mean colours may differ: colour variants of a garment are not duplicates.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Decodes images instead of processes on this machine; its workers must reach `root` by the same path.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def find_duplicates(
     near = _equal(facts["pixels"]) + _near(facts, radius, colour)
     ties = [
         ("bytes", _equal(facts["digest"])),
-        ("pixels", [] if root is None else _equal(_pixel_digests(facts, near, root))),
+        ("pixels", [] if root is None else _equal(_pixel_digests(facts, near, root, executor))),
         ("near", near),
     ]
     loosest = np.full(len(names), -1)
@@ -104,7 +109,7 @@ def find_duplicates(
     entropy = facts["entropy"].to_numpy(dtype=float, na_value=np.nan)
     frame = pd.DataFrame({"root": roots[members], "PicName": names.to_numpy()[members]})
     kinds = [
-        "file" if sizes[root] == 1 else "blank" if entropy[root] < _PLAIN else ties[loosest[root]][0]
+        "file" if sizes[root] == 1 else "blank" if entropy[root] < PLAIN else ties[loosest[root]][0]
         for root in frame["root"].to_numpy(dtype=int)
     ]
     frame["kind"] = kinds
@@ -147,7 +152,7 @@ def _equal(column: pd.Series[Any]) -> list[tuple[int, int]]:
 
 def fingerprints(facts: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
     """Return the positions, hashes and mean colours of the rows whose hash is meaningful."""
-    places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= _PLAIN)).to_numpy(dtype=bool))
+    places = np.flatnonzero((facts["phash"].notna() & (facts["entropy"] >= PLAIN)).to_numpy(dtype=bool))
     colours = facts[["red", "green", "blue"]].to_numpy(dtype=float, na_value=0.0)
     return places, _hashes(facts["phash"])[places], colours[places]
 
@@ -178,7 +183,7 @@ def _near(facts: pd.DataFrame, radius: int, colour: int) -> list[tuple[int, int]
 
 
 def _pixel_digests(
-    facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: str | os.PathLike[str]
+    facts: pd.DataFrame, pairs: Iterable[tuple[int, int]], root: str | os.PathLike[str], executor: Elsewhere
 ) -> pd.Series[Any]:
     """Return a digest of all pixels for each image that may equal another, decoded in other processes."""
     digests, names = facts["digest"].tolist(), facts["PicName"].tolist()
@@ -187,11 +192,15 @@ def _pixel_digests(
     one_of_each = {digests[at]: names[at] for at in sorted(wanted)}
     files = {name: digest for digest, name in one_of_each.items() if isinstance(digest, str)}
     tasks: Iterable[Any] = [(os.path.abspath(root), *each) for each in files.items()]  # noqa: PTH100  keeps symlinks
-    if is_oss(root):  # read here, as the processes have no credentials
+    if is_oss(root) and executor is not None:
+        tasks = [(open_folder(root).root, *each) for each in files.items()]
+    elif is_oss(root):  # read here, as the processes have no credentials
         ahead = open_folder(root).fetch_ahead(files, whole=True)
         tasks = ((fetched, name, files[name]) for name, _, fetched in ahead)
     found: dict[str, str | None] = {}
-    for (_, _, digest), answer in run_in_processes("imgprep.look.probe:pixel_digest", tasks, chunk=_CHUNK):
+    for (_, _, digest), answer in run_tasks(
+        "imgprep.look.probe:pixel_digest", tasks, executor=executor, ready=readable, chunk=_CHUNK
+    ):
         found[digest] = None if isinstance(answer, LostTask) else answer
     return pd.Series([found.get(digests[at]) if at in wanted else None for at in range(len(facts))], dtype="str")
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack, overload
 
@@ -15,9 +13,10 @@ import pandas as pd
 import polars as pl
 
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere, run_tasks
 from imgprep.core.frames import storable, to_pandas
 from imgprep.core.notebook import shows
-from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores, run_in_processes
+from imgprep.core.processes import CHUNK, TASK_SECONDS, LostTask, cores
 from imgprep.core.settings import OssRoot
 from imgprep.images.found import Problem, Source
 from imgprep.images.oss import OssFolder
@@ -27,14 +26,12 @@ from imgprep.load.left_out import left_out
 from imgprep.look.facts import Record, Tier
 from imgprep.look.facts_cache import SCHEMA, FactCache, FactsFile, records_frame
 from imgprep.look.pixels import can_find_damage
-from imgprep.look.probe import Task, probe, probe_many
+from imgprep.look.probe import Task, fetch_listed, probe, readable
 
 _log = logging.getLogger(__name__)
 
 #: Names per window; bounds the memory of a streaming run.
 WINDOW = 50_000
-#: Most chunks submitted to an executor at once.
-_SUBMITTED = 64
 _FLUSH_RECORDS = 2_000
 _FLUSH_SECONDS = 15.0
 
@@ -50,7 +47,7 @@ class Options(TypedDict, total=False):
 
     tier: str
     cache: str | os.PathLike[str] | None
-    executor: Any
+    executor: Elsewhere
     progress: bool
     workers: int | None
     seconds: float
@@ -70,7 +67,7 @@ def inspect_images(
     *,
     tier: str = "decode",
     cache: str | os.PathLike[str] | None = None,
-    executor: Any = None,
+    executor: Elsewhere = None,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
     workers: int | None = None,
@@ -92,9 +89,8 @@ def inspect_images(
     cache : path, optional
         Folder of cached facts; unchanged files are then not reopened.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Runs the work instead of local processes. Its workers must reach `root` by the same path, or, in OSS, with
-        credentials of their own environment; `seconds` does not apply. Create a Dask executor with
-        ``client.get_executor(pure=False)``.
+        Does the work instead of processes on this machine. Its workers must reach `root` by the same path, or, in OSS,
+        with credentials of their own environment or RAM role.
     out : path, optional
         Stream the facts to this Parquet file, in bounded memory, instead of returning them.
     progress : bool
@@ -113,7 +109,8 @@ def inspect_images(
     Raises
     ------
     ConfigError
-        `root` is neither a folder nor an archive, `tier` is unknown, or `names` is a frame without PicName.
+        `root` is neither a folder nor an archive, `tier` is unknown, `names` is a frame without PicName, or a worker of
+        `executor` does not see the files.
 
     Notes
     -----
@@ -180,7 +177,7 @@ class _Run:
         tier: Tier,
         *,
         cache: str | os.PathLike[str] | None,
-        executor: Any,
+        executor: Elsewhere,
         workers: int,
         seconds: float,
     ) -> None:
@@ -189,8 +186,7 @@ class _Run:
         self._folder = source if isinstance(source, OssFolder) else None
         self._tier = tier
         self._cache = None if cache is None or tier is Tier.STAT else FactCache(cache, root)
-        # A Dask client is not an executor but provides one.
-        self._executor = executor.get_executor(pure=False) if hasattr(executor, "get_executor") else executor
+        self._executor = executor
         self._workers = workers
         self._seconds = seconds
         self._waiting: list[Record] = []
@@ -258,26 +254,34 @@ class _Run:
 
     def _answers(self, tasks: list[Task]) -> Iterator[tuple[str, Any]]:
         """Yield each name with its record, or the lost task."""
-        if self._executor is not None:
-            lost: list[Task] = []
-            for task, record in _on_executor(self._executor, tasks, lost):
-                yield task[1], record
-            if lost:
-                _log.warning("the executor lost %d files; they are inspected in local processes", len(lost))
-            tasks = lost
-        if not tasks:
-            return
         workers = max(1, min(self._workers, len(tasks) // CHUNK))
-        chunk = max(1, min(CHUNK, len(tasks) // (4 * workers)))
-        work, ready, place = "probe_one", iter(tasks), 1
+        chunk = max(1, min(CHUNK, len(tasks) // (4 * workers))) if self._executor is None else CHUNK
+        work, ready, here, place = "probe_one", readable, iter(tasks), 1
         if self._folder is not None:
-            # Objects are read here, on threads, and looked at there: what decodes them needs no credentials.
-            work, ready, place = "probe_fetched", self._fetched(self._folder, tasks), 0
-            chunk = chunk if self._tier is Tier.HEADER else min(chunk, _WHOLE_CHUNK)
-        for task, answer in run_in_processes(
-            f"imgprep.look.probe:{work}", ready, workers=workers, chunk=chunk, seconds=self._seconds
+            # Objects are read on threads, and looked at in processes: what decodes them needs no credentials.
+            work, ready = "probe_fetched", fetch_listed
+            if self._executor is None:
+                here, place = self._fetched(self._folder, tasks), 0
+            else:
+                here = self._folder.listed(tasks)
+            if self._tier is not Tier.HEADER:
+                chunk = min(chunk, _WHOLE_CHUNK)
+        options: dict[str, Any] = {"workers": workers, "chunk": chunk, "seconds": self._seconds}
+        for task, answer in run_tasks(
+            f"imgprep.look.probe:{work}", here, executor=self._executor, ready=ready, **options
         ):
-            yield task[place], answer
+            name = str(task[place])
+            if self._executor is not None and not isinstance(answer, LostTask):
+                self._require_same_files(name, answer)
+            yield name, answer
+
+    def _require_same_files(self, name: str, answer: Record) -> None:
+        """Raise ConfigError if a worker misses a file that this machine has: its folder is not mounted."""
+        if answer.get("problem") == Problem.MISSING and probe(self._source, name, Tier.STAT)["exists"]:
+            raise ConfigError(
+                f"executor: a worker does not find {name}, which is below {self._root} on this machine; mount the same "
+                "folder under the same path on every worker"
+            )
 
     def _fetched(self, folder: OssFolder, tasks: list[Task]) -> Iterator[Any]:
         """Yield tasks for `probe_fetched`."""
@@ -303,28 +307,3 @@ class _Run:
             self._cache.add(self._waiting)
         self._waiting = []
         self._flushed = time.monotonic()
-
-
-def _on_executor(executor: Executor, tasks: list[Task], lost: list[Task]) -> Iterator[tuple[Task, Record]]:
-    """Yield each task and its record as chunks complete; add the tasks of failed chunks to `lost`."""
-    run = uuid.uuid4().hex
-    submitted: dict[Future[list[Record]], list[Task]] = {}
-    chunks = (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
-    while True:
-        for chunk in chunks:
-            try:
-                submitted[executor.submit(probe_many, chunk, run)] = chunk
-            except Exception:  # noqa: BLE001  a broken pool accepts no more work; our own processes do the rest
-                lost.extend(chunk)
-            if len(submitted) >= _SUBMITTED:
-                break
-        if not submitted:
-            return
-        for future in wait(submitted, return_when=FIRST_COMPLETED).done:
-            chunk = submitted.pop(future)
-            try:
-                records = future.result()
-            except Exception:  # noqa: BLE001  one bad file fails its chunk, a dead worker fails all unfinished chunks
-                lost.extend(chunk)
-            else:
-                yield from zip(chunk, records, strict=True)

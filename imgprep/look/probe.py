@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from PIL import Image
@@ -97,14 +97,25 @@ def _with_problem(look: Callable[[], None], record: Record) -> Record:
     return record
 
 
-def probe_many(tasks: Iterable[Task], run: str = "") -> list[Record]:
-    """Return the facts of several files, on an executor; `run` distinguishes calls that Dask would consider equal."""
-    tasks = list(tasks)
-    if not tasks or not is_oss(tasks[0][0]):
-        return [probe_one(task) for task in tasks]
-    source: OssFolder = _source(tasks[0][0], os.getpid())  # type: ignore[assignment]  # see is_oss
-    ahead = source.fetch_ahead((name for _, name, _, _ in tasks), whole=tasks[0][2] != Tier.HEADER)
-    return [probe_fetched((*fetched, tier, known)) for fetched, (_, _, tier, known) in zip(ahead, tasks, strict=True)]
+def readable(tasks: list[Any]) -> list[Any]:
+    """Return tasks with the objects that they name in OSS, in place of the root that comes first; files stay where
+    they are. Raise ConfigError if this machine cannot open the root.
+    """
+    root = tasks[0][0]
+    source = _source(root, os.getpid())
+    if not is_oss(root):
+        return tasks
+    folder: OssFolder = source  # type: ignore[assignment]  # see is_oss
+    ahead = folder.fetch_ahead((task[1] for task in tasks), whole=True)
+    return [(object_, *task[1:]) for (_, _, object_), task in zip(ahead, tasks, strict=True)]
+
+
+def fetch_listed(tasks: list[Any]) -> list[Any]:
+    """Return tasks for `probe_fetched`; each of `tasks` names what a listing knows of its object, if there is one."""
+    folder: OssFolder = _source(tasks[0][0], os.getpid())  # type: ignore[assignment]  # of OSS, see `inspect_images`
+    known = {task[1]: task[4] for task in tasks if task[4] is not None}
+    ahead = folder.knowing(known).fetch_ahead((task[1] for task in tasks), whole=tasks[0][2] != Tier.HEADER)
+    return [(*each, task[2], task[3]) for each, task in zip(ahead, tasks, strict=True)]
 
 
 def probe_one(task: Task) -> Record:

@@ -143,7 +143,7 @@ def verify_gallery(
     ...     settings = sandbox.settings.with_(project=shop.work)
     ...     _ = ip.upload(built.folder, None, settings, progress=False)
     ...     run = ip.submit(built.folder, settings, runs=settings.runs, progress=False).follow(progress=False)
-    ...     verify_gallery(run, settings, progress=False)
+    ...     verify_gallery(run, settings, sample="all", progress=False)
     Verification(all 20 images were checked; there as sent: 20)
     """
     settings, clock = settings_of(settings), clock or SystemClock()
@@ -216,7 +216,7 @@ def sample_size(images: int, *, confidence: float = CONFIDENCE, margin: float = 
     Examples
     --------
     >>> sample_size(41_200), sample_size(100), sample_size(0)
-    (298, 95, 0)
+    (297, 95, 0)
     """
     if not (0 < confidence < 1 and 0 < margin <= 1):
         raise ConfigError(f"verify: confidence={confidence} and margin={margin} must be between 0 and 1")
@@ -224,7 +224,7 @@ def sample_size(images: int, *, confidence: float = CONFIDENCE, margin: float = 
     low, high = 0, images
     while low < high:
         count = (low + high) // 2
-        if wrong and _at_most(0, count, wrong, images) <= 1 - confidence:
+        if wrong and _at_most(0, count, wrong, images) <= 1 - confidence + _ROUNDING:
             high = count
         else:
             low = count + 1
@@ -255,6 +255,10 @@ def share_interval(good: int, asked: int, images: int, confidence: float = CONFI
         middle = (low + high + 1) // 2
         low, high = (middle, high) if _at_most(good, asked, middle, images) > tail else (low, middle - 1)
     return lower / images, low / images
+
+
+#: Error of the probabilities below, which are sums of exponentials.
+_ROUNDING = 1e-9
 
 
 def _at_most(found: int, drawn: int, marked: int, images: int) -> float:

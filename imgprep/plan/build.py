@@ -7,7 +7,7 @@ Inspect → prepare → inspect the copies → check → plan → write. The fol
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from imgprep.cloud.put import Origin
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere
 from imgprep.core.files import Written
 from imgprep.core.frames import attach
 from imgprep.core.settings import OssRoot, is_oss
@@ -65,6 +66,8 @@ class Rules:
         Rule id → ``error``, ``warning``, ``info`` or ``off``, if the shop's severity differs from the default.
     limits : mapping of str to number
         Threshold → value, if the shop's differs from the default.
+    measured : collection of str
+        Rules whose severity was measured on the shop's own instance.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Rules:
     service: str = "product"
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    measured: Collection[str] = ()
 
 
 def build_batch(
@@ -92,6 +96,7 @@ def build_batch(
     prepare: bool = True,
     sources: Iterable[str | Path] = (),
     cache: str | Path | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
 ) -> Built:
     """Build the batch folder for a catalogue.
@@ -125,6 +130,8 @@ def build_batch(
         Files whose hashes are recorded, such as the export.
     cache : path, optional
         Folder of cached facts about the images.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Does the work on images instead of processes on this machine; see `inspect_images` and `prepare_images`.
     progress : bool
         Show progress bars.
 
@@ -150,7 +157,7 @@ def build_batch(
     ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
-    require_rules(rules.service, rules.severity, rules.limits)
+    require_rules(rules.service, rules.severity, rules.limits, rules.measured)
     began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
     few = partial(require_few_excluded, catalogue=catalogue, limits=limits, confirm_rows=baseline.confirm_rows)
     if baseline.last is not None:  # before spending an hour on the images of half an export
@@ -159,7 +166,9 @@ def build_batch(
     folders = [] if images is None else [images]
     require_batch_folder(Path(out), folders, sources)
     images, remote = _listed_once(images)
-    source_facts = inspect_images(catalogue, images, tier=tier or _tier(remote), cache=cache, progress=progress)
+    source_facts = inspect_images(
+        catalogue, images, tier=tier or _tier(remote), cache=cache, executor=executor, progress=progress
+    )
     if not keep_refused:  # keep_refused asks for such rows
         few(_missing(catalogue, source_facts))  # before the earlier batch is touched
     judge = partial(_judge, catalogue, rules=rules, baseline=baseline, keep_refused=keep_refused)
@@ -170,6 +179,7 @@ def build_batch(
         outbox,
         service=rules.service,
         limits=rules.limits,
+        executor=executor,
         leave=remote is not None,
         within=_within(remote, target),
     )
@@ -185,6 +195,7 @@ def build_batch(
     ready = prepared["action"].isin(["kept", "converted"])
     there = prepared["action"].eq("kept") if remote is not None else ready & False
     keep_only(outbox, prepared.loc[ready & ~there, "new_name"])
+    # The copies are on this machine, which others need not reach.
     sent = inspect_images(prepared.loc[ready & ~there, "new_name"], outbox, progress=progress)
     if remote is not None:
         prepared = _with_origins(prepared, remote)
@@ -254,6 +265,7 @@ def preview_batch(
     tier: str | None = None,
     target: str | os.PathLike[str] | None = None,
     cache: str | Path | None = None,
+    executor: Elsewhere = None,
     progress: bool = True,
 ) -> tuple[Plan, pd.DataFrame, list[str]]:
     """Return the plan that `build_batch` would make, the prepare log, and what would stop it; make no copies.
@@ -272,10 +284,12 @@ def preview_batch(
     facts = prepared = files = None
     if images is not None:
         images, remote = _listed_once(images)
-        found = inspect_images(catalogue, images, tier=tier or _tier(remote), cache=cache, progress=progress)
+        found = inspect_images(
+            catalogue, images, tier=tier or _tier(remote), cache=cache, executor=executor, progress=progress
+        )
         # No copies are written, so their folder is only a name.
         out = Path(images).absolute().parent / "copies that were not made"
-        options = {"service": rules.service, "limits": rules.limits, "progress": progress}
+        options = {"service": rules.service, "limits": rules.limits, "executor": executor, "progress": progress}
         options |= {"leave": remote is not None, "within": _within(remote, target)}
         prepared = prepare_images(found, images, out, dry_run=True, **options)  # type: ignore[arg-type]
         facts, files = _foreseen_facts(found, prepared), match_names(catalogue, images)
@@ -405,7 +419,7 @@ def _judge(
         catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
     service = sheet.service
-    findings = check_sheet(sheet, rules.severity)
+    findings = check_sheet(sheet, rules.severity, rules.measured)
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
     del sheet  # as large as the catalogue

@@ -19,6 +19,7 @@ from imgprep.cloud.oss import Stored, head, look, open_bucket, read_object
 from imgprep.cloud.put import Item, Sender, Sent
 from imgprep.core.clock import Clock, SystemClock, stamp
 from imgprep.core.errors import ConfigError, ImgprepError, StorageError
+from imgprep.core.executors import Elsewhere
 from imgprep.core.fields import META_NAME
 from imgprep.core.files import naming_full_disk
 from imgprep.core.frames import attach, returns_table
@@ -80,6 +81,7 @@ def upload(
     known: pd.DataFrame | None = None,
     threads: int = THREADS,
     processes: int = 1,
+    executor: Elsewhere = None,
     patience: float = PATIENCE,
     progress: bool = True,
     clock: Clock | None = None,
@@ -111,6 +113,9 @@ def upload(
         A gallery state; objects for images in it are not reported as strays.
     threads, processes : int
         Number of parallel PUTs: `threads` in each of `processes`.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Sends the images instead of `processes`, with the credentials of each worker's own environment or RAM role; none
+        are sent along. This machine sends the files that its workers do not reach by the same path, and increment.meta.
     patience : float
         Seconds for which sending a file is retried.
     progress : bool
@@ -195,7 +200,14 @@ def upload(
         with open_journal(folder / JOURNAL if folder else None, clock) as write, _bar(decision.send, progress) as bar:
             sizes = {item.key: item.bytes or 0 for item in decision.send}
             for sent in send_all(
-                settings, bucket, decision.send, threads=threads, processes=processes, patience=patience, clock=clock
+                settings,
+                bucket,
+                decision.send,
+                threads=threads,
+                processes=processes,
+                executor=executor,
+                patience=patience,
+                clock=clock,
             ):
                 done[sent.key] = sent
                 write(sent, sizes[sent.key])

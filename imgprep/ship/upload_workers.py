@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import pickle
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imgprep.cloud.oss import open_bucket
-from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
+from imgprep.cloud.oss import head, open_bucket
+from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped, same
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import EnvironmentCredentials
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import Elsewhere, naming_worker, run_chunks
 from imgprep.core.processes import LostTask, run_in_processes
 from imgprep.core.retry import Pace
 from imgprep.core.settings import OssRoot, Settings, endpoint_url, is_loopback, is_vendors
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Lot:
 
 #: Minimum and maximum files per lot; a worker process opens new connections for each lot.
 LOT_MIN, LOT_MAX = 100, 1000
+#: Files per lot on an executor, which a lost worker may have to send again.
+LOT_ELSEWHERE = 200
 #: A thread reports its outcomes once it has this many, or after this many seconds, because each report wakes the
 #: reader, and waking it for every file costs 10 % of a PUT.
 REPORT_COUNT, REPORT_SECONDS = 16, 0.2
@@ -59,10 +70,13 @@ def send_all(
     processes: int,
     patience: float,
     clock: Clock,
+    executor: Elsewhere = None,
 ) -> Iterator[Sent]:
     """Yield the outcome of each item soon after the item is done."""
     sending = _Sending(settings, bucket, threads, patience, clock)
-    if processes > 1 and len(items) > 2 * LOT_MIN:
+    if executor is not None:
+        yield from sending.by_executor(items, executor)
+    elif processes > 1 and len(items) > 2 * LOT_MIN:
         yield from sending.by_processes(items, processes)
     else:
         yield from sending.by_threads(items)
@@ -155,8 +169,8 @@ class _Sending:
         settings = _pickled(self._settings)
         size = min(LOT_MAX, max(LOT_MIN, len(items) // (processes * 8)))
         lots = queue.SimpleQueue[Sequence[Item]]()
-        for at in range(0, len(items), size):
-            lots.put(items[at : at + size])
+        for lot in _lots(items, size):
+            lots.put(lot)
 
         def elsewhere(report: _Report) -> None:
             tasks = (Lot(settings, lot, self._threads, self._patience) for lot in self._each(lots))
@@ -179,6 +193,23 @@ class _Sending:
                 report([sent])
 
         yield from self._gathered([elsewhere, here], another=lambda: True)
+
+    def by_executor(self, items: Sequence[Item], executor: Executor | Client) -> Iterator[Sent]:
+        """Send on an executor's workers, and from here what they cannot read."""
+        settings, here = pickle.dumps(_without_credentials(self._settings)), list[Item]()
+
+        def elsewhere(report: _Report) -> None:
+            lots = _lots(items, LOT_ELSEWHERE)
+            arguments = (send_lot_elsewhere, lots, settings, self._threads, self._patience)
+            for lot, sent in run_chunks(executor, *arguments, stop=self._stop):
+                done = {each.key for each in sent or ()}
+                report(sent or [])
+                here.extend(item for item in lot if item.key not in done)
+
+        yield from self._gathered([elsewhere], another=lambda: True)
+        if here:
+            _log.info("%d of %d files are sent from this machine: no worker can read them", len(here), len(items))
+            yield from self.by_threads(here)
 
     def _each(self, lots: queue.SimpleQueue[Sequence[Item]]) -> Iterator[Sequence[Item]]:
         while not self._stop.is_set():
@@ -243,6 +274,44 @@ def send_lot(lot: Lot) -> list[Sent] | Exception:
         return list(_Sending(settings, bucket, lot.threads, lot.patience, SystemClock()).by_threads(lot.items))
     except Exception as error:  # noqa: BLE001  raised again by the parent
         return error
+
+
+def send_lot_elsewhere(items: Sequence[Item], settings: bytes, threads: int, patience: float, run: str) -> list[Sent]:
+    """Send the files in a lot that this machine can read, with its own credentials; called by an executor's worker."""
+    at_hand = [item for item in items if os.path.exists(item.file)]  # noqa: PTH110  runs once per image
+    if not at_hand:
+        return []
+    with naming_worker():
+        done = _sent_before(at_hand, pickle.loads(settings))  # noqa: S301  from the caller
+        known = {each.key for each in done}
+        result = send_lot(Lot(settings, [item for item in at_hand if item.key not in known], threads, patience))
+        if isinstance(result, Exception):
+            raise result
+    return done + result
+
+
+def _sent_before(items: Sequence[Item], settings: Settings) -> list[Sent]:
+    """Return the items that a worker which was lost has sent already: none, unless the first is among them."""
+    bucket = open_bucket(settings, connections=1)
+    done = []
+    for at, item in enumerate(items):
+        there = head(bucket, item.key)
+        if there is not None and same(item, there):
+            done.append(Sent(item.key, "uploaded", "head", 0, 0.0, "sent by a worker that was lost"))
+        elif at == 0:
+            break
+    return done
+
+
+def _without_credentials(settings: Settings) -> Settings:
+    """Return settings whose credentials are looked up where they are used."""
+    own = EnvironmentCredentials()
+    return settings.with_(oss_credentials=replace(own, prefer_oss=True), imagesearch_credentials=own)
+
+
+def _lots(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    for at in range(0, len(items), size):
+        yield list(items[at : at + size])
 
 
 def _pickled(settings: Settings) -> bytes:

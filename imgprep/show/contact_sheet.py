@@ -1,4 +1,4 @@
-"""Contact sheets: pages of thumbnails of images, of findings by rule, or of duplicates side by side."""
+"""Contact sheets: thumbnails of images, of findings by rule, of duplicates, or of images with what is found instead."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from imgprep.show.template import template, write_page
 PER_PAGE, PER_SECTION = 60, 12
 #: Columns by which a frame of duplicates is recognised.
 _DUPLICATES = {"group", "kind", "PicName", "products", "distance"}
+#: Columns by which the problems of `Findability` are recognised.
+_PROBLEMS = {"reason", "instead", "before", "PicName"}
 _TIES = {
     "file": "one file under several products",
     "bytes": "the same file",
@@ -156,6 +158,7 @@ def contact_sheet(
     found : pandas.DataFrame or iterable of str
         A catalogue or facts (``PicName``; a ``ProductId`` is shown), or names below `root`: each image is shown once.
         Findings from `check`: one section per rule. Groups from `find_duplicates`: one section per group.
+        ``problems`` from `findability`: one section per image, with the images that are found instead.
     root : path
         Folder or zip archive of the images.
     rules : iterable of str, optional
@@ -199,6 +202,8 @@ def contact_sheet(
         return _of_findings(frame, source, wanted, Drawn(regions), part)
     if set(frame.columns) >= _DUPLICATES:
         return _of_duplicates(frame, source, part)
+    if set(frame.columns) >= _PROBLEMS:
+        return _of_problems(frame, source, part)
     if "PicName" not in frame:
         raise ConfigError("contact_sheet: the frame has no PicName column; pass a catalogue, facts, or a list of names")
     return _of_images(frame, source, Drawn(regions), part if per_page is not None else part._replace(size=PER_PAGE))
@@ -275,6 +280,22 @@ def _of_duplicates(found: pd.DataFrame, source: Source, part: _Part) -> ContactS
         sections.append(Section(f"group {number}: {_TIES.get(kind, kind)}{across}", len(members), "", "", cards))
     title = f"{counted(len(groups), 'group')} of duplicates, {counted(len(found), 'image')}"
     return ContactSheet(title, sections, part.page, pages, len(groups), part.side)
+
+
+def _of_problems(found: pd.DataFrame, source: Source, part: _Part) -> ContactSheet:
+    rows, pages = part.of(found)
+    sections = []
+    for row in records(rows):
+        names = [str(row["PicName"]), *map(str, row["instead"])]
+        titles = [shown(row["ProductId"], 80), *("found instead" for _ in row["instead"])]
+        thumbs = [thumb_of(name, source, side=part.side) for name in names]
+        cards = [_card(name, title, "", thumb) for name, title, thumb in zip(names, titles, thumbs, strict=True)]
+        reason = row["reason"] or "no reason found"
+        title = f"{shown(row['PicName'], 60)}: {reason}"
+        sections.append(Section(title, len(row["instead"]), "", shown(row["remedy"]), cards))
+    note = f"; {found.attrs['note']}" if found.attrs.get("note") else ""
+    title = f"{counted(len(found), 'image')} not found as it should be{note}"
+    return ContactSheet(title, sections, part.page, pages, len(found), part.side)
 
 
 def sections_for_page(

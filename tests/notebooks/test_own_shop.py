@@ -26,6 +26,7 @@ OTHERS = {
     "05_failures": {"column": "colour"},
     "06_across_runs": {"back": 1, "product": "N-2"},
     "07_reconcile": {"asked": 3},
+    "08_findable": {"sample": 4, "by": "colour"},
 }
 _MAP = '[shop.columns]\nProductId = "code"\nPicName = "photo"\nCustomContent = "{name}"\n'
 

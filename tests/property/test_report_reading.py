@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import polars as pl
 import polars.testing
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +58,80 @@ def test_a_key_that_only_a_later_line_has_is_not_lost():
     lines.append('{"PicName": "a.jpg", "ProductId": "2", "Code": "E-1", "Message": "rotated by EXIF"}')
     outcome = read_report("\n".join(lines).encode(), BATCH)
     assert outcome["cause"].tolist()[1:] == ["image_missing", "rotated"]
+
+
+HEADERS = [
+    ["ProductId", "PicName", "Code", "Message"],
+    ["Code", "商品id", "note", "PicName", "Message"],
+    ["PicName", "Code", "line"],
+    ["Code", "PicName", "序号", "Code"],
+]
+CELLS = st.sampled_from(
+    [
+        "",
+        " ",
+        "1",
+        "2",
+        "a.jpg",
+        "b.jpg",
+        "a.jpg ",
+        "x/a.jpg",
+        "PicNotExist",
+        "图片不存在",
+        "ok",
+        "Code",
+        "picname",
+        "code 1",
+    ]
+    + ["#1", "{1", '"1"', '"', "\t1", "a\u2028", "\xa0gone", "2 of 3 failed", "1;2", "é" * 300, "--", "\x1c1", "line 2"]
+)
+PLAIN_CELLS = CELLS.filter(str.isalnum)
+NAMED = st.fixed_dictionaries(
+    {"ProductId": st.sampled_from(["1", "2", "9"]), "PicName": st.sampled_from(["a.jpg", "b.jpg", "x/a.jpg", ""])}
+)
+
+
+@st.composite
+def tables(draw):
+    """A table in chunks: most rows are plain, others hold any cells, or too few or too many."""
+    header, delimiter = draw(st.sampled_from(HEADERS)), draw(st.sampled_from([",", "\t", ";"]))
+    chunks = []
+    for number in range(draw(st.integers(1, 3))):
+        lines = [delimiter.join(header)] if not number or draw(st.booleans()) else []
+        odd = draw(st.integers(0, 3)) == 0
+        for _ in range(draw(st.integers(0, 4))):
+            row = draw(NAMED) | {
+                "商品id": "1",
+                "Code": draw(st.sampled_from(["PicNotExist", " E-1 ", "X"])),
+                "line": "2",
+            }
+            cells = [row.get(name, draw(CELLS if odd else PLAIN_CELLS)) for name in header]
+            if odd and draw(st.booleans()):
+                cells = draw(st.lists(CELLS, min_size=1, max_size=len(header) + 1))
+            lines.append(delimiter.join(cells))
+        chunks.append("".join(f"{line}\n" for line in lines).encode())
+    return chunks
+
+
+def entries_of(chunks):
+    parser = parse.Parser(Names(pl.from_pandas(BATCH).with_row_index("line", offset=1)), CauseTable())
+    return pl.concat([*(parser.chunk(chunk) for chunk in chunks), parser.rest()]), parser.sums
+
+
+@given(tables())
+def test_rows_read_by_column_are_those_read_one_by_one(chunks):
+    at_once = entries_of(chunks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse.Table, "plain", lambda *_: None)
+        one_by_one = entries_of(chunks)
+    pl.testing.assert_frame_equal(at_once[0], one_by_one[0])
+    assert at_once[1] == one_by_one[1]
+
+
+def test_the_table_most_reports_have_is_read_by_column():
+    text = "ProductId,PicName,Code,Message\n1,a.jpg,PicNotExist, the image is gone \n2,,E-1,\n"
+    table = parse.find_table(text, Names(pl.from_pandas(BATCH).with_row_index("line", offset=1)))
+    assert table.plain(text).rows() == [
+        ("1,a.jpg,PicNotExist, the image is gone ", None, "1", "a.jpg", "PicNotExist", "the image is gone"),
+        ("2,,E-1,", None, "2", None, "E-1", None),
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imgprep.cli.inputs import cache_of, catalogue_of, read_export, regions_of, settings_of, tier_of
 from imgprep.cli.output import ExitCode, show
+from imgprep.core.executors import open_cluster
 from imgprep.core.files import overwriting, require_ours
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def duplicates(options: Namespace) -> int:
 
     require_ours(options.out)
     settings, catalogue = catalogue_of(options)
-    facts = inspect_images(catalogue, options.images, cache=cache_of(settings))
-    groups = find_duplicates(facts, catalogue, root=options.images)
+    with open_cluster(settings.cluster) as executor:
+        facts = inspect_images(catalogue, options.images, cache=cache_of(settings), executor=executor)
+        groups = find_duplicates(facts, catalogue, root=options.images, executor=executor)
     show(groups, options.format)
     if options.out:
         sheet = contact_sheet(groups, options.images, page=options.page, per_page=_PER_RULE)
@@ -101,9 +103,13 @@ def _found(options: Namespace) -> pd.DataFrame:
     from imgprep.look.rules.book import check
 
     settings, catalogue = catalogue_of(options)
+    with open_cluster(settings.cluster) as executor:
+        facts = inspect_images(
+            catalogue, options.images, tier=tier_of(options), cache=cache_of(settings), executor=executor
+        )
     return check(
         catalogue,
-        inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings)),
+        facts,
         regions=regions_of(options, settings),
         **settings.rules,
         files=match_names(catalogue, options.images),

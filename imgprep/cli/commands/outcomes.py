@@ -68,6 +68,103 @@ def verify(options: Namespace) -> int:
     return ExitCode.FINE if asked["answer"].isin([AS_SENT, GONE]).all() else ExitCode.FINDINGS
 
 
+def calibrate(options: Namespace) -> int:
+    from imgprep.outcomes.calibrate import SETTLED, UNDECIDED, plan_calibration
+    from imgprep.outcomes.calibrate import calibrate as ask
+
+    settings = settings_of(options)
+    settings.require("instance", "bucket", "path")
+    plan = plan_calibration(settings, apart=options.apart)
+    if options.dry_run:
+        show(plan.questions, options.format)
+        print(escaped(f"{settings.gallery}: {plan}"), file=sys.stderr)
+        return ExitCode.FINE
+    if not options.clean:
+        for task, questions in plan.questions.dropna(subset="task").groupby("task", sort=False):
+            print(escaped(f"task {task}:"), *map(escaped, questions["question"]), sep="\n  ", file=sys.stderr)
+        print(escaped(f"{settings.gallery}: {plan}"), file=sys.stderr)
+    if options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
+        raise ConfigError(
+            f"calibrate: adds images to production instance {settings.instance!r} and deletes them again, and there is "
+            "no terminal in which to confirm its name; add --yes NAME"
+        )
+    found = ask(settings, apart=options.apart, confirm=options.yes, only_clean=options.clean)
+    if found is None:
+        print("nothing of an interrupted calibration is left", file=sys.stderr)
+        return ExitCode.FINE
+    columns = ["point", "answer", "meaning", "evidence"]
+    answers = found.answers
+    if options.format == "table":
+        show(answers[answers["state"].isin([SETTLED, UNDECIDED])][columns], options.format)
+        for row in answers[~answers["state"].isin([SETTLED, UNDECIDED])].itertuples():
+            print(escaped(f"{row.state}: {row.question} {row.meaning}"), file=sys.stderr)
+    else:
+        show(answers, options.format)
+    report = f"; report without names and links: {found.report}" if found.report else ""
+    print(escaped(f"{found.note}; facts: {found.facts}{report}"), file=sys.stderr)
+    return ExitCode.FINE if answers["state"].ne(UNDECIDED).all() else ExitCode.FINDINGS
+
+
+def findability(options: Namespace) -> int:
+    from imgprep.cloud.imagesearch import ImageSearch
+    from imgprep.outcomes.asking import cost
+    from imgprep.outcomes.findability import findability as search
+    from imgprep.outcomes.findability import requests_for, sampled_images
+    from imgprep.ship.run import load_runs
+
+    require_ours(options.sheet)
+    require_ours(options.picture)
+    settings = settings_of(options)
+    settings.require("instance")
+    runs = load_runs(_runs_folder(options, settings))
+    drawn = {"sample": options.sample, "by": options.by}
+    requests = requests_for(sampled_images(runs, settings, **drawn)[0])
+    print(
+        escaped(f"{settings.gallery}: {cost(requests, ImageSearch(settings).searches_per_second())}"), file=sys.stderr
+    )
+    if options.dry_run:
+        return ExitCode.FINE
+    found = search(runs, settings, confirm=options.confirm, progress=sys.stderr.isatty(), **drawn)
+    listed = found.problems[["ProductId", "PicName", "rank", "rank_category", "recall", "before", "reason", "remedy"]]
+    show(found.pairs if options.pairs else found.by(options.by) if options.by else listed, options.format)
+    print(escaped(found.sentence + (f"; {found.note}" if found.note else "")), file=sys.stderr)
+    if options.sheet:
+        from imgprep.show.contact_sheet import contact_sheet
+
+        images = options.images or settings.images
+        if images is None:
+            raise ConfigError("--sheet shows images; name their folder with --images")
+        print(escaped(f"sheet: {contact_sheet(found.problems, images).write(options.sheet)}"), file=sys.stderr)
+    if options.picture:
+        from imgprep.core.files import overwriting
+        from imgprep.show.charts.findability import plot_findability
+
+        with overwriting(options.picture) as draft:
+            plot_findability(found, options.by).figure.savefig(draft)  # type: ignore[union-attr]  # a new figure
+    return ExitCode.FINDINGS if len(found.problems) else ExitCode.FINE
+
+
+def what_if(options: Namespace) -> int:
+    from imgprep.cloud.imagesearch import ImageSearch
+    from imgprep.outcomes.asking import cost
+    from imgprep.outcomes.what_if import what_if as compare
+
+    settings = settings_of(options)
+    settings.require("instance")
+    images = options.images or settings.images
+    if images is None:
+        raise ConfigError("what-if: searches with images; name their folder with --images")
+    most = cost(3 * len(options.names), ImageSearch(settings).searches_per_second())
+    print(escaped(f"{settings.gallery}: at most {most}"), file=sys.stderr)
+    regions = regions_of(options, settings)
+    quiet = not sys.stderr.isatty()
+    found = compare(options.names, images, settings, regions=regions, confirm=options.confirm, progress=not quiet)
+    show(found, options.format)
+    if found.attrs["note"]:
+        print(found.attrs["note"], file=sys.stderr)
+    return ExitCode.FINDINGS if found["problem"].notna().any() else ExitCode.FINE
+
+
 def _runs_folder(options: Namespace, settings: Settings) -> Path:
     folder: Path = options.runs or settings.runs
     if not folder.is_dir():

@@ -11,6 +11,7 @@ import pandas as pd
 from imgprep.cli.inputs import cache_of, catalogue_of, known_of, last_of, regions_of, tier_of
 from imgprep.cli.output import ExitCode, escaped, say_findings, show
 from imgprep.core.errors import ConfigError
+from imgprep.core.executors import open_cluster
 from imgprep.core.fields import FORCING, SEARCH_CATEGORY
 from imgprep.core.files import overwriting, require_ours
 from imgprep.core.frames import detached
@@ -49,7 +50,10 @@ def check(options: Namespace) -> int:
         from imgprep.look.inspect import inspect_images
         from imgprep.look.match_names import match_names
 
-        facts = inspect_images(catalogue, options.images, tier=tier_of(options), cache=cache_of(settings))
+        with open_cluster(settings.cluster) as executor:
+            facts = inspect_images(
+                catalogue, options.images, tier=tier_of(options), cache=cache_of(settings), executor=executor
+            )
         files = match_names(catalogue, options.images)
     judged = check_rows(catalogue, facts, regions=regions_of(options, settings), **settings.rules, files=files)
     findings = pd.concat([catalogue.attrs["findings"], judged], ignore_index=True)
@@ -123,10 +127,17 @@ def prepare(options: Namespace) -> int:
 
     settings, catalogue = catalogue_of(options)
     tier = "header" if is_oss(options.images) else "decode"
-    facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings))
-    log = prepare_images(
-        facts, options.images, options.out, dry_run=options.dry_run, service=settings.service, limits=settings.limits
-    )
+    with open_cluster(settings.cluster) as executor:
+        facts = inspect_images(catalogue, options.images, tier=tier, cache=cache_of(settings), executor=executor)
+        log = prepare_images(
+            facts,
+            options.images,
+            options.out,
+            dry_run=options.dry_run,
+            service=settings.service,
+            limits=settings.limits,
+            executor=executor,
+        )
     show(log, options.format)
     return ExitCode.FINDINGS if log["action"].isin(["refused", "missing"]).any() else ExitCode.FINE
 
@@ -136,16 +147,18 @@ def plan(options: Namespace) -> int:
 
     settings, catalogue, baseline = _inputs(options)
     _print_export(catalogue)
-    found, prepared, stops = preview_batch(
-        catalogue,
-        options.images,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        tier=tier_of(options),
-        target=settings.target,
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        found, prepared, stops = preview_batch(
+            catalogue,
+            options.images,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            tier=tier_of(options),
+            target=settings.target,
+            cache=cache_of(settings),
+            executor=executor,
+        )
     shown, carried = (
         found.rows() if options.lines else found.summary(),
         found.carried.rename(columns={"field": "reason"}),
@@ -288,20 +301,22 @@ def _build(
     from imgprep.ship.run import load_runs
 
     _print_export(catalogue)
-    built = build_batch(
-        catalogue,
-        options.images,
-        options.out,
-        rules=Rules(**settings.rules),
-        baseline=baseline,
-        regions=regions_of(options, settings),
-        keep_refused=options.keep_refused,
-        prepare=not options.keep_refused,
-        sources=[options.catalogue],
-        tier=tier_of(options),
-        target=settings.target,
-        cache=cache_of(settings),
-    )
+    with open_cluster(settings.cluster) as executor:
+        built = build_batch(
+            catalogue,
+            options.images,
+            options.out,
+            rules=Rules(**settings.rules),
+            baseline=baseline,
+            regions=regions_of(options, settings),
+            keep_refused=options.keep_refused,
+            prepare=not options.keep_refused,
+            sources=[options.catalogue],
+            tier=tier_of(options),
+            target=settings.target,
+            cache=cache_of(settings),
+            executor=executor,
+        )
     show(built.plan.summary(), options.format)
     if options.format == "table" and len(built.plan.excluded):
         print("\nExcluded:")

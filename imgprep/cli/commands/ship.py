@@ -13,6 +13,7 @@ import pandas as pd
 from imgprep.cli.inputs import settings_of
 from imgprep.cli.output import ExitCode, escaped, show, show_ended
 from imgprep.core.errors import ConfigError, ImgprepError, ServiceError
+from imgprep.core.executors import open_cluster
 from imgprep.core.settings import Settings
 from imgprep.core.text import counted
 
@@ -30,16 +31,18 @@ def upload(options: Namespace) -> int:
     runs = options.runs or settings.runs
     if options.replan:
         _replan(options, settings, runs)
-    log = send(
-        options.batch,
-        None,
-        settings,
-        dry_run=options.dry_run,
-        replace=options.replace,
-        stale_ok=options.stale_ok,
-        runs=runs,
-        processes=options.processes,
-    )
+    with open_cluster(settings.cluster) as executor:
+        log = send(
+            options.batch,
+            None,
+            settings,
+            dry_run=options.dry_run,
+            replace=options.replace,
+            stale_ok=options.stale_ok,
+            runs=runs,
+            processes=options.processes,
+            executor=executor,
+        )
     if log.empty:
         print(escaped(f"{options.batch}: the batch has no lines, so there is nothing to send"), file=sys.stderr)
         return ExitCode.FINE

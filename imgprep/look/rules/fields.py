@@ -484,6 +484,7 @@ RULES: tuple[Rule, ...] = (
         basis=Basis.WEAK,
         what="PicName does not have one of the extensions " + ", ".join(FORMAT_OF),
         remedy="convert the image (imgprep prepare)",
+        prepared=True,
         scope="add",
         test=lambda sheet: (
             pl.col("name").str.contains(r"\.[^./\\]+$") & ~pl.col("name").str.contains(rf"(?i)\.(?:{_NAMED})\s*$")

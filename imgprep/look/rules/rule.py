@@ -59,6 +59,7 @@ class Rule:
     per: str = ""  #: sheet column: unless an error, the rule makes one finding for all failing rows with the same value
     also: tuple[Rule, ...] = ()  #: the same rule, with the same id, for further fields
     by_file: bool = False  #: the fix is a file name, known only with `files`
+    prepared: bool = False  #: `prepare_images` corrects it in its copies
     refuses: bool = False  #: the service is expected to refuse a failing line
     unwritable: bool = False  #: a failing row cannot be written as a line, whatever severity the shop sets
 

@@ -55,6 +55,8 @@ class Parser:
         if not self._started:
             self._started = True
             self._table = find_table(text, self._names)
+        if self._table is not None and (plain := self._table.plain(text)) is not None:
+            return plain
         if self._table is not None:
             return _frame(self._rows(self._table.rows(text), self._table))
         return _frame(self._lines(text))
@@ -374,6 +376,10 @@ _DELIMITERS = ("\t", ",", ";", "|")
 _LOOKED_AT = 50
 #: Maximum length of a row, in characters, if a chunk ends within a quoted cell.
 _OPEN_MAX = 1024 * 1024
+#: A character that a row by itself does not have: a quote, or a control character that Python takes for white space.
+_NOT_PLAIN = re.compile('["\x00-\x08\x0b-\x1f\x7f]')
+#: Most texts without a digit in a column, such as codes, that are compared with the names of columns.
+_TITLES = 1_000
 
 
 class Table:
@@ -419,6 +425,41 @@ class Table:
             found = lines[start].rstrip("\r\n")
             yield found.split(self.delimiter), found
             start += 1
+
+    def plain(self, text: str) -> pl.DataFrame | None:
+        """Return the entries in rows that have a code and a name, column by column; None unless all rows are such."""
+        places = {role: at for at, role in enumerate(self.roles) if role}
+        named = [role for role in ("ProductId", "PicName") if role in places]
+        repeated = len(places) < sum(map(bool, self.roles))
+        if not named or "code" not in places or "at" in places or repeated:
+            return None
+        if self._open or not self._header or _NOT_PLAIN.search(text):
+            return None
+        raw = pl.Series("raw", [text]).str.split("\n").explode()
+        raw = raw.filter((raw != "") & (raw != self.delimiter.join(self._header)))
+        if (raw.str.count_matches(self.delimiter, literal=True) != len(self.roles) - 1).any():
+            return None
+        cell = pl.col("raw").str.split_exact(self.delimiter, len(self.roles) - 1).struct
+        cells = raw.to_frame().select(
+            "raw", *(cell.field(f"field_{at}").alias(str(at)) for at in range(len(self.roles)))
+        )
+        # As `is_header` asks; the name of a column has no digit.
+        for at in range(len(self.roles) // 2 + 1):
+            titles = cells[str(at)].filter(~cells[str(at)].str.contains("[0-9]")).unique()
+            if len(titles) > _TITLES or any(map(role_of, titles)):
+                return None
+        found = {role: pl.col(str(places[role])) for role in ENTRY_SCHEMA if role in places}
+        trimmed = {role: part.str.strip_chars() for role, part in found.items()}
+        other = pl.col("raw").str.contains(r"^(?:#|\s*\{)") | ~pl.col("raw").str.contains("[A-Za-z0-9]")
+        other |= pl.any_horizontal(found[role] != trimmed[role] for role in named)
+        other |= (trimmed["code"] == "") | pl.all_horizontal(found[role] == "" for role in named)
+        if cells.select(other.any()).item():
+            return None
+        filled = {role: pl.when(part != "").then(part) for role, part in trimmed.items()}
+        return cells.select(
+            filled.get(role, pl.lit(None)).cast(kind).alias(role) if role != "raw" else pl.col("raw").str.head(RAW_MAX)
+            for role, kind in ENTRY_SCHEMA.items()
+        )
 
     def is_header(self, cells: list[str]) -> bool:
         """Return whether a row names columns: the table's columns again, or new ones that apply from here on."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imgprep.core.text import counted
-from imgprep.look.rules.book import summary as count_findings
+from imgprep.look.rules.book import tally_findings
 from imgprep.plan.model import Plan
-from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, counted_bars, legible, text_style, value_beside
+from imgprep.show.charts.style import SEVERITY_COLOURS, axes, clean, legible, text_style, value_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw findings by rule.
+    """Draw findings as a table: what they are about, how severe they are, and who corrects them.
 
     Parameters
     ----------
@@ -29,20 +29,38 @@ def plot_findings(findings: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     --------
     >>> catalogue = pd.DataFrame({"ProductId": ["1", None], "PicName": ["a.jpg", "b.jpg"], "CustomContent": "k:v"})
     >>> ip.plot_findings(ip.check(catalogue)).get_title()
-    'Findings by rule, 3 in all'
+    '1 error, 0 warnings: imgprep corrects 0 of them'
     """
-    summary = findings if "count" in findings.columns else count_findings(findings)
-    ax = axes(ax, 8, 0.9 + 0.32 * max(3, len(summary)))
-    hatches = {"error": "", "warning": "///", "info": "..."}
-    names = [f"{rule} ({severity})" for rule, severity in summary[["rule", "severity"]].values]
-    looks = [(SEVERITY_COLOURS[severity], hatches[severity]) for severity in summary["severity"]]
-    counted_bars(ax, summary["count"], names, looks)
-    ax.tick_params(axis="y", labelsize=8)
-    ax.set_xlabel("findings")
-    ax.set_title(f"Findings by rule, {int(summary['count'].sum()):,} in all")
+    from matplotlib.patches import Rectangle  # noqa: PLC0415  heavy, and needed only to draw
+
+    tally = tally_findings(findings)
+    ax = axes(ax, 8.5, 1.3 + 0.42 * max(2, len(tally)))
+    for column, (severity, colour) in enumerate(SEVERITY_COLOURS.items()):
+        most = max(1, tally[severity].max()) if len(tally) else 1
+        for row, count in enumerate(tally[severity]):
+            if count:
+                shade = 0.25 + 0.75 * count / most
+                ax.add_patch(Rectangle((column - 0.48, row - 0.45), 0.96, 0.9, color=colour, alpha=shade, lw=0))
+                ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9)
+    for row, who in enumerate(tally[list(_WHO)].to_dict("records")):
+        text = " · ".join(f"{name} {count:,}" for name, count in who.items() if count)
+        ax.text(len(SEVERITY_COLOURS) - 0.4, row, text, va="center", fontsize=8)
+    ax.set_xlim(-0.5, len(SEVERITY_COLOURS) + 1.6)
+    ax.set_ylim(len(tally) - 0.5, -0.5)
+    ax.set_yticks(range(len(tally)), tally["subject"])
+    ax.set_xticks(
+        [*range(len(SEVERITY_COLOURS)), len(SEVERITY_COLOURS) + 0.5], [*SEVERITY_COLOURS, "who corrects them"]
+    )
+    ax.tick_params(length=0)
+    ax.xaxis.tick_top()
+    ax.spines[:].set_visible(False)
+    errors, warnings = (int(tally[name].sum()) for name in ("error", "warning"))
+    ours = int(tally["imgprep"].sum())
+    ax.set_title(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}: imgprep corrects {ours:,} of them")
     return ax
 
 
+_WHO = ("imgprep", "photographer", "shop")
 #: Action of a plan → colour and hatch; the hatch tells them apart in grey.
 _ACTIONS = {"add": ("#009E73", ""), "replace": ("#E69F00", "..."), "delete": ("#D55E00", "///")}
 _GAINED, _LOST = ("#009E73", ""), ("#D55E00", "///")

@@ -147,7 +147,8 @@ def test_help_lists_every_command_in_its_step_with_an_example_that_parses():
     assert set(known) == set(commands)
     for name, example in commands.items():
         words = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
-        assert words[:2] == ["imgprep", name] and parser.parse_args(words[1:]).run.endswith(f":{name}")
+        assert words[:2] == ["imgprep", name]
+        assert parser.parse_args(words[1:]).run.endswith(f":{name.replace('-', '_')}")
         assert f"  {example}" in known[name].format_help()
 
 

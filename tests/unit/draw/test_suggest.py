@@ -135,12 +135,31 @@ def darkness(tmp_path, monkeypatch):
     return file
 
 
-def test_a_model_is_asked_where_the_ground_is_not_plain(darkness):
+def test_a_models_answer_is_kept(darkness):
     region, sure, method = suggest_with_method(busy_shot(), model=darkness)
     assert method == "model"
     assert region.iou(BOX) > 0.9
     assert 0.3 < sure < 1
-    assert suggest_with_method(shot(), model=darkness)[2] == "border"  # plain ground needs no model
+
+
+def test_a_subject_cut_by_the_edge_is_found_to_the_edge():
+    cut = shot().crop((0, 0, SIZE[0], 500))
+    assert suggest_region(cut)[0].iou(Region(x1=BOX.x1, y1=BOX.y1, x2=BOX.x2, y2=500)) > 0.93
+    cut = shot(ground=(170, 175, 172)).crop((230, 0, *SIZE))
+    assert suggest_region(cut)[0].iou(Region(x1=0, y1=BOX.y1, x2=BOX.x2 - 230, y2=BOX.y2)) > 0.93
+
+
+def test_a_subject_on_ground_of_several_colours_is_found_and_doubted_where_it_hardly_differs():
+    pytest.importorskip("cv2", reason="grabCut is OpenCV's")
+    boards = Image.new("RGB", SIZE, (150, 110, 70))
+    for x in range(0, SIZE[0], 40):
+        boards.paste((176, 136, 92), (x, 0, x + 20, SIZE[1]))
+    clear, faint = boards.copy(), boards.copy()
+    clear.paste((40, 80, 150), (BOX.x1, BOX.y1, BOX.x2, BOX.y2))
+    faint.paste((160, 120, 80), (BOX.x1, BOX.y1, BOX.x2, BOX.y2))
+    region, sure = suggest_region(clear)
+    assert region.iou(BOX) > 0.93
+    assert sure > suggest_region(faint)[1]
 
 
 def test_a_model_that_sees_nothing_leaves_the_answer_to_the_others(tmp_path, monkeypatch, darkness):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from imgprep.images.storage import list_names
 from imgprep.look.inspect import inspect_images
-from imgprep.look.probe import without_fine_scans
+from imgprep.look.probe import probe_one, without_fine_scans
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "clothing" / "images"
 LARGE = (640, 560)  # large enough to be decoded at an eighth
@@ -99,11 +99,10 @@ def test_without_opencv_a_jpeg_has_tier_decode(tmp_path, monkeypatch, caplog):
     (tmp_path / "a.jpg").write_bytes(encoded(photo()))
     (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
     monkeypatch.setattr("imgprep.look.pixels.importlib.util.find_spec", lambda name: None)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:  # in this process, where OpenCV is hidden
-        facts = inspect_images(["a.jpg", "a.png"], tmp_path, tier="strict", executor=pool, progress=False)
-    assert facts["tier"].tolist() == ["decode", "strict"]
+    # In this process, where OpenCV is hidden; `inspect_images` warns before it starts others.
+    tiers = [probe_one((str(tmp_path), name, "strict", ()))["tier"] for name in ("a.jpg", "a.png")]
+    assert tiers == ["decode", "strict"]
+    inspect_images([], tmp_path, tier="strict", progress=False)
     assert "OpenCV is not installed" in caplog.text
 
 

@@ -18,6 +18,7 @@ from imgprep.images.formats import sole_exif
 from imgprep.images.thumbnails import thumb_of
 from imgprep.images.upright import open_header
 from imgprep.look.inspect import inspect_images
+from imgprep.look.probe import probe_one
 
 NAMES = [f"{number}.jpg" for number in range(8)]
 
@@ -29,24 +30,6 @@ def root(tmp_path):
     for number, name in enumerate(NAMES):
         (folder / name).write_bytes(encoded(photo(number)))
     return folder
-
-
-def test_a_cluster_of_two_workers_gives_the_same_facts(root):
-    distributed = pytest.importorskip("distributed")
-    (root / "bad.jpg").write_bytes(b"text")
-    names = [*NAMES, "bad.jpg", "gone.jpg"]
-    here = inspect_images(names, root, progress=False)
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
-        pd.testing.assert_frame_equal(inspect_images(names, root, executor=client, progress=False), here)
-        (root / "bad.jpg").write_bytes(encoded(photo(9)))  # an equal call must not get the old answer
-        by_executor = inspect_images(names, root, executor=client.get_executor(pure=False), progress=False)
-    assert by_executor["problem"].fillna("").tolist() == [""] * 9 + ["missing"]
 
 
 def test_pixels_are_limited_before_any_is_decoded_and_so_is_a_worker_memory(root):
@@ -80,7 +63,9 @@ class Interrupting:
         self.left = chunks
         self.looked_at = []
 
-    def submit(self, function, tasks, run):
+    _max_workers = 1
+
+    def submit(self, function, tasks, *arguments):
         from concurrent.futures import Future
 
         if self.left == 0:
@@ -88,13 +73,13 @@ class Interrupting:
         self.left -= 1
         self.looked_at += [task[1] for task in tasks]
         future = Future()
-        future.set_result(function(tasks, run))
+        future.set_result(function(tasks, *arguments))
         return future
 
 
 def test_an_interrupted_run_continues_where_it_stopped(root, tmp_path, monkeypatch):
     monkeypatch.setattr("imgprep.look.inspect.CHUNK", 2)
-    monkeypatch.setattr("imgprep.look.inspect._SUBMITTED", 1)
+    monkeypatch.setattr("imgprep.core.executors._PER_THREAD", 1)
     cache = tmp_path / "cache"
     first = Interrupting(2)
     with pytest.raises(KeyboardInterrupt):
@@ -111,28 +96,8 @@ def test_an_interrupted_stream_leaves_no_file(root, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["root"]
 
 
-def rude(tasks, run=""):
-    from imgprep.look.probe import probe_one
-
-    if any(task[1] == NAMES[3] for task in tasks):
-        raise RecursionError("a decoder of another kind")
-    return [probe_one(task) for task in tasks]
-
-
-def test_an_executor_that_loses_a_chunk_costs_no_file(root, monkeypatch):
-    from concurrent.futures import ThreadPoolExecutor
-
-    monkeypatch.setattr("imgprep.look.inspect.probe_many", rude)
-    with ThreadPoolExecutor(1) as pool:
-        facts = inspect_images(NAMES, root, executor=pool, progress=False)
-    assert facts["PicName"].tolist() == NAMES
-    assert facts["decodes"].all()
-
-
 def fate(task):
     """What a decoder might do in a worker, by the file's name."""
-    from imgprep.look.probe import probe_one
-
     if task[1] == NAMES[2]:
         os.kill(os.getpid(), signal.SIGSEGV)
     if task[1] == NAMES[5]:
@@ -146,7 +111,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_file(root, tmp_path, monkeypa
     def apart(target, tasks, **options):
         return run_in_processes("test_images_hostile:fate", tasks, **options)
 
-    monkeypatch.setattr("imgprep.look.inspect.run_in_processes", apart)
+    monkeypatch.setattr("imgprep.core.executors.run_in_processes", apart)
     cache = tmp_path / "cache"
     facts = inspect_images(NAMES, root, cache=cache, seconds=5, progress=False).set_index("PicName")
     assert facts["problem"].dropna().to_dict() == {NAMES[2]: "crashed", NAMES[5]: "timeout"}
@@ -159,16 +124,13 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_file(root, tmp_path, monkeypa
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, SyntaxError, RecursionError, MemoryError, AssertionError])
 def test_an_exception_of_any_type_is_one_row(error, root, monkeypatch):
-    from concurrent.futures import ThreadPoolExecutor
-
     def stumble(*args):
         raise error("what a decoder says")
 
     monkeypatch.setattr("imgprep.look.probe.open_header", stumble)
-    with ThreadPoolExecutor(1) as pool:
-        facts = inspect_images(["0.jpg", "gone.jpg"], root, executor=pool, progress=False)
+    problems = [probe_one((str(root), name, "decode", ()))["problem"] for name in ("0.jpg", "gone.jpg")]
     expected = "too_large_to_look" if error is MemoryError else "unreadable"
-    assert facts["problem"].tolist() == [expected, "missing"]
+    assert problems == [expected, "missing"]
 
 
 HEIC_READER = """

@@ -53,7 +53,7 @@ def test_a_folded_finding_counts_the_rows_that_it_stands_for():
 
 @pytest.mark.parametrize(("value", "text"), [(12340.0, "12,340"), (1234.5, "1,234"), (0.99969, "0.9997"), (5.0, "5")])
 def test_numbers_of_a_table_are_written_out(value, text):
-    assert _cell(value) == text
+    assert _cell("count", value) == text
 
 
 def folder(tmp_path, *names):

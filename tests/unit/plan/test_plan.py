@@ -183,7 +183,7 @@ def test_a_row_left_out_keeps_its_product_from_losing_anything():
     "text",
     [
         "title,sku,image\nShirt,1,a.jpg\nHat, blue,2,a.jpg\n",  # the second id is one column too far right
-        'sku,title,image\n1,Shirt,a.jpg\n3,"Hat,c.jpg\n2,Bag,a.jpg\n',  # the last record is inside a cell
+        'sku,title,image\n1,Shirt,a.jpg\n3,"Hat, blue,c.jpg\n2,Bag,a.jpg\n',  # the last record is inside a cell
         "sku,title,image\n1,Shirt,a.jpg\n#NAME?,Bag,a.jpg\n",
         "sku,title,image\n1,Shirt,a.jpg\n2-Mar,Bag,a.jpg\n",
         b"sku,title,image\n1,Shirt,a.jpg\n2\xff,Bag,a.jpg\n\xe6\xac\xa2,Hat,c.jpg\n",
@@ -199,6 +199,13 @@ def test_nothing_is_deleted_by_absence_while_a_record_may_speak_of_any_product(t
     assert plan.deferred["ProductId"].tolist()[-1] == "2"
     assert plan.deferred["reason"].tolist()[-1] == "waits for a readable export"
     assert "waits for a readable export" in plan.summary()["reason"].tolist()
+
+
+def test_nothing_is_deleted_by_absence_where_a_quote_was_read_as_text(tmp_path):
+    catalogue = load(tmp_path, 'sku,title,image\n1,Shirt,a.jpg\n3,"Hat,c.jpg\n2,Bag,a.jpg\n')
+    assert catalogue["ProductId"].tolist() == ["1", "3", "2"]
+    plan = plan_batch(catalogue, known=held({"ProductId": "9"}), delete_missing=True)
+    assert "DELETE" not in plan.batch["OperationType"].tolist() and plan.deferred["ProductId"].tolist() == ["9"]
 
 
 def test_a_record_that_loading_could_not_read_is_not_sent_whoever_checked_it(tmp_path):

@@ -244,5 +244,5 @@ def test_planned_faults_are_used_up_one_by_one_or_stay():
     ],
 )
 def test_a_switch_with_an_unknown_value_is_refused_at_once(switches):
-    with pytest.raises(ValueError, match=r"use one of|unknown point|needs|service type"):
+    with pytest.raises(ValueError, match=r"use one of|unknown point|must have|needs|service type"):
         Switches(**switches)

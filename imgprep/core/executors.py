@@ -1,0 +1,241 @@
+"""Run work on other machines: on an executor of `concurrent.futures`, or on the workers of a Dask cluster.
+
+A worker hands each chunk to a process of its own (`run_apart`), so that a file that crashes or hangs a decoder is named
+and costs no worker. A lost worker costs its chunk: Dask gives it to another one, and what no worker returns is done by
+processes on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import logging
+import math
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from imgprep.core.errors import ConfigError, ImgprepError
+from imgprep.core.processes import CHUNK, run_apart, run_in_processes
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
+
+#: What runs work elsewhere; None stands for processes on this machine.
+Elsewhere: TypeAlias = "Executor | Client | None"
+Task = TypeVar("Task")
+#: Chunks under way per thread of the executor: one in progress, one waiting.
+_PER_THREAD = 2
+#: Assumed number of threads of an executor that does not state it.
+_UNKNOWN_THREADS = 32
+#: Seconds between looks at the executor's number of threads.
+_GROWTH_SECONDS = 5.0
+#: Longest single wait for results: once polars is loaded, Ctrl+C does not wake a thread that waits for another.
+_WAIT_SECONDS = 0.5
+#: Longest time for which a cluster may have no worker.
+_WORKER_SECONDS = 60
+
+
+def run_tasks(
+    target: str,
+    tasks: Iterable[Task],
+    *,
+    executor: Elsewhere = None,
+    chunk: int = CHUNK,
+    ready: Callable[[list[Task]], list[Any]] = list,
+    **options: Any,
+) -> Iterator[tuple[Task, Any]]:
+    """Call `target` ("module:name") on every task; yield (task, result or `LostTask`) as each chunk finishes.
+
+    Without `executor`, processes on this machine do it, with the `options` of `run_in_processes`. On an executor, a
+    worker first calls `ready` on a chunk: it returns what `target` takes, such as the bytes of objects, or raises if
+    the worker cannot do the work.
+    """
+    if executor is None:
+        yield from run_in_processes(target, tasks, chunk=chunk, **options)
+        return
+    remaining = iter(tasks)
+    lost: list[Task] = []
+    limits = {name: options[name] for name in ("seconds", "memory") if name in options}
+    chunks = _parts(remaining, chunk)
+    for part, results in run_chunks(executor, do_chunk, chunks, target, ready, limits, stop=options.get("stop")):
+        if results is None:
+            lost += part
+        else:
+            yield from zip(part, results, strict=True)
+    given: dict[int, tuple[Task, Any]] = {}
+
+    def again() -> Iterator[Any]:
+        for part in _parts(itertools.chain(lost, remaining), chunk):
+            made = ready(part)
+            given.update((id(each), (task, each)) for task, each in zip(part, made, strict=True))
+            yield from made
+
+    for each, result in run_in_processes(target, again(), chunk=chunk, **options):
+        yield given.pop(id(each))[0], result
+
+
+def run_chunks(
+    executor: Executor | Client,
+    function: Callable[..., Any],
+    chunks: Iterable[list[Task]],
+    *arguments: Any,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[list[Task], Any]]:
+    """Call `function(chunk, *arguments, run)` on an executor; yield each chunk with its result, or None if it is lost.
+
+    `run` distinguishes equal calls, which Dask would answer from memory. Few chunks are under way at once. An executor
+    that accepts no more work ends the iteration, after the chunk that it refused. What is still queued when the
+    iteration ends is cancelled.
+    """
+    pool: Any = executor
+    if hasattr(executor, "get_executor"):  # a Dask client is not an executor but provides one
+        pool = executor.get_executor(pure=False)
+    run = uuid.uuid4().hex
+    submitted: dict[Future[Any], list[Task]] = {}
+    remaining, waited, asked, window = iter(chunks), 0.0, -math.inf, 1
+    try:
+        while stop is None or not stop.is_set():
+            if window and time.monotonic() - asked > _GROWTH_SECONDS:  # a cluster may grow
+                asked, window = time.monotonic(), _threads(executor) * _PER_THREAD
+            for chunk in itertools.islice(remaining, max(0, window - len(submitted))):
+                try:
+                    submitted[pool.submit(function, chunk, *arguments, run)] = chunk
+                except Exception as error:  # noqa: BLE001  a broken pool may raise anything
+                    _log.warning("the executor accepts no more work: %s; this machine does the rest", _text(error))
+                    window = 0
+                    yield chunk, None
+                    break
+            if not submitted:
+                return
+            done = wait(submitted, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED).done
+            waited = 0.0 if done else waited + _WAIT_SECONDS
+            if waited >= _WORKER_SECONDS:
+                _require_workers(executor)
+                waited = 0.0
+            for future in done:
+                chunk = submitted.pop(future)
+                try:
+                    result = future.result()
+                except ImgprepError:  # concerns every chunk: a folder that is not mounted, missing credentials
+                    raise
+                except ImportError as error:
+                    raise ConfigError(
+                        f"executor: its workers cannot import {error.name}; install imgprep there"
+                    ) from error
+                except Exception as error:  # noqa: BLE001  a dead worker, or a result that cannot be sent
+                    _log.warning("lost by the executor, done again here: %d tasks (%s)", len(chunk), _text(error))
+                    yield chunk, None
+                else:
+                    yield chunk, result
+    finally:
+        for future in submitted:
+            future.cancel()
+
+
+def do_chunk(
+    tasks: list[Any],
+    target: str,
+    ready: Callable[[list[Any]], list[Any]],
+    limits: dict[str, Any],
+    run: str,
+) -> list[Any]:
+    """Do a chunk, in a process that the worker keeps for it."""
+    with naming_worker():
+        made = ready(tasks)
+    return run_apart(target, made, **limits)
+
+
+@contextlib.contextmanager
+def naming_worker() -> Iterator[None]:
+    """Add the worker's host name to an error that concerns everything it is given."""
+    try:
+        yield
+    except ConfigError as error:
+        remedy = "a worker needs the same package, its own credentials, and folders under the same path"
+        raise ConfigError(f"worker on {socket.gethostname()}: {error}; {remedy}") from None
+
+
+def _parts(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
+    """Yield the tasks in lists."""
+    while part := list(itertools.islice(tasks, size)):
+        yield part
+
+
+def _threads(executor: Any) -> int:
+    """Return how many chunks an executor works on at once."""
+    client = getattr(executor, "_client", executor)  # a client's executor
+    if hasattr(client, "nthreads"):
+        return max(1, int(sum(client.nthreads().values())))
+    return int(getattr(executor, "_max_workers", None) or _UNKNOWN_THREADS)
+
+
+def _require_workers(executor: Any) -> None:
+    client = getattr(executor, "_client", executor)
+    if hasattr(client, "nthreads") and not client.nthreads():
+        raise ImgprepError(
+            f"cluster: no worker has been there for {_WORKER_SECONDS} s; start workers, then repeat the call: what is "
+            "done is kept"
+        )
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+@contextlib.contextmanager
+def open_cluster(address: str) -> Iterator[Elsewhere]:
+    """Yield a client of the cluster at ``tcp://HOST:PORT``, or of N new workers for ``local:N``; None if empty."""
+    if not address:
+        yield None
+        return
+    kind, _, rest = address.partition(":")
+    number = int(rest) if kind == "local" and rest.isdecimal() else 0
+    if not (kind in ("tcp", "tls") and rest.startswith("//")) and not number:
+        raise ConfigError(
+            f"cluster {address!r}: write the scheduler's address, such as tcp://HOST:8786, or local:N for N workers on "
+            "this machine"
+        )
+    try:
+        distributed: Any = importlib.import_module("distributed")  # an extra, and slow to import
+    except ImportError:
+        raise ConfigError("cluster: needs Dask; install imgprep with the extra `cluster`") from None
+    with contextlib.ExitStack() as stack:
+        if number:
+            options = {
+                "processes": True,
+                "threads_per_worker": 1,
+                "dashboard_address": "127.0.0.1:0",
+                "host": "127.0.0.1",
+            }
+            where: Any = stack.enter_context(distributed.LocalCluster(n_workers=number, **options))
+        else:
+            where = address
+        try:
+            client = stack.enter_context(distributed.Client(where, set_as_default=False))
+            client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+            found = client.run(_version)
+        except (OSError, TimeoutError) as error:
+            raise ConfigError(
+                f"cluster {address}: no answer, or no worker: {_text(error)}; start `dask scheduler` and `dask worker`"
+            ) from None
+        except ImportError as error:
+            raise ConfigError(f"cluster {address}: {error} on a worker; install imgprep there") from None
+        if other := {version for version in found.values() if version != _version()}:
+            raise ConfigError(
+                f"cluster {address}: workers have imgprep {', '.join(sorted(other))}, this machine has {_version()}; "
+                "install the same version"
+            )
+        yield client
+
+
+def _version() -> str:
+    """Return the version of imgprep; called on workers."""
+    return str(importlib.import_module("imgprep").__version__)

@@ -1,0 +1,81 @@
+"""Charts of findability: shares of images that find themselves, and the reasons of those that do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from imgprep.core.fields import CATEGORIES
+from imgprep.core.text import counted, percent
+from imgprep.outcomes.findability import Findability
+from imgprep.show.charts.style import COLOURS, HATCHES, axes, clean, counted_bars, legible, text_style, value_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_findability(found: Findability, by: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw the reasons why images are not found, or the shares that find themselves first per value of a column.
+
+    Parameters
+    ----------
+    found : Findability
+        From `findability`.
+    by : str, optional
+        A column of ``found.images``; without it, the reasons are drawn.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> from imgprep.outcomes.findability import Findability
+    >>> images = pd.DataFrame({"problem": [True, False], "reason": ["blank image", ""], "remedy": "", "recall": 1.0})
+    >>> images = images.assign(ProductId="1", PicName=["a.jpg", "b.jpg"], rank=1, rank_category=pd.NA, region="whole")
+    >>> found = Findability(images, pd.DataFrame(), True, "shop", "")
+    >>> plot_findability(found).get_title()
+    'Why 1 of 2 images is not found as it should be'
+    >>> plot_findability(found, "region").get_title()
+    'Images that find themselves first, by region'
+    """
+    ax = _reasons(found, ax) if by is None else _shares(found.by(by), ax)
+    if found.note:  # a sandbox's ranking must not be taken for the vendor's
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{found.note}")
+    return ax
+
+
+def _reasons(found: Findability, ax: Axes | None) -> Axes:
+    table = found.reasons()
+    ax = axes(ax, 7, 1.4 + 0.45 * max(1, len(table)))
+    counted_bars(ax, table["images"], table["reason"].tolist(), [(COLOURS[5], "")] * len(table))
+    ax.set_xlabel("images")
+    total, are = len(found.images), "is" if len(found.problems) == 1 else "are"
+    it = "it" if len(found.problems) == 1 else "they"
+    ax.set_title(f"Why {len(found.problems):,} of {counted(total, 'image')} {are} not found as {it} should be")
+    return ax
+
+
+def _shares(table: pd.DataFrame, ax: Axes | None) -> Axes:
+    ax = axes(ax, 7, 1.6 + 0.5 * len(table))
+    places = np.arange(len(table))
+    styles = (
+        ("first", "without a category", COLOURS[1], HATCHES[1], -0.2),
+        ("first_category", "with the category they were added with", COLOURS[0], "", 0.2),
+    )
+    for name, label, colour, hatch, offset in styles:
+        shares = 100 * table[name].astype(float)
+        ax.barh(places + offset, shares, 0.38, color=colour, hatch=hatch, edgecolor="white", label=label)
+        for at, share in zip(places, shares, strict=True):
+            value_beside(ax, percent(share / 100), share, at + offset)
+    names = {str(number): f"{label}, {number}" for number, label in CATEGORIES.items()}
+    by_category = table.attrs.get("column") == "CategoryId"
+    values = legible(ax, [names.get(value, value) if by_category else value for value in table["value"]])
+    labels = [f"{value} ({count:,})" for value, count in zip(values, table["images"], strict=True)]
+    ax.set_yticks(places, labels, **text_style())
+    ax.invert_yaxis()
+    ax.set_xlim(0, 112)
+    ax.set_xlabel("% of the images searched with; in brackets: their number")
+    ax.set_title(f"Images that find themselves first, by {table.attrs.get('column', '')}", pad=24)
+    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
+    return clean(ax, grid="x", whole=False)
