@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
 from imgprep.core.errors import ConfigError
+from imgprep.core.service_facts import FACTS_FILE, ServiceFacts, load_facts
 from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
@@ -127,6 +128,8 @@ class OssRoot(os.PathLike[str]):
         return OssRoot, (self.bucket, self.prefix, self.endpoint, self.region)
 
 
+#: Settings that images in OSS are reached by.
+_REACHES = frozenset({"region", "oss_endpoint", "images_endpoint", "oss_credentials"})
 #: Source: OSS, endpoints: oss-REGION.aliyuncs.com, oss-REGION-internal.aliyuncs.com.
 _REGION_OF = re.compile(r"oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
@@ -238,7 +241,7 @@ class Settings:
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
 
     def __post_init__(self) -> None:
-        if is_oss(self.images):
+        if is_oss(self.images) and not isinstance(self.images, OssRoot):
             object.__setattr__(self, "images", OssRoot.parse(self.images, self))  # type: ignore[arg-type]  # see is_oss
         for name in (*_PATHS, "project", "columns"):
             if isinstance(value := getattr(self, name), str):
@@ -287,6 +290,8 @@ class Settings:
 
     def with_(self, **changes: Any) -> Settings:
         """Return a copy with `changes` applied."""
+        if isinstance(self.images, OssRoot) and not _REACHES.isdisjoint(changes):
+            changes = {"images": os.fspath(self.images), **changes}
         return replace(self, **changes)
 
     @property
@@ -349,9 +354,27 @@ class Settings:
         return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
 
     @property
+    def facts_file(self) -> Path:
+        """The file of what `calibrate` measured."""
+        return self.project / FACTS_FILE
+
+    @property
+    def measured(self) -> ServiceFacts | None:
+        """What `calibrate` measured on this instance, if anything; another instance's file does not count."""
+        facts = load_facts(self.facts_file) if self.instance and self.facts_file.is_file() else None
+        return facts if facts is not None and facts.gallery == self.gallery else None
+
+    @property
     def rules(self) -> dict[str, Any]:
-        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`."""
-        return {"service": self.service, "severity": self.severity, "limits": self.limits}
+        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`.
+
+        If `calibrate` has measured the instance, its severities and limits apply where the shop sets none.
+        """
+        own = {"service": self.service, "severity": self.severity, "limits": self.limits}
+        if (facts := self.measured) is None:
+            return own
+        severity, limits = {**facts.severity, **self.severity}, {**facts.limits, **self.limits}
+        return {**own, "severity": severity, "limits": limits, "measured": tuple(facts.severity)}
 
     def public(self) -> dict[str, str]:
         """Return the settings recorded in a run folder, without credentials and local paths."""

@@ -147,7 +147,7 @@ def tally_drawings_saved(compared: pd.DataFrame, *, thresholds: Iterable[float] 
     --------
     >>> compared = pd.DataFrame({"state_ours": "region", "category": 1, "iou": [0.95, 0.8, 0.2, pd.NA]})
     >>> tally_drawings_saved(compared, thresholds=[0.7, 0.9]).to_numpy().tolist()
-    [[0.7, 4.0, 2.0, 50.0], [0.9, 4.0, 1.0, 25.0]]
+    [[0.7, 4, 2, 50.0], [0.9, 4, 1, 25.0]]
     """
     drawn = compared[compared["state_ours"].eq("region").fillna(value=False) & compared["category"].notna()]
     overlap = drawn["iou"].astype("Float64").fillna(0.0)  # no subject was detected: it must be drawn

@@ -126,7 +126,7 @@ def service_regions(
 
     settings, clock, source = settings_of(settings), clock or SystemClock(), open_source(root)
     rows = _rows(images)
-    limits = limits_for(service_type(settings.service), settings.limits)
+    limits = limits_for(service_type(settings.service), settings.rules["limits"])
     check = start_check(settings.work / "subjects" if into is None else Path(into), settings, "subjects", clock.time())
     facts = {
         name: probe(source, name, Tier.HEADER) for name in tqdm(rows, disable=not progress, unit="image", desc="read")

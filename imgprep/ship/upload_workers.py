@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from imgprep.cloud.oss import open_bucket
-from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
+from imgprep.cloud.oss import head, open_bucket
+from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped, same
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import EnvironmentCredentials
 from imgprep.core.errors import ConfigError
@@ -117,16 +117,18 @@ class _Sending:
         place, ours = (origin.endpoint, origin.bucket), self._settings
         if place not in self._origins:
             named = endpoint_url(ours.images_endpoint, "images_endpoint") if ours.images_endpoint else ""
-            if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
-                # A batch folder may come from elsewhere, and a request shows its host the security token.
-                raise ConfigError(
-                    f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
-                    f"images_endpoint = {origin.endpoint!r} if that is right"
-                )
-            # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
-            local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
-            provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
-            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
+            root = ours.images if isinstance(ours.images, OssRoot) else None
+            if root is None or (root.settings.oss_url, root.bucket) != place:
+                if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
+                    # A batch folder may come from elsewhere, and a request shows its host the security token.
+                    raise ConfigError(
+                        f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
+                        f"images_endpoint = {origin.endpoint!r} if that is right"
+                    )
+                # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
+                local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
+                provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
+                root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
             bucket = open_bucket(root.settings, connections=self._threads, patience=self._patience, clock=self._clock)
             self._origins.setdefault(place, bucket)
         return self._origins[place]
@@ -282,10 +284,25 @@ def send_lot_elsewhere(items: Sequence[Item], settings: bytes, threads: int, pat
     if not at_hand:
         return []
     with naming_worker():
-        result = send_lot(Lot(settings, at_hand, threads, patience))
+        done = _sent_before(at_hand, pickle.loads(settings))  # noqa: S301  from the caller
+        known = {each.key for each in done}
+        result = send_lot(Lot(settings, [item for item in at_hand if item.key not in known], threads, patience))
         if isinstance(result, Exception):
             raise result
-    return result
+    return done + result
+
+
+def _sent_before(items: Sequence[Item], settings: Settings) -> list[Sent]:
+    """Return the items that a worker which was lost has sent already: none, unless the first is among them."""
+    bucket = open_bucket(settings, connections=1)
+    done = []
+    for at, item in enumerate(items):
+        there = head(bucket, item.key)
+        if there is not None and same(item, there):
+            done.append(Sent(item.key, "uploaded", "head", 0, 0.0, "sent by a worker that was lost"))
+        elif at == 0:
+            break
+    return done
 
 
 def _without_credentials(settings: Settings) -> Settings:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import pandas as pd
 
 from imgprep.core.text import counted, percent
 from imgprep.outcomes.tallies import tally_by, tally_causes
-from imgprep.ship.report.causes import CAUSES, UNRECOGNISED
+from imgprep.ship.report.causes import CAUSES, UNRECOGNISED, Family
 from imgprep.show.charts.style import (
     COLOURS,
-    HATCHES,
     Countable,
     axes,
     clean,
-    font,
     legible,
     run_ticks,
-    shaded_table,
     tallied,
     text_style,
     value_beside,
@@ -30,37 +25,20 @@ from imgprep.show.charts.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Each cause's permanent position among the 32 styles; append new causes at the end.
-_PLACES = (
-    "image_missing",
-    "rotated",
-    "bad_region",
-    "wrong_category",
-    "too_many_bytes",
-    "bad_pixels",
-    "bad_format",
-    "bad_product_id",
-    "bad_pic_name",
-    "bad_custom_content",
-    "bad_str_attr",
-    "bad_int_attr",
-    "bad_line",
-    "over_quota",
-    "no_permission",
-    "download_failed",
-    "storage_fault",
-    "instance_state",
-    "throttled",
-    "timeout",
-    "service_fault",
-)
+#: Family of causes → colour, in all charts; other families are grey.
+FAMILY_COLOURS = {
+    Family.DATA.value: "#D55E00",
+    Family.ACCESS.value: "#0072B2",
+    Family.RETRY.value: "#56B4E9",
+    Family.UNKNOWN.value: "#222222",
+}
 _REST = "(others)"
-#: The last styles are reserved for causes that users add.
-_USER_PLACES = range(24, 32)
 
 
 def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False, top: int = 10) -> Axes:
-    """Draw why lines failed: one run as a Pareto chart, several as stacked bars.
+    """Draw why lines failed: one run as a Pareto chart, several as a row of bars for each cause.
+
+    Colours stand for the families of causes: fix the data, fix access or set-up, retry as it is.
 
     Parameters
     ----------
@@ -91,32 +69,50 @@ def plot_causes(data: Countable, *, ax: Axes | None = None, share: bool = False,
     runs = list(lines)
     if len(runs) <= 1:
         return _plot_pareto(tally, axes(ax, 9, 0.9 + 0.42 * max(3, len(tally))))
-    ax = axes(ax, max(7, min(14, 3 + 0.5 * len(runs))), 4.5)
-    styles = cause_styles(tally["cause"])
     tally = _rest_as_one(tally, top)
     common = _commonest(tally)
     order = [*common[common != _REST], *common[common == _REST]]
+    ax = axes(ax, max(8, min(14, 4 + 0.5 * len(runs))), 1.4 + 0.55 * max(2, len(order)))
+    sent = f"{sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
+    ax.set_title(f"Causes of failure, {len(runs)} runs, {sent}", pad=20, **text_style())
+    failed = "failed lines sent for the first time" if first else "failed lines"
+    ax.set_ylabel(f"{failed}, % of lines sent" if share else failed, labelpad=120)
+    ax.spines[:].set_visible(False)
+    ax.set(xticks=[], yticks=[])
     value = "share" if share else "count"
     table = tally.pivot_table(index="run", columns="cause", values=value, aggfunc="sum", fill_value=0)
     table = table.reindex(runs, fill_value=0) * (100 if share else 1)
-    labels = dict(zip(tally["cause"], legible(ax, tally["label"]), strict=True))
-    bottom = pd.Series(0.0, index=runs)
-    for cause in order:
-        look = {"edgecolor": "white", "linewidth": 0.5, **styles[cause]}
-        ax.bar(range(len(runs)), table[cause], bottom=bottom, label=labels[cause], **look)
-        bottom += table[cause]
-    sent = f"{sum(lines.values()):,} lines sent" + (" for the first time" if first else "")
-    ax.set_title(f"Causes of failure, {len(runs)} runs, {sent}", **text_style())
-    ax.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its position
-    failed = "failed lines sent for the first time" if first else "failed lines"
-    ax.set_ylabel(f"{failed}, % of lines sent" if share else failed)
-    run_ticks(ax, runs)
-    if order:
-        # In bar order, which tells apart styles that look alike in grey.
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), prop=font(8), reverse=True)
-    else:
-        ax.set_yticks([])
-    return clean(ax, whole=not share)
+    rows = tally.drop_duplicates("cause").set_index("cause").loc[order]
+    labels = legible(ax, rows["label"])
+    highest = max(1, table.to_numpy().max(initial=0))
+    panel = ax
+    for at, (cause, label) in enumerate(zip(order, labels, strict=True)):
+        panel = ax.inset_axes((0.0, 1 - (at + 1) / len(order), 1.0, 0.8 / len(order)))
+        colour = FAMILY_COLOURS.get(str(rows.at[cause, "family"]), "#999999")
+        panel.bar(range(len(runs)), table[cause], color=colour, width=0.7)
+        for place, number in enumerate(table[cause]):
+            if number:
+                text = f"{number:.0f} %" if share else f"{number:,}"
+                panel.annotate(text, (place, number), (0, 1), textcoords="offset points", ha="center", fontsize=7)
+        panel.set_ylim(0, highest * 1.3)
+        panel.set_xlim(-0.6, len(runs) - 0.4)  # a run without failures keeps its position
+        panel.set_yticks([])
+        panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, **text_style())
+        panel.spines[["top", "right", "left"]].set_visible(False)
+        panel.set_xticks([])
+    panel.set_xlim(-0.6, len(runs) - 0.4)
+    run_ticks(panel, runs)
+    _name_families(ax, rows["family"])
+    return ax
+
+
+def _name_families(ax: Axes, families: pd.Series) -> None:
+    """Write the families of the causes drawn, each in its colour, above the chart."""
+    found = [name for name in FAMILY_COLOURS if name in set(families)]
+    for at, name in enumerate(found):
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right"}
+        offset = (-110 * (len(found) - 1 - at), 4)
+        ax.annotate(name, (1, 1), offset, fontsize=8, color=FAMILY_COLOURS[name], **place)
 
 
 def _commonest(tally: pd.DataFrame) -> pd.Index[Any]:
@@ -147,10 +143,10 @@ def _lines_of(tally: pd.DataFrame) -> dict[str, int]:
 def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
     tally = tally.sort_values("count", ascending=False, kind="stable")
     failed, lines = (int(tally[name].iloc[0]) if len(tally) else 0 for name in ("failed", "lines"))
-    styles = cause_styles(tally["cause"])
+    colours = [FAMILY_COLOURS.get(family, "#999999") for family in tally["family"]]
     so_far = tally["count"].cumsum()
-    for at, (cause, count, total) in enumerate(zip(tally["cause"], tally["count"], so_far, strict=True)):
-        ax.barh(at, count, edgecolor="white", **styles[cause])
+    for at, (colour, count, total) in enumerate(zip(colours, tally["count"], so_far, strict=True)):
+        ax.barh(at, count, color=colour)
         value_beside(ax, f"{count:,}  ({percent(total / failed)} so far)", count, at)
     families = tally["family"].fillna("")
     labels = [f"{label}\n{family}".strip() for label, family in zip(tally["label"], families, strict=True)]
@@ -166,7 +162,7 @@ def _plot_pareto(tally: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: str = "", top: int = 12) -> Axes:
-    """Draw a shaded table of counts: which causes affect which values.
+    """Draw which causes affect which values: a dot for each, with its count; the area is the share of the lines sent.
 
     Parameters
     ----------
@@ -211,30 +207,23 @@ def plot_by(data: Countable, column: str = "", *, ax: Axes | None = None, name: 
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", **text_style())
     values = legible(ax, [f"{value} ({sent:,} sent)" for value, sent in lines.items()])
     ax.set_yticks(range(len(values)), values, **text_style())
-    shaded_table(ax, counts, shares, darkest, "% of lines sent with that value")
+    _dots(ax, counts, shares, darkest)
     return ax
 
 
-def cause_style(cause: str) -> dict[str, Any]:
-    """Return the face colour and hatch of a cause; they are the same in every chart unless two causes clash."""
-    return cause_styles([cause])[cause]
-
-
-def cause_styles(causes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return a distinct style for each cause in a chart, as from `cause_style` unless two causes clash."""
-    taken: set[int] = set()
-    styles: dict[str, dict[str, Any]] = {
-        UNRECOGNISED: {"facecolor": "#222222", "hatch": ""},
-        _REST: {"facecolor": "#DDDDDD", "hatch": ""},
-    }
-    for cause in sorted(set(causes) - styles.keys()):
-        number = _PLACES.index(cause) if cause in _PLACES else _user_place(cause, taken)
-        taken.add(number)
-        styles[cause] = {"facecolor": COLOURS[number % 8], "hatch": HATCHES[(number + number // 8) % 4]}
-    return styles
-
-
-def _user_place(cause: str, taken: set[int]) -> int:
-    first = crc32(cause.encode())
-    places = [_USER_PLACES[(first + step) % len(_USER_PLACES)] for step in range(len(_USER_PLACES))]
-    return next((place for place in places if place not in taken), places[0])
+def _dots(ax: Axes, counts: pd.DataFrame, shares: Any, largest: float) -> None:
+    """Draw a dot with a count for each cell that is not empty; its area is proportional to its share in percent."""
+    rows, columns = counts.to_numpy().nonzero()
+    areas = [40 + 700 * min(1.0, share / largest) for share in shares[rows, columns]]
+    ax.scatter(columns, rows, s=areas, color=COLOURS[1], alpha=0.75, linewidths=0)
+    for row, column, count in zip(rows.tolist(), columns.tolist(), counts.to_numpy()[rows, columns], strict=True):
+        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8)
+    ax.set_xlim(-0.6, len(counts.columns) - 0.4)
+    ax.set_ylim(len(counts) - 0.4, -0.6)
+    ax.set_xlabel(
+        f"dot: failed lines; its area: % of the lines sent with that value, at most {largest:.0f} %", fontsize=8
+    )
+    ax.tick_params(labelsize=8, length=0)
+    ax.grid(alpha=0.2)
+    ax.set_axisbelow(True)
+    ax.spines[:].set_visible(False)

@@ -180,7 +180,7 @@ def test_the_chart_of_outcomes_draws_lines_sent_again_apart(first, second):
     assert line.get_ydata().tolist() == [40, 0] and again.get_ydata().tolist()[1] == 50
     causes = plot_causes(tally_causes([first, second]))
     assert causes.get_title() == "Causes of failure, 2 runs, 7 lines sent for the first time"
-    assert sum(bar.get_height() for bar in causes.patches) == 4
+    assert sum(bar.get_height() for panel in causes.child_axes for bar in panel.patches) == 4
     plt.close("all")
 
 

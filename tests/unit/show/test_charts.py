@@ -18,7 +18,7 @@ from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.outcomes.tallies import tally_causes, tally_outcomes, tally_predicted_categories
 from imgprep.ship.report.causes import CAUSES
 from imgprep.show.charts import style as look
-from imgprep.show.charts.causes import cause_style, cause_styles, plot_causes
+from imgprep.show.charts.causes import FAMILY_COLOURS, plot_causes
 from imgprep.show.charts.outcomes import plot_outcomes, plot_predicted_categories
 from imgprep.show.charts.plans import plot_findings
 from imgprep.show.charts.regions import plot_region_order, plot_suggestions
@@ -75,46 +75,36 @@ def test_pareto_shows_every_cause_and_out_of_how_many(runs):
     assert ax.get_title() == "Why lines failed: 4 of 10 lines sent"
 
 
-def test_stacked_bars_hold_the_counts_or_the_shares(runs):
+def bars(ax):
+    return [bar for panel in ax.child_axes for bar in panel.patches]
+
+
+def test_bars_of_several_runs_hold_the_counts_or_the_shares(runs):
     tally = tally_causes(runs)
-    assert sum(bar.get_height() for bar in plot_causes(tally).patches) == 6
-    assert sum(bar.get_height() for bar in plot_causes(tally, share=True).patches) == pytest.approx(60)
+    assert sum(bar.get_height() for bar in bars(plot_causes(tally))) == 6
+    assert sum(bar.get_height() for bar in bars(plot_causes(tally, share=True))) == pytest.approx(60)
 
 
 def test_a_run_without_failures_keeps_its_place_and_counts_in_the_total(runs):
     tally = tally_causes([*runs, a_run(3, imported=7), a_run(4, imported=1)])
     ax = plot_causes(tally)
     assert ax.get_title() == "Causes of failure, 4 runs, 28 lines sent"
-    assert len([label for label in ax.get_xticklabels() if label.get_text()]) == 4
-    assert sum(bar.get_height() for bar in ax.patches if bar.get_x() > 1.5) == 0
+    assert len([label for label in ax.child_axes[-1].get_xticklabels() if label.get_text()]) == 4
+    assert sum(bar.get_height() for bar in bars(ax) if bar.get_x() > 1.5) == 0
     filtered = plot_causes(tally[tally["run"] == runs[0].id])
     assert filtered.get_title() == "Why lines failed: 4 of 10 lines sent"
     nothing = plot_causes(tally_causes([a_run(1, imported=3), a_run(2, imported=4)]))
     assert nothing.get_title() == "Causes of failure, 2 runs, 7 lines sent"
 
 
-def test_one_cause_keeps_one_look_and_no_two_share_one():
-    looks = [tuple(cause_style(cause.id).items()) for cause in CAUSES]
-    assert len(set(looks)) == len(CAUSES)
-    own = {tuple(cause_style(name).items()) for name in ("watermark", "added_by_a_user", "wrong_supplier")}
-    assert not own & set(looks)
-
-
-def test_causes_that_a_user_added_have_different_looks_in_one_chart():
-    names = [f"taught_{at}" for at in range(8)]
-    styles = cause_styles([*names, "rotated", "unrecognised"])
-    assert len({tuple(style.items()) for style in styles.values()}) == len(styles)
-    assert styles["rotated"] == cause_style("rotated")
-    assert styles["taught_0"] == cause_style("taught_0")
-
-
-def test_a_cause_keeps_its_look_whatever_is_added_to_the_table(monkeypatch):
-    from imgprep.show.charts import causes
-
-    before = [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")]
-    monkeypatch.setattr(causes, "_PLACES", (*causes._PLACES, "new_one"))
-    assert [cause_style(name) for name in ("rotated", "timeout", "watermark", "wrong_supplier")] == before
-    assert before[:2] == [{"facecolor": "#E69F00", "hatch": "///"}, {"facecolor": "#CC79A7", "hatch": "///"}]
+def test_each_cause_has_a_panel_with_its_label_and_the_colour_of_its_family(runs):
+    ax = plot_causes(tally_causes(runs))
+    labels = [panel.get_ylabel() for panel in ax.child_axes]
+    assert len(labels) == 3 and len(set(labels)) == 3
+    data = matplotlib.colors.to_rgba(FAMILY_COLOURS["fix the data"])
+    assert {bar.get_facecolor() for panel in ax.child_axes[:1] for bar in panel.patches} == {data}
+    assert "fix the data" in [text.get_text() for text in ax.texts]
+    assert {cause.family for cause in CAUSES} <= set(FAMILY_COLOURS)
 
 
 def test_charts_draw_on_the_axes_that_are_given(runs):
@@ -196,7 +186,7 @@ def as_seen_without_green(colour):
 
 
 def looks_of_charts():
-    causes = [(style["facecolor"], style["hatch"]) for style in (cause_style(cause.id) for cause in CAUSES)]
+    causes = [(colour, "") for colour in FAMILY_COLOURS.values()]
     hatched = {"failed": "///", "unknown": "..."}
     outcomes = [(colour, hatched.get(name, "")) for name, colour in look.OUTCOME_COLOURS.items()]
     return {"causes": causes, "outcomes": outcomes, "severities": [(c, "") for c in look.SEVERITY_COLOURS.values()]}
