@@ -13,6 +13,7 @@ from imgprep.core.errors import ImgprepError
 from imgprep.core.frames import records
 from imgprep.core.regions import EDGES, named_edges, reordered
 from imgprep.core.text import counted
+from imgprep.draw.share import AGREES
 from imgprep.images.found import Source, Unfit
 from imgprep.images.storage import open_source
 from imgprep.images.upright import open_upright
@@ -132,7 +133,7 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> compared = pd.DataFrame({"state_ours": "region", "category": 1, "iou": [0.95, 0.92, 0.2]})
     >>> from imgprep.draw.tallies import tally_drawings_saved
     >>> plot_drawings_saved(tally_drawings_saved(compared)).get_title()
-    "Drawings that the service's box saves, 3 images"
+    "The service's box saves 67 of 100 drawings at IoU ≥ 0.9 (3 images)"
     """
     ax = axes(ax, 6, 3.4)
     shares = tally["per_hundred"].fillna(0).astype(float)
@@ -141,11 +142,14 @@ def plot_drawings_saved(tally: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.text(at, share + 1, f"{saved:,}", ha="center", va="bottom", fontsize=8)
     ax.set_xticks(range(len(tally)), [f"≥ {least:g}" for least in tally["iou"]])
     ax.set_ylim(0, 108)
+    ax.set_yticks(range(0, 101, 20))
     ax.set_ylabel("drawings saved per 100 images")
     note = tally.attrs.get("note")  # a sandbox's boxes must not be taken for the vendor's
     ax.set_xlabel("IoU of the service's box and our region; labels: images" + (f"\n{note}" if note else ""))
-    images = int(tally["images"].max()) if len(tally) else 0
-    ax.set_title(f"Drawings that the service's box saves, {counted(images, 'image')}")
+    images = counted(int(tally["images"].max()) if len(tally) else 0, "image")
+    at_agreement = shares[tally["iou"].eq(AGREES) & tally["images"].gt(0)]
+    answer = f"saves {at_agreement.iloc[0]:.0f} of 100 drawings at IoU ≥ {AGREES:g}" if len(at_agreement) else "saves drawings"
+    ax.set_title(f"The service's box {answer} ({images})")
     return clean(ax)
 
 
