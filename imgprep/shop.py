@@ -291,7 +291,7 @@ class Project:
 
     def load(self, path: str | Path | None = None) -> pd.DataFrame:
         """Return the catalogue, read as the project says; `path` names another export. See `load_catalogue`."""
-        return load_catalogue(path or self.catalogue, **self.settings.reading)
+        return load_catalogue(path or self.settings.catalogue, **self.settings.reading)
 
     def load_earlier(self, catalogue: pd.DataFrame) -> pd.DataFrame:
         """Return the catalogue of the export before `catalogue`, for comparison and planning.
