@@ -327,7 +327,7 @@ class Fetcher:
         if key not in self._public:
             found = literal_address(host) if proxied else addresses_of(host)
             if not found and not proxied:  # perhaps temporary: the next attempt looks it up again
-                raise Failed("unreachable", f"{host}: its name could not be resolved", again=True)
+                raise Failed("unreachable", f"{host}: the host name could not be resolved", again=True)
             if any(map(is_metadata, found)):
                 raise Failed("refused", f"{host} is a cloud metadata service, which is never contacted")
             self._public[key] = all(map(is_public, found))

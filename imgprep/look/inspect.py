@@ -279,7 +279,7 @@ class _Run:
         """Raise ConfigError if a worker misses a file that this machine has: its folder is not mounted."""
         if answer.get("problem") == Problem.MISSING and probe(self._source, name, Tier.STAT)["exists"]:
             raise ConfigError(
-                f"executor: a worker does not find {name}, which is below {self._root} on this machine; mount the same "
+                f"executor: a worker cannot find {name}, which is below {self._root} on this machine; mount the same "
                 "folder under the same path on every worker"
             )
 

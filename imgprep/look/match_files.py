@@ -205,7 +205,7 @@ def _within(folder: str | os.PathLike[str], within: str) -> list[str]:
 
 
 def _named(catalogue: pd.DataFrame) -> dict[str, list[str]]:
-    """Return file → the products that have it as PicName."""
+    """Return the products that have each file as PicName."""
     if "PicName" not in catalogue:
         return {}
     pairs = catalogue[["PicName", "ProductId"]].dropna().astype("str").drop_duplicates()

@@ -159,7 +159,7 @@ class ImageSearch:
         most = MAX_PIC_BODY if request.headers.get("x-acs-action") == "SearchImageByPic" else MAX_BODY
         if length is not None and length <= most:
             return None
-        message = f"This action must have a body of a stated length, up to {most:,} bytes."
+        message = f"This action requires a body with a Content-Length of at most {most:,} bytes."
         return _refusal(request, Refused(413, "RequestEntityTooLarge", message))
 
     def handle(self, request: Request) -> Response:
