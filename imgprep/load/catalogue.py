@@ -207,7 +207,7 @@ def _read(path: Path, sheet: str | int | None) -> Export:
     except OSError as error:
         if path.is_dir():
             raise CatalogueError(
-                f"{path}: is a folder, and a catalogue is a file (CSV, Excel, Parquet, JSON). If it holds the images, "
+                f"{path}: is a folder, but a catalogue is a file (CSV, Excel, Parquet, JSON). If it holds the images, "
                 "pass it as --images (images=), and as the catalogue a table with a row per image: at least the "
                 "columns ProductId and PicName, or the products alone, whose files `imgprep match` finds"
             ) from error

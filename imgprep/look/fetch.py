@@ -366,8 +366,8 @@ def host_of(url: str) -> str:
         host = parts.hostname
     except ValueError as error:
         raise Failed("bad_url", str(error)) from None
-    if "\\" in parts.netloc:  # some readers of URLs end the host there, others begin it
-        raise Failed("bad_url", f"{parts.netloc!r}: a host holds no backslash")
+    if "\\" in parts.netloc:  # some URL parsers end the host there, others start it
+        raise Failed("bad_url", f"{parts.netloc!r}: a host name cannot contain a backslash")
     if parts.scheme.lower() not in ("http", "https") or not host:
         raise Failed("bad_url", f"{parts.scheme}://…: only http and https are fetched")
     return host

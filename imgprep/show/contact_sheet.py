@@ -1,4 +1,4 @@
-"""Contact sheets: thumbnails of images, of findings by rule, of duplicates, or of images with those found in their place."""
+"""Contact sheets: thumbnails of images, of findings by rule, of duplicates, or of images with those found instead."""
 
 from __future__ import annotations
 

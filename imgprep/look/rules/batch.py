@@ -13,7 +13,7 @@ from imgprep.look.rules.region_order import detect_swapped_regions
 from imgprep.look.rules.rule import Rule, row_label
 from imgprep.look.rules.sheet import Sheet
 
-#: Fewest regions that must settle the order of the numbers before the others are judged.
+#: Minimum number of regions that must settle the order of coordinates before the others are judged.
 MIN_DECIDED = 3
 _NONE = pl.DataFrame(schema={"_i": pl.UInt32, "other": pl.String})
 _IS_ADD = pl.col("op") == Operation.ADD.value

@@ -428,7 +428,7 @@ def _box(edges: list[int]) -> Box:
 
 
 def _limits(given: Parameters) -> tuple[int, int, float]:
-    """Return (start, number of results, least score) of a search."""
+    """Return (start, number of results, minimum score) of a search."""
     if given.get("Filter"):
         raise Refused(400, "InvalidFilter", "The sandbox does not evaluate filters; the real service does.")
     start, count = _number(given, "Start"), _number(given, "Num")
