@@ -76,6 +76,7 @@ from .outcomes.tallies import tally_failure_changes as tally_failure_changes
 from .outcomes.tallies import tally_predictions as tally_predictions
 from .outcomes.reconcile import reconcile as reconcile
 from .outcomes.verify import verify_gallery as verify_gallery
+from .outcomes.calibrate import calibrate as calibrate
 from .outcomes.findability import findability as findability
 from .outcomes.what_if import what_if as what_if
 from .outcomes.trace import trace as trace

@@ -35,11 +35,15 @@ class Commands:
     def __init__(self):
         self.server = None
 
-    def run(self, words, *, cwd, env, killed_at=0):
-        """Run a command; `killed_at` kills it as it begins its n-th change of the folder tree or draft of a file."""
+    def run(self, words, *, cwd, env, killed_at=0, at_sends=False):
+        """Run a command; `killed_at` kills it as it begins its n-th change of the folder tree or draft of a file.
+
+        With `at_sends`, it is killed as it begins to send something over the network for the n-th time.
+        """
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "out", Path(folder) / "err"
             asked = {"words": list(map(str, words)), "cwd": str(cwd), "env": dict(env), "killed_at": killed_at}
+            asked["at_sends"] = at_sends
             if self.server is None or not FORKS:
                 self.server = subprocess.Popen(
                     [sys.executable, "-m", "tests.commands"],
@@ -72,7 +76,7 @@ def serve():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def become(words, cwd, env, killed_at, out, err):
+def become(words, cwd, env, killed_at, at_sends, out, err):
     """Be the command, to the end of this process."""
     os.chdir(cwd)
     os.environ.clear()
@@ -85,7 +89,12 @@ def become(words, cwd, env, killed_at, out, err):
 
     def count(event, given):
         nonlocal left
-        changes = event in ("os.rename", "os.remove", "os.mkdir") or (event == "open" and "imgprep-" in str(given[0]))
+        if at_sends:
+            changes = event == "http.client.send"
+        else:
+            changes = event in ("os.rename", "os.remove", "os.mkdir") or (
+                event == "open" and "imgprep-" in str(given[0])
+            )
         if changes and os.getpid() == here:
             left -= 1
             if left == 0:

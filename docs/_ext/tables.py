@@ -11,6 +11,8 @@ from sphinx.application import Sphinx
 
 from imgprep.core.fields import CATEGORIES, FIELDS
 from imgprep.look.rules.book import rules_table
+from imgprep.outcomes.questions import BY_HAND, REPORT_QUESTIONS
+from imgprep.outcomes.questions import questions as every_question
 from imgprep.sandbox.oss.service import OPERATIONS
 from imgprep.ship.report.causes import CauseTable
 
@@ -45,12 +47,27 @@ def operations() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["operation", "what is done"])
 
 
+def questions() -> pd.DataFrame:
+    rows = [
+        (one.id, one.asks, "; ".join(one.answers), "apart" if one.apart else "shared", one.switch)
+        for one in every_question()
+    ]
+    rows += [(point, asks, "", "shared", "") for point, asks in REPORT_QUESTIONS.items()]
+    return pd.DataFrame(rows, columns=["point", "question", "answers", "task", "switch"])
+
+
+def by_hand() -> pd.DataFrame:
+    return pd.DataFrame(BY_HAND.items(), columns=["point", "what to do"])
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "fields": fields,
     "rules": rules,
     "causes": causes,
     "categories": categories,
     "operations": operations,
+    "questions": questions,
+    "by_hand": by_hand,
 }
 
 

@@ -95,6 +95,7 @@ STEPS: dict[str, dict[str, str]] = {
     },
     "Ship": {
         "policy": "imgprep policy",
+        "calibrate": "imgprep calibrate --dry-run",
         "preflight": "imgprep preflight batch",
         "upload": "imgprep upload batch",
         "submit": "imgprep submit batch",
@@ -522,6 +523,14 @@ def _rest(command: Callable[..., Parser], has: _Shared) -> None:
     adopt.add_argument("task", metavar="TASK", help="the task's id, from `imgprep tasks`")
     dump = command("dump", "ship", "Export the gallery's content to a file for build --known.", has.cloud)
     dump.add_argument("--into", type=Path, metavar="DIR", help="output folder (default: imgprep-work/dumps)")
+    text = "Ask an instance what the vendor does not document, with a probe batch that is deleted afterwards."
+    calibrate = command("calibrate", "outcomes", text, has.cloud)
+    text = "ask this point in a task of its own; all: those that might fail a whole task; may be repeated"
+    calibrate.add_argument("--apart", action="append", default=[], metavar="POINT", help=text)
+    calibrate.add_argument("--dry-run", action="store_true", help="list the questions and their cost; send nothing")
+    text = "only delete what an interrupted calibration left"
+    calibrate.add_argument("--clean", action="store_true", help=text)
+    calibrate.add_argument("--yes", metavar="INSTANCE", help="the instance's name; another name is refused")
     policy = command(
         "policy", "ship", "Print the RAM documents and the steps in the console to set them up.", has.cloud
     )

@@ -336,6 +336,14 @@ def look(bucket: Any, prefix: str, keys: Iterable[str], threads: int) -> tuple[d
         return {key: stored for key, stored in found if stored is not None}, False
 
 
+def delete_objects(bucket: Any, keys: Iterable[str]) -> None:
+    """Delete objects; those that do not exist count as deleted."""
+    every = list(keys)
+    for start in range(0, len(every), PAGE):
+        page = every[start : start + PAGE]
+        _repeated(bucket, "delete", page[0], partial(bucket.batch_delete_objects, page))
+
+
 def read_object(bucket: Any, key: str, *, limit: int | None = None, patience: float | None = None) -> bytes | None:
     """Return an object's bytes, or None if there is none; raise StorageError if it is longer than `limit` bytes."""
     from oss2.exceptions import NotFound  # noqa: PLC0415  heavy

@@ -209,7 +209,12 @@ def open_cluster(address: str) -> Iterator[Elsewhere]:
         raise ConfigError("cluster: needs Dask; install imgprep with the extra `cluster`") from None
     with contextlib.ExitStack() as stack:
         if number:
-            options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+            options = {
+                "processes": True,
+                "threads_per_worker": 1,
+                "dashboard_address": "127.0.0.1:0",
+                "host": "127.0.0.1",
+            }
             where: Any = stack.enter_context(distributed.LocalCluster(n_workers=number, **options))
         else:
             where = address

@@ -26,6 +26,7 @@ class Basis(StrEnum):
     DOCUMENTED = "documented"  #: written in the vendor's documentation, or seen in its SDK
     WEAK = "weak"  #: one secondary source, or contradicted by another
     UNKNOWN = "unknown"  #: undocumented
+    MEASURED = "measured here"  #: found on the shop's own instance, see `calibrate`
 
 
 #: Column → dtype of a findings frame; one row per problem found.

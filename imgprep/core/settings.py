@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from imgprep.core.credentials import CredentialsProvider, EnvironmentCredentials
 from imgprep.core.errors import ConfigError
+from imgprep.core.service_facts import FACTS_FILE, ServiceFacts, load_facts
 from imgprep.core.text import did_you_mean
 
 PROJECT_FILE = "imgprep.toml"
@@ -349,9 +350,27 @@ class Settings:
         return {name: getattr(self, name) for name in ("preset", "columns", "sheet", "where", "one_product")}
 
     @property
+    def facts_file(self) -> Path:
+        """The file of what `calibrate` measured."""
+        return self.project / FACTS_FILE
+
+    @property
+    def measured(self) -> ServiceFacts | None:
+        """What `calibrate` measured on this instance, if anything; another instance's file does not count."""
+        facts = load_facts(self.facts_file) if self.instance and self.facts_file.is_file() else None
+        return facts if facts is not None and facts.gallery == self.gallery else None
+
+    @property
     def rules(self) -> dict[str, Any]:
-        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`."""
-        return {"service": self.service, "severity": self.severity, "limits": self.limits}
+        """The shop's ``service``, ``severity`` and ``limits``, as arguments for `check` and `Rules`.
+
+        If `calibrate` has measured the instance, its severities and limits apply where the shop sets none.
+        """
+        own = {"service": self.service, "severity": self.severity, "limits": self.limits}
+        if (facts := self.measured) is None:
+            return own
+        severity, limits = {**facts.severity, **self.severity}, {**facts.limits, **self.limits}
+        return {**own, "severity": severity, "limits": limits, "measured": tuple(facts.severity)}
 
     def public(self) -> dict[str, str]:
         """Return the settings recorded in a run folder, without credentials and local paths."""

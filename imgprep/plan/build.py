@@ -7,7 +7,7 @@ Inspect → prepare → inspect the copies → check → plan → write. The fol
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -66,6 +66,8 @@ class Rules:
         Rule id → ``error``, ``warning``, ``info`` or ``off``, if the shop's severity differs from the default.
     limits : mapping of str to number
         Threshold → value, if the shop's differs from the default.
+    measured : collection of str
+        Rules whose severity was measured on the shop's own instance.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Rules:
     service: str = "product"
     severity: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    measured: Collection[str] = ()
 
 
 def build_batch(
@@ -154,7 +157,7 @@ def build_batch(
     ['prepare.parquet', 'source_facts.parquet', 'wanted.parquet']
     """
     rules, baseline = rules or Rules(), baseline or Baseline()
-    require_rules(rules.service, rules.severity, rules.limits)
+    require_rules(rules.service, rules.severity, rules.limits, rules.measured)
     began, limits = datetime.now(UTC).isoformat(), limits_for(service_type(rules.service), rules.limits)
     few = partial(require_few_excluded, catalogue=catalogue, limits=limits, confirm_rows=baseline.confirm_rows)
     if baseline.last is not None:  # before spending an hour on the images of half an export
@@ -416,7 +419,7 @@ def _judge(
         catalogue, facts, regions=regions, prepared=prepared, service=rules.service, limits=rules.limits, files=files
     )
     service = sheet.service
-    findings = check_sheet(sheet, rules.severity)
+    findings = check_sheet(sheet, rules.severity, rules.measured)
     errors = with_loaded(findings, catalogue)
     wanted = wanted_rows(sheet, errors, keep_refused=keep_refused)
     del sheet  # as large as the catalogue

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from imgprep.core.credentials import Credentials, StaticCredentials
+from imgprep.core.service_facts import load_facts
 from imgprep.core.settings import Settings
 from imgprep.sandbox.access import Document, KeyRing, new_key
 from imgprep.sandbox.config import Backend, Clock, Switches
@@ -37,6 +38,9 @@ class Sandbox:
         which survive a restart. None: a temporary folder, removed at the end.
     port : int
         The port to listen on; 0 selects a free one.
+    facts : path, optional
+        A ``service-facts.toml``: the sandbox then behaves as `calibrate` found the instance to behave. Switches that
+        are given here take precedence.
     **switches
         Every attribute of `imgprep.sandbox.config.Switches`.
 
@@ -65,8 +69,10 @@ class Sandbox:
     True
     """
 
-    def __init__(self, root: str | Path | None = None, port: int = 0, **switches: Any) -> None:
-        self.switches = Switches.of(switches)
+    def __init__(
+        self, root: str | Path | None = None, port: int = 0, *, facts: str | Path | None = None, **switches: Any
+    ) -> None:
+        self.switches = Switches.of({**({} if facts is None else load_facts(facts).switches), **switches})
         self._temporary = tempfile.TemporaryDirectory(prefix="imgprep-sandbox-") if root is None else None
         self.root = Path(self._temporary.name if self._temporary else root or "")
         self.identity = _claim(self.root, "temporary" if self._temporary else self.root.resolve().name)

@@ -184,7 +184,17 @@ Let Image Search read oss://{settings.bucket}{path}
    ARN: {settings.role_arn or f"shown on the page of the role {role}, acs:ram::ACCOUNT:role/{role}"}
    Bucket Name: {settings.bucket} (in the instance's own region{f", {settings.region}" if settings.region else ""})
    Path: {path}
-"""
+{_measured(settings)}"""
+
+
+def _measured(settings: Settings) -> str:
+    """Return what `calibrate` measured about where the service reads images, if anything."""
+    answers = settings.measured.answers if settings.measured is not None else {}
+    found = [answers[point] for point in ("pic_name_base", "sub_folder") if point in answers]
+    if not found:
+        return ""
+    lines = [f"   {answer['meaning']} ({answer['measured'][:10]})" for answer in found]
+    return "\n".join(["\nMeasured on this instance (imgprep calibrate):", *lines, ""])
 
 
 def _document(*statements: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from imgprep.cloud.oss import open_bucket
-from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped
+from imgprep.cloud.oss import head, open_bucket
+from imgprep.cloud.put import Item, Origin, Sender, Sent, Stopped, same
 from imgprep.core.clock import Clock, SystemClock
 from imgprep.core.credentials import EnvironmentCredentials
 from imgprep.core.errors import ConfigError
@@ -282,10 +282,25 @@ def send_lot_elsewhere(items: Sequence[Item], settings: bytes, threads: int, pat
     if not at_hand:
         return []
     with naming_worker():
-        result = send_lot(Lot(settings, at_hand, threads, patience))
+        done = _sent_before(at_hand, pickle.loads(settings))  # noqa: S301  from the caller
+        known = {each.key for each in done}
+        result = send_lot(Lot(settings, [item for item in at_hand if item.key not in known], threads, patience))
         if isinstance(result, Exception):
             raise result
-    return result
+    return done + result
+
+
+def _sent_before(items: Sequence[Item], settings: Settings) -> list[Sent]:
+    """Return the items that a worker which was lost has sent already: none, unless the first is among them."""
+    bucket = open_bucket(settings, connections=1)
+    done = []
+    for at, item in enumerate(items):
+        there = head(bucket, item.key)
+        if there is not None and same(item, there):
+            done.append(Sent(item.key, "uploaded", "head", 0, 0.0, "sent by a worker that was lost"))
+        elif at == 0:
+            break
+    return done
 
 
 def _without_credentials(settings: Settings) -> Settings:

@@ -142,7 +142,7 @@ def test_the_sandbox_judges_with_its_own_code():
     found = {other for module in modules() if room_of(module) == "sandbox" for other in imports(module)}
     # Nothing of these judges a row, an image or a policy.
     assert {other for other in found if room_of(other) != "sandbox"} == {
-        f"imgprep.core.{name}" for name in ("credentials", "files", "settings", "text")
+        f"imgprep.core.{name}" for name in ("credentials", "files", "service_facts", "settings", "text")
     }
 
 

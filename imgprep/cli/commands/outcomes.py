@@ -68,6 +68,43 @@ def verify(options: Namespace) -> int:
     return ExitCode.FINE if asked["answer"].isin([AS_SENT, GONE]).all() else ExitCode.FINDINGS
 
 
+def calibrate(options: Namespace) -> int:
+    from imgprep.outcomes.calibrate import SETTLED, UNDECIDED, plan_calibration
+    from imgprep.outcomes.calibrate import calibrate as ask
+
+    settings = settings_of(options)
+    settings.require("instance", "bucket", "path")
+    plan = plan_calibration(settings, apart=options.apart)
+    if options.dry_run:
+        show(plan.questions, options.format)
+        print(escaped(f"{settings.gallery}: {plan}"), file=sys.stderr)
+        return ExitCode.FINE
+    if not options.clean:
+        for task, questions in plan.questions.dropna(subset="task").groupby("task", sort=False):
+            print(escaped(f"task {task}:"), *map(escaped, questions["question"]), sep="\n  ", file=sys.stderr)
+        print(escaped(f"{settings.gallery}: {plan}"), file=sys.stderr)
+    if options.yes is None and not settings.is_sandbox and not sys.stdin.isatty():
+        raise ConfigError(
+            f"calibrate: adds images to production instance {settings.instance!r} and deletes them again, and there is "
+            "no terminal in which to confirm its name; add --yes NAME"
+        )
+    found = ask(settings, apart=options.apart, confirm=options.yes, only_clean=options.clean)
+    if found is None:
+        print("nothing of an interrupted calibration is left", file=sys.stderr)
+        return ExitCode.FINE
+    columns = ["point", "answer", "meaning", "evidence"]
+    answers = found.answers
+    if options.format == "table":
+        show(answers[answers["state"].isin([SETTLED, UNDECIDED])][columns], options.format)
+        for row in answers[~answers["state"].isin([SETTLED, UNDECIDED])].itertuples():
+            print(escaped(f"{row.state}: {row.question} {row.meaning}"), file=sys.stderr)
+    else:
+        show(answers, options.format)
+    report = f"; report without names and links: {found.report}" if found.report else ""
+    print(escaped(f"{found.note}; facts: {found.facts}{report}"), file=sys.stderr)
+    return ExitCode.FINE if answers["state"].ne(UNDECIDED).all() else ExitCode.FINDINGS
+
+
 def findability(options: Namespace) -> int:
     from imgprep.cloud.imagesearch import ImageSearch
     from imgprep.outcomes.asking import cost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import polars as pl
 
 from imgprep.core.errors import ConfigError
 from imgprep.core.fields import Service
-from imgprep.core.findings import Severity
+from imgprep.core.findings import Basis, Severity
 from imgprep.core.frames import attach, returns_table, to_pandas, to_polars
 from imgprep.look.rules import batch, fields, images, regions
 from imgprep.look.rules.limits import limits_for, service_type, unknown
@@ -40,6 +40,7 @@ def check(
     service: str = "product",
     severity: Mapping[str, str] | None = None,
     limits: Mapping[str, float] | None = None,
+    measured: Collection[str] = (),
     files: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Check every row against the service's rules, before anything is sent.
@@ -63,6 +64,8 @@ def check(
         Rule id → ``error``, ``warning``, ``info`` or ``off``, if the shop's severity differs from the rule's own.
     limits : mapping of str to number, optional
         Limit → value; see `imgprep.look.rules.limits.DEFAULTS`.
+    measured : collection of str
+        Rules whose severity was measured on the shop's own instance (`calibrate`); this is then their basis.
     files : pandas.DataFrame, optional
         From `match_names`: the fix for a missing image is then the file that its name nearly matches, which
         ``apply_fixes(…, files=files)`` applies, and files that no row names are reported.
@@ -92,16 +95,21 @@ def check(
     >>> found["fix"].iloc[1]
     'write "a.jpg"'
     """
-    severities_for(service_type(service), severity)  # reject wrong names before doing any work
+    require_rules(service, severity, limits, measured)  # reject wrong names before doing any work
     sheet = make_sheet(
         catalogue, facts, regions=regions, prepared=prepared, service=service, limits=limits, files=files
     )
-    return check_sheet(sheet, severity)
+    return check_sheet(sheet, severity, measured)
 
 
-def check_sheet(sheet: Sheet, severity: Mapping[str, str] | None = None) -> pd.DataFrame:
+def check_sheet(
+    sheet: Sheet, severity: Mapping[str, str] | None = None, measured: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the findings for a sheet, as `check` does; for callers that also plan from the sheet."""
     found, ran = run_rules(sheet.of_wanted(), RULES, severities_for(sheet.service, severity))
+    if measured:
+        own = pl.when(pl.col("rule").is_in(list(measured))).then(pl.lit(Basis.MEASURED.value)).otherwise("basis")
+        found = found.with_columns(own.alias("basis"))
     table = pd.DataFrame(ran).astype({"rule": "str", "rows": "Int64", "findings": "Int64", "why": "str"})
     return attach(to_pandas(found), ran=table)
 
@@ -128,16 +136,23 @@ def severities_for(service: Service, own: Mapping[str, str] | None = None) -> di
     return result
 
 
-def require_rules(service: str = "product", severity: Mapping[str, str] | None = None, limits: Any = None) -> None:
+def require_rules(
+    service: str = "product",
+    severity: Mapping[str, str] | None = None,
+    limits: Mapping[str, float] | None = None,
+    measured: Collection[str] = (),
+) -> None:
     """Raise ConfigError if a service type, rule, severity or limit is misspelt, before any image is opened."""
     kind = service_type(service)
-    severities_for(kind, severity)
+    severities_for(kind, {**dict.fromkeys(measured, Severity.INFO.value), **(severity or {})})
     limits_for(kind, limits)
 
 
 @returns_table
-def rules_table(service: str = "product") -> pd.DataFrame:
-    """Return every rule with its severity, source and remedy.
+def rules_table(
+    service: str = "product", *, severity: Mapping[str, str] | None = None, measured: Collection[str] = (), **_: Any
+) -> pd.DataFrame:
+    """Return every rule with its severity, basis, source and remedy; a project's are ``**settings.rules``.
 
     Examples
     --------
@@ -145,14 +160,14 @@ def rules_table(service: str = "product") -> pd.DataFrame:
     >>> table.loc["image-rotated", "severity"]
     'error'
     """
-    kind = service_type(service)
+    severities = severities_for(service_type(service), severity)
     return pd.DataFrame(
         [
             {
                 "rule": rule.id,
                 "field": ", ".join(part.field for part in rule.parts),
-                "severity": rule.severity_for(kind).value,
-                "basis": rule.basis.value,
+                "severity": severities[rule.id],
+                "basis": (Basis.MEASURED if rule.id in measured else rule.basis).value,
                 "source": rule.source,
                 "what": rule.what,
                 "remedy": plain(rule.remedy),

@@ -32,6 +32,8 @@ DEFAULTS: dict[str, float] = {
     # Bytes that the folder takes up in the key ("increment/" is 10); 0 while unknown.
     "folder_bytes": 0,
     "aspect_ratio": 4,
+    # Pixels by which a region must end before its image does; `calibrate` measures whether 1 is needed.
+    "region_edge": 0,
     "placeholder_products": 10,
     # Above this many rows, a rule with severity info yields one finding without a row.
     "info_rows": 1000,

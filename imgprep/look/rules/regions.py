@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         remedy="draw it again on the image that is sent",
         scope="add",
         needs="facts",
-        test=lambda sheet: is_legal() & is_outside(),
+        test=lambda sheet: is_legal() & is_outside(sheet.limits["region_edge"]),
         value="region",
         refuses=True,
     ),

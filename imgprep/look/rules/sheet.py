@@ -158,10 +158,10 @@ def is_legal() -> pl.Expr:
     ).fill_null(value=False)
 
 
-def is_outside() -> pl.Expr:
-    """Return an expression that is true if the region extends beyond its image."""
-    across = pl.col("x2") * pl.col("kx") > pl.col("width") + ROUNDING
-    down = pl.col("y2") * pl.col("ky") > pl.col("height") + ROUNDING
+def is_outside(edge: float = 0) -> pl.Expr:
+    """Return an expression that is true if the region extends beyond its image, or into its last `edge` pixels."""
+    across = pl.col("x2") * pl.col("kx") > pl.col("width") - edge + ROUNDING
+    down = pl.col("y2") * pl.col("ky") > pl.col("height") - edge + ROUNDING
     return (across | down).fill_null(value=False)
 
 
