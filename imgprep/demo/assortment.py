@@ -109,7 +109,7 @@ class Item:
     look: Look
     pictures: list[Picture]
     fault: str = ""  #: the planted fault, if any; an item has at most one
-    faulty: Picture | None = None  #: the image that has the fault
+    faulty: Picture | None = None  #: the picture that has the fault
 
     @property
     def is_free(self) -> bool:
@@ -177,7 +177,7 @@ def _record(sku: str, look: Look, colour: str, rng: random.Random) -> dict[str, 
 
 
 def _pictures(record: dict[str, str], look: Look, rng: random.Random, scene: random.Random) -> Iterator[Picture]:
-    """Yield one to three images of a product; the first has a plain background."""
+    """Yield one to three pictures of a product; the first has a plain background."""
     category = CATEGORIES[look.kind]
     maker = _PINYIN.get(look.brand) or re.sub(r"[^a-z0-9]", "", look.brand.lower().replace("ä", "ae"))
     badges = ("NEW", "-20%", "上山", f"© {look.brand}", "Autumn offer")
@@ -194,7 +194,7 @@ def _pictures(record: dict[str, str], look: Look, rng: random.Random, scene: ran
 def composed(
     name: str, look: Look, setting: Setting, rng: random.Random, size: tuple[int, int] | None = None, **more: Any
 ) -> Picture:
-    """Return an image with its subject placed: roughly centred, or standing on the ground if the setting has one."""
+    """Return a picture with its subject placed: roughly centred, or standing on the ground if the setting has one."""
     width, height = size or rng.choices(list(_SIZES), list(_SIZES.values()))[0]
     turn = 0.0 if setting in STANDING or rng.random() < 0.4 else rng.uniform(-18, 18)
     across, down = extent(parts_of(look), turn)

@@ -150,7 +150,7 @@ def extent(parts: Sequence[Part], turn: float = 0.0) -> tuple[float, float]:
 def drawn(
     parts: Sequence[Part], size: tuple[int, int], rng: random.Random, turn: float = 0.0, *, mirror: bool = False
 ) -> Image.Image:
-    """Return an RGBA image of `size`, whose product touches all four edges."""
+    """Return an RGBA image of `size`, of which the product touches all four edges."""
     outlines = posed(parts, turn, mirror=mirror)
     whole = np.max([outline.max(axis=0) for outline in outlines], axis=0)
     fine = (size[0] * _FINE, size[1] * _FINE)

@@ -23,7 +23,7 @@ Changes = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A kind of fault, and how to plant it in an image or a record."""
+    """A kind of fault, and how to plant it in a picture or a record."""
 
     rows: int  #: number of rows with the fault
     what: str
@@ -37,7 +37,7 @@ class Fault:
 
 
 def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Random], Picture]:
-    """Return a function that saves an image in a form from `imgprep.demo.files`, under a name ending in `end`."""
+    """Return a function that saves a picture in a form from `imgprep.demo.files`, under a name ending in `end`."""
 
     def change(picture: Picture, _: random.Random) -> Picture:
         return replace(picture, name=picture.name if end is None else _stem(picture) + end, form=form)
@@ -46,7 +46,7 @@ def _saved(form: str, end: str | None = None) -> Callable[[Picture, random.Rando
 
 
 def _sized(size: tuple[int, int], form: str = "jpeg", end: str = ".jpg") -> Callable[[Picture, random.Random], Picture]:
-    """Return a function that composes an image again in another size."""
+    """Return a function that composes a picture again in another size."""
     return lambda picture, rng: composed(_stem(picture) + end, picture.look, "studio", rng, size, form=form)
 
 

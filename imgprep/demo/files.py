@@ -22,7 +22,7 @@ _HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + b"\x00\x00\x02\x00
 
 
 def made(picture: Picture) -> bytes:
-    """Return the file contents for an image."""
+    """Return the file contents for a picture."""
     return _FORMS[picture.form](picture)
 
 
@@ -41,7 +41,7 @@ def _png(picture: Picture) -> bytes:
 
 
 def _again(picture: Picture) -> bytes:
-    """Return the same image as saved by another program."""
+    """Return the same picture as saved by another program."""
     return _saved(painted(picture), "JPEG", quality=55, progressive=True)
 
 
