@@ -56,7 +56,7 @@ class Check:
     sentence: str = ""
 
     def add(self, key: tuple[str, str], record: dict[str, Any] | None) -> None:
-        """Keep an answer."""
+        """Record an answer."""
         self.answers[key] = record
         self._append({"ProductId": key[0], "PicName": key[1], "record": record})
 

@@ -387,7 +387,7 @@ class ImageSearch:
 
 
 def _auction(image: Mapping[str, Any]) -> Answer:
-    """Return an image's record as answers show it; Region and Crop are not part of it."""
+    """Return an image's record for answers, which lack Region and Crop."""
     names = [name for name in image if name in ("ProductId", "PicName", "CustomContent") or "Attr" in name]
     category = image.get("CategoryId") if "Predicted" not in image else category_of(dict(image))
     held = {"CategoryId": category, **{name: image[name] for name in names}}
