@@ -33,10 +33,10 @@ def charts(folder: Path) -> Path:
     if not (folder / "demo").exists():
         run_demo(folder / "demo", print_step=print)
     (run,) = load_runs(folder / "demo" / "runs")
-    summary = ip.summary(ip.check(run.catalogue, run.source_facts))
-    ip.plot_findings(summary).figure.savefig(IMAGES / "findings.png", dpi=80, bbox_inches="tight")
+    findings = ip.check(run.catalogue, run.source_facts)
+    ip.plot_findings(findings).figure.savefig(IMAGES / "findings.png", dpi=80, bbox_inches="tight")
     runs = make_history(folder / "weeks" / "runs")
-    ip.plot_causes(ip.tally_causes(runs)).figure.savefig(IMAGES / "causes.png", dpi=100, bbox_inches="tight")
+    ip.plot_causes(runs).figure.savefig(IMAGES / "causes.png", dpi=100, bbox_inches="tight")
     return folder / "demo" / "report.html"
 
 

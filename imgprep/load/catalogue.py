@@ -121,7 +121,11 @@ def load_catalogue(
     ([[1, '007', 'a.jpg']], 'plain')
     """
     if path is None:  # the project's imgprep.toml is not filled in
-        raise CatalogueError("catalogue: not given; set catalogue under [shop] in imgprep.toml, or pass the file")
+        raise CatalogueError(
+            "catalogue: not given; set catalogue under [shop] in imgprep.toml, or pass the file. For images without a "
+            "table, make a table with the column ProductId first: `imgprep match` finds the files of each product by "
+            "their names"
+        )
     header = load_columns(columns)[0].get(HEADER) if columns is not None else None
     export = read_export(Path(path), sheet=sheet, header=header)
     return as_catalogue(export, preset, columns, where=where, one_product=one_product)

@@ -176,7 +176,7 @@ def _fetched(fetcher: Fetcher, wanted: dict[str, str], progress: bool) -> Iterat
 
 
 #: Problem → remedy.
-_REMEDY = {
+REMEDY = {
     "bad_url": "give an http or https URL",
     "bad_name": "write a PicName that stays inside the image folder",
     "occupied": "move away the file that has this name, then fetch again",
@@ -203,7 +203,7 @@ def _unfetched(catalogue: pd.DataFrame, column: str, log: pd.DataFrame) -> pd.Da
     for place, row in zip(places, records(catalogue[known].iloc[places]), strict=True):
         why = failed[urls.iloc[place]]
         url, problem = str(catalogue[column].iloc[place]), str(why["problem"])
-        where = {"row": place + 1, "PicName": url, **row, "field": column, "value": url, "fix": _REMEDY[problem]}
+        where = {"row": place + 1, "PicName": url, **row, "field": column, "value": url, "fix": REMEDY[problem]}
         message = f"{column}: the image could not be fetched ({why['detail']})"
         rule = f"fetch-{problem.replace('_', '-')}"
         found.append(finding(rule, Severity.ERROR, Basis.DOCUMENTED, message, **where))

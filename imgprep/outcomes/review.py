@@ -16,6 +16,7 @@ from imgprep.core.fields import CATEGORIES
 from imgprep.core.frames import show_fields_as_tables
 from imgprep.core.settings import Settings, gallery_name
 from imgprep.core.text import percent
+from imgprep.load.left_out import left_out
 from imgprep.outcomes.counting import read_each
 from imgprep.outcomes.tallies import tally_by, tally_failure_changes, tally_outcomes
 from imgprep.ship.checks import read_checks
@@ -39,15 +40,15 @@ class Review:
     gallery : str
         The gallery that the review describes; see `Settings.gallery`.
     funnel : pandas.DataFrame
-        ``stage, pictures, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
+        ``stage, images, share`` (of the catalogue): catalogue → has image → passes → in gallery → with region.
         ``passes``: the newest run's findings have no error for the image. The gallery may hold an image that does not
         pass, such as an earlier version; otherwise an image counts in a stage only if it is in all previous stages.
     coverage : pandas.DataFrame
         ``category, catalogue, in_gallery, share``.
     backlog : pandas.DataFrame
-        ``age, pictures``: how long images of the catalogue have been waiting to be in the gallery.
+        ``age, images``: how long images of the catalogue have been waiting to be in the gallery.
     findable : pandas.DataFrame
-        ``days, pictures``: time from the first catalogue with an image to its import, for imports of this month.
+        ``days, images``: time from the first catalogue with an image to its import, for imports of this month.
     sources : pandas.DataFrame
         Causes of failure by the source of the image (`tally_by`); empty if the catalogue has no such column.
     better : pandas.DataFrame
@@ -80,7 +81,7 @@ class Review:
 
     def __repr__(self) -> str:
         in_gallery = self.funnel.iloc[3]
-        count = f"{in_gallery['pictures']:,} images in the gallery, {percent(in_gallery['share'], 1)}"
+        count = f"{in_gallery['images']:,} images in the gallery, {percent(in_gallery['share'], 1)}"
         return f"Review({self.month}, {gallery_name(self.gallery)}: {count})"
 
     def figure(self) -> Figure:
@@ -115,7 +116,6 @@ _HEADERS = {
     "value": "taken by",
     "count": "failed",
     "lines": "lines sent",
-    "pictures": "images",
 }
 
 
@@ -213,11 +213,9 @@ def _names(past: list[Run]) -> pd.DataFrame:
     """Return every name (`sent`) under which a catalogue image was sent; a converted copy has another extension."""
     parts = [pd.DataFrame(columns=[*_KEY, "sent"], dtype="str")]
     for run in past:
-        own = run.catalogue[[name for name in ("row", *_KEY) if name in run.catalogue.columns]].dropna(subset=_KEY)
-        parts.append(own[_KEY].assign(sent=own["PicName"]))
-        if "row" in own.columns and "row" in run.batch.columns:
-            lines = run.batch[["row", "PicName"]].dropna().set_axis(["row", "sent"], axis=1)
-            parts.append(own.merge(lines, on="row")[[*_KEY, "sent"]])
+        own = run.catalogue[_KEY].dropna()
+        copies = run.prepared[["PicName", "new_name"]].dropna().set_axis(["PicName", "sent"], axis=1)
+        parts += [own.assign(sent=own["PicName"]), own.merge(copies, on="PicName")]
     return pd.concat(parts, ignore_index=True).drop_duplicates()
 
 
@@ -228,26 +226,36 @@ def _as_catalogued(sent: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stages(run: Run, held: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """Return the catalogue's images, with one column per stage that states whether the image has reached it."""
+    """Return the wanted images of the catalogue; one column per stage states whether the image has reached it."""
     held = _as_catalogued(held[[*_KEY, "Region"]], names)
     columns = [name for name in ("row", *_KEY, "CategoryId") if name in run.catalogue.columns]
-    rows = run.catalogue[columns].drop_duplicates(_KEY).reset_index(drop=True)
+    wanted = run.catalogue[left_out(run.catalogue).isna()]
+    rows = wanted[columns].drop_duplicates(_KEY).reset_index(drop=True)
     facts, findings, batch = run.source_facts, run.findings, run.batch
     there = facts.loc[facts["exists"].fillna(False).astype(bool), "PicName"] if "exists" in facts else facts["PicName"]
     both = rows[_KEY].merge(held, on=_KEY, how="left", indicator=True)
     rows["held"] = both["_merge"].eq("both").to_numpy()
-    expected = batch.loc[batch["expected"].eq("imported"), "row"] if "expected" in batch else batch["row"].head(0)
-    rows["image"] = rows["PicName"].isin(there) | rows["held"] | rows["row"].isin(expected)
-    rows["passes"] = rows["image"] & ~rows["row"].isin(findings.loc[findings["severity"] == "error", "row"])
+    expected = batch[batch["expected"].eq("imported")] if "expected" in batch else batch.head(0)
+    rows["image"] = rows["PicName"].isin(there) | rows["held"] | _among(rows, _as_catalogued(expected[_KEY], names))
+    # A record may have several images: a finding that names an image is about that one.
+    errors = findings[findings["severity"] == "error"]
+    refused = errors[["row", "PicName"]].rename(columns={"PicName": "sent"}).merge(rows[["row", *_KEY]], on="row")
+    refused = refused.merge(names, on=[*_KEY, "sent"], how="left", indicator="own")
+    refused = refused[refused["own"].eq("both") | refused["sent"].isna()]
+    rows["passes"] = rows["image"] & ~_among(rows, refused)
     rows["region"] = rows["held"] & both["Region"].notna().to_numpy()
     return rows
+
+
+def _among(rows: pd.DataFrame, images: pd.DataFrame) -> pd.Series[bool]:
+    return pd.Series(pd.MultiIndex.from_frame(rows[_KEY]).isin(pd.MultiIndex.from_frame(images[_KEY])), rows.index)
 
 
 def _funnel(rows: pd.DataFrame) -> pd.DataFrame:
     stages = {"has image": "image", "passes": "passes", "in gallery": "held", "with region": "region"}
     counts = [("catalogue", len(rows)), *((stage, int(rows[column].sum())) for stage, column in stages.items())]
-    frame = pd.DataFrame(counts, columns=["stage", "pictures"])
-    return frame.assign(share=frame["pictures"] / max(1, len(rows)))
+    frame = pd.DataFrame(counts, columns=["stage", "images"])
+    return frame.assign(share=frame["images"] / max(1, len(rows)))
 
 
 def _coverage(rows: pd.DataFrame) -> pd.DataFrame:
@@ -275,7 +283,7 @@ def _backlog(rows: pd.DataFrame, seen: pd.DataFrame, end: datetime) -> pd.DataFr
     days = (pd.Timestamp(end) - pd.to_datetime(waiting["seen"], utc=True)).dt.days
     ages = pd.cut(days, [-1, *(limit - 1 for limit in _AGES.values())], labels=list(_AGES))
     counts = ages.value_counts().reindex(list(_AGES), fill_value=0)
-    return pd.DataFrame({"age": list(_AGES), "pictures": counts.to_numpy()})
+    return pd.DataFrame({"age": list(_AGES), "images": counts.to_numpy()})
 
 
 def _findable(seen: pd.DataFrame, imported: pd.DataFrame, first: datetime) -> pd.DataFrame:
@@ -283,7 +291,7 @@ def _findable(seen: pd.DataFrame, imported: pd.DataFrame, first: datetime) -> pd
     both = both[pd.to_datetime(both["imported"], utc=True) >= pd.Timestamp(first)]
     days = (pd.to_datetime(both["imported"], utc=True) - pd.to_datetime(both["seen"], utc=True)).dt.days.clip(lower=0)
     counts = days.value_counts().sort_index()
-    return pd.DataFrame({"days": counts.index.to_numpy(), "pictures": counts.to_numpy()})
+    return pd.DataFrame({"days": counts.index.to_numpy(), "images": counts.to_numpy()})
 
 
 def _sources(past: list[Run], this_month: list[Run], source: str) -> pd.DataFrame:

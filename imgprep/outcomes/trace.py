@@ -179,13 +179,14 @@ def _of_run(run: Run, product_id: str) -> Iterator[dict[str, Any]]:
     for row in own_rows(run.catalogue):
         yield event(planned, "exported", row, f"row {row['row']} of the export")
     for row in own_rows(run.excluded):
-        yield event(planned, "excluded", row, row["reason"])
+        yield event(planned, "excluded", row, row.get("reason") or "reason not recorded")
     of_export = bool(own_rows(run.catalogue))  # an undo has no export rows
     for row in own_rows(run.batch):
         kept = [name for name in PAYLOAD if row.get(name) is not None and name not in run.catalogue.columns]
         kept = [name for name in kept if name not in ("Region", "Crop")]  # these may come from the region store
         more = f"; kept from the gallery: {', '.join(kept)}" if of_export and kept else ""
-        yield event(planned, "sent", row, f"line {row['line']}, {row['OperationType']}: {row['reason']}{more}")
+        reason = row.get("reason") or "reason not recorded"
+        yield event(planned, "sent", row, f"line {row['line']}, {row['OperationType']}: {reason}{more}")
     for row in own_rows(run.outcome):
         # Show a cause without a label by its id.
         parts = [row.get("code"), labels.get(row["cause"], row["cause"]), row.get("message")]

@@ -34,6 +34,8 @@ def make_run(folder, when, ends, *, renamed=None):
     batch = catalogue[catalogue["ProductId"].isin(ends)].assign(OperationType="ADD", reason="new", expected="imported")
     batch = batch.assign(Region=["1,9,1,9" if product == "A" else None for product in batch["ProductId"]])
     batch["PicName"] = batch["PicName"].replace(renamed or {})
+    log = pd.DataFrame({"PicName": catalogue["PicName"], "new_name": catalogue["PicName"].replace(renamed or {})})
+    log.assign(action="kept", reason=None).to_parquet(folder / "prepare.parquet")
     batch.insert(0, "line", range(1, len(batch) + 1))
     batch.to_parquet(folder / "batch.parquet")
     ended = [ends[product] for product in batch["ProductId"]]

@@ -305,7 +305,7 @@ def test_help_names_every_command():
         "policy",
         "sandbox",
     ]
-    assert all(f"    {name}" in done.stdout for name in commands)
+    assert all(f"  {name} " in done.stdout for name in commands)
     root = Path(__file__).parents[2]
     assert (root / "imgprep" / "__main__.py").exists()
 

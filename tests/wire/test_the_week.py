@@ -197,7 +197,7 @@ def thursday(shop, there, store, built, run):
 
 def month_end(shop, catalogue):
     month = ip.review(ip.load_runs(shop.runs))
-    stages = month.funnel.set_index("stage")["pictures"]
+    stages = month.funnel.set_index("stage")["images"]
     assert stages["in gallery"] == stages["catalogue"] == len(catalogue)
     assert stages["with region"] == len(catalogue) - 2
     assert month.write(shop.project / "month.html").stat().st_size > 1000

@@ -39,6 +39,7 @@ def init(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
+    from imgprep.load.left_out import left_out
     from imgprep.look.rules.book import check as check_rows
     from imgprep.look.rules.book import summary
 
@@ -67,7 +68,8 @@ def check(options: Namespace) -> int:
         counts = ", ".join(
             counted(int(count), str(name).replace("info", "info finding")) for name, count in totals.items()
         )
-        print(f"\n{counted(len(catalogue), 'row')} checked: {counts or 'no findings'}")
+        wanted = left_out(catalogue).isna().sum()
+        print(f"\n{counted(int(wanted), 'row')} checked: {counts or 'no findings'}")
         if len(findings):
             print("Next: `imgprep look --out FILE.html` shows the images; --all lists every finding", file=sys.stderr)
     return ExitCode.FINDINGS if (findings["severity"] == "error").any() else ExitCode.FINE
@@ -79,7 +81,7 @@ def _worst_first(findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def fetch(options: Namespace) -> int:
-    from imgprep.look.fetch import fetch_images
+    from imgprep.look.fetch import REMEDY, fetch_images
 
     settings, catalogue = catalogue_of(options)
     private = options.private or settings.private_hosts
@@ -89,6 +91,8 @@ def fetch(options: Namespace) -> int:
         failed = int(log["problem"].notna().sum())
         result = f"{len(log) - failed:,} fetched, {failed:,} failed" if len(log) else "no image is a URL; see --column"
         print(f"\n{counted(len(log), 'URL')}: {result}")
+        for problem in log["problem"].dropna().unique():
+            print(f"{problem}: {REMEDY[problem]}", file=sys.stderr)
     return ExitCode.PARTIAL if log["problem"].notna().any() else ExitCode.FINE
 
 
@@ -239,7 +243,8 @@ def _baseline(
 
 def build(options: Namespace) -> int:
     code, built = _build(options, *_inputs(options))
-    content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(built.facts), 'image')}"
+    images = set(built.plan.batch["PicName"].dropna()) & set(built.facts["PicName"])  # not those of excluded rows
+    content = f"{counted(len(built.plan.batch), 'line')}, {counted(len(images), 'image')}"
     following = f"Next: imgprep upload {built.folder}" if len(built.plan.batch) else "There is nothing to send"
     print(escaped(f"{built.folder}: {content}. {following}"), file=sys.stderr)
     return code
@@ -271,6 +276,8 @@ def week(options: Namespace) -> int:
     if dump := known.attrs["basis"]["dump"]:
         held += f" and the export {dump}"
     next_steps = f"Nothing was sent. Next: imgprep upload {options.out}, then imgprep submit {options.out}"
+    if built.plan.batch.empty:
+        next_steps = "There is nothing to send"
     print(escaped(f"{held}\n{next_steps}"), file=sys.stderr)
     return code
 

@@ -299,9 +299,9 @@ def review_figure(
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, grid = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
-    total, held = int(funnel["pictures"].iloc[0]), int(funnel["pictures"].iloc[3])
-    waiting, new = int(backlog["pictures"].sum()), int(findable["pictures"].sum())
-    of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["pictures"]]
+    total, held = int(funnel["images"].iloc[0]), int(funnel["images"].iloc[3])
+    waiting, new = int(backlog["images"].sum()), int(findable["images"].sum())
+    of_total = [f"{count:,} ({percent(count / max(1, total))})" for count in funnel["images"]]
     covered = [
         f"{percent(row['share'])} ({row['in_gallery']:,} of {row['catalogue']:,})" for _, row in coverage.iterrows()
     ]
@@ -312,7 +312,7 @@ def review_figure(
         (findable, "days", None, f"Days until new images can be found, {new:,} images added in {month}"),
     ]
     for ax, (frame, label, texts, title) in zip(grid.flat, charts, strict=True):
-        bars = frame["share"] * 100 if frame is coverage else frame["pictures"]
+        bars = frame["share"] * 100 if frame is coverage else frame["images"]
         for at, (bar, text) in enumerate(zip(bars, texts or [f"{bar:,}" for bar in bars], strict=True)):
             ax.barh(at, bar, color=COLOURS[0], edgecolor="white")
             value_beside(ax, text, bar, at)

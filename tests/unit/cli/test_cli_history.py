@@ -41,7 +41,7 @@ def test_runs_may_lie_elsewhere(runs, tmp_path, monkeypatch, capsys):
 def test_a_month_is_summed_up_table_by_table_and_as_a_page(runs, tmp_path, capsys):
     assert main(["review", "--month", "2026-11", "--format", "json", "--html", "month.html"]) == 0
     printed = capsys.readouterr()
-    assert {each["stage"]: each["pictures"] for each in json.loads(printed.out)}["in gallery"] == 2
+    assert {each["stage"]: each["images"] for each in json.loads(printed.out)}["in gallery"] == 2
     assert "2026-11, shop: 2 images in the gallery" in printed.err
     assert "data:image" in (tmp_path / "month.html").read_text(encoding="utf-8")
     assert main(["review", "--table", "sources", "--format", "csv"]) == 0

@@ -76,3 +76,33 @@ def test_rows_without_a_product_are_not_counted_as_one(shop, capsys):
     (shop / "bare.csv").write_text("ProductId,CustomContent,PicName\n,x,a.jpg\n,x,autumn/b.jpg\n", encoding="utf-8")
     assert main(["plan", "bare.csv", "--images", "images", "--format", "json"]) == 0
     assert [(each["rows"], each["products"]) for each in json.loads(capsys.readouterr().out)] == [(2, 0)]
+
+
+def test_rows_that_are_left_out_are_not_counted_as_checked(shop, capsys):
+    main(["check", "shop.csv", "--images", "images", "--where", "ProductId in ('1', '2')"])
+    assert "\n2 rows checked: " in capsys.readouterr().out
+
+
+def test_images_of_excluded_rows_are_not_counted_as_those_of_the_batch(shop, capsys):
+    assert main(["build", "shop.csv", "--images", "images", "--out", "batch"]) == 1
+    assert "batch: 2 lines, 2 images. Next: imgprep upload batch" in capsys.readouterr().err
+
+
+def test_a_week_without_changes_does_not_lead_to_an_upload(shop, capsys):
+    (shop / "imgprep.toml").write_text(
+        '[shop]\ncatalogue = "shop.csv"\nimages = "images"\nwhere = "ProductId = \'9\'"\n'
+    )
+    main(["week"])
+    errors = capsys.readouterr().err
+    assert "There is nothing to send" in errors and "imgprep upload" not in errors
+
+
+def test_a_url_that_was_not_fetched_leads_on(shop, capsys):
+    (shop / "urls.csv").write_text("ProductId,image\n1,http://127.0.0.1:9/a.jpg\n", encoding="utf-8")
+    assert main(["fetch", "urls.csv", "--into", "fetched", "--column", "image"]) == 3
+    assert "private_host: if you trust the export: private=True, --private" in capsys.readouterr().err
+
+
+def test_images_without_a_table_lead_on(shop, capsys):
+    assert main(["match", "--images", "images"]) == 2
+    assert "For images without a table, make a table with the column ProductId" in capsys.readouterr().err

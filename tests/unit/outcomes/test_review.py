@@ -34,7 +34,7 @@ def month(runs):
 
 def test_the_funnel_counts_images_by_stage(month):
     assert month.month == "2026-11"
-    assert month.funnel[["stage", "pictures"]].values.tolist() == [
+    assert month.funnel[["stage", "images"]].values.tolist() == [
         ["catalogue", 4],
         ["has image", 3],
         ["passes", 3],
@@ -48,9 +48,9 @@ def test_an_image_converted_under_another_name_is_in_the_gallery(tmp_path):
     first = make_run(tmp_path / "1", "2026-10-12", {"A": "imported", "B": "failed"}, renamed={"a.jpg": "a.png"})
     later = make_run(tmp_path / "2", "2026-11-02", {"B": "imported"}, renamed={"b.jpg": "b.png"})
     month = review([first, later])
-    assert month.funnel["pictures"].tolist() == [4, 3, 3, 2, 1]
+    assert month.funnel["images"].tolist() == [4, 3, 3, 2, 1]
     assert month.coverage["in_gallery"].sum() == 2
-    assert month.backlog["pictures"].sum() == 2
+    assert month.backlog["images"].sum() == 2
     assert month.findable.values.tolist() == [[21, 1]]
 
 
@@ -61,7 +61,7 @@ def test_coverage_lists_every_category_worst_first(month):
 
 
 def test_waiting_starts_with_the_first_catalogue_that_had_the_image(month):
-    assert month.backlog.set_index("age")["pictures"].to_dict() == {
+    assert month.backlog.set_index("age")["images"].to_dict() == {
         "under a week": 0,
         "1 to 4 weeks": 0,
         "1 to 3 months": 2,
@@ -92,12 +92,25 @@ def test_an_image_with_an_error_does_not_pass_even_if_the_gallery_holds_it(runs)
     finding = {"rule": "image-rotated", "severity": "error", "row": 1, "ProductId": "A", "PicName": "a.jpg"}
     findings = pd.concat([runs[2].findings, pd.DataFrame([finding])])
     findings.to_parquet(runs[2].folder / "findings.parquet")
-    assert review(runs).funnel["pictures"].tolist() == [4, 3, 2, 2, 1]
+    assert review(runs).funnel["images"].tolist() == [4, 3, 2, 2, 1]
+
+
+def test_images_of_one_record_are_counted_apart_and_rows_left_out_are_not(tmp_path):
+    run = make_run(tmp_path / "1", "2026-11-02", {"A": "imported", "B": "failed"}, renamed={"a.jpg": "a.png"})
+    same = run.catalogue.assign(row=1, ProductId="A", left_out=[None, None, None, "left-out-by-where"])
+    same.to_parquet(run.folder / "catalogue.parquet")
+    for name in ("batch", "outcome"):
+        pd.read_parquet(run.folder / f"{name}.parquet").assign(ProductId="A", row=1).to_parquet(
+            run.folder / f"{name}.parquet"
+        )
+    finding = {"rule": "image-missing", "severity": "error", "row": 1, "ProductId": "A", "PicName": "b.jpg"}
+    pd.DataFrame([finding]).to_parquet(run.folder / "findings.parquet")
+    assert review([open_run(run.folder)]).funnel["images"].tolist() == [3, 3, 2, 1, 1]
 
 
 def test_an_earlier_month_ignores_later_runs(runs):
     earlier = review(runs, "2026-10")
-    assert earlier.funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
+    assert earlier.funnel["images"].tolist() == [4, 3, 3, 1, 1]
 
 
 def test_bad_months_are_refused(runs):
@@ -133,7 +146,7 @@ def test_rehearsals_are_ignored_where_an_instance_is_given(runs, tmp_path):
     mixed = [open_run(run.folder) for run in runs]
     with pytest.raises(ConfigError, match="pass of=settings"):
         review(mixed)
-    assert review(mixed, of=Settings(instance="shop")).funnel["pictures"].tolist() == [4, 3, 3, 1, 1]
+    assert review(mixed, of=Settings(instance="shop")).funnel["images"].tolist() == [4, 3, 3, 1, 1]
 
 
 def test_the_page_is_self_contained_and_escaped(month, tmp_path):

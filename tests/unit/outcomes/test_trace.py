@@ -49,6 +49,18 @@ def test_a_line_states_which_fields_it_kept_from_the_gallery(runs):
     assert details == ["line 1, ADD: new", "line 1, ADD: new; kept from the gallery: IntAttr2, StrAttr4"]
 
 
+def test_a_batch_without_reasons_has_a_history_too(runs):
+    for file in runs.glob("*/batch.parquet"):
+        pd.read_parquet(file).drop(columns="reason").to_parquet(file)
+    for file in runs.glob("*/excluded.parquet"):
+        pd.read_parquet(file).drop(columns="reason").to_parquet(file)
+    story = trace("CL-1", runs)
+    assert (
+        story.events.loc[story.events["what"].eq("sent"), "detail"].tolist() == ["line 1, ADD: reason not recorded"] * 2
+    )
+    assert "c.jpg excluded: reason not recorded" in story.answer
+
+
 def test_the_answer_states_what_is_held_and_what_is_missing(runs):
     answer = trace("CL-1", runs).answer
     assert "holds 1 of its images" in answer
