@@ -394,7 +394,10 @@ class Project:
         `switches` are the options of `Sandbox`. Its gallery starts empty, and is never taken for the instance's.
         """
         with Sandbox(**{"task_seconds": 0, "throttle": False, **switches}) as sandbox:
-            return self._send(built, sandbox.settings, progress=progress)
+            settings, images = sandbox.settings, self.settings.images
+            if isinstance(images, OssRoot):  # read from where they are, with the project's own key
+                settings = settings.with_(images=images)
+            return self._send(built, settings, progress=progress)
 
     def ship(self, built: Built | str | Path, *, confirm: str | None = None, progress: bool = True) -> Run:
         """Upload a batch to the instance, submit it, and follow its task until it ends.

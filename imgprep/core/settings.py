@@ -128,6 +128,8 @@ class OssRoot(os.PathLike[str]):
         return OssRoot, (self.bucket, self.prefix, self.endpoint, self.region)
 
 
+#: Settings that images in OSS are reached by.
+_REACHES = frozenset({"region", "oss_endpoint", "images_endpoint", "oss_credentials"})
 #: Source: OSS, endpoints: oss-REGION.aliyuncs.com, oss-REGION-internal.aliyuncs.com.
 _REGION_OF = re.compile(r"oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
@@ -239,7 +241,7 @@ class Settings:
     imagesearch_credentials: CredentialsProvider = field(default=EnvironmentCredentials(), repr=False)
 
     def __post_init__(self) -> None:
-        if is_oss(self.images):
+        if is_oss(self.images) and not isinstance(self.images, OssRoot):
             object.__setattr__(self, "images", OssRoot.parse(self.images, self))  # type: ignore[arg-type]  # see is_oss
         for name in (*_PATHS, "project", "columns"):
             if isinstance(value := getattr(self, name), str):
@@ -288,6 +290,8 @@ class Settings:
 
     def with_(self, **changes: Any) -> Settings:
         """Return a copy with `changes` applied."""
+        if isinstance(self.images, OssRoot) and not _REACHES.isdisjoint(changes):
+            changes = {"images": os.fspath(self.images), **changes}
         return replace(self, **changes)
 
     @property

@@ -49,6 +49,7 @@ class Fetched(NamedTuple):
 
     data: bytes
     whole: bool
+    digest: str | None = None  #: MD5 of all bytes, if they were read and are not here
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import re
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from imgprep.cloud.oss import READ_PATIENCE, Stored, head, list_folder, open_bucket, read_part
 from imgprep.cloud.put import Origin, crc64
@@ -50,6 +51,8 @@ _WHY = {
 }
 
 _T = TypeVar("_T")
+#: Returns the bytes of a file between two positions.
+_Read: TypeAlias = Callable[[int, int], bytes]
 
 
 class OssFolder(os.PathLike[str]):
@@ -171,59 +174,15 @@ class OssFolder(os.PathLike[str]):
 
     def fetch(self, found: Found, *, whole: bool) -> Fetched:
         """Return all bytes of an object, or those that its header facts depend on; or raise `Unfit`."""
-        if whole or found.bytes <= WHOLE:
+        if whole or found.digest is None or found.bytes <= HEAD:  # a batch and a plan need the MD5
             return Fetched(self.read(found), whole=True)
-        start = self._read(found, 0, HEAD)[0]
-        kind = kind_of(start)
-        if kind is not None and kind not in _IMAGES:
-            return Fetched(start, whole=False)
-        part = {"JPEG": self._jpeg, "PNG": self._png}[kind](found, start) if kind in ("JPEG", "PNG") else None
-        return Fetched(self.read(found), whole=True) if part is None else Fetched(part, whole=False)
-
-    def _jpeg(self, found: Found, start: bytes) -> bytes | None:
-        """Return a JPEG's segments up to the pixels, and its end; None if only the whole file will do."""
-        at = 2
-        while True:
-            if at + 4 > len(start):
-                if at + HEAD > found.bytes or len(start) > WHOLE:
-                    return None
-                start += self._read(found, len(start), at + HEAD)[0]
-            if start[at] != 0xFF:
-                return None
-            if start[at + 1] == 0xDA:
-                break
-            at += 1 if start[at + 1] == 0xFF else 2 + int.from_bytes(start[at + 2 : at + 4], "big")
-        end = self._read(found, max(len(start), found.bytes - TAIL), found.bytes)[0]
-        return start + end if b"\xff\xd9" in end else None
-
-    def _png(self, found: Found, start: bytes) -> bytes | None:
-        """Return a PNG with an empty chunk in place of the pixels; None if only the whole file will do."""
-        at = 8
-        while (chunk := png_chunk(start, at)) is None or chunk[0] != b"IDAT":
-            if chunk is None:
-                if at + HEAD > found.bytes or len(start) > WHOLE:
-                    return None
-                start += self._read(found, len(start), at + HEAD)[0]
-            elif chunk[1] <= at:
-                return None
-            else:
-                at = chunk[1]
-        # Encoders write pixels in chunks of equal size and a shorter last one; the bytes read here confirm it.
-        size, rest = chunk[1] - at, found.bytes - 12 - at
-        last = at + rest // size * size
-        if found.bytes - last > _PNG_TAIL:
-            chunk = png_chunk(self._read(found, last, last + 8)[0], 0)
-            if chunk is None or chunk[0] != b"IDAT" or found.bytes - last - chunk[1] > _PNG_TAIL:
-                return None
-            last += chunk[1]
-        tail, here, kept = self._read(found, last, found.bytes)[0] if last < found.bytes else b"", 0, b""
-        while (chunk := png_chunk(tail, here)) is not None and chunk[1] <= len(tail):
-            if chunk[0] != b"IDAT":
-                kept += tail[here : chunk[1]]
-            if chunk[0] == b"IEND":
-                return start[:at] + b"\0\0\0\0IDAT\0\0\0\0" + kept
-            here = chunk[1]
-        return None
+        if found.bytes > WHOLE:
+            part = _header_part(found.bytes, lambda start, end: self._read(found, start, end)[0])
+            return Fetched(self.read(found), whole=True) if part is None else Fetched(part, whole=False)
+        data = self.read(found)
+        part = _header_part(len(data), lambda start, end: data[start:end])
+        # Data for another process is copied; the pixels are not needed there.
+        return Fetched(data, whole=True) if part is None else Fetched(part, False, hashlib.md5(data).hexdigest())
 
     def fetch_ahead(self, names: Iterable[str], *, whole: bool) -> Iterator[tuple[str, Found | None, Fetched | Unfit]]:
         """Yield each name with its object and `fetch` of it, in order, while threads read the next ones."""
@@ -274,6 +233,62 @@ class OssFolder(os.PathLike[str]):
         for name in self.list_once():
             if not any(part.startswith(".") for part in name.split("/")):
                 yield name
+
+
+def _header_part(size: int, read: _Read) -> bytes | None:
+    """Return the bytes of an image that its header facts depend on; None if only the whole file will do."""
+    start = read(0, HEAD)
+    kind = kind_of(start)
+    if kind is not None and kind not in _IMAGES:
+        return start
+    return {"JPEG": _jpeg, "PNG": _png}[kind](size, start, read) if kind in ("JPEG", "PNG") else None
+
+
+def _jpeg(size: int, start: bytes, read: _Read) -> bytes | None:
+    """Return a JPEG's segments up to the pixels, and its end; None if only the whole file will do."""
+    at = 2
+    while True:
+        if at + 4 > len(start):
+            if at + HEAD > size or len(start) > WHOLE:
+                return None
+            start += read(len(start), at + HEAD)
+        if start[at] != 0xFF:
+            return None
+        if start[at + 1] == 0xDA:
+            break
+        at += 1 if start[at + 1] == 0xFF else 2 + int.from_bytes(start[at + 2 : at + 4], "big")
+    end = read(max(len(start), size - TAIL), size)
+    return start + end if b"\xff\xd9" in end else None
+
+
+def _png(size: int, start: bytes, read: _Read) -> bytes | None:
+    """Return a PNG with an empty chunk in place of the pixels; None if only the whole file will do."""
+    at = 8
+    while (chunk := png_chunk(start, at)) is None or chunk[0] != b"IDAT":
+        if chunk is None:
+            if at + HEAD > size or len(start) > WHOLE:
+                return None
+            start += read(len(start), at + HEAD)
+        elif chunk[1] <= at:
+            return None
+        else:
+            at = chunk[1]
+    # Encoders write pixels in chunks of equal size and a shorter last one; the bytes read there confirm it.
+    each, rest = chunk[1] - at, size - 12 - at
+    last = at + rest // each * each
+    if size - last > _PNG_TAIL:
+        chunk = png_chunk(read(last, last + 8), 0)
+        if chunk is None or chunk[0] != b"IDAT" or size - last - chunk[1] > _PNG_TAIL:
+            return None
+        last += chunk[1]
+    tail, here, kept = read(last, size) if last < size else b"", 0, b""
+    while (chunk := png_chunk(tail, here)) is not None and chunk[1] <= len(tail):
+        if chunk[0] != b"IDAT":
+            kept += tail[here : chunk[1]]
+        if chunk[0] == b"IEND":
+            return start[:at] + b"\0\0\0\0IDAT\0\0\0\0" + kept
+        here = chunk[1]
+    return None
 
 
 def open_folder(root: str | os.PathLike[str]) -> OssFolder:

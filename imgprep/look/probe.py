@@ -69,8 +69,8 @@ def probe_fetched(task: tuple[str, Found | None, Fetched | Unfit, str, Collectio
             record.update(_place(found))
         if isinstance(fetched, Unfit):
             raise fetched
-        if fetched.whole:
-            record["digest"] = hashlib.md5(fetched.data).hexdigest()
+        if fetched.whole or fetched.digest:
+            record["digest"] = fetched.digest or hashlib.md5(fetched.data).hexdigest()
         _look_at(fetched.data, Tier(tier), known, record)
 
     return _with_problem(look, record)

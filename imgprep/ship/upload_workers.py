@@ -117,16 +117,18 @@ class _Sending:
         place, ours = (origin.endpoint, origin.bucket), self._settings
         if place not in self._origins:
             named = endpoint_url(ours.images_endpoint, "images_endpoint") if ours.images_endpoint else ""
-            if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
-                # A batch folder may come from elsewhere, and a request shows its host the security token.
-                raise ConfigError(
-                    f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
-                    f"images_endpoint = {origin.endpoint!r} if that is right"
-                )
-            # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
-            local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
-            provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
-            root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
+            root = ours.images if isinstance(ours.images, OssRoot) else None
+            if root is None or (root.settings.oss_url, root.bucket) != place:
+                if origin.endpoint not in (ours.oss_url, named) and not is_vendors(origin.endpoint):
+                    # A batch folder may come from elsewhere, and a request shows its host the security token.
+                    raise ConfigError(
+                        f"images: the batch's images are at {origin.endpoint}, which the settings do not name; set "
+                        f"images_endpoint = {origin.endpoint!r} if that is right"
+                    )
+                # A rehearsal's settings have the sandbox's key, which is of no use elsewhere.
+                local = is_loopback(ours.oss_url) == is_loopback(origin.endpoint)
+                provider = ours.oss_credentials if local else EnvironmentCredentials(prefer_oss=True)
+                root = OssRoot(origin.bucket, "", origin.endpoint, origin.region, provider)
             bucket = open_bucket(root.settings, connections=self._threads, patience=self._patience, clock=self._clock)
             self._origins.setdefault(place, bucket)
         return self._origins[place]

@@ -1,30 +1,41 @@
 """Images that stay in OSS: listed once, read by ranges, copied by the service, and never written over."""
 
+import hashlib
+import json
 import os
 import pickle
 import random
+import signal
+import subprocess
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from imgprep.core.errors import StorageError
+from imgprep.core.errors import ConfigError, StorageError
 from imgprep.core.settings import OssRoot, Settings
 from imgprep.draw.annotator.widget import RegionAnnotator
 from imgprep.images.found import Problem, Unfit
 from imgprep.images.oss import WHOLE, OssFolder, open_folder
 from imgprep.images.thumbnails import thumb_of
+from imgprep.look import probe
 from imgprep.look.inspect import inspect_images
-from imgprep.plan.build import build_batch
+from imgprep.plan.batch_folder import JOURNAL
+from imgprep.plan.build import build_batch, preview_batch
+from imgprep.plan.model import Baseline
 from imgprep.sandbox.faults import Fault
 from imgprep.sandbox.oss import operations
 from imgprep.sandbox.sandbox import Sandbox
 from imgprep.ship.access import documents
+from imgprep.ship.gallery import gallery_state
 from imgprep.ship.preflight import preflight
 from imgprep.ship.submit import submit
 from imgprep.ship.upload import upload
+from imgprep.shop import open_project
 from tests.unit.images_made import encoded, photo, turned
 
 BUCKET = "their-photos"
@@ -40,13 +51,13 @@ def files() -> dict[str, bytes]:
     author.add_text("Author", "Jo Doe")
     exif = Image.Exif()
     exif[0x0112] = 6
-    jpeg, png = encoded(noise(220), quality=95), encoded(noise(200), "PNG")
+    jpeg, png = encoded(noise(260), quality=95), encoded(noise(200), "PNG")
     late = png[:-12] + encoded(noise(8), "PNG", pnginfo=author)[33:-12]  # replaced below by a chunk after the pixels
     text = next(part for part in (late[late.rfind(b"tEXt") - 4 :],))
     size = int.from_bytes(text[:4], "big") + 12
     return {
         "jpeg.jpg": jpeg,
-        "exif.jpg": encoded(noise(220), quality=95, exif=exif),
+        "exif.jpg": encoded(noise(260), quality=95, exif=exif),
         "long.jpg": encoded(noise(220), quality=95, exif=exif, icc_profile=os.urandom(60_000)),
         "cut.jpg": jpeg[:-3000],
         "png.png": png,
@@ -89,6 +100,16 @@ def operations_of(sandbox) -> Counter:
     return Counter(request.operation for request in sandbox.requests)
 
 
+def test_pixels_that_are_not_looked_at_are_not_copied_to_the_process_that_looks(sandbox):
+    made = {"a.jpg": encoded(noise(200), quality=90), "a.png": encoded(noise(100), "PNG"), "b.png": encoded(noise(40))}
+    folder = open_folder(put(sandbox, made))
+    for name, data in made.items():
+        fetched = folder.fetch(folder.find(name), whole=False)
+        if len(data) > 20_000:
+            assert len(fetched.data) < len(data) / 2 and fetched.digest == hashlib.md5(data).hexdigest()
+        assert folder.fetch(folder.find(name), whole=True) == (data, True, None)
+
+
 @pytest.mark.parametrize("tier", ["stat", "header", "decode"])
 def test_facts_are_those_of_the_same_files_in_a_folder(sandbox, tmp_path, tier):
     made = files()
@@ -124,6 +145,33 @@ def test_many_images_cost_one_listing_and_an_unchanged_one_no_request(sandbox, t
     assert operations_of(sandbox) == {"ListObjects": 1, "GetObject": 1}
     assert again["digest"].iloc[0] != first["digest"].iloc[0]
     assert again["width"].iloc[30] == 40 and again["PicName"].iloc[30] == "copy.jpg"
+
+
+def test_an_object_without_an_md5_is_read_whole_once_so_that_a_plan_sees_its_changes(sandbox, tmp_path):
+    made = {"a.jpg": encoded(noise(260), quality=95), "b.jpg": encoded(noise(261), quality=95)}
+    root = put(sandbox, made, etag=f"{'A' * 32}-2", kind="Multipart")
+    assert min(map(len, made.values())) > WHOLE
+
+    def look() -> tuple[list, Counter]:
+        sandbox.forget_requests()
+        folder = open_folder(root)
+        folder.list_once()
+        facts = inspect_images(made, folder, tier="header", cache=tmp_path / "cache", progress=False)
+        return facts["digest"].tolist(), operations_of(sandbox)
+
+    digests = [hashlib.md5(data).hexdigest() for data in made.values()]
+    assert look() == (digests, {"ListObjects": 1, "GetObject": 2})
+    assert look() == (digests, {"ListObjects": 1})
+    built, log = ship(sandbox, root, made, tmp_path)
+    assert log["outcome"].tolist() == ["copied", "copied", "uploaded"] and log["verified"].iloc[0] == "crc64"
+    run = submit(built.folder, sandbox.settings, runs=tmp_path / "runs").follow(progress=False)
+    known = gallery_state([run])
+    # As large as before, in the same second: only the ETag differs.
+    changed = made["a.jpg"][:-10] + b"another!" + made["a.jpg"][-2:]
+    put(sandbox, {"a.jpg": changed}, etag=f"{'B' * 32}-2", kind="Multipart")
+    assert look()[0] == [hashlib.md5(changed).hexdigest(), digests[1]]
+    plan, _, _ = preview_batch(catalogue_of(made), root, baseline=Baseline(known=known), progress=False)
+    assert plan.batch["PicName"].tolist() == ["a.jpg"] and "image" in plan.batch["reason"].iloc[0]
 
 
 def test_objects_that_cannot_be_used_say_why(sandbox):
@@ -304,6 +352,112 @@ def test_images_at_another_endpoint_are_sent_through_this_machine(sandbox, tmp_p
         assert sandbox.store.get(sandbox.switches.bucket, "increment/a.jpg")[0] == made["a.jpg"]
         checks = preflight(settings.with_(images="oss://far-photos/photos")).set_index("check")
         assert checks.loc["image transfer", "result"] == "warn"
+
+
+def test_a_rehearsal_reads_the_images_with_the_projects_own_key(sandbox, tmp_path):
+    made = {"a.jpg": encoded(photo(1)), "b.jpg": turned(photo(2), 6)}
+    put(sandbox, made)
+    catalogue_of(made).drop(columns="row").to_csv(tmp_path / "catalogue.csv", index=False)
+    (tmp_path / "imgprep.toml").write_text(f'[shop]\ncatalogue = "catalogue.csv"\nimages = "oss://{BUCKET}/photos"\n')
+    ours = sandbox.settings
+    shop = open_project(
+        tmp_path, oss_endpoint=ours.oss_endpoint, region=ours.region, oss_credentials=ours.oss_credentials
+    )
+    built = shop.build(shop.load(), progress=False)
+    sandbox.forget_requests()
+    run = shop.rehearse(built, progress=False)
+    assert run.outcome["outcome"].eq("imported").all() and run.sent_to != ours.gallery
+    assert operations_of(sandbox) == {"GetObject": 1}, "b.jpg was repaired before; nothing is written"
+    journal = map(json.loads, (built.folder / JOURNAL).read_text(encoding="utf-8").splitlines())
+    ends = {line["key"]: line for line in journal if "outcome" in line}
+    assert [line["outcome"] for line in ends.values()] == ["uploaded"] * 3
+    assert "sent through this machine" in ends["increment/a.jpg"]["message"]
+
+
+class Elsewhere(ThreadPoolExecutor):
+    """A worker on another machine, as far as what is sent to it goes."""
+
+    def submit(self, function, /, *arguments):
+        self.sent = [*getattr(self, "sent", []), pickle.dumps((function, arguments))]
+        return super().submit(*pickle.loads(self.sent[-1])[:1], *pickle.loads(self.sent[-1])[1])
+
+
+@pytest.mark.parametrize("tier", ["header", "decode"])
+def test_an_executors_workers_read_with_the_key_of_their_environment(sandbox, monkeypatch, tier):
+    made = {f"{at}.jpg": encoded(photo(at)) for at in range(25)}
+    root = put(sandbox, made)
+    probe._source.cache_clear()
+    for name in [name for name in os.environ if name.startswith(("OSS_", "ALIBABA_CLOUD_", "IMGPREP_"))]:
+        monkeypatch.delenv(name)
+    with Elsewhere(1) as pool, pytest.raises(ConfigError, match=r"worker on .*OSS_ACCESS_KEY_ID"):
+        inspect_images(made, root, tier=tier, executor=pool, progress=False)
+    for name, value in sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+    sandbox.forget_requests()
+    with Elsewhere(1) as pool:
+        facts = inspect_images(made, root, tier=tier, executor=pool, progress=False)
+    assert operations_of(sandbox) == {"ListObjects": 1, "GetObject": 25}, "the worker knows what was listed here"
+    key = sandbox.settings.oss_credentials.credentials()
+    assert pool.sent and not any(
+        secret.encode() in text for text in pool.sent for secret in (key.access_key_id, key.access_key_secret)
+    )
+    pd.testing.assert_frame_equal(facts, inspect_images(made, root, tier=tier, progress=False))
+
+
+#: Builds and ships, and kills itself as soon as it has made so many copies of its own, or had so many made by OSS.
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+import pandas as pd
+import imgprep.cloud.put as put, imgprep.fix.prepare as prepare
+from imgprep.core.settings import OssRoot, Settings
+from imgprep.plan.build import build_batch
+from imgprep.ship.upload import upload
+
+folder, count, left = Path(sys.argv[1]), *map(int, sys.argv[2:])
+
+def deadly(real):
+    def call(*given, **named):
+        global left
+        result = real(*given, **named)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+
+prepare.Manifest.add, put.copy_object = deadly(prepare.Manifest.add), deadly(put.copy_object)
+settings = Settings.from_env()
+names = [f"{at:04d}.jpg" for at in range(count)]
+rows = pd.DataFrame({"row": range(1, count + 1), "ProductId": names, "PicName": names, "CustomContent": "title:lamp"})
+root = OssRoot.parse("oss://their-photos/photos", settings)
+built = build_batch(rows, root, folder / "batch", target=settings.target, progress=False)
+upload(built.folder, None, settings, runs=folder / "runs", progress=False)
+"""
+
+
+def assert_kills_cost_nothing(sandbox, folder: Path, count: int, deaths: list[int]) -> None:
+    """Build and ship `count` images, a fifth of them repaired, in processes killed after some copies; finish."""
+    made = {f"{at:04d}.jpg": turned(photo(at), 6) if at % 5 == 0 else encoded(photo(at)) for at in range(count)}
+    root = put(sandbox, made)
+    sandbox.forget_requests()
+    environment = {**os.environ, **sandbox.environment()}
+    for left in deaths:
+        words = [sys.executable, "-c", DEADLY, str(folder), str(count), str(left)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, (left, done.stderr)
+    built, log = ship(sandbox, root, made, folder)
+    assert log["outcome"].isin(["copied", "uploaded", "unchanged"]).all() and log["outcome"].eq("unchanged").any()
+    writes = [each for each in sandbox.requests if each.operation in ("PutObject", "CopyObject") and each.status == 200]
+    assert max(Counter(each.key for each in writes).values()) == 1 and len(writes) == count + 1
+    journal = map(json.loads, (built.folder / JOURNAL).read_text(encoding="utf-8").splitlines())
+    assert max(Counter(line["key"] for line in journal if line.get("outcome") in ("copied", "uploaded")).values()) == 1
+    run = submit(built.folder, sandbox.settings, runs=folder / "runs").follow(progress=False)
+    assert run.outcome["outcome"].eq("imported").all() and len(run.outcome) == count
+
+
+def test_a_killed_upload_continues_and_sends_nothing_twice(sandbox, tmp_path):
+    assert_kills_cost_nothing(sandbox, tmp_path, 20, [4 + 5])  # copies of its own, then those that OSS made
 
 
 def test_the_commands_read_and_ship_from_oss(sandbox, tmp_path, commands):
