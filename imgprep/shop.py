@@ -30,6 +30,7 @@ from imgprep.look.match_names import match_names
 from imgprep.look.rules.book import check
 from imgprep.outcomes.findability import Findability, findability
 from imgprep.outcomes.review import Review, review
+from imgprep.outcomes.service_regions import service_regions
 from imgprep.outcomes.tallies import (
     tally_by,
     tally_causes,
@@ -439,6 +440,10 @@ class Project:
     def what_if(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
         """Compare the search results for the project's regions, the service's own, and whole images. See `what_if`."""
         return what_if(images, self.images, self.settings, **{"regions": self._drawn(), **options})
+
+    def service_regions(self, images: pd.DataFrame | Iterable[str], **options: Any) -> pd.DataFrame:
+        """Compare the subjects that the service detects with the project's regions. See `service_regions`."""
+        return service_regions(images, self.images, self.settings, **{"regions": self._drawn(), **options})
 
     @property
     def _cache(self) -> Path:

@@ -11,7 +11,7 @@ from imgprep.core.text import counted
 #: Number of requests above which asking must be confirmed.
 MANY = 1_000
 #: Note in every output of a search in a sandbox.
-SANDBOX_NOTE = "searched in a sandbox: its scores and rankings are its own, not the vendor's"
+SANDBOX_NOTE = "searched in a sandbox: its scores, rankings and boxes are its own, not the vendor's"
 
 
 def cost(requests: int, qps: int) -> str:
